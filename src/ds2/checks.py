@@ -1,0 +1,141 @@
+"""Validators that speak one sentence: what, where, what was got, what to do.
+
+Each takes the argument's name first, so that its sentence can name it, and returns the value in
+the form the caller works with. None of them changes its argument.
+"""
+
+import difflib
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+import numpy as np
+
+from ds2.errors import InputError
+
+__all__ = [
+    "check_choice",
+    "check_fraction",
+    "check_int",
+    "check_positive",
+    "check_rows",
+    "check_scores",
+    "check_vectors",
+]
+
+
+def check_int(name: str, value: object, *, low: int, high: int | None = None) -> int:
+    """Return ``value`` as an int in [low, high], or raise `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"'{name}' must be a whole number. Got {value!r}.")
+    if value < low or (high is not None and value > high):
+        span = f"in [{low}, {high}]" if high is not None else f"at least {low}"
+        raise InputError(f"'{name}' must be a whole number {span}. Got {value} instead.")
+    return int(value)
+
+
+def check_fraction(name: str, value: object, *, open_low: bool = False) -> float:
+    """Return ``value`` as a float in [0, 1] (in (0, 1] when ``open_low``), or raise `InputError`."""
+    number = _real(name, value)
+    if not (0.0 < number if open_low else 0.0 <= number) or not number <= 1.0:
+        span = "(0, 1]" if open_low else "[0, 1]"
+        raise InputError(f"'{name}' must be a fraction in {span}. Got {value} instead.")
+    return number
+
+
+def check_positive(name: str, value: object, *, zero: bool = False) -> float:
+    """Return ``value`` as a finite float above 0 (or from 0 when ``zero``), or raise."""
+    number = _real(name, value)
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        span = "0 or more" if zero else "above 0"
+        raise InputError(f"'{name}' must be a finite number {span}. Got {value} instead.")
+    return number
+
+
+def _real(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"'{name}' must be a number. Got {value!r}.")
+    return float(value)
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return ``value`` if it is one of ``choices``; otherwise name the nearest one and raise."""
+    allowed = list(choices)
+    if isinstance(value, str) and value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise InputError(f"'{name}' must be one of {', '.join(allowed)}. Got {value!r}.{hint}")
+
+
+def check_vectors(name: str, vectors: object) -> np.ndarray:
+    """Return ``vectors`` as an (n, d) floating array, every row finite and not all zeros.
+
+    Memory-mapped and float16 arrays pass through unchanged; rows are checked in blocks.
+    """
+    array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InputError(
+            f"'{name}' must be a table of shape (rows, dimensions). Got shape {array.shape}."
+        )
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"'{name}' must hold floating-point numbers. Got dtype {array.dtype}.")
+    block = max(1, 2**22 // array.shape[1])
+    for start in range(0, len(array), block):
+        part = array[start : start + block]
+        finite = np.isfinite(part).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise InputError(
+                f"'{name}' row {row} holds NaN or infinity. Embed that example again, or drop it."
+            )
+        if not part.any(axis=1).all():
+            row = start + int(np.argmin(part.any(axis=1)))
+            raise InputError(
+                f"'{name}' row {row} is all zeros, which has no direction and so no cosine "
+                "distance. Embed that example again, or drop it."
+            )
+    return array
+
+
+def check_scores(
+    name: str, scores: object, *, n_rows: int | None = None, n_scores: int | None = None
+) -> np.ndarray:
+    """Return ``scores`` as a float64 array of shape (n,), NaN where unrated.
+
+    Args:
+        name: the argument's name, for the message.
+        scores: ints or floats, one per example.
+        n_rows: how many there must be.
+        n_scores: when given, every score present must be a whole number in [0, n_scores − 1].
+    """
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"'{name}' must hold numbers (NaN where unrated). Got {type(scores).__name__} "
+            "with values that are not numbers."
+        ) from None
+    if array.ndim != 1:
+        raise InputError(f"'{name}' must have one score per example, shape (n,). Got {array.shape}.")
+    check_rows(name, array, n_rows)
+    present = ~np.isnan(array)
+    if not present.any():
+        raise InputError(f"'{name}' holds no score at all: every value is missing.")
+    if np.isinf(array).any():
+        row = int(np.argmax(np.isinf(array)))
+        raise InputError(f"'{name}' row {row} is infinite. Use NaN for an unrated example.")
+    if n_scores is not None:
+        wrong = present & ((array < 0) | (array > n_scores - 1) | (array != np.floor(array)))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"'{name}' must hold whole numbers 0 … {n_scores - 1} (NaN where unrated). "
+                f"Got {array[row]:g} in row {row}. Bin the ratings first (Ratings.scores)."
+            )
+    return array
+
+
+def check_rows(name: str, array: np.ndarray, n_rows: int | None) -> None:
+    """Raise `InputError` unless ``array`` has ``n_rows`` rows (any number when None)."""
+    if n_rows is not None and len(array) != n_rows:
+        raise InputError(f"'{name}' must have {n_rows} rows, one per example. Got {len(array)}.")
