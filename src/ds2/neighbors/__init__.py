@@ -1,1 +1,6 @@
-"""."""
+"""Who is near whom: one search over the pool, and the graph it leaves."""
+
+from ds2.neighbors.find import find_neighbors
+from ds2.neighbors.graph import Neighbors
+
+__all__ = ["Neighbors", "find_neighbors"]

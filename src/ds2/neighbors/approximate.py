@@ -1,0 +1,84 @@
+"""Approximate search: HNSW graphs over bfloat16 codes, exact distances at the end.
+
+HNSW (Malkov and Yashunin, arXiv 1603.09320) from faiss. The pool is dealt out to a fixed number
+of shards, each built by one thread: building one graph with several threads would make the result
+depend on their timing. Every query searches every shard, which costs little more than one graph,
+since each shard need only give its share of the neighbours.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ds2.neighbors.blocks import unit_block
+
+__all__ = ["GraphIndex"]
+
+#: Links of a node; twice as many on the ground level.
+LINKS = 24
+#: Width of the search that finds a new node's links.
+BUILD_WIDTH = 64
+#: Search widths that are tried in turn until the recall is reached.
+SEARCH_WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
+SHARDS = 2
+BLOCK = 8192
+
+
+class GraphIndex:
+    """HNSW graphs over the rows of ``vectors``; ``search`` may be called with any width."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._vectors = vectors
+        self._shards = [np.arange(s, len(vectors), SHARDS) for s in range(SHARDS)]
+        with ThreadPoolExecutor(SHARDS) as pool:
+            self._graphs: list[Any] = list(pool.map(self._build, self._shards))
+
+    def _build(self, rows: np.ndarray) -> Any:
+        import faiss
+
+        faiss.omp_set_num_threads(1)  # this thread alone: the build must not depend on timing
+        graph = faiss.IndexHNSWSQ(
+            self._vectors.shape[1],
+            faiss.ScalarQuantizer.QT_bf16,
+            LINKS,
+            faiss.METRIC_INNER_PRODUCT,
+        )
+        graph.hnsw.efConstruction = BUILD_WIDTH
+        graph.train(unit_block(self._vectors, rows[:1]))
+        for start in range(0, len(rows), BLOCK):
+            graph.add(unit_block(self._vectors, rows[start : start + BLOCK]))
+        return graph
+
+    def search(self, queries: np.ndarray, k: int, width: int) -> np.ndarray:
+        """Candidates for the ``k`` most similar rows of some rows, the row itself left out.
+
+        Args:
+            queries: (q,) row numbers.
+            k: candidates to return.
+            width: how widely each graph is searched (HNSW's efSearch).
+
+        Returns:
+            (q, k) row numbers, best first by approximate similarity; −1 where none was found.
+        """
+        import faiss
+
+        result = np.full((len(queries), k), -1, dtype=np.int64)
+        for start in range(0, len(queries), BLOCK):
+            block = queries[start : start + BLOCK]
+            vectors = unit_block(self._vectors, block)
+            found, similarity = [], []
+            for graph, rows in zip(self._graphs, self._shards, strict=True):
+                wanted = min(k + 1, len(rows))
+                near, index = graph.search(
+                    vectors, wanted, params=faiss.SearchParametersHNSW(efSearch=width)
+                )
+                index = np.where(index < 0, -1, rows[index])
+                near[(index < 0) | (index == block[:, None])] = -np.inf
+                index[index == block[:, None]] = -1
+                found.append(index)
+                similarity.append(near)
+            candidates = np.concatenate(found, axis=1)
+            order = np.argsort(-np.concatenate(similarity, axis=1), axis=1, kind="stable")[:, :k]
+            result[start : start + len(block)] = np.take_along_axis(candidates, order, axis=1)
+        return result
