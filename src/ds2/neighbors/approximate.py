@@ -25,6 +25,13 @@ SHARDS = 2
 BLOCK = 8192
 
 
+def _faiss() -> Any:
+    """faiss, loaded when used; its type stubs do not know every class."""
+    import faiss
+
+    return faiss
+
+
 class GraphIndex:
     """HNSW graphs over the rows of ``vectors``; ``search`` may be called with any width."""
 
@@ -35,8 +42,7 @@ class GraphIndex:
             self._graphs: list[Any] = list(pool.map(self._build, self._shards))
 
     def _build(self, rows: np.ndarray) -> Any:
-        import faiss
-
+        faiss = _faiss()
         faiss.omp_set_num_threads(1)  # this thread alone: the build must not depend on timing
         graph = faiss.IndexHNSWSQ(
             self._vectors.shape[1],
@@ -61,8 +67,7 @@ class GraphIndex:
         Returns:
             (q, k) row numbers, best first by approximate similarity; −1 where none was found.
         """
-        import faiss
-
+        faiss = _faiss()
         result = np.full((len(queries), k), -1, dtype=np.int64)
         for start in range(0, len(queries), BLOCK):
             block = queries[start : start + BLOCK]

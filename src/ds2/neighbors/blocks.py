@@ -31,7 +31,7 @@ def distances_to(vectors: np.ndarray, queries: np.ndarray, candidates: np.ndarra
     near = np.asarray(vectors[candidates], dtype=np.float32)
     similarity = np.matmul(near, query[:, :, None])[:, :, 0]
     similarity /= np.sqrt(np.einsum("qcd,qcd->qc", near, near))
-    return np.clip(np.round(1.0 - similarity, DECIMALS), 0.0, 2.0)
+    return np.asarray(np.clip(np.round(1.0 - similarity, DECIMALS), 0.0, 2.0))
 
 
 def sort_candidates(

@@ -74,9 +74,7 @@ def _search_tile(
     return _merge(best, query, start + column, products[query, column])
 
 
-def _above(
-    products: np.ndarray, threshold: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _above(products: np.ndarray, threshold: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Row and column of every product that can be among its row's k best.
 
     Groups are strided (columns g, g + width, …), so that their maxima are taken over long rows.

@@ -40,7 +40,7 @@ class Neighbors:
                 f"'indices' and 'distances' must have one shape. Got {self.indices.shape} and "
                 f"{self.distances.shape}."
             )
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < n):
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < n):
             raise InputError(f"'indices' must be row numbers in [0, {n - 1}].")
         if self.groups is not None and self.groups.shape != (n,):
             raise InputError(f"'groups' must have {n} rows. Got shape {self.groups.shape}.")
@@ -53,7 +53,7 @@ class Neighbors:
     @property
     def k(self) -> int:
         """How many neighbours each example has."""
-        return self.indices.shape[1]
+        return int(self.indices.shape[1])
 
     @property
     def n_duplicates(self) -> int:

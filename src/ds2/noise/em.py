@@ -1,0 +1,211 @@
+"""Maximum likelihood for the transition matrix, by EM on the consensus counts.
+
+Model (soft 2-NN score clusterability; Zhu, Song and Liu, arXiv 2102.05291, for rho = 1): the
+example's true score is i with probability p[i]; it is observed as a with T[i, a]; each of two
+neighbours shares the true score with excess probability rho, so that it is observed as b with
+
+    F[i, b] = rho · T[i, b] + (1 − rho) · q[b],      q the observed marginal.
+
+A triple's probability is Σ_i p[i] T[i, a] F[i, b] F[i, c]. EM on the table of counts is exact and
+monotone and has no learning rate. A neighbour's count enters T with the weight rho·T / F that
+it shares the true score; the example's own count with weight 1.
+
+Everything here works on a stack of problems at once (leading axis z): starts, or bootstrap rounds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Fit", "diagonal_starts", "fit_triples"]
+
+TINY = 1e-300
+#: Stop when no cell of T or p moves by more than this in one accelerated step.
+TOLERANCE = 1e-6
+MAX_ITERATIONS = 10_000
+#: Probabilities below this count as 0 when a step is extrapolated.
+SMALLEST = 1e-12
+#: The longest extrapolation, in EM steps.
+LONGEST_STEP = 256.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Solutions of a stack of problems.
+
+    Attributes:
+        matrix: (z, s, s).
+        prior: (z, s).
+        log_likelihood: (z,) mean log-probability of a triple.
+        iterations: EM steps that were taken.
+        converged: (z,) whether the last step was below the tolerance.
+    """
+
+    matrix: np.ndarray
+    prior: np.ndarray
+    log_likelihood: np.ndarray
+    iterations: int
+    converged: np.ndarray
+
+
+def fit_triples(
+    counts: np.ndarray,
+    matrix: np.ndarray,
+    prior: np.ndarray,
+    *,
+    rho: float = 1.0,
+    pseudo: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+) -> Fit:
+    """Run EM from given starts until it stands still.
+
+    Steps are extrapolated (SQUAREM, Varadhan and Roland 2008) and taken back where that does not
+    raise the likelihood, so the likelihood never falls.
+
+    Args:
+        counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
+        matrix: (z, s, s) start.
+        prior: (z, s) start.
+        rho: excess probability that a neighbour shares the true score.
+        pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
+        tolerance: see `TOLERANCE`.
+        max_iterations: EM steps at most.
+    """
+    problem = _Problem.build(counts, len(matrix), rho, pseudo)
+    state = _State(matrix.copy(), prior.copy())
+    likelihood = problem.likelihood(state)
+    moved = np.full(len(matrix), np.inf)
+    taken = 0
+    while taken < max_iterations and (moved > tolerance).any():
+        first = problem.step(state)
+        second = problem.step(first)
+        candidate = problem.step(_extrapolate(state, first, second))
+        reached = problem.likelihood(candidate)
+        fallback = problem.likelihood(second)
+        better = reached >= fallback
+        following = candidate.where(better, second)
+        moved = following.distance(state)
+        state, likelihood = following, np.where(better, reached, fallback)
+        taken += 3
+    return Fit(state.matrix, state.prior, likelihood, taken, moved <= tolerance)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    matrix: np.ndarray
+    prior: np.ndarray
+
+    def where(self, mask: np.ndarray, other: "_State") -> "_State":
+        return _State(
+            np.where(mask[:, None, None], self.matrix, other.matrix),
+            np.where(mask[:, None], self.prior, other.prior),
+        )
+
+    def distance(self, other: "_State") -> np.ndarray:
+        matrix = np.abs(self.matrix - other.matrix).max(axis=(1, 2))
+        return np.asarray(np.maximum(matrix, np.abs(self.prior - other.prior).max(axis=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One table (or one per start) as a matrix with the own score as rows, (z, s, s·s)."""
+
+    counts: np.ndarray
+    marginal: np.ndarray
+    rho: float
+    pseudo: np.ndarray | None
+
+    @classmethod
+    def build(
+        cls, counts: np.ndarray, n_starts: int, rho: float, pseudo: np.ndarray | None
+    ) -> "_Problem":
+        stacked = counts if counts.ndim == 4 else counts[None]
+        s = stacked.shape[-1]
+        own = stacked.sum(axis=(2, 3))
+        marginal = (own + 2 * stacked.sum(axis=(1, 3))) / 3
+        flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
+        return cls(flat, marginal[:, None, :], rho, pseudo)
+
+    def _parts(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
+        near = self.rho * state.matrix + (1 - self.rho) * self.marginal
+        z, s, _ = near.shape
+        pairs = (near[:, :, :, None] * near[:, :, None, :]).reshape(z, s, s * s)
+        joint = state.prior[:, :, None] * state.matrix
+        return near, pairs, joint.transpose(0, 2, 1) @ pairs
+
+    def likelihood(self, state: _State) -> np.ndarray:
+        expected = self._parts(state)[2]
+        value = (self.counts * np.log(np.maximum(expected, TINY))).sum(axis=(1, 2))
+        if self.pseudo is not None:
+            value = value + (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
+        return np.asarray(value)
+
+    def step(self, state: _State) -> _State:
+        """One EM step: responsibilities of the counts, then new p and T."""
+        near, pairs, expected = self._parts(state)
+        z, s, _ = near.shape
+        ratio = self.counts / np.maximum(expected, TINY)
+        own = (
+            state.prior[:, :, None]
+            * state.matrix
+            * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
+        )
+        weighted = (state.matrix @ ratio).reshape(z, s, s, s)
+        shared = (weighted @ near[:, :, :, None])[:, :, :, 0]
+        shared = state.prior[:, :, None] * self.rho * state.matrix * shared
+        cells = own + 2 * shared
+        if self.pseudo is not None:
+            cells = cells + self.pseudo
+        rows = cells.sum(axis=2, keepdims=True)
+        matrix = np.where(rows > TINY, cells / np.maximum(rows, TINY), state.matrix)
+        prior = own.sum(axis=2)
+        return _State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
+
+
+def _extrapolate(start: _State, first: _State, second: _State) -> _State:
+    """SQUAREM's squared step, on log-probabilities so that it stays inside the simplex."""
+
+    def flat(state: _State) -> np.ndarray:
+        cells = np.concatenate([state.matrix.reshape(len(state.matrix), -1), state.prior], axis=1)
+        return np.asarray(np.log(np.maximum(cells, SMALLEST)))
+
+    r = flat(first) - flat(start)
+    v = flat(second) - flat(first) - r
+    length = np.linalg.norm(r, axis=1) / np.maximum(np.linalg.norm(v, axis=1), 1e-12)
+    alpha = np.clip(length, 1.0, LONGEST_STEP)[:, None]
+    jumped = np.clip(flat(start) + 2 * alpha * r + alpha**2 * v, np.log(SMALLEST), 0.0)
+    s = start.prior.shape[1]
+    matrix = np.exp(jumped[:, : s * s]).reshape(-1, s, s)
+    prior = np.exp(jumped[:, s * s :])
+    return _State(
+        matrix / matrix.sum(axis=2, keepdims=True), prior / prior.sum(axis=1, keepdims=True)
+    )
+
+
+def diagonal_starts(
+    observed: np.ndarray, n_starts: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Starting points with most mass on the diagonal, which fixes the order of the rows.
+
+    The first ones spread the rest evenly, then by distance, then by the observed marginal; the
+    others are random. Priors start at the observed marginal.
+    """
+    s = len(observed)
+    away = np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
+    eye = np.eye(s)
+    floor = np.maximum(observed, 0.5 / s)
+    shapes = [np.ones((s, s)), 0.5**away, np.tile(floor, (s, 1))]
+    matrices = []
+    for i in range(n_starts):
+        share = (0.7, 0.5, 0.85)[i % 3]
+        base = shapes[(i // 3) % 3] if i < 9 else rng.dirichlet(np.ones(s), size=s)
+        rest = base * (1 - eye)
+        if s > 1:
+            rest = rest / rest.sum(axis=1, keepdims=True)
+            matrices.append(share * eye + (1 - share) * rest)
+        else:
+            matrices.append(eye)
+    prior = floor / floor.sum()
+    return np.array(matrices), np.tile(prior, (n_starts, 1))

@@ -1,0 +1,113 @@
+"""What a user should know about an estimate, in plain sentences."""
+
+import numpy as np
+
+from ds2.neighbors import Neighbors
+from ds2.noise.estimate import TransitionEstimate
+
+__all__ = ["LOW_LIFT", "MIN_COUNT", "describe"]
+
+#: A score with fewer examples than this (effective count) gets no intervals.
+MIN_COUNT = 25
+#: Below this lift (lower end of the interval) the assumption is in doubt.
+LOW_LIFT = 0.1
+#: Neighbours closer than this are near-duplicates; a larger share than the next is worth saying.
+NEAR_DISTANCE = 0.02
+NEAR_SHARE = 0.1
+MISSING_SHARE = 0.2
+WIDE_RANGE = 0.3
+
+
+def describe(estimate: TransitionEstimate, neighbors: Neighbors) -> tuple[str, ...]:
+    """One sentence for each thing that limits the estimate; empty where nothing does."""
+    found = (
+        _lift(estimate),
+        _few(estimate),
+        _dominance(estimate),
+        _fit(estimate),
+        _convergence(estimate),
+        _near_duplicates(neighbors),
+        _missing(estimate),
+    )
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _lift(estimate: TransitionEstimate) -> str:
+    lift = estimate.lift
+    if np.isnan(lift.value):
+        return "All scores are equal, so neighbours tell nothing about the rater's errors."
+    if lift.low >= LOW_LIFT:
+        return ""
+    width = "" if estimate.range is None else _range_words(estimate.range)
+    return (
+        f"Neighbours agree little more than by chance (lift {lift.value:.2f}, "
+        f"95 % interval {lift.low:.2f} to {lift.high:.2f}): either the rater is very noisy, or "
+        "neighbours do not share a true score. The scores alone cannot tell which, so read the "
+        f"matrix at rho = {estimate.rho:g} as its noisiest end{width}. A second rater or 100 "
+        "trusted scores would settle it."
+    )
+
+
+def _range_words(bounds: np.ndarray) -> str:
+    mean_width = float((bounds[1] - bounds[0]).mean())
+    if mean_width > WIDE_RANGE:
+        return f" (its range over plausible rho, {mean_width:.2f} wide, is not informative)"
+    return f" (its cells range over {mean_width:.2f} on average)"
+
+
+def _few(estimate: TransitionEstimate) -> str:
+    scores = np.flatnonzero(estimate.effective_counts < MIN_COUNT)
+    if not len(scores):
+        return ""
+    names = ", ".join(str(score) for score in scores)
+    return (
+        f"Not enough data for true score {names}: fewer than {MIN_COUNT} examples, so those rows "
+        "of the matrix have no intervals and should not be read."
+    )
+
+
+def _dominance(estimate: TransitionEstimate) -> str:
+    if estimate.diagonal_dominant:
+        return ""
+    enough = estimate.effective_counts >= 1
+    likeliest = estimate.matrix.argmax(axis=1)
+    wrong = np.flatnonzero(enough & (likeliest != np.arange(len(likeliest))))
+    pairs = ", ".join(f"{i} (as {likeliest[i]})" for i in wrong)
+    return (
+        f"Some true scores are most often observed as another score: {pairs}. Which row belongs "
+        "to which score is then not certain."
+    )
+
+
+def _fit(estimate: TransitionEstimate) -> str:
+    if not estimate.fit > estimate.fit_expected:  # NaN: not known, nothing to say
+        return ""
+    return (
+        f"The model does not fit the counts well (misfit {estimate.fit:.3f}, "
+        f"{estimate.fit_expected:.3f} is exceeded once in 20): neighbours do not share the true "
+        f"score as often as rho = {estimate.rho:g} says."
+    )
+
+
+def _convergence(estimate: TransitionEstimate) -> str:
+    if estimate.converged:
+        return ""
+    return f"EM had not converged after {estimate.iterations} steps; read the matrix with care."
+
+
+def _near_duplicates(neighbors: Neighbors) -> str:
+    share = float((neighbors.distances[:, 0] < NEAR_DISTANCE).mean())
+    if share < NEAR_SHARE:
+        return ""
+    return (
+        f"{share:.0%} of the examples have a near-duplicate (distance below {NEAR_DISTANCE}), "
+        "which a rater scores alike; the rater looks less noisy than it is."
+    )
+
+
+def _missing(estimate: TransitionEstimate) -> str:
+    total = estimate.n_examples + estimate.n_missing
+    share = estimate.n_missing / total
+    if share < MISSING_SHARE:
+        return ""
+    return f"{share:.0%} of the examples have no score; the estimate speaks of the others only."
