@@ -1,1 +1,6 @@
-"""."""
+"""Better scores in the place of wrong ones, and never silently worse ones."""
+
+from ds2.curation.curate import curate
+from ds2.curation.result import Curation, Evidence
+
+__all__ = ["Curation", "Evidence", "curate"]

@@ -1,0 +1,90 @@
+"""What an example's neighbours vote for, within one draw.
+
+    v[c] = Σ over the neighbours in the draw, and the example, of (1 − distance) · [score = c]
+
+with weights clipped at 0, and the example's own distance replaced by 2·d1 − d2.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ds2.neighbors import Neighbors
+
+__all__ = ["Ballot", "Votes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """The votes of one draw.
+
+    Attributes:
+        agreement: (r,) v[observed] / ‖v‖₂; 1 where nothing has any weight.
+        suggestion: (r,) argmax v.
+        visited: (r,) whether the example and at least one rated neighbour are in the draw.
+    """
+
+    agreement: np.ndarray
+    suggestion: np.ndarray
+    visited: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """Everything about a pool that does not change between draws, for its rated rows.
+
+    Attributes:
+        rows: (r,) row numbers of the rated examples.
+        entry: (r,) the entry each belongs to.
+        own: (r,) their scores.
+        own_weight: (r,) the weight of the own score.
+        weights: (r, n) sparse, 1 − distance of each neighbour.
+        links: (r, n) sparse, 1 at each neighbour.
+        hot: (n, s) one-hot entry scores, zeros where unrated.
+    """
+
+    rows: np.ndarray
+    entry: np.ndarray
+    own: np.ndarray
+    own_weight: np.ndarray
+    weights: Any
+    links: Any
+    hot: np.ndarray
+
+    @classmethod
+    def build(cls, scores: np.ndarray, neighbors: Neighbors, n_scores: int) -> "Ballot":
+        """Prepare the votes of a pool; ``scores`` (n,) whole numbers, NaN where unrated."""
+        from scipy.sparse import csr_array
+
+        rows = np.flatnonzero(~np.isnan(scores))
+        distances = neighbors.distances[rows].astype(np.float64)
+        first, second = distances[:, 0], distances[:, min(1, neighbors.k - 1)]
+        columns = neighbors.indices[rows].ravel()
+        pointers = np.arange(len(rows) + 1) * neighbors.k
+        shape = (len(rows), neighbors.n)
+        near = np.clip(1 - distances, 0, None).ravel()
+        entry = rows if neighbors.groups is None else neighbors.groups[rows]
+        shared = neighbors.entry_scores(scores)
+        return cls(
+            rows=rows,
+            entry=entry,
+            own=scores[rows].astype(np.int64),
+            own_weight=np.clip(1 - (2 * first - second), 0, None),
+            weights=csr_array((near, columns, pointers), shape=shape),
+            links=csr_array((np.ones(len(columns)), columns, pointers), shape=shape),
+            hot=(shared[:, None] == np.arange(n_scores)).astype(np.float64),
+        )
+
+    def votes(self, drawn: np.ndarray) -> Votes:
+        """Count the votes of one draw; ``drawn`` (n,) marks the entries that are in it."""
+        voters = self.hot * drawn[:, None]
+        tally = self.weights @ voters
+        everyone = np.arange(len(self.rows))
+        tally[everyone, self.own] += self.own_weight
+        norm = np.sqrt((tally**2).sum(axis=1))
+        agreement = np.divide(
+            tally[everyone, self.own], norm, out=np.ones(len(norm)), where=norm > 0
+        )
+        accompanied = self.links @ voters.any(axis=1).astype(np.float64) > 0
+        return Votes(agreement, tally.argmax(axis=1), accompanied & drawn[self.entry])
