@@ -1,6 +1,14 @@
 """Shared set-up: every array type in ds2 is checked at run time while the tests run."""
 
-from jaxtyping import install_import_hook
+import jaxtyping
+import pytest
 
-with install_import_hook("ds2", "beartype.beartype"):
-    import ds2  # noqa: F401
+jaxtyping.install_import_hook("ds2", "beartype.beartype")
+
+
+@pytest.fixture
+def untyped():
+    """Switch the array types off, so that a test sees what a user with bad input sees."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, Integer, Shaped
 Scores = Shaped[np.ndarray, " n"]
 #: One real number per example.
 Values = Float[np.ndarray, " n"]
+#: One length per example, in whatever unit; ints or floats.
+Lengths = Shaped[np.ndarray, " n"]
 #: Unit rows, one embedding per example.
 Vectors = Float[np.ndarray, "n d"]
 #: Row numbers of the neighbours, nearest first.

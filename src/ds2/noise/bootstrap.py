@@ -96,6 +96,7 @@ def bootstrap_fits(
             part,
             np.repeat(T[None], len(part), axis=0),
             np.repeat(p[None], len(part), axis=0),
+            n_examples=len(graph.own),
             rho=rho,
             pseudo=pseudo,
             tolerance=TOLERANCE,

@@ -20,8 +20,10 @@ import numpy as np
 __all__ = ["Fit", "diagonal_starts", "fit_triples"]
 
 TINY = 1e-300
-#: Stop when no cell of T or p moves by more than this in one accelerated step.
+#: Stop when no cell of T or p moves by more than this in one accelerated step …
 TOLERANCE = 1e-6
+#: … or when the log-likelihood of all examples together gains less than this.
+GAIN = 1e-4
 MAX_ITERATIONS = 10_000
 #: Probabilities below this count as 0 when a step is extrapolated.
 SMALLEST = 1e-12
@@ -38,7 +40,7 @@ class Fit:
         prior: (z, s).
         log_likelihood: (z,) mean log-probability of a triple.
         iterations: EM steps that were taken.
-        converged: (z,) whether the last step was below the tolerance.
+        converged: (z,) whether it stood still.
     """
 
     matrix: np.ndarray
@@ -53,6 +55,7 @@ def fit_triples(
     matrix: np.ndarray,
     prior: np.ndarray,
     *,
+    n_examples: int,
     rho: float = 1.0,
     pseudo: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
@@ -67,6 +70,7 @@ def fit_triples(
         counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
         matrix: (z, s, s) start.
         prior: (z, s) start.
+        n_examples: how many examples the counts stand for: what `GAIN` is measured on.
         rho: excess probability that a neighbour shares the true score.
         pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
         tolerance: see `TOLERANCE`.
@@ -75,9 +79,9 @@ def fit_triples(
     problem = _Problem.build(counts, len(matrix), rho, pseudo)
     state = _State(matrix.copy(), prior.copy())
     likelihood = problem.likelihood(state)
-    moved = np.full(len(matrix), np.inf)
+    still = np.zeros(len(matrix), dtype=bool)
     taken = 0
-    while taken < max_iterations and (moved > tolerance).any():
+    while taken < max_iterations and not still.all():
         first = problem.step(state)
         second = problem.step(first)
         candidate = problem.step(_extrapolate(state, first, second))
@@ -85,10 +89,11 @@ def fit_triples(
         fallback = problem.likelihood(second)
         better = reached >= fallback
         following = candidate.where(better, second)
-        moved = following.distance(state)
-        state, likelihood = following, np.where(better, reached, fallback)
+        gained = np.where(better, reached, fallback) - likelihood
+        still = (following.distance(state) <= tolerance) | (gained * n_examples < GAIN)
+        state, likelihood = following, likelihood + gained
         taken += 3
-    return Fit(state.matrix, state.prior, likelihood, taken, moved <= tolerance)
+    return Fit(state.matrix, state.prior, likelihood, taken, still)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,8 @@ def diagonal_starts(
     """Starting points with most mass on the diagonal, which fixes the order of the rows.
 
     The first ones spread the rest evenly, then by distance, then by the observed marginal; the
-    others are random. Priors start at the observed marginal.
+    others are random. Priors start at the observed marginal, so a score that was never observed
+    keeps a prior of 0: nothing could tell its examples from another score's.
     """
     s = len(observed)
     away = np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
@@ -202,10 +208,5 @@ def diagonal_starts(
         share = (0.7, 0.5, 0.85)[i % 3]
         base = shapes[(i // 3) % 3] if i < 9 else rng.dirichlet(np.ones(s), size=s)
         rest = base * (1 - eye)
-        if s > 1:
-            rest = rest / rest.sum(axis=1, keepdims=True)
-            matrices.append(share * eye + (1 - share) * rest)
-        else:
-            matrices.append(eye)
-    prior = floor / floor.sum()
-    return np.array(matrices), np.tile(prior, (n_starts, 1))
+        matrices.append(share * eye + (1 - share) * rest / rest.sum(axis=1, keepdims=True))
+    return np.array(matrices), np.tile(observed, (n_starts, 1))

@@ -23,6 +23,8 @@ __all__ = ["estimate_transition"]
 LIFT_KEPT = 0.9
 #: How many values of rho the range is taken over.
 RHO_STEPS = 8
+#: Fits whose log-likelihoods differ by less than this are equally good (95 % for one cell).
+SAME_NATS = 1.92
 #: The least rho that is considered at all.
 RHO_FLOOR = 0.05
 #: The ordinal prior's mass falls to this share with each level of distance.
@@ -88,12 +90,15 @@ def estimate_transition(
         )
     pseudo = _ordinal(n_scores, strength, len(graph.own), rho) if strength else None
     starts = diagonal_starts(graph.observed, n_starts, np.random.default_rng(seed))
-    tried = fit_triples(counts, *starts, rho=rho, pseudo=pseudo, max_iterations=300)
+    n_rated = len(graph.own)
+    tried = fit_triples(
+        counts, *starts, n_examples=n_rated, rho=rho, pseudo=pseudo, max_iterations=300
+    )
     best = int(tried.log_likelihood.argmax())
 
     def fit_at(value: float, start: Fit, of: int = 0) -> Fit:
         matrix, prior = start.matrix[of][None], start.prior[of][None]
-        return fit_triples(counts, matrix, prior, rho=value, pseudo=pseudo)
+        return fit_triples(counts, matrix, prior, n_examples=n_rated, rho=value, pseudo=pseudo)
 
     fit = fit_at(rho, tried, best)
     T, p = fit.matrix[0], fit.prior[0]
@@ -105,7 +110,7 @@ def estimate_transition(
         if n_bootstrap
         else None
     )
-    effective = len(graph.own) * p
+    effective = n_rated * p
     intervals, prior_intervals = _intervals(rounds, T, p, effective)
     rho_range = _rho_range(measure_lift(graph, used), rho)
     estimate = TransitionEstimate(
@@ -113,7 +118,7 @@ def estimate_transition(
         prior=p,
         observed=graph.observed,
         rho=rho,
-        range=_range(fit_at, fit, rho_range, intervals),
+        range=_range(fit_at, fit, rho_range, intervals, n_rated),
         rho_range=rho_range,
         intervals=intervals,
         prior_intervals=prior_intervals,
@@ -127,7 +132,7 @@ def estimate_transition(
         log_likelihood=float(fit.log_likelihood[0]),
         iterations=tried.iterations + fit.iterations,
         converged=bool(fit.converged[0]),
-        n_examples=len(graph.own),
+        n_examples=n_rated,
         n_missing=int(np.isnan(values).sum()),
         n_bootstrap=n_bootstrap,
         warnings=(),
@@ -185,17 +190,28 @@ def _range(
     at_one: Fit,
     rho_range: tuple[float, float],
     intervals: np.ndarray | None,
+    n_examples: int,
 ) -> np.ndarray | None:
-    """(2, s, s) Hull of T over a grid of rho, widened by the intervals' half-widths."""
+    """(2, s, s) Hull of T over a grid of rho, widened by the sampling error.
+
+    Each rho is fitted from a near-perfect rater and from the fit at the rho before; both count
+    where the counts cannot tell them apart.
+    """
     if rho_range[0] == rho_range[1]:
         return None
+    s = at_one.matrix.shape[1]
+    perfect = replace(at_one, matrix=(0.97 * np.eye(s) + 0.03 / s)[None])
     last = at_one
     matrices = [at_one.matrix[0]]
     for rho in np.linspace(*rho_range, RHO_STEPS)[::-1]:
-        last = fit_at(float(rho), last)
-        matrices.append(last.matrix[0])
-    half = 0.0 if intervals is None else np.nan_to_num(intervals[1] - intervals[0]) / 2
-    hull = [np.min(matrices, axis=0) - half, np.max(matrices, axis=0) + half]
+        fits = [fit_at(float(rho), last), fit_at(float(rho), perfect)]
+        best = max(float(fit.log_likelihood[0]) for fit in fits)
+        close = [fit for fit in fits if (best - fit.log_likelihood[0]) * n_examples <= SAME_NATS]
+        matrices.extend(fit.matrix[0] for fit in close)
+        last = close[0]
+    at = at_one.matrix[0]
+    below, above = (0.0, 0.0) if intervals is None else np.nan_to_num(np.abs(intervals - at))
+    hull = [np.min(matrices, axis=0) - below, np.max(matrices, axis=0) + above]
     return np.asarray(np.clip(np.array(hull), 0.0, 1.0))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ds2.arrays import Groups, Keys, Prior, Scores, Values, Vectors
+from ds2.arrays import Groups, Keys, Lengths, Prior, Scores, Values, Vectors
 from ds2.checks import check_choice, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
@@ -23,11 +23,11 @@ def select(
     scores: Scores | None = None,
     tail: Values | None = None,
     *,
-    size: float,
+    size: int | float,
     method: str = "ds2",
     neighbors: Neighbors | None = None,
     vectors: Vectors | None = None,
-    lengths: Values | None = None,
+    lengths: Lengths | None = None,
     groups: Groups | None = None,
     keys: Keys | None = None,
     prior: Prior | None = None,

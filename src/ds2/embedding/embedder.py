@@ -1,0 +1,54 @@
+"""What an embedder is: a name, a few facts about its limits, and text → unit vectors."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+__all__ = ["Embedder", "unit_rows"]
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Anything that turns texts into unit vectors. Write your own class with these six names."""
+
+    @property
+    def name(self) -> str:
+        """Identity: the library, the model, its version, and every setting that changes a vector.
+
+        Vectors are reused between runs only where this name is the same. It is written into files
+        and reports, so it must not hold a secret or a path of this machine.
+        """
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Longer texts are cut to this many tokens; None where nothing is cut or nobody knows."""
+
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """ISO 639 codes of the languages it was made for; None where that is not declared."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return (n, d) float32 rows of unit length. Row i depends on ``texts[i]`` alone."""
+
+    def count_tokens(self, texts: Sequence[str]) -> np.ndarray | None:
+        """Return the (n,) tokens of each text before any cut; None where that cannot be known."""
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows scaled to unit length, as float32; the arithmetic is float64, row by row.
+
+    A row of zeros (a text without a single known token) has no direction of its own. It becomes
+    the first axis: a finite unit vector, the same one for all such texts, so that they are each
+    other's duplicates and still have a distance to everything else.
+    """
+    rows = np.array(vectors, dtype=np.float64)
+    norms = np.sqrt((rows * rows).sum(axis=1))
+    empty = norms == 0
+    rows[empty, 0] = 1.0
+    rows[~empty] /= norms[~empty, None]
+    return rows.astype(np.float32)

@@ -1,0 +1,289 @@
+"""The verdict: the few sentences that most readers will read, worked out from the numbers alone.
+
+Two rules hold for every sentence. The matrix at rho = 1 is never called the rater's error unless
+neighbours are seen to share a score: it mixes the rater's noise with neighbours that do not. And
+a figure that rests on an assumption names the assumption.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ds2.noise import LOW_LIFT
+from ds2.report.numbers import NoiseNumbers, ReportNumbers, TruthNumbers
+from ds2.report.words import count, decimal, either_share, interval, of, plural, share
+
+__all__ = ["STRONG_LIFT", "Finding", "Standing", "standing", "verdict"]
+
+#: From this lower end on, neighbours agree far above chance.
+STRONG_LIFT = 0.5
+#: Methods that do not look at scores, so that the mean score of what they select is not optimistic.
+_BLIND = frozenset({"random", "length", "knn-10"})
+
+Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
+Tone = Literal["clear", "care", "open", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A question, its answer in one sentence, what the answer rests on, and how settled it is."""
+
+    question: str
+    answer: str
+    detail: tuple[str, ...]
+    tone: Tone
+
+
+def standing(noise: NoiseNumbers, gate: str) -> Standing:
+    """Say how well the neighbours' agreement supports the assumption that they share a score."""
+    lift = noise.lifts[0].lift if noise.lifts else None
+    if lift is None or lift.value is None or lift.low is None:
+        return "unknown"
+    if lift.low <= 0:
+        return "absent"
+    if gate == "fired" or lift.low < LOW_LIFT:
+        return "weak"
+    return "strong" if lift.low >= STRONG_LIFT else "partial"
+
+
+def verdict(numbers: ReportNumbers) -> tuple[Finding, ...]:
+    """Return the findings of a report, in reading order."""
+    state = standing(numbers.noise, numbers.curation.gate)
+    known = () if numbers.truth is None else (_against_truth(numbers.truth),)
+    return (
+        _how_noisy(numbers.noise, state),
+        _how_sure(numbers.noise),
+        _assumption(numbers.noise, state),
+        _changes(numbers, state),
+        _selected(numbers),
+        *known,
+    )
+
+
+_WRONG = "A score is wrong when it is not the true score, be it by one level."
+
+
+def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
+    question = "How noisy are the scores?"
+    if noise.error is None:
+        return Finding(question, "Not enough data to say.", (), "open")
+    low = noise.error if noise.error_low is None else noise.error_low
+    high = noise.error if noise.error_high is None else noise.error_high
+    if state == "unknown":
+        why = "Neighbours tell nothing here: all scores are equal, or too few examples have one."
+        return Finding(question, "This pool alone cannot say.", (why,), "open")
+    if state == "absent":
+        detail = (
+            "Neighbours' scores are not seen to agree more often than by chance. A rater who "
+            "guesses looks like this, and so do neighbours that do not share a true score.",
+            f"The matrix at ρ\u00a0=\u00a0{decimal(noise.rho)} would call {share(noise.error, 0)} "
+            "of the scores wrong. That figure mixes the two and is not the rater's error.",
+        )
+        return Finding(question, "This pool alone cannot say.", detail, "open")
+    if state == "weak":
+        span = (
+            f"At most {at_most} of the scores are wrong, perhaps far fewer"
+            if (at_most := either_share(high, high)) == either_share(low, high)
+            else f"Anything {either_share(low, high)} of wrong scores would fit"
+        )
+        detail = (
+            "The high end takes every disagreement between neighbours for the rater's error. "
+            "Lift is too low for that reading: neighbours that do not share a true score look "
+            "just the same, so no single matrix below is the rater's error.",
+            _WRONG,
+        )
+        return Finding(question, f"{span}; this pool alone cannot say.", detail, "open")
+    span = either_share(low, high)
+    apart = span != either_share(high, high)
+    depends = ", depending on how often neighbours share a true score" if apart else ""
+    answer = f"{span.capitalize()} of the scores are wrong{depends}."
+    narrow = noise.error_low is not None and high - low <= 0.1
+    tone: Tone = "clear" if narrow and state == "strong" else "care"
+    return Finding(question, answer, (_rests_on(noise), _WRONG), tone)
+
+
+def _rests_on(noise: NoiseNumbers) -> str:
+    if noise.rho_low is None or noise.rho_high is None:
+        return (
+            f"This takes ρ\u00a0=\u00a0{decimal(noise.rho)} as given: how much more often than "
+            "by chance neighbours share one true score. Where they share it less often, fewer "
+            "scores are wrong. No range over ρ was computed."
+        )
+    return (
+        f"The high end takes neighbours to share one true score always "
+        f"(ρ\u00a0=\u00a0{decimal(noise.rho_high)}), the low end as seldom as their agreement "
+        f"allows (ρ\u00a0=\u00a0{decimal(noise.rho_low)}): then most of their disagreement is "
+        "real, and not the rater's."
+    )
+
+
+def _how_sure(noise: NoiseNumbers) -> Finding:
+    question = "How sure is that?"
+    limits = [
+        "This does not cover a bias that neighbours share, such as a liking for long answers: it "
+        "looks like truth here, and only trusted (gold) scores can show it."
+    ]
+    if noise.thin_scores:
+        named = ", ".join(str(level) for level in noise.thin_scores)
+        noun = "score" if len(noise.thin_scores) == 1 else "scores"
+        limits.append(f"Not enough data for {noun} {named}.")
+    if not noise.diagonal_dominant:
+        limits.append(
+            "Some true score is most often observed as another one; which row of the matrix "
+            "belongs to which score is then not certain."
+        )
+    if noise.fit is not None and noise.fit_expected is not None and noise.fit > noise.fit_expected:
+        limits.append(
+            f"At ρ\u00a0=\u00a0{decimal(noise.rho)} the model does not fit the counts as well as "
+            "it should, so the intervals there say less than they seem to."
+        )
+    if not noise.converged:
+        limits.append(f"The fit had not converged after {plural(noise.iterations, 'iteration')}.")
+    if not noise.has_intervals:
+        return Finding(question, "Not known: no intervals were computed.", tuple(limits), "open")
+    if noise.sampling_error is None:
+        return Finding(question, "Not enough data for any interval.", tuple(limits), "open")
+    answer = f"Chance moves a typical entry of the matrix by ±\u00a0{decimal(noise.sampling_error)}"
+    if noise.range_error is not None:
+        answer += f"; chance and not knowing ρ together by ±\u00a0{decimal(noise.range_error)}"
+    basis = (
+        f"The intervals come from {plural(noise.n_bootstrap, 'bootstrap round')} on "
+        f"{plural(noise.n_examples, 'scored example')}, at ρ\u00a0=\u00a0{decimal(noise.rho)}."
+    )
+    sound = noise.diagonal_dominant and noise.converged and not noise.thin_scores
+    wide = max(noise.sampling_error, noise.range_error or 0.0) > 0.05
+    return Finding(
+        question, f"{answer}.", (basis, *limits), "clear" if sound and not wide else "care"
+    )
+
+
+_EVIDENCE = "A second rater, or 50 to 200 trusted (gold) scores, would settle it."
+_STANDING: dict[Standing, tuple[str, str, Tone]] = {
+    "unknown": ("Not enough data to tell.", _EVIDENCE, "open"),
+    "absent": (
+        "There is no sign of it: neighbours agree no more than by chance.",
+        _EVIDENCE,
+        "open",
+    ),
+    "weak": (
+        "Not shown: neighbours agree little more than by chance.",
+        "It may hold with a very noisy rater, or fail with a good one: one rater's scores cannot "
+        f"tell which. {_EVIDENCE}",
+        "open",
+    ),
+    "partial": (
+        "In part: neighbours do carry information about the score.",
+        "A noisy rater lowers lift, and so do neighbours that do not share a true score. One "
+        f"rater's scores cannot tell the two apart, so the error above is a range. {_EVIDENCE}",
+        "care",
+    ),
+    "strong": (
+        "Well supported: neighbours agree far more often than by chance.",
+        "It is still an assumption: neighbours that share a score may share a wrong one.",
+        "clear",
+    ),
+}
+
+
+def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
+    answer, meaning, tone = _STANDING[state]
+    detail = ["The assumption: an example and its nearest neighbours have one true score."]
+    if noise.lifts and state != "unknown":
+        near = noise.lifts[0]
+        detail.append(
+            f"Nearest neighbours' scores agree {share(near.agreement)} of the time, against "
+            f"{share(near.chance)} by chance: lift {decimal(near.lift.value)} "
+            f"(95\u00a0% interval {interval(near.lift.low, near.lift.high)}; 0 is chance, 1 is "
+            "always)."
+        )
+    return Finding("Does the assumption hold?", answer, (*detail, meaning), tone)
+
+
+def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
+    question = "What did curation change?"
+    curation, n_rated = numbers.curation, numbers.ratings.n_rated
+    if curation.method == "none":
+        fired = curation.gate == "fired"
+        why = (
+            ("The gate fired: lift is too low for neighbours to correct scores.",) if fired else ()
+        )
+        answer = "Nothing: every score is as the rater gave it."
+        return Finding(question, answer, why, "care" if fired else "plain")
+    flagged = (
+        f"{count(curation.n_misrated)} of {plural(n_rated, 'rated example')} "
+        f"({of(curation.n_misrated, n_rated)}) were flagged as misrated."
+        if curation.n_misrated is not None
+        else ""
+    )
+    detail = [flagged] if flagged else []
+    if curation.n_changed == 0:
+        answer = f"No score (method {curation.method})."
+    else:
+        answer = (
+            f"{plural(curation.n_changed, 'score')} of {count(n_rated)} "
+            f"({of(curation.n_changed, n_rated)}): {count(curation.n_up)} up, "
+            f"{count(curation.n_down)} down."
+        )
+        if curation.gate == "fired":
+            detail.append(
+                "The gate fired: lift is too low to know that the changes are for the better. "
+                "Compare with a selection from the raw scores before relying on them."
+            )
+        elif state in ("unknown", "absent", "weak"):
+            detail.append(
+                "The gate did not stop this, but lift is too low to know that the changes are "
+                "for the better."
+            )
+        else:
+            detail.append("A changed score is the neighbours' vote, not a human judgement.")
+    weak = state in ("unknown", "absent", "weak") and curation.n_changed > 0
+    return Finding(question, answer, tuple(detail), "care" if weak else "plain")
+
+
+def _selected(numbers: ReportNumbers) -> Finding:
+    chosen, total = numbers.selection, numbers.pool.n_examples
+    answer = (
+        f"{count(chosen.n_selected)} of {plural(total, 'example')} "
+        f"({of(chosen.n_selected, total)}), by method {chosen.method}."
+    )
+    detail: list[str] = []
+    if chosen.selected_score is not None and chosen.pool_score is not None:
+        detail.append(
+            f"Their mean curated score is {decimal(chosen.selected_score)}; the pool's is "
+            f"{decimal(chosen.pool_score)}."
+        )
+        if chosen.method not in _BLIND:
+            detail.append(
+                "The scores that are averaged also did the choosing, so that mean is optimistic."
+            )
+    tail = chosen.tail
+    if tail is not None and tail.selected_spread is not None:
+        detail.append(
+            f"Their median long-tail score is {decimal(tail.selected_spread.median)}; the pool's "
+            f"is {decimal(tail.pool_spread.median)}."
+        )
+    return Finding("What was selected?", answer, tuple(detail), "plain")
+
+
+def _against_truth(truth: TruthNumbers) -> Finding:
+    question = "What do the known scores say?"
+    before, after = truth.accuracy_raw, truth.accuracy_curated
+    if before is None or after is None:
+        return Finding(question, "Not enough data to say.", (), "open")
+    moved = "rose" if after > before else "fell" if after < before else "stayed"
+    answer = (
+        f"Right scores {moved} from {share(before)} to {share(after)}."
+        if moved != "stayed"
+        else f"Right scores stayed at {share(before)}."
+    )
+    detail = [f"True scores are known for {plural(truth.n_known, 'rated example')}."]
+    if truth.distance is not None:
+        detail.append(
+            f"The estimated matrix is off by {decimal(truth.distance, 3)} in total variation "
+            "(0 is exact, 1 is wholly wrong)."
+        )
+    if truth.precision is not None and truth.recall is not None:
+        detail.append(
+            f"Of the flagged scores {share(truth.precision)} were wrong; of the wrong scores "
+            f"{share(truth.recall)} were flagged."
+        )
+    return Finding(question, answer, tuple(detail), "plain")

@@ -1,0 +1,163 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedding_fakes import HashEmbedder, TextsOnly, hash_vector
+
+from ds2.embedding import embed, embed_with_report
+from ds2.embedding.journal import Journal
+from ds2.errors import RunBusyError
+
+TEXTS = [f"user: question {i}\nassistant: answer {i * i}" for i in range(60)]
+
+
+def expected(texts):
+    return np.array([hash_vector(text) for text in texts])
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
+    out = tmp_path / "e.npy"
+    with pytest.raises(KeyboardInterrupt):
+        embed(TextsOnly(TEXTS), HashEmbedder(fail_after=3), out=out, batch_size=8)
+    assert not out.exists()
+    embedder = HashEmbedder()
+    vectors, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out, batch_size=8)
+    assert (len(embedder.seen), report.n_embedded, report.n_reused) == (36, 36, 24)
+    np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.json", "e.npy"]
+
+
+def test_what_was_done_counts_for_another_pool_too(tmp_path):
+    out = tmp_path / "e.npy"
+    with pytest.raises(KeyboardInterrupt):
+        embed(TextsOnly(TEXTS), HashEmbedder(fail_after=3), out=out, batch_size=8)
+    embedder = HashEmbedder()
+    other = [*reversed(TEXTS), "one more"]
+    vectors = embed(TextsOnly(other), embedder, out=out)
+    assert len(embedder.seen) == 37
+    np.testing.assert_allclose(vectors, expected(other), atol=1e-3)
+
+
+@pytest.mark.parametrize("other", [HashEmbedder("hash:2"), HashEmbedder(dimension=4)])
+def test_another_embedder_starts_anew(tmp_path, other):
+    out = tmp_path / "e.npy"
+    with pytest.raises(KeyboardInterrupt):
+        embed(TextsOnly(TEXTS), HashEmbedder(fail_after=3), out=out, batch_size=8)
+    embed(TextsOnly(TEXTS), other, out=out)
+    assert len(other.seen) == 60
+
+
+def write_journal(path, n):
+    with Journal(path, embedder="hash:1", dimension=8) as journal:
+        journal.append(np.arange(n, dtype=np.uint64), expected(TEXTS[:n]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kept"),
+    [
+        (lambda data: data, 10),
+        (lambda data: data[:-1], 9),  # a torn record
+        (lambda data: data[:-28], 9),  # exactly one record less
+        (lambda data: data + b"\0" * 500, 10),  # a file system's unwritten tail
+        (lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:], 9),  # a flipped bit
+        (lambda data: data[: -28 * 4 + 9] + b"\xff" + data[-28 * 4 + 10 :], 6),
+        (lambda data: data[:10], 0),
+        (lambda data: b"", 0),
+        (lambda data: b"something else entirely\n" * 50, 0),
+    ],
+)
+def test_a_journal_keeps_its_sound_records_only(tmp_path, spoil, kept):
+    path = tmp_path / "j"
+    write_journal(path, 10)
+    path.write_bytes(spoil(path.read_bytes()))
+    with Journal(path, embedder="hash:1", dimension=8) as journal:
+        np.testing.assert_array_equal(journal.keys, np.arange(kept))
+        np.testing.assert_allclose(
+            journal.vectors(), expected(TEXTS[:kept]).reshape(-1, 8), atol=1e-3
+        )
+        journal.append(np.array([99], dtype=np.uint64), expected(TEXTS[:1]))
+    with Journal(path, embedder="hash:1", dimension=8) as journal:
+        np.testing.assert_array_equal(journal.keys, [*range(kept), 99])
+
+
+def test_a_journal_longer_than_one_read_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds2.embedding.journal._CHECK_ROWS", 4)
+    write_journal(tmp_path / "j", 12)
+    with Journal(tmp_path / "j", embedder="hash:1", dimension=8) as journal:
+        np.testing.assert_array_equal(journal.keys, np.arange(12))
+
+
+def test_two_processes_at_one_file_are_told_apart(tmp_path):
+    out = tmp_path / "e.npy"
+    embedder = HashEmbedder()
+    with (
+        Journal(tmp_path / "e.npy.partial", embedder="hash:1", dimension=8),
+        pytest.raises(RunBusyError, match="Another process is embedding"),
+    ):
+        embed(TextsOnly(TEXTS), embedder, out=out)
+    assert embedder.seen == []
+    embed(TextsOnly(TEXTS), embedder, out=out)
+
+
+CHILD = """
+import sys, time
+sys.path.insert(0, {here!r})
+from embedding_fakes import HashEmbedder, TextsOnly
+from ds2.embedding import embed
+
+class Slow(HashEmbedder):
+    def embed(self, texts):
+        time.sleep(0.05)
+        return super().embed(texts)
+
+texts = [f"user: question {{i}}\\nassistant: answer {{i * i}}" for i in range(60)]
+embed(TextsOnly(texts), Slow(), out={out!r}, batch_size=4)
+"""
+
+
+def test_kill_nine_loses_at_most_the_current_batch(tmp_path):
+    out = tmp_path / "e.npy"
+    partial = tmp_path / "e.npy.partial"
+    here = str(Path(__file__).parent)
+    code = CHILD.format(here=here, out=str(out))
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        deadline = time.monotonic() + 30
+        while not (partial.exists() and partial.stat().st_size > 28 * 12):
+            assert child.poll() is None, "the child ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL
+    assert not out.exists()
+    with Journal(partial, embedder="hash:1", dimension=8) as journal:
+        kept = len(journal.keys)
+    assert kept >= 8
+    embedder = HashEmbedder()
+    vectors, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out, batch_size=4)
+    assert (len(embedder.seen), report.n_reused) == (60 - kept, kept)
+    assert len(set(embedder.seen)) == len(embedder.seen)
+    np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
+
+
+def test_a_kill_between_the_vectors_and_their_sidecar_costs_nothing(tmp_path, monkeypatch):
+    out = tmp_path / "e.npy"
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ds2.embedding.compute.write_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            embed(TextsOnly(TEXTS), HashEmbedder(), out=out)
+    embedder = HashEmbedder()
+    vectors = embed(TextsOnly(TEXTS), embedder, out=out)
+    assert embedder.seen == []
+    np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
