@@ -116,7 +116,9 @@ def check_scores(
             "with values that are not numbers."
         ) from None
     if array.ndim != 1:
-        raise InputError(f"'{name}' must have one score per example, shape (n,). Got {array.shape}.")
+        raise InputError(
+            f"'{name}' must have one score per example, shape (n,). Got {array.shape}."
+        )
     check_rows(name, array, n_rows)
     present = ~np.isnan(array)
     if not present.any():

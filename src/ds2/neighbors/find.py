@@ -16,7 +16,7 @@ __all__ = ["find_neighbors"]
 
 #: Up to this many distinct examples the exact search is at least as fast (benchmarks/neighbors.py).
 EXACT_UP_TO = 20_000
-#: Candidates beyond k whose exact distances are computed.
+#: Candidates beyond k whose exact distances are computed by the exact search.
 SPARE = 6
 
 
@@ -44,7 +44,7 @@ def find_neighbors(
         min_recall: share of the true neighbours that an approximate search must find on a
             sample of rows. The search is widened until it does; where even the widest does not,
             the exact search is used.
-        seed: seeds the sample.
+        seed: seeds the samples.
 
     Returns:
         `Neighbors`, with the recall that was measured.
@@ -102,12 +102,10 @@ def _exact(vectors: np.ndarray, k: int) -> _Found:
 def _approximate(vectors: np.ndarray, k: int, min_recall: float, seed: int) -> _Found | None:
     """The approximate search at the first width that reaches the recall; None if none does."""
     sample = RecallSample.draw(vectors, k, seed)
-    index = GraphIndex(vectors)
-    wanted = min(k + SPARE, len(vectors) - 1)
+    index = GraphIndex(vectors, seed)
+    wanted = min(3 * k + 2, len(vectors) - 1)
     rows = np.arange(len(vectors))
     for width in SEARCH_WIDTHS:
-        if width < wanted:
-            continue
         tried = index.search(sample.rows, wanted, width)
         _, distances = sort_candidates(vectors, sample.rows, tried, k)
         recall, error = sample.recall(distances)

@@ -1,0 +1,91 @@
+"""What every benchmark shares: real data when it is there, a table, a JSON line, fresh processes."""
+
+import gzip
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(os.environ.get("DS2_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def data_file(name: str) -> Path:
+    """A file of the real data, or an exit that says it is not there."""
+    path = DATA / name
+    if not path.exists():
+        sys.exit(
+            f"{name} is not there: set DS2_DATA to the folder that holds it. Nothing measured."
+        )
+    return path
+
+
+def alpaca_vectors() -> np.ndarray:
+    """(52,002, 384) float16 MiniLM embeddings of Alpaca."""
+    return np.load(data_file("alpaca52k_minilm.f16.npy"))
+
+
+def alpaca_rows() -> list[dict]:
+    """The rows of Alpaca with the published scores."""
+    with gzip.open(data_file("alpaca52k_ds2.jsonl.gz"), "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def table(rows: Iterable[dict]) -> None:
+    """Print rows of equal keys as a table."""
+    rows = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    if not rows:
+        return
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    print("  ".join(key.rjust(width) for key, width in widths.items()))
+    for row in rows:
+        print("  ".join(row[key].rjust(width) for key, width in widths.items()))
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def json_line(benchmark: str, **figures: object) -> None:
+    """Print the figures as one JSON line, the last of the output."""
+    print(json.dumps({"benchmark": benchmark, **figures}, default=float))
+
+
+@contextmanager
+def stopwatch(into: dict, name: str) -> Iterator[None]:
+    """Store the wall seconds of a block in ``into[name]``."""
+    start = time.perf_counter()
+    yield
+    into[name] = time.perf_counter() - start
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def fresh_process(code: str, *arguments: str, env: dict[str, str] | None = None) -> dict:
+    """Run Python code in a new process; its last line of output is JSON; wall time is added."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    lines = done.stdout.strip().splitlines()
+    return {**(json.loads(lines[-1]) if lines else {}), "process_s": time.perf_counter() - start}
+
+
+def total_variation(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean total variation between the rows of two matrices."""
+    return float(0.5 * np.abs(a - b).sum(axis=1).mean())

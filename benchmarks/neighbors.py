@@ -1,0 +1,156 @@
+"""Neighbours against faiss's flat index, each in a fresh process, and what recall they reach.
+
+1. Alpaca's MiniLM embeddings (52,002 × 384): the whole process, start-up and all.
+2. 300,000 × 1,024 float16 made from real text (see `real_vectors`): flat is timed on a sample of
+   queries and scaled up (its cost per query is constant), since the whole would take an hour.
+
+Flat is timed twice: as the wheel runs it, and with OPENBLAS_CORETYPE=SkylakeX where the processor
+has AVX-512, because the wheel's matrix library does not know every processor and then takes its
+slowest kernel. The second is the harder rival.
+
+    python benchmarks/neighbors.py [--quick]
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _common import alpaca_rows, alpaca_vectors, data_file, fresh_process, json_line, table
+
+FLAT = """
+import json, sys, time
+import numpy as np, faiss
+vectors = np.load(sys.argv[1]).astype(np.float32)
+queries = vectors[:: int(sys.argv[2])]
+faiss.normalize_L2(vectors)
+start = time.perf_counter()
+index = faiss.IndexFlatIP(vectors.shape[1])
+index.add(vectors)
+similarity, found = index.search(np.ascontiguousarray(queries), 11)
+np.save(sys.argv[3], found)
+print(json.dumps({"search_s": time.perf_counter() - start, "queries": len(queries)}))
+"""
+
+OURS = """
+import json, resource, sys, time
+import numpy as np, ds2
+vectors = np.load(sys.argv[1], mmap_mode="r")
+seconds = []
+for _ in range(int(sys.argv[2])):
+    start = time.perf_counter()
+    found = ds2.find_neighbors(vectors, 10)
+    seconds.append(time.perf_counter() - start)
+np.savez(sys.argv[3], indices=found.indices, distances=found.distances)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"search_s": seconds[-1], "measured": found.recall, "method": found.method,
+                  "peak_mb": peak}))
+"""
+
+MODERN = {"OPENBLAS_CORETYPE": "SkylakeX"}
+
+
+def has_avx512() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "avx512f" in info.read_text()
+
+
+def real_vectors(n: int) -> np.ndarray:
+    """(n, 1024) float16 from the sentences of Alpaca's 52,002 examples.
+
+    Each sentence of the outputs is one row: the static embedding of the sentence (256), of its
+    instruction (256) and of the sentence before it (256), and the first 256 dimensions of the
+    MiniLM embedding of its example, each of unit length; then the whole row is. So rows of one example are
+    near each other and no two are equal, as in a pool with many variants of a task.
+    """
+    import re
+
+    import ds2
+
+    embedder = ds2.WordLlamaEmbedder()
+    whole = alpaca_vectors()
+    sentences, instructions, befores, owner = [], [], [], []
+    for row, example in enumerate(alpaca_rows()):
+        before = example["instruction"]
+        for part in re.split(r"(?<=[.!?\n;:,])\s+", example["output"]):
+            if len(part) > 8:
+                sentences.append(part)
+                instructions.append(example["instruction"])
+                befores.append(before)
+                owner.append(row)
+                before = part
+    order = np.random.default_rng(0).permutation(len(sentences))[:n]
+    if len(order) < n:
+        sys.exit(f"only {len(order)} sentences; {n} wanted")
+    result = np.empty((n, 1024), dtype=np.float16)
+    for start in range(0, n, 20_000):
+        rows = order[start : start + 20_000]
+        parts = [
+            embedder.embed([texts[i] for i in rows]) for texts in (sentences, instructions, befores)
+        ]
+        mini = whole[[owner[i] for i in rows]][:, :256].astype(np.float32)
+        parts.append(mini / np.linalg.norm(mini, axis=1, keepdims=True))
+        result[start : start + len(rows)] = np.concatenate(parts, axis=1) / 2
+    return result
+
+
+def recall(truth: np.ndarray, step: int, found: np.lib.npyio.NpzFile, vectors: np.ndarray) -> float:
+    """Share of flat's ten nearest (self left out) at least matched by ours, by distance."""
+    rows = np.arange(0, len(vectors), step)
+    limits = []
+    for row, near in zip(rows, truth, strict=True):
+        true = [j for j in near if j != row][:10]
+        a, b = vectors[row].astype(np.float64), vectors[true[-1]].astype(np.float64)
+        limits.append(1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    return float((found["distances"][rows] <= np.array(limits)[:, None] + 5e-6).mean())
+
+
+def compare(name: str, path: Path, step: int, folder: Path) -> list[dict]:
+    """Flat (as installed, and at its best) against ours: cold process and warm search."""
+    vectors = np.load(path, mmap_mode="r")
+    flats = {"flat, as installed": fresh_process(FLAT, str(path), str(step), str(folder / "t.npy"))}
+    if has_avx512():
+        flats["flat, AVX-512 kernel"] = fresh_process(
+            FLAT, str(path), str(step), str(folder / "t.npy"), env=MODERN
+        )
+    cold = fresh_process(OURS, str(path), "1", str(folder / "o.npz"))
+    warm = fresh_process(OURS, str(path), "2", str(folder / "o.npz")) if step == 1 else cold
+    reached = recall(np.load(folder / "t.npy"), step, np.load(folder / "o.npz"), vectors)
+    rows = []
+    for flat, figures in flats.items():
+        extra = figures["search_s"] * (len(vectors) / figures["queries"] - 1)
+        whole = figures["process_s"] + extra
+        rows.append(
+            {
+                "vectors": name,
+                "rival": flat,
+                "flat s": whole,
+                "ours s (process)": cold["process_s"],
+                "times faster": whole / cold["process_s"],
+                "warm: times faster": (figures["search_s"] + extra) / warm["search_s"],
+                "recall@10": reached,
+                "recall said": cold["measured"],
+                "peak MB": cold["peak_mb"],
+                "vectors MB": vectors.nbytes / 2**20,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        rows += compare("Alpaca 52,002 × 384", data_file("alpaca52k_minilm.f16.npy"), 1, folder)
+        table(rows)
+        n = 60_000 if "--quick" in sys.argv else 300_000
+        path = folder / "real.npy"
+        np.save(path, real_vectors(n))
+        rows += compare(f"sentences {n:,} × 1,024", path, 100, folder)
+    table(rows)
+    json_line("neighbors", runs=rows)
+
+
+if __name__ == "__main__":
+    main()

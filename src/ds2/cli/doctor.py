@@ -1,0 +1,124 @@
+"""What this machine can run: Python, cores, memory, packages, embedders."""
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from platform import platform, python_version
+from typing import TypedDict
+
+from ds2._version import __version__
+
+__all__ = ["Findings", "doctor_lines", "examine"]
+
+#: Import name → distribution, of what ds2 always needs.
+CORE = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "faiss": "faiss-cpu",
+    "datasets": "datasets",
+    "pyarrow": "pyarrow",
+    "pydantic": "pydantic",
+    "openai": "openai",
+    "typer": "typer",
+    "rich": "rich",
+    "jinja2": "jinja2",
+    "jaxtyping": "jaxtyping",
+    "wordllama": "wordllama",
+}
+#: The same for packages that open further doors, and what they open.
+OPTIONAL = {
+    "sentence_transformers": ("sentence-transformers", "the paper's embedder, and any other model"),
+    "model2vec": ("model2vec", "static embeddings of your choice"),
+    "torch": ("torch", "embedding on a GPU"),
+}
+
+
+class Findings(TypedDict):
+    """What `examine` found, as JSON values."""
+
+    ds2: str
+    python: str
+    platform: str
+    cores: int
+    memory_bytes: int | None
+    packages: dict[str, str | None]
+    optional: dict[str, str | None]
+    embedders: dict[str, str]
+    missing: list[str]
+
+
+def examine() -> Findings:
+    """Look at this machine, without importing anything heavy."""
+    packages = {name: _version(module, name) for module, name in CORE.items()}
+    optional = {name: _version(module, name) for module, (name, _) in OPTIONAL.items()}
+    return {
+        "ds2": __version__,
+        "python": python_version(),
+        "platform": platform(),
+        "cores": _cores(),
+        "memory_bytes": _memory_bytes(),
+        "packages": packages,
+        "optional": optional,
+        "embedders": _embedders({**packages, **optional}),
+        "missing": [name for name, found in packages.items() if found is None],
+    }
+
+
+def doctor_lines(found: Findings) -> list[str]:
+    """Return the findings as lines for a person."""
+    memory = found["memory_bytes"]
+    lines = [
+        f"ds2        {found['ds2']}",
+        f"python     {found['python']} on {found['platform']}",
+        f"cores      {found['cores']}",
+        f"memory     {f'{memory / 2**30:.1f} GiB' if memory else 'unknown'}",
+    ]
+    for name, installed in found["packages"].items():
+        lines.append(f"package    {name}: {installed or 'MISSING'}")
+    for name, opens in OPTIONAL.values():
+        installed = found["optional"][name]
+        lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
+    lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
+    if found["missing"]:
+        lines.append(
+            f"verdict    install what is missing: pip install {' '.join(found['missing'])}"
+        )
+    else:
+        lines.append("verdict    everything that a run needs is here")
+    return lines
+
+
+def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
+    states = {
+        name: "ready" if installed[name] else f"needs: pip install {name}"
+        for name in ("wordllama", "sentence-transformers", "model2vec")
+    }
+    key = "OPENAI_API_KEY" in os.environ
+    states["openai"] = (
+        "ready" if key else "needs OPENAI_API_KEY, or embed.base_url of a local server"
+    )
+    states["precomputed"] = "ready"
+    return states
+
+
+def _version(module: str, distribution: str) -> str | None:
+    if find_spec(module) is None:
+        return None
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown version"
+
+
+def _cores() -> int:
+    try:  # what this process may use, where the system says so
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -1,0 +1,130 @@
+"""Progress on stderr: a live line where a person watches, plain lines where a file does."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from ds2.cli.results import stage_phrase
+from ds2.cli.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Lines", "Live", "listening"]
+
+#: Seconds between two lines about one stage, where nobody watches.
+EVERY_S = 10.0
+
+
+@contextmanager
+def listening() -> "Iterator[Lines | Live]":
+    """Yield the listener that fits stderr."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Live(progress)
+
+
+def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object]) -> str:
+    took = "" if state == "fresh" else f" in {seconds:.1f} s"
+    return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
+
+
+class Lines:
+    """Writes plain lines: when a stage starts and ends, and now and then in between."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._start = self._last = 0.0
+
+    def started(self, stage: str, title: str) -> None:
+        """Say what starts."""
+        self._stage = stage
+        self._start = self._last = time.monotonic()
+        self._say(f"{stage:<10} {title} …")
+
+    def finished(
+        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
+    ) -> None:
+        """Say what is done, or was fresh."""
+        self._say(_line(stage, state, seconds, summary))
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far the stage is, at most once in ten seconds."""
+        now = time.monotonic()
+        if now - self._last < EVERY_S or done == 0:
+            return
+        self._last = now
+        rate = done / (now - self._start)
+        left = (total - done) / rate
+        self._say(
+            f"{self._stage:<10} {done:,} of {total:,} ({rate:,.0f} per second, {left:.0f} s left)"
+        )
+
+    def warning(self, sentence: str) -> None:
+        """Say the warning."""
+        self._say(f"warning: {sentence}")
+
+    def _say(self, line: str) -> None:
+        typer.echo(printable(line), err=True)
+
+
+class Live:
+    """Draws one live line for the stage that runs, and keeps a plain line of each that is done."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._start = 0.0
+
+    def started(self, stage: str, title: str) -> None:
+        """Show what starts."""
+        self._start = time.monotonic()
+        self._task = self._progress.add_task(f"{stage}: {title}", total=None, rate="")
+
+    def finished(
+        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
+    ) -> None:
+        """Leave a line about what is done, or was fresh."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        self._say(_line(stage, state, seconds, summary))
+
+    def progress(self, done: int, total: int) -> None:
+        """Show how far the stage is."""
+        if self._task is None:
+            return
+        rate = done / max(time.monotonic() - self._start, 1e-6)
+        self._progress.update(self._task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+
+    def warning(self, sentence: str) -> None:
+        """Leave a line with the warning."""
+        self._say(f"warning: {sentence}")
+
+    def _say(self, line: str) -> None:
+        self._progress.console.print(printable(line))

@@ -1,0 +1,142 @@
+"""What a run made and what its state is: as lines for a person, as a document for a program."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ds2.runs.loop import RunResult, RunStatus
+
+__all__ = ["run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
+
+_PRODUCTS = {"select": ("selected", "selected.jsonl"), "report": ("report", "report.html")}
+
+
+def run_lines(result: "RunResult") -> list[str]:
+    """Return the verdict and where the products are; before there is a report, the last numbers."""
+    last = result.stages[-1].name
+    if last != "report":
+        lines = [f"{last:<10} {stage_phrase(last, result.summary[last])}"]
+    else:
+        lines = _verdict(result.summary[last])
+    if result.warnings:
+        lines.append(f"{'warnings':<10} {len(result.warnings)}, kept in manifest.json")
+    for stage, (label, file) in _PRODUCTS.items():
+        if stage in result.summary:
+            lines.append(f"{label:<10} {result.folder / file}")
+    return lines
+
+
+def run_document(result: "RunResult") -> dict[str, Any]:
+    """Return the same as JSON values."""
+    return {
+        "run": str(result.folder),
+        "stages": [
+            {"stage": stage.name, "state": stage.state, "seconds": stage.seconds}
+            for stage in result.stages
+        ],
+        "summary": {name: dict(numbers) for name, numbers in result.summary.items()},
+        "warnings": list(result.warnings),
+        "files": {
+            label: str(result.folder / file)
+            for stage, (label, file) in _PRODUCTS.items()
+            if stage in result.summary
+        },
+    }
+
+
+def status_lines(found: "RunStatus") -> list[str]:
+    """Return one line for each stage."""
+    lines = []
+    for verdict in found.stages:
+        fresh = verdict.state == "fresh"
+        says = stage_phrase(verdict.stage, found.summary[verdict.stage]) if fresh else ""
+        lines.append(f"{verdict.stage:<10} {verdict.state:<8} {says or '; '.join(verdict.reasons)}")
+    if found.pid is not None:
+        lines.append(f"{'busy':<10} process {found.pid} is working on this run")
+    elif any(verdict.state != "fresh" for verdict in found.stages):
+        lines.append(f"{'next':<10} ds2 run {found.folder}")
+    return lines
+
+
+def status_document(found: "RunStatus") -> dict[str, Any]:
+    """Return the same as JSON values."""
+    return {
+        "run": str(found.folder),
+        "pid": found.pid,
+        "stages": [
+            {
+                "stage": verdict.stage,
+                "state": verdict.state,
+                "reasons": list(verdict.reasons),
+                "seconds": found.seconds.get(verdict.stage),
+                "summary": dict(found.summary.get(verdict.stage, {})),
+            }
+            for verdict in found.stages
+        ],
+    }
+
+
+def stage_phrase(stage: str, numbers: Mapping[str, Any]) -> str:
+    """Return the few numbers of a stage as a phrase."""
+    return _PHRASES[stage](numbers)
+
+
+def _pool(n: Mapping[str, Any]) -> str:
+    rejected = f", {n['n_rejected']:,} rows set aside in rejects.jsonl" if n["n_rejected"] else ""
+    return f"{n['n_examples']:,} examples, format {n['format']}{rejected}"
+
+
+def _rate(n: Mapping[str, Any]) -> str:
+    missing = "".join(f", {count:,} {problem}" for problem, count in n["problems"].items())
+    return (
+        f"{n['n_rated']:,} of {n['n_examples']:,} rated, scores 0 to {n['n_scores'] - 1}{missing}"
+    )
+
+
+def _embed(n: Mapping[str, Any]) -> str:
+    reused = f", {n['n_reused']:,} vectors reused" if n["n_reused"] else ""
+    return f"{n['name']}, {n['dimension']} dimensions{reused}"
+
+
+def _neighbors(n: Mapping[str, Any]) -> str:
+    repeats = f", {n['n_duplicates']:,} exact duplicates" if n["n_duplicates"] else ""
+    return f"{n['k']} each, {n['method']}, recall {n['recall']:.3f}{repeats}"
+
+
+def _noise(n: Mapping[str, Any]) -> str:
+    lift = f"lift {_number(n['lift'])} [{_number(n['lift_low'])}, {_number(n['lift_high'])}]"
+    return f"share of wrong scores {_number(n['error_rate'])} at rho = {n['rho']:g}; {lift}"
+
+
+def _curate(n: Mapping[str, Any]) -> str:
+    gate = {"fired": "; the gate fired", "off": "; the gate is off"}.get(n["gate"], "")
+    return f"{n['method']}: {n['n_changed']:,} scores changed{gate}"
+
+
+def _select(n: Mapping[str, Any]) -> str:
+    dropped = "".join(f", {count:,} {why} left out" for why, count in n["dropped"].items())
+    return f"{n['n_selected']:,} examples by {n['method']}{dropped}"
+
+
+def _report(n: Mapping[str, Any]) -> str:
+    return _verdict(n)[0]
+
+
+def _verdict(n: Mapping[str, Any]) -> list[str]:
+    return [str(finding).replace("\u00a0", " ") for finding in n["verdict"]]
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+_PHRASES = {
+    "pool": _pool,
+    "rate": _rate,
+    "embed": _embed,
+    "neighbors": _neighbors,
+    "noise": _noise,
+    "curate": _curate,
+    "select": _select,
+    "report": _report,
+}

@@ -1,0 +1,172 @@
+"""From rows to a pool's table, a batch at a time."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ds2.pool.formats import parse_row
+from ds2.pool.ids import complete_ids
+from ds2.pool.layout import dump_layout
+from ds2.pool.turns import BadRowError, Turns
+from ds2.pool.wording import kind_of, shown
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["TableBuilder", "content_key", "table_schema"]
+
+_ROWS = 4096
+_CHARACTERS = 1 << 24
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+@functools.cache
+def table_schema() -> "pyarrow.Schema":
+    """Return the schema of every pool's table.
+
+    The public columns are id, messages, source, extra (a JSON object) and key; ``layout`` and
+    ``cut`` are what it takes to write a row as it was read (`ds2.pool.layout`).
+    """
+    import pyarrow as pa
+
+    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("messages", pa.list_(turn)),
+            ("source", pa.string()),
+            ("extra", pa.string()),
+            ("key", pa.uint64()),
+            ("layout", pa.dictionary(pa.int32(), pa.string())),
+            ("cut", pa.int32()),
+        ]
+    )
+
+
+def content_key(turns: Turns) -> int:
+    """Return the 64-bit hash of a conversation: of its roles and texts, unchanged, alone."""
+    parts = [f"{role}\0{len(content)}\0{content}" for role, content in turns]
+    data = "".join(parts).encode()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+class TableBuilder:
+    """Collects rows of one format; at most one batch of them is held as Python objects."""
+
+    def __init__(self, form: str, id_field: str, source_field: str) -> None:
+        self._form = form
+        self._id_field = id_field
+        self._source_field = source_field
+        self._batches: list[pyarrow.RecordBatch] = []
+        self._lines: list[np.ndarray] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ids: list[str | None] = []
+        self._line: list[int] = []
+        self._sources: list[str | None] = []
+        self._extras: list[str] = []
+        self._keys: list[int] = []
+        self._layouts: list[str] = []
+        self._cuts: list[int | None] = []
+        self._roles: list[str] = []
+        self._contents: list[str] = []
+        self._ends: list[int] = [0]
+        self._size = 0
+
+    def add(self, line: int, row: Mapping[str, object]) -> None:
+        """Add one row, or raise `BadRowError` and add nothing."""
+        parsed = parse_row(row, self._form)
+        held = {name for _, name in parsed.parts}
+        extra = {name: value for name, value in row.items() if name not in held}
+        ident, no_id = _take_label(extra, self._id_field)
+        source, no_source = _take_label(extra, self._source_field)
+        if ident is None and self._id_field in extra:
+            found = f"{shown(self._id_field)} is {kind_of(extra[self._id_field])}"
+            raise BadRowError(f"id is no text or whole number: {found}")
+        try:
+            key = content_key(parsed.turns)
+            rest = _COMPACT.encode(extra) if extra else "{}"
+            layout = dump_layout(row, parsed, no_id + no_source)
+            for text in (rest, layout, ident or "", source or ""):
+                if not text.isascii():
+                    text.encode()
+        except UnicodeEncodeError:
+            raise BadRowError("half a character: a lone surrogate, which is no text") from None
+        except RecursionError:
+            raise BadRowError("a value is nested too deeply") from None
+        self._ids.append(ident)
+        self._line.append(line)
+        self._sources.append(source)
+        self._extras.append(rest)
+        self._keys.append(key)
+        self._layouts.append(layout)
+        self._cuts.append(parsed.cut)
+        for role, content in parsed.turns:
+            self._roles.append(role)
+            self._contents.append(content)
+            self._size += len(content)
+        self._ends.append(len(self._roles))
+        self._size += len(rest)
+        if len(self._keys) >= _ROWS or self._size >= _CHARACTERS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        # Arrow's own allocator keeps twice the memory of columns that are built piece by piece.
+        array = functools.partial(pa.array, memory_pool=pa.system_memory_pool())
+        text = pa.string()
+        messages = table_schema().field("messages").type
+        turns = pa.StructArray.from_arrays(
+            [array(self._roles, text), array(self._contents, text)],
+            fields=list(messages.value_type),
+        )
+        columns = [
+            array(self._ids, text),
+            pa.ListArray.from_arrays(array(self._ends, pa.int32()), turns, type=messages),
+            array(self._sources, text),
+            array(self._extras, text),
+            array(self._keys, pa.uint64()),
+            array(self._layouts, text).dictionary_encode(),
+            array(self._cuts, pa.int32()),
+        ]
+        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=table_schema()))
+        self._lines.append(np.array(self._line, dtype=np.int64))
+        self._clear()
+
+    def finish(self, name: str, unit: str) -> "pyarrow.Table":
+        """Return the table, every row with an id that no other row has.
+
+        Raises:
+            InputError: two rows give the same id.
+        """
+        import pyarrow as pa
+
+        if self._keys:
+            self._flush()
+        table = pa.Table.from_batches(self._batches, schema=table_schema()).unify_dictionaries()
+        self._batches = []
+        lines = np.concatenate([*self._lines, np.empty(0, np.int64)])
+        return table.set_column(0, "id", complete_ids(table, lines, name, unit))
+
+
+def _take_label(
+    extra: dict[str, object], field: str
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Take an id or a source out of the other fields of a row.
+
+    Text leaves them; a whole number counts as text and stays, so that it is written as a number;
+    what is empty leaves them and is returned as a blank of the layout.
+    """
+    value = extra.get(field)
+    if type(value) is int:
+        return str(value), ()
+    if field not in extra or not (value is None or type(value) is str):
+        return None, ()
+    del extra[field]
+    return (value, ()) if value else (None, ((field, json.dumps(value)),))

@@ -1,0 +1,206 @@
+"""The pool: candidate examples in a fixed order, held as columns."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.pool.example import Example, Message, Reject, conversation_text
+from ds2.pool.layout import load_layout
+from ds2.pool.wording import shown, shown_names
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Pool"]
+
+_BATCH = 1024
+_TAKE = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Pool:
+    """Examples in a fixed order, in Arrow columns; rows become Python objects when asked for.
+
+    Attributes:
+        table: columns ``id``, ``messages`` (a list of role and content), ``source``, ``extra``
+            (every other field, a JSON object) and ``key``; ``layout`` and ``cut`` are internal.
+        format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
+        origin: where they were read from.
+        rejects: the rows that could not be read.
+        warnings: what the user should know about the reading.
+        id_field: the name of the rows' field for the id.
+        source_field: the name of the rows' field for the source.
+    """
+
+    table: "pyarrow.Table"
+    format: str
+    origin: str
+    rejects: tuple[Reject, ...] = ()
+    warnings: tuple[str, ...] = ()
+    id_field: str = "id"
+    source_field: str = "source"
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        return f"Pool({len(self):,} examples, format={self.format!r}, origin={self.origin!r})"
+
+    def __iter__(self) -> Iterator[Example]:
+        columns = self.table.select(["id", "messages", "source", "extra"])
+        for batch in columns.to_batches(max_chunksize=_BATCH):
+            yield from map(_example, batch.to_pylist())
+
+    def __getitem__(self, row: int) -> Example:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of a pool of {len(self):,} examples")
+        return next(iter(self.take([row % len(self)])))
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of every example; no two are equal."""
+        ids: list[str] = self.table["id"].to_pylist()
+        return ids
+
+    @property
+    def keys(self) -> np.ndarray:
+        """A hash of every example's messages alone, uint64 of shape (n,)."""
+        return np.asarray(self.table["key"].to_numpy(), dtype=np.uint64)
+
+    @property
+    def sources(self) -> list[str | None]:
+        """Where every example comes from, None where its row does not say."""
+        sources: list[str | None] = self.table["source"].to_pylist()
+        return sources
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The characters of every example's assistant turns, int64 of shape (n,)."""
+        chunks = [_assistant_lengths(chunk) for chunk in self.table["messages"].chunks]
+        return np.concatenate([*chunks, np.empty(0, np.int64)])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields of the rows beside the conversation, in order of first appearance."""
+        names: dict[str, None] = {}
+        for layout in map(load_layout, self.table["layout"].unique().to_pylist()):
+            held = set(layout.parts.values())
+            names.update((key, None) for key in layout.keys if key not in held)
+        return tuple(names)
+
+    def column(self, name: str) -> list[object]:
+        """Return one field of the rows as it was read, None where a row does not have it.
+
+        Raises:
+            InputError: no row has the field.
+        """
+        if name not in self.columns:
+            near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
+            hint = f" Did you mean {shown(near[0])}?" if near else ""
+            raise InputError(
+                f"No row of the pool has the field {shown(name)} beside its conversation. "
+                f"There are: {shown_names(list(self.columns))}.{hint}"
+            )
+        held = {self.id_field: "id", self.source_field: "source"}.get(name)
+        values: list[object] = []
+        for batch in self._batches("extra", "layout", held or "id"):
+            for extra, layout, label in zip(*batch, strict=True):
+                value = json.loads(extra).get(name) if extra != "{}" else None
+                if value is None and held:
+                    shape = load_layout(layout)
+                    value = shape.blank.get(name, label) if name in shape.keys else None
+                values.append(value)
+        return values
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """Return the conversations of the rows from ``start`` to ``stop`` as text."""
+        part = self.table["messages"][slice(start, stop)]
+        return [
+            conversation_text((turn["role"], turn["content"]) for turn in turns)
+            for chunk in part.chunks
+            for turns in chunk.to_pylist()
+        ]
+
+    def take(self, rows: object) -> "Pool":
+        """Return a pool of the given rows (whole numbers or a mask), in the given order."""
+        wanted = np.asarray(rows)
+        if wanted.dtype == np.bool_ and wanted.shape == (len(self),):
+            wanted = np.flatnonzero(wanted)
+        if wanted.size == 0:
+            wanted = wanted.astype(np.int64)
+        if wanted.ndim != 1 or not np.issubdtype(wanted.dtype, np.integer):
+            raise InputError(
+                "'rows' must be whole numbers, or true/false for each of the "
+                f"{len(self):,} examples. Got {wanted.dtype} of shape {wanted.shape}."
+            )
+        outside = (wanted < 0) | (wanted >= len(self))
+        if outside.any():
+            raise InputError(
+                f"'rows' must be in [0, {len(self) - 1}]. Got {wanted[np.argmax(outside)]}."
+            )
+        return replace(self, table=_take(self.table, wanted.astype(np.int64)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the pool as one Arrow file, complete or not at all."""
+        from ds2.pool.store import save_pool
+
+        save_pool(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> "Pool":
+        """Open a pool written by `save`; its columns stay on disk until they are used.
+
+        Raises:
+            InputError: there is no such file, or it is no pool of this version.
+        """
+        from ds2.pool.store import load_pool
+
+        return load_pool(Path(path))
+
+    def _batches(self, *names: str) -> Iterator[list[list[object]]]:
+        for batch in self.table.select(list(names)).to_batches(max_chunksize=_BATCH):
+            yield [column.to_pylist() for column in batch.columns]
+
+
+def _example(row: dict[str, Any]) -> Example:
+    messages = tuple(Message(**turn) for turn in row["messages"])
+    return Example(row["id"], messages, row["source"], json.loads(row["extra"]))
+
+
+def _assistant_lengths(chunk: "pyarrow.ListArray") -> np.ndarray:
+    import pyarrow.compute as pc
+
+    turns = chunk.flatten()
+    counted = pc.utf8_length(turns.field("content")).to_numpy(zero_copy_only=False)
+    counted = counted * pc.equal(turns.field("role"), "assistant").to_numpy(zero_copy_only=False)
+    total = np.concatenate([[0], np.cumsum(counted, dtype=np.int64)])
+    ends = chunk.offsets.to_numpy().astype(np.int64) - chunk.offsets[0].as_py()
+    return np.asarray(total[ends[1:]] - total[ends[:-1]], dtype=np.int64)
+
+
+def _take(table: "pyarrow.Table", rows: np.ndarray) -> "pyarrow.Table":
+    """Take rows block by block, so that no text column has to be copied into one piece."""
+    import pyarrow as pa
+
+    batches = table.to_batches()
+    starts = np.cumsum([0] + [batch.num_rows for batch in batches])
+    blocks = []
+    for begin in range(0, len(rows), _TAKE):
+        block = rows[begin : begin + _TAKE]
+        where = np.searchsorted(starts, block, side="right") - 1
+        parts = [
+            batches[number].take(pa.array(block[where == number] - starts[number]))
+            for number in np.unique(where)
+        ]
+        order = np.argsort(where, kind="stable")
+        joined = pa.Table.from_batches(parts, schema=table.schema).combine_chunks()
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        blocks.append(joined.take(pa.array(back)))
+    return pa.concat_tables(blocks) if blocks else table.slice(0, 0)

@@ -1,0 +1,64 @@
+"""A pool on disk: one Arrow file, opened without reading it."""
+
+import json
+from dataclasses import astuple
+from pathlib import Path
+
+from ds2.errors import InputError
+from ds2.pool.atomic import replace_when_done
+from ds2.pool.builder import table_schema
+from ds2.pool.example import Reject
+from ds2.pool.files import check_readable
+from ds2.pool.pool import Pool
+from ds2.pool.wording import shown_path
+
+__all__ = ["load_pool", "save_pool"]
+
+_ENTRY = b"ds2.pool"
+_VERSION = 1
+
+
+def save_pool(pool: Pool, path: Path) -> None:
+    """Write the table, with everything else about the pool as its metadata."""
+    import pyarrow as pa
+
+    about = {
+        "version": _VERSION,
+        "format": pool.format,
+        "origin": pool.origin,
+        "rejects": [astuple(reject) for reject in pool.rejects],
+        "warnings": pool.warnings,
+        "id_field": pool.id_field,
+        "source_field": pool.source_field,
+    }
+    table = pool.table.replace_schema_metadata({_ENTRY: json.dumps(about)}).unify_dictionaries()
+    with replace_when_done(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as out:
+        out.write_table(table)
+
+
+def load_pool(path: Path) -> Pool:
+    """Map the file of a pool into memory."""
+    import pyarrow as pa
+
+    check_readable(path)
+    shown = shown_path(path)
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate()
+    except (pa.ArrowException, OSError):
+        raise InputError(f"{shown} is no pool saved by ds2, or it is cut off.") from None
+    about = json.loads((table.schema.metadata or {}).get(_ENTRY, b"{}"))
+    if about.get("version", 0) > _VERSION:
+        raise InputError(f"{shown} was saved by a newer version of ds2. Upgrade ds2 to read it.")
+    table = table.replace_schema_metadata()
+    if "version" not in about or table.schema != table_schema():
+        raise InputError(f"{shown} is an Arrow file, but no pool saved by ds2.")
+    return Pool(
+        table,
+        about["format"],
+        about["origin"],
+        tuple(Reject(*reject) for reject in about["rejects"]),
+        tuple(about["warnings"]),
+        about["id_field"],
+        about["source_field"],
+    )

@@ -1,0 +1,122 @@
+"""Write a pool back, in the format it came in or in another one."""
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.checks import check_choice
+from ds2.errors import Ds2Warning, InputError
+from ds2.pool.atomic import replace_when_done
+from ds2.pool.containers import WRITERS, OutRow
+from ds2.pool.files import file_kind, writer
+from ds2.pool.formats import FORMATS
+from ds2.pool.layout import convert_fields, load_layout, original_fields
+from ds2.pool.pool import Pool
+from ds2.pool.wording import shown, shown_names
+
+__all__ = ["write_pool"]
+
+_BATCH = 1024
+
+
+def write_pool(
+    pool: Pool,
+    path: str | os.PathLike[str],
+    *,
+    format: str = "messages",
+    columns: Mapping[str, Sequence[object] | np.ndarray] | None = None,
+) -> None:
+    """Write every example of a pool, complete or not at all.
+
+    In the format that the pool was read in, every row is written as it was read. In another one
+    a row is the id, the conversation, the source and all other fields.
+
+    Args:
+        pool: the examples.
+        path: a .jsonl, .json, .parquet, .csv or .tsv file, also .gz or .zst. CSV holds what is
+            no text as JSON, and null as an empty field.
+        format: alpaca, sharegpt, messages or prompt-response.
+        columns: fields to add to the rows, each with one value per example (NaN becomes null).
+            A field of the rows with the same name is replaced.
+
+    Raises:
+        InputError: the format cannot express an example, the file cannot hold a value, a column
+            has the wrong length or the name of a part of the conversation, or nothing can be
+            written there.
+    """
+    target = Path(path)
+    kind = file_kind(target)
+    check_choice("format", format, FORMATS)
+    if len(pool) == 0:
+        raise InputError("The pool holds no examples, so there is nothing to write.")
+    added = dict(columns or {})
+    for name, values in added.items():
+        if len(values) != len(pool):
+            raise InputError(
+                f"The column {shown(name)} must have {len(pool):,} values, one per example. "
+                f"Got {len(values):,}."
+            )
+    replaced: dict[str, None] = {}
+    with replace_when_done(target) as temporary, writer(temporary, kind.compression) as stream:
+        WRITERS[kind.container](lambda: _rows(pool, format, added, replaced), stream)
+    if replaced:
+        warnings.warn(
+            f"The format {format} has fields that the rows had as well; the conversation's own "
+            f"text was written in {shown_names(list(replaced))}.",
+            Ds2Warning,
+            stacklevel=2,
+        )
+
+
+def _rows(
+    pool: Pool, form: str, added: Mapping[str, Any], replaced: dict[str, None]
+) -> Iterator[OutRow]:
+    start = 0
+    for batch in pool.table.to_batches(max_chunksize=_BATCH):
+        stop = start + batch.num_rows
+        more = {name: _plain(values[start:stop]) for name, values in added.items()}
+        for number, line in enumerate(batch.to_pylist()):
+            row, parts = _row(pool, line, form, replaced)
+            for name, values in more.items():
+                if name in parts:
+                    raise InputError(
+                        f"The column {shown(name)} has the name of a part of the conversation in "
+                        f"the format {form}. Give it another name."
+                    )
+                row[name] = values[number]
+            yield row
+        start = stop
+
+
+def _row(
+    pool: Pool, line: dict[str, Any], form: str, replaced: dict[str, None]
+) -> tuple[OutRow, Collection[str]]:
+    """Return a row to write, and the names of its fields that are the conversation."""
+    turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
+    layout = load_layout(line["layout"])
+    extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
+    labels = {pool.source_field: line["source"], pool.id_field: line["id"]}
+    if form == pool.format:
+        fields = original_fields(turns, layout, form, line["cut"])
+        held = {**labels, **extra, **layout.blank, **fields}
+        return {key: held[key] for key in layout.keys}, layout.parts.values()
+    fields = convert_fields(turns, form, line["id"])
+    labels |= {name: extra.pop(name) for name in labels if name in extra}
+    row = {pool.id_field: labels[pool.id_field], **fields}
+    if labels[pool.source_field] is not None:
+        row[pool.source_field] = labels[pool.source_field]
+    replaced.update((name, None) for name in extra if name in fields)
+    return row | {name: value for name, value in extra.items() if name not in fields}, fields
+
+
+def _plain(values: Any) -> list[object]:
+    """Return values as Python objects, None in place of NaN."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]

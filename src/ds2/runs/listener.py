@@ -1,0 +1,69 @@
+"""What a run tells while it goes on, and the one place that hears the warnings of its stages."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from ds2.errors import Ds2Warning
+
+__all__ = ["Listener", "Quiet", "hearing"]
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Is told what happens while a run goes on."""
+
+    def started(self, stage: str, title: str) -> None:
+        """A stage starts."""
+
+    def finished(
+        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
+    ) -> None:
+        """A stage is ``done``, or was ``fresh`` and is skipped; its numbers are as in `Made`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """The stage that runs now has done so many of its items."""
+
+    def warning(self, sentence: str) -> None:
+        """The user should know something. Within a stage each sentence comes once."""
+
+
+class Quiet:
+    """A listener that says nothing."""
+
+    def started(self, stage: str, title: str) -> None:
+        """Say nothing."""
+
+    def finished(
+        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
+    ) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def warning(self, sentence: str) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def hearing(listener: Listener) -> Iterator[list[str]]:
+    """Yield the sentences of every `Ds2Warning` in the block, each once, and pass them on.
+
+    Warnings of other kinds go where they always go.
+    """
+    heard: list[str] = []
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, Ds2Warning):
+            usual(message, category, *where, **more)
+        elif str(message) not in heard:
+            heard.append(str(message))
+            listener.warning(str(message))
+
+    with warnings.catch_warnings():
+        usual: Callable[..., None] = warnings.showwarning
+        warnings.simplefilter("always", Ds2Warning)
+        warnings.showwarning = show
+        yield heard

@@ -1,0 +1,203 @@
+"""Run the stages of a run folder: skip what is fresh, redo what is not, vouch for it last."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+
+from ds2._version import __version__
+from ds2.errors import Ds2Error, Ds2Warning, RunError
+from ds2.runs.freshness import Verdict, hash_inputs, judge
+from ds2.runs.job import Job
+from ds2.runs.listener import Listener, Quiet, hearing
+from ds2.runs.manifest import Manifest, StageRecord, read_manifest
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import load_recipe
+from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
+from ds2.runs.store import (
+    FileHash,
+    hash_file,
+    is_storage,
+    lock_holder,
+    locked,
+    storage_error,
+    sweep,
+)
+
+__all__ = ["RunResult", "RunStatus", "StageOutcome", "run", "status"]
+
+_PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutcome:
+    """What a run did about one stage: ``state`` is ``done`` or ``fresh``."""
+
+    name: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did, and the numbers of every stage it went through.
+
+    Attributes:
+        folder: the run folder.
+        stages: in order.
+        warnings: of these stages, fresh ones included, each once.
+        summary: a few numbers by stage.
+    """
+
+    folder: Path
+    stages: tuple[StageOutcome, ...]
+    warnings: tuple[str, ...]
+    summary: Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Every stage's verdict, the numbers of those that were made, and who works on the folder."""
+
+    folder: Path
+    stages: tuple[Verdict, ...]
+    summary: Mapping[str, Mapping[str, object]]
+    seconds: Mapping[str, float]
+    pid: int | None
+
+
+def run(
+    folder: Path,
+    *,
+    until: str = "report",
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Bring the stage ``until``, and every stage that it needs, up to date.
+
+    Args:
+        folder: the run folder, with its recipe.
+        until: the name of a stage.
+        overrides: settings by dotted key that win over the recipe, for this call alone.
+        listener: is told what happens.
+
+    Raises:
+        InputError: the recipe, a file that it names or a value in it is wrong.
+        RunBusyError: another process works on this folder.
+    """
+    listener = listener or Quiet()
+    stages = stages_until(until)
+    recipe = load_recipe(folder, overrides)
+    outcomes = []
+    with locked(folder):
+        sweep(folder)
+        manifest = read_manifest(folder)
+        for stage in stages:
+            verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
+            if verdict.state == "fresh":
+                outcomes.append(StageOutcome(stage.name, "fresh", 0.0))
+            else:
+                listener.started(stage.name, stage.title)
+                manifest = _perform(stage, recipe, manifest, folder, listener)
+                record = manifest.stages[stage.name]
+                outcomes.append(StageOutcome(stage.name, "done", record.seconds))
+            summary = manifest.stages[stage.name].summary
+            listener.finished(stage.name, outcomes[-1].state, outcomes[-1].seconds, summary)
+    records = {stage.name: manifest.stages[stage.name] for stage in stages}
+    return RunResult(
+        folder=folder,
+        stages=tuple(outcomes),
+        warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),
+        summary={name: record.summary for name, record in records.items()},
+    )
+
+
+def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
+    """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
+    recipe = load_recipe(folder, overrides)
+    manifest = read_manifest(folder)
+    verdicts: list[Verdict] = []
+    for stage in STAGES:
+        stale = frozenset(verdict.stage for verdict in verdicts if verdict.state != "fresh")
+        verdicts.append(judge(stage, recipe, manifest, folder, stale=stale))
+    return RunStatus(
+        folder=folder,
+        stages=tuple(verdicts),
+        summary={name: record.summary for name, record in manifest.stages.items()},
+        seconds={name: record.seconds for name, record in manifest.stages.items()},
+        pid=lock_holder(folder),
+    )
+
+
+def _perform(
+    stage: Stage, recipe: Recipe, manifest: Manifest, folder: Path, listener: Listener
+) -> Manifest:
+    """Run one stage and return the manifest that vouches for it, already written."""
+    from ds2.runs.steps import STEPS
+
+    start = time.perf_counter()
+    with _noting_failure(stage, manifest, folder), hearing(listener) as warned:
+        known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
+        inputs = hash_inputs(stage, recipe, folder, known)
+        made = STEPS[stage.name](Job(folder, recipe, listener.progress))
+        for sentence in made.warnings:
+            warnings.warn(sentence, Ds2Warning, stacklevel=1)
+        _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
+    sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
+    record = StageRecord(
+        settings=settings_of(stage, recipe.flat()),
+        inputs=inputs,
+        reads={name: source.sha256 for name, source in sources.items()},
+        writes={name: hash_file(folder / name) for name in stage.writes},
+        versions=_versions(),
+        seconds=round(time.perf_counter() - start, 3),
+        warnings=tuple(warned),
+        summary=made.summary,
+    )
+    manifest = manifest.with_stage(stage.name, record)
+    manifest.write(folder)
+    return manifest
+
+
+@contextmanager
+def _noting_failure(stage: Stage, manifest: Manifest, folder: Path) -> Iterator[None]:
+    """Keep the reason of a failure for `status`, and turn what the system says into a sentence."""
+    try:
+        yield
+    except Exception as error:
+        failure = _explain(stage, error, folder)
+        sentence = str(failure) if isinstance(failure, Ds2Error) else f"unexpected: {failure!r}"
+        with suppress(Ds2Error):  # the disk may be what failed
+            manifest.with_failure(stage.name, sentence).write(folder)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
+    after = "Mend that, then run the same command again; finished stages are kept."
+    if isinstance(error, OSError) and is_storage(error):
+        return storage_error(error, Path(error.filename or folder))
+    if isinstance(error, OSError):
+        return RunError(f"The stage '{stage.name}' failed: {error}. {after}")
+    if isinstance(error, MemoryError):
+        return RunError(f"The stage '{stage.name}' ran out of memory ({error}). {after}")
+    return error
+
+
+def _check_unchanged(before: Mapping[str, FileHash], after: Mapping[str, FileHash]) -> None:
+    for key, value in before.items():
+        if after[key].sha256 != value.sha256:
+            raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
+
+
+def _versions() -> dict[str, str]:
+    found = {"ds2": __version__, "python": python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,244 @@
+"""The recipe of a run: every setting, its default, its allowed values and what it does.
+
+The file ``recipe.toml`` is generated from these models, comments included, so the two cannot
+drift apart.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+__all__ = [
+    "RECIPE_VERSION",
+    "CurateSection",
+    "EmbedSection",
+    "NeighborsSection",
+    "NoiseSection",
+    "OutputSection",
+    "PoolSection",
+    "Recipe",
+    "ReportSection",
+    "ScoresSection",
+    "SelectSection",
+]
+
+RECIPE_VERSION = 1
+
+
+def _neighbors_counted(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
+        return value
+    raise ValueError('must be "auto" or a whole number, 2 or more')
+
+
+def _size(value: object) -> int | float:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0.0 < value < 1.0:
+        return value
+    raise ValueError(
+        "must be a number of rows (a whole number, 1 or more) or a fraction of the pool "
+        "(above 0 and below 1)"
+    )
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PoolSection(_Section):
+    """Where the examples come from."""
+
+    path: Text = Field(
+        description="the pool: a file (.jsonl, .json, .parquet, .csv), a saved DatasetDict "
+        "folder, or hf:org/name"
+    )
+    format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt-response"] = Field(
+        default="auto", description="how a row is laid out; auto detects it and says what it found"
+    )
+    id_field: Text = Field(default="id", description="the field that holds an example's id")
+    source_field: Text = Field(
+        default="source", description="the field that says where an example comes from"
+    )
+    split: Text = Field(default="train", description="which split of a DatasetDict or hf: data set")
+    on_bad_row: Literal["reject", "stop"] = Field(
+        default="reject", description="a malformed row is set aside in rejects.jsonl, or stops"
+    )
+    max_bad_share: Fraction = Field(
+        default=0.05, description="stop when more than this share of the rows is malformed"
+    )
+
+
+class ScoresSection(_Section):
+    """The scores that the examples already have."""
+
+    column: Text | None = Field(
+        default=None, description="the column that holds the scores, in the pool or in the file"
+    )
+    file: Text | None = Field(
+        default=None, description="a separate table of scores (.jsonl, .csv, .parquet)"
+    )
+    id_column: Text = Field(
+        default="id", description="the column of that file that holds the example's id"
+    )
+    scale: Text = Field(
+        default="1-10",
+        description="what the scores mean: 1-10 (binned as in the paper), 0-5 or levels:6 "
+        "(already whole scores), or any LOW-HIGH together with bins",
+    )
+    bins: Annotated[tuple[float, ...] | None, BeforeValidator(_as_tuple)] = Field(
+        default=None,
+        description="the cuts between scores, ascending: a score is the number of cuts below "
+        "the rating",
+    )
+    true_column: Text | None = Field(
+        default=None,
+        description="where the true scores are known (a test): the report shows planted against "
+        "recovered",
+    )
+
+
+class EmbedSection(_Section):
+    """How a conversation becomes a vector."""
+
+    embedder: Literal[
+        "wordllama", "sentence-transformers", "model2vec", "openai", "precomputed"
+    ] = Field(default="wordllama", description="wordllama ships with ds2 and needs no network")
+    model: Text | None = Field(
+        default=None, description="the model's name, where there is a choice"
+    )
+    base_url: Text | None = Field(
+        default=None, description="openai: the endpoint, when it is not api.openai.com"
+    )
+    api_key_env: Text = Field(
+        default="OPENAI_API_KEY", description="openai: the environment variable that holds the key"
+    )
+    path: Text | None = Field(
+        default=None, description="precomputed: a .npy or .npz file, one row per example"
+    )
+    column: Text | None = Field(
+        default=None, description="precomputed: the pool's column that holds the vectors"
+    )
+    batch_size: int = Field(default=256, ge=1, description="texts per batch")
+
+
+class NeighborsSection(_Section):
+    """Which examples lie close to each other."""
+
+    k: int = Field(default=10, ge=2, description="neighbours of each example")
+    method: Literal["auto", "exact", "approximate"] = Field(
+        default="auto", description="auto takes the approximate index where it pays"
+    )
+    min_recall: float = Field(
+        default=0.99, gt=0.0, le=1.0, description="measured recall that approximate search reaches"
+    )
+
+
+class NoiseSection(_Section):
+    """The transition matrix of the scores. The number of scores follows from scores.scale."""
+
+    rho: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        description="how far neighbours share the true score beyond chance; 1 is the paper's "
+        "assumption",
+    )
+    n_neighbors: Annotated[int | Literal["auto"], PlainValidator(_neighbors_counted)] = Field(
+        default="auto", description="neighbours that are counted; auto takes as many as lift allows"
+    )
+    ordinal_prior: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="how many examples per score a prior weighs that a near score is a likelier "
+        "error than a far one; 0 is off, a few tens steady a small pool",
+    )
+    n_bootstrap: int = Field(
+        default=200, ge=0, description="rounds behind the intervals; 0 is none"
+    )
+
+
+class CurateSection(_Section):
+    """Which scores to correct."""
+
+    method: Literal["ds2", "none"] = Field(default="ds2", description="none keeps every score")
+    n_draws: int = Field(default=51, ge=1, description="random draws of the pool")
+    draw_share: float = Field(
+        default=0.8, gt=0.0, le=1.0, description="share of the rows in each draw"
+    )
+    min_confidence: Fraction = Field(
+        default=0.5, description="a score is replaced from this confidence on"
+    )
+    gate: Literal["warn", "refuse", "off"] = Field(
+        default="warn", description="what to do when the neighbours hardly agree"
+    )
+    min_lift: Fraction = Field(
+        default=0.1, description="the gate fires when the lower end of lift lies below this"
+    )
+    paper_floor: bool = Field(
+        default=False, description="flag at least 0.05 of every score, as the published code does"
+    )
+
+
+class SelectSection(_Section):
+    """Which examples to keep."""
+
+    method: Literal["ds2", "top-score", "random", "length", "knn-10"] = Field(
+        default="ds2", description="ds2 takes the highest score first, then the most diverse"
+    )
+    size: Annotated[int | float, PlainValidator(_size)] = Field(
+        default=0.1, description="rows (10000) or a fraction of the pool (0.1)"
+    )
+
+
+class OutputSection(_Section):
+    """The file to train on."""
+
+    format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = Field(
+        default="messages", description="the layout of selected.jsonl"
+    )
+
+
+class ReportSection(_Section):
+    """The report."""
+
+    title: Text = Field(default="ds2 report", description="its heading")
+    n_examples: int = Field(default=20, ge=0, description="corrections that are shown in full")
+
+
+class Recipe(_Section):
+    """Everything that decides the outcome of a run."""
+
+    schema_version: int = Field(
+        default=RECIPE_VERSION, ge=1, description="the layout of this file; leave it as it is"
+    )
+    seed: int = Field(default=0, ge=0, description="the same seed gives the same bytes")
+    pool: PoolSection
+    scores: ScoresSection = ScoresSection()
+    embed: EmbedSection = EmbedSection()
+    neighbors: NeighborsSection = NeighborsSection()
+    noise: NoiseSection = NoiseSection()
+    curate: CurateSection = CurateSection()
+    select: SelectSection = SelectSection()
+    output: OutputSection = OutputSection()
+    report: ReportSection = ReportSection()
+
+    def flat(self) -> dict[str, object]:
+        """Return every setting by dotted key, as JSON values."""
+        flat: dict[str, object] = {}
+        for name, value in self.model_dump(mode="json").items():
+            if isinstance(value, dict):
+                flat |= {f"{name}.{key}": setting for key, setting in value.items()}
+            else:
+                flat[name] = value
+        return flat

@@ -1,0 +1,200 @@
+"""``recipe.toml``: written with every default and comment, read with a sentence for every fault.
+
+Relative paths in the file start at the file's own folder; those given with ``--set`` start at the
+current folder, as everywhere on a command line.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Literal, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from ds2.errors import InputError
+from ds2.runs.recipe import RECIPE_VERSION, Recipe
+from ds2.runs.recipe_faults import (
+    choices_of,
+    explain_fault,
+    explain_unknown_key,
+    field_of,
+    members_of,
+)
+
+__all__ = [
+    "HUB",
+    "RECIPE",
+    "check_exists",
+    "load_recipe",
+    "make_recipe",
+    "parse_overrides",
+    "render_recipe",
+    "resolve_path",
+]
+
+RECIPE = "recipe.toml"
+PATH_KEYS = ("pool.path", "scores.file", "embed.path")
+HUB = "hf:"
+
+_HEADER = """\
+# The recipe of one ds2 run. Change a value, run again: what it touches is redone, the rest is kept.
+# A line that starts with "# key =" is a setting that is not given. Relative paths start at this
+# file's folder.
+"""
+
+
+def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> Recipe:
+    """Read and check ``folder/recipe.toml``; ``overrides`` (by dotted key) win over the file."""
+    path = folder / RECIPE
+    try:
+        raw = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no recipe at '{path}'. Make one with: ds2 init {folder} --pool FILE"
+        ) from None
+    except NotADirectoryError:
+        raise InputError(f"'{folder}' is a file, not a run folder. Name another folder.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"'{path}' is not UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"'{path}' is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}.") from None
+    _check_version(path, raw)
+    overrides = overrides or {}
+    return _validate(_merge(raw, overrides), where=str(path), overrides=overrides)
+
+
+def make_recipe(settings: Mapping[str, object]) -> Recipe:
+    """Return a recipe with these settings (by dotted key) and defaults for the rest."""
+    return _validate(_merge({}, settings), where="recipe")
+
+
+def parse_overrides(items: Sequence[str]) -> dict[str, object]:
+    """Turn ``["select.size=5000", …]`` into values by dotted key, typed as in the recipe.
+
+    A value is read as TOML where the setting is not a text; an empty value means "not given".
+    """
+    overrides: dict[str, object] = {}
+    for item in items:
+        key, sign, value = (part.strip() for part in item.partition("="))
+        if not sign or not key:
+            raise InputError(
+                f"--set takes KEY=VALUE, for example --set select.size=5000. Got {item!r}."
+            )
+        field = field_of(key)
+        if field is None:
+            raise InputError(f"--set: {explain_unknown_key(key)}")
+        overrides[key] = _typed(key, value, field)
+    return overrides
+
+
+def resolve_path(folder: Path, path: str) -> Path:
+    """Return the file that a recipe in ``folder`` means by ``path``, without ``..`` in it."""
+    return Path(os.path.normpath(folder.resolve() / Path(path).expanduser()))
+
+
+def check_exists(key: str, path: Path) -> Path:
+    """Return ``path`` if there is something, or raise `InputError` naming the nearest name."""
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise InputError(f"{key} names '{path}', which cannot be read: {error.strerror}.") from None
+    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else "Check the path."
+    raise InputError(f"{key} names '{path}', which does not exist. {hint}")
+
+
+def render_recipe(recipe: Recipe) -> str:
+    """Return the recipe as TOML, every key with a comment; keys without a value commented out."""
+    lines = [_HEADER]
+    for name, field in Recipe.model_fields.items():
+        value = getattr(recipe, name)
+        if isinstance(value, BaseModel):
+            lines += [f"\n[{name}]  # {(type(value).__doc__ or '').strip()}"]
+            for key, inner in type(value).model_fields.items():
+                lines += _entry(key, getattr(value, key), inner)
+        else:
+            lines += _entry(name, value, field)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(key: str, value: object, field: FieldInfo) -> list[str]:
+    comment = field.description or ""
+    choices = choices_of(field.annotation)
+    if len(choices) > 1:
+        comment += f" (one of: {', '.join(choices)})"
+    lines = [f"# {line}" for line in wrap(comment, width=96)]
+    return [*lines, f"# {key} =" if value is None else f"{key} = {_toml(value)}"]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):  # JSON's escapes are TOML's, but for DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(value)
+
+
+def _check_version(path: Path, raw: Mapping[str, object]) -> None:
+    version = raw.get("schema_version", RECIPE_VERSION)
+    if isinstance(version, int) and version > RECIPE_VERSION:
+        raise InputError(
+            f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
+            f"{RECIPE_VERSION}). Upgrade with: pip install --upgrade ds2-select"
+        )
+
+
+def _merge(raw: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
+    merged: dict[str, object] = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()
+    }
+    for key, value in overrides.items():
+        section, _, name = key.rpartition(".")
+        target = merged.setdefault(section, {}) if section else merged
+        if isinstance(target, dict):
+            target[name] = value
+    return merged
+
+
+def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Recipe:
+    from ds2.rating import Scale
+
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        given = set(overrides)
+        sentences = []
+        for detail in error.errors(include_url=False):
+            key = ".".join(str(part) for part in detail["loc"])
+            sentences.append(f"{'--set' if key in given else where}: {explain_fault(key, detail)}")
+        raise InputError(" ".join(sentences)) from None
+    try:
+        Scale.parse(recipe.scores.scale, recipe.scores.bins)
+    except InputError as error:
+        raise InputError(f"{where}: [scores] {error}") from None
+    return recipe
+
+
+def _typed(key: str, value: str, field: FieldInfo) -> object:
+    parts = [part for part in members_of(field.annotation) if part is not type(None)]
+    if not value and len(parts) < len(members_of(field.annotation)):
+        return None
+    if key in PATH_KEYS and not value.startswith(HUB):
+        return str(Path(value).expanduser().absolute())
+    if all(part is str or get_origin(part) is Literal for part in parts):
+        return value
+    try:
+        typed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return value
+    return typed["value"] if set(typed) == {"value"} else value

@@ -1,0 +1,68 @@
+"""The last stage: everything that the others left, as one report in three formats."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ds2.embedding import EmbeddingReport, read_report
+from ds2.errors import Ds2Warning
+from ds2.pool import Pool
+from ds2.rating import Ratings, Scale, import_ratings
+from ds2.report import collect_numbers, render_html, render_json, render_markdown
+from ds2.runs.artefacts import load_neighbors, load_noise
+from ds2.runs.job import Job, Made
+from ds2.runs.store import writing
+from ds2.runs.tables import load_curation, load_selection
+from ds2.selection import long_tail_scores
+
+__all__ = ["write_report"]
+
+
+def write_report(job: Job) -> Made:
+    """Write report.json, report.md and report.html; the verdict is the summary."""
+    pool = Pool.load(job.folder / "pool.arrow")
+    ratings = Ratings.load(job.folder / "ratings.parquet")
+    neighbors = load_neighbors(job.folder / "neighbors.npz")
+    numbers = collect_numbers(
+        pool,
+        ratings,
+        neighbors,
+        load_noise(job.folder / "noise.json"),
+        load_curation(job.folder / "curation.parquet"),
+        long_tail_scores(neighbors),
+        load_selection(job.folder / "selection.parquet"),
+        embedding=_about_vectors(job.folder / "embeddings.npy"),
+        title=job.recipe.report.title,
+        n_examples=job.recipe.report.n_examples,
+        truth=_true_scores(pool, job.recipe.scores.true_column, ratings.scale),
+        settings=job.recipe.model_dump(mode="json"),
+    )
+    document = render_json(numbers)
+    _write_text(job.folder / "report.json", document)
+    _write_text(job.folder / "report.md", render_markdown(numbers))
+    _write_text(job.folder / "report.html", render_html(numbers))
+    findings = json.loads(document)["verdict"]
+    return Made({"verdict": [f"{finding['question']} {finding['answer']}" for finding in findings]})
+
+
+def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | None:
+    """Return the known true scores; that some are missing is no news to the user."""
+    if column is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return import_ratings(pool, column=column, scale=scale).scores()
+
+
+def _about_vectors(path: Path) -> EmbeddingReport:
+    """Describe the vectors, and not the tries that made them: a resumed run reports the same."""
+    report = read_report(path)
+    return replace(report, n_embedded=report.n_unique, n_reused=0, elapsed_s=0.0, texts_per_s=0.0)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

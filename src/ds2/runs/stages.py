@@ -1,0 +1,143 @@
+"""The eight stages as plain data: what each reads, what it writes, which settings it depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ds2.errors import InputError
+
+__all__ = ["STAGES", "Stage", "owner_of", "settings_of", "stages_until"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a run.
+
+    Attributes:
+        name: also the name of its command.
+        title: what it does, in a few words.
+        settings: sections or keys of the recipe that can change its outcome.
+        ignores: keys of those sections that cannot.
+        inputs: keys of the recipe that name a file outside the run folder.
+        reads: artefacts of earlier stages.
+        writes: its own artefacts.
+    """
+
+    name: str
+    title: str
+    settings: tuple[str, ...]
+    writes: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+
+
+_EVERYTHING = (
+    "seed",
+    "pool",
+    "scores",
+    "embed",
+    "neighbors",
+    "noise",
+    "curate",
+    "select",
+    "output",
+    "report",
+)
+
+STAGES = (
+    Stage(
+        "pool",
+        "read the pool",
+        settings=("pool",),
+        inputs=("pool.path",),
+        writes=("pool.arrow", "rejects.jsonl"),
+    ),
+    Stage(
+        "rate",
+        "import the scores",
+        settings=("scores",),
+        ignores=("scores.true_column",),
+        inputs=("scores.file",),
+        reads=("pool.arrow",),
+        writes=("ratings.parquet",),
+    ),
+    Stage(
+        "embed",
+        "embed the conversations",
+        settings=("embed",),
+        ignores=("embed.batch_size", "embed.api_key_env"),
+        inputs=("embed.path",),
+        reads=("pool.arrow",),
+        writes=("embeddings.npy", "embeddings.json"),
+    ),
+    Stage(
+        "neighbors",
+        "find each example's neighbours",
+        settings=("neighbors", "seed"),
+        reads=("pool.arrow", "embeddings.npy"),
+        writes=("neighbors.npz",),
+    ),
+    Stage(
+        "noise",
+        "estimate the transition matrix",
+        settings=("noise", "seed"),
+        reads=("ratings.parquet", "neighbors.npz"),
+        writes=("noise.json",),
+    ),
+    Stage(
+        "curate",
+        "correct the scores",
+        settings=("curate", "seed"),
+        reads=("pool.arrow", "ratings.parquet", "neighbors.npz", "noise.json"),
+        writes=("curation.parquet",),
+    ),
+    Stage(
+        "select",
+        "select the subset",
+        settings=("select", "output", "seed"),
+        reads=("pool.arrow", "neighbors.npz", "noise.json", "curation.parquet"),
+        writes=("selection.parquet", "selected.jsonl"),
+    ),
+    Stage(
+        "report",
+        "write the report",
+        settings=_EVERYTHING,  # the report shows the recipe
+        reads=(
+            "pool.arrow",
+            "rejects.jsonl",
+            "ratings.parquet",
+            "embeddings.json",
+            "neighbors.npz",
+            "noise.json",
+            "curation.parquet",
+            "selection.parquet",
+        ),
+        writes=("report.html", "report.md", "report.json"),
+    ),
+)
+
+
+def owner_of(artefact: str) -> Stage:
+    """Return the stage that writes ``artefact``."""
+    return next(stage for stage in STAGES if artefact in stage.writes)
+
+
+def stages_until(name: str) -> tuple[Stage, ...]:
+    """Return the stage called ``name`` and every stage that it needs, in order."""
+    if name not in {stage.name for stage in STAGES}:
+        raise InputError(f"'{name}' is no stage. Stages: {', '.join(s.name for s in STAGES)}.")
+    needed: set[str] = {name}
+    for stage in reversed(STAGES):
+        if stage.name in needed:
+            needed |= {owner_of(artefact).name for artefact in stage.reads}
+    return tuple(stage for stage in STAGES if stage.name in needed)
+
+
+def settings_of(stage: Stage, settings: Mapping[str, object]) -> dict[str, object]:
+    """Return those of a recipe's ``settings`` (by dotted key) that can change the outcome."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in stage.ignores
+        and (key in stage.settings or key.split(".")[0] in stage.settings)
+    }

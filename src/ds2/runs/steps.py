@@ -1,0 +1,242 @@
+"""One function per stage: read earlier artefacts, call one function of ds2, write its result.
+
+Every stage reads its inputs from the run folder, never from the memory of the stage before, so a
+run that was stopped and resumed computes exactly what an uninterrupted one does.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ds2.curation import curate
+from ds2.embedding import embed_with_report
+from ds2.errors import InputError
+from ds2.neighbors import find_neighbors
+from ds2.noise import estimate_transition
+from ds2.pool import Pool, find_duplicates, read_pool, write_pool
+from ds2.rating import Ratings, Scale, import_ratings
+from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
+from ds2.runs.embedder import choose_embedder
+from ds2.runs.job import Job, Made
+from ds2.runs.recipe_file import HUB, resolve_path
+from ds2.runs.report_step import write_report
+from ds2.runs.tables import load_curation, save_curation, save_selection
+from ds2.selection import long_tail_scores, select
+
+__all__ = ["STEPS"]
+
+
+def _pool(job: Job) -> Made:
+    wanted = job.recipe.pool
+    path = wanted.path
+    pool = read_pool(
+        path if path.startswith(HUB) else resolve_path(job.folder, path),
+        format=wanted.format,
+        id_field=wanted.id_field,
+        source_field=wanted.source_field,
+        split=wanted.split,
+        on_bad_row=wanted.on_bad_row,
+        max_bad_share=wanted.max_bad_share,
+        rejects=job.folder / "rejects.jsonl",
+    )
+    pool.save(job.folder / "pool.arrow")
+    summary = {
+        "n_examples": len(pool),
+        "n_rejected": len(pool.rejects),
+        "format": pool.format,
+    }
+    return Made(summary, pool.warnings)
+
+
+def _rate(job: Job) -> Made:
+    wanted = job.recipe.scores
+    pool = _load_pool(job)
+    if wanted.column is None and wanted.file is None:
+        raise InputError(
+            "The recipe names no scores. Set scores.column (a column of the pool: "
+            f"{', '.join(pool.columns)}) or scores.file in '{job.folder / 'recipe.toml'}'."
+        )
+    ratings = import_ratings(
+        pool,
+        column=wanted.column,
+        file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
+        id_column=wanted.id_column,
+        scale=Scale.parse(wanted.scale, bins=wanted.bins),
+    )
+    scores = ratings.scores()[~np.isnan(ratings.values)]
+    if (scores == scores[0]).all():
+        raise InputError(
+            f"All {len(scores):,} ratings of '{ratings.rater}' fall into one score "
+            f"({scores[0]:g}): they tell no example from another. Check scores.column and "
+            "scores.scale."
+        )
+    ratings.save(job.folder / "ratings.parquet", ids=pool.ids)
+    summary = {
+        "n_examples": len(pool),
+        "n_rated": len(scores),
+        "n_scores": ratings.scale.n_scores,
+        "problems": dict(ratings.problems),
+        "rater": ratings.rater,
+    }
+    return Made(summary, ratings.warnings)
+
+
+def _embed(job: Job) -> Made:
+    wanted = job.recipe.embed
+    _, report = embed_with_report(
+        _load_pool(job),
+        choose_embedder(wanted, job.folder),
+        out=job.folder / "embeddings.npy",
+        batch_size=wanted.batch_size,
+        progress=lambda done, total, *_: job.progress(done, total),
+    )
+    summary = {
+        "name": report.embedder,
+        "dimension": report.dimension,
+        "n_embedded": report.n_embedded,
+        "n_reused": report.n_reused,
+        "truncated_share": report.truncated_share,
+        "unknown_language_share": report.unknown_language_share,
+    }
+    return Made(summary, report.warnings)
+
+
+def _neighbors(job: Job) -> Made:
+    wanted = job.recipe.neighbors
+    neighbors = find_neighbors(
+        np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        wanted.k,
+        groups=find_duplicates(_load_pool(job)),
+        method=wanted.method,
+        min_recall=wanted.min_recall,
+        seed=job.recipe.seed,
+    )
+    save_neighbors(job.folder / "neighbors.npz", neighbors)
+    summary = {
+        "k": neighbors.k,
+        "method": neighbors.method,
+        "recall": neighbors.recall,
+        "n_duplicates": neighbors.n_duplicates,
+    }
+    return Made(summary)
+
+
+def _noise(job: Job) -> Made:
+    wanted = job.recipe.noise
+    ratings = Ratings.load(job.folder / "ratings.parquet")
+    noise = estimate_transition(
+        ratings.scores(),
+        load_neighbors(job.folder / "neighbors.npz"),
+        n_scores=ratings.scale.n_scores,
+        rho=wanted.rho,
+        n_neighbors=wanted.n_neighbors,
+        ordinal_prior=wanted.ordinal_prior,
+        n_bootstrap=wanted.n_bootstrap,
+        seed=job.recipe.seed,
+    )
+    save_noise(job.folder / "noise.json", noise)
+    summary = {
+        "error_rate": _number(noise.error_rate),
+        "rho": noise.rho,
+        "lift": _number(noise.lift.value),
+        "lift_low": _number(noise.lift.low),
+        "lift_high": _number(noise.lift.high),
+        "n_neighbors": noise.n_neighbors,
+        "converged": bool(noise.converged),
+    }
+    return Made(summary, noise.warnings)
+
+
+def _curate(job: Job) -> Made:
+    wanted = job.recipe.curate
+    pool = _load_pool(job)
+    curation = curate(
+        Ratings.load(job.folder / "ratings.parquet").scores(),
+        load_neighbors(job.folder / "neighbors.npz"),
+        load_noise(job.folder / "noise.json"),
+        method=wanted.method,
+        n_draws=wanted.n_draws,
+        draw_share=wanted.draw_share,
+        min_confidence=wanted.min_confidence,
+        gate=wanted.gate,
+        min_lift=wanted.min_lift,
+        paper_floor=wanted.paper_floor,
+        keys=pool.keys,
+        seed=job.recipe.seed,
+    )
+    save_curation(job.folder / "curation.parquet", curation, _ids(pool))
+    summary = {
+        "method": curation.method,
+        "gate": curation.gate,
+        "n_misrated": None if curation.misrated is None else int(curation.misrated.sum()),
+        "n_changed": curation.n_changed,
+    }
+    return Made(summary, curation.warnings)
+
+
+def _select(job: Job) -> Made:
+    pool = _load_pool(job)
+    curation = load_curation(job.folder / "curation.parquet")
+    neighbors = load_neighbors(job.folder / "neighbors.npz")
+    tail = long_tail_scores(neighbors)
+    selection = select(
+        curation.scores,
+        tail,
+        size=job.recipe.select.size,
+        method=job.recipe.select.method,
+        neighbors=neighbors,
+        lengths=pool.lengths.astype(np.float64),
+        groups=neighbors.groups,
+        keys=pool.keys,
+        prior=load_noise(job.folder / "noise.json").prior,
+        seed=job.recipe.seed,
+    )
+    save_selection(job.folder / "selection.parquet", selection, _ids(pool), curation, tail)
+    rows = selection.rows
+    write_pool(
+        pool.take(rows),
+        job.folder / "selected.jsonl",
+        format=job.recipe.output.format,
+        columns={
+            "ds2_score": _scores(curation.scores[rows]),
+            "ds2_observed": _scores(curation.observed[rows]),
+            "ds2_long_tail": tail[rows],
+            "ds2_reason": selection.reasons,
+        },
+    )
+    summary = {
+        "method": selection.method,
+        "n_selected": len(rows),
+        "dropped": dict(selection.dropped),
+    }
+    return Made(summary)
+
+
+def _load_pool(job: Job) -> Pool:
+    return Pool.load(job.folder / "pool.arrow")
+
+
+def _ids(pool: Pool) -> Any:
+    return pool.table["id"].combine_chunks()
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _scores(values: np.ndarray) -> list[int | float]:
+    """Return whole scores as ints: 3, not 3.0."""
+    return [int(value) if value.is_integer() else value for value in values.tolist()]
+
+
+STEPS: Mapping[str, Callable[[Job], Made]] = {
+    "pool": _pool,
+    "rate": _rate,
+    "embed": _embed,
+    "neighbors": _neighbors,
+    "noise": _noise,
+    "curate": _curate,
+    "select": _select,
+    "report": write_report,
+}

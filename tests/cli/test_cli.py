@@ -1,0 +1,328 @@
+"""The commands: what goes to stdout, what to stderr, and with which exit code they end."""
+
+import inspect
+import json
+import re
+import sys
+import tomllib
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ds2._version import __version__
+from ds2.cli import progress
+from ds2.cli.app import STAGE_HELP, app
+from ds2.cli.text import printable
+from ds2.errors import InputError, RunError
+from ds2.runs.job import Job, Made
+from ds2.runs.listener import Listener
+from ds2.runs.stages import STAGES
+from ds2.runs.store import locked
+
+SUMMARIES = {
+    "pool": {"n_examples": 1200, "n_rejected": 3, "format": "alpaca"},
+    "rate": {
+        "n_examples": 1200,
+        "n_rated": 1190,
+        "n_scores": 6,
+        "problems": {"missing": 10},
+        "rater": "score",
+    },
+    "embed": {"name": "wordllama", "dimension": 256, "n_reused": 7},
+    "neighbors": {"k": 10, "method": "exact", "recall": 1.0, "n_duplicates": 12},
+    "noise": {
+        "error_rate": 0.374,
+        "rho": 1.0,
+        "lift": 0.19,
+        "lift_low": 0.17,
+        "lift_high": None,
+        "n_neighbors": 2,
+        "converged": True,
+    },
+    "curate": {"method": "ds2", "gate": "fired", "n_misrated": 40, "n_changed": 31},
+    "select": {"method": "ds2", "n_selected": 120, "dropped": {"duplicate": 4}},
+    "report": {"verdict": ["How noisy? 37\u00a0% are wrong.", "How sure? Very."]},
+}
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def steps(monkeypatch) -> dict[str, Callable[[Job], Made]]:
+    def step(name: str, writes: tuple[str, ...]) -> Callable[[Job], Made]:
+        def write(job: Job) -> Made:
+            for file in writes:
+                (job.folder / file).write_text(name)
+            return Made(SUMMARIES[name], ("Look \x1b[31mout.\n",) if name == "noise" else ())
+
+        return write
+
+    steps = {stage.name: step(stage.name, stage.writes) for stage in STAGES}
+    monkeypatch.setitem(sys.modules, "ds2.runs.steps", types.SimpleNamespace(STEPS=steps))
+    return steps
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "pool.jsonl").write_text("rows")
+    made = invoke("init", tmp_path / "run", "--pool", tmp_path / "pool.jsonl", "--scores", "score")
+    assert made.exit_code == 0
+    return tmp_path / "run"
+
+
+def test_version_and_help():
+    assert invoke("--version").stdout == f"ds2 {__version__}\n"
+    shown = invoke("--help")
+    assert shown.exit_code == 0
+    for name in ("init", "run", "status", "doctor", *STAGE_HELP):
+        assert f"\n  {name} " in shown.stdout
+
+
+def test_there_is_a_command_for_every_stage():
+    assert list(STAGE_HELP) == [stage.name for stage in STAGES]
+
+
+@pytest.mark.parametrize("name", ["init", "run", "status", "doctor", *STAGE_HELP])
+def test_every_command_has_help_and_json(name):
+    shown = invoke(name, "--help")
+    assert shown.exit_code == 0
+    assert "--json" in shown.stdout
+
+
+def test_a_wrong_command_is_named_with_the_nearest():
+    result = invoke("statsu")
+    assert result.exit_code == 2
+    assert "statsu" in result.stderr
+
+
+def test_init_writes_a_recipe_with_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pool.jsonl").write_text("rows")
+    Path("scores.csv").write_text("rows")
+    result = invoke(
+        "init", "deep/run", "--pool", "pool.jsonl", "--scores", "scores.csv", "--scale", "0-5"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "ds2 run deep/run" in result.stdout
+    recipe = tomllib.loads(Path("deep/run/recipe.toml").read_text())
+    assert recipe["pool"]["path"] == str(tmp_path / "pool.jsonl")
+    assert recipe["scores"]["file"] == str(tmp_path / "scores.csv")
+    assert recipe["scores"]["scale"] == "0-5"
+    assert "column" not in recipe["scores"]
+    assert invoke("init", "hub", "--pool", "hf:org/name").exit_code == 0
+    assert tomllib.loads(Path("hub/recipe.toml").read_text())["pool"]["path"] == "hf:org/name"
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / "p\udcff.jsonl"
+    path.write_text("rows")
+    result = invoke("init", tmp_path / "run", "--pool", path)
+    assert result.exit_code == 2
+    assert "must be UTF-8 text" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("init", "new", "--pool", "x" * 300), "which cannot be read: File name too long"),
+        (("init", "new", "--pool", "pool.jsonl", "--scale", "great"), "must be a range such as"),
+        (("init", "new", "--pool", "pol.jsonl"), "Did you mean 'pool.jsonl'?"),
+        (("init", "new", "--pool", "pool.jsonl", "--scores", "s.csv"), "--scores names 's.csv'"),
+        (("init", "new"), "--pool"),
+        (("init", "run", "--pool", "pool.jsonl"), "exists already"),
+        (("init", "pool.jsonl", "--pool", "pool.jsonl"), "is a file, not a folder"),
+        (("init", "pool.jsonl/x", "--pool", "pool.jsonl"), "could not be written"),
+        (("run", "nowhere"), "Make one with: ds2 init nowhere"),
+        (("status", "nowhere"), "Make one with: ds2 init nowhere"),
+        (("run", "pool.jsonl"), "is a file, not a run folder"),
+        (("run", "run", "--set", "select.sise=5"), "Did you mean 'select.size'?"),
+        (("run", "run", "--set", "select.size=0"), "'select.size' must be a number of rows"),
+        (("run", "run", "--set", "neighbors.k=0"), "'neighbors.k' must be greater than"),
+        (("run", "run", "--set", "select.method=ds3"), "Did you mean 'ds2'?"),
+        (("status", "run", "--set", "what"), "--set takes KEY=VALUE"),
+        (("run", "run", "--set", "pool.path=nowhere.jsonl"), "which does not exist"),
+        (("rate",), "RUN"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(folder, monkeypatch, steps, words, says):
+    monkeypatch.chdir(folder.parent)
+    result = invoke(*words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+
+
+def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
+    result = invoke("run", folder)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "How noisy? 37 % are wrong.",
+        "How sure? Very.",
+        "warnings   1, kept in manifest.json",
+        f"selected   {folder / 'selected.jsonl'}",
+        f"report     {folder / 'report.html'}",
+    ]
+    for part in ("1,200 examples", "10 missing", "share of wrong scores 0.37", "120 examples"):
+        assert part in result.stderr
+    assert "embed      embed the conversations" in result.stderr
+    assert re.search(r"embed      done in \d+\.\d s: wordllama, 256 dimensions", result.stderr)
+    assert result.stderr.count("warning: Look \\x1b[31mout.\\n\n") == 1
+    again = invoke("run", folder)
+    assert again.stdout == result.stdout
+    assert "embed      fresh: wordllama" in again.stderr
+
+
+def test_run_as_json_is_one_document(folder, steps):
+    document = json.loads(invoke("run", folder, "--set", "select.size=5", "--json").stdout)
+    assert [stage["state"] for stage in document["stages"]] == ["done"] * 8
+    assert document["summary"] == SUMMARIES
+    assert document["warnings"] == ["Look \x1b[31mout.\n"]
+    assert document["files"]["selected"] == str(folder / "selected.jsonl")
+
+
+def test_a_stage_command_prints_its_own_numbers(folder, steps):
+    assert invoke("neighbors", folder).stdout == (
+        "neighbors  10 each, exact, recall 1.000, 12 exact duplicates\n"
+    )
+
+
+def test_a_stage_command_stops_after_its_stage(folder, steps):
+    result = invoke("noise", folder, "--json")
+    document = json.loads(result.stdout)
+    assert [stage["stage"] for stage in document["stages"]] == [
+        "pool",
+        "rate",
+        "embed",
+        "neighbors",
+        "noise",
+    ]
+    assert document["files"] == {}
+
+
+def test_status_says_what_is_fresh_and_why_not(folder, steps):
+    assert invoke("status", folder).stdout.count("missing") == 8
+    invoke("run", folder)
+    fresh = invoke("status", folder)
+    assert fresh.stdout.count(" fresh ") == 8
+    assert "1,190 of 1,200 rated" in fresh.stdout
+    (folder / "noise.json").write_text("half")
+    stale = invoke("status", folder, "--set", "select.size=7")
+    assert "noise      stale    noise.json is not what was written" in stale.stdout
+    assert "select.size is now 7, was 0.1" in stale.stdout
+    assert f"next       ds2 run {folder}" in stale.stdout
+    document = json.loads(invoke("status", folder, "--json").stdout)
+    assert {stage["stage"]: stage["state"] for stage in document["stages"]}["noise"] == "stale"
+    assert document["pid"] is None
+
+
+def test_status_shows_a_failure_and_who_works_here(folder, steps):
+    def fail(job: Job) -> Made:
+        raise InputError("The scores are \x07 all equal.")
+
+    steps["noise"] = fail
+    result = invoke("run", folder)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("error: The scores are \\x07 all equal.\n")
+    with locked(folder):
+        shown = invoke("status", folder).stdout
+    assert "noise      failed   The scores are \\x07 all equal." in shown
+    assert "is working on this run" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (InputError("wrong"), 2, "error: wrong\n"),
+        (RunError("stuck"), 1, "error: stuck\n"),
+        (OSError(28, "No space left on device"), 2, "The disk is full"),
+        (OSError(30, "Read-only file system"), 2, "read-only"),
+        (KeyboardInterrupt(), 130, "Give the same command again to go on."),
+    ],
+)
+def test_errors_become_sentences_and_exit_codes(folder, steps, error, code, says):
+    def fail(job: Job) -> Made:
+        raise error
+
+    steps["embed"] = fail
+    result = invoke("run", folder)
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_second_process_is_told(folder, steps):
+    with locked(folder):
+        result = invoke("run", folder)
+    assert result.exit_code == 1
+    assert "is working on" in result.stderr
+
+
+def test_a_folder_of_a_newer_ds2_is_refused(folder, steps):
+    (folder / "manifest.json").write_text('{"schema_version": 9}')
+    for command in ("run", "status"):
+        result = invoke(command, folder)
+        assert result.exit_code == 2
+        assert "newer ds2" in result.stderr
+
+
+def test_doctor(monkeypatch):
+    shown = invoke("doctor")
+    assert shown.exit_code == 0
+    assert "everything that a run needs is here" in shown.stdout
+    document = json.loads(invoke("doctor", "--json").stdout)
+    assert document["cores"] >= 1
+    assert document["embedders"]["wordllama"] == "ready"
+    monkeypatch.setattr("ds2.cli.doctor.CORE", {"nowhere_to_be_found": "nowhere"})
+    monkeypatch.setattr("ds2.cli.doctor._embedders", lambda installed: {})
+    missing = invoke("doctor")
+    assert missing.exit_code == 1
+    assert "pip install nowhere" in missing.stdout
+
+
+def test_both_listeners_hear_everything():
+    for name, method in inspect.getmembers(Listener, inspect.isfunction):
+        if not name.startswith("_"):
+            for kind in (progress.Lines, progress.Live):
+                assert inspect.signature(getattr(kind, name)) == inspect.signature(method)
+
+
+def test_lines_tell_the_rate_and_the_time_left_now_and_then(capsys, monkeypatch):
+    clock = iter([0.0, 5.0, 20.0, 21.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    lines = progress.Lines()
+    lines.started("embed", "embed the conversations")
+    for done in (100, 400, 420):
+        lines.progress(done, 1000)
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "embed      400 of 1,000 (20 per second, 30 s left)"
+    ]
+
+
+def test_on_a_terminal_progress_is_live_and_text_is_never_markup(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress.listening() as listener:
+        assert isinstance(listener, progress.Live)
+        listener.started("embed", "embed the conversations")
+        listener.progress(10, 20)
+        listener.warning("[red]not markup[/red] :smile: \x1b]0;title\x07")
+        listener.finished("embed", "done", 1.25, SUMMARIES["embed"])
+        listener.started("noise", "estimate the transition matrix")
+        assert [task.total for task in listener._progress.tasks] == [None]
+        listener.finished("noise", "done", 0.5, SUMMARIES["noise"])
+        listener.finished("report", "fresh", 0.0, SUMMARIES["report"])
+    err = capsys.readouterr().err
+    assert "warning: [red]not markup[/red] :smile: \\x1b]0;title\\x07" in err
+    assert "embed      done in 1.2 s: wordllama" in err
+
+
+def test_text_is_shown_and_never_obeyed():
+    assert printable("é 日本 x") == "é 日本 x"
+    assert printable("a\x1b[2J\n\u202e\ud800") == "a\\x1b[2J\\n\\u202e\\ud800"

@@ -1,0 +1,192 @@
+"""The recipe: written complete, read back equal, and one sentence for every fault."""
+
+from pathlib import Path
+
+import pytest
+
+from ds2.errors import InputError
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import (
+    load_recipe,
+    make_recipe,
+    parse_overrides,
+    render_recipe,
+    resolve_path,
+)
+from ds2.runs.stages import STAGES, settings_of
+
+NASTY = 'a "quoted" \\ path\nwith\x7f [odd] # characters\u2028é'
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "recipe.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def refusal(folder: Path, text: str, *settings: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe(write(folder, text), parse_overrides(settings))
+    return str(caught.value)
+
+
+def test_a_rendered_recipe_reads_back_equal_and_names_every_key(tmp_path):
+    recipe = make_recipe({"pool.path": NASTY, "scores.bins": [1.5, 2.5], "select.size": 500})
+    text = render_recipe(recipe)
+    assert load_recipe(write(tmp_path, text)) == recipe
+    for key in recipe.flat():
+        name = key.rpartition(".")[2]
+        assert f"\n{name} = " in text or f"\n# {name} =" in text, key
+
+
+def test_every_key_has_a_comment():
+    for name, field in Recipe.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {name: field})
+        for key, value in inner.items():
+            assert value.description, f"{name}.{key}"
+
+
+def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
+    settings = make_recipe({"pool.path": "p"}).flat()
+    used = {stage.name: set(settings_of(stage, settings)) for stage in STAGES}
+    assert set(settings) - used.pop("report") == {"schema_version"}
+    assert set(settings) - set().union(*used.values()) == {
+        "schema_version",
+        "scores.true_column",
+        "embed.batch_size",
+        "embed.api_key_env",
+        "report.title",
+        "report.n_examples",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[pool]\npath='p'\n[select]\nsise=5", ["select.sise", "Did you mean 'select.size'?"]),
+        ("[pool]\npath='p'\n[selct]\nsize=5", ["'selct'", "Did you mean 'select'?"]),
+        ("size=5\n[pool]\npath='p'", ["'size'", "Did you mean 'select.size'?"]),
+        ("[pool]\npath='p'\n[noise]\nzzz=5", ["noise.zzz", "Keys of [noise]: rho, n_neighbors"]),
+        ("[pool]\nformat='alpaca'", ["'pool.path' is missing"]),
+        ("seed=1", ["'pool' is missing"]),
+        ("[zzz]\na=1\n[pool]\npath='p'", ["no key 'zzz'", "sections: schema_version, seed, pool"]),
+        ("pool='p'", ["'pool' must be a section, written [pool]"]),
+        (
+            "[pool]\npath='p'\nformat='alpacca'",
+            [
+                "'pool.format' must be one of auto, alpaca",
+                "Got 'alpacca'",
+                "Did you mean 'alpaca'?",
+            ],
+        ),
+        ("[pool]\npath='p'\n[select]\nmethod='ds3'", ["Did you mean 'ds2'?"]),
+        ("[pool]\npath='p'\n[select]\nsize=0", ["'select.size' must be a number of rows", "Got 0"]),
+        ("[pool]\npath='p'\n[select]\nsize=1.5", ["fraction of the pool", "Got 1.5"]),
+        (
+            "[pool]\npath='p'\n[neighbors]\nk=0",
+            ["'neighbors.k' must be greater than or equal to 2", "Got 0"],
+        ),
+        ("[pool]\npath='p'\n[neighbors]\nk=-3", ["Got -3"]),
+        (
+            "[pool]\npath='p'\n[neighbors]\nk='ten'",
+            ["'neighbors.k' must be a whole number", "Got 'ten'"],
+        ),
+        ("[pool]\npath='p'\n[neighbors]\nk=true", ["must be a whole number. Got True"]),
+        ("[pool]\npath=5", ["'pool.path' must be a text in quotes. Got 5"]),
+        ("[pool]\npath=''", ["'pool.path' must have at least 1 character"]),
+        ("[pool]\npath='p'\n[noise]\nn_neighbors='all'", ['must be "auto" or a whole number']),
+        ("[pool]\npath='p'\n[noise]\nrho=nan", ["'noise.rho' must be"]),
+        ("[pool]\npath='p'\n[curate]\npaper_floor=1", ["must be true or false. Got 1"]),
+        ("[pool]\npath='p'\n[scores]\nbins=['a']", ["scores.bins", "Got 'a'"]),
+        ("[pool\npath='p'", ["is not valid TOML", "line 1"]),
+        ("schema_version=99\n[pool]\npath='p'", ["newer ds2", "Upgrade with"]),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_the_key(tmp_path, text, says):
+    sentence = refusal(tmp_path, text)
+    assert "recipe.toml" in sentence
+    for part in says:
+        assert part in sentence
+    assert "pydantic" not in sentence
+    assert "\n" not in sentence
+
+
+def test_all_faults_are_named_at_once(tmp_path):
+    sentence = refusal(tmp_path, "[pool]\npath='p'\n[neighbors]\nk=0\n[select]\nsize=0")
+    assert "neighbors.k" in sentence
+    assert "select.size" in sentence
+
+
+def test_values_are_quoted_so_that_they_cannot_forge_a_line(tmp_path):
+    sentence = refusal(tmp_path, '[pool]\npath="p"\nformat="x\\nerror: y\\u001b[31m"')
+    assert "\n" not in sentence
+    assert "\x1b" not in sentence
+
+
+def test_a_missing_recipe_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="ds2 init"):
+        load_recipe(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file, not a run folder"):
+        load_recipe(tmp_path / "file")
+
+
+def test_a_recipe_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_bytes("[pool]\npath='é'".encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        ("select.size=5000", 5000),
+        ("select.size=0.25", 0.25),
+        ("select.method = random", "random"),
+        ("scores.column=2024", "2024"),
+        ("scores.column=a=b", "a=b"),
+        ("scores.column=", None),
+        ("scores.bins=[1.5, 2]", [1.5, 2]),
+        ("noise.n_neighbors=auto", "auto"),
+        ("noise.n_neighbors=6", 6),
+        ("curate.paper_floor=true", True),
+        ("seed=7", 7),
+        ("neighbors.k=ten", "ten"),
+        ("neighbors.k=1\nseed=5", "1\nseed=5"),
+        ("pool.path=hf:org/name", "hf:org/name"),
+    ],
+)
+def test_overrides_are_typed_as_in_the_recipe(item, value):
+    assert list(parse_overrides([item]).values()) == [value]
+
+
+def test_overridden_paths_start_at_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_overrides(["pool.path=a.jsonl"]) == {"pool.path": str(tmp_path / "a.jsonl")}
+
+
+def test_paths_in_the_recipe_start_at_its_folder(tmp_path):
+    assert resolve_path(tmp_path / "run", "../a.jsonl") == tmp_path / "a.jsonl"
+    assert resolve_path(tmp_path, "/data/a.jsonl") == Path("/data/a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ("select.size", "--set takes KEY=VALUE"),
+        ("=5", "--set takes KEY=VALUE"),
+        ("select.sise=5", "Did you mean 'select.size'?"),
+        ("size=5", "Did you mean 'select.size'?"),
+        ("select=5", "there is no key 'select'"),
+        ("select.size.x=5", "there is no key"),
+        ("select.size=0", "--set: 'select.size' must be a number of rows"),
+        ("neighbors.k=ten", "--set: 'neighbors.k' must be a whole number. Got 'ten'"),
+    ],
+)
+def test_a_faulty_override_is_named(tmp_path, item, says):
+    assert says in refusal(tmp_path, "[pool]\npath='p'", item)
+
+
+def test_an_override_wins_over_the_file(tmp_path):
+    folder = write(tmp_path, "[pool]\npath='p'\n[select]\nsize=10")
+    recipe = load_recipe(folder, parse_overrides(["select.size=20", "noise.rho=0.5"]))
+    assert (recipe.select.size, recipe.noise.rho, recipe.pool.path) == (20, 0.5, "p")

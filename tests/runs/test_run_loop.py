@@ -1,0 +1,294 @@
+"""The loop over stages, with scripted stages: what is redone, what is kept, what is remembered."""
+
+import json
+import os
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.runs.init import init_run
+from ds2.runs.job import Job, Made
+from ds2.runs.listener import Quiet
+from ds2.runs.loop import run, status
+from ds2.runs.manifest import read_manifest
+from ds2.runs.recipe_file import parse_overrides
+from ds2.runs.stages import STAGES, settings_of, stages_until
+
+ALL = [stage.name for stage in STAGES]
+
+
+class Script:
+    """Stages that write what they read, in order of their calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.hooks: dict[str, Callable[[Job], None]] = {}
+        self.STEPS = {name: self._step(name) for name in ALL}
+
+    def _step(self, name: str) -> Callable[[Job], Made]:
+        stage = next(stage for stage in STAGES if stage.name == name)
+
+        def step(job: Job) -> Made:
+            self.calls.append(name)
+            sources = [(job.folder / file).read_text() for file in stage.reads]
+            settings = {} if name == "report" else settings_of(stage, job.recipe.flat())
+            files = [settings.pop(key) for key in stage.inputs if settings[key] is not None]
+            sources += [(job.folder / str(file)).read_text() for file in files]
+            for file in stage.writes:
+                (job.folder / file).write_text(json.dumps([file, settings, sources]))
+            if name in self.hooks:
+                self.hooks[name](job)
+            return Made({"n": 1}, ("Look out.",) if name == "noise" else ())
+
+        return step
+
+    def take_calls(self) -> list[str]:
+        calls, self.calls = self.calls, []
+        return calls
+
+
+@pytest.fixture
+def script(monkeypatch) -> Script:
+    script = Script()
+    module = types.SimpleNamespace(STEPS=script.STEPS)
+    monkeypatch.setitem(__import__("sys").modules, "ds2.runs.steps", module)
+    return script
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "pool.jsonl").write_text("rows")
+    init_run(tmp_path / "run", pool=str(tmp_path / "pool.jsonl"), scores="score")
+    return tmp_path / "run"
+
+
+def states(folder: Path, *settings: str) -> dict[str, str]:
+    found = status(folder, overrides=parse_overrides(settings))
+    return {verdict.stage: verdict.state for verdict in found.stages}
+
+
+def reasons(folder: Path, stage: str, *settings: str) -> str:
+    found = status(folder, overrides=parse_overrides(settings))
+    return "; ".join(next(v for v in found.stages if v.stage == stage).reasons)
+
+
+def test_a_run_goes_through_all_stages_and_then_skips_them(script, folder):
+    assert set(states(folder).values()) == {"missing"}
+    first = run(folder)
+    assert script.take_calls() == ALL
+    assert [outcome.state for outcome in first.stages] == ["done"] * 8
+    assert set(states(folder).values()) == {"fresh"}
+    second = run(folder)
+    assert script.take_calls() == []
+    assert [outcome.state for outcome in second.stages] == ["fresh"] * 8
+    assert second.summary == first.summary
+    assert second.warnings == ("Look out.",)
+
+
+def test_a_stage_command_runs_only_what_the_stage_needs(script, folder):
+    assert [stage.name for stage in stages_until("noise")] == ALL[:5]
+    run(folder, until="embed")
+    assert script.take_calls() == ["pool", "embed"]
+    run(folder, until="noise")
+    assert script.take_calls() == ["rate", "neighbors", "noise"]
+    with pytest.raises(InputError, match="'nose' is no stage"):
+        run(folder, until="nose")
+
+
+@pytest.mark.parametrize(
+    ("setting", "redone"),
+    [
+        ("select.size=5", ["select", "report"]),
+        ("report.title=x", ["report"]),
+        ("noise.rho=0.5", ["noise", "curate", "select", "report"]),
+        ("embed.batch_size=7", ["report"]),
+        ("neighbors.k=5", ["neighbors", "noise", "curate", "select", "report"]),
+        ("scores.true_column=t", ["report"]),
+    ],
+)
+def test_a_changed_setting_redoes_its_stage_and_what_follows(script, folder, setting, redone):
+    run(folder)
+    script.take_calls()
+    overrides = parse_overrides([setting])
+    key = next(iter(overrides))
+    assert states(folder, setting)[redone[0]] == "stale"
+    assert key in reasons(folder, redone[0], setting)
+    run(folder, overrides=overrides)
+    assert script.take_calls() == redone
+    run(folder, overrides=overrides)
+    assert script.take_calls() == []
+    run(folder)  # an override holds for one call: the recipe rules again
+    assert script.take_calls() == redone
+
+
+def test_a_setting_that_is_not_given_is_called_so(script, folder):
+    run(folder, overrides={"scores.true_column": "t"})
+    assert reasons(folder, "report") == "scores.true_column is now not given, was 't'"
+
+
+def test_a_changed_pool_redoes_everything_and_a_touched_one_nothing(script, folder):
+    run(folder)
+    script.take_calls()
+    pool = folder.parent / "pool.jsonl"
+    os.utime(pool, ns=(1, 1))
+    run(folder)
+    assert script.take_calls() == []
+    pool.write_text("other rows")
+    assert "the file that pool.path names has changed" in reasons(folder, "pool")
+    assert reasons(folder, "rate") == "pool comes first and is not fresh"
+    run(folder)
+    assert script.take_calls() == ALL
+
+
+def test_work_stops_where_a_redone_stage_gives_the_same_bytes(script, folder):
+    run(folder)
+    script.take_calls()
+    (folder / "neighbors.npz").unlink()
+    assert reasons(folder, "neighbors") == "neighbors.npz is missing"
+    run(folder)
+    assert script.take_calls() == ["neighbors"]
+
+
+def test_a_damaged_artefact_is_not_believed(script, folder):
+    run(folder)
+    script.take_calls()
+    path = folder / "noise.json"
+    text = path.read_text()
+    stat = path.stat()
+    path.write_text(text[:-1] + "!")  # the same size
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert reasons(folder, "noise") == "noise.json is not what was written"
+    run(folder)
+    assert script.take_calls() == ["noise"]
+    assert path.read_text() == text
+
+
+def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
+    run(folder)
+    script.take_calls()
+    monkeypatch.setattr("ds2.runs.freshness.__version__", "9.9.9")
+    assert "made by ds2" in reasons(folder, "pool")
+    monkeypatch.setattr("ds2.runs.loop.__version__", "9.9.9")
+    run(folder)
+    assert script.take_calls() == ALL
+
+
+def test_a_failure_is_remembered_and_forgotten(script, folder):
+    def fail(job: Job) -> None:
+        raise InputError("The scores are all equal.")
+
+    script.hooks["noise"] = fail
+    with pytest.raises(InputError, match="all equal"):
+        run(folder)
+    assert states(folder)["noise"] == "failed"
+    assert reasons(folder, "noise") == "The scores are all equal."
+    assert states(folder)["curate"] == "missing"
+    script.hooks.clear()
+    script.take_calls()
+    run(folder)
+    assert script.take_calls() == ["noise", "curate", "select", "report"]
+    assert set(states(folder).values()) == {"fresh"}
+
+
+def test_an_unexpected_error_is_remembered_and_raised(script, folder):
+    script.hooks["embed"] = lambda job: {}["a bug"]
+    with pytest.raises(KeyError):
+        run(folder)
+    assert "KeyError" in reasons(folder, "embed")
+
+
+def test_a_full_disk_is_one_sentence(script, folder):
+    def fail(job: Job) -> None:
+        raise OSError(28, "No space left on device", "embeddings.npy")
+
+    script.hooks["embed"] = fail
+    with pytest.raises(InputError, match="The disk is full"):
+        run(folder)
+    assert states(folder)["pool"] == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), "The stage 'embed' failed: "),
+        (MemoryError("Unable to allocate 9 TiB"), "ran out of memory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(script, folder, error, says):
+    def fail(job: Job) -> None:
+        raise error
+
+    script.hooks["embed"] = fail
+    with pytest.raises(RunError, match=says) as caught:
+        run(folder)
+    assert "finished stages are kept" in str(caught.value)
+    assert states(folder)["pool"] == "fresh"
+
+
+def test_an_interrupt_leaves_no_trace_but_the_finished_stages(script, folder):
+    def stop(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    script.hooks["noise"] = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    assert states(folder)["noise"] == "missing"
+    script.hooks.clear()
+    script.take_calls()
+    run(folder)
+    assert script.take_calls() == ["noise", "curate", "select", "report"]
+
+
+def test_an_input_that_changes_while_it_is_read_is_not_believed(script, folder):
+    pool = folder.parent / "pool.jsonl"
+    script.hooks["pool"] = lambda job: pool.write_text("half of the new rows")
+    with pytest.raises(RunError, match="changed while it was read"):
+        run(folder)
+    assert "pool" not in read_manifest(folder).stages
+
+
+def test_a_missing_pool_is_named_with_its_neighbour(script, folder):
+    pool = folder.parent / "pool.jsonl"
+    pool.rename(folder.parent / "pool2.jsonl")
+    with pytest.raises(InputError, match=r"'pool.path' names .*Did you mean 'pool2.jsonl'"):
+        run(folder)
+    assert states(folder)["pool"] == "failed"
+
+
+def test_warnings_are_heard_once_kept_and_passed_on(script, folder):
+    heard = []
+
+    class Ear(Quiet):
+        def warning(self, sentence: str) -> None:
+            heard.append(sentence)
+
+    def warn(job: Job) -> None:
+        for _ in range(2):
+            warnings.warn("Look out.", Ds2Warning, stacklevel=2)
+            warnings.warn("Mind the step.", Ds2Warning, stacklevel=2)
+
+    script.hooks["noise"] = warn
+    result = run(folder, listener=Ear())
+    assert heard == ["Look out.", "Mind the step."]
+    assert result.warnings == ("Look out.", "Mind the step.")
+    assert read_manifest(folder).stages["noise"].warnings == result.warnings
+
+
+def test_other_warnings_go_where_they_always_go(script, folder):
+    script.hooks["noise"] = lambda job: warnings.warn("numpy says", RuntimeWarning, stacklevel=2)
+    with pytest.raises(RuntimeWarning, match="numpy says"):  # pytest turns warnings into errors
+        run(folder)
+
+
+def test_relative_paths_let_a_run_move_with_its_pool(script, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "pool.jsonl").write_text("rows")
+    (tmp_path / "a" / "run").mkdir()
+    (tmp_path / "a" / "run" / "recipe.toml").write_text("[pool]\npath = '../pool.jsonl'\n")
+    run(tmp_path / "a" / "run")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert set(states(tmp_path / "b" / "run").values()) == {"fresh"}

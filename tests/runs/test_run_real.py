@@ -1,0 +1,278 @@
+"""The real stages, from a file of rows to a selection and a report."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_pool import make_rows, write_rows
+
+from ds2.errors import InputError, MissingDependencyError
+from ds2.pool import read_pool
+from ds2.runs.artefacts import load_noise, save_noise
+from ds2.runs.loop import RunResult, run, status
+from ds2.runs.manifest import read_manifest
+from ds2.runs.recipe_file import parse_overrides
+from ds2.runs.stages import STAGES
+from ds2.runs.tables import load_curation, load_selection
+
+pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
+
+FILES = {name for stage in STAGES for name in stage.writes}
+FAST = "noise.n_bootstrap=10"
+
+
+def go(folder: Path, *settings: str, until: str = "report") -> RunResult:
+    return run(folder, until=until, overrides=parse_overrides([FAST, *settings]))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("finished")
+    write_rows(place / "pool.jsonl", make_rows())
+    (place / "run").mkdir()
+    recipe = "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
+    (place / "run" / "recipe.toml").write_text(recipe)
+    go(place / "run")
+    return place
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    """A finished run of one's own, with its pool beside it."""
+    shutil.copytree(finished, tmp_path / "own")
+    return tmp_path / "own" / "run"
+
+
+def done(result: RunResult) -> list[str]:
+    return [outcome.name for outcome in result.stages if outcome.state == "done"]
+
+
+def test_a_run_leaves_the_files_that_it_promises(folder):
+    go(folder, "scores.true_column=true", "report.title=A run")
+    left = {path.name for path in folder.iterdir()}
+    assert left == FILES | {"recipe.toml", "manifest.json", ".lock"}
+    assert set(read_manifest(folder).stages) == {stage.name for stage in STAGES}
+
+    noise = json.loads((folder / "noise.json").read_text())
+    assert {
+        "matrix",
+        "prior",
+        "intervals",
+        "prior_intervals",
+        "range",
+        "lift",
+        "lifts",
+        "warnings",
+    } <= set(noise)
+    assert np.allclose(np.array(noise["matrix"]).sum(axis=1), 1.0)
+
+    ratings = pq.read_table(folder / "ratings.parquet").to_pylist()
+    assert ratings[12]["score"] is None
+    assert ratings[12]["problem"] == "missing"
+
+    curation = pq.read_table(folder / "curation.parquet")
+    assert curation.column_names == [
+        "id",
+        "row",
+        "observed",
+        "score",
+        "misrated",
+        "confidence",
+        "suggestion",
+    ]
+    assert curation["id"].to_pylist() == [f"r{number}" for number in range(160)]
+    assert curation["observed"].to_pylist()[12] is None
+
+    report = json.loads((folder / "report.json").read_text())
+    assert report["title"] == "A run"
+    assert report["truth"]["n_known"] > 100
+    assert "A run" in (folder / "report.html").read_text()
+    assert "A run" in (folder / "report.md").read_text()
+
+
+def test_the_selection_is_written_in_pick_order(folder):
+    go(folder, "select.size=20")
+    table = pq.read_table(folder / "selection.parquet")
+    assert table.column_names == [
+        "rank",
+        "row",
+        "id",
+        "score",
+        "observed",
+        "confidence",
+        "long_tail",
+        "reason",
+    ]
+    picks = table.to_pylist()
+    assert [pick["rank"] for pick in picks] == list(range(1, 21))
+    scores = [pick["score"] for pick in picks]
+    assert scores == sorted(scores, reverse=True)
+    chosen = read_pool(folder / "selected.jsonl")
+    assert chosen.format == "messages"
+    assert chosen.ids == [pick["id"] for pick in picks]
+    assert chosen.column("ds2_score") == scores
+    assert chosen.column("ds2_long_tail") == [pick["long_tail"] for pick in picks]
+    assert chosen.column("ds2_reason") == [pick["reason"] for pick in picks]
+    assert chosen.column("score") == [pick["observed"] for pick in picks]
+    assert '"ds2_score": 5,' in (folder / "selected.jsonl").read_text()
+
+
+def test_a_selection_can_be_the_pool_of_another_run(folder):
+    go(folder, "select.size=60")
+    shutil.copy(folder / "selected.jsonl", folder.parent / "again.jsonl")
+    pool = f"pool.path={folder.parent / 'again.jsonl'}"
+    go(folder, pool, "neighbors.k=5", "curate.method=none", "select.size=5")
+    chosen = read_pool(folder / "selected.jsonl")
+    assert chosen.column("ds2_score") == chosen.column("score")  # not what the first run wrote
+
+
+def test_the_same_run_gives_the_same_bytes(folder):
+    second = folder.parent / "second"
+    second.mkdir()
+    shutil.copy(folder / "recipe.toml", second)
+    (folder / "pool.arrow").unlink()  # it names the file that the original was read from
+    go(folder)
+    go(second)
+    for name in FILES - {"embeddings.json"}:  # which tells how long it took
+        assert (folder / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_grown_pool_embeds_only_what_is_new(folder):
+    write_rows(folder.parent / "pool.jsonl", make_rows(170))
+    result = go(folder, until="embed")
+    assert done(result) == ["pool", "embed"]
+    assert result.summary["embed"]["n_embedded"] == 10
+    assert result.summary["embed"]["n_reused"] == 159
+
+
+def test_a_new_score_column_embeds_nothing_again(folder):
+    rows = [{**row, "other": row["true"]} for row in make_rows()]
+    write_rows(folder.parent / "pool.jsonl", rows)
+    result = go(folder, "scores.column=other")
+    assert result.summary["embed"]["n_embedded"] == 0
+    assert set(done(result)) >= {"pool", "rate", "embed", "noise"}
+
+
+def test_scores_from_a_file(folder, tmp_path):
+    with (tmp_path / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "overall"])
+        writer.writerows([row["id"], row["true"]] for row in make_rows()[10:])
+    go(
+        folder,
+        f"scores.file={tmp_path / 'scores.csv'}",
+        "scores.column=overall",
+        "scores.id_column=name",
+        until="rate",
+    )
+    assert read_manifest(folder).stages["rate"].summary["n_rated"] == 150
+
+
+def test_vectors_from_a_file(folder, tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(160, 4)).astype("f4"))
+    settings = ("embed.embedder=precomputed", f"embed.path={tmp_path / 'v.npy'}")
+    go(folder, *settings, until="neighbors")
+    assert np.load(folder / "embeddings.npy").shape == (160, 4)
+    np.save(tmp_path / "v.npy", np.random.default_rng(1).normal(size=(160, 4)).astype("f4"))
+    assert done(go(folder, *settings, until="neighbors")) == ["embed", "neighbors"]
+
+
+def test_every_method_and_no_curation(folder):
+    go(folder, "curate.method=none", "select.size=5")
+    curation = load_curation(folder / "curation.parquet")
+    assert (curation.misrated, curation.confidence, curation.suggestion) == (None, None, None)
+    for method in ("top-score", "random", "length", "knn-10"):
+        settings = ("curate.method=none", "select.size=5", f"select.method={method}")
+        go(folder, *settings, until="select")
+        assert load_selection(folder / "selection.parquet").method == method
+
+
+def test_results_come_back_as_they_were(folder, tmp_path):
+    noise = load_noise(folder / "noise.json")
+    save_noise(tmp_path / "again.json", noise)
+    assert (tmp_path / "again.json").read_bytes() == (folder / "noise.json").read_bytes()
+    assert noise.intervals is not None
+    assert noise.intervals.shape == (2, 6, 6)
+    curation = load_curation(folder / "curation.parquet")
+    assert np.isnan(curation.scores[12])
+    assert curation.misrated is not None
+    assert curation.misrated.dtype == np.bool_
+    selection = load_selection(folder / "selection.parquet")
+    assert dict(selection.dropped) == {"unrated": 1, "duplicate": 1}
+
+
+def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
+    with pytest.raises(InputError, match="asks for 1000 rows"):
+        go(folder, "select.size=1000")
+    assert done(go(folder, "select.size=10")) == ["select", "report"]
+    found = status(folder, overrides=parse_overrides([FAST, "select.size=10"]))
+    assert {verdict.state for verdict in found.stages} == {"fresh"}
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "says"),
+    [
+        ({}, ("scores.column=scor",), "Did you mean 'score'?"),
+        ({}, ("scores.column=",), "The recipe names no scores. Set scores.column"),
+        ({}, ("scores.true_column=tru",), "Did you mean 'true'?"),
+        ({}, ("scores.scale=0-100",), "needs bins"),
+        ({}, ("scores.scale=good",), "must be a range such as"),
+        ({"score": 3}, (), "fall into one score"),
+        ({"score": None}, (), "160 missing"),
+        ({"score": "good"}, (), "160 not a number"),
+        ({}, ("neighbors.k=159",), "Lower k or add examples"),
+        ({}, ("select.size=1000",), "asks for 1000 rows"),
+        ({}, ("noise.n_neighbors=50",), "n_neighbors"),
+        ({}, ("embed.embedder=precomputed",), "Set one of them"),
+        ({}, ("embed.model=x",), "means nothing to the embedder 'wordllama'"),
+        ({}, ("embed.embedder=openai",), "Set 'embed.model'"),
+        ({}, ("pool.format=sharegpt",), "field missing"),
+    ],
+)
+def test_wrong_input_is_one_sentence(folder, change, settings, says):
+    if change:
+        rows = [{**row, **change} for row in make_rows()]
+        write_rows(folder.parent / "pool.jsonl", rows)
+    with pytest.raises(InputError) as caught:
+        go(folder, *settings)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "says"),
+    [(np.ones((100, 4)), "must have 160 rows"), (np.full((160, 4), np.nan), "NaN or infinity")],
+)
+def test_wrong_vectors_are_one_sentence(folder, tmp_path, vectors, says):
+    np.save(tmp_path / "v.npy", vectors.astype("f4"))
+    with pytest.raises(InputError, match=says):
+        go(folder, "embed.embedder=precomputed", f"embed.path={tmp_path / 'v.npy'}")
+
+
+def test_an_absent_package_is_named_with_the_line_to_paste(folder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "model2vec", None)
+    with pytest.raises(MissingDependencyError, match="pip install model2vec"):
+        go(folder, "embed.embedder=model2vec", "embed.model=x")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "empty"),
+        (bytes(range(256)), "binary"),
+        ('{"instruction": "\u00e9", "output": "x"}\n'.encode("latin-1"), "not UTF-8"),
+        (b'{"instruction": "a", "output": "b", "score": 1}\n' * 70 + b'{"instr', "cut off"),
+        (b'{"id": "a", "instruction": "x", "output": "y"}\n' * 2, "given twice"),
+        (b'{"foo": 1}\n' * 9, "cannot tell the format"),
+    ],
+)
+def test_a_faulty_pool_is_one_sentence_and_leaves_no_artefact(tmp_path, text, says):
+    (tmp_path / "pool.jsonl").write_bytes(text)
+    (tmp_path / "recipe.toml").write_text("[pool]\npath = 'pool.jsonl'\n")
+    with pytest.raises(InputError, match=says):
+        go(tmp_path)
+    assert read_manifest(tmp_path).stages == {}
+    assert not (tmp_path / "pool.arrow").exists()
