@@ -1,4 +1,4 @@
-"""What every benchmark shares: real data when it is there, a table, a JSON line, fresh processes."""
+"""What every benchmark shares: real data, a table, a JSON line, fresh processes."""
 
 import gzip
 import json

@@ -11,7 +11,7 @@ slowest kernel. The second is the harder rival.
     python benchmarks/neighbors.py [--quick]
 """
 
-import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -57,23 +57,22 @@ def has_avx512() -> bool:
 
 
 def real_vectors(n: int) -> np.ndarray:
-    """(n, 1024) float16 from the sentences of Alpaca's 52,002 examples.
+    """(n, 1024) float16 from the instructions and clauses of Alpaca's 52,002 examples.
 
-    Each sentence of the outputs is one row: the static embedding of the sentence (256), of its
-    instruction (256) and of the sentence before it (256), and the first 256 dimensions of the
-    MiniLM embedding of its example, each of unit length; then the whole row is. So rows of one example are
-    near each other and no two are equal, as in a pool with many variants of a task.
+    Each instruction and each clause of the outputs is one row, of four parts of unit length: the
+    static embedding of the clause (256), of its instruction (256) and of the clause before it
+    (256), and the first 256 dimensions of the MiniLM embedding of its example. Rows of one
+    example are near each other and no two are equal, as in a pool with many variants of a task.
     """
-    import re
-
     import ds2
 
     embedder = ds2.WordLlamaEmbedder()
     whole = alpaca_vectors()
     sentences, instructions, befores, owner = [], [], [], []
     for row, example in enumerate(alpaca_rows()):
-        before = example["instruction"]
-        for part in re.split(r"(?<=[.!?\n;:,])\s+", example["output"]):
+        before = example["input"]
+        clauses = re.split(r"(?<=[.!?\n;:,])\s+", example["output"])
+        for part in [example["instruction"], *clauses]:
             if len(part) > 8:
                 sentences.append(part)
                 instructions.append(example["instruction"])

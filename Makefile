@@ -1,0 +1,68 @@
+# Two commands set everything up: `make demo` and `make test`. Each makes its own environment.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := demo/run
+
+.PHONY: help demo test slow check format docs bench clean
+
+help:
+	@echo "make demo    run the main job on a demo pool and print where the report is"
+	@echo "make test    run the tests"
+	@echo "make check   format, lint, types, tests, docs"
+	@echo "make slow    the tests that need a browser, real data or minutes"
+	@echo "make docs    build the documentation into site/"
+	@echo "make bench   every benchmark, one table and one JSON line each"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo/make_pool.py demo
+	@test -e $(RUN)/recipe.toml || $(BIN)/ds2 init $(RUN) --pool demo/pool.jsonl \
+		--scores score --scale levels:6
+	$(BIN)/ds2 run $(RUN) --set scores.true_column=true_score
+	@$(BIN)/python examples/demo/compare_with_planted.py $(RUN) demo/planted.json
+	@echo
+	@echo "Open the report: $(abspath $(RUN))/report.html"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(VENV)/.docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.dev
+	for script in imports recovery intervals real neighbors scale; do \
+		$(BIN)/python benchmarks/$$script.py || exit 1; done
+
+clean:
+	rm -rf $(VENV) demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis
