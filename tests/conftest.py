@@ -1,9 +1,18 @@
-"""Shared set-up: every array type in ds2 is checked at run time while the tests run."""
+"""Shared set-up: every named array type in ds2 is checked at run time while the tests run."""
+
+from pathlib import Path
 
 import jaxtyping
 import pytest
 
-jaxtyping.install_import_hook("ds2", "beartype.beartype")
+SOURCE = Path(__file__).parents[1] / "src"
+TYPED = [
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    for path in SOURCE.rglob("*.py")
+    if "from ds2.arrays import" in path.read_text(encoding="utf-8")
+]
+
+jaxtyping.install_import_hook(TYPED, "beartype.beartype")
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def test_where_a_pool_cannot_be_written(tmp_path):
         write_pool(pool, tmp_path / "out.txt")
     with pytest.raises(InputError, match="Did you mean 'sharegpt'"):
         write_pool(pool, tmp_path / "out.jsonl", format="sharegpd")
-    with pytest.raises(InputError, match="No such file or directory"):
+    with pytest.raises(InputError, match="does not exist"):
         write_pool(pool, tmp_path / "no" / "out.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(InputError, match="it is a folder"):

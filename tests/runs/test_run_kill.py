@@ -126,5 +126,5 @@ def test_a_folder_without_write_permission_is_one_sentence(whole, tmp_path):
     finally:
         folder.chmod(0o755)
     assert done.returncode == 2
-    assert "the run folder is read-only for you" in done.stderr
+    assert "is read-only for you" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -36,7 +36,7 @@ class Script:
             self.calls.append(name)
             sources = [(job.folder / file).read_text() for file in stage.reads]
             settings = {} if name == "report" else settings_of(stage, job.recipe.flat())
-            files = [settings.pop(key) for key in stage.inputs if settings[key] is not None]
+            files = [settings.pop(key) for key in stage.inputs if settings.get(key) is not None]
             sources += [(job.folder / str(file)).read_text() for file in files]
             for file in stage.writes:
                 (job.folder / file).write_text(json.dumps([file, settings, sources]))

@@ -1,7 +1,5 @@
-"""Whole files or none, one writer, and sentences for a disk that does not play along."""
+"""What files hold, one writer at a time, and a manifest that is believed or refused."""
 
-import errno
-import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -16,68 +14,13 @@ from ds2.runs.store import (
     hash_input,
     lock_holder,
     locked,
-    sweep,
     write_json,
-    writing,
 )
 
 
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text("old")
-
-    def write_half() -> None:
-        with writing(path) as temporary:
-            temporary.write_text("half")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write_half()
-    assert path.read_text() == "old"
-    assert names(tmp_path) == {"a.json"}
-
-
-def test_the_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
-    happened = []
-    fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda d: (happened.append("fsync"), fsync(d)))
-    monkeypatch.setattr(
-        Path, "replace", lambda self, to: (happened.append("rename"), replace(self, to))
-    )
-    write_json(tmp_path / "a.json", {"b": 1})
-    assert happened == ["fsync", "rename", "fsync"]
-    assert json.loads((tmp_path / "a.json").read_text()) == {"b": 1}
-
-
-@pytest.mark.parametrize(
-    ("number", "says"),
-    [
-        (errno.ENOSPC, "The disk is full"),
-        (errno.EDQUOT, "The disk is full"),
-        (errno.EROFS, "read-only"),
-        (errno.EACCES, "read-only"),
-        (errno.EIO, "could not be written"),
-    ],
-)
-def test_a_disk_that_fails_is_one_sentence(tmp_path, monkeypatch, number, says):
-    (tmp_path / "a.json").write_text("old")
-
-    def fail(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(InputError, match=says) as caught:
-        write_json(tmp_path / "a.json", {})
-    assert "a.json" in str(caught.value)
-    assert (tmp_path / "a.json").read_text() == "old"
-    assert names(tmp_path) == {"a.json"}
-
-
-def test_json_refuses_nan(tmp_path):
+def test_json_is_ascii_and_refuses_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"b": "\u00e9"})
+    assert (tmp_path / "a.json").read_bytes() == b'{\n  "b": "\\u00e9"\n}\n'
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
 
@@ -147,14 +90,15 @@ def test_the_lock_dies_with_its_process(tmp_path):
         pass
 
 
-def test_leftovers_are_swept(tmp_path):
-    (tmp_path / ".noise.json.tmp").write_text("half")
-    (tmp_path / ".pool.arrow.x1y2.tmp").write_text("half")
-    (tmp_path / ".tmp.embeddings.npy").write_text("half")
-    (tmp_path / "embeddings.npy.partial").write_text("finished batches")
-    (tmp_path / "noise.json").write_text("whole")
-    sweep(tmp_path)
-    assert names(tmp_path) == {"noise.json", "embeddings.npy.partial"}
+def test_a_disk_that_refuses_the_lock_is_one_sentence(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(InputError, match=r"The disk is full: .*\.lock"), locked(tmp_path):
+        pass
+    with pytest.raises(InputError, match="does not exist"), locked(tmp_path / "nowhere"):
+        pass
 
 
 def test_no_manifest_is_an_empty_one(tmp_path):

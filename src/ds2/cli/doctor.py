@@ -23,6 +23,9 @@ CORE = {
     "rich": "rich",
     "jinja2": "jinja2",
     "jaxtyping": "jaxtyping",
+    "py3langid": "py3langid",
+    "safetensors": "safetensors",
+    "tokenizers": "tokenizers",
     "wordllama": "wordllama",
 }
 #: The same for packages that open further doors, and what they open.
@@ -90,12 +93,12 @@ def doctor_lines(found: Findings) -> list[str]:
 
 def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
     states = {
-        name: "ready" if installed[name] else f"needs: pip install {name}"
+        name: "ready" if installed[name] else f"to install it: pip install {name}"
         for name in ("wordllama", "sentence-transformers", "model2vec")
     }
     key = "OPENAI_API_KEY" in os.environ
     states["openai"] = (
-        "ready" if key else "needs OPENAI_API_KEY, or embed.base_url of a local server"
+        "ready" if key else "needs OPENAI_API_KEY, or embed.base_url for a local server"
     )
     states["precomputed"] = "ready"
     return states

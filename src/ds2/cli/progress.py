@@ -27,26 +27,19 @@ def listening() -> "Iterator[Lines | Live]":
         yield Lines()
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
     columns = (
-        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
+        SpinnerColumn(finished_text=" "),
+        BarColumn(bar_width=max(4, min(30, console.width - 78))),
+        TextColumn("{task.fields[count]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Live(progress)
+    console.print()  # the result stands apart
 
 
 def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object]) -> str:
@@ -104,7 +97,7 @@ class Live:
     def started(self, stage: str, title: str) -> None:
         """Show what starts."""
         self._start = time.monotonic()
-        self._task = self._progress.add_task(f"{stage}: {title}", total=None, rate="")
+        self._task = self._progress.add_task(f"{stage:<10} {title}", total=None, count="")
 
     def finished(
         self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
@@ -120,7 +113,8 @@ class Live:
         if self._task is None:
             return
         rate = done / max(time.monotonic() - self._start, 1e-6)
-        self._progress.update(self._task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+        count = f"{done:,} of {total:,}, {rate:,.0f}/s" if done else f"0 of {total:,}"
+        self._progress.update(self._task, completed=done, total=total, count=count)
 
     def warning(self, sentence: str) -> None:
         """Leave a line with the warning."""

@@ -110,16 +110,17 @@ def _noise(n: Mapping[str, Any]) -> str:
 
 def _curate(n: Mapping[str, Any]) -> str:
     gate = {"fired": "; the gate fired", "off": "; the gate is off"}.get(n["gate"], "")
-    return f"{n['method']}: {n['n_changed']:,} scores changed{gate}"
+    return f"{n['n_changed']:,} scores changed by method {n['method']}{gate}"
 
 
 def _select(n: Mapping[str, Any]) -> str:
-    dropped = "".join(f", {count:,} {why} left out" for why, count in n["dropped"].items())
-    return f"{n['n_selected']:,} examples by {n['method']}{dropped}"
+    dropped = ", ".join(f"{count:,} {why}" for why, count in n["dropped"].items())
+    left_out = f"; left out: {dropped}" if dropped else ""
+    return f"{n['n_selected']:,} examples by method {n['method']}{left_out}"
 
 
-def _report(n: Mapping[str, Any]) -> str:
-    return _verdict(n)[0]
+def _report(_: Mapping[str, Any]) -> str:
+    return "report.html, report.md, report.json"
 
 
 def _verdict(n: Mapping[str, Any]) -> list[str]:

@@ -1,55 +1,10 @@
-"""Whole files or none: temporary name, fsync, rename; and what a file holds, as a short digest."""
+"""What a file holds, as a short digest."""
 
-import errno
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
-from ds2.errors import InputError
-
-__all__ = ["digest_files", "digest_folder", "explain_write_errors", "writing"]
-
-
-@contextmanager
-def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence that names ``path``."""
-    try:
-        yield
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise InputError(
-            f"Cannot write '{path}': {reason}. Free some space or choose another place and run "
-            "again; vectors that were already computed are kept."
-        ) from error
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that becomes ``path`` when the block succeeds, and never before."""
-    temporary = path.with_name(f".tmp.{path.name}")
-    with explain_write_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+__all__ = ["digest_files", "digest_folder"]
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ds2.embedding.files import explain_write_errors
+from ds2.atomic import explain_write_errors
 from ds2.errors import RunBusyError
 
 __all__ = ["Journal"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.embedding.files import writing
+from ds2.atomic import writing
 from ds2.embedding.report import EmbeddingReport
 from ds2.errors import InputError
 
@@ -58,7 +58,7 @@ def write_vectors(
     """
     digest = hashlib.blake2b(digest_size=16)
     rows = max(1, BLOCK_BYTES // (2 * dimension))
-    with writing(path) as file:
+    with writing(path) as temporary, temporary.open("wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (n, dimension)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, n, rows):
@@ -77,8 +77,8 @@ def write_report(path: Path, digest: str, keys: np.ndarray | None, report: Embed
         "report": asdict(report),
         "keys": None if keys is None else base64.b64encode(keys.astype("<u8").tobytes()).decode(),
     }
-    with writing(sidecar(path)) as file:
-        file.write(json.dumps(facts, indent=1).encode())
+    with writing(sidecar(path)) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1), encoding="ascii")
 
 
 def read_report(path: str | Path) -> EmbeddingReport:

@@ -19,10 +19,11 @@ from ds2.neighbors.blocks import unit_block
 
 __all__ = ["GraphIndex"]
 
-#: Links of a node; twice as many on the ground level.
-LINKS = 24
-#: Width of the search that finds a new node's links.
-BUILD_WIDTH = 64
+#: Links of a node (twice as many on the ground level) and width of the search that finds them, in a
+#: pool up to `LARGE` and above: a large pool needs a better graph to be searched as narrowly.
+LINKS, BUILD_WIDTH = 24, 64
+LARGE_LINKS, LARGE_BUILD_WIDTH = 32, 200
+LARGE = 100_000
 #: Search widths that are tried in turn until the recall is reached.
 SEARCH_WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 SHARDS = 2
@@ -67,13 +68,14 @@ class GraphIndex:
     def _build(self, rows: np.ndarray) -> Any:
         faiss = _faiss()
         faiss.omp_set_num_threads(1)  # this thread alone: the build must not depend on timing
+        large = len(self._vectors) > LARGE
         graph = faiss.IndexHNSWSQ(
             self._directions.shape[1],
             faiss.ScalarQuantizer.QT_bf16,
-            LINKS,
+            LARGE_LINKS if large else LINKS,
             faiss.METRIC_INNER_PRODUCT,
         )
-        graph.hnsw.efConstruction = BUILD_WIDTH
+        graph.hnsw.efConstruction = LARGE_BUILD_WIDTH if large else BUILD_WIDTH
         graph.train(self._codes(rows[:1]))
         for start in range(0, len(rows), BLOCK):
             graph.add(self._codes(rows[start : start + BLOCK]))

@@ -103,9 +103,9 @@ def _approximate(vectors: np.ndarray, k: int, min_recall: float, seed: int) -> _
     """The approximate search at the first width that reaches the recall; None if none does."""
     sample = RecallSample.draw(vectors, k, seed)
     index = GraphIndex(vectors, seed)
-    wanted = min(3 * k + 2, len(vectors) - 1)
     rows = np.arange(len(vectors))
     for width in SEARCH_WIDTHS:
+        wanted = min(max(3 * k + 2, width // 2), len(vectors) - 1)
         tried = index.search(sample.rows, wanted, width)
         _, distances = sort_candidates(vectors, sample.rows, tried, k)
         recall, error = sample.recall(distances)

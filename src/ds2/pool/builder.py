@@ -21,6 +21,7 @@ __all__ = ["TableBuilder", "content_key", "table_schema"]
 
 _ROWS = 4096
 _CHARACTERS = 1 << 24
+_EMPTY = (None, "")
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 
 
@@ -83,15 +84,17 @@ class TableBuilder:
         parsed = parse_row(row, self._form)
         held = {name for _, name in parsed.parts}
         extra = {name: value for name, value in row.items() if name not in held}
-        ident, no_id = _take_label(extra, self._id_field)
-        source, no_source = _take_label(extra, self._source_field)
+        fields = (self._id_field, self._source_field)
+        empty = tuple((f, json.dumps(extra.pop(f))) for f in fields if extra.get(f, 0) in _EMPTY)
+        numbers = tuple(field for field in fields if type(extra.get(field)) is int)
+        ident, source = (_take_label(extra, field) for field in fields)
         if ident is None and self._id_field in extra:
             found = f"{shown(self._id_field)} is {kind_of(extra[self._id_field])}"
             raise BadRowError(f"id is no text or whole number: {found}")
         try:
             key = content_key(parsed.turns)
             rest = _COMPACT.encode(extra) if extra else "{}"
-            layout = dump_layout(row, parsed, no_id + no_source)
+            layout = dump_layout(row, parsed, empty, numbers)
             for text in (rest, layout, ident or "", source or ""):
                 if not text.isascii():
                     text.encode()
@@ -155,18 +158,10 @@ class TableBuilder:
         return table.set_column(0, "id", complete_ids(table, lines, name, unit))
 
 
-def _take_label(
-    extra: dict[str, object], field: str
-) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """Take an id or a source out of the other fields of a row.
-
-    Text leaves them; a whole number counts as text and stays, so that it is written as a number;
-    what is empty leaves them and is returned as a blank of the layout.
-    """
+def _take_label(extra: dict[str, object], field: str) -> str | None:
+    """Take an id or a source out of the other fields of a row, where it is text or a number."""
     value = extra.get(field)
-    if type(value) is int:
-        return str(value), ()
-    if field not in extra or not (value is None or type(value) is str):
-        return None, ()
-    del extra[field]
-    return (value, ()) if value else (None, ((field, json.dumps(value)),))
+    if type(value) is str or type(value) is int:
+        del extra[field]
+        return str(value)
+    return None

@@ -13,16 +13,20 @@ read back from the conversation alone is noted in `Parsed`, so that a row can be
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ds2.pool.turns import BadRowError, Turns, parse_turns
 from ds2.pool.wording import kind_of, shown, shown_names
 
-__all__ = ["FORMATS", "INPUT_JOINT", "LIST_FIELDS", "Parsed", "detect_format", "parse_row"]
+__all__ = ["FORMATS", "INPUT_JOINT", "LIST_FIELDS", "Pair", "Parsed", "detect_format", "parse_row"]
 
 FORMATS = ("alpaca", "sharegpt", "messages", "prompt-response")
 
 #: What stands between an Alpaca row's instruction and its input in the user's turn.
 INPUT_JOINT = "\n\n"
+
+#: A part and its field, or a field and its value as JSON.
+Pair: TypeAlias = tuple[str, str]
 
 LIST_FIELDS = ("messages", "conversations", "conversation")
 _SYSTEM = ("system", "system_prompt")
@@ -56,8 +60,8 @@ class Parsed:
     """
 
     turns: Turns
-    parts: tuple[tuple[str, str], ...] = ()
-    blank: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Pair, ...] = ()
+    blank: tuple[Pair, ...] = ()
     bare: str | None = None
     cut: int | None = None
 
@@ -95,7 +99,7 @@ def _parse_list(row: Mapping[str, object], form: str) -> Parsed:
         raise BadRowError(_missing(row, names[0]))
     turns, bare = parse_turns(row[name], form, name)
     parts = [("turns", name)]
-    blank: list[tuple[str, str]] = []
+    blank: list[Pair] = []
     system = _named(row, _SYSTEM)
     if system is not None:
         parts.append(("system", system))
@@ -114,7 +118,7 @@ def _parse_fields(row: Mapping[str, object], form: str) -> Parsed:
     assert prompt_field is not None
     assert answer_field is not None
     turns: Turns = []
-    blank: list[tuple[str, str]] = []
+    blank: list[Pair] = []
     if found.get("history"):
         _add_history(row, str(found["history"]), turns, blank)
     if found.get("system"):
@@ -135,7 +139,7 @@ def _joined(instruction: str, given: str) -> str:
 
 
 def _add_text(
-    row: Mapping[str, object], name: str, role: str, turns: Turns, blank: list[tuple[str, str]]
+    row: Mapping[str, object], name: str, role: str, turns: Turns, blank: list[Pair]
 ) -> None:
     """Put the text of an optional field first among the turns, or note that it is empty."""
     value = row[name]
@@ -147,9 +151,7 @@ def _add_text(
         raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
 
 
-def _add_history(
-    row: Mapping[str, object], name: str, turns: Turns, blank: list[tuple[str, str]]
-) -> None:
+def _add_history(row: Mapping[str, object], name: str, turns: Turns, blank: list[Pair]) -> None:
     """Add the earlier rounds of an Alpaca row: a list of [instruction, output] pairs."""
     value = row[name]
     if value is None or value == []:

@@ -1,5 +1,7 @@
 """Datasets of the Hugging Face library: a folder it saved, or a name on the hub."""
 
+import contextlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,7 +61,8 @@ def read_hub(address: str, split: str) -> RowSource:
     import datasets
 
     try:
-        data = datasets.load_dataset(match["name"], match["config"])
+        with _quiet():
+            data = datasets.load_dataset(match["name"], match["config"])
     except (ConnectionError, TimeoutError) as error:
         raise RunError(
             f"The hub cannot be reached for {address}. Check the network, or read a saved folder."
@@ -67,6 +70,18 @@ def read_hub(address: str, split: str) -> RowSource:
     except Exception as error:
         raise InputError(f"Cannot load {address}: {shown(str(error), 300)}.") from error
     return _source(_split(data, split, address), f"{address}/{split}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub client's own lines about each try off the screen."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _split(data: Mapping[str, Any], split: str, name: str) -> Any:

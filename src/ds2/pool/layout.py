@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ds2.errors import InputError
-from ds2.pool.formats import INPUT_JOINT, Parsed
+from ds2.pool.formats import INPUT_JOINT, Pair, Parsed
 from ds2.pool.turns import Turns, join_turns
 from ds2.pool.wording import shown
 
@@ -27,30 +27,41 @@ class Layout:
         keys: its fields, in order.
         parts: which field held which part of the conversation.
         blank: the fields of the conversation, the id and the source that were empty or null.
+        numbers: the id and the source where they were whole numbers.
         bare: the list of turns without their contents, where it was not in its plain form.
     """
 
     keys: tuple[str, ...]
     parts: Mapping[str, str]
     blank: Mapping[str, object]
+    numbers: tuple[str, ...]
     bare: list[dict[str, object]] | None
+
+    def label(self, field: str, text: str | None) -> object:
+        """Return an id or a source as it was in the row, None where the row had none."""
+        if field in self.numbers and text is not None:
+            return int(text)
+        return self.blank.get(field, text) if field in self.keys else None
 
 
 def dump_layout(
-    row: Mapping[str, object], parsed: Parsed, blank: tuple[tuple[str, str], ...] = ()
+    row: Mapping[str, object], parsed: Parsed, empty: tuple[Pair, ...], numbers: tuple[str, ...]
 ) -> str:
-    """Return the layout of a row as JSON; ``blank`` are further fields that were empty."""
-    head = _head(tuple(row), parsed.parts, parsed.blank + blank)
+    """Return the layout of a row as JSON; ``empty`` are labels that were empty or null."""
+    head = _head(tuple(row), parsed.parts, parsed.blank + empty, numbers)
     return f'{head},"bare":{parsed.bare or "null"}}}'
 
 
 @functools.lru_cache(maxsize=1024)
 def _head(
-    keys: tuple[str, ...], parts: tuple[tuple[str, str], ...], blank: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...],
+    parts: tuple[Pair, ...],
+    blank: tuple[Pair, ...],
+    numbers: tuple[str, ...],
 ) -> str:
     empty = {name: json.loads(value) for name, value in blank}
     text = json.dumps(
-        {"keys": keys, "parts": dict(parts), "blank": empty},
+        {"keys": keys, "parts": dict(parts), "blank": empty, "numbers": numbers},
         ensure_ascii=False,
         separators=(",", ":"),
     )
@@ -61,7 +72,8 @@ def _head(
 def load_layout(text: str) -> Layout:
     """Read back what `dump_layout` wrote."""
     value = json.loads(text)
-    return Layout(tuple(value["keys"]), value["parts"], value["blank"], value["bare"])
+    numbers = tuple(value["numbers"])
+    return Layout(tuple(value["keys"]), value["parts"], value["blank"], numbers, value["bare"])
 
 
 def original_fields(turns: Turns, layout: Layout, form: str, cut: int | None) -> dict[str, object]:

@@ -113,8 +113,7 @@ class Pool:
             for extra, layout, label in zip(*batch, strict=True):
                 value = json.loads(extra).get(name) if extra != "{}" else None
                 if value is None and held:
-                    shape = load_layout(layout)
-                    value = shape.blank.get(name, label) if name in shape.keys else None
+                    value = load_layout(layout).label(name, label)
                 values.append(value)
         return values
 

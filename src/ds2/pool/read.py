@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TextIO
 
+from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool.atomic import replace_when_done
 from ds2.pool.builder import TableBuilder
 from ds2.pool.example import Reject
 from ds2.pool.formats import FORMATS, detect_format
@@ -74,7 +74,7 @@ def read_pool(
     with contextlib.ExitStack() as stack:
         file: TextIO | None = None
         if rejects is not None:
-            temporary = stack.enter_context(replace_when_done(Path(rejects)))
+            temporary = stack.enter_context(writing(Path(rejects)))
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
         reading = _Reading(source, format, on_bad_row == "stop", file)
         builder = reading.fill(id_field, source_field)

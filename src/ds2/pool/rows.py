@@ -163,7 +163,7 @@ def _csv_rows(path: Path, kind: FileKind, name: str) -> Iterator[tuple[int, Row]
                         f"{name} is cut off: it ends inside the quoted field of the row that "
                         f"begins in line {number:,}. Close the quotes, or copy the file again."
                     ) from None
-                yield number, Fault(f"not valid CSV: {error}", texts.last)
+                yield number, Fault(f"not valid CSV: {shown(str(error), 80)}", texts.last)
                 continue
             if not cells:
                 continue

@@ -4,8 +4,8 @@ import json
 from dataclasses import astuple
 from pathlib import Path
 
+from ds2.atomic import writing
 from ds2.errors import InputError
-from ds2.pool.atomic import replace_when_done
 from ds2.pool.builder import table_schema
 from ds2.pool.example import Reject
 from ds2.pool.files import check_readable
@@ -32,7 +32,7 @@ def save_pool(pool: Pool, path: Path) -> None:
         "source_field": pool.source_field,
     }
     table = pool.table.replace_schema_metadata({_ENTRY: json.dumps(about)}).unify_dictionaries()
-    with replace_when_done(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as out:
+    with writing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as out:
         out.write_table(table)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool.atomic import replace_when_done
 from ds2.pool.containers import WRITERS, OutRow
 from ds2.pool.files import file_kind, writer
 from ds2.pool.formats import FORMATS
@@ -63,7 +63,7 @@ def write_pool(
                 f"Got {len(values):,}."
             )
     replaced: dict[str, None] = {}
-    with replace_when_done(target) as temporary, writer(temporary, kind.compression) as stream:
+    with writing(target) as temporary, writer(temporary, kind.compression) as stream:
         WRITERS[kind.container](lambda: _rows(pool, format, added, replaced), stream)
     if replaced:
         warnings.warn(
@@ -101,16 +101,17 @@ def _row(
     turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
     layout = load_layout(line["layout"])
     extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
-    labels = {pool.source_field: line["source"], pool.id_field: line["id"]}
+    source = layout.label(pool.source_field, line["source"])
+    ident = layout.label(pool.id_field, line["id"])
     if form == pool.format:
         fields = original_fields(turns, layout, form, line["cut"])
-        held = {**labels, **extra, **layout.blank, **fields}
+        labels = {pool.source_field: source, pool.id_field: ident}
+        held = {**labels, **layout.blank, **extra, **fields}
         return {key: held[key] for key in layout.keys}, layout.parts.values()
     fields = convert_fields(turns, form, line["id"])
-    labels |= {name: extra.pop(name) for name in labels if name in extra}
-    row = {pool.id_field: labels[pool.id_field], **fields}
-    if labels[pool.source_field] is not None:
-        row[pool.source_field] = labels[pool.source_field]
+    row = {pool.id_field: line["id"] if ident in {None, ""} else ident, **fields}
+    if source not in {None, ""}:
+        row[pool.source_field] = source
     replaced.update((name, None) for name in extra if name in fields)
     return row | {name: value for name, value in extra.items() if name not in fields}, fields
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.errors import InputError
-from ds2.pool.atomic import replace_when_done
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown_path
 from ds2.rating.scale import Scale
@@ -81,7 +81,7 @@ class Ratings:
             columns = {"id": pa.array(ids, pa.string()), **columns}
         about = {"scale": astuple(self.scale), "rater": self.rater, "warnings": self.warnings}
         table = pa.table(columns).replace_schema_metadata({_ENTRY: json.dumps(about)})
-        with replace_when_done(Path(path)) as temporary:
+        with writing(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
     @staticmethod

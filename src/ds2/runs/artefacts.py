@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.neighbors import Neighbors
 from ds2.noise import Lift, TransitionEstimate
-from ds2.runs.store import write_json, writing
+from ds2.runs.store import write_json
 
 __all__ = [
     "load_neighbors",

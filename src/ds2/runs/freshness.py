@@ -127,15 +127,23 @@ def _changed_reads(
 
 
 def _damaged(stage: Stage, record: StageRecord, folder: Path) -> list[str]:
-    reasons = []
-    for name in stage.writes:
-        path, expected = folder / name, record.writes.get(name)
-        if not path.is_file():
-            reasons.append(f"{name} is missing")
-        elif (
-            expected is None
-            or path.stat().st_size != expected.size
-            or hash_file(path).sha256 != expected.sha256
-        ):
-            reasons.append(f"{name} is not what was written")
-    return reasons
+    return [
+        f"{name} {fault}"
+        for name in stage.writes
+        if (fault := _fault(folder / name, record.writes.get(name)))
+    ]
+
+
+def _fault(path: Path, expected: FileHash | None) -> str:
+    """Say what is wrong with an artefact; nothing where it is what was written."""
+    if not path.is_file():
+        return "is missing"
+    try:
+        whole = (
+            expected is not None
+            and path.stat().st_size == expected.size
+            and hash_file(path).sha256 == expected.sha256
+        )
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if whole else "is not what was written"

@@ -1,10 +1,21 @@
 """Make a run folder: a recipe with every setting spelled out."""
 
+from contextlib import suppress
 from pathlib import Path
 
+from ds2.atomic import explain_write_errors, writing
 from ds2.errors import InputError
-from ds2.runs.recipe_file import HUB, RECIPE, check_exists, make_recipe, render_recipe
-from ds2.runs.store import storage_error, writing
+from ds2.runs.manifest import MANIFEST
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import (
+    HUB,
+    RECIPE,
+    check_exists,
+    load_recipe,
+    make_recipe,
+    render_recipe,
+)
+from ds2.runs.stages import STAGES
 
 __all__ = ["init_run"]
 
@@ -22,8 +33,10 @@ def init_run(
         scores: the column of the pool that holds the scores, or a file of scores.
         scale: what the scores mean, as ``scores.scale`` in the recipe.
 
+    A recipe that says the same already is left as it is.
+
     Raises:
-        InputError: a file is not there, the folder has a recipe already or cannot be written.
+        InputError: a file is not there, the folder holds another run or cannot be written.
     """
     settings: dict[str, object] = {"pool.path": pool}
     if not pool.startswith(HUB):
@@ -34,19 +47,38 @@ def init_run(
         settings["scores.column"] = scores
     if scale is not None:
         settings["scores.scale"] = scale
-    text = render_recipe(make_recipe(settings))
+    recipe = make_recipe(settings)
     path = folder / RECIPE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            raise InputError(f"'{path}' exists already. Edit it, or name another run folder.")
-    except FileExistsError:
-        raise InputError(f"'{folder}' is a file, not a folder. Name another run folder.") from None
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with explain_write_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise InputError(
+                f"'{folder}' is a file, not a folder. Name another run folder."
+            ) from None
+    if not _holds(folder, recipe):
+        with writing(path) as temporary:
+            temporary.write_text(render_recipe(recipe), encoding="utf-8")
     return path
+
+
+def _holds(folder: Path, recipe: Recipe) -> bool:
+    """Say whether the folder holds the recipe already; raise where it holds another run."""
+    if (folder / RECIPE).exists():
+        with suppress(InputError):
+            if load_recipe(folder) == recipe:
+                return True
+        raise InputError(
+            f"'{folder}' is a run folder already, and its recipe.toml says something else. Edit "
+            "that file, or name another folder."
+        )
+    files = [*(file for stage in STAGES for file in stage.writes), MANIFEST]
+    if left := next((file for file in files if (folder / file).exists()), None):
+        raise InputError(
+            f"'{folder}' holds '{left}', which a run would replace. Name another folder, or "
+            "move that file away."
+        )
+    return False
 
 
 def _is_file(scores: str) -> bool:

@@ -48,8 +48,12 @@ class Quiet:
 
 
 @contextmanager
-def hearing(listener: Listener) -> Iterator[list[str]]:
+def hearing(listener: Listener, words: Callable[[str], str] = str) -> Iterator[list[str]]:
     """Yield the sentences of every `Ds2Warning` in the block, each once, and pass them on.
+
+    Args:
+        listener: is told each sentence.
+        words: how a sentence is put to the user.
 
     Warnings of other kinds go where they always go.
     """
@@ -58,9 +62,9 @@ def hearing(listener: Listener) -> Iterator[list[str]]:
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, Ds2Warning):
             usual(message, category, *where, **more)
-        elif str(message) not in heard:
-            heard.append(str(message))
-            listener.warning(str(message))
+        elif (sentence := words(str(message))) not in heard:
+            heard.append(sentence)
+            listener.warning(sentence)
 
     with warnings.catch_warnings():
         usual: Callable[..., None] = warnings.showwarning

@@ -1,32 +1,29 @@
 """Run the stages of a run folder: skip what is fresh, redo what is not, vouch for it last."""
 
+import errno
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
 from ds2._version import __version__
-from ds2.errors import Ds2Error, Ds2Warning, RunError
+from ds2.atomic import storage_error, sweep
+from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.runs.freshness import Verdict, hash_inputs, judge
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener, Quiet, hearing
 from ds2.runs.manifest import Manifest, StageRecord, read_manifest
+from ds2.runs.planted import load_planted
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe
+from ds2.runs.recipe_words import in_recipe_words
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
-from ds2.runs.store import (
-    FileHash,
-    hash_file,
-    is_storage,
-    lock_holder,
-    locked,
-    storage_error,
-    sweep,
-)
+from ds2.runs.store import FileHash, hash_file, lock_holder, locked
 
 __all__ = ["RunResult", "RunStatus", "StageOutcome", "run", "status"]
 
@@ -92,6 +89,8 @@ def run(
     listener = listener or Quiet()
     stages = stages_until(until)
     recipe = load_recipe(folder, overrides)
+    if until == "report":  # which comes last: a fault in its file is better said first
+        load_planted(recipe, folder)
     outcomes = []
     with locked(folder):
         sweep(folder)
@@ -140,7 +139,8 @@ def _perform(
     from ds2.runs.steps import STEPS
 
     start = time.perf_counter()
-    with _noting_failure(stage, manifest, folder), hearing(listener) as warned:
+    words = partial(in_recipe_words, stage=stage)
+    with _noting_failure(stage, manifest, folder), hearing(listener, words) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
         inputs = hash_inputs(stage, recipe, folder, known)
         made = STEPS[stage.name](Job(folder, recipe, listener.progress))
@@ -180,8 +180,16 @@ def _noting_failure(stage: Stage, manifest: Manifest, folder: Path) -> Iterator[
 
 def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
     after = "Mend that, then run the same command again; finished stages are kept."
-    if isinstance(error, OSError) and is_storage(error):
+    if type(error) is InputError:
+        return InputError(in_recipe_words(str(error), stage))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return storage_error(error, Path(error.filename or folder))
+    if isinstance(error, PermissionError):
+        return InputError(
+            f"The stage '{stage.name}' may not open '{error.filename or folder}' "
+            f"({error.strerror}). Change its permissions, then run the same command again; "
+            "finished stages are kept."
+        )
     if isinstance(error, OSError):
         return RunError(f"The stage '{stage.name}' failed: {error}. {after}")
     if isinstance(error, MemoryError):

@@ -103,8 +103,13 @@ class ScoresSection(_Section):
     )
     true_column: Text | None = Field(
         default=None,
-        description="where the true scores are known (a test): the report shows planted against "
-        "recovered",
+        description="the pool's column of true scores, where they are known (a test): the report "
+        "compares",
+    )
+    planted: Text | None = Field(
+        default=None,
+        description="the matrix that the scores were drawn through, where it is known (a test): a "
+        'JSON file with the key "matrix"; for the report',
     )
 
 

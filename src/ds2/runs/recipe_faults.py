@@ -13,7 +13,14 @@ from ds2.runs.recipe import Recipe
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["choices_of", "explain_fault", "explain_unknown_key", "field_of", "members_of"]
+__all__ = [
+    "choices_of",
+    "explain_fault",
+    "explain_unknown_key",
+    "field_of",
+    "keys_of_sections",
+    "members_of",
+]
 
 
 def explain_fault(key: str, detail: "ErrorDetails") -> str:
@@ -65,6 +72,16 @@ def _keys() -> dict[str, FieldInfo]:
         else:
             keys[name] = field
     return keys
+
+
+def keys_of_sections() -> dict[str, tuple[str, ...]]:
+    """Return the names of the keys in each section of a recipe."""
+    sections: dict[str, tuple[str, ...]] = {}
+    for key in _keys():
+        section, _, name = key.rpartition(".")
+        if section:
+            sections[section] = (*sections.get(section, ()), name)
+    return sections
 
 
 def field_of(key: str) -> FieldInfo | None:

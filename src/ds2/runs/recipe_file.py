@@ -7,6 +7,7 @@ current folder, as everywhere on a command line.
 import difflib
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 RECIPE = "recipe.toml"
-PATH_KEYS = ("pool.path", "scores.file", "embed.path")
+PATH_KEYS = ("pool.path", "scores.file", "scores.planted", "embed.path")
 HUB = "hf:"
 
 _HEADER = """\
@@ -54,8 +55,10 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
     try:
         raw = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
+        what = "holds no recipe.toml" if folder.is_dir() else "does not exist"
         raise InputError(
-            f"There is no recipe at '{path}'. Make one with: ds2 init {folder} --pool FILE"
+            f"'{folder}' is no run folder: it {what}. Make it one with: "
+            f"ds2 init {shlex.quote(str(folder))} --pool FILE"
         ) from None
     except NotADirectoryError:
         raise InputError(f"'{folder}' is a file, not a run folder. Name another folder.") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.embedding import EmbeddingReport, read_report
 from ds2.errors import Ds2Warning
 from ds2.pool import Pool
@@ -14,7 +15,7 @@ from ds2.rating import Ratings, Scale, import_ratings
 from ds2.report import collect_numbers, render_html, render_json, render_markdown
 from ds2.runs.artefacts import load_neighbors, load_noise
 from ds2.runs.job import Job, Made
-from ds2.runs.store import writing
+from ds2.runs.planted import load_planted
 from ds2.runs.tables import load_curation, load_selection
 from ds2.selection import long_tail_scores
 
@@ -37,6 +38,7 @@ def write_report(job: Job) -> Made:
         embedding=_about_vectors(job.folder / "embeddings.npy"),
         title=job.recipe.report.title,
         n_examples=job.recipe.report.n_examples,
+        planted=load_planted(job.recipe, job.folder),
         truth=_true_scores(pool, job.recipe.scores.true_column, ratings.scale),
         settings=job.recipe.model_dump(mode="json"),
     )

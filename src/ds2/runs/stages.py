@@ -56,7 +56,7 @@ STAGES = (
         "rate",
         "import the scores",
         settings=("scores",),
-        ignores=("scores.true_column",),
+        ignores=("scores.true_column", "scores.planted"),
         inputs=("scores.file",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
@@ -102,6 +102,7 @@ STAGES = (
         "report",
         "write the report",
         settings=_EVERYTHING,  # the report shows the recipe
+        inputs=("scores.planted",),
         reads=(
             "pool.arrow",
             "rejects.jsonl",

@@ -4,6 +4,7 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ds2.curation import curate
 from ds2.embedding import embed_with_report
-from ds2.errors import InputError
+from ds2.errors import Ds2Warning, InputError
 from ds2.neighbors import find_neighbors
 from ds2.noise import estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool, write_pool
@@ -57,15 +58,19 @@ def _rate(job: Job) -> Made:
             "The recipe names no scores. Set scores.column (a column of the pool: "
             f"{', '.join(pool.columns)}) or scores.file in '{job.folder / 'recipe.toml'}'."
         )
-    ratings = import_ratings(
-        pool,
-        column=wanted.column,
-        file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
-        id_column=wanted.id_column,
-        scale=Scale.parse(wanted.scale, bins=wanted.bins),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
+        ratings = import_ratings(
+            pool,
+            column=wanted.column,
+            file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
+            id_column=wanted.id_column,
+            scale=Scale.parse(wanted.scale, bins=wanted.bins),
+        )
     scores = ratings.scores()[~np.isnan(ratings.values)]
     if (scores == scores[0]).all():
+        for sentence in ratings.warnings[:-1]:  # the last one says what the error says
+            warnings.warn(sentence, Ds2Warning, stacklevel=1)
         raise InputError(
             f"All {len(scores):,} ratings of '{ratings.rater}' fall into one score "
             f"({scores[0]:g}): they tell no example from another. Check scores.column and "

@@ -1,6 +1,5 @@
-"""The run folder on disk: whole files or none, their hashes, and one writer at a time."""
+"""The run folder on disk: what its files hold, and one writer at a time."""
 
-import errno
 import hashlib
 import json
 import os
@@ -10,26 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2.errors import InputError, RunBusyError
+from ds2.atomic import explain_write_errors, writing
+from ds2.errors import RunBusyError
 
 __all__ = [
     "FileHash",
     "hash_file",
     "hash_input",
-    "is_storage",
     "lock_holder",
     "locked",
-    "storage_error",
-    "sweep",
     "write_json",
-    "writing",
 ]
 
 LOCK = ".lock"
-TEMPORARY = ".tmp"
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,62 +33,11 @@ class FileHash:
     mtime_ns: int = 0
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; when the block succeeds, it becomes ``path``.
-
-    The file is fsynced before it is renamed and its folder after, so that a reader finds the old
-    file or the new one, whole, whatever happens in between.
-    """
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all. NaN is refused: write null."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     with writing(path) as temporary:
         temporary.write_text(text, encoding="ascii")
-
-
-def is_storage(error: OSError) -> bool:
-    """Say whether the disk is full or may not be written."""
-    return error.errno in (*_FULL, *_FORBIDDEN)
-
-
-def storage_error(error: OSError, path: Path) -> InputError:
-    """Say in one sentence why ``path`` could not be written."""
-    if error.errno in _FULL:
-        return InputError(
-            f"The disk is full: '{path}' could not be written. Free some space and run the same "
-            "command again; finished stages are kept."
-        )
-    if error.errno in _FORBIDDEN:
-        return InputError(
-            f"'{path}' cannot be written: the run folder is read-only for you "
-            f"({error.strerror}). Change its permissions, or use another folder."
-        )
-    return InputError(
-        f"'{path}' could not be written: {error.strerror or error}. Check the disk, then run the "
-        "same command again; finished stages are kept."
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def hash_file(path: Path) -> FileHash:
@@ -136,29 +77,30 @@ def _hash_folder(folder: Path, known: FileHash | None) -> FileHash:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process alone; the system lets go of it if the process dies."""
-    import fcntl
-
     path = folder / LOCK
-    try:
+    with explain_write_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise storage_error(error, path) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise RunBusyError(
-                f"Another process (pid {pid}) is working on '{folder}'. Wait until it has ended "
-                f"(see: ds2 status {shlex.quote(str(folder))}), then run this command again."
-            ) from None
-        except OSError as error:
-            raise storage_error(error, path) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
+        with explain_write_errors(path):
+            _take_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _take_lock(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        raise RunBusyError(
+            f"Another process (pid {pid}) is working on '{folder}'. Wait until it has ended "
+            f"(see: ds2 status {shlex.quote(str(folder))}), then run this command again."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
 
 
 def lock_holder(folder: Path) -> int | None:
@@ -174,10 +116,3 @@ def lock_holder(folder: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return None
-
-
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written. Call it while holding the lock."""
-    for pattern in (f".*{TEMPORARY}", f"{TEMPORARY}.*"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)

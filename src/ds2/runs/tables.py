@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ds2.atomic import writing
 from ds2.curation import Curation, Evidence
 from ds2.runs.artefacts import plain
-from ds2.runs.store import writing
 from ds2.selection import Selection
 
 __all__ = [

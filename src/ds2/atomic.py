@@ -1,0 +1,101 @@
+"""Files are complete or absent: a temporary name, fsync, rename; and a sentence when that fails.
+
+Every file that ds2 writes goes through `writing`. A process that is killed in between leaves a
+file whose name begins with a dot and ends in ``.tmp``, which nothing reads; `sweep` removes it.
+"""
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ds2.errors import InputError
+
+__all__ = ["explain_write_errors", "storage_error", "sweep", "writing"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; when the block succeeds, it becomes ``path``.
+
+    The file is fsynced before it is renamed and its folder after, so that a reader finds the old
+    file or the new one, whole, whatever happens in between. The name is new each time: two
+    processes that write one path never share it.
+
+    Raises:
+        InputError: ``path`` is a folder, has no folder, may not be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with explain_write_errors(path):
+            if path.is_dir():
+                raise InputError(f"{_shown(path)} cannot be written: it is a folder. Name a file.")
+            temporary.open("xb").close()
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            if os.name == "posix":
+                _sync(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one sentence that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path) -> InputError:
+    """Say in one sentence why ``path`` could not be written."""
+    if error.errno in _FULL:
+        return InputError(
+            f"The disk is full: {_shown(path)} could not be written. Free some space and do the "
+            "same again; what was finished before is kept."
+        )
+    if error.errno in _FORBIDDEN:
+        return InputError(
+            f"{_shown(path)} cannot be written: the file or its folder is read-only for you "
+            f"({error.strerror}). Change the permissions, or choose another folder."
+        )
+    if error.errno == errno.ENOENT and not path.parent.exists():
+        return InputError(
+            f"{_shown(path)} cannot be written: the folder {_shown(path.parent)} does not exist. "
+            "Make it, or choose another one."
+        )
+    return InputError(
+        f"{_shown(path)} could not be written: {error.strerror or error}. Check the path and the "
+        "disk, then do the same again; what was finished before is kept."
+    )
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written. Call it where nobody else writes."""
+    with suppress(OSError):  # what cannot be removed is in nobody's way
+        for path in folder.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _shown(path: Path) -> str:
+    """Return the path in quotes, what a terminal might act on escaped."""
+    return repr(os.fspath(path))

@@ -1,0 +1,102 @@
+"""The arrows of the house: who may import whom, and what loads when."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "ds2"
+BASE = {"errors", "arrays", "checks", "keys", "atomic", "_version"}
+ARROWS = {
+    "pool": set(),
+    "rating": {"pool"},
+    "embedding": {"pool"},
+    "neighbors": set(),
+    "noise": {"neighbors"},
+    "curation": {"noise", "neighbors"},
+    "selection": {"neighbors"},
+    "report": {"pool", "rating", "embedding", "neighbors", "noise", "curation", "selection"},
+    "runs": {
+        "pool", "rating", "embedding", "neighbors", "noise", "curation", "selection", "report",
+    },
+    "cli": {"runs"},
+}  # fmt: skip
+ARRAYS_TOWER = ("neighbors", "noise", "curation", "selection")
+OPTIONAL = {
+    "sentence_transformers": "embedding/sentence_transformers.py",
+    "model2vec": "embedding/model2vec.py",
+    "openai": "embedding/openai.py",
+}
+
+
+def imports(path):
+    """Dotted names that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield node.module
+
+
+def files(package):
+    return sorted((SOURCE / package).rglob("*.py"))
+
+
+def test_every_package_is_in_the_map():
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert packages == set(ARROWS)
+    modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__"}
+    assert modules == BASE
+
+
+@pytest.mark.parametrize("package", list(ARROWS))
+def test_imports_follow_the_arrows(package):
+    allowed = ARROWS[package] | BASE | {package}
+    for path in files(package):
+        for name in imports(path):
+            if name.startswith("ds2."):
+                assert name.split(".")[1] in allowed, f"{path} imports {name}"
+            assert name != "ds2" or package == "cli", f"{path} imports ds2 as a whole"
+
+
+def test_the_base_imports_no_package():
+    for name in BASE:
+        for imported in imports(SOURCE / f"{name}.py"):
+            if imported.startswith("ds2."):
+                assert imported.split(".")[1] in BASE
+
+
+@pytest.mark.parametrize("package", ARRAYS_TOWER)
+def test_the_arrays_tower_knows_no_text_files_or_clock(package):
+    forbidden = {"pathlib", "json", "time", "datetime", "io", "pyarrow", "random", "pickle"}
+    for path in files(package):
+        assert not {name.split(".")[0] for name in imports(path)} & forbidden, path
+
+
+def test_nothing_is_pickled_or_printed():
+    for path in SOURCE.rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "dill", "joblib"}
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", path
+
+
+def test_each_optional_package_is_imported_in_one_file():
+    for package, home in OPTIONAL.items():
+        places = [
+            path.relative_to(SOURCE).as_posix()
+            for path in SOURCE.rglob("*.py")
+            if package in {name.split(".")[0] for name in imports(path)}
+        ]
+        assert places == [home]
+
+
+def test_importing_ds2_loads_nothing_heavy():
+    code = "import sys, json, ds2; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "scipy", "faiss", "pyarrow", "datasets", "pydantic", "openai", "torch"}
+    assert not heavy & set(json.loads(done.stdout))
