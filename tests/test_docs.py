@@ -35,7 +35,7 @@ from ds2.cli.app import app
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
-HAND_WRITTEN = [page for page in PAGES if page.name not in {"cli.md", "recipe.md"}]
+HAND_WRITTEN = [page for page in PAGES if page.name not in {"cli.md", "recipe.md", "examples.md"}]
 COMMANDS = get_command(app).commands
 
 BLOCK = re.compile(

@@ -36,13 +36,6 @@ def test_a_script_has_at_most_60_lines_and_a_command_in_its_docstring(script):
     assert any(line.strip().startswith(f"python examples/{script.name}") for line in lines)
 
 
-def test_the_page_of_examples_has_every_script():
-    page = (EXAMPLES.parent / "docs/examples.md").read_text(encoding="utf-8")
-    for script in SCRIPTS:
-        assert f"`{script.name}`" in page
-        assert f'--8<-- "{script.name}"' in page
-
-
 def test_arrays_only(run):
     said = run("arrays_only.py")
     assert "selected: 200 rows, left out: {'unrated': 40}" in said

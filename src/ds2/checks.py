@@ -27,10 +27,11 @@ def check_int(name: str, value: object, *, low: int, high: int | None = None) ->
     """Return ``value`` as an int in [low, high], or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputError(f"'{name}' must be a whole number. Got {value!r}.")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         span = f"in [{low}, {high}]" if high is not None else f"at least {low}"
-        raise InputError(f"'{name}' must be a whole number {span}. Got {value} instead.")
-    return int(value)
+        raise InputError(f"'{name}' must be a whole number {span}. Got {number} instead.")
+    return number
 
 
 def check_fraction(name: str, value: object, *, open_low: bool = False) -> float:
