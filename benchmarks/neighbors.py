@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import alpaca_rows, alpaca_vectors, data_file, fresh_process, json_line, table
+from _common import alpaca_rows, data_file, fresh_process, json_line, table
 
 FLAT = """
 import json, sys, time

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import ds2
 from ds2.cli.app import app
@@ -89,16 +90,14 @@ def place(tmp_path_factory):
     make = [sys.executable, str(ROOT / "examples/demo/make_pool.py"), "demo", "--size", "300"]
     subprocess.run(make, cwd=folder, check=True, capture_output=True)
     shutil.copy(folder / "demo/pool.jsonl", folder / "pool.jsonl")
-    words = ["--pool", "pool.jsonl", "--scores", "score", "--scale", "levels:6"]
-    ds2_command("init", "RUN", *words, folder=folder)
-    ds2_command("run", "RUN", "--set", "noise.n_bootstrap=20", folder=folder)
+    pool, run = str(folder / "pool.jsonl"), str(folder / "RUN")
+    for words in (
+        ["init", run, "--pool", pool, "--scores", "score", "--scale", "levels:6"],
+        ["run", run, "--set", "noise.n_bootstrap=20"],
+    ):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
     return folder
-
-
-def ds2_command(*words, folder):
-    command = [sys.executable, "-c", "from ds2.cli import main; main()", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", pages_with("python"), ids=name_of)

@@ -1,8 +1,8 @@
 """Select the instruction data that trains best, and say how far to trust the selection.
 
 The public names, in the order of a run: `read_pool`, `import_ratings`, `embed`, `find_neighbors`,
-`estimate_transition`, `curate`, `long_tail_scores`, `select`, `write_pool`. Each is loaded when it is first used, so that
-`import ds2` is fast.
+`estimate_transition`, `curate`, `long_tail_scores`, `select`, `write_pool`. Each is loaded when
+it is first used, so that `import ds2` is fast.
 """
 
 from importlib import import_module

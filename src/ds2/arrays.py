@@ -6,7 +6,7 @@ m  rows that were selected, in pick order
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 
 #: One score per example; NaN where unrated. May be ints or floats.
 Scores = Shaped[np.ndarray, " n"]

@@ -35,9 +35,9 @@ def check_int(name: str, value: object, *, low: int, high: int | None = None) ->
 
 
 def check_fraction(name: str, value: object, *, open_low: bool = False) -> float:
-    """Return ``value`` as a float in [0, 1] (in (0, 1] when ``open_low``), or raise `InputError`."""
+    """Return ``value`` as a float in [0, 1] (in (0, 1] when ``open_low``), or raise."""
     number = _real(name, value)
-    if not (0.0 < number if open_low else 0.0 <= number) or not number <= 1.0:
+    if not 0.0 <= number <= 1.0 or (open_low and number == 0.0):
         span = "(0, 1]" if open_low else "[0, 1]"
         raise InputError(f"'{name}' must be a fraction in {span}. Got {value} instead.")
     return number

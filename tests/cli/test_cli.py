@@ -118,6 +118,38 @@ def test_init_writes_a_recipe_with_absolute_paths(tmp_path, monkeypatch):
     assert tomllib.loads(Path("hub/recipe.toml").read_text())["pool"]["path"] == "hf:org/name"
 
 
+def test_init_twice_is_once_and_another_run_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pool.jsonl").write_text("rows")
+    Path("run").mkdir()
+    Path("run/notes.txt").write_text("mine")
+    assert invoke("init", "run", "--pool", "pool.jsonl").exit_code == 0
+    recipe = Path("run/recipe.toml")
+    recipe.write_text(recipe.read_text() + "\n# a note of mine\n")
+    before = recipe.read_text()
+    again = invoke("init", "run", "--pool", "pool.jsonl")
+    assert (again.exit_code, recipe.read_text()) == (0, before)
+    for change in ("seed = 1", "seed = [", "seed = 0\nnew_key = 1"):
+        recipe.write_text(before.replace("seed = 0", change))
+        other = invoke("init", "run", "--pool", "pool.jsonl")
+        assert other.exit_code == 2
+        assert "'run' is a run folder already" in other.stderr
+        assert change in recipe.read_text()
+    recipe.unlink()
+    Path("run/selected.jsonl").write_text("mine")
+    held = invoke("init", "run", "--pool", "pool.jsonl")
+    assert held.exit_code == 2
+    assert "'run' holds 'selected.jsonl', which a run would replace" in held.stderr
+
+
+def test_names_are_quoted_in_the_line_to_paste(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pool.jsonl").write_text("rows")
+    assert "ds2 init 'my run' --pool FILE" in invoke("run", "my run").stderr
+    assert "ds2 run 'my run'\n" in invoke("init", "my run", "--pool", "pool.jsonl").stdout
+    assert "next       ds2 run 'my run'\n" in invoke("status", "my run").stdout
+
+
 def test_a_path_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "p\udcff.jsonl"
     path.write_text("rows")
@@ -143,7 +175,7 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path):
         (("run", "pool.jsonl"), "is a file, not a run folder"),
         (("run", "run", "--set", "select.sise=5"), "Did you mean 'select.size'?"),
         (("run", "run", "--set", "select.size=0"), "'select.size' must be a number of rows"),
-        (("run", "run", "--set", "neighbors.k=0"), "'neighbors.k' must be greater than"),
+        (("run", "run", "--set", "neighbors.k=0"), "'neighbors.k' must be at least 2. Got 0."),
         (("run", "run", "--set", "select.method=ds3"), "Did you mean 'ds2'?"),
         (("status", "run", "--set", "what"), "--set takes KEY=VALUE"),
         (("run", "run", "--set", "pool.path=nowhere.jsonl"), "which does not exist"),
@@ -185,6 +217,20 @@ def test_run_as_json_is_one_document(folder, steps):
     assert document["summary"] == SUMMARIES
     assert document["warnings"] == ["Look \x1b[31mout.\n"]
     assert document["files"]["selected"] == str(folder / "selected.jsonl")
+
+
+def test_every_stage_has_its_phrase(folder, steps):
+    invoke("run", folder)
+    assert invoke("status", folder).stdout.splitlines() == [
+        "pool       fresh    1,200 examples, format alpaca, 3 rows set aside in rejects.jsonl",
+        "rate       fresh    1,190 of 1,200 rated, scores 0 to 5, 10 missing",
+        "embed      fresh    wordllama, 256 dimensions, 7 vectors reused",
+        "neighbors  fresh    10 each, exact, recall 1.000, 12 exact duplicates",
+        "noise      fresh    share of wrong scores 0.37 at rho = 1; lift 0.19 [0.17, unknown]",
+        "curate     fresh    31 scores changed by method ds2; the gate fired",
+        "select     fresh    120 examples by method ds2; left out: 4 duplicate",
+        "report     fresh    report.html, report.md, report.json",
+    ]
 
 
 def test_a_stage_command_prints_its_own_numbers(folder, steps):
@@ -280,6 +326,9 @@ def test_doctor(monkeypatch):
     document = json.loads(invoke("doctor", "--json").stdout)
     assert document["cores"] >= 1
     assert document["embedders"]["wordllama"] == "ready"
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    assert set(document["packages"]) == needed
     monkeypatch.setattr("ds2.cli.doctor.CORE", {"nowhere_to_be_found": "nowhere"})
     monkeypatch.setattr("ds2.cli.doctor._embedders", lambda installed: {})
     missing = invoke("doctor")
@@ -311,16 +360,23 @@ def test_on_a_terminal_progress_is_live_and_text_is_never_markup(monkeypatch, ca
     with progress.listening() as listener:
         assert isinstance(listener, progress.Live)
         listener.started("embed", "embed the conversations")
-        listener.progress(10, 20)
+        listener.progress(0, 2000)
+        assert listener._progress.tasks[0].fields["count"] == "0 of 2,000"
+        listener.progress(1000, 2000)
+        assert re.fullmatch(
+            r"1,000 of 2,000, [\d,]+/s", listener._progress.tasks[0].fields["count"]
+        )
         listener.warning("[red]not markup[/red] :smile: \x1b]0;title\x07")
         listener.finished("embed", "done", 1.25, SUMMARIES["embed"])
         listener.started("noise", "estimate the transition matrix")
-        assert [task.total for task in listener._progress.tasks] == [None]
+        (task,) = listener._progress.tasks
+        assert (task.total, task.description) == (None, "noise      estimate the transition matrix")
         listener.finished("noise", "done", 0.5, SUMMARIES["noise"])
         listener.finished("report", "fresh", 0.0, SUMMARIES["report"])
     err = capsys.readouterr().err
     assert "warning: [red]not markup[/red] :smile: \\x1b]0;title\\x07" in err
     assert "embed      done in 1.2 s: wordllama" in err
+    assert err.endswith("\x1b[?25h\r\n")  # the result stands apart
 
 
 def test_text_is_shown_and_never_obeyed():

@@ -1,6 +1,7 @@
 """Datasets of the Hugging Face library: saved folders, and names on the hub."""
 
 import json
+import logging
 
 import datasets
 import pyarrow as pa
@@ -98,6 +99,19 @@ def test_a_hub_that_refuses_and_one_that_is_away(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", away)
     with pytest.raises(RunError, match="hub cannot be reached"):
         read_pool("hf:org/name")
+
+
+def test_the_hub_client_is_quiet_while_it_tries(monkeypatch, both, caplog):
+    def load(name, config):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        return both
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    read_pool("hf:org/name")
+    assert caplog.records == []
+    assert logger.level == level
 
 
 def test_binary_columns_are_left_out_with_a_warning(tmp_path):

@@ -52,6 +52,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
     assert set(settings) - set().union(*used.values()) == {
         "schema_version",
         "scores.true_column",
+        "scores.planted",
         "embed.batch_size",
         "embed.api_key_env",
         "report.title",
@@ -83,7 +84,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["fraction of the pool", "Got 1.5"]),
         (
             "[pool]\npath='p'\n[neighbors]\nk=0",
-            ["'neighbors.k' must be greater than or equal to 2", "Got 0"],
+            ["'neighbors.k' must be at least 2.", "Got 0"],
         ),
         ("[pool]\npath='p'\n[neighbors]\nk=-3", ["Got -3"]),
         (

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.runs import freshness
 from ds2.runs.init import init_run
 from ds2.runs.job import Job, Made
 from ds2.runs.listener import Quiet
@@ -17,6 +18,7 @@ from ds2.runs.loop import run, status
 from ds2.runs.manifest import read_manifest
 from ds2.runs.recipe_file import parse_overrides
 from ds2.runs.stages import STAGES, settings_of, stages_until
+from ds2.runs.store import FileHash
 
 ALL = [stage.name for stage in STAGES]
 
@@ -167,6 +169,37 @@ def test_a_damaged_artefact_is_not_believed(script, folder):
     assert path.read_text() == text
 
 
+def test_an_artefact_that_cannot_be_read_is_made_again(script, folder, monkeypatch):
+    run(folder)
+    script.take_calls()
+    hash_file = freshness.hash_file
+
+    def refuse(path: Path) -> FileHash:
+        if path.name == "noise.json":
+            raise PermissionError(13, "Permission denied")
+        return hash_file(path)
+
+    monkeypatch.setattr(freshness, "hash_file", refuse)
+    assert reasons(folder, "noise") == "noise.json cannot be read (Permission denied)"
+    run(folder)
+    assert script.take_calls() == ["noise"]
+
+
+def test_warnings_and_errors_name_the_keys_of_the_recipe(script, folder):
+    def fail(job: Job) -> None:
+        warnings.warn("Set ordinal_prior.", Ds2Warning, stacklevel=2)
+        raise InputError("'rho' is wrong.")
+
+    heard = []
+    listener = Quiet()
+    listener.warning = heard.append  # type: ignore[method-assign]
+    script.hooks["noise"] = fail
+    with pytest.raises(InputError, match=r"^'noise\.rho' is wrong\.$"):
+        run(folder, listener=listener)
+    assert heard == ["Set noise.ordinal_prior."]
+    assert reasons(folder, "noise") == "'noise.rho' is wrong."
+
+
 def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
     run(folder)
     script.take_calls()
@@ -216,6 +249,7 @@ def test_a_full_disk_is_one_sentence(script, folder):
     [
         (ConnectionResetError(104, "Connection reset by peer"), "The stage 'embed' failed: "),
         (MemoryError("Unable to allocate 9 TiB"), "ran out of memory"),
+        (PermissionError(13, "Permission denied", "x.npy"), "may not open 'x.npy'"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence(script, folder, error, says):
@@ -223,7 +257,7 @@ def test_what_the_system_refuses_is_one_sentence(script, folder, error, says):
         raise error
 
     script.hooks["embed"] = fail
-    with pytest.raises(RunError, match=says) as caught:
+    with pytest.raises((InputError, RunError), match=says) as caught:
         run(folder)
     assert "finished stages are kept" in str(caught.value)
     assert states(folder)["pool"] == "fresh"

@@ -13,6 +13,7 @@ from small_pool import make_rows, write_rows
 from ds2.errors import InputError, MissingDependencyError
 from ds2.pool import read_pool
 from ds2.runs.artefacts import load_noise, save_noise
+from ds2.runs.listener import Quiet
 from ds2.runs.loop import RunResult, run, status
 from ds2.runs.manifest import read_manifest
 from ds2.runs.recipe_file import parse_overrides
@@ -92,6 +93,57 @@ def test_a_run_leaves_the_files_that_it_promises(folder):
     assert report["truth"]["n_known"] > 100
     assert "A run" in (folder / "report.html").read_text()
     assert "A run" in (folder / "report.md").read_text()
+
+
+def test_the_report_counts_the_rejected_rows_of_a_pool_that_was_read_before(folder):
+    pool = folder.parent / "pool.jsonl"
+    pool.write_text(pool.read_text() + '{"instruction": "x", "output": null}\n' * 3)
+    go(folder)
+    assert "report" in done(go(folder, "report.title=Again"))
+    report = json.loads((folder / "report.json").read_text())
+    assert report["pool"]["n_rejected"] == 3
+
+
+def test_the_report_compares_with_the_planted_matrix(folder):
+    planted = folder.parent / "planted.json"
+    settings = ("scores.true_column=true", f"scores.planted={planted}")
+    planted.write_text(json.dumps({"matrix": (0.7 * np.eye(6) + 0.05).tolist()}))
+    assert done(go(folder, *settings)) == ["report"]
+    truth = json.loads((folder / "report.json").read_text())["truth"]
+    assert truth["drawn"]
+    assert truth["levels"][2]["planted"] == pytest.approx([0.05, 0.05, 0.75, 0.05, 0.05, 0.05])
+    assert done(go(folder, *settings)) == []
+    planted.write_text(json.dumps({"matrix": np.eye(6).tolist()}))
+    assert done(go(folder, *settings)) == ["report"]
+
+
+def test_a_planted_matrix_that_is_none_is_said_before_anything_runs(folder):
+    planted = folder.parent / "planted.json"
+    planted.write_text("{}")
+    with pytest.raises(InputError, match=r"'scores\.planted' names"):
+        go(folder, "scores.true_column=true", f"scores.planted={planted}", "neighbors.k=5")
+    assert read_manifest(folder).failures == {}
+    assert read_manifest(folder).stages["neighbors"].summary["k"] == 10
+    go(folder, "scores.true_column=true", f"scores.planted={planted}", until="select")
+
+
+def test_equal_scores_are_said_once_and_a_better_scale_is_named(folder):
+    class Ear(Quiet):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def warning(self, sentence: str) -> None:
+            self.heard.append(sentence)
+
+    write_rows(folder.parent / "pool.jsonl", [{**row, "score": 3} for row in make_rows()])
+    ear = Ear()
+    with pytest.raises(InputError, match=r"Every rating of 'score' \(160 in all\)"):
+        run(folder, listener=ear)
+    assert ear.heard == []
+    with pytest.raises(InputError, match="Every rating"):
+        run(folder, overrides={"scores.scale": "1-10"}, listener=ear)
+    (hint,) = ear.heard
+    assert "set scores.scale = " in hint
 
 
 def test_the_selection_is_written_in_pick_order(folder):
@@ -221,12 +273,12 @@ def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
         ({}, ("scores.true_column=tru",), "Did you mean 'true'?"),
         ({}, ("scores.scale=0-100",), "needs bins"),
         ({}, ("scores.scale=good",), "must be a range such as"),
-        ({"score": 3}, (), "fall into one score"),
+        ({"score": 3}, (), "falls into one score, 3"),
         ({"score": None}, (), "160 missing"),
         ({"score": "good"}, (), "160 not a number"),
-        ({}, ("neighbors.k=159",), "Lower k or add examples"),
-        ({}, ("select.size=1000",), "asks for 1000 rows"),
-        ({}, ("noise.n_neighbors=50",), "n_neighbors"),
+        ({}, ("neighbors.k=159",), "'neighbors.k' must be smaller than the number of distinct"),
+        ({}, ("select.size=1000",), "'select.size' asks for 1000 rows"),
+        ({}, ("noise.n_neighbors=50",), "'noise.n_neighbors' must be a whole number in [2, 10]"),
         ({}, ("embed.embedder=precomputed",), "Set one of them"),
         ({}, ("embed.model=x",), "means nothing to the embedder 'wordllama'"),
         ({}, ("embed.embedder=openai",), "Set 'embed.model'"),

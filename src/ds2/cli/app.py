@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -132,7 +133,7 @@ def init_command(
     if as_json:
         _print_json({"run": str(run), "recipe": str(path)})
     else:
-        typer.echo(printable(f"Wrote {path}. Look at it, then: ds2 run {run}"))
+        typer.echo(printable(f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"))
 
 
 @app.command("run")

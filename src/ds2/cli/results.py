@@ -1,6 +1,7 @@
 """What a run made and what its state is: as lines for a person, as a document for a program."""
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def status_lines(found: "RunStatus") -> list[str]:
     if found.pid is not None:
         lines.append(f"{'busy':<10} process {found.pid} is working on this run")
     elif any(verdict.state != "fresh" for verdict in found.stages):
-        lines.append(f"{'next':<10} ds2 run {found.folder}")
+        lines.append(f"{'next':<10} ds2 run {quote(str(found.folder))}")
     return lines
 
 

@@ -41,8 +41,8 @@ def read_folder(path: Path, split: str) -> RowSource:
 def _no_dataset(path: Path, name: str) -> str:
     suffixes = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst")
     files = sorted(f.name for f in path.iterdir() if f.suffix in suffixes)
-    hint = f" Name one of its files: {shown_names(files, 3)}." if files else ""
-    return f"{name} is a folder and no dataset saved by the datasets library.{hint}"
+    hint = f"one of its files: {shown_names(files, 3)}" if files else "a file"
+    return f"{name} is a folder and no dataset saved by the datasets library. Name {hint}."
 
 
 def read_hub(address: str, split: str) -> RowSource:

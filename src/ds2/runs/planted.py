@@ -40,7 +40,7 @@ def load_planted(recipe: Recipe, folder: Path) -> Transition | None:
     matrix = _read(path, named)
     n_scores = Scale.parse(wanted.scale, bins=wanted.bins).n_scores
     if matrix.shape != (n_scores, n_scores):
-        shape = " × ".join(str(size) for size in matrix.shape)
+        shape = " × ".join(str(size) for size in matrix.shape) or "a single number"
         raise InputError(
             f"{named}whose matrix is {shape}. With {n_scores} scores it must be "
             f"{n_scores} × {n_scores}."

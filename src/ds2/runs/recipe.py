@@ -103,13 +103,13 @@ class ScoresSection(_Section):
     )
     true_column: Text | None = Field(
         default=None,
-        description="the pool's column of true scores, where they are known (a test): the report "
-        "compares",
+        description="the pool's column of true scores, where they are known (in a test): the "
+        "report compares",
     )
     planted: Text | None = Field(
         default=None,
-        description="the matrix that the scores were drawn through, where it is known (a test): a "
-        'JSON file with the key "matrix"; for the report',
+        description="the matrix that the scores were drawn through, where it is known (in a "
+        'test), for that comparison: a JSON file with the key "matrix"',
     )
 
 

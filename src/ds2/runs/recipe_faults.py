@@ -44,6 +44,8 @@ def explain_fault(key: str, detail: "ErrorDetails") -> str:
     must = re.sub(r"^(\w+) should (be|have) ", r"must \2 ", detail["msg"])
     must = must.removeprefix("Value error, ").replace("valid string", "text in quotes")
     must = must.replace("valid integer", "whole number").replace("valid boolean", "true or false")
+    must = must.replace("greater than or equal to", "at least")
+    must = must.replace("less than or equal to", "at most")
     return f"'{key}' {must.replace('a true', 'true')}. Got {got}."
 
 

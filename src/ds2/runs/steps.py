@@ -72,8 +72,8 @@ def _rate(job: Job) -> Made:
         for sentence in ratings.warnings[:-1]:  # the last one says what the error says
             warnings.warn(sentence, Ds2Warning, stacklevel=1)
         raise InputError(
-            f"All {len(scores):,} ratings of '{ratings.rater}' fall into one score "
-            f"({scores[0]:g}): they tell no example from another. Check scores.column and "
+            f"Every rating of '{ratings.rater}' ({len(scores):,} in all) falls into one score, "
+            f"{scores[0]:g}: they tell no example from another. Check scores.column and "
             "scores.scale."
         )
     ratings.save(job.folder / "ratings.parquet", ids=pool.ids)

@@ -57,7 +57,7 @@ def select(
         keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
         prior: (s,) shares of the levels for real-valued scores (TransitionEstimate.prior).
             Default: six equal shares.
-        seed: seeds "random" and the order among equals of the other baselines.
+        seed: seeds "random" and, independently, the order among equals of the other baselines.
 
     Returns:
         `Selection`.
@@ -85,7 +85,7 @@ def select(
     n = _common_length(given, groups, keys)
     count = check_size(size, n)
     order_keys = check_keys(keys, n)
-    shuffle = random_order_keys(order_keys, seed)
+    shuffle = random_order_keys(order_keys, seed, stream=list(METHODS).index(name))
     values = None if scores is None else check_scores("scores", scores, n_rows=n)
     labels = groups if groups is not None else (neighbors.groups if neighbors else None)
     rows, dropped = _eligible(values if "scores" in needs else None, labels, n, order_keys)
