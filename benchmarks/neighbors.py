@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import alpaca_rows, data_file, fresh_process, json_line, table
+from _common import PEAK, alpaca_rows, data_file, fresh_process, json_line, table
 
 FLAT = """
 import json, sys, time
@@ -34,8 +34,10 @@ np.save(sys.argv[3], found)
 print(json.dumps({"search_s": time.perf_counter() - start, "queries": len(queries)}))
 """
 
-OURS = """
-import json, resource, sys, time
+OURS = (
+    PEAK
+    + """
+import json, sys, time
 import numpy as np, ds2
 vectors = np.load(sys.argv[1], mmap_mode="r")
 seconds = []
@@ -44,10 +46,10 @@ for _ in range(int(sys.argv[2])):
     found = ds2.find_neighbors(vectors, 10)
     seconds.append(time.perf_counter() - start)
 np.savez(sys.argv[3], indices=found.indices, distances=found.distances)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"search_s": seconds[-1], "measured": found.recall, "method": found.method,
-                  "peak_mb": peak}))
+                  "peak_mb": peak_mb()}))
 """
+)
 
 MODERN = {"OPENBLAS_CORETYPE": "SkylakeX"}
 

@@ -12,12 +12,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import fresh_process, json_line, table
+from _common import PEAK, fresh_process, json_line, table
 
 from neighbors import real_vectors
 
-STAGES = """
-import json, resource, sys, time, warnings
+STAGES = (
+    PEAK
+    + """
+import json, sys, time, warnings
 import numpy as np, ds2
 warnings.simplefilter("ignore", ds2.Ds2Warning)
 vectors = np.load(sys.argv[1], mmap_mode="r")
@@ -36,10 +38,11 @@ timed("selection s", lambda: ds2.select(curated.scores, tail, size=size, neighbo
 out["after neighbours s"] = sum(v for k, v in out.items() if k != "neighbours s")
 out["recall"] = neighbors.recall
 out["method"] = neighbors.method
-out["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+out["peak MB"] = peak_mb()
 out["vectors MB"] = vectors.nbytes / 2**20
 print(json.dumps(out))
 """
+)
 
 
 def enlarged(vectors: np.ndarray, n: int) -> np.ndarray:
