@@ -22,6 +22,9 @@ __all__ = [
     "check_vectors",
 ]
 
+#: Elements of vectors beyond these could not be squared and summed in float32.
+SMALLEST, LARGEST = 1e-12, 1e12
+
 
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """Return ``value`` as an int in [low, high], or raise `InputError`."""
@@ -89,11 +92,18 @@ def check_vectors(name: str, vectors: object) -> np.ndarray:
             raise InputError(
                 f"'{name}' row {row} holds NaN or infinity. Embed that example again, or drop it."
             )
-        if not part.any(axis=1).all():
-            row = start + int(np.argmin(part.any(axis=1)))
+        largest = np.abs(part).max(axis=1).astype(np.float64)
+        if not largest.all():
+            row = start + int(np.argmin(largest))
             raise InputError(
                 f"'{name}' row {row} is all zeros, which has no direction and so no cosine "
                 "distance. Embed that example again, or drop it."
+            )
+        if largest.max() > LARGEST or largest.min() < SMALLEST:
+            row = start + int(np.argmax((largest > LARGEST) | (largest < SMALLEST)))
+            raise InputError(
+                f"'{name}' row {row} has a largest element of {largest[row - start]:.3g}, outside "
+                f"{SMALLEST:g} … {LARGEST:g}. Divide the vectors by their length first."
             )
     return array
 

@@ -257,6 +257,7 @@ def test_method_none_returns_the_scores(pool):
     np.testing.assert_array_equal(found.scores, scores)
     assert found.n_changed == 0
     assert found.confidence is None
+    assert ds2.curate(scores, neighbors, noise, method="none", min_lift=0.9).gate == "off"
 
 
 @pytest.mark.parametrize(

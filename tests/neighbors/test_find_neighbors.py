@@ -167,7 +167,15 @@ def test_bad_input_is_named(change, sentence, untyped):
         find_neighbors(arguments.pop("vectors"), **arguments)
 
 
-@pytest.mark.parametrize(("value", "sentence"), [(np.nan, "row 3 holds NaN"), (0.0, "all zeros")])
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (np.nan, "row 3 holds NaN"),
+        (0.0, "all zeros"),
+        (1e25, "row 3 has a largest element of 1e.25"),
+        (1e-25, "row 3 has a largest element of 1e-25"),
+    ],
+)
 def test_vectors_without_direction_are_named_by_row(value, sentence):
     vectors = np.random.default_rng(0).standard_normal((40, 3))
     vectors[3] = value

@@ -145,6 +145,8 @@ def test_a_score_with_few_examples_has_no_interval():
     assert any("Not enough data for true score 6:" in said for said in found.warnings)
     assert np.isnan(found.intervals[:, 6]).all()
     assert not np.isnan(found.intervals[:, :6]).any()
+    assert (found.range[0, 6] == 0).all()
+    assert (found.range[1, 6] == 1).all()
 
 
 def test_equal_scores_are_a_normal_result_with_a_warning():

@@ -109,6 +109,15 @@ def test_groups_of_the_graph_are_used_by_default():
     assert chosen.dropped == {"duplicate": 10}
 
 
+def test_identical_vectors_are_duplicates_where_nothing_else_is_given():
+    vectors = np.random.default_rng(0).standard_normal((30, 4))
+    vectors[10:20] = vectors[:10]
+    chosen = ds2.select(np.ones(30), np.ones(30), vectors=vectors, size=20)
+    assert chosen.dropped == {"duplicate": 10}
+    by_list = ds2.select(np.ones(4), np.ones(4), groups=np.array([0, 0, 2, 2]), size=2)
+    assert by_list.dropped == {"duplicate": 2}
+
+
 def test_unrated_rows_are_never_selected_by_score_but_may_be_at_random():
     scores = np.array([np.nan, 1.0, 2.0, np.nan])
     assert set(ds2.select(scores, np.zeros(4), size=2).rows) == {1, 2}
@@ -165,6 +174,11 @@ def test_a_share_of_the_pool_is_a_size():
         ({"size": 0}, "whole number of rows from 1"),
         ({"size": -3}, "whole number of rows from 1"),
         ({"size": 2.5}, "whole number of rows from 1"),
+        ({"size": 1.0}, "whole number of rows from 1"),
+        ({"seed": -1}, "'seed' must be a whole number at least 0"),
+        ({"scores": object()}, "'scores' must be an array with one row per example. Got object"),
+        ({"tail": np.ones((50, 2))}, r"'tail' must have one value per example"),
+        ({"vectors": np.ones((49, 3))}, "'vectors' has 49"),
         ({"size": 51}, "asks for 51 rows, and the pool has 50"),
         ({"size": "many"}, "must be a number of rows or a share"),
         ({"size": True}, "must be a number of rows or a share"),

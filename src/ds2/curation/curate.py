@@ -71,6 +71,7 @@ def curate(
     draw_share = check_fraction("draw_share", draw_share, open_low=True)
     min_confidence = check_fraction("min_confidence", min_confidence)
     min_lift = check_fraction("min_lift", min_lift)
+    seed = check_int("seed", seed, low=0)
     values = check_scores("scores", scores, n_rows=neighbors.n, n_scores=len(noise.prior))
     order = check_keys(keys, neighbors.n)
     if noise.n_missing != int(np.isnan(values).sum()):
@@ -78,10 +79,12 @@ def curate(
             "'noise' was estimated from other scores: it counts "
             f"{noise.n_missing} missing, these have {int(np.isnan(values).sum())}."
         )
+    if method == "none":
+        gate = "off"
     fired = gate != "off" and gate_fires(noise, min_lift)
     applied = "none" if method == "none" or (fired and gate == "refuse") else "ds2"
     found: tuple[str, ...] = ()
-    if fired and method == "ds2":
+    if fired:
         found = (gate_sentence(noise, min_lift, refused=applied == "none"),)
         warnings.warn(found[0], Ds2Warning, stacklevel=2)
     curated, misrated, confidence, suggestion = values.copy(), None, None, None

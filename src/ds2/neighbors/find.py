@@ -57,6 +57,7 @@ def find_neighbors(
     k = check_int("k", k, low=1)
     method = check_choice("method", method, ("auto", "exact", "approximate"))
     min_recall = check_fraction("min_recall", min_recall, open_low=True)
+    seed = check_int("seed", seed, low=0)
     if groups is None:
         labels = identical_groups(vectors)
     else:

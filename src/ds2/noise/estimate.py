@@ -18,7 +18,8 @@ class TransitionEstimate:
         observed: (s,) shares of the observed scores among distinct rated examples.
         rho: excess probability that a neighbour shares the true score, as assumed (1: the paper).
         range: (2, s, s) lowest and highest value of each cell over the plausible rho, sampling
-            error included. None where lift is undefined (all scores equal).
+            error included; 0 to 1 in the rows of scores with too few examples. None where lift is
+            undefined (all scores equal).
         rho_range: the rho over which ``range`` was taken; its lower end is the least that the
             measured lift allows.
         intervals: (2, s, s) 95 % intervals of T given ``rho``; NaN in the rows of scores with too

@@ -26,7 +26,7 @@ def describe(estimate: TransitionEstimate, neighbors: Neighbors) -> tuple[str, .
         _dominance(estimate),
         _fit(estimate),
         _convergence(estimate),
-        _near_duplicates(neighbors),
+        _near_duplicates(estimate, neighbors),
         _missing(estimate),
     )
     return tuple(sentence for sentence in found if sentence)
@@ -38,7 +38,7 @@ def _lift(estimate: TransitionEstimate) -> str:
         return "All scores are equal, so neighbours tell nothing about the rater's errors."
     if lift.low >= LOW_LIFT:
         return ""
-    width = "" if estimate.range is None else _range_words(estimate.range)
+    width = _range_words(estimate)
     return (
         f"Neighbours agree little more than by chance (lift {lift.value:.2f}, "
         f"95 % interval {lift.low:.2f} to {lift.high:.2f}): either the rater is very noisy, or "
@@ -48,8 +48,12 @@ def _lift(estimate: TransitionEstimate) -> str:
     )
 
 
-def _range_words(bounds: np.ndarray) -> str:
-    mean_width = float((bounds[1] - bounds[0]).mean())
+def _range_words(estimate: TransitionEstimate) -> str:
+    bounds = estimate.range
+    enough = estimate.effective_counts >= MIN_COUNT
+    if bounds is None or not enough.any():
+        return ""
+    mean_width = float((bounds[1] - bounds[0])[enough].mean())
     if mean_width > WIDE_RANGE:
         return f" (its range over plausible rho, {mean_width:.2f} wide, is not informative)"
     return f" (its cells range over {mean_width:.2f} on average)"
@@ -69,7 +73,7 @@ def _few(estimate: TransitionEstimate) -> str:
 def _dominance(estimate: TransitionEstimate) -> str:
     if estimate.diagonal_dominant:
         return ""
-    enough = estimate.effective_counts >= 1
+    enough = estimate.effective_counts >= MIN_COUNT
     likeliest = estimate.matrix.argmax(axis=1)
     wrong = np.flatnonzero(enough & (likeliest != np.arange(len(likeliest))))
     pairs = ", ".join(f"{i} (as {likeliest[i]})" for i in wrong)
@@ -95,10 +99,10 @@ def _convergence(estimate: TransitionEstimate) -> str:
     return f"EM had not converged after {estimate.iterations} steps; read the matrix with care."
 
 
-def _near_duplicates(neighbors: Neighbors) -> str:
+def _near_duplicates(estimate: TransitionEstimate, neighbors: Neighbors) -> str:
     share = float((neighbors.distances[:, 0] < NEAR_DISTANCE).mean())
-    if share < NEAR_SHARE:
-        return ""
+    if share < NEAR_SHARE or not estimate.lift.low >= LOW_LIFT:
+        return ""  # where lift is low they are not scored alike
     return (
         f"{share:.0%} of the examples have a near-duplicate (distance below {NEAR_DISTANCE}), "
         "which a rater scores alike; the rater looks less noisy than it is."

@@ -80,6 +80,7 @@ def estimate_transition(
     strength = check_positive("ordinal_prior", ordinal_prior, zero=True)
     n_bootstrap = check_int("n_bootstrap", n_bootstrap, low=0)
     n_starts = check_int("n_starts", n_starts, low=1)
+    seed = check_int("seed", seed, low=0)
     graph = ScoreGraph.build(values, neighbors, n_scores)
     used = _n_neighbors(graph, n_neighbors)
     counts = graph.count(used)
@@ -126,7 +127,9 @@ def estimate_transition(
         lifts=lifts,
         n_neighbors=used,
         effective_counts=effective,
-        diagonal_dominant=bool((T.argmax(axis=1) == np.arange(n_scores))[effective >= 1].all()),
+        diagonal_dominant=bool(
+            (T.argmax(axis=1) == np.arange(n_scores))[effective >= MIN_COUNT].all()
+        ),
         fit=misfit(counts, T, p, rho),
         fit_expected=float(np.quantile(rounds.misfits, 0.95)) if rounds else float("nan"),
         log_likelihood=float(fit.log_likelihood[0]),
@@ -195,7 +198,7 @@ def _range(
     """(2, s, s) Hull of T over a grid of rho, widened by the sampling error.
 
     Each rho is fitted from a near-perfect rater and from the fit at the rho before; both count
-    where the counts cannot tell them apart.
+    where the counts cannot tell them apart. Rows with too few examples range from 0 to 1.
     """
     if rho_range[0] == rho_range[1]:
         return None
@@ -212,7 +215,10 @@ def _range(
     at = at_one.matrix[0]
     below, above = (0.0, 0.0) if intervals is None else np.nan_to_num(np.abs(intervals - at))
     hull = [np.min(matrices, axis=0) - below, np.max(matrices, axis=0) + above]
-    return np.asarray(np.clip(np.array(hull), 0.0, 1.0))
+    bounds = np.clip(np.array(hull), 0.0, 1.0)
+    thin = at_one.prior[0] * n_examples < MIN_COUNT
+    bounds[0, thin], bounds[1, thin] = 0.0, 1.0
+    return np.asarray(bounds)
 
 
 def _warned(estimate: TransitionEstimate, neighbors: Neighbors) -> TransitionEstimate:

@@ -26,8 +26,8 @@ def noise_numbers(noise: TransitionEstimate) -> NoiseNumbers:
         error=number(noise.error_rate),
         error_low=None if ends is None else min(ends),
         error_high=None if ends is None else max(ends),
-        sampling_error=_half_width(noise.intervals, noise.matrix),
-        range_error=_half_width(noise.range, noise.matrix),
+        sampling_error=_half_width(noise.intervals, noise.matrix, known),
+        range_error=_half_width(noise.range, noise.matrix, known),
         lifts=tuple(_lift(lift) for lift in noise.lifts),
         n_neighbors=int(noise.n_neighbors),
         n_examples=int(noise.n_examples),
@@ -95,13 +95,14 @@ def _error_ends(noise: TransitionEstimate) -> tuple[float, ...] | None:
     return tuple(rates) if np.isfinite(rates).all() else None
 
 
-def _half_width(stack: np.ndarray | None, matrix: np.ndarray) -> float | None:
+def _half_width(stack: np.ndarray | None, matrix: np.ndarray, known: np.ndarray) -> float | None:
+    """Median half width of the cells that matter and rest on enough examples."""
     if stack is None:
         return None
     width = np.abs(stack[1] - stack[0]) / 2.0
-    known = np.isfinite(width)
-    typical = known & (matrix >= _LEAST_CELL)
-    chosen = width[typical if typical.any() else known]
+    readable = np.isfinite(width) & known
+    typical = readable & (matrix >= _LEAST_CELL)
+    chosen = width[typical if typical.any() else readable]
     return float(np.median(chosen)) if chosen.size else None
 
 

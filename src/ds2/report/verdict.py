@@ -156,7 +156,7 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
     )
 
 
-_EVIDENCE = "A second rater, or 50 to 200 trusted (gold) scores, would settle it."
+_EVIDENCE = "A second rater, or about 100 trusted (gold) scores, would settle it."
 _STANDING: dict[Standing, tuple[str, str, Tone]] = {
     "unknown": ("Not enough data to tell.", _EVIDENCE, "open"),
     "absent": (

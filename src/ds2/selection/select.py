@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ds2.arrays import Groups, Keys, Lengths, Prior, Scores, Values, Vectors
-from ds2.checks import check_choice, check_rows, check_scores
+from ds2.checks import check_choice, check_int, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
-from ds2.neighbors import Neighbors, find_neighbors
+from ds2.neighbors import Neighbors, find_neighbors, identical_groups
 from ds2.selection.long_tail import long_tail_scores
 from ds2.selection.result import Selection
 from ds2.selection.strategies import METHODS, Inputs
@@ -53,7 +53,8 @@ def select(
         neighbors: the graph, for "knn-10" and, by default, for ``tail`` and ``groups``.
         vectors: (n, d) embeddings, searched for a method that needs the graph and was not given it.
         lengths: (n,) completion lengths, in any unit.
-        groups: (n,) labels; equal labels are duplicates. Default: those of ``neighbors``.
+        groups: (n,) labels; equal labels are duplicates. Default: those of ``neighbors``, or rows
+            with identical ``vectors``.
         keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
         prior: (s,) shares of the levels for real-valued scores (TransitionEstimate.prior).
             Default: six equal shares.
@@ -73,6 +74,7 @@ def select(
     if "tail" in needs and tail is None and neighbors is not None:
         tail = long_tail_scores(neighbors)
     given: dict[str, np.ndarray | Neighbors | None] = {
+        "vectors": vectors,
         "scores": scores,
         "tail": tail,
         "lengths": lengths,
@@ -84,10 +86,11 @@ def select(
         raise InputError(f"method '{name}' needs {wanted}. Pass {wanted} to select().")
     n = _common_length(given, groups, keys)
     count = check_size(size, n)
+    seed = check_int("seed", seed, low=0)
     order_keys = check_keys(keys, n)
     shuffle = random_order_keys(order_keys, seed, stream=list(METHODS).index(name))
     values = None if scores is None else check_scores("scores", scores, n_rows=n)
-    labels = groups if groups is not None else (neighbors.groups if neighbors else None)
+    labels = _groups(groups, neighbors, vectors)
     rows, dropped = _eligible(values if "scores" in needs else None, labels, n, order_keys)
     if count > len(rows):
         raise InputError(
@@ -114,6 +117,17 @@ def select(
     )
 
 
+def _groups(
+    groups: np.ndarray | None, neighbors: Neighbors | None, vectors: np.ndarray | None
+) -> np.ndarray | None:
+    """The duplicates: those given, those of the graph, or rows with identical vectors."""
+    if groups is not None:
+        return np.asarray(groups)
+    if neighbors is not None:
+        return neighbors.groups
+    return None if vectors is None else identical_groups(np.asarray(vectors))
+
+
 def _wants_graph(needs: tuple[str, ...], tail: np.ndarray | None) -> bool:
     return "neighbors" in needs or ("tail" in needs and tail is None)
 
@@ -124,7 +138,7 @@ def check_size(size: object, n: int) -> int:
         raise InputError(f"'size' must be a number of rows or a share in (0, 1). Got {size!r}.")
     if 0 < size < 1:
         return max(1, round(float(size) * n))
-    if size < 1 or size != int(size):
+    if size < 1 or not isinstance(size, (int, np.integer)):
         raise InputError(
             f"'size' must be a whole number of rows from 1, or a share in (0, 1). Got {size}."
         )
@@ -139,7 +153,7 @@ def _common_length(
     keys: np.ndarray | None,
 ) -> int:
     sizes = {
-        name: value.n if isinstance(value, Neighbors) else np.shape(value)[0]
+        name: value.n if isinstance(value, Neighbors) else _n_rows(name, value)
         for name, value in {**given, "groups": groups, "keys": keys}.items()
         if value is not None
     }
@@ -173,8 +187,21 @@ def _words(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none dropped"
 
 
+def _n_rows(name: str, value: object) -> int:
+    shape = np.asarray(value).shape
+    if not shape:
+        raise InputError(
+            f"'{name}' must be an array with one row per example. Got {type(value).__name__}."
+        )
+    return int(shape[0])
+
+
 def _finite(name: str, values: np.ndarray) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise InputError(
+            f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
+        )
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
         raise InputError(f"'{name}' row {row} is {array[row]}. It must be a finite number.")
