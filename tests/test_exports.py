@@ -8,7 +8,7 @@ import pytest
 import ds2
 
 PACKAGES = [f"ds2.{module.name}" for module in pkgutil.iter_modules(ds2.__path__) if module.ispkg]
-#: What ARCHITECTURE promises a user who types `ds2.`.
+#: What a user who types `ds2.` may count on.
 PROMISED = {
     "read_pool",
     "import_ratings",

@@ -1,7 +1,7 @@
 """Array types with the names of their axes, and the few letters they use.
 
 n  examples of the pool, in pool order          k  neighbours of one example, nearest first
-d  dimensions of an embedding                   s  score levels, 0 … s − 1 (METHOD.md's K)
+d  dimensions of an embedding                   s  score levels, 0 … s − 1 (K in the papers)
 m  rows that were selected, in pick order
 """
 

@@ -30,7 +30,7 @@ def pool():
 
 
 def naive_votes(scores, neighbors, drawn, n_scores):
-    """METHOD §4, steps 1, 2 and the suggestion, one example at a time."""
+    """Votes and suggestion by the definition, one example at a time."""
     result = {}
     shared = neighbors.entry_scores(scores)
     for n in range(len(scores)):
@@ -72,7 +72,7 @@ def test_votes_equal_the_naive_ones():
 
 
 def naive_flags(scores, neighbors, shares, draws):
-    """METHOD §4, steps 4 and the averages, from the naive votes."""
+    """Flags and averages by the definition, from the naive votes."""
     k, n = len(shares), len(scores)
     flags, visits, suggested = np.zeros(n), np.zeros(n), np.zeros((n, k))
     for drawn in draws:

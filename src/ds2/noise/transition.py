@@ -46,7 +46,7 @@ def estimate_transition(
     """Estimate the score transition matrix T and the prior p without ground truth.
 
     The scores of an example and of pairs of its neighbours are counted (exact duplicates once),
-    and T and p are the maximum likelihood given those counts (METHOD: Zhu, Song and Liu, ICML
+    and T and p are the maximum likelihood given those counts (Zhu, Song and Liu, ICML
     2021, arXiv 2102.05291; solved by EM). The assumption is that neighbours share the true score
     with excess probability ``rho``; the matrix at ``rho`` = 1 is the rater's noise *and* whatever
     neighbours do not share, so read ``range`` and ``lift`` with it.
