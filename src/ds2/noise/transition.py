@@ -146,12 +146,10 @@ def estimate_transition(
 def _n_neighbors(graph: ScoreGraph, wanted: int | str) -> int:
     """The number of neighbours to count, by the rule that the docstring of the caller states."""
     k = graph.indices.shape[1]
-    if wanted != "auto":
-        if k < 2:
-            raise InputError(f"The graph must have 2 neighbours or more. Got k = {k}.")
-        return check_int("n_neighbors", wanted, low=2, high=k)
     if k < 2:
         raise InputError(f"The graph must have 2 neighbours or more. Got k = {k}.")
+    if wanted != "auto":
+        return check_int("n_neighbors", wanted, low=2, high=k)
     from scipy.optimize import isotonic_regression
 
     by_rank = np.array([measure_lift(graph, r + 1, first=r).value for r in range(k)])
