@@ -109,11 +109,12 @@ def init_command(
         ),
     ],
     scores: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--scores",
             metavar="COLUMN|FILE",
-            help="The pool's column that holds the scores, or a file of scores joined on id.",
+            help="The pool's column that holds the scores, or a file of scores joined on id. "
+            "May be given once for each rater's column.",
         ),
     ] = None,
     scale: Annotated[
@@ -124,12 +125,29 @@ def init_command(
             help="What the scores mean: 1-10 (the default, binned as in the paper), 0-5, levels:6.",
         ),
     ] = None,
+    raters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rater",
+            metavar="MODEL",
+            help="A model that rates: its name at an OpenAI-compatible endpoint, local (a small "
+            "model on this machine) or a .gguf file. May be given several times.",
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url", metavar="URL", help="The endpoint, when it is not api.openai.com."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a run folder: RUN/recipe.toml, every setting spelled out."""
     from ds2.runs.init import init_run
 
-    path = init_run(run, pool=pool, scores=scores, scale=scale)
+    path = init_run(
+        run, pool=pool, scores=scores or (), scale=scale, raters=raters or (), base_url=base_url
+    )
     if as_json:
         _print_json({"run": str(run), "recipe": str(path)})
     else:

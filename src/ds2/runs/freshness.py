@@ -74,7 +74,10 @@ def hash_inputs(
         value = settings[key]
         if value is None or str(value).startswith(HUB):
             continue
-        path = check_exists(f"'{key}'", resolve_path(folder, str(value)))
+        path = resolve_path(folder, str(value))
+        if key in stage.optional and not path.exists():
+            continue
+        check_exists(f"'{key}'", path)
         try:
             hashes[key] = hash_input(path, known.get(key))
         except OSError as error:
@@ -105,10 +108,12 @@ def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: P
         now = hash_inputs(stage, recipe, folder, record.inputs)
     except InputError as error:
         return [str(error).rstrip(".")]
+    before = {key: value.sha256 for key, value in record.inputs.items()}
+    after = {key: value.sha256 for key, value in now.items()}
     return [
         f"the file that {key} names has changed"
-        for key, value in now.items()
-        if key not in record.inputs or record.inputs[key].sha256 != value.sha256
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
     ]
 
 

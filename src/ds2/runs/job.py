@@ -1,12 +1,19 @@
 """What a stage is given and what it leaves behind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Job", "Made"]
+__all__ = ["Job", "Made", "Progress"]
+
+
+class Progress(Protocol):
+    """Is told how many of a stage's items are done, and what else is worth a few words."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +23,12 @@ class Job:
     Attributes:
         folder: the run folder.
         recipe: the settings.
-        progress: is told (done, total).
+        progress: is told how far the stage is.
     """
 
     folder: Path
     recipe: Recipe
-    progress: Callable[[int, int], None]
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)

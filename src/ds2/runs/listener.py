@@ -22,8 +22,8 @@ class Listener(Protocol):
     ) -> None:
         """A stage is ``done``, or was ``fresh`` and is skipped; its numbers are as in `Made`."""
 
-    def progress(self, done: int, total: int) -> None:
-        """The stage that runs now has done so many of its items."""
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """The stage that runs now has done so many of its items; ``note`` says more."""
 
     def warning(self, sentence: str) -> None:
         """The user should know something. Within a stage each sentence comes once."""
@@ -40,7 +40,7 @@ class Quiet:
     ) -> None:
         """Say nothing."""
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, note: str = "") -> None:
         """Say nothing."""
 
     def warning(self, sentence: str) -> None:

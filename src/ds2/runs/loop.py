@@ -198,8 +198,8 @@ def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
 
 
 def _check_unchanged(before: Mapping[str, FileHash], after: Mapping[str, FileHash]) -> None:
-    for key, value in before.items():
-        if after[key].sha256 != value.sha256:
+    for key in {*before, *after}:
+        if key not in before or key not in after or after[key].sha256 != before[key].sha256:
             raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
 
 

@@ -4,9 +4,13 @@ The file ``recipe.toml`` is generated from these models, comments included, so t
 drift apart.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from ds2.runs.recipe_base import Fraction, Section, Text
+from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
 
 __all__ = [
     "RECIPE_VERSION",
@@ -44,19 +48,20 @@ def _size(value: object) -> int | float:
     )
 
 
+def _columns(value: object) -> str | tuple[str, ...] | None:
+    names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if value is None or (len(names) > 0 and all(isinstance(name, str) and name for name in names)):
+        if len(set(names)) < len(names):
+            raise ValueError("must name each column once")
+        return value if value is None or isinstance(value, str) else tuple(map(str, names))
+    raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
+
+
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Text = Annotated[str, Field(min_length=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class PoolSection(_Section):
+class PoolSection(Section):
     """Where the examples come from."""
 
     path: Text = Field(
@@ -79,11 +84,13 @@ class PoolSection(_Section):
     )
 
 
-class ScoresSection(_Section):
+class ScoresSection(Section):
     """The scores that the examples already have."""
 
-    column: Text | None = Field(
-        default=None, description="the column that holds the scores, in the pool or in the file"
+    column: Annotated[str | tuple[str, ...] | None, BeforeValidator(_columns)] = Field(
+        default=None,
+        description="the column that holds the scores, in the pool or in the file; a list of "
+        "columns where several raters gave scores",
     )
     file: Text | None = Field(
         default=None, description="a separate table of scores (.jsonl, .csv, .parquet)"
@@ -113,7 +120,7 @@ class ScoresSection(_Section):
     )
 
 
-class EmbedSection(_Section):
+class EmbedSection(Section):
     """How a conversation becomes a vector."""
 
     embedder: Literal[
@@ -137,7 +144,7 @@ class EmbedSection(_Section):
     batch_size: int = Field(default=256, ge=1, description="texts per batch")
 
 
-class NeighborsSection(_Section):
+class NeighborsSection(Section):
     """Which examples lie close to each other."""
 
     k: int = Field(default=10, ge=2, description="neighbours of each example")
@@ -149,7 +156,7 @@ class NeighborsSection(_Section):
     )
 
 
-class NoiseSection(_Section):
+class NoiseSection(Section):
     """The transition matrix of the scores. The number of scores follows from scores.scale."""
 
     rho: float = Field(
@@ -173,7 +180,7 @@ class NoiseSection(_Section):
     )
 
 
-class CurateSection(_Section):
+class CurateSection(Section):
     """Which scores to correct."""
 
     method: Literal["ds2", "none"] = Field(default="ds2", description="none keeps every score")
@@ -195,7 +202,7 @@ class CurateSection(_Section):
     )
 
 
-class SelectSection(_Section):
+class SelectSection(Section):
     """Which examples to keep."""
 
     method: Literal["ds2", "top-score", "random", "length", "knn-10"] = Field(
@@ -206,7 +213,7 @@ class SelectSection(_Section):
     )
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """The file to train on."""
 
     format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = Field(
@@ -214,14 +221,14 @@ class OutputSection(_Section):
     )
 
 
-class ReportSection(_Section):
+class ReportSection(Section):
     """The report."""
 
     title: Text = Field(default="ds2 report", description="its heading")
     n_examples: int = Field(default=20, ge=0, description="corrections that are shown in full")
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that decides the outcome of a run."""
 
     schema_version: int = Field(
@@ -230,6 +237,11 @@ class Recipe(_Section):
     seed: int = Field(default=0, ge=0, description="the same seed gives the same bytes")
     pool: PoolSection
     scores: ScoresSection = ScoresSection()
+    rate: RateSection = RateSection()
+    raters: Mapping[Text, RaterSection] = Field(
+        default={}, description="the models that rate, each in a table of its own: [raters.NAME]"
+    )
+    gold: GoldSection = GoldSection()
     embed: EmbedSection = EmbedSection()
     neighbors: NeighborsSection = NeighborsSection()
     noise: NoiseSection = NoiseSection()
@@ -238,12 +250,20 @@ class Recipe(_Section):
     output: OutputSection = OutputSection()
     report: ReportSection = ReportSection()
 
+    def n_raters(self) -> int:
+        """How many raters the recipe names: columns of scores, and models that rate."""
+        column = self.scores.column
+        columns = len(column) if isinstance(column, tuple) else int(column is not None)
+        return max(columns, int(self.scores.file is not None)) + len(self.raters)
+
     def flat(self) -> dict[str, object]:
         """Return every setting by dotted key, as JSON values."""
-        flat: dict[str, object] = {}
-        for name, value in self.model_dump(mode="json").items():
-            if isinstance(value, dict):
-                flat |= {f"{name}.{key}": setting for key, setting in value.items()}
-            else:
-                flat[name] = value
-        return flat
+        return dict(_flat(self.model_dump(mode="json"), ""))
+
+
+def _flat(table: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
