@@ -39,7 +39,8 @@ class Script:
             sources = [(job.folder / file).read_text() for file in stage.reads]
             settings = {} if name == "report" else settings_of(stage, job.recipe.flat())
             files = [settings.pop(key) for key in stage.inputs if settings.get(key) is not None]
-            sources += [(job.folder / str(file)).read_text() for file in files]
+            paths = [job.folder / str(file) for file in files]
+            sources += [path.read_text() for path in paths if path.exists()]
             for file in stage.writes:
                 (job.folder / file).write_text(json.dumps([file, settings, sources]))
             if name in self.hooks:

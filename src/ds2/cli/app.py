@@ -99,6 +99,7 @@ def _options(
 @app.command("init")
 def init_command(
     run: Run,
+    *,
     pool: Annotated[
         str,
         typer.Option(

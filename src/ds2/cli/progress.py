@@ -119,9 +119,7 @@ class Live:
         if self._task is None:
             return
         rate = done / max(time.monotonic() - self._start, 1e-6)
-        count = (
-            f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
-        )
+        count = f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
         count += f"; {note}" if note else ""
         self._progress.update(self._task, completed=done, total=total, count=count)
 

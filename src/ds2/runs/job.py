@@ -13,7 +13,8 @@ __all__ = ["Job", "Made", "Progress"]
 class Progress(Protocol):
     """Is told how many of a stage's items are done, and what else is worth a few words."""
 
-    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Take note of it."""
 
 
 @dataclass(frozen=True, slots=True)

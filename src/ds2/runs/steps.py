@@ -4,7 +4,6 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,14 +11,14 @@ import numpy as np
 
 from ds2.curation import curate
 from ds2.embedding import embed_with_report
-from ds2.errors import Ds2Warning, InputError
 from ds2.neighbors import find_neighbors
 from ds2.noise import estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool, write_pool
-from ds2.rating import Ratings, Scale, import_ratings
+from ds2.rating import Panel
 from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.job import Job, Made
+from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
 from ds2.runs.tables import load_curation, save_curation, save_selection
@@ -48,43 +47,6 @@ def _pool(job: Job) -> Made:
         "format": pool.format,
     }
     return Made(summary, pool.warnings)
-
-
-def _rate(job: Job) -> Made:
-    wanted = job.recipe.scores
-    pool = _load_pool(job)
-    if wanted.column is None and wanted.file is None:
-        raise InputError(
-            "The recipe names no scores. Set scores.column (a column of the pool: "
-            f"{', '.join(pool.columns)}) or scores.file in '{job.folder / 'recipe.toml'}'."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        ratings = import_ratings(
-            pool,
-            column=wanted.column,
-            file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
-            id_column=wanted.id_column,
-            scale=Scale.parse(wanted.scale, bins=wanted.bins),
-        )
-    scores = ratings.scores()[~np.isnan(ratings.values)]
-    if (scores == scores[0]).all():
-        for sentence in ratings.warnings[:-1]:  # the last one says what the error says
-            warnings.warn(sentence, Ds2Warning, stacklevel=1)
-        raise InputError(
-            f"Every rating of '{ratings.rater}' ({len(scores):,} in all) falls into one score, "
-            f"{scores[0]:g}: they tell no example from another. Check scores.column and "
-            "scores.scale."
-        )
-    ratings.save(job.folder / "ratings.parquet", ids=pool.ids)
-    summary = {
-        "n_examples": len(pool),
-        "n_rated": len(scores),
-        "n_scores": ratings.scale.n_scores,
-        "problems": dict(ratings.problems),
-        "rater": ratings.rater,
-    }
-    return Made(summary, ratings.warnings)
 
 
 def _embed(job: Job) -> Made:
@@ -129,11 +91,11 @@ def _neighbors(job: Job) -> Made:
 
 def _noise(job: Job) -> Made:
     wanted = job.recipe.noise
-    ratings = Ratings.load(job.folder / "ratings.parquet")
+    panel = Panel.load(job.folder / "ratings.parquet")
     noise = estimate_transition(
-        ratings.scores(),
+        _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
-        n_scores=ratings.scale.n_scores,
+        n_scores=panel.n_scores,
         rho=wanted.rho,
         n_neighbors=wanted.n_neighbors,
         ordinal_prior=wanted.ordinal_prior,
@@ -157,7 +119,7 @@ def _curate(job: Job) -> Made:
     wanted = job.recipe.curate
     pool = _load_pool(job)
     curation = curate(
-        Ratings.load(job.folder / "ratings.parquet").scores(),
+        _one_or_more(Panel.load(job.folder / "ratings.parquet").scores()),
         load_neighbors(job.folder / "neighbors.npz"),
         load_noise(job.folder / "noise.json"),
         method=wanted.method,
@@ -226,6 +188,11 @@ def _ids(pool: Pool) -> Any:
     return pool.table["id"].combine_chunks()
 
 
+def _one_or_more(scores: np.ndarray) -> np.ndarray:
+    """(n,) for one rater, (n, r) for several."""
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -237,7 +204,7 @@ def _scores(values: np.ndarray) -> list[int | float]:
 
 STEPS: Mapping[str, Callable[[Job], Made]] = {
     "pool": _pool,
-    "rate": _rate,
+    "rate": rate_pool,
     "embed": _embed,
     "neighbors": _neighbors,
     "noise": _noise,
