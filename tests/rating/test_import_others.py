@@ -251,6 +251,10 @@ def test_a_list_with_something_else_in_it(pool, tmp_path):
     ratings, _ = said(pool, file=path, layout="list", scale="1-10")
     assert same(ratings.values, [1, NAN, 8, NAN, NAN, 3])
     assert ratings.problems == {"missing": 1, "not a number": 2}
+    write(path, [[1, 5], 7, None, [2], [], [3, 9]], lines=False)
+    ratings, _ = said(pool, file=path, column="1")
+    assert same(ratings.values, [5, NAN, NAN, NAN, NAN, 9])
+    assert ratings.problems == {"missing": 3, "unparsable": 1}
 
 
 def test_a_table_with_ids_stays_a_table(tmp_path):

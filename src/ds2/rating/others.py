@@ -146,13 +146,17 @@ def _read_list(path: Path, column: str | None) -> Sheet:
     width = max((len(value) for value in values if isinstance(value, list)), default=0)
     if width:
         place = _place(path, column, width)
-        values = [
-            value[place] if isinstance(value, list) and place < len(value) else None
-            for value in values
-        ]
+        values = [_taken(value, place, alone=width == 1) for value in values]
     n = len(values)
     lines, none = list(range(1, n + 1)), [None] * n
     return Sheet(shown_path(path), "row", "list", lines, [*none], [*none], values)
+
+
+def _taken(value: object, place: int, *, alone: bool) -> object:
+    """Return one number of a row; a number where a list is expected says nothing."""
+    if isinstance(value, list):
+        return value[place] if place < len(value) else None
+    return value if alone or value is None else UNPARSABLE
 
 
 def _place(path: Path, column: str | None, width: int) -> int:
