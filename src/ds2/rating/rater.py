@@ -18,6 +18,8 @@ FAILURES = (
     "timed out",
     "server error",
     "connection lost",
+    "too long",
+    "refused",
     "bad request",
     "no access",
     "no such model",

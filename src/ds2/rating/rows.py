@@ -106,7 +106,7 @@ class Totals:
         n_input: their tokens of prompts, those the endpoint reported.
         n_output: their tokens of replies.
         n_cached: of ``n_input``, what the endpoint had in its cache.
-        cost_usd: None where there is a reply whose cost is unknown.
+        known_usd: what is known of the cost.
         n_unknown: replies whose cost is unknown.
     """
 
@@ -114,8 +114,13 @@ class Totals:
     n_input: int
     n_output: int
     n_cached: int
-    cost_usd: float | None
+    known_usd: float
     n_unknown: int
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost, None where that of a reply is unknown."""
+        return None if self.n_unknown else self.known_usd
 
 
 def canonical(value: object) -> str:

@@ -212,9 +212,7 @@ class Store:
                 "sum(cost_usd IS NULL) FROM replies WHERE setup = ? AND state = ?",
                 (setup, REPLIED),
             ).fetchone()
-        n, n_input, n_output, n_cached, cost_usd, n_unknown = (value or 0 for value in row)
-        cost = None if n_unknown else float(cost_usd)
-        return Totals(n, n_input, n_output, n_cached, cost, n_unknown)
+        return Totals(*(value or 0 for value in row))
 
     def probe_cost(self, settings_hash: str) -> float:
         """Return what the probes of these settings cost, as far as known."""
