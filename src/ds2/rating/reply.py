@@ -110,7 +110,7 @@ def _read(answer: str, rubric: Rubric) -> dict[str, float]:
     found: dict[str, float] = {}
     rest, done = [], 0
     for start, end, inner in _objects(answer):
-        found |= _of_object(inner, rubric)
+        found |= _of_object(inner, answer[start:end], rubric)
         rest.append(answer[done:start])
         done = end
     prose = "\n".join([*rest, answer[done:]])
@@ -124,7 +124,15 @@ def _read(answer: str, rubric: Rubric) -> dict[str, float]:
     return found
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
+class _Number(str):
+    """A number of an object, as it was written."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(
+    strict=False, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+)
 
 
 def _objects(text: str) -> Iterator[tuple[int, int, dict[str, object]]]:
@@ -141,19 +149,22 @@ def _objects(text: str) -> Iterator[tuple[int, int, dict[str, object]]]:
         yield start, done, value
 
 
-def _of_object(value: Mapping[str, object], rubric: Rubric) -> dict[str, float]:
-    """Return the ratings in an object: by a criterion's name, else the scored one's by "rating"."""
+def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict[str, float]:
+    """Return the ratings in an object: by a criterion's name, else the scored one's by "rating".
+
+    A text that is written with escapes, and so is not in the ``source``, holds no rating.
+    """
     found: dict[str, float] = {}
     layer: list[Mapping[str, object]] = [value]
     for _ in range(_DEPTH):
         for name in rubric.names:
             for inner in layer:
-                rating = _rating(inner, name, rubric.scale.high)
+                rating = _rating(inner, source, name, rubric.scale.high)
                 if name not in found and rating is not None:
                     found[name] = rating
         layer = [inner for outer in layer for inner in outer.values() if isinstance(inner, dict)]
     if rubric.scored not in found:
-        rating = _rating(value, "", rubric.scale.high)
+        rating = _rating(value, source, "", rubric.scale.high)
         return found if rating is None else {**found, rubric.scored: rating}
     return found
 
@@ -161,7 +172,7 @@ def _of_object(value: Mapping[str, object], rubric: Rubric) -> dict[str, float]:
 _NOUNS = ("rating", "score", "grade", "value")
 
 
-def _rating(value: Mapping[str, object], name: str, high: float) -> float | None:
+def _rating(value: Mapping[str, object], source: str, name: str, high: float) -> float | None:
     """Return the number under a criterion's key, however the key is written."""
     wanted = name.replace("_", "")
     spellings = {wanted, *(wanted + noun for noun in _NOUNS), *(noun + wanted for noun in _NOUNS)}
@@ -169,7 +180,9 @@ def _rating(value: Mapping[str, object], name: str, high: float) -> float | None
         plain_key = re.sub(r"[\W_]+", "", key).lower()
         if not plain_key or plain_key not in spellings:
             continue
-        if isinstance(inner, dict):
-            return _rating(inner, "", high)
-        return first_value(inner, high) if isinstance(inner, str) else None
+        if isinstance(inner, dict) and name:
+            return _rating(inner, source, "", high)
+        if isinstance(inner, str) and (isinstance(inner, _Number) or f'"{inner}"' in source):
+            return first_value(inner, high)
+        return None
     return None

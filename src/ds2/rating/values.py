@@ -32,13 +32,20 @@ _VALUE = (
     rf"(?:[ \t]*(?:/|out of|von|sur|de|из)[ \t]*(?P<of>{_DIGITS}|(?:{_WORD})\b))?{_AFTER}"
 )
 _BREAK = r"(?<![\w.,/:−–—-])"
-_NOUN = r"(?:rating|score|grade|value|level|mark|assessment|quality|bewertung|note|总体评分|综合评分|评分|分数|得分|总分)"
+_NOUN = (
+    r"(?:rating|score|grade|value|level|mark|assessment|quality|bewertung|note|总体评分|综合评分|评分|"
+    r"分数|得分|总分)"
+)
 _QUOTES = r"[\"'“”\\ \t]*"
 #: Between a label and its number.
 _IS = (
     rf"{_QUOTES}(?:\([^()\n]{{0,40}}\))?{_QUOTES}"
     r"(?:[:=|→–—]|-+>|-(?=[ \t])|\b(?:is|was|of|as|at|gets|would be|should be|will be)\b)"
     r"[\"'“”\\ \t(\[{]*(?:\n[ \t]*)?(?:an?[ \t]+)?"
+)
+_ANY = rf"(?:{_DIGITS}|\b(?:{_WORD})\b)(?:[ \t]*(?:/|out of)[ \t]*{_DIGITS})?"
+_RANGE = re.compile(
+    rf"(?<![\w.,/]){_ANY}[ \t]*(?:[-–—~]|to\b|or\b|and\b)[ \t]*{_ANY}", re.IGNORECASE
 )
 _SCALED = re.compile(_BREAK + _VALUE, re.IGNORECASE)
 _GENERIC = re.compile(
@@ -82,6 +89,7 @@ def labelled(text: str, name: str, high: float) -> float | None:
 
 def unlabelled(text: str, high: float) -> float | None:
     """Return the number that a text gives as its one rating, without a criterion's name."""
+    text = _RANGE.sub("-", text)
     generic = list(_GENERIC.finditer(text))
     final = [found for found in generic if found["last"]][-1:]
     for group in (
