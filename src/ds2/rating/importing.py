@@ -3,29 +3,34 @@
 import difflib
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import Pool
 from ds2.pool.ids import repeated_values
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import kind_of, shown, shown_names
 from ds2.rating.hints import suggest_scale
+from ds2.rating.others import LAYOUTS, UNPARSABLE, detect_layout, read_sheet
+from ds2.rating.panel import Panel
+from ds2.rating.placing import place
 from ds2.rating.ratings import PROBLEMS, Ratings
 from ds2.rating.scale import Scale
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["import_ratings"]
+__all__ = ["import_panel", "import_ratings"]
 
 _BATCH = 4096
 _MISSING, _NO_NUMBER, _OUTSIDE = range(1, 4)
+_UNPARSABLE = 1 + PROBLEMS.index("unparsable")
 
 
 def import_ratings(
@@ -34,21 +39,29 @@ def import_ratings(
     column: str | None = None,
     file: str | os.PathLike[str] | None = None,
     id_column: str = "id",
+    layout: str = "auto",
     scale: Scale | str | None = None,
     rater: str | None = None,
 ) -> Ratings:
     """Take over ratings that the examples already have.
 
     Numbers and text that is a number are ratings. Null, empty text, NaN and an absent field are
-    "missing"; other values are "not a number"; numbers outside the scale are "out of range". None
-    of these becomes a rating.
+    "missing"; other values are "not a number"; a review without a rating is "unparsable"; numbers
+    outside the scale are "out of range". None of these becomes a rating.
+
+    A file of another tool is joined on the texts that it rates, else on the ids, else, where there
+    are as many rows as examples, in the pool's order; a warning says which.
 
     Args:
         pool: the examples.
         column: the field of the pool that holds the ratings; with ``file``, the file's column
-            (by default its only column beside the id, or the one named rating or score).
-        file: a JSONL, JSON, CSV, TSV or Parquet table, also .gz or .zst, joined on the id.
+            (by default its only column beside the id, or the one named rating or score). A dot
+            leads into a field: "QA_scores.Clarity", "ratings.0".
+        file: a JSONL, JSON, CSV, TSV or Parquet table, also .gz or .zst, joined on the id; or what
+            another tool wrote; or an .npy array.
         id_column: the file's column that holds the pool's ids.
+        layout: "table", "list" (numbers in the pool's order), "opendataarena", "alpagasus",
+            "distilabel", or "auto", which looks at the first rows.
         scale: a `Scale`, or text for `Scale.parse`; by default 1–10 with the bins of the paper.
         rater: who rated; by default the column's name, or the file's.
 
@@ -59,9 +72,15 @@ def import_ratings(
     used = Scale.parse(scale) if isinstance(scale, str) else scale or Scale.ds2()
     notes: list[str] = []
     if file is not None:
-        values, codes = _from_file(pool, Path(file), column, id_column, notes)
+        check_choice("layout", layout, LAYOUTS)
+        found = detect_layout(Path(file), id_column) if layout == "auto" else layout
+        if found == "table":
+            values, codes = _from_file(pool, Path(file), column, id_column, notes)
+        else:
+            sheet = read_sheet(Path(file), found, column, id_column)
+            values, codes = _numbers(place(pool, sheet, notes, told=layout != "auto"))
     elif column is not None:
-        values, codes = _numbers(pool.column(column))
+        values, codes = _numbers(_pool_values(pool, column))
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
     hint = suggest_scale(values, used)
@@ -84,6 +103,76 @@ def import_ratings(
     for note in notes:
         warnings.warn(note, Ds2Warning, stacklevel=2)
     return Ratings(values, codes, used, name, tuple(notes))
+
+
+def import_panel(
+    pool: Pool,
+    *,
+    columns: Sequence[str],
+    file: str | os.PathLike[str] | None = None,
+    id_column: str = "id",
+    layout: str = "auto",
+    scale: Scale | str | None = None,
+    raters: Sequence[str] | None = None,
+) -> Panel:
+    """Take over the ratings of several raters: one column each, on one scale.
+
+    Ratings on different scales are imported one by one and joined with `Panel`.
+
+    Args:
+        pool: the examples.
+        columns: the fields of the pool, or with ``file`` the file's columns.
+        file: as for `import_ratings`.
+        id_column: as for `import_ratings`.
+        layout: as for `import_ratings`.
+        scale: as for `import_ratings`.
+        raters: who rated, in the order of the columns; by default the columns' names.
+
+    Raises:
+        InputError: as for `import_ratings`, or a name is given twice.
+    """
+    if isinstance(columns, str) or not columns:
+        raise InputError(f"'columns' must be a list of names of columns. Got {columns!r}.")
+    names = columns if raters is None else raters
+    if isinstance(names, str) or len(names) != len(columns):
+        raise InputError(
+            f"'raters' must have one name for each of the {len(columns)} columns. Got {raters!r}."
+        )
+    return Panel(
+        tuple(
+            import_ratings(
+                pool,
+                column=column,
+                file=file,
+                id_column=id_column,
+                layout=layout,
+                scale=scale,
+                rater=name,
+            )
+            for column, name in zip(columns, names, strict=True)
+        )
+    )
+
+
+def _pool_values(pool: Pool, column: str) -> list[object]:
+    """Return a field of the pool, or what lies inside one, dot by dot."""
+    head, *inner = column.split(".")
+    if column in pool.columns or head not in pool.columns:
+        return pool.column(column)
+    values = pool.column(head)
+    for name in inner:
+        values = [_inside(value, name) for value in values]
+        if all(value is None for value in values):
+            raise InputError(f"No row of the pool has {shown(name)} inside {shown(head)}.")
+    return values
+
+
+def _inside(value: object, name: str) -> object:
+    if isinstance(value, dict):
+        return value.get(name)
+    if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+        return value[int(name)]
+    return None
 
 
 def _file_name(path: Path) -> str:
@@ -112,7 +201,7 @@ def _number(value: object) -> tuple[float, int]:
     if value is None or (isinstance(value, str) and not value.strip()):
         return np.nan, _MISSING
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return np.nan, _NO_NUMBER
+        return np.nan, _UNPARSABLE if value is UNPARSABLE else _NO_NUMBER
     try:
         number = float(value)
     except ValueError:

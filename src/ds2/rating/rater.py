@@ -18,6 +18,8 @@ FAILURES = (
     "timed out",
     "server error",
     "connection lost",
+    "too long",
+    "refused",
     "bad request",
     "no access",
     "no such model",
@@ -138,11 +140,18 @@ class Rater(Protocol):
     def findings(self) -> tuple[str, ...]:
         """What `open` found out that the user should know, in sentences."""
 
-    def settle(self, form: str) -> None:
-        """Fix the form of a rater whose form is "auto": what an earlier `open` found."""
+    @property
+    def settled(self) -> Mapping[str, object]:
+        """What `open` found out, as JSON values for `settle`; empty before."""
+
+    def settle(self, settled: Mapping[str, object]) -> None:
+        """Take over what an earlier `open` found out, so that nothing is asked for it again."""
 
     async def open(self, rubric: "Rubric") -> tuple[Answer, ...]:
-        """Get ready: start servers, find out an open form. Return what probes were answered.
+        """Get ready: start servers, and unless settled find out what the endpoint can.
+
+        Returns:
+            What was answered on the way: it may have cost money.
 
         Raises:
             Failure: it cannot rate at all.
