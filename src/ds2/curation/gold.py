@@ -179,7 +179,7 @@ def _representatives(
     """(n,) True for the rows that may be asked for: rated, one of each group of duplicates."""
     rated = ~np.isnan(values)
     if labels is None:
-        return rated
+        return np.asarray(rated)
     rows = np.flatnonzero(rated)
     best = rows[np.lexsort((keys[rows], -spread[rows], -values[rows]))]
     _, first = np.unique(labels[best], return_index=True)
