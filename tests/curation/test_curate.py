@@ -226,7 +226,7 @@ def doubtful():
 
 def test_the_gate_warns_and_goes_on(doubtful):
     with pytest.warns(Ds2Warning, match="lift .* against the gate's 0.1.*made all the same"):
-        found = ds2.curate(*doubtful)
+        found = ds2.curate(*doubtful, method="ds2")
     assert found.gate == "fired"
     assert found.method == "ds2"
     assert found.warnings
@@ -236,7 +236,7 @@ def test_the_gate_warns_and_goes_on(doubtful):
 
 def test_the_gate_refuses_and_keeps_the_raw_scores(doubtful):
     with pytest.warns(Ds2Warning, match="The raw scores were kept"):
-        found = ds2.curate(*doubtful, gate="refuse")
+        found = ds2.curate(*doubtful, method="ds2", gate="refuse")
     assert found.gate == "fired"
     assert found.method == "none"
     np.testing.assert_array_equal(found.scores, doubtful[0])
@@ -248,7 +248,7 @@ def test_the_gate_can_be_off_and_its_limit_moved(doubtful, pool):
     assert ds2.curate(*doubtful, gate="off").gate == "off"
     _, scores, neighbors, noise = pool
     with pytest.warns(Ds2Warning, match="against the gate's 0.9"):
-        ds2.curate(scores, neighbors, noise, min_lift=0.9)
+        ds2.curate(scores, neighbors, noise, method="ds2", min_lift=0.9)
 
 
 def test_method_none_returns_the_scores(pool):

@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from ds2.noise.bootstrap import expected_triples
-from ds2.noise.em import _Problem, _State, diagonal_starts, fit_triples
+from ds2.noise.em import State, _Problem, diagonal_starts, fit_triples
 from ds2.noise.simulation import simulate
 
 T = simulate(10).transition
@@ -69,7 +69,7 @@ def test_every_step_raises_the_likelihood():
     counts = (counts + counts.transpose(0, 2, 1)) / 2
     for rho in (1.0, 0.5):
         problem = _Problem.build(counts, 5, rho, None)
-        state = _State(rng.dirichlet(np.ones(4), (5, 4)), rng.dirichlet(np.ones(4), 5))
+        state = State(rng.dirichlet(np.ones(4), (5, 4)), rng.dirichlet(np.ones(4), 5))
         last = problem.likelihood(state)
         for _ in range(100):
             state = problem.step(state)
@@ -91,7 +91,7 @@ def test_acceleration_reaches_at_least_the_likelihood_of_plain_steps():
     counts = expected_triples(T, P, P @ T, 1.0)
     starts = diagonal_starts(counts.sum(axis=(1, 2)), 3, np.random.default_rng(0))
     problem = _Problem.build(counts, 3, 1.0, None)
-    state = _State(*starts)
+    state = State(*starts)
     for _ in range(300):
         state = problem.step(state)
     fit = fit_triples(counts, *starts, n_examples=10**9, max_iterations=300)

@@ -1,14 +1,20 @@
 """`curate`: put better scores in the place of wrong ones, or leave them alone."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Shaped
 
 from ds2.arrays import Keys, Scores
-from ds2.checks import check_choice, check_fraction, check_int, check_scores
-from ds2.curation.ds2 import error_shares, flag_by_vote
-from ds2.curation.gate import gate_fires, gate_sentence
-from ds2.curation.result import Curation, Evidence
+from ds2.checks import check_choice, check_fraction, check_int
+from ds2.curation.candidates import CANDIDATES, Case, Voting
+from ds2.curation.finish import finish, finish_choice
+from ds2.curation.folds import deal, neighborhoods
+from ds2.curation.inputs import check_gold, check_noise, check_table
+from ds2.curation.means import NeighborMeans
+from ds2.curation.paper import curate_one, vote_each
+from ds2.curation.result import Curation
 from ds2.errors import Ds2Warning, InputError
 from ds2.keys import check_keys
 from ds2.neighbors import Neighbors
@@ -16,13 +22,22 @@ from ds2.noise import LOW_LIFT, TransitionEstimate
 
 __all__ = ["curate"]
 
+METHODS = ("auto", *CANDIDATES, "none")
+N_FOLDS, N_BLOCKS = 5, 1000
+
 
 def curate(
-    scores: Scores,
+    scores: Shaped[np.ndarray, "n ..."],
     neighbors: Neighbors,
-    noise: TransitionEstimate,
+    noise: TransitionEstimate | Sequence[TransitionEstimate],
     *,
-    method: str = "ds2",
+    method: str = "auto",
+    expected: Shaped[np.ndarray, "n ..."] | None = None,
+    repeats: Shaped[np.ndarray, "n ..."] | None = None,
+    gold: Scores | None = None,
+    gold_weights: Scores | None = None,
+    objective: str = "rank",
+    control: Mapping[str, Scores] | None = None,
     n_draws: int = 51,
     draw_share: float = 0.8,
     min_confidence: float = 0.5,
@@ -32,24 +47,50 @@ def curate(
     keys: Keys | None = None,
     seed: int = 0,
 ) -> Curation:
-    """Correct scores by what nearest neighbours say.
+    """Curate the scores of one rater or several, by what raters, neighbours and gold say.
 
-    ``method="ds2"`` is the curation of the DS² paper (arXiv 2410.10877), on the graph: a score is
-    flagged in as many cases as the transition matrix says are wrong, where the neighbours agree
-    least, over balanced draws; it is replaced where the confidence reaches ``min_confidence``.
-    ``method="none"`` returns the scores as they are.
+    * "raw": one rater's scores as they are; of several, the mean of z-scores over the ratings
+      present. "none" is the same for one rater.
+    * "ds2": the curation of the DS² paper (arXiv 2410.10877) on the graph: a score is flagged in
+      as many cases as the transition matrix says are wrong, where the neighbours agree least, over
+      balanced draws; it is replaced where the confidence reaches ``min_confidence``. Several
+      raters: each by itself, then the mean of z-scores.
+    * "fused": the posterior of the raters alone (two or more). "fused+neighbors": with a prior
+      that leans on the neighbours' posteriors as far as the raters' own words bear it out.
+    * "soft": real-valued; raters and neighbours weighted by evidence that the rater itself did not
+      give (another rater, gold, or repeats for the weight alone), cross-fitted.
+    * "auto": the simplest of these unless gold or left-out raters show that another is better;
+      the table is in ``evidence``. One rater without gold: "ds2" where the gate passes, "raw"
+      where it fires.
+
+    "fused" scores are posterior means. The other real-valued results are put on the level scale
+    by rank: a value that exceeds a share q of the pool gets the level below which a share q of the
+    levels lies (gold's levels as far as there is gold, else the raters'). Rows without any rating
+    stay NaN. No row's value is made with weights learned from the row itself, and its own gold is
+    not put in its place.
 
     Args:
-        scores: (n,) whole numbers 0 … s − 1, NaN where unrated.
+        scores: (n,) or (n, r) whole numbers 0 … s − 1, NaN where missing.
         neighbors: the pool's neighbour graph.
-        noise: the estimate for these scores.
-        method: "ds2" or "none".
+        noise: the estimate for these scores; several raters: one each.
+        method: see above.
+        expected: like ``scores``, expected scores 0 … s − 1 (from log-probabilities), NaN where
+            none; they stand in the place of the whole scores in "raw" of several raters and "soft".
+        repeats: like ``scores``, second scores of the same rater. They can set the weight of the
+            neighbours for one rater in "soft", and never rank a candidate.
+        gold: (n,) trusted scores on 0 … s − 1 (may be fractions), NaN where unknown.
+        gold_weights: (n,) inverse probabilities of having been asked for; default equal.
+        objective: "rank" (order matters; judged by Spearman) or "level" (returns whole levels;
+            judged by quadratic kappa, with accuracy beside it).
+        control: name → (n,) numbers or labels whose effect within neighbourhoods is removed from
+            the curated scores.
         n_draws: draws of the pool.
         draw_share: share of the distinct examples in each draw.
         min_confidence: replace a misrated score from this confidence on (the authors of DS² used
             0.3 to 0.5).
-        gate: what to do where the lower end of lift's interval is below ``min_lift``: "warn"
-            (correct, and say so), "refuse" (keep the raw scores, and say so) or "off".
+        gate: what method "ds2" does where the lower end of lift's interval is below ``min_lift``:
+            "warn" (correct, and say so), "refuse" (keep the raw scores, and say so) or "off".
+            Method "auto" refuses unless it is "off".
         min_lift: see ``gate``.
         paper_floor: flag 5 % of a score that the matrix calls right, as the published code does.
         keys: (n,) whole numbers that identify the content (Pool.keys), so that the order of the
@@ -60,62 +101,80 @@ def curate(
         `Curation`.
 
     Raises:
-        InputError: shapes or settings that do not fit.
+        InputError: shapes or settings that do not fit; a method whose evidence is not there.
 
     Warns:
-        Ds2Warning: where the gate fires.
+        Ds2Warning: for each sentence in the result's ``warnings``.
     """
-    method = check_choice("method", method, ("ds2", "none"))
+    method = check_choice("method", method, METHODS)
+    objective = check_choice("objective", objective, ("rank", "level"))
     gate = check_choice("gate", gate, ("warn", "refuse", "off"))
-    n_draws = check_int("n_draws", n_draws, low=1)
-    draw_share = check_fraction("draw_share", draw_share, open_low=True)
-    min_confidence = check_fraction("min_confidence", min_confidence)
     min_lift = check_fraction("min_lift", min_lift)
-    seed = check_int("seed", seed, low=0)
-    values = check_scores("scores", scores, n_rows=neighbors.n, n_scores=len(noise.prior))
-    order = check_keys(keys, neighbors.n)
-    if noise.n_missing != int(np.isnan(values).sum()):
-        raise InputError(
-            "'noise' was estimated from other scores: it counts "
-            f"{noise.n_missing} missing, these have {int(np.isnan(values).sum())}."
-        )
-    if method == "none":
-        gate = "off"
-    fired = gate != "off" and gate_fires(noise, min_lift)
-    applied = "none" if method == "none" or (fired and gate == "refuse") else "ds2"
-    found: tuple[str, ...] = ()
-    if fired:
-        found = (gate_sentence(noise, min_lift, refused=applied == "none"),)
-        warnings.warn(found[0], Ds2Warning, stacklevel=2)
-    curated, misrated, confidence, suggestion = values.copy(), None, None, None
-    if applied == "ds2":
-        flags = flag_by_vote(
-            values,
-            neighbors,
-            error_shares(noise, paper_floor=paper_floor),
-            n_draws=n_draws,
-            draw_share=draw_share,
-            keys=order,
-            seed=seed,
-        )
-        misrated, confidence, suggestion = (
-            flags.flag_rate > 0.5,
-            flags.confidence,
-            flags.suggestion,
-        )
-        replaced = misrated & (confidence >= min_confidence)
-        curated[replaced] = suggestion[replaced]
-    lift = noise.lift
-    return Curation(
-        scores=curated,
-        observed=values,
-        method=applied,
-        misrated=misrated,
-        confidence=confidence,
-        suggestion=suggestion,
-        gate="off" if gate == "off" else "fired" if fired else "passed",
-        evidence=(
-            Evidence("ds2", "lift", lift.value, lift.low, lift.high, chosen=applied == "ds2"),
-        ),
-        warnings=found,
+    voting = Voting(
+        n_draws=check_int("n_draws", n_draws, low=1),
+        draw_share=check_fraction("draw_share", draw_share, open_low=True),
+        min_confidence=check_fraction("min_confidence", min_confidence),
+        paper_floor=paper_floor,
     )
+    seed = check_int("seed", seed, low=0)
+    n_scores = _n_scores(noise)
+    table = check_table("scores", scores, neighbors, n_scores)
+    each = check_noise(noise, table)
+    order = check_keys(keys, neighbors.n)
+    values = _expected(expected, table, neighbors, n_scores)
+    second = _same_shape("repeats", repeats, table, neighbors, n_scores)
+    trusted, weights = check_gold(gold, gold_weights, neighbors, n_scores)
+    given = np.asarray(scores, dtype=np.float64)
+    alone = table.shape[1] == 1
+    if alone and (method in ("ds2", "none") or (method == "auto" and gold is None)):
+        result = curate_one(
+            table[:, 0], given, neighbors, each[0], voting,
+            method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
+        )  # fmt: skip
+        result = finish(result, control, neighbors)
+    else:
+        labels = neighborhoods(neighbors)
+        voted, found = vote_each(
+            table, neighbors, each, voting,
+            method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
+        )  # fmt: skip
+        case = Case(
+            scores=table, values=values, repeats=second, gold=trusted, gold_weights=weights,
+            n_scores=n_scores, noise=each, neighbors=neighbors,
+            means=NeighborMeans.build(neighbors),
+            folds=deal(labels, order, N_FOLDS, seed, 0), voted=voted, seed=seed,
+        )  # fmt: skip
+        blocks = deal(labels, order, N_BLOCKS, seed, 1)
+        result = finish_choice(
+            case, given, blocks, method=method, objective=objective, control=control, found=found
+        )
+    for sentence in result.warnings:
+        warnings.warn(sentence, Ds2Warning, stacklevel=2)
+    return result
+
+
+def _n_scores(noise: TransitionEstimate | Sequence[TransitionEstimate]) -> int:
+    if isinstance(noise, Sequence):
+        if not noise:
+            raise InputError("'noise' holds no estimate. Pass one for each rater.")
+        return len(noise[0].prior)
+    return len(noise.prior)
+
+
+def _expected(
+    expected: object, table: np.ndarray, neighbors: Neighbors, n_scores: int
+) -> np.ndarray:
+    """(n, r) expected values where there are any, else the whole scores; NaN where unrated."""
+    given = _same_shape("expected", expected, table, neighbors, n_scores)
+    return np.where(np.isnan(given) | np.isnan(table), table, given)
+
+
+def _same_shape(
+    name: str, given: object, table: np.ndarray, neighbors: Neighbors, n_scores: int
+) -> np.ndarray:
+    if given is None:
+        return np.full(table.shape, np.nan)
+    array = check_table(name, given, neighbors, n_scores, whole=False)
+    if array.shape != table.shape:
+        raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
+    return array

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float, Shaped
+
 from ds2.arrays import Mask, Scores, Values
 
 __all__ = ["Curation", "Evidence"]
@@ -13,11 +16,16 @@ class Evidence:
 
     Attributes:
         candidate: the method it speaks of.
-        measure: what was measured.
+        measure: what was measured: "lift", or the judge and the figure ("gold: Spearman",
+            "rater 2 held out: Spearman").
         value: the figure.
         low: lower end of its 95 % interval.
         high: upper end.
         chosen: whether the candidate was applied.
+        difference: how much more than raw; NaN for raw itself and for lift.
+        difference_low: lower end of its paired 95 % interval.
+        difference_high: upper end.
+        n: rows it rests on.
     """
 
     candidate: str
@@ -26,6 +34,10 @@ class Evidence:
     low: float
     high: float
     chosen: bool
+    difference: float = float("nan")
+    difference_low: float = float("nan")
+    difference_high: float = float("nan")
+    n: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +45,27 @@ class Curation:
     """Curated scores, and what was changed.
 
     Attributes:
-        scores: (n,) curated scores; NaN where unrated.
-        observed: (n,) the scores as given.
-        method: what was applied: "ds2", or "none" (also where the gate refused).
-        misrated: (n,) flagged as wrong; None when nothing was looked at.
+        scores: (n,) curated scores on the scale 0 … s − 1; NaN where no rater gave one. Real
+            numbers for "soft", "fused", "fused+neighbors" and for several raters.
+        observed: (n,) or (n, r) the scores as given.
+        method: what was applied: "ds2", "soft", "fused", "fused+neighbors", "raw", or "none" (asked
+            for, or where the gate of method "ds2" refused).
+        misrated: (n,) flagged as wrong; None when nothing was looked at, or with several raters.
         confidence: (n,) in [0, 1]: share of the best other score times the flag rate. Not a
-            calibrated probability. NaN where unrated; None when nothing was looked at.
+            calibrated probability. NaN where unrated; None likewise.
         suggestion: (n,) the best other score; NaN where unrated or never visited; None likewise.
         gate: "passed", "fired" or "off".
-        evidence: what the gate went by.
+        evidence: what the choice went by.
         warnings: plain sentences.
+        se: (n,) standard error of a score, in levels; None for methods that have none.
+        posterior: (n, s) P(true score); None likewise.
+        raw: (n,) what the ratings say without curation: the score of one rater, or the mean of
+            several raters' z-scores on the level scale.
+        next_evidence: one sentence: what further evidence would decide, and how much of it.
     """
 
     scores: Scores
-    observed: Scores
+    observed: Shaped[np.ndarray, "n ..."]
     method: str
     misrated: Mask | None
     confidence: Values | None
@@ -54,8 +73,13 @@ class Curation:
     gate: str
     evidence: tuple[Evidence, ...]
     warnings: tuple[str, ...]
+    se: Values | None = None
+    posterior: Float[np.ndarray, "n s"] | None = None
+    raw: Values | None = None
+    next_evidence: str = ""
 
     @property
     def n_changed(self) -> int:
-        """How many scores differ from the observed ones."""
-        return int((self.scores != self.observed)[self.observed == self.observed].sum())
+        """How many scores differ from the raw ones."""
+        before = self.observed if self.raw is None else self.raw
+        return int((self.scores != before)[~np.isnan(before)].sum())

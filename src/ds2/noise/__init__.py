@@ -1,17 +1,31 @@
-"""How noisy a rater is: the score transition matrix, its intervals, and its assumption."""
+"""How noisy raters are: transition matrices, reliability, agreement with gold, how sure it is."""
 
+from ds2.noise.agreement import Agreement, agreement, agreement_difference, effective_rows
 from ds2.noise.estimate import TransitionEstimate
 from ds2.noise.findings import LOW_LIFT, MIN_COUNT
+from ds2.noise.levels import SwappedLevels, find_swapped_levels
 from ds2.noise.lift import Lift
+from ds2.noise.raters import RaterFit, fit_raters
+from ds2.noise.reliability import Reliability, measure_reliability
 from ds2.noise.simulation import SimulatedPool, simulate
 from ds2.noise.transition import estimate_transition
 
 __all__ = [
     "LOW_LIFT",
     "MIN_COUNT",
+    "Agreement",
     "Lift",
+    "RaterFit",
+    "Reliability",
     "SimulatedPool",
+    "SwappedLevels",
     "TransitionEstimate",
+    "agreement",
+    "agreement_difference",
+    "effective_rows",
     "estimate_transition",
+    "find_swapped_levels",
+    "fit_raters",
+    "measure_reliability",
     "simulate",
 ]

@@ -14,10 +14,11 @@ Everything here works on a stack of problems at once (leading axis z): starts, o
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-__all__ = ["Fit", "diagonal_starts", "fit_triples"]
+__all__ = ["Fit", "State", "accelerate", "diagonal_starts", "fit_triples"]
 
 TINY = 1e-300
 #: Stop when no cell of T or p moves by more than this in one accelerated step …
@@ -63,9 +64,6 @@ def fit_triples(
 ) -> Fit:
     """Run EM from given starts until it stands still.
 
-    Steps are extrapolated (SQUAREM, Varadhan and Roland 2008) and taken back where that does not
-    raise the likelihood, so the likelihood never falls.
-
     Args:
         counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
         matrix: (z, s, s) start.
@@ -77,9 +75,61 @@ def fit_triples(
         max_iterations: EM steps at most.
     """
     problem = _Problem.build(counts, len(matrix), rho, pseudo)
-    state = _State(matrix.copy(), prior.copy())
+    state, likelihood, taken, still = accelerate(
+        problem,
+        State(matrix.copy(), prior.copy()),
+        n_examples=n_examples,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
+    return Fit(state.matrix, state.prior, likelihood, taken, still)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Matrices (z, rows, s) and priors (z, s) of a stack of problems."""
+
+    matrix: np.ndarray
+    prior: np.ndarray
+
+    def where(self, mask: np.ndarray, other: "State") -> "State":
+        """This state where ``mask`` (z,) is true, the other elsewhere."""
+        return State(
+            np.where(mask[:, None, None], self.matrix, other.matrix),
+            np.where(mask[:, None], self.prior, other.prior),
+        )
+
+    def distance(self, other: "State") -> np.ndarray:
+        """(z,) The largest difference of any cell."""
+        matrix = np.abs(self.matrix - other.matrix).max(axis=(1, 2))
+        return np.asarray(np.maximum(matrix, np.abs(self.prior - other.prior).max(axis=1)))
+
+
+class Problem(Protocol):
+    """What can be solved by EM."""
+
+    def likelihood(self, state: State) -> np.ndarray:
+        """(z,) What a step never lowers."""
+
+    def step(self, state: State) -> State:
+        """One EM step."""
+
+
+def accelerate(
+    problem: Problem,
+    state: State,
+    *,
+    n_examples: int,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+) -> tuple[State, np.ndarray, int, np.ndarray]:
+    """Run EM until it stands still: state, likelihood (z,), steps taken, who stands still (z,).
+
+    Steps are extrapolated (SQUAREM, Varadhan and Roland 2008) and taken back where that does not
+    raise the likelihood, so the likelihood never falls.
+    """
     likelihood = problem.likelihood(state)
-    still = np.zeros(len(matrix), dtype=bool)
+    still = np.zeros(len(state.matrix), dtype=bool)
     taken = 0
     while taken < max_iterations and not still.all():
         first = problem.step(state)
@@ -93,23 +143,7 @@ def fit_triples(
         still = (following.distance(state) <= tolerance) | (gained * n_examples < GAIN)
         state, likelihood = following, likelihood + gained
         taken += 3
-    return Fit(state.matrix, state.prior, likelihood, taken, still)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    matrix: np.ndarray
-    prior: np.ndarray
-
-    def where(self, mask: np.ndarray, other: "_State") -> "_State":
-        return _State(
-            np.where(mask[:, None, None], self.matrix, other.matrix),
-            np.where(mask[:, None], self.prior, other.prior),
-        )
-
-    def distance(self, other: "_State") -> np.ndarray:
-        matrix = np.abs(self.matrix - other.matrix).max(axis=(1, 2))
-        return np.asarray(np.maximum(matrix, np.abs(self.prior - other.prior).max(axis=1)))
+    return state, likelihood, taken, still
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +166,7 @@ class _Problem:
         flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
         return cls(flat, marginal[:, None, :], rho, pseudo)
 
-    def _parts(self, state: _State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _parts(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
         near = self.rho * state.matrix + (1 - self.rho) * self.marginal
         z, s, _ = near.shape
@@ -140,14 +174,14 @@ class _Problem:
         joint = state.prior[:, :, None] * state.matrix
         return near, pairs, joint.transpose(0, 2, 1) @ pairs
 
-    def likelihood(self, state: _State) -> np.ndarray:
+    def likelihood(self, state: State) -> np.ndarray:
         expected = self._parts(state)[2]
         value = (self.counts * np.log(np.maximum(expected, TINY))).sum(axis=(1, 2))
         if self.pseudo is not None:
             value = value + (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
         return np.asarray(value)
 
-    def step(self, state: _State) -> _State:
+    def step(self, state: State) -> State:
         """One EM step: responsibilities of the counts, then new p and T."""
         near, pairs, expected = self._parts(state)
         z, s, _ = near.shape
@@ -166,19 +200,19 @@ class _Problem:
         rows = cells.sum(axis=2, keepdims=True)
         matrix = np.where(rows > TINY, cells / np.maximum(rows, TINY), state.matrix)
         prior = own.sum(axis=2)
-        return _State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
+        return State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
 
 
-def _extrapolate(start: _State, first: _State, second: _State) -> _State:
+def _extrapolate(start: State, first: State, second: State) -> State:
     """SQUAREM's squared step, on log-probabilities so that it stays inside the simplex.
 
     What is 0 stays 0, as in an EM step.
     """
 
-    def cells(state: _State) -> np.ndarray:
+    def cells(state: State) -> np.ndarray:
         return np.concatenate([state.matrix.reshape(len(state.matrix), -1), state.prior], axis=1)
 
-    def flat(state: _State) -> np.ndarray:
+    def flat(state: State) -> np.ndarray:
         return np.asarray(np.log(np.maximum(cells(state), SMALLEST)))
 
     r = flat(first) - flat(start)
@@ -187,10 +221,10 @@ def _extrapolate(start: _State, first: _State, second: _State) -> _State:
     alpha = np.clip(length, 1.0, LONGEST_STEP)[:, None]
     jumped = np.clip(flat(start) + 2 * alpha * r + alpha**2 * v, np.log(SMALLEST), 0.0)
     values = np.where(cells(start) > 0, np.exp(jumped), 0.0)
-    s = start.prior.shape[1]
-    matrix = values[:, : s * s].reshape(-1, s, s)
-    prior = values[:, s * s :]
-    return _State(
+    cut = start.matrix[0].size
+    matrix = values[:, :cut].reshape(start.matrix.shape)
+    prior = values[:, cut:]
+    return State(
         matrix / matrix.sum(axis=2, keepdims=True), prior / prior.sum(axis=1, keepdims=True)
     )
 

@@ -1,0 +1,211 @@
+"""Which candidate to trust: the simplest, unless the evidence says that another is better.
+
+Gold judges the candidates as they would be applied. Each rater in turn judges what the others give
+without it; since r − 1 raters gain more from neighbours than r do, every candidate is fitted anew
+for the raters that it has. An agreement with rater j is that with the truth times j's reliability
+l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]². Where there is gold as well, the raters'
+verdict gets a standard error of at least `JUDGE_BIAS_SD`, for what they may share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2.curation.candidates import CANDIDATES, Candidate, Case
+from ds2.curation.evidence import Agreement, Measure, measure_agreement
+from ds2.curation.levels import level_shares, to_levels
+from ds2.curation.loadings import NoEvidence, correlations, one_factor
+from ds2.curation.result import Evidence
+
+__all__ = ["Choice", "as_levels", "choose"]
+
+#: Standard error of what raters say about a gain, however many rows they say it on.
+JUDGE_BIAS_SD = 0.05
+LEAST_GOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen and why.
+
+    Attributes:
+        name: the candidate.
+        candidates: those fitted to everything, by name.
+        agreements: the evidence.
+        evidence: the same as rows of a table.
+        loadings: (r,) correlation of each rater with what the raters share, or None.
+        gains: candidate → gain over raw, with its interval, all evidence together.
+        without: why a candidate is not there.
+    """
+
+    name: str
+    candidates: Mapping[str, Candidate]
+    agreements: tuple[Agreement, ...]
+    evidence: tuple[Evidence, ...]
+    loadings: np.ndarray | None
+    gains: Mapping[str, tuple[float, float, float]]
+    without: Mapping[str, str]
+
+
+def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
+    """Fit and compare every candidate.
+
+    Args:
+        case: what is known.
+        blocks: (n,) for the bootstrap.
+        objective: "rank" or "level".
+        seed: same seed, same choice.
+    """
+    everyone = np.arange(case.n_raters)
+    names = [name for name in CANDIDATES if case.n_raters > 1 or not name.startswith("fused")]
+    candidates: dict[str, Candidate] = {}
+    without: dict[str, str] = {}
+    for name in names:
+        try:
+            candidates[name] = CANDIDATES[name](case, everyone, None, False)
+        except NoEvidence as reason:
+            without[name] = str(reason)
+    loadings = _loadings(case)
+    rng = np.random.default_rng([seed, 7])
+    agreements: list[Agreement] = []
+    for measure in _measures(case, candidates, loadings, objective):
+        agreements += measure_agreement(measure, blocks, objective, rng)
+    judged = [found for found in agreements if found.figure != "accuracy"]
+    chosen, gains = "raw", {}
+    for name in [name for name in candidates if name != "raw"]:
+        gain = combined(judged, name, "raw")
+        if gain is None:
+            continue
+        gains[name] = gain
+        better = combined(judged, name, chosen)
+        if gain[1] > 0 and better is not None and better[1] > 0:
+            chosen = name
+    return Choice(
+        name=chosen,
+        candidates=candidates,
+        agreements=tuple(agreements),
+        evidence=_table(agreements, chosen),
+        loadings=loadings,
+        gains=gains,
+        without=without,
+    )
+
+
+def as_levels(case: Case, candidate: Candidate) -> np.ndarray:
+    """(n,) a level for each row: the posterior's mode, or the value's place on the level scale."""
+    if candidate.posterior is not None:
+        return candidate.posterior.mode
+    return np.floor(to_levels(candidate.values, reference_shares(case)) + 0.5)
+
+
+def reference_shares(case: Case) -> np.ndarray:
+    """(s,) shares of the levels: gold's as far as there is gold, the raters' as 20 rows more."""
+    shares = level_shares(case.values, case.n_scores)
+    if not case.has_gold:
+        return shares
+    weights = case.gold_weights
+    trusted = float(weights.sum() ** 2 / (weights**2).sum())
+    gold = level_shares(case.gold, case.n_scores, weights)
+    return np.asarray((trusted * gold + LEAST_GOLD * shares) / (trusted + LEAST_GOLD))
+
+
+def _loadings(case: Case) -> np.ndarray | None:
+    if case.n_raters < 2:
+        return None
+    everywhere = np.ones(len(case.values), dtype=bool)
+    matrix, pairs = correlations(case.values, everywhere)
+    with_gold, n_gold = None, 0.0
+    if case.has_gold:
+        rows = case.gold_weights > 0
+        table = np.column_stack([case.values, case.gold])
+        both, seen = correlations(table, rows)
+        with_gold, n_gold = both[:-1, -1], float(seen[:-1, -1].mean())
+    try:
+        return one_factor(matrix, pairs, with_gold, n_gold)
+    except NoEvidence:
+        return None
+
+
+def _measures(
+    case: Case, candidates: Mapping[str, Candidate], loadings: np.ndarray | None, objective: str
+) -> list[Measure]:
+    measures = []
+    if (case.gold_weights > 0).sum() >= LEAST_GOLD:
+        shown = {name: _shown(case, found, objective) for name, found in candidates.items()}
+        measures.append(Measure("gold", case.gold, case.gold_weights, 1.0, shown))
+    if loadings is None:
+        return measures
+    for j in range(case.n_raters):
+        use = np.delete(np.arange(case.n_raters), j)
+        shown = {}
+        for name in candidates:
+            try:
+                found = CANDIDATES[name](case, use, j, False)
+            except NoEvidence:
+                continue
+            shown[name] = _shown(case, found, objective)
+        equal = np.ones(len(case.values))
+        judge = f"rater {j + 1} held out"
+        measures.append(Measure(judge, case.scores[:, j], equal, float(loadings[j]), shown))
+    return measures
+
+
+def _shown(case: Case, candidate: Candidate, objective: str) -> np.ndarray:
+    return candidate.values if objective == "rank" else as_levels(case, candidate)
+
+
+def combined(
+    agreements: list[Agreement], name: str, other: str
+) -> tuple[float, float, float] | None:
+    """How much one candidate gains over another, with a 95 % interval; None without evidence."""
+    known = [found for found in agreements if {name, other} <= set(found.names)]
+    gold = [found for found in known if found.judge == "gold"]
+    raters = [found for found in known if found.judge != "gold"]
+    parts = [(*_gain(found, name, other), 0.0) for found in gold]
+    mass = sum(found.reliability**2 for found in raters)
+    if raters and mass > 0 and len(raters) == sum(a.judge != "gold" for a in agreements):
+        value, draws = 0.0, np.zeros(len(raters[0].draws))
+        for found in raters:
+            one, many = _gain(found, name, other)
+            value += found.reliability * one / mass
+            draws = draws + found.reliability * many / mass
+        parts.append((value, draws, JUDGE_BIAS_SD**2 if gold else 0.0))
+    if not parts:
+        return None
+    if len(parts) == 1:
+        value, draws, _ = parts[0]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        return value, float(low), float(high)
+    precision = [1 / max(float(draws.var()) + bias, 1e-12) for _, draws, bias in parts]
+    value = sum(w * part[0] for w, part in zip(precision, parts, strict=True)) / sum(precision)
+    error = 1.96 / np.sqrt(sum(precision))
+    return float(value), float(value - error), float(value + error)
+
+
+def _gain(found: Agreement, name: str, other: str) -> tuple[float, np.ndarray]:
+    a, b = found.names.index(name), found.names.index(other)
+    return float(found.values[a] - found.values[b]), found.draws[:, a] - found.draws[:, b]
+
+
+def _table(agreements: list[Agreement], chosen: str) -> tuple[Evidence, ...]:
+    rows = []
+    for found in agreements:
+        for name in found.names:
+            value, low, high = found.value(name)
+            apart = found.difference(name, "raw") if name != "raw" else (float("nan"),) * 3
+            rows.append(
+                Evidence(
+                    candidate=name,
+                    measure=f"{found.judge}: {found.figure}",
+                    value=value,
+                    low=low,
+                    high=high,
+                    chosen=name == chosen,
+                    difference=apart[0],
+                    difference_low=apart[1],
+                    difference_high=apart[2],
+                    n=found.n,
+                )
+            )
+    return tuple(rows)

@@ -1,0 +1,141 @@
+"""The raters together: the posterior of the true score, with or without what neighbours say.
+
+    P(true = i | row) ∝ q[i] Π_m T_m[i, a_m],        q = (1 − rho) p + rho · m
+
+T and p from `ds2.noise.fit_raters`; m is the mean of the neighbours' posteriors, and rho how far
+it can be trusted: the value that predicts each rater's scores best from the other raters'. rho = 0
+is the posterior of the raters alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2.curation.means import NeighborMeans
+from ds2.noise.raters import fit_raters
+
+__all__ = ["Posterior", "fused_posterior"]
+
+#: The rho that are tried.
+GRID = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
+#: Which means of `NeighborMeans` may stand for the neighbours: all of them, or one step further.
+REACH = (1, 2)
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """P(true score) of each row.
+
+    Attributes:
+        shares: (n, s) NaN in rows without any rating.
+        rho: how far neighbours were trusted.
+    """
+
+    shares: np.ndarray
+    rho: float
+
+    @property
+    def expected(self) -> np.ndarray:
+        """(n,) posterior means."""
+        return np.asarray(self.shares @ np.arange(self.shares.shape[1]))
+
+    @property
+    def se(self) -> np.ndarray:
+        """(n,) posterior standard deviations."""
+        levels = np.arange(self.shares.shape[1])
+        return np.asarray(np.sqrt(np.maximum(self.shares @ levels**2 - self.expected**2, 0)))
+
+    @property
+    def mode(self) -> np.ndarray:
+        """(n,) most probable scores; NaN in rows without any rating."""
+        known = ~np.isnan(self.shares[:, 0])
+        best = np.where(known[:, None], self.shares, 0.0).argmax(axis=1).astype(np.float64)
+        return np.where(known, best, np.nan)
+
+
+def fused_posterior(
+    scores: np.ndarray,
+    n_scores: int,
+    *,
+    use: np.ndarray,
+    means: NeighborMeans | None = None,
+    gold: np.ndarray | None = None,
+    train: np.ndarray | None = None,
+    seed: int = 0,
+) -> Posterior:
+    """The posterior from the raters ``use``, with T, p and rho learned from all columns.
+
+    Args:
+        scores: (n, m) whole numbers 0 … s − 1, NaN where missing; two columns or more.
+        n_scores: s.
+        use: columns that enter the posterior.
+        means: the neighbours; None for the raters alone.
+        gold: (n,) trusted scores that enter T as known rows, or None.
+        train: (n,) rows to learn from; None for all.
+        seed: of the fit's starts.
+    """
+    rows = np.ones(len(scores), dtype=bool) if train is None else train
+    learn = np.where(rows[:, None], scores, np.nan)
+    fit = fit_raters(learn, n_scores, gold=gold, seed=seed)
+    T, p = fit.matrix, fit.prior
+    votes = _likelihoods(scores, T)
+    rated = ~np.isnan(scores[:, use]).all(axis=1)
+    if means is None:
+        return Posterior(_posterior(votes[:, use], p, rated), 0.0)
+    rho, reach = _trust(votes, scores, p, means, rows)
+    near = _near(votes[:, use], p, rated, means)[:, :, REACH.index(reach)]
+    return Posterior(_posterior(votes[:, use], (1 - rho) * p + rho * near, rated), rho)
+
+
+def _likelihoods(scores: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """(n, m, s) float32 T_m[i, a_m]; 1 where the rating is missing."""
+    known = ~np.isnan(scores)
+    at = np.where(known, scores, 0).astype(np.int64)
+    result = np.ones((*scores.shape, T.shape[1]), dtype=np.float32)
+    for m in range(scores.shape[1]):
+        result[known[:, m], m] = T[m].T[at[known[:, m], m]]
+    return result
+
+
+def _posterior(votes: np.ndarray, prior: np.ndarray, rated: np.ndarray) -> np.ndarray:
+    """(n, s) normalised; NaN in rows that are not rated."""
+    mass = prior * votes.prod(axis=1)
+    total = mass.sum(axis=1, keepdims=True)
+    return np.where(rated[:, None], mass / np.maximum(total, SMALLEST), np.nan)
+
+
+def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMeans) -> np.ndarray:
+    """(n, s, 2) mean posterior of the neighbours at each `REACH`; p where none is rated."""
+    near = means(_posterior(votes, p, rated))[:, :, REACH]
+    total = near.sum(axis=1, keepdims=True)
+    return np.where(total > 0, near / np.maximum(total, SMALLEST), p[:, None])
+
+
+def _trust(
+    votes: np.ndarray,
+    scores: np.ndarray,
+    p: np.ndarray,
+    means: NeighborMeans,
+    rows: np.ndarray,
+) -> tuple[float, int]:
+    """The rho and the reach under which each rater's scores are likeliest, given the others'."""
+    gain = np.zeros((len(GRID), len(REACH)))
+    for m in range(votes.shape[1]):
+        others = np.delete(np.arange(votes.shape[1]), m)
+        rated = ~np.isnan(scores[:, others]).all(axis=1)
+        near = _near(votes[:, others], p, rated, means)
+        judged = rows & rated & ~np.isnan(scores[:, m])
+        told, own = votes[judged][:, others].prod(axis=1), votes[judged, m]
+        before, after = told @ p, (told * own) @ p
+        for place in range(len(REACH)):
+            mixed = told * near[judged, :, place]
+            nearby, nearby_after = mixed.sum(axis=1), (mixed * own).sum(axis=1)
+            for step, rho in enumerate(GRID):
+                predicted = (1 - rho) * after + rho * nearby_after
+                total = (1 - rho) * before + rho * nearby
+                gain[step, place] += np.log(
+                    np.maximum(predicted, SMALLEST) / np.maximum(total, SMALLEST)
+                ).sum()
+    best = divmod(int(gain.argmax()), len(REACH))
+    return float(GRID[best[0]]), REACH[best[1]]

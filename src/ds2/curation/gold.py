@@ -1,0 +1,264 @@
+"""Which examples are worth a trusted score: a stratified sample with known probabilities.
+
+Each stratum h (a level of the curated score, split by disagreement) is a simple random sample
+without replacement of n_h of its N_h examples, so that every example has the known inclusion
+probability π = n_h / N_h > 0, and estimates with weights 1/π are unbiased (Horvitz and Thompson
+1952). Within a stratum rows are taken in the order of permanent random numbers, which come from the
+content keys (Ohlsson 1995); seats are dealt to strata by a divisor method, in which no stratum
+loses a seat when there are more of them (Balinski and Young 1982). So any prefix of a plan is the
+plan of that size, and a larger plan extends a smaller one.
+"""
+
+import heapq
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ds2.arrays import Groups, Keys, Rows, Scores, Values
+from ds2.checks import check_fraction, check_int, check_rows, check_scores
+from ds2.errors import Ds2Warning, InputError
+from ds2.keys import check_keys, random_order_keys
+
+__all__ = ["GoldPlan", "gold_weights", "plan_gold"]
+
+#: Real-valued scores are cut at these shares of the pool: both ends get strata of their own.
+CUTS = (0.1, 0.3, 0.7, 0.9)
+#: More different scores than this are real-valued.
+MOST_LEVELS = 10
+#: The part of a level above this share is the part where raters disagree.
+DISAGREE = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class GoldPlan:
+    """Which examples to score, in which order, and how likely each was to be asked for.
+
+    Attributes:
+        rows: (m,) row numbers; any prefix is the plan of that size.
+        strata: (m,) stratum of each; the codes are shuffled, so that they tell whoever scores
+            nothing about the raters' scores.
+        probabilities: (m,) inclusion probability π of each, exact.
+        weights: (m,) 1 / π: how many examples of the pool each stands for.
+        stratum: (n,) stratum of every example; −1 where it could not be asked for (no score, or
+            the duplicate of another). Give it to `plan_gold` to extend this plan later.
+        names: what each stratum holds, by code. Not for the eyes of whoever scores.
+        sizes: how many examples each stratum holds, by code.
+    """
+
+    rows: Rows
+    strata: np.ndarray
+    probabilities: np.ndarray
+    weights: np.ndarray
+    stratum: np.ndarray
+    names: tuple[str, ...]
+    sizes: np.ndarray
+
+
+def plan_gold(
+    scores: Scores,
+    *,
+    size: int,
+    disagreement: Values | None = None,
+    strata: Groups | None = None,
+    random_share: float = 0.5,
+    groups: Groups | None = None,
+    keys: Keys | None = None,
+    seed: int = 0,
+) -> GoldPlan:
+    """Choose examples for trusted scores, so that estimates from them stay unbiased.
+
+    A share ``random_share`` of the plan is spread over the strata as the pool is, the rest evenly,
+    so that rare scores and rows that raters disagree on are asked for more often, and no weight is
+    above n / (``random_share`` · size) by more than rounding.
+
+    Args:
+        scores: (n,) curated scores, NaN where unrated. Up to ten different whole numbers are one
+            level each; anything else is cut at 10, 30, 70 and 90 % of the examples.
+        size: how many examples to score.
+        disagreement: (n,) how far raters, or candidates, are apart; NaN is none. The third of each
+            level with the most is a stratum of its own.
+        strata: (n,) codes from 0, −1 for rows to leave alone, in place of those made from
+            ``scores`` and ``disagreement``: for a plan that extends an earlier one although scores
+            have changed since (GoldPlan.stratum), or for strata of your own.
+        random_share: see above; above 0.
+        groups: (n,) labels; of rows with equal labels one is asked for. Default: equal ``keys``.
+        keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
+        seed: the same seed gives the same plan, and extends it.
+
+    Returns:
+        `GoldPlan`.
+
+    Raises:
+        InputError: fewer rows than strata are asked for, or more than there are; shapes that do
+            not fit.
+    """
+    values = check_scores("scores", scores)
+    n = len(values)
+    share = check_fraction("random_share", random_share, open_low=True)
+    seed = check_int("seed", seed, low=0)
+    order_keys = check_keys(keys, n)
+    spread = _disagreement(disagreement, n)
+    labels = _labels(groups, keys, n)
+    asked = _representatives(values, spread, labels, order_keys)
+    if strata is None:
+        stratum, names = _strata(values, spread, asked, seed)
+    else:
+        stratum, names = _given(strata, n, asked)
+    sizes = np.bincount(stratum[stratum >= 0], minlength=len(names))
+    size = _check_size(size, sizes)
+    order = random_order_keys(order_keys, seed, stream=101)
+    ranked = np.lexsort((order_keys, order, stratum))[int((stratum < 0).sum()) :]
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    seats, ranks = _seats(sizes, share, size)
+    rows = ranked[starts[seats] + ranks]
+    probabilities = (np.bincount(seats, minlength=len(names)) / np.maximum(sizes, 1))[seats]
+    return GoldPlan(
+        rows=rows.astype(np.int64),
+        strata=seats,
+        probabilities=probabilities,
+        weights=1 / probabilities,
+        stratum=stratum,
+        names=names,
+        sizes=sizes,
+    )
+
+
+def gold_weights(plan: GoldPlan, gold: Values) -> Values:
+    """Weights of the examples that were scored: N_h / (number scored in stratum h).
+
+    They stay right when only part of a plan was scored, as long as what was left out within a
+    stratum was left out for reasons that have nothing to do with its quality.
+
+    Args:
+        plan: the plan, or the largest of plans that extend each other.
+        gold: (n,) trusted scores, NaN where there is none.
+
+    Returns:
+        (n,) weights; NaN where there is no gold score or the plan never asked for it.
+
+    Warns:
+        Ds2Warning: part of the pool has no scored example to stand for it.
+    """
+    check_rows("gold", gold, len(plan.stratum))
+    asked = np.zeros(len(gold), dtype=bool)
+    asked[plan.rows] = True
+    scored = asked & ~np.isnan(gold)
+    counts = np.bincount(plan.stratum[scored], minlength=len(plan.sizes))
+    unseen = plan.sizes[counts == 0].sum()
+    if unseen:
+        warnings.warn(
+            f"Of {plan.sizes.sum():,} examples {unseen:,} are in strata without any gold score: "
+            "what gold says does not speak of them. Score the whole plan.",
+            Ds2Warning,
+            stacklevel=2,
+        )
+    weights = np.full(len(gold), np.nan)
+    weights[scored] = (plan.sizes / np.maximum(counts, 1))[plan.stratum[scored]]
+    return weights
+
+
+def _disagreement(disagreement: np.ndarray | None, n: int) -> np.ndarray:
+    if disagreement is None:
+        return np.zeros(n)
+    check_rows("disagreement", disagreement, n)
+    return np.asarray(np.nan_to_num(np.asarray(disagreement, dtype=np.float64), nan=0.0))
+
+
+def _labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> np.ndarray | None:
+    if groups is not None:
+        check_rows("groups", groups, n)
+        return np.asarray(groups)
+    return None if keys is None else np.asarray(keys)
+
+
+def _representatives(
+    values: np.ndarray, spread: np.ndarray, labels: np.ndarray | None, keys: np.ndarray
+) -> np.ndarray:
+    """(n,) True for the rows that may be asked for: rated, one of each group of duplicates."""
+    rated = ~np.isnan(values)
+    if labels is None:
+        return np.asarray(rated)
+    rows = np.flatnonzero(rated)
+    best = rows[np.lexsort((keys[rows], -spread[rows], -values[rows]))]
+    _, first = np.unique(labels[best], return_index=True)
+    asked = np.zeros(len(values), dtype=bool)
+    asked[best[first]] = True
+    return asked
+
+
+def _strata(
+    values: np.ndarray, spread: np.ndarray, asked: np.ndarray, seed: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(n,) Codes of the strata, −1 where not ``asked``, and what each holds."""
+    rows = np.flatnonzero(asked)
+    level, words = _levels(values[rows])
+    far = np.zeros(len(rows), dtype=np.int64)
+    for one in np.unique(level):
+        inside = level == one
+        far[inside] = spread[rows[inside]] > np.quantile(spread[rows[inside]], DISAGREE)
+    present, code = np.unique(2 * level + far, return_inverse=True)
+    shuffled = np.random.default_rng([seed, 101]).permutation(len(present))
+    names = [""] * len(present)
+    for number, place in zip(present, shuffled, strict=True):
+        split = far[level == number // 2].any()
+        part = (", most disagreement" if number % 2 else ", the rest") if split else ""
+        names[place] = words[number // 2] + part
+    stratum = np.full(len(values), -1, dtype=np.int64)
+    stratum[rows] = shuffled[code.reshape(-1)]
+    return stratum, tuple(names)
+
+
+def _levels(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    different, level = np.unique(values, return_inverse=True)
+    whole = bool((different == np.floor(different)).all())
+    if whole and len(different) <= MOST_LEVELS:
+        return level.reshape(-1), [f"score {value:g}" for value in different]
+    ends = np.unique(np.quantile(values, CUTS, method="lower"))
+    edges = ["the lowest", *(f"{end:.4g}" for end in ends), "the highest"]
+    words = [f"scores from {low} to {high}" for low, high in pairwise(edges)]
+    return np.searchsorted(ends, values, side="left"), words
+
+
+def _given(strata: np.ndarray, n: int, asked: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    check_rows("strata", strata, n)
+    stratum = np.where(asked, strata, -1).astype(np.int64)
+    if stratum.max(initial=-1) < 0:
+        raise InputError("'strata' leaves no rated example to ask for. Use codes from 0.")
+    return stratum, tuple(f"stratum {code}" for code in range(int(stratum.max()) + 1))
+
+
+def _check_size(size: object, sizes: np.ndarray) -> int:
+    count = check_int("size", size, low=1)
+    least, most = int((sizes > 0).sum()), int(sizes.sum())
+    if count < least:
+        raise InputError(
+            f"'size' must be at least {least}, one example for each stratum, or estimates leave "
+            f"part of the pool out. Got {count}."
+        )
+    if count > most:
+        raise InputError(f"'size' asks for {count} examples, and {most} can be scored.")
+    return count
+
+
+def _seats(sizes: np.ndarray, share: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Deal ``size`` seats to strata: (stratum, rank within it) of each, in order.
+
+    Two to each stratum first (one tells nothing about its spread), then by Webster's divisors.
+    """
+    present = sizes > 0
+    claims = share * sizes / sizes.sum() + (1 - share) * present / present.sum()
+
+    def turn(code: int, rank: int) -> tuple[int, float, int, int]:
+        return min(rank, 2), -claims[code] / (rank + 0.5), code, rank
+
+    queue = [turn(int(code), 0) for code in np.flatnonzero(present)]
+    heapq.heapify(queue)
+    seats = np.empty((2, size), dtype=np.int64)
+    for place in range(size):
+        *_, code, rank = heapq.heappop(queue)
+        seats[:, place] = code, rank
+        if rank + 1 < sizes[code]:
+            heapq.heappush(queue, turn(code, rank + 1))
+    return seats[0], seats[1]

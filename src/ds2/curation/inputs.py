@@ -1,0 +1,94 @@
+"""What `curate` is given, checked and in the form that the candidates work with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ds2.checks import check_rows, check_scores
+from ds2.errors import InputError
+from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
+
+__all__ = ["check_gold", "check_noise", "check_table"]
+
+
+def check_table(
+    name: str, scores: object, neighbors: Neighbors, n_scores: int, *, whole: bool = True
+) -> np.ndarray:
+    """(n, r) floats from (n,) or (n, r), NaN where missing.
+
+    Args:
+        name: the argument's name.
+        scores: as given.
+        neighbors: says how many rows there must be.
+        n_scores: scores lie in 0 … n_scores − 1.
+        whole: whether they must be whole numbers.
+    """
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"'{name}' must hold numbers (NaN where missing).") from None
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InputError(
+            f"'{name}' must have shape (n,), or (n, r) for r raters. Got {array.shape}."
+        )
+    table = array.reshape(len(array), -1)
+    check_rows(name, table, neighbors.n)
+    for i, column in enumerate(table.T):
+        label = name if table.shape[1] == 1 else f"{name}[:, {i}]"
+        if whole:
+            check_scores(label, column, n_rows=neighbors.n, n_scores=n_scores)
+        elif ((column < 0) | (column > n_scores - 1) | np.isinf(column)).any():
+            raise InputError(f"'{label}' must lie in 0 … {n_scores - 1} (NaN where missing).")
+    return table
+
+
+def check_noise(
+    noise: TransitionEstimate | Sequence[TransitionEstimate], scores: np.ndarray
+) -> tuple[TransitionEstimate, ...]:
+    """One estimate per rater, each made from that rater's scores."""
+    r = scores.shape[1]
+    if isinstance(noise, Sequence):
+        each = tuple(noise)
+    else:
+        each = tuple(getattr(noise, "raters", None) or (noise,))
+    if len(each) != r:
+        raise InputError(
+            f"'noise' must hold one estimate for each of the {r} raters. Got {len(each)}. "
+            "Estimate it from the same table of scores (estimate_transition)."
+        )
+    for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
+        missing = int(np.isnan(column).sum())
+        if one.n_missing != missing:
+            which = "" if r == 1 else f" of rater {i + 1}"
+            raise InputError(
+                f"'noise'{which} was estimated from other scores: it counts {one.n_missing} "
+                f"missing, these have {missing}."
+            )
+    return each
+
+
+def check_gold(
+    gold: object, weights: object, neighbors: Neighbors, n_scores: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) gold and (n,) weights, 0 where there is no gold."""
+    if gold is None:
+        if weights is not None:
+            raise InputError("'gold_weights' needs 'gold'. Pass both, or neither.")
+        return np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
+    values = check_table("gold", gold, neighbors, n_scores, whole=False)
+    if values.shape[1] != 1:
+        raise InputError(f"'gold' must have shape (n,). Got {np.asarray(gold).shape}.")
+    known = ~np.isnan(values[:, 0])
+    if weights is None:
+        return values[:, 0], known.astype(np.float64)
+    given = np.nan_to_num(np.asarray(weights, dtype=np.float64))
+    if given.shape != (neighbors.n,) or not np.isfinite(given).all() or (given < 0).any():
+        raise InputError(
+            f"'gold_weights' must be {neighbors.n} finite numbers, 0 or more: the inverse of each "
+            "row's probability of being asked for."
+        )
+    if (known & (given == 0)).any():
+        row = int(np.argmax(known & (given == 0)))
+        raise InputError(f"'gold_weights' row {row} is 0 or missing, but the row has gold.")
+    return values[:, 0], np.where(known, given, 0.0)

@@ -1,0 +1,146 @@
+"""`find_swapped_levels`: a rater whose levels are out of order.
+
+For a rater whose scores rise with the truth, the mean of what the others say of the same rows
+rises with the rater's level. Where a lower level's rows are scored clearly *higher* by the others
+than a higher level's, the two are out of order: swapped in a file, or filled with rows that were
+never rated.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+
+from ds2.arrays import Scores
+from ds2.checks import check_int
+from ds2.noise.raters import check_gold, check_raters
+
+__all__ = ["SwappedLevels", "find_swapped_levels"]
+
+#: The chance that an honest rater is named at all.
+FALSE_ALARM = 0.001
+#: Each judge counts as saying so from this many standard errors.
+SAYS_SO = 1.64
+#: A level with fewer common rows is not judged.
+MIN_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SwappedLevels:
+    """Two levels of a rater that are out of order.
+
+    Attributes:
+        rater: the column of the scores.
+        lower: the lower level.
+        higher: the higher level, whose rows the others score lower.
+        gap: how much lower, in standard deviations of the others' mean.
+        z: the same in standard errors.
+        judges: the raters (and −1 for gold) that say so.
+        certain: whether more than half of at least two judges say so; with one judge it may as
+            well be the judge whose levels are out of order.
+        sentence: the finding in words.
+    """
+
+    rater: int
+    lower: int
+    higher: int
+    gap: float
+    z: float
+    judges: tuple[int, ...]
+    certain: bool
+    sentence: str
+
+
+def find_swapped_levels(
+    scores: Float[np.ndarray, "n r"],
+    n_scores: int,
+    *,
+    gold: Scores | None = None,
+    names: tuple[str, ...] | None = None,
+    false_alarm: float = FALSE_ALARM,
+) -> tuple[SwappedLevels, ...]:
+    """Find raters with levels out of order, from what the other raters say.
+
+    Args:
+        scores: (n, r) whole numbers 0 … n_scores − 1, NaN where missing.
+        n_scores: how many levels there are.
+        gold: (n,) trusted scores, NaN where unknown: one more judge.
+        names: (r,) what to call the raters in the sentences; default "rater 0" and so on.
+        false_alarm: probability that a rater without such levels is named.
+
+    Returns:
+        One `SwappedLevels` per pair of levels, the clearest first; empty where all is in order.
+
+    Raises:
+        InputError: scores that are no whole numbers in range, a rater without any score.
+    """
+    from scipy.stats import norm
+
+    n_scores = check_int("n_scores", n_scores, low=2, high=100)
+    values = check_raters(scores, n_scores)
+    trusted = check_gold(gold, len(values), n_scores)
+    table = values if trusted is None else np.column_stack([values, trusted])
+    scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
+    r = values.shape[1]
+    called = names or tuple(f"rater {m}" for m in range(r))
+    bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
+    found = []
+    for m in range(r):
+        judges = [j for j in range(table.shape[1]) if j != m]
+        means, errors = _by_level(values[:, m], scaled[:, judges], n_scores)
+        for low, high in combinations(range(n_scores), 2):
+            case = _judge(means[[low, high]], errors[[low, high]], bar)
+            if case is None:
+                continue
+            gap, z, said = case
+            who = tuple(judges[j] if judges[j] < r else -1 for j in said)
+            certain = len(judges) >= 2 and 2 * len(said) > len(judges)
+            if len(judges) >= 2 and not certain:
+                continue
+            words = _words(called[m], (low, high), gap, z, certain)
+            found.append(SwappedLevels(m, low, high, gap, z, who, certain, words))
+    return tuple(sorted(found, key=lambda case: -case.z))
+
+
+def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.ndarray, np.ndarray]:
+    """(s, 1 + j) Means of the judges' mean and of each judge, by level, and their errors."""
+    with np.errstate(invalid="ignore"):
+        known = (~np.isnan(judges)).sum(axis=1)
+        mean = np.where(known > 0, np.nansum(judges, axis=1) / np.maximum(known, 1), np.nan)
+    columns = np.column_stack([mean, judges])
+    means, errors = (np.full((n_scores, columns.shape[1]), np.nan) for _ in range(2))
+    for level in range(n_scores):
+        rows = columns[own == level]
+        for c, column in enumerate(rows.T):
+            present = column[~np.isnan(column)]
+            if len(present) >= MIN_ROWS:
+                means[level, c] = present.mean()
+                errors[level, c] = present.std(ddof=1) / np.sqrt(len(present))
+    return means, errors
+
+
+def _judge(
+    means: np.ndarray, errors: np.ndarray, bar: float
+) -> tuple[float, float, list[int]] | None:
+    """Gap, its z, and the judges who say so; None where it is not clear."""
+    gaps = means[0] - means[1]
+    zs = gaps / np.maximum(np.sqrt((errors**2).sum(axis=0)), 1e-12)
+    if np.isnan(zs[0]) or zs[0] < bar:
+        return None
+    said = [j for j in range(len(zs) - 1) if zs[j + 1] >= SAYS_SO]
+    return float(gaps[0]), float(zs[0]), said
+
+
+def _words(name: str, levels: tuple[int, int], gap: float, z: float, certain: bool) -> str:
+    low, high = levels
+    text = (
+        f"Levels {low} and {high} of {name} are out of order: the others score the rows of level "
+        f"{low} higher than those of level {high} (by {gap:.2f} standard deviations, {z:.0f} "
+        "standard errors)."
+    )
+    if certain:
+        return text + (
+            f" Look whether the levels were swapped, or whether unrated rows stand as {low}."
+        )
+    return text + " It may as well be the other rater's levels; a third rater or gold would tell."

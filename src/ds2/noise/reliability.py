@@ -1,0 +1,297 @@
+"""`measure_reliability`: how well each rater tracks the truth, and what the raters share.
+
+One factor: z-scored, rater m says z_m = λ_m t + e_m with t the truth. Then corr(z_m, z_l) = λ_m λ_l
+where errors are independent, and λ_m is the rater's reliability: its correlation with the truth.
+Three raters determine three λ; from four on, pairs that agree more than the factor allows show
+errors that they share. Gold gives λ directly, and with it every pair's error correlation
+
+    E[m, l] = (R[m, l] − λ_m λ_l) / √((1 − λ_m²)(1 − λ_l²)).
+
+The best linear combination of the raters correlates √(λᵀ R⁻¹ λ) with the truth; leaving one out,
+or adding one like the average, gives what each is worth.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from ds2.arrays import Scores, Values
+from ds2.checks import check_int, check_rows
+from ds2.noise.agreement import agreement
+from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
+from ds2.noise.patterns import Patterns
+from ds2.noise.raters import check_gold, check_raters
+
+__all__ = ["Reliability", "measure_reliability"]
+
+#: Fewer gold rows than this are no basis for a reliability.
+MIN_GOLD = 20
+MAX_LEVEL = 10**4
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Reliability of several raters. What is not identified is NaN, and a note says why.
+
+    Attributes:
+        values: (r,) correlation of each rater with the truth.
+        low: (r,) lower ends of the 95 % intervals.
+        high: (r,) upper ends.
+        source: "gold", "raters" (one-factor model), "equal" (two raters: equal by assumption) or
+            "none".
+        agreement: (r, r) correlations between the raters; NaN where two share too few rows.
+        errors: (r, r) correlations of their errors given the truth.
+        effective: how many raters with independent errors would be worth as much.
+        effective_low: lower end of its 95 % interval.
+        effective_high: upper end.
+        weights: (r,) of the best linear combination of the z-scored raters, summing to 1.
+        together: correlation of that combination with the truth.
+        without: (r,) the same when each rater in turn is left out.
+        with_next: the same with one more rater like the average of these.
+        n: rows with two ratings or more.
+        n_gold: gold rows.
+        notes: plain sentences: what is assumed, and what is not identified.
+    """
+
+    values: Values
+    low: Values
+    high: Values
+    source: str
+    agreement: Float[np.ndarray, "r r"]
+    errors: Float[np.ndarray, "r r"]
+    effective: float
+    effective_low: float
+    effective_high: float
+    weights: Values
+    together: float
+    without: Values
+    with_next: float
+    n: int
+    n_gold: int
+    notes: tuple[str, ...]
+
+    @property
+    def contribution(self) -> np.ndarray:
+        """(r,) What each rater adds to the others together."""
+        return np.asarray(self.together - self.without)
+
+
+def measure_reliability(
+    scores: Float[np.ndarray, "n r"],
+    *,
+    gold: Scores | None = None,
+    gold_weights: Values | None = None,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+) -> Reliability:
+    """Measure how well each of several raters tracks the truth.
+
+    Without gold this assumes that the raters' errors are independent given the truth; a bias that
+    all of them share raises every figure, and only gold can show it.
+
+    Args:
+        scores: (n, r) scores, NaN where missing.
+        gold: (n,) trusted scores, NaN where unknown; 20 or more are used.
+        gold_weights: (n,) inverse inclusion probabilities of the gold rows; default equal.
+        n_bootstrap: rounds behind the intervals.
+        seed: the same seed gives the same intervals.
+
+    Returns:
+        `Reliability`.
+
+    Raises:
+        InputError: scores that are no numbers, a rater without any score, gold of another length.
+    """
+    values = check_raters(scores, None)
+    trusted = check_gold(gold, len(values), MAX_LEVEL)
+    n_rounds = check_int("n_bootstrap", n_bootstrap, low=2)
+    rng = np.random.default_rng(check_int("seed", seed, low=0))
+    table = _Table.build(values)
+    R, shared = table.correlations(table.counts)
+    rows, weights = _gold_rows(values, trusted, gold_weights)
+    if len(rows) >= MIN_GOLD:
+        found, rounds, source = _from_gold(rows, weights, R, n_rounds, rng)
+    else:
+        found, rounds, source = _from_raters(table, R, shared, n_rounds, rng)
+    return replace(
+        _report(found, rounds, source, R),
+        n=int(((~np.isnan(values)).sum(axis=1) >= 2).sum()),
+        n_gold=len(rows),
+        notes=_notes(source, values.shape[1], found, len(rows)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Distinct rows of scores and how often each occurs, so that a resampling costs nothing."""
+
+    values: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def build(cls, values: np.ndarray) -> "_Table":
+        levels = [np.unique(column[~np.isnan(column)]) for column in values.T]
+        codes = np.full(values.shape, np.nan)
+        for m, level in enumerate(levels):
+            codes[:, m] = np.where(
+                np.isnan(values[:, m]), np.nan, np.searchsorted(level, values[:, m])
+            )
+        size = max(len(level) for level in levels)
+        patterns = Patterns.build(codes, None, size)
+        first = np.full(len(patterns.counts), len(values))
+        np.minimum.at(first, patterns.of_row, np.arange(len(values)))
+        return cls(values[first], patterns.counts)
+
+    def correlations(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return correlations(self.values, counts)
+
+
+def _from_raters(
+    table: _Table, R: np.ndarray, shared: np.ndarray, n_rounds: int, rng: np.random.Generator
+) -> tuple[Factor, list[Factor], str]:
+    r = len(R)
+    found = one_factor(R, shared)
+    if r == 1:
+        return found, [], "none"
+    n = round(table.counts.sum())
+    drawn = rng.multinomial(n, table.counts / n, size=n_rounds).astype(np.float64)
+    rounds = [one_factor(*table.correlations(counts), freed=found.freed) for counts in drawn]
+    return found, rounds, "equal" if r == 2 else "raters"
+
+
+def _from_gold(
+    rows: np.ndarray, weights: np.ndarray, R: np.ndarray, n_rounds: int, rng: np.random.Generator
+) -> tuple[Factor, list[Factor], str]:
+    """Loadings from gold rows (g, r + 1), the gold score last, with weights (g,)."""
+    loads = [agreement(column, rows[:, -1], weights, measure="pearson") for column in rows.T[:-1]]
+    value, low, high = (
+        np.array([getattr(load, part) for load in loads]) for part in ("value", "low", "high")
+    )
+    rounds = []
+    for _ in range(n_rounds):
+        counts = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+        drawn = correlations(rows, counts * weights)[0][:-1, -1]
+        rounds.append(Factor(drawn, error_correlations(R, drawn), (), False))
+    found = Factor(value, error_correlations(R, value), (), False, low=low, high=high)
+    return found, rounds, "gold"
+
+
+def _gold_rows(
+    values: np.ndarray, gold: np.ndarray | None, weights: Values | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and gold of the rows that have gold (g, r + 1), and their weights (g,)."""
+    if gold is None:
+        return np.empty((0, values.shape[1] + 1)), np.empty(0)
+    w = np.ones(len(gold)) if weights is None else np.asarray(weights, dtype=np.float64)
+    check_rows("gold_weights", w, len(gold))
+    known = ~np.isnan(gold) & (np.nan_to_num(w) > 0)
+    return np.column_stack([values, gold])[known], w[known]
+
+
+def _report(found: Factor, rounds: list[Factor], source: str, R: np.ndarray) -> Reliability:
+    r = len(R)
+    if found.low is not None and found.high is not None:
+        low, high = found.low, found.high
+    else:
+        low, high = _ends(found.loadings, [part.loadings for part in rounds], r)
+    known = r > 1 and (source == "gold" or r >= 4)
+    spread = [_effective(part.errors) for part in rounds] if known else []
+    ends = np.nanquantile(spread, (0.025, 0.975)) if np.isfinite(spread).any() else (np.nan, np.nan)
+    best = combined(R, found.loadings)
+    without = [
+        combined(np.delete(np.delete(R, m, 0), m, 1), np.delete(found.loadings, m)).value
+        for m in range(r)
+    ]
+    return Reliability(
+        values=found.loadings,
+        low=low,
+        high=high,
+        source=source,
+        agreement=R,
+        errors=found.errors if known else np.full((r, r), np.nan),
+        effective=_effective(found.errors) if known else float("nan"),
+        effective_low=float(ends[0]),
+        effective_high=float(ends[1]),
+        weights=best.weights,
+        together=best.value,
+        without=np.array(without) if r > 1 else np.full(r, np.nan),
+        with_next=_with_next(R, found),
+        n=0,
+        n_gold=0,
+        notes=(),
+    )
+
+
+def _ends(loadings: np.ndarray, rounds: list[np.ndarray], r: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap interval on Fisher's z."""
+    if not rounds:
+        return np.full(r, np.nan), np.full(r, np.nan)
+    z = np.arctanh(np.clip(rounds, -0.9999, 0.9999))
+    centre = np.arctanh(np.clip(loadings, -0.9999, 0.9999))
+    half = 1.96 * np.nanstd(z, axis=0, ddof=1)
+    return np.tanh(centre - half), np.tanh(centre + half)
+
+
+def _effective(errors: np.ndarray) -> float:
+    r = len(errors)
+    apart = errors[~np.eye(r, dtype=bool)]
+    if np.isnan(apart).all():
+        return float("nan")
+    shared = float(np.clip(np.nanmean(apart), 0.0, 1.0))
+    return r / (1 + (r - 1) * shared)
+
+
+def _with_next(R: np.ndarray, found: Factor) -> float:
+    """With one more rater of the average loading and the average error correlation."""
+    r = len(R)
+    loadings = found.loadings
+    if np.isnan(loadings).any():
+        return float("nan")
+    average = float(np.sqrt((loadings**2).mean()))
+    apart = found.errors[~np.eye(r, dtype=bool)]
+    shared = (
+        float(np.clip(np.nanmean(apart), 0.0, 1.0)) if r > 1 and not np.isnan(apart).all() else 0
+    )
+    noise = np.sqrt(np.maximum(1 - loadings**2, 0) * max(1 - average**2, 0))
+    column = average * loadings + shared * noise
+    grown = np.block([[R, column[:, None]], [column[None, :], np.ones((1, 1))]])
+    return combined(grown, np.append(loadings, average)).value
+
+
+def _notes(source: str, r: int, found: Factor, n_gold: int) -> tuple[str, ...]:
+    notes = []
+    if 0 < n_gold < MIN_GOLD:
+        notes.append(f"{n_gold} gold rows are too few for a reliability; {MIN_GOLD} are needed.")
+    if source == "none":
+        notes.append(
+            "One rater alone says nothing about its own reliability. A second rater or 50 gold "
+            "scores would."
+        )
+    if source == "equal":
+        notes.append(
+            "Two raters without gold: their reliabilities are equal by assumption, and their "
+            "effective number is not identified. A third rater or 50 gold scores would tell."
+        )
+    if source == "raters" and r == 3:
+        notes.append(
+            "Three raters determine three reliabilities and nothing more: errors are taken as "
+            "independent, and the effective number is not identified. Gold or a fourth rater "
+            "would tell."
+        )
+    if source == "raters" and r >= 4:
+        notes.append(
+            "Errors that only some raters share are seen; a bias that all of them share is not. "
+            "Only gold can show it."
+        )
+        if r == 4 and found.freed:
+            notes.append(
+                "With four raters an excess agreement of one pair cannot be told from one of the "
+                "other pair; gold or a fifth rater would tell."
+            )
+    if found.bounded:
+        notes.append(
+            "The correlations do not fit one common truth (a reliability would be 1 or more, or "
+            "not real), so read the reliabilities with care."
+        )
+    return tuple(notes)
