@@ -49,7 +49,7 @@ class Chosen:
 
     rows: Rows
     notes: Mapping[int, str] = field(default_factory=dict)
-    dropped: Mapping[str, Rows] = field(default_factory=dict)
+    dropped: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def choose(
@@ -58,7 +58,7 @@ def choose(
     constraints: Constraints,
     *,
     n: int,
-    eligible: Rows | None = None,
+    eligible: np.ndarray | None = None,
 ) -> Chosen:
     """Take rows, best first, so that every constraint is met.
 
