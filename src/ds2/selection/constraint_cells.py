@@ -96,6 +96,7 @@ def find_counts(
     most: np.ndarray,
     sizes: tuple[float, float],
     wanted: np.ndarray | None = None,
+    fewest: bool = False,
 ) -> np.ndarray | None:
     """(c,) How many rows to take from each cell so that every quota is met; None if none can.
 
@@ -107,6 +108,7 @@ def find_counts(
         sizes: the fewest and the most rows in all.
         wanted: (c,) counts to come as near to from below as possible, in total. Default: as many
             rows as possible in all.
+        fewest: as few rows as possible in all.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -114,7 +116,8 @@ def find_counts(
     if (least > most).any() or sizes[0] > sizes[1]:
         return None
     table, floors, ceilings = _quota_rows(cells, limits, sizes)
-    goal, bottom, top = -np.ones(n), least.astype(float), most.astype(float)
+    goal = np.ones(n) if fewest else -np.ones(n)
+    bottom, top = least.astype(float), most.astype(float)
     if wanted is not None:  # x = near + far with near ≤ wanted: as much of x as possible is near
         reach = np.clip(wanted, 0, most).astype(float)
         goal = np.concatenate([goal, np.zeros(n)])

@@ -145,7 +145,7 @@ def _by_counting(
     taken = np.concatenate([np.flatnonzero(needed), free[:left]])
     notes = _must_notes(must)
     ahead = np.flatnonzero(needed & (np.arange(len(line)) > (free[left - 1] if left else -1)))
-    notes.update((int(line[i]), _minimum_note(constraints, cells, cell[i])) for i in ahead)
+    notes.update((int(line[i]), _minimum_note(constraints, cells, int(cell[i]))) for i in ahead)
     last = int(taken.max(initial=-1))
     over = np.flatnonzero(~allowed[:last])
     full = {int(c): _full(constraints, cells, int(c)) for c in np.unique(cell[over])}
@@ -192,6 +192,8 @@ def _by_plan(
             taken.append(i)
         else:
             passed[i] = plan.reason(i)
+    if not taken and not len(must):
+        raise _impossible()
     dropped = _reasons(line, passed, taken, constraints)
     return Chosen(np.concatenate([must, line[taken]]), _must_notes(must), dropped)
 
