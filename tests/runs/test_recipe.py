@@ -55,6 +55,8 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         "scores.planted",
         "embed.batch_size",
         "embed.api_key_env",
+        "compare.methods",
+        "compare.n_draws",
         "report.title",
         "report.n_examples",
     }
@@ -79,7 +81,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
                 "Did you mean 'alpaca'?",
             ],
         ),
-        ("[pool]\npath='p'\n[select]\nmethod='ds3'", ["Did you mean 'ds2'?"]),
+        ("[pool]\npath='p'\n[select]\nmethod='ds-2'", ["Did you mean 'ds2'?"]),
         ("[pool]\npath='p'\n[select]\nsize=0", ["'select.size' must be a number of rows", "Got 0"]),
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["fraction of the pool", "Got 1.5"]),
         (

@@ -1,6 +1,7 @@
 """Is a stage fresh, and if not, why: recipe, inputs and artefacts against the manifest."""
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +71,8 @@ def hash_inputs(
     """
     settings = recipe.flat()
     hashes = {}
-    for key in stage.inputs:
-        value = settings[key]
-        if value is None or str(value).startswith(HUB):
-            continue
-        path = resolve_path(folder, str(value))
+    for key, value in _named_files(stage, settings):
+        path = resolve_path(folder, value)
         if key in stage.optional and not path.exists():
             continue
         check_exists(f"'{key}'", path)
@@ -85,6 +83,17 @@ def hash_inputs(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
     return hashes
+
+
+def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The files that a stage's inputs name, by key; a list's have their place behind the key."""
+    for pattern in stage.inputs:
+        for key in fnmatch.filter(settings, pattern):
+            value = settings[key]
+            many = isinstance(value, list)
+            for place, each in enumerate(value if isinstance(value, list) else [value]):
+                if each is not None and not str(each).startswith(HUB):
+                    yield f"{key}[{place}]" if many else key, str(each)
 
 
 def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from ds2.runs.recipe_base import Fraction, Section, Text
+from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
 from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
+from ds2.runs.recipe_selecting import CompareSection, SelectSection
 
 __all__ = [
     "RECIPE_VERSION",
@@ -37,17 +38,6 @@ def _neighbors_counted(value: object) -> int | Literal["auto"]:
     raise ValueError('must be "auto" or a whole number, 2 or more')
 
 
-def _size(value: object) -> int | float:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    if isinstance(value, float) and 0.0 < value < 1.0:
-        return value
-    raise ValueError(
-        "must be a number of rows (a whole number, 1 or more) or a fraction of the pool "
-        "(above 0 and below 1)"
-    )
-
-
 def _columns(value: object) -> str | tuple[str, ...] | None:
     names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if value is None or (len(names) > 0 and all(isinstance(name, str) and name for name in names)):
@@ -55,10 +45,6 @@ def _columns(value: object) -> str | tuple[str, ...] | None:
             raise ValueError("must name each column once")
         return value if value is None or isinstance(value, str) else tuple(map(str, names))
     raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class PoolSection(Section):
@@ -103,7 +89,7 @@ class ScoresSection(Section):
         description="what the scores mean: 1-10 (binned as in the paper), 0-5 or levels:6 "
         "(already whole scores), or any LOW-HIGH together with bins",
     )
-    bins: Annotated[tuple[float, ...] | None, BeforeValidator(_as_tuple)] = Field(
+    bins: Annotated[tuple[float, ...] | None, BeforeValidator(as_tuple)] = Field(
         default=None,
         description="the cuts between scores, ascending: a score is the number of cuts below "
         "the rating",
@@ -183,7 +169,19 @@ class NoiseSection(Section):
 class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["ds2", "none"] = Field(default="ds2", description="none keeps every score")
+    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw", "none"] = Field(
+        default="auto",
+        description="auto takes the simplest that no evidence speaks against; ds2 is the paper's; "
+        "raw keeps the scores (several raters: their mean), none one rater's",
+    )
+    objective: Literal["rank", "level"] = Field(
+        default="rank",
+        description="what a curated score is for: the order of the examples, or its own level",
+    )
+    control: Annotated[tuple[Literal["length", "source"], ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="remove what these explain within neighbourhoods from the curated scores",
+    )
     n_draws: int = Field(default=51, ge=1, description="random draws of the pool")
     draw_share: float = Field(
         default=0.8, gt=0.0, le=1.0, description="share of the rows in each draw"
@@ -199,17 +197,6 @@ class CurateSection(Section):
     )
     paper_floor: bool = Field(
         default=False, description="flag at least 0.05 of every score, as the published code does"
-    )
-
-
-class SelectSection(Section):
-    """Which examples to keep."""
-
-    method: Literal["ds2", "top-score", "random", "length", "knn-10"] = Field(
-        default="ds2", description="ds2 takes the highest score first, then the most diverse"
-    )
-    size: Annotated[int | float, PlainValidator(_size)] = Field(
-        default=0.1, description="rows (10000) or a fraction of the pool (0.1)"
     )
 
 
@@ -247,6 +234,7 @@ class Recipe(Section):
     noise: NoiseSection = NoiseSection()
     curate: CurateSection = CurateSection()
     select: SelectSection = SelectSection()
+    compare: CompareSection = CompareSection()
     output: OutputSection = OutputSection()
     report: ReportSection = ReportSection()
 

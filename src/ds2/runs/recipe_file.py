@@ -50,6 +50,9 @@ PATH_KEYS = (
     "rate.prices",
     "gold.path",
     "embed.path",
+    "select.must_have",
+    "select.must_not",
+    "select.targets",
 )
 HUB = "hf:"
 
@@ -175,6 +178,9 @@ def _toml(value: object) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        held = value.model_dump(exclude_none=True)
+        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in held.items())} }}"
     return json.dumps(value)
 
 

@@ -46,6 +46,7 @@ _EVERYTHING = (
     "noise",
     "curate",
     "select",
+    "compare",
     "output",
     "report",
 )
@@ -114,6 +115,12 @@ STAGES = (
         "select",
         "select the subset",
         settings=("select", "output", "seed"),
+        inputs=(
+            "select.must_have",
+            "select.must_not",
+            "select.decontaminate",
+            "select.targets",
+        ),
         reads=("pool.arrow", "neighbors.npz", "noise.json", "curation.parquet"),
         writes=("selection.parquet", "selected.jsonl"),
     ),
