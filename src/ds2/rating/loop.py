@@ -144,7 +144,7 @@ class Loop:
                     return None
                 wait_s = _BUDGET_POLL_S
             elif wait_s <= 0:
-                if self._fed and not self._fresh and not self._later and not self._tasks:
+                if self._fed and not (self._fresh or self._later or self._gate.in_flight):
                     return None
                 wait_s = max(0.0, self._later[0][0] - now_s) if self._later else math.inf
             await self._sleep(wait_s)

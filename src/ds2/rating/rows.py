@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ds2.pool import Message
+from ds2.rating.money import Price
 
 __all__ = [
     "FAILED",
@@ -121,6 +122,11 @@ class Totals:
     def cost_usd(self) -> float | None:
         """The cost, None where that of a reply is unknown."""
         return None if self.n_unknown else self.known_usd
+
+    def most_usd(self, price: Price) -> float:
+        """Return the cost, or where it is unknown what the tokens cost at ``price``."""
+        priced = price.cost_usd(self.n_input, self.n_output) or 0.0
+        return max(self.known_usd, priced) if self.n_unknown else self.known_usd
 
 
 def canonical(value: object) -> str:

@@ -132,6 +132,15 @@ class Store:
             ).fetchone()
         return int(row[0])
 
+    def number(self, setup: Setup) -> int | None:
+        """Return the number of a setup, None where it was never opened."""
+        query = (
+            "SELECT id FROM setups WHERE settings_hash = ? AND rubric_hash = ? AND prompt_hash = ?"
+        )
+        with self._explained():
+            row = self._db.execute(query, setup.key).fetchone()
+        return None if row is None else int(row[0])
+
     def setups(self) -> list[tuple[int, Setup]]:
         """Return every setup and its number, the one used last first."""
         with self._explained():

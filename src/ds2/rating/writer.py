@@ -28,7 +28,7 @@ class Writer:
         stopped: called, in the thread, when the store can no longer be written.
     """
 
-    def __init__(self, path: Path, *, stopped: Callable[[], None]) -> None:
+    def __init__(self, path: Path, *, stopped: Callable[[], object]) -> None:
         self._path, self._stopped = path, stopped
         self._queue: queue.SimpleQueue[tuple[int, Row] | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
