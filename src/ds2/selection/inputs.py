@@ -84,6 +84,8 @@ class Method:
         source: where it comes from.
         cost: how the time grows, with n rows of d dimensions, m of them selected, k neighbours.
         prefix: whether a smaller selection is the start of a larger one.
+        greedy: whether its order stops at `count`, because a longer one costs more.
+        ends: whether its own rule can leave rows out of the order.
         excludes: from the scores or values that the method goes by, (n,), and its threshold to
             masks of the rows that it never selects, by the reason.
     """
@@ -93,6 +95,8 @@ class Method:
     source: str
     cost: str = "n log n"
     prefix: bool = True
+    greedy: bool = False
+    ends: bool = False
     excludes: Callable[[np.ndarray, float | None], Mapping[str, np.ndarray]] = _unrated
 
 

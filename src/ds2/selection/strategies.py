@@ -70,15 +70,27 @@ METHODS: dict[str, Method] = {
     # The paper keeps every row from a threshold up. A budget below that takes the best score
     # classes whole and the one in which it ends at random.
     "alpagasus": Method(("rating",), order_by_score, "arXiv 2307.08701", excludes=_below_threshold),
-    "deita": Method(("rating", "vectors"), order_deita, "arXiv 2312.15685", "n · m · d"),
-    "k-center": Method(("vectors",), order_k_center, "arXiv 1708.00489", "n · m · d"),
+    "deita": Method(
+        ("rating", "vectors"), order_deita, "arXiv 2312.15685", "n · m · d", greedy=True, ends=True
+    ),
+    "k-center": Method(("vectors",), order_k_center, "arXiv 1708.00489", "n · m · d", greedy=True),
     "facility-location": Method(
-        ("neighbors",), order_facility_location, "Nemhauser et al. 1978; Minoux 1978", "n · k"
+        ("neighbors",),
+        order_facility_location,
+        "Nemhauser et al. 1978; Minoux 1978",
+        "n · k",
+        greedy=True,
     ),
     "mmr": Method(
-        ("scores", "vectors"), order_mmr, "Carbonell and Goldstein, SIGIR 1998", "n · m · d"
+        ("scores", "vectors"),
+        order_mmr,
+        "Carbonell and Goldstein, SIGIR 1998",
+        "n · m · d",
+        greedy=True,
     ),
-    "rds": Method(("vectors", "targets"), order_rds, "RDS+, arXiv 2503.01807", "n · t · d"),
+    "rds": Method(
+        ("vectors", "targets"), order_rds, "RDS+, arXiv 2503.01807", "n · t · d", greedy=True
+    ),
     "cluster-balanced": Method(
         ("scores", "vectors"), order_cluster_balanced, "arXiv 2402.18191, step 2", "n^1.5 · d"
     ),
