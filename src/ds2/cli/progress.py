@@ -84,6 +84,10 @@ class Lines:
             f"{left:.0f} s left{more})"
         )
 
+    def said(self, sentence: str) -> None:
+        """Say it."""
+        self._say(f"{self._stage:<10} {sentence}")
+
     def warning(self, sentence: str) -> None:
         """Say the warning."""
         self._say(f"warning: {sentence}")
@@ -122,6 +126,10 @@ class Live:
         count = f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
         count += f"; {note}" if note else ""
         self._progress.update(self._task, completed=done, total=total, count=count)
+
+    def said(self, sentence: str) -> None:
+        """Leave a line with it."""
+        self._say(sentence)
 
     def warning(self, sentence: str) -> None:
         """Leave a line with the warning."""

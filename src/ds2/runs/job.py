@@ -1,13 +1,15 @@
 """What a stage is given and what it leaves behind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Job", "Made", "Progress"]
+__all__ = ["Ask", "Job", "Made", "Progress"]
+
+Ask = Literal["new", "failed", "nothing"]
 
 
 class Progress(Protocol):
@@ -25,11 +27,17 @@ class Job:
         folder: the run folder.
         recipe: the settings.
         progress: is told how far the stage is.
+        say: is told a sentence that is no warning.
+        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
+            failed before) or "nothing" (the replies that are there are read anew).
     """
 
     folder: Path
     recipe: Recipe
     progress: Progress
+    say: Callable[[str], None]
+    ask: Ask = "new"
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

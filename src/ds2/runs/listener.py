@@ -25,6 +25,9 @@ class Listener(Protocol):
     def progress(self, done: int, total: int, note: str = "") -> None:
         """The stage that runs now has done so many of its items; ``note`` says more."""
 
+    def said(self, sentence: str) -> None:
+        """Something is worth knowing and no reason to worry: a forecast, a finding."""
+
     def warning(self, sentence: str) -> None:
         """The user should know something. Within a stage each sentence comes once."""
 
@@ -41,6 +44,9 @@ class Quiet:
         """Say nothing."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say nothing."""
+
+    def said(self, sentence: str) -> None:
         """Say nothing."""
 
     def warning(self, sentence: str) -> None:

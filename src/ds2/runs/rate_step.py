@@ -8,6 +8,7 @@ from ds2.errors import Ds2Warning, InputError
 from ds2.pool import Pool
 from ds2.rating import Panel, Ratings, Scale, import_ratings
 from ds2.runs.job import Job, Made
+from ds2.runs.raters import rate_by_models
 from ds2.runs.recipe import ScoresSection
 from ds2.runs.recipe_file import resolve_path
 
@@ -15,11 +16,11 @@ __all__ = ["rate_pool"]
 
 
 def rate_pool(job: Job) -> Made:
-    """Write ratings.parquet: one rater per column of scores."""
+    """Write ratings.parquet: one rater per column of scores and per model that rates."""
     pool = Pool.load(job.folder / "pool.arrow")
     if job.recipe.n_raters() == 0:
         raise InputError(_nobody(job, pool))
-    panel = Panel(tuple(_imported(job, pool)))
+    panel = Panel((*_imported(job, pool), *rate_by_models(job, pool)))
     for ratings in panel:
         _check_tells_apart(ratings)
     panel.save(job.folder / "ratings.parquet", ids=pool.ids)
@@ -27,9 +28,13 @@ def rate_pool(job: Job) -> Made:
 
 
 def _nobody(job: Job, pool: Pool) -> str:
+    columns = ", ".join(pool.columns) or "it has none"
     return (
-        "The recipe names no scores. Set scores.column (a column of the pool: "
-        f"{', '.join(pool.columns)}) or scores.file in '{job.folder / 'recipe.toml'}'."
+        "The recipe names no scores and nobody who rates. Three ways on, in "
+        f"'{job.folder / 'recipe.toml'}': scores that are there (scores.column, a column of the "
+        f"pool: {columns}; or scores.file); a model behind an endpoint ([raters.NAME] with model "
+        "and, if it is not OpenAI's, base_url); a model on this machine ([raters.local] with "
+        'kind = "local" and a .gguf file as model).'
     )
 
 

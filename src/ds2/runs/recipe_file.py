@@ -179,8 +179,10 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, BaseModel):
-        held = value.model_dump(exclude_none=True)
-        return f"{{ {', '.join(f'{key} = {_toml(item)}' for key, item in held.items())} }}"
+        value = value.model_dump(exclude_none=True)
+    if isinstance(value, Mapping):
+        held = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {held} }}" if held else "{}"
     return json.dumps(value)
 
 

@@ -1,5 +1,6 @@
 """The sections of a recipe that say who rates, and whose scores are trusted."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -25,10 +26,11 @@ class RateSection(Section):
     prices: Text | None = Field(
         default=None, description="a table of prices (.toml) that goes before the one in ds2"
     )
-    max_tokens: int = Field(
-        default=2048,
-        ge=64,
-        description="a longer example is shortened in its middle, with a mark",
+    max_prompt_tokens: int = Field(
+        default=4096,
+        ge=512,
+        description="an example that would make a longer prompt is shortened in its middle, with "
+        "a mark",
     )
 
 
@@ -49,13 +51,30 @@ class RaterSection(Section):
     api_key_env: Text = Field(
         default="OPENAI_API_KEY", description="the environment variable that holds the key"
     )
+    api_version: Text | None = Field(default=None, description="Azure: its API version")
     form: Literal["auto", "structured", "json", "text", "expected"] = Field(
         default="auto",
         description="what a reply looks like: JSON by a schema, JSON, text, or one token with "
         "log-probabilities; auto takes the best that the endpoint can",
     )
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is the likeliest reply")
-    max_output_tokens: int = Field(default=256, ge=1, description="a longer reply is cut")
+    temperature: float | None = Field(
+        default=0.0, ge=0.0, le=2.0, description="0 is the likeliest reply; none: the endpoint's"
+    )
+    max_output_tokens: int = Field(
+        default=512, ge=1, description="a longer reply is cut; a model that reasons needs thousands"
+    )
+    extra: Mapping[str, str | int | float | bool] = Field(
+        default={}, description='further fields of a request: { reasoning_effort = "low" }'
+    )
+    variant: Text | None = Field(
+        default=None,
+        description="text that tells replies apart which are alike by all of this: a "
+        "quantisation, a second rating by the same model",
+    )
+    only: Text | None = Field(
+        default=None,
+        description="a file of ids (what ds2 rerate writes, or one a line): rate these alone",
+    )
     concurrency: int = Field(
         default=64, ge=1, description="requests in flight at most; fewer when the endpoint is busy"
     )

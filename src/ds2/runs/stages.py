@@ -73,7 +73,7 @@ STAGES = (
             "raters.*.timeout_s",
             "raters.*.processes",
         ),
-        inputs=("scores.file", "rate.rubric", "rate.prices"),
+        inputs=("scores.file", "rate.rubric", "rate.prices", "raters.*.only"),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
     ),
