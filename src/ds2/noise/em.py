@@ -58,6 +58,7 @@ def fit_triples(
     *,
     n_examples: int,
     rho: float = 1.0,
+    own_share: float = 1.0,
     pseudo: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
@@ -70,11 +71,13 @@ def fit_triples(
         prior: (z, s) start.
         n_examples: how many examples the counts stand for: what `GAIN` is measured on.
         rho: excess probability that a neighbour shares the true score.
+        own_share: excess probability that the example itself has the score that its neighbours
+            share (1: the neighbours share the example's).
         pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
         tolerance: see `TOLERANCE`.
         max_iterations: EM steps at most.
     """
-    problem = _Problem.build(counts, len(matrix), rho, pseudo)
+    problem = _Problem.build(counts, len(matrix), rho, pseudo, own_share)
     state, likelihood, taken, still = accelerate(
         problem,
         State(matrix.copy(), prior.copy()),
@@ -154,25 +157,41 @@ class _Problem:
     marginal: np.ndarray
     rho: float
     pseudo: np.ndarray | None
+    own_share: float = 1.0
 
     @classmethod
     def build(
-        cls, counts: np.ndarray, n_starts: int, rho: float, pseudo: np.ndarray | None
+        cls,
+        counts: np.ndarray,
+        n_starts: int,
+        rho: float,
+        pseudo: np.ndarray | None,
+        own_share: float = 1.0,
     ) -> "_Problem":
         stacked = counts if counts.ndim == 4 else counts[None]
         s = stacked.shape[-1]
         own = stacked.sum(axis=(2, 3))
         marginal = (own + 2 * stacked.sum(axis=(1, 3))) / 3
         flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
-        return cls(flat, marginal[:, None, :], rho, pseudo)
+        return cls(flat, marginal[:, None, :], rho, pseudo, own_share)
+
+    def _own(self, state: State) -> np.ndarray:
+        """(z, s, s) How the example itself is observed, given the score of its neighbourhood."""
+        if self.own_share == 1.0:
+            return state.matrix
+        return np.asarray(self.own_share * state.matrix + (1 - self.own_share) * self.marginal)
 
     def _parts(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
         near = self.rho * state.matrix + (1 - self.rho) * self.marginal
         z, s, _ = near.shape
         pairs = (near[:, :, :, None] * near[:, :, None, :]).reshape(z, s, s * s)
-        joint = state.prior[:, :, None] * state.matrix
+        joint = state.prior[:, :, None] * self._own(state)
         return near, pairs, joint.transpose(0, 2, 1) @ pairs
+
+    def _kept(self, state: State, view: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The part of the own counts that come from the neighbourhood's score."""
+        return np.asarray(own * self.own_share * state.matrix / np.maximum(view, TINY))
 
     def likelihood(self, state: State) -> np.ndarray:
         expected = self._parts(state)[2]
@@ -186,15 +205,12 @@ class _Problem:
         near, pairs, expected = self._parts(state)
         z, s, _ = near.shape
         ratio = self.counts / np.maximum(expected, TINY)
-        own = (
-            state.prior[:, :, None]
-            * state.matrix
-            * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
-        )
-        weighted = (state.matrix @ ratio).reshape(z, s, s, s)
+        view = self._own(state)
+        own = state.prior[:, :, None] * view * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
+        weighted = (view @ ratio).reshape(z, s, s, s)
         shared = (weighted @ near[:, :, :, None])[:, :, :, 0]
         shared = state.prior[:, :, None] * self.rho * state.matrix * shared
-        cells = own + 2 * shared
+        cells = (own if view is state.matrix else self._kept(state, view, own)) + 2 * shared
         if self.pseudo is not None:
             cells = cells + self.pseudo
         rows = cells.sum(axis=2, keepdims=True)

@@ -1,27 +1,46 @@
 """The result of a noise estimate: what is known of a rater's errors, and how well."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
 
 from ds2.arrays import Prior, PriorBounds, Transition, TransitionBounds
+from ds2.checks import check_int
+from ds2.errors import InputError
 from ds2.noise.lift import Lift
 
-__all__ = ["TransitionEstimate"]
+__all__ = ["MIN_COUNT", "WIDE_RANGE", "TransitionEstimate"]
+
+#: A score with fewer examples than this (effective count) gets no intervals.
+MIN_COUNT = 25
+#: A range that is wider than this on average is not informative.
+WIDE_RANGE = 0.3
+
+Transitions = Float[np.ndarray, "r s s"]
+TransitionsBounds = Float[np.ndarray, "2 r s s"]
 
 
 @dataclass(frozen=True, slots=True)
 class TransitionEstimate:
-    """Score transition matrix of one rater, with everything that says how far to trust it.
+    """Score transition matrix of a rater, with everything that says how far to trust it.
+
+    Of several raters, ``matrix``, ``intervals`` and ``range`` have one more axis, r, before the
+    matrix's own, ``observed`` is their mean, and ``lift`` is that of the rater who has most of it.
 
     Attributes:
-        matrix: (s, s) T[i, j] = P(observed = j given true = i), at ``rho``.
+        matrix: (s, s) T[i, j] = P(observed = j given true = i), at ``rho``; (r, s, s) of several
+            raters, fitted jointly with what their neighbours were given.
         prior: (s,) p[i] = P(true = i).
         observed: (s,) shares of the observed scores among distinct rated examples.
-        rho: excess probability that a neighbour shares the true score, as assumed (1: the paper).
+        rho: excess probability that a neighbour shares the true score: as assumed (1: the paper),
+            or as the evidence in ``rho_source`` says.
         range: (2, s, s) lowest and highest value of each cell over the plausible rho, sampling
             error included; 0 to 1 in the rows of scores with too few examples. None where lift is
-            undefined (all scores equal).
-        rho_range: the rho over which ``range`` was taken; its lower end is the least that the
-            measured lift allows.
+            undefined (all scores equal). With evidence of rho, its uncertainty and the sampling
+            error together.
+        rho_range: the rho over which ``range`` was taken; without evidence its lower end is the
+            least that the measured lift allows.
         intervals: (2, s, s) 95 % intervals of T given ``rho``; NaN in the rows of scores with too
             few examples; None without bootstrap.
         prior_intervals: (2, s) 95 % intervals of p; None without bootstrap.
@@ -41,15 +60,20 @@ class TransitionEstimate:
         n_missing: examples without a score.
         n_bootstrap: bootstrap rounds behind the intervals.
         warnings: plain sentences.
+        rho_source: what rho rests on: "assumed", "gold", "repeats" or "raters".
+        rho_interval: 95 % interval of rho; NaN where it is assumed.
+        n_gold: gold rows that were used.
+        raters: of several raters, each one's estimate from its own scores and its neighbours',
+            at ``rho``; None for a rater whose scores have too few rated neighbours.
     """
 
-    matrix: Transition
+    matrix: Transition | Transitions
     prior: Prior
     observed: Prior
     rho: float
-    range: TransitionBounds | None
+    range: TransitionBounds | TransitionsBounds | None
     rho_range: tuple[float, float]
-    intervals: TransitionBounds | None
+    intervals: TransitionBounds | TransitionsBounds | None
     prior_intervals: PriorBounds | None
     lift: Lift
     lifts: tuple[Lift, ...]
@@ -65,8 +89,74 @@ class TransitionEstimate:
     n_missing: int
     n_bootstrap: int
     warnings: tuple[str, ...]
+    rho_source: str = "assumed"
+    rho_interval: tuple[float, float] = (float("nan"), float("nan"))
+    n_gold: int = 0
+    raters: tuple["TransitionEstimate | None", ...] = ()
 
     @property
     def error_rate(self) -> float:
-        """1 − Σ_i p[i] T[i, i]: the share of scores that differ from the true ones, at ``rho``."""
+        """1 − Σ_i p[i] T[i, i]: the share of scores that differ from the true ones, at ``rho``.
+
+        Of several raters: their mean.
+        """
+        if self.matrix.ndim == 3:
+            return float(self.error_rates.mean())
         return float(1.0 - (self.prior * self.matrix.diagonal()).sum())
+
+    @property
+    def error_rates(self) -> np.ndarray:
+        """(r,) The share of wrong scores of each rater."""
+        matrices = self.matrix.reshape(-1, *self.matrix.shape[-2:])
+        return np.asarray(1.0 - (self.prior * np.diagonal(matrices, axis1=1, axis2=2)).sum(axis=1))
+
+    @property
+    def n_raters(self) -> int:
+        """How many raters the estimate is of."""
+        return 1 if self.matrix.ndim == 2 else len(self.matrix)
+
+    @property
+    def range_width(self) -> float:
+        """Mean width of ``range`` over the rows with enough examples; NaN where there is none."""
+        enough = self.effective_counts >= MIN_COUNT
+        if self.range is None or not enough.any():
+            return float("nan")
+        return float((self.range[1] - self.range[0])[..., enough, :].mean())
+
+    @property
+    def range_informative(self) -> bool:
+        """Whether ``range`` is at most 0.3 wide on average."""
+        return bool(self.range_width <= WIDE_RANGE)
+
+    def rater(self, number: int) -> "TransitionEstimate":
+        """One rater's part of the joint estimate, in the form of an estimate of one rater.
+
+        Raises:
+            InputError: there is no such rater.
+        """
+        number = check_int("number", number, low=0, high=self.n_raters - 1)
+        if self.matrix.ndim == 2:
+            return self
+        alone = self.raters[number]
+        if alone is None:
+            raise InputError(
+                f"Rater {number} has too few rated neighbours for an estimate of its own. Read "
+                f"'matrix[{number}]', or rate more examples."
+            )
+        matrix = np.asarray(self.matrix[number])
+        enough = self.effective_counts >= MIN_COUNT
+        own = matrix.argmax(axis=1) == np.arange(len(matrix))
+        return replace(
+            alone,
+            matrix=matrix,
+            prior=self.prior,
+            range=None if self.range is None else self.range[:, number],
+            rho_range=self.rho_range,
+            intervals=None if self.intervals is None else self.intervals[:, number],
+            prior_intervals=self.prior_intervals,
+            effective_counts=self.effective_counts,
+            diagonal_dominant=bool(own[enough].all()),
+            rho_source=self.rho_source,
+            rho_interval=self.rho_interval,
+            n_gold=self.n_gold,
+        )

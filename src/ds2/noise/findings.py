@@ -3,25 +3,24 @@
 import numpy as np
 
 from ds2.neighbors import Neighbors
-from ds2.noise.estimate import TransitionEstimate
+from ds2.noise.estimate import MIN_COUNT, TransitionEstimate
 
 __all__ = ["LOW_LIFT", "MIN_COUNT", "describe"]
 
-#: A score with fewer examples than this (effective count) gets no intervals.
-MIN_COUNT = 25
 #: Below this lift (lower end of the interval) the assumption is in doubt.
 LOW_LIFT = 0.1
 #: Neighbours closer than this are near-duplicates; a larger share than the next is worth saying.
 NEAR_DISTANCE = 0.02
 NEAR_SHARE = 0.1
 MISSING_SHARE = 0.2
-WIDE_RANGE = 0.3
 
 
 def describe(estimate: TransitionEstimate, neighbors: Neighbors) -> tuple[str, ...]:
     """One sentence for each thing that limits the estimate; empty where nothing does."""
     found = (
         _lift(estimate),
+        _wide(estimate),
+        _evidence(estimate),
         _few(estimate),
         _dominance(estimate),
         _fit(estimate),
@@ -36,7 +35,7 @@ def _lift(estimate: TransitionEstimate) -> str:
     lift = estimate.lift
     if np.isnan(lift.value):
         return "All scores are equal, so neighbours tell nothing about the rater's errors."
-    if lift.low >= LOW_LIFT:
+    if lift.low >= LOW_LIFT or estimate.rho_source != "assumed":
         return ""
     width = _range_words(estimate)
     return (
@@ -49,14 +48,37 @@ def _lift(estimate: TransitionEstimate) -> str:
 
 
 def _range_words(estimate: TransitionEstimate) -> str:
-    bounds = estimate.range
-    enough = estimate.effective_counts >= MIN_COUNT
-    if bounds is None or not enough.any():
+    width = estimate.range_width
+    if np.isnan(width):
         return ""
-    mean_width = float((bounds[1] - bounds[0])[enough].mean())
-    if mean_width > WIDE_RANGE:
-        return f" (its range over plausible rho, {mean_width:.2f} wide, is not informative)"
-    return f" (its cells range over {mean_width:.2f} on average)"
+    if not estimate.range_informative:
+        return f" (its range over plausible rho, {width:.2f} wide, is not informative)"
+    return f" (its cells range over {width:.2f} on average)"
+
+
+def _wide(estimate: TransitionEstimate) -> str:
+    known = estimate.rho_source != "assumed" or estimate.lift.low < LOW_LIFT
+    if known or np.isnan(estimate.range_width) or estimate.range_informative:
+        return ""
+    return (
+        f"The cells of the matrix range over {estimate.range_width:.2f} on average over every "
+        "plausible rho, which is not informative. A second rater or 100 trusted scores would "
+        "narrow it."
+    )
+
+
+def _evidence(estimate: TransitionEstimate) -> str:
+    if estimate.rho_source == "repeats":
+        return (
+            "Repeats show only how a rater scatters around its own opinion: what it gets wrong "
+            "every time counts as true in this matrix."
+        )
+    if estimate.rho_source != "assumed" and estimate.rho < LOW_LIFT:
+        return (
+            f"Neighbours hardly share a true score (rho {estimate.rho:.2f}), so they should not "
+            "correct anyone's scores."
+        )
+    return ""
 
 
 def _few(estimate: TransitionEstimate) -> str:

@@ -12,12 +12,26 @@ of a cell are taken on its log-odds, so that they stay within (0, 1) and are wid
 
 import numpy as np
 
-__all__ = ["cell_intervals", "covariance", "log_odds_interval", "prior_information"]
+__all__ = [
+    "cell_intervals",
+    "covariance",
+    "log_odds_interval",
+    "ordinal_shares",
+    "prior_information",
+]
 
+#: The ordinal prior's mass falls to this share with each level of distance.
+ORDINAL_DECAY = 0.5
 Z = 1.96
 #: Eigenvalues below this share of the largest are directions that nothing is known of.
 FLAT = 1e-9
 EDGE = 1e-6
+
+
+def ordinal_shares(s: int) -> np.ndarray:
+    """(s, s) A row for each level, its mass falling with the distance from the diagonal."""
+    mass = ORDINAL_DECAY ** np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
+    return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
 
 def prior_information(pseudo: np.ndarray, matrix: np.ndarray) -> np.ndarray:

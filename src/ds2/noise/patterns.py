@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Patterns"]
+__all__ = ["Patterns", "levels_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Patterns:
         columns = [*(small.T + 1), code]
         base = [n_scores + 1] * r + [len(values) + 1]
         first, of_row, counts = _distinct(columns, base)
-        levels = np.vstack([np.ones(n_scores), _between(values, n_scores)])
+        levels = np.vstack([np.ones(n_scores), levels_of(values, n_scores)])
         return cls(
             small[first].astype(np.int16),
             levels[code[first]],
@@ -87,9 +87,11 @@ def _distinct(
     return first, inverse.reshape(-1), counts
 
 
-def _between(values: np.ndarray, n_scores: int) -> np.ndarray:
-    """(g, s) Each value as a mixture of the two levels next to it."""
-    below = np.clip(np.floor(values), 0, n_scores - 2).astype(int) if n_scores > 1 else values
+def levels_of(values: np.ndarray, n_scores: int) -> np.ndarray:
+    """(g, s) Each value of 0 … s − 1 as a mixture of the two levels next to it."""
+    if n_scores == 1:
+        return np.ones((len(values), 1))
+    below = np.clip(np.floor(values), 0, n_scores - 2).astype(int)
     part = values - below
     shares = np.zeros((len(values), n_scores))
     shares[np.arange(len(values)), below] = 1 - part

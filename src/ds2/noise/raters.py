@@ -19,13 +19,17 @@ from ds2.arrays import Prior, Scores
 from ds2.checks import check_int, check_positive, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.noise.em import TINY, State, accelerate, diagonal_starts
-from ds2.noise.information import cell_intervals, covariance, prior_information
+from ds2.noise.information import (
+    cell_intervals,
+    covariance,
+    ordinal_shares,
+    prior_information,
+)
+from ds2.noise.ordered import in_order
 from ds2.noise.patterns import Patterns
 
 __all__ = ["RaterFit", "check_gold", "check_raters", "fit_raters"]
 
-#: The ordinal prior's mass falls to this share with each level of distance.
-ORDINAL_DECAY = 0.5
 #: Pseudo-examples of each level in the prior of the true scores.
 PRIOR_EXAMPLES = 1.0
 MAX_ITERATIONS = 3000
@@ -108,11 +112,13 @@ def fit_raters(
     tried, _, taken, _ = accelerate(problem, start, n_examples=1, max_iterations=120)
     best = int(problem.likelihood(tried).argmax())
     state, _, more, still = _run(problem, tried, best)
-    ordered, reordered = _in_order(state, n_scores)
-    if reordered:
-        state, _, again, still = _run(problem, ordered, 0)
-        more += again
     matrix = state.matrix[0].reshape(-1, n_scores, n_scores)
+    order = in_order(matrix, state.prior[0])
+    if order is not None:
+        moved = State(matrix[:, order].reshape(1, -1, n_scores), state.prior[:, order])
+        state, _, again, still = _run(problem, moved, 0)
+        matrix = state.matrix[0].reshape(-1, n_scores, n_scores)
+        more += again
     rows = state.matrix[0]
     bounds = cell_intervals(rows, covariance(_information(problem, state)))
     posterior = problem.posterior(state)[0][patterns.of_row]
@@ -126,7 +132,7 @@ def fit_raters(
         log_likelihood=float(problem.data_likelihood(state)[0]),
         converged=bool(still[0]),
         iterations=taken + more,
-        reordered=reordered,
+        reordered=order is not None,
         identified=not note,
         note=note,
     )
@@ -223,12 +229,6 @@ class RaterProblem:
         return State(matrix, prior / prior.sum(axis=1, keepdims=True))
 
 
-def ordinal_shares(s: int) -> np.ndarray:
-    """(s, s) A row for each level, its mass falling with the distance from the diagonal."""
-    mass = ORDINAL_DECAY ** np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
-    return np.asarray(mass / mass.sum(axis=1, keepdims=True))
-
-
 def _starts(patterns: Patterns, s: int, n_starts: int, rng: np.random.Generator) -> State:
     """Diagonal-heavy matrices for every rater; the prior from all ratings together."""
     flat = patterns.scores.ravel()
@@ -242,19 +242,6 @@ def _starts(patterns: Patterns, s: int, n_starts: int, rng: np.random.Generator)
 def _run(problem: RaterProblem, state: State, of: int) -> tuple[State, np.ndarray, int, np.ndarray]:
     chosen = State(state.matrix[of][None], state.prior[of][None])
     return accelerate(problem, chosen, n_examples=1, max_iterations=MAX_ITERATIONS)
-
-
-def _in_order(state: State, s: int) -> tuple[State, bool]:
-    """The order of the classes that puts most of the examples on the raters' diagonals."""
-    from scipy.optimize import linear_sum_assignment
-
-    matrices = state.matrix[0].reshape(-1, s, s)
-    gain = state.prior[0][:, None] * matrices.sum(axis=0)
-    classes, levels = linear_sum_assignment(-gain)
-    if (classes == levels).all():
-        return state, False
-    order = classes[np.argsort(levels)]
-    return State(matrices[:, order].reshape(1, -1, s), state.prior[:, order]), True
 
 
 def _information(problem: RaterProblem, state: State) -> np.ndarray:
