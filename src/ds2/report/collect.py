@@ -14,7 +14,7 @@ from ds2.embedding import EmbeddingReport
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool
-from ds2.rating import Ratings
+from ds2.rating import Panel, Ratings
 from ds2.report import tables
 from ds2.report.examples import corrections, duplicate_numbers, first_picks
 from ds2.report.matrix import noise_numbers, prior_estimates
@@ -36,6 +36,7 @@ from ds2.report.numbers import (
     Setting,
     Share,
 )
+from ds2.report.raters import rater_sheets
 from ds2.report.tables import number
 from ds2.report.truth import truth_numbers
 from ds2.selection import Selection
@@ -47,7 +48,7 @@ _MOST_VALUE = 200
 
 def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     pool: Pool,
-    ratings: Ratings,
+    ratings: Ratings | Panel,
     neighbors: Neighbors,
     noise: TransitionEstimate,
     curation: Curation,
@@ -63,12 +64,14 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     planted: Transition | None = None,
     settings: Mapping[str, object] | None = None,
     versions: Mapping[str, str] | None = None,
+    gold: Scores | None = None,
+    gold_weights: Values | None = None,
 ) -> ReportNumbers:
     """Work out every number that a report shows.
 
     Args:
         pool: the n examples; texts are read only for the few that are shown.
-        ratings: what the rater said.
+        ratings: what the rater said, or several.
         neighbors: the graph.
         noise: the transition matrix.
         curation: the curated scores.
@@ -83,12 +86,15 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         planted: the matrix that the scores were drawn through, where it is known.
         settings: the recipe; nested tables are written with dots.
         versions: libraries that matter, by name; by default ds2, Python and numpy.
+        gold: (n,) trusted scores, NaN where unknown.
+        gold_weights: (n,) their weights.
 
     Raises:
         InputError: if the results are not about the same n examples.
     """
     n, n_scores = len(pool), len(noise.prior)
-    scores = _Scores(ratings.scores(), curation.scores, n_scores)
+    panel = ratings if isinstance(ratings, Panel) else Panel((ratings,))
+    scores = _Scores(_raw(panel, curation), curation.scores, n_scores)
     for name, rows in (
         ("ratings", scores.raw),
         ("neighbors", neighbors.indices),
@@ -100,15 +106,25 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     known = None if truth is None else check_scores("truth", truth, n_rows=n, n_scores=n_scores)
     traits = _Traits(pool.sources, np.asarray(pool.lengths))
     same = neighbors.groups if groups is None else groups
+    first = noise.rater(0)
+    sheets, notes = rater_sheets(
+        panel,
+        noise,
+        lengths=traits.lengths,
+        size=len(selection.rows),
+        gold=gold,
+        gold_weights=gold_weights,
+    )
     return ReportNumbers(
         title=title,
         pool=_pool(pool, traits, len(pool.rejects) if n_rejected is None else n_rejected),
-        ratings=_ratings(ratings, scores.raw),
+        ratings=_ratings(panel, scores.raw),
         duplicates=duplicate_numbers(pool, scores.raw, same),
         embedding=None if embedding is None else _embedding(embedding),
         neighbors=_neighbors(neighbors),
-        noise=noise_numbers(noise),
-        scores=_levels(ratings, noise, scores),
+        noise=noise_numbers(noise, panel.raters),
+        raters=sheets,
+        scores=_levels(panel.ratings[0], first, scores),
         curation=_curation(
             curation,
             scores,
@@ -122,14 +138,14 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
             known,
             scores.raw,
             scores.curated,
-            noise,
+            first,
             misrated=curation.misrated,
             rows=selection.rows,
             planted=planted,
         ),
         warnings=_notes(
             pool=pool.warnings,
-            ratings=ratings.warnings,
+            ratings=(*panel.warnings, *notes),
             embedding=() if embedding is None else embedding.warnings,
             noise=noise.warnings,
             curation=curation.warnings,
@@ -174,16 +190,24 @@ def _pool(pool: Pool, traits: _Traits, n_rejected: int) -> PoolNumbers:
     )
 
 
-def _ratings(ratings: Ratings, raw: np.ndarray) -> RatingNumbers:
+def _raw(panel: Panel, curation: Curation) -> np.ndarray:
+    """(n,) What one rater said, or several on average."""
+    if len(panel) == 1 or curation.raw is None:
+        return panel.ratings[0].scores()
+    return curation.raw
+
+
+def _ratings(panel: Panel, raw: np.ndarray) -> RatingNumbers:
+    scale = panel.ratings[0].scale
     n_rated = int(np.isfinite(raw).sum())
     return RatingNumbers(
-        rater=ratings.rater,
-        low=float(ratings.scale.low),
-        high=float(ratings.scale.high),
-        cuts=tuple(float(cut) for cut in ratings.scale.cuts),
+        rater=", ".join(panel.raters),
+        low=float(scale.low),
+        high=float(scale.high),
+        cuts=tuple(float(cut) for cut in scale.cuts),
         n_rated=n_rated,
         n_unrated=len(raw) - n_rated,
-        problems=_counts(ratings.problems),
+        problems=_counts(panel.ratings[0].problems) if len(panel) == 1 else (),
     )
 
 
@@ -220,7 +244,9 @@ def _curation(
         n_down=down,
         n_misrated=None if curation.misrated is None else int(curation.misrated.sum()),
         moves=tables.moves(*scores.levels(), scores.n_scores),
+        real_valued=bool((curated[np.isfinite(curated)] % 1 != 0).any()),
         evidence=tuple(_evidence(curation)),
+        next_evidence=curation.next_evidence,
         corrections=shown,
         bias=tables.length_and_source(raw, curated, traits.lengths, traits.sources),
     )
@@ -256,7 +282,10 @@ def _counts(named: Mapping[str, int]) -> tuple[Count, ...]:
 def _evidence(curation: Curation) -> Iterable[EvidenceRow]:
     for row in curation.evidence:
         value = Estimate(number(row.value), number(row.low), number(row.high))
-        yield EvidenceRow(row.candidate, row.measure, value, row.chosen)
+        more = Estimate(
+            number(row.difference), number(row.difference_low), number(row.difference_high)
+        )
+        yield EvidenceRow(row.candidate, row.measure, value, more, row.n, row.chosen)
 
 
 def _embedding(report: EmbeddingReport) -> EmbeddingNumbers:

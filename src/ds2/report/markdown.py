@@ -4,7 +4,14 @@ Every value of a user goes through `markdown_text` (one line) or `fenced` (a blo
 cannot become a heading, a link, an image, HTML, or the end of a table.
 """
 
-from ds2.report.markdown_parts import compared, correction, counted, quoted, table
+from ds2.report.markdown_parts import (
+    compared,
+    correction,
+    counted,
+    quoted,
+    sheet_parts,
+    table,
+)
 from ds2.report.numbers import ReportNumbers, TruthNumbers
 from ds2.report.text import markdown_text
 from ds2.report.verdict import standing, verdict
@@ -30,6 +37,8 @@ def render_markdown(numbers: ReportNumbers) -> str:
         *_verdict(numbers),
         *_noise(numbers),
         *_agreement(numbers),
+        "## The raters",
+        *(part for sheet in numbers.raters for part in sheet_parts(sheet)),
         *(() if numbers.truth is None else _truth(numbers.truth)),
         *_scores(numbers),
         *_changes(numbers),
@@ -188,14 +197,19 @@ def _changes(numbers: ReportNumbers) -> list[str]:
             [
                 markdown_text(row.candidate),
                 markdown_text(row.measure),
-                decimal(row.value.value),
-                interval(row.value.low, row.value.high),
+                decimal(row.value.value, 3),
+                interval(row.value.low, row.value.high, 3),
+                decimal(row.difference.value, 3),
+                interval(row.difference.low, row.difference.high, 3),
+                count(row.n) if row.n else MISSING,
                 "yes" if row.chosen else "no",
             ]
             for row in curation.evidence
         ]
-        head = ["candidate", "measure", "value", "95 % interval", "chosen"]
-        parts += ["### Evidence", table(head, rows)]
+        head = ["candidate", "measure", "value", "95 % interval", "above raw", "95 % interval"]
+        parts += ["### Evidence", table([*head, "rows", "chosen"], rows)]
+    if curation.next_evidence:
+        parts.append(markdown_text(curation.next_evidence))
     if curation.corrections:
         parts.append("### The most confident changes")
         for item in curation.corrections:

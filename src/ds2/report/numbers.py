@@ -7,6 +7,8 @@ fractions. Texts are kept as they are (shortened): each format escapes them in i
 
 from dataclasses import dataclass
 
+from ds2.report.sheets import Sheet
+
 __all__ = [
     "Bias",
     "Cell",
@@ -202,7 +204,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class NoiseNumbers:
-    """The transition matrix and how far to trust it."""
+    """The transition matrix and how far to trust it.
+
+    ``by_rater`` is the share of wrong scores of each rater, where there are several; all else is
+    then the first one's.
+    """
 
     n_scores: int
     matrix: tuple[tuple[Cell, ...], ...]
@@ -226,6 +232,8 @@ class NoiseNumbers:
     iterations: int
     fit: float | None
     fit_expected: float | None
+    rho_source: str
+    by_rater: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +250,13 @@ class ScoreLevel:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
-    """How well one candidate did by one measure."""
+    """How well one candidate did by one measure, and how much better than the raw scores."""
 
     candidate: str
     measure: str
     value: Estimate
+    difference: Estimate
+    n: int
     chosen: bool
 
 
@@ -297,7 +307,9 @@ class CurationNumbers:
     n_down: int
     n_misrated: int | None
     moves: tuple[tuple[int, ...], ...]
+    real_valued: bool
     evidence: tuple[EvidenceRow, ...]
+    next_evidence: str
     corrections: tuple[Correction, ...]
     bias: tuple[Bias, ...]
 
@@ -392,6 +404,7 @@ class ReportNumbers:
     embedding: EmbeddingNumbers | None
     neighbors: NeighborNumbers
     noise: NoiseNumbers
+    raters: tuple[Sheet, ...]
     scores: tuple[ScoreLevel, ...]
     curation: CurationNumbers
     selection: SelectionNumbers

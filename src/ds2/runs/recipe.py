@@ -38,6 +38,14 @@ def _neighbors_counted(value: object) -> int | Literal["auto"]:
     raise ValueError('must be "auto" or a whole number, 2 or more')
 
 
+def _rho(value: object) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value <= 1.0:
+        return float(value)
+    raise ValueError('must be "auto" or a number above 0 and up to 1')
+
+
 def _columns(value: object) -> str | tuple[str, ...] | None:
     names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if value is None or (len(names) > 0 and all(isinstance(name, str) and name for name in names)):
@@ -145,12 +153,10 @@ class NeighborsSection(Section):
 class NoiseSection(Section):
     """The transition matrix of the scores. The number of scores follows from scores.scale."""
 
-    rho: float = Field(
-        default=1.0,
-        gt=0.0,
-        le=1.0,
-        description="how far neighbours share the true score beyond chance; 1 is the paper's "
-        "assumption",
+    rho: Annotated[float | Literal["auto"], PlainValidator(_rho)] = Field(
+        default="auto",
+        description="how far neighbours share the true score beyond chance, above 0 and up to 1; "
+        "auto takes what gold, other raters or repeats say, and without them 1, as the paper does",
     )
     n_neighbors: Annotated[int | Literal["auto"], PlainValidator(_neighbors_counted)] = Field(
         default="auto", description="neighbours that are counted; auto takes as many as lift allows"

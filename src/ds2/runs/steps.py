@@ -4,7 +4,7 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from ds2.pool import Pool, find_duplicates, read_pool, write_pool
 from ds2.rating import Panel
 from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
 from ds2.runs.embedder import choose_embedder
+from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
+from ds2.runs.naming import named, with_names
 from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
@@ -92,6 +94,7 @@ def _neighbors(job: Job) -> Made:
 def _noise(job: Job) -> Made:
     wanted = job.recipe.noise
     panel = Panel.load(job.folder / "ratings.parquet")
+    gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
     noise = estimate_transition(
         _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
@@ -100,9 +103,13 @@ def _noise(job: Job) -> Made:
         n_neighbors=wanted.n_neighbors,
         ordinal_prior=wanted.ordinal_prior,
         n_bootstrap=wanted.n_bootstrap,
+        gold=None if gold is None else gold.levels(),
+        gold_weights=None if gold is None else gold.weights(),
+        repeats=_if_any(_one_or_more(panel.repeats())),
         seed=job.recipe.seed,
     )
     save_noise(job.folder / "noise.json", noise)
+    sentences = with_names(noise.warnings, panel.raters)
     summary = {
         "error_rate": _number(noise.error_rate),
         "rho": noise.rho,
@@ -112,17 +119,26 @@ def _noise(job: Job) -> Made:
         "n_neighbors": noise.n_neighbors,
         "converged": bool(noise.converged),
     }
-    return Made(summary, noise.warnings)
+    return Made(summary, sentences)
 
 
 def _curate(job: Job) -> Made:
     wanted = job.recipe.curate
     pool = _load_pool(job)
+    panel = Panel.load(job.folder / "ratings.parquet")
+    noise = load_noise(job.folder / "noise.json")
+    gold = load_gold(job, pool, panel.ratings[0].scale)
     curation = curate(
-        _one_or_more(Panel.load(job.folder / "ratings.parquet").scores()),
+        _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
-        load_noise(job.folder / "noise.json"),
+        noise,
         method=wanted.method,
+        expected=_one_or_more(panel.finer()),
+        repeats=_if_any(_one_or_more(panel.repeats())),
+        gold=None if gold is None else gold.levels(),
+        gold_weights=None if gold is None else gold.weights(),
+        objective=wanted.objective,
+        control=_covariates(pool, wanted.control),
         n_draws=wanted.n_draws,
         draw_share=wanted.draw_share,
         min_confidence=wanted.min_confidence,
@@ -132,6 +148,7 @@ def _curate(job: Job) -> Made:
         keys=pool.keys,
         seed=job.recipe.seed,
     )
+    curation = named(curation, panel.raters)
     save_curation(job.folder / "curation.parquet", curation, _ids(pool))
     summary = {
         "method": curation.method,
@@ -140,6 +157,15 @@ def _curate(job: Job) -> Made:
         "n_changed": curation.n_changed,
     }
     return Made(summary, curation.warnings)
+
+
+def _covariates(pool: Pool, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """What curation may control for, by name."""
+    found = {
+        "length": lambda: np.log1p(pool.lengths.astype(np.float64)),
+        "source": lambda: np.array([source or "" for source in pool.sources]),
+    }
+    return {name: found[name]() for name in names} or None
 
 
 def _select(job: Job) -> Made:
@@ -191,6 +217,10 @@ def _ids(pool: Pool) -> Any:
 def _one_or_more(scores: np.ndarray) -> np.ndarray:
     """(n,) for one rater, (n, r) for several."""
     return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _if_any(values: np.ndarray) -> np.ndarray | None:
+    return None if np.isnan(values).all() else values
 
 
 def _number(value: float) -> float | None:
