@@ -97,6 +97,7 @@ class LocalServer:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
+        self._lock = threading.Lock()
 
     def start(self, timeout_s: float) -> str:
         """Start the server and return its address once it is ready.
@@ -130,8 +131,9 @@ class LocalServer:
 
     def stop(self) -> None:
         """End the server and wait for it. May be called again, or before it was started."""
-        self._stopped = True
-        process = self._process
+        with self._lock:
+            self._stopped = True
+            process = self._process
         if process is None:
             return
         for pipe in (process.stdin, process.stdout):
@@ -145,22 +147,23 @@ class LocalServer:
             process.wait()
 
     def _run(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        if self._stopped:
-            raise RunError("The server was stopped before it was started.")
         threads = str(self._settings["threads"])
         quiet = {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
-        self._process = subprocess.Popen(  # noqa: S603 - our own file, run by our own Python
-            [sys.executable, "-P", str(_SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, **quiet},
-        )
-        assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(self._settings).encode() + b"\n")
-            self._process.stdin.flush()
-        return self._process
+        with self._lock:
+            if self._stopped:
+                raise RunError("The server was stopped before it was started.")
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own file and Python
+                [sys.executable, "-P", str(_SCRIPT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **quiet},
+            )
+        assert process.stdin
+        with contextlib.suppress(OSError, ValueError):  # it ended, or is being stopped
+            process.stdin.write(json.dumps(self._settings).encode() + b"\n")
+            process.stdin.flush()
+        return process
 
     def _answer(self, process: subprocess.Popen[bytes], log: IO[bytes], until: float) -> str:
         """Return the address that the process writes, or say why there is none."""
