@@ -1,18 +1,49 @@
 """Ratings: numbers that somebody gave the examples, what they mean, and why some are missing."""
 
 from ds2.rating.agreement import RatingAudit, audit_ratings
+from ds2.rating.batch import Batches, BatchRater
+from ds2.rating.chat import ChatRater
+from ds2.rating.forecast import Forecast
+from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
 from ds2.rating.importing import import_panel, import_ratings
+from ds2.rating.local import LocalRater
 from ds2.rating.panel import Panel
+from ds2.rating.progress import RateProgress
+from ds2.rating.prompt import Prompt, PromptBuilder
+from ds2.rating.rate import rate, reparse
+from ds2.rating.rater import Answer, Failure, Limits, Rater
 from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.rubric import Criterion, Rubric
 from ds2.rating.scale import Scale
+from ds2.rating.store import Store
 
 __all__ = [
     "PROBLEMS",
+    "Answer",
+    "BatchRater",
+    "Batches",
+    "ChatRater",
+    "Criterion",
+    "Failure",
+    "Forecast",
+    "GoldScores",
+    "Limits",
+    "LocalRater",
     "Panel",
+    "Prompt",
+    "PromptBuilder",
+    "RateProgress",
+    "Rater",
     "RatingAudit",
     "Ratings",
+    "Rubric",
     "Scale",
+    "Store",
     "audit_ratings",
     "import_panel",
     "import_ratings",
+    "rate",
+    "read_gold",
+    "reparse",
+    "write_gold_sheet",
 ]

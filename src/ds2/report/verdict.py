@@ -265,7 +265,8 @@ def _real_valued(question: str, numbers: ReportNumbers) -> Finding:
     """Every score is a new one: say what shows that it is better."""
     curation = numbers.curation
     gains = [
-        f"{row.measure} {decimal(row.value.value, 3)}, above raw {decimal(row.difference.value, 3)} "
+        f"{row.measure} {decimal(row.value.value, 3)}, above raw "
+        f"{decimal(row.difference.value, 3)} "
         f"({interval(row.difference.low, row.difference.high, 3)})"
         for row in curation.evidence
         if row.chosen and row.difference.value is not None

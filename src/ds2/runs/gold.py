@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.curation import Curation, plan_gold
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
-from ds2.report import write_gold_page
+from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.artefacts import load_neighbors
 from ds2.runs.job import Job
+from ds2.runs.listener import Quiet
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe, resolve_path
 from ds2.runs.store import locked
@@ -79,7 +81,8 @@ def write_gold_sheets(
             seed=recipe.seed,
         )
         save_plan(folder / PLAN, plan.stratum)
-        job = Job(folder, recipe, lambda *_, **__: None, lambda _: None)
+        quiet = Quiet()
+        job = Job(folder, recipe, quiet.progress, quiet.said)
         known = load_gold(job, pool, panel.ratings[0].scale)
         new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])
         if not new.any():
@@ -96,7 +99,15 @@ def write_gold_sheets(
         files = [folder / name for name in SHEETS]
         for path in files[:2]:
             write_gold_sheet(pool, rows, path, **facts)
-        write_gold_page(pool, rows, files[2], scale=panel.ratings[0].scale, **facts)
+        items = [
+            GoldItem(example.id, example.messages, int(stratum), int(size_of))
+            for example, stratum, size_of in zip(
+                pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
+            )
+        ]
+        page = render_gold_page(items, choices=gold_choices(panel.ratings[0].scale))
+        with writing(files[2]) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     return GoldSheets(tuple(files), len(plan.rows), len(rows))
 
 

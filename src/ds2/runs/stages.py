@@ -128,7 +128,8 @@ STAGES = (
         "report",
         "write the report",
         settings=_EVERYTHING,  # the report shows the recipe
-        inputs=("scores.planted",),
+        inputs=("scores.planted", "gold.path"),
+        optional=("gold.path",),
         reads=(
             "pool.arrow",
             "rejects.jsonl",

@@ -23,7 +23,7 @@ from ds2.runs.naming import named, with_names
 from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
-from ds2.runs.tables import load_curation, save_curation, save_selection
+from ds2.runs.tables import load_curation, observed_of, save_curation, save_selection
 from ds2.selection import long_tail_scores, select
 
 __all__ = ["STEPS"]
@@ -161,11 +161,12 @@ def _curate(job: Job) -> Made:
 
 def _covariates(pool: Pool, names: Sequence[str]) -> dict[str, np.ndarray] | None:
     """What curation may control for, by name."""
-    found = {
-        "length": lambda: np.log1p(pool.lengths.astype(np.float64)),
-        "source": lambda: np.array([source or "" for source in pool.sources]),
-    }
-    return {name: found[name]() for name in names} or None
+    found = {}
+    if "length" in names:
+        found["length"] = np.log1p(pool.lengths.astype(np.float64))
+    if "source" in names:
+        found["source"] = np.array([source or "" for source in pool.sources])
+    return found or None
 
 
 def _select(job: Job) -> Made:
@@ -176,7 +177,7 @@ def _select(job: Job) -> Made:
     selection = select(
         curation.scores,
         tail,
-        size=job.recipe.select.size,
+        size=None if job.recipe.select.size == "all" else job.recipe.select.size,
         method=job.recipe.select.method,
         neighbors=neighbors,
         lengths=pool.lengths.astype(np.float64),
@@ -193,7 +194,7 @@ def _select(job: Job) -> Made:
         format=job.recipe.output.format,
         columns={
             "ds2_score": _scores(curation.scores[rows]),
-            "ds2_observed": _scores(curation.observed[rows]),
+            "ds2_observed": _scores(observed_of(curation)[rows]),
             "ds2_long_tail": tail[rows],
             "ds2_reason": selection.reasons,
         },

@@ -78,16 +78,16 @@ def load_curation(path: Path) -> Curation:
         confidence=_optional(table, "confidence"),
         suggestion=_optional(table, "suggestion"),
         method=facts["method"],
-        evidence=tuple(
-            Evidence(
-                **{key: float("nan") if value is None else value for key, value in row.items()}
-            )
-            for row in facts["evidence"]
-        ),
+        evidence=tuple(_evidence(row) for row in facts["evidence"]),
         gate=facts["gate"],
         next_evidence=facts["next_evidence"],
         warnings=tuple(facts["warnings"]),
     )
+
+
+def _evidence(row: Mapping[str, Any]) -> Evidence:
+    values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in row.items()}
+    return Evidence(**values)
 
 
 def save_selection(
