@@ -67,10 +67,14 @@ def _check_tells_apart(ratings: Ratings) -> None:
     if len(scores) and (scores == scores[0]).all():
         for sentence in ratings.warnings[:-1]:  # the last one says what the error says
             warnings.warn(sentence, Ds2Warning, stacklevel=1)
+        remedy = (
+            "Take another model, or form = \"expected\", which rates more finely."
+            if ratings.usage
+            else "Check scores.column and scores.scale."
+        )
         raise InputError(
             f"Every rating of '{ratings.rater}' ({len(scores):,} in all) falls into one score, "
-            f"{scores[0]:g}: they tell no example from another. Check scores.column and "
-            "scores.scale."
+            f"{scores[0]:g}: they tell no example from another. {remedy}"
         )
 
 
