@@ -80,7 +80,7 @@ def agreement(
         return Agreement(measure, value, np.nan, np.nan, len(y), shares, n_missing)
     left = _leave_out(lambda m: compute(x[m], y[m], w[m]), len(y))
     if measure == "accuracy":
-        low, high = _wilson(value, _design_rows(left, value, shares, equal=np.ptp(w) < 1e-9))
+        low, high = _wilson(value, _design_rows(left, value, shares, equal=bool(np.ptp(w) < 1e-9)))
     else:
         low, high = _fisher(left, value, shares, ranks=measure == "spearman")
     return Agreement(measure, value, low, high, len(y), shares, n_missing)

@@ -96,9 +96,12 @@ def _dominance(estimate: TransitionEstimate) -> str:
     if estimate.diagonal_dominant:
         return ""
     enough = estimate.effective_counts >= MIN_COUNT
-    likeliest = estimate.matrix.argmax(axis=1)
-    wrong = np.flatnonzero(enough & (likeliest != np.arange(len(likeliest))))
-    pairs = ", ".join(f"{i} (as {likeliest[i]})" for i in wrong)
+    likeliest = estimate.matrix.argmax(axis=-1)
+    wrong = np.argwhere(enough & (likeliest != np.arange(likeliest.shape[-1])))
+    pairs = ", ".join(
+        f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0]})" if len(at) > 1 else ")")
+        for at in wrong
+    )
     return (
         f"Some true scores are most often observed as another score: {pairs}. Which row belongs "
         "to which score is then not certain."

@@ -22,6 +22,8 @@ STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 LEAST_CELL = 1e-4
 RIGHT = np.linspace(0.2, 0.95, 16)
 DECAYS = (0.3, 0.5, 0.7, 0.9)
+#: A guess of strength v has a chance proportional to v to this power beforehand.
+BELIEF = 0.5
 DRAWS = 2000
 
 
@@ -94,7 +96,7 @@ def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) ->
     for family in families:
         own = np.array(
             [[_log_probability(D, v * _held(M)) for v in strengths] for M in family.matrices]
-        )
+        ) + np.log(strengths**BELIEF / (strengths**BELIEF).mean())
         support = family.support - _log_mean(family.support)
         logs.append(own + support[:, None])
         evidence.append(_log_mean(logs[-1]))
