@@ -14,7 +14,7 @@ from ds2.report.markdown_parts import (
 )
 from ds2.report.numbers import ReportNumbers, TruthNumbers
 from ds2.report.text import markdown_text
-from ds2.report.verdict import standing, verdict
+from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import (
     MISSING,
     NOT_ENOUGH,
@@ -78,7 +78,8 @@ def _noise(numbers: ReportNumbers) -> list[str]:
         span = interval(own.range_low, own.range_high) if own.value is not None else NOT_ENOUGH
         ranges.append([f"**{level}**", cells[level], span])
     parts = [
-        "## The transition matrix",
+        "## The transition matrix"
+        + (f" of {markdown_text(noise.by_rater[0].label)}" if noise.by_rater else ""),
         f"P(observed score given true score) at ρ = {decimal(noise.rho)}"
         + (", with 95 % intervals." if noise.has_intervals else "."),
     ]
@@ -108,7 +109,7 @@ def _noise(numbers: ReportNumbers) -> list[str]:
                 ["iterations", count(noise.iterations)],
                 ["converged", "yes" if noise.converged else "no"],
                 ["every score most often itself", "yes" if noise.diagonal_dominant else "no"],
-                ["bootstrap rounds", count(noise.n_bootstrap)],
+                ["intervals", intervals_from(noise) if noise.has_intervals else "not computed"],
             ],
         )
     )

@@ -252,6 +252,11 @@ def _noise(panel: Panel, noise: TransitionEstimate) -> Iterator[Sheet]:
         "often a true score is seen as itself."
     )
     yield Sheet("How noisy each rater is", says, columns, tuple(rows))
+    columns = (Column("true score", "count"), *(Column(f"observed {level}") for level in range(s)))
+    for i, name in enumerate(panel.raters[1:], start=1):
+        matrix = noise.rater(i).matrix
+        cells = tuple((level, *map(number, row)) for level, row in enumerate(matrix))
+        yield Sheet(f"The transition matrix of {name}", "", columns, cells)
 
 
 def _criteria(one: RaterAudit) -> Iterator[Sheet]:

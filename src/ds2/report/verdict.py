@@ -12,7 +12,7 @@ from ds2.noise import LOW_LIFT
 from ds2.report.numbers import NoiseNumbers, ReportNumbers, TruthNumbers
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 
-__all__ = ["STRONG_LIFT", "Finding", "Standing", "standing", "verdict"]
+__all__ = ["STRONG_LIFT", "Finding", "Standing", "intervals_from", "standing", "verdict"]
 
 #: From this lower end on, neighbours agree far above chance.
 STRONG_LIFT = 0.5
@@ -131,6 +131,13 @@ def _rests_on(noise: NoiseNumbers) -> str:
     )
 
 
+def intervals_from(noise: NoiseNumbers) -> str:
+    """Say what the intervals of the matrix rest on."""
+    if noise.n_bootstrap == 0:
+        return "the curvature of the likelihood"
+    return plural(noise.n_bootstrap, "bootstrap round")
+
+
 def _how_sure(noise: NoiseNumbers) -> Finding:
     question = "How sure is that?"
     limits = [
@@ -161,7 +168,7 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
     if noise.range_error is not None:
         answer += f"; chance and not knowing ρ together by ±\u00a0{decimal(noise.range_error)}"
     basis = (
-        f"The intervals come from {plural(noise.n_bootstrap, 'bootstrap round')} on "
+        f"The intervals come from {intervals_from(noise)} on "
         f"{plural(noise.n_examples, 'scored example')}, at ρ\u00a0=\u00a0{decimal(noise.rho)}."
     )
     sound = noise.diagonal_dominant and noise.converged and not noise.thin_scores

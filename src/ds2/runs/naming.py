@@ -1,12 +1,18 @@
 """Array functions number the raters; a person with a recipe knows their names."""
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 from ds2.curation import Curation
+from ds2.errors import Ds2Warning
 
-__all__ = ["named", "with_names"]
+__all__ = ["named", "unheard", "with_names"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NUMBERED = re.compile(r"\b([Rr])ater (\d+)\b")
 
@@ -32,3 +38,10 @@ def named(curation: Curation, raters: Sequence[str]) -> Curation:
         warnings=with_names(curation.warnings, raters),
         next_evidence=last,
     )
+
+
+def unheard(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function whose warnings are in its result: they are said from there, with names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return function(*args, **kwargs)

@@ -68,7 +68,7 @@ def _check_tells_apart(ratings: Ratings) -> None:
         for sentence in ratings.warnings[:-1]:  # the last one says what the error says
             warnings.warn(sentence, Ds2Warning, stacklevel=1)
         remedy = (
-            "Take another model, or form = \"expected\", which rates more finely."
+            'Take another model, or form = "expected", which rates more finely.'
             if ratings.usage
             else "Check scores.column and scores.scale."
         )

@@ -19,7 +19,7 @@ from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
-from ds2.runs.naming import named, with_names
+from ds2.runs.naming import named, unheard, with_names
 from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
@@ -95,7 +95,8 @@ def _noise(job: Job) -> Made:
     wanted = job.recipe.noise
     panel = Panel.load(job.folder / "ratings.parquet")
     gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
-    noise = estimate_transition(
+    noise = unheard(
+        estimate_transition,
         _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
         n_scores=panel.n_scores,
@@ -128,7 +129,8 @@ def _curate(job: Job) -> Made:
     panel = Panel.load(job.folder / "ratings.parquet")
     noise = load_noise(job.folder / "noise.json")
     gold = load_gold(job, pool, panel.ratings[0].scale)
-    curation = curate(
+    curation = unheard(
+        curate,
         _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
         noise,
