@@ -11,9 +11,10 @@ from batch_server import BatchServer, Running, completion
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import batch_run
-from ds2.rating.batch import Batches, BatchRater
+from ds2.rating.batch import BatchRater
 from ds2.rating.batch_client import BatchClient
 from ds2.rating.batch_files import read_request_id, request_id, setup_tag
+from ds2.rating.batch_job import Batches
 from ds2.rating.batch_state import Batch, BatchFolder
 from ds2.rating.chat import ChatRater
 from ds2.rating.rate import reparse

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import struct
 from importlib.util import find_spec
 
 import pytest
@@ -14,6 +15,7 @@ from ds2.pool import Message, read_pool
 from ds2.rating import local, local_process
 from ds2.rating.chat import ChatRater
 from ds2.rating.expected import expected_rating
+from ds2.rating.gguf import trained_context
 from ds2.rating.local import LocalRater, _fingerprint, _shared_out
 from ds2.rating.money import read_prices
 from ds2.rating.prompt import PromptBuilder
@@ -208,6 +210,29 @@ def test_weights_are_told_apart_by_what_is_in_them(tmp_path):
     data[-1] ^= 1
     two.write_bytes(data)
     assert _fingerprint(one) != _fingerprint(two)
+
+
+def test_a_prompt_may_be_as_long_as_the_model_was_trained_for(tmp_path):
+    long = LocalRater(context_tokens=20_000, max_output_tokens=100)
+    assert long.max_prompt_tokens == 8192 - 100 - 64
+    assert LocalRater(context_tokens=1024).max_prompt_tokens == 1024 - 128 - 64
+    path = tmp_path / "x.gguf"
+    entry = struct.pack("<Q", 3) + b"a.b" + struct.pack("<IQ", 8, 2) + b"hi"
+    length = struct.pack("<Q", 16) + b"x.context_length" + struct.pack("<II", 4, 77)
+    tokens = struct.pack("<Q", 1) + b"t" + struct.pack("<IIQQ", 9, 8, 1, 2) + b"en"
+    nested = struct.pack("<Q", 1) + b"t" + struct.pack("<IIQ", 9, 9, 5)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 2)
+    for data, found in (
+        (head + entry + length, 77),
+        (head + tokens + length, 77),
+        (head + nested + length, None),
+        (head + entry + length[:-2], None),
+        (head + entry, None),
+        (b"GGUF", None),
+        (b"", None),
+    ):
+        path.write_bytes(data)
+        assert trained_context(path) == found
 
 
 def test_what_is_missing_is_said_before_anything_starts(monkeypatch, tmp_path):

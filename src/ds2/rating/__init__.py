@@ -1,7 +1,15 @@
-"""Ratings: numbers that somebody gave the examples, what they mean, and why some are missing."""
+"""Ratings: asked for here or brought along, what they mean, and why some are missing."""
 
-from ds2.rating.agreement import RatingAudit, audit_ratings
-from ds2.rating.batch import Batches, BatchRater
+from ds2.rating.agreement import audit_ratings
+from ds2.rating.audit import (
+    Histogram,
+    PairAgreement,
+    RaterAudit,
+    RatingAudit,
+    Retest,
+)
+from ds2.rating.batch import BatchRater
+from ds2.rating.batch_job import Batches
 from ds2.rating.chat import ChatRater
 from ds2.rating.forecast import Forecast
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
@@ -27,15 +35,19 @@ __all__ = [
     "Failure",
     "Forecast",
     "GoldScores",
+    "Histogram",
     "Limits",
     "LocalRater",
+    "PairAgreement",
     "Panel",
     "Prompt",
     "PromptBuilder",
     "RateProgress",
     "Rater",
+    "RaterAudit",
     "RatingAudit",
     "Ratings",
+    "Retest",
     "Rubric",
     "Scale",
     "Store",

@@ -1,145 +1,20 @@
 """What the ratings look like before anything is done to them: their spread, gaps and agreement."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from ds2.checks import check_int, check_rows
 from ds2.errors import InputError
-from ds2.pool.wording import shown
 from ds2.rating.association import exact_agreement, quadratic_kappa, spearman, top_overlap
+from ds2.rating.audit import Histogram, PairAgreement, RaterAudit, RatingAudit, Retest
+from ds2.rating.audit_words import audit_warnings
 from ds2.rating.panel import Panel
 from ds2.rating.ratings import Ratings
 
-__all__ = ["Histogram", "PairAgreement", "RaterAudit", "RatingAudit", "Retest", "audit_ratings"]
+__all__ = ["audit_ratings"]
 
-_CROWDED = 0.5
-_UNRATED = 0.05
-_FEW = 30
 _LEAST_BARS, _MOST_BARS = 4, 21
-_ALIKE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """How often each rating, or range of ratings, occurs.
-
-    Attributes:
-        name: the criterion, or "rating" for what is scored.
-        n: how many examples have a number.
-        edges: ends of the bars, one more than there are counts; whole ratings lie mid-bar.
-        counts: per bar.
-        mean: of the numbers; NaN where there are none.
-        sd: their standard deviation.
-        length_correlation: Spearman with the examples' lengths; NaN where unknown.
-    """
-
-    name: str
-    n: int
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    mean: float
-    sd: float
-    length_correlation: float
-
-
-@dataclass(frozen=True, slots=True)
-class Retest:
-    """How a rater agrees with itself on examples that it rated twice.
-
-    Attributes:
-        n: examples with two ratings.
-        exact: share with the same score twice.
-        spearman: rank correlation of the two ratings.
-        kappa: quadratic kappa of the two scores.
-        noise: standard deviation of one rating around the rater's own mean, on the scale:
-            √(mean (a − b)² / 2).
-    """
-
-    n: int
-    exact: float
-    spearman: float
-    kappa: float
-    noise: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RaterAudit:
-    """One rater.
-
-    Attributes:
-        rater: who rated.
-        n: examples of the pool.
-        n_rated: those with a rating.
-        unrated: how many have none, by problem.
-        scores: how often each score 0 … K − 1 occurs.
-        ratings: the histogram of what is scored.
-        criteria: one histogram a criterion, in the order of ``correlation``.
-        correlation: Spearman between criteria, (c, c); NaN where undefined.
-        at_low: share of the ratings at the scale's lower end.
-        at_high: share at its upper end.
-        mean_spread: the mean standard deviation that the rater states; None where it states none.
-        retest: None where nothing was rated twice.
-        usage: what the rating took, as the rater's `Ratings` say.
-    """
-
-    rater: str
-    n: int
-    n_rated: int
-    unrated: Mapping[str, int]
-    scores: tuple[int, ...]
-    ratings: Histogram
-    criteria: tuple[Histogram, ...]
-    correlation: np.ndarray
-    at_low: float
-    at_high: float
-    mean_spread: float | None
-    retest: Retest | None
-    usage: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class PairAgreement:
-    """Two raters, over the examples that both rated.
-
-    Attributes:
-        raters: their names.
-        n: examples that both rated.
-        exact: share of equal scores.
-        exact_by_chance: what two independent raters with these histograms would share.
-        kappa: quadratic kappa of the scores.
-        spearman: rank correlation of the ratings.
-        top_size: M, how many of the n are called the top.
-        top_overlap: share of the two top Ms in common; ties are drawn by lot.
-        top_by_chance: M / n.
-    """
-
-    raters: tuple[str, str]
-    n: int
-    exact: float
-    exact_by_chance: float
-    kappa: float
-    spearman: float
-    top_size: int
-    top_overlap: float
-    top_by_chance: float
-
-
-@dataclass(frozen=True, slots=True)
-class RatingAudit:
-    """All raters of a pool.
-
-    Attributes:
-        raters: one audit a rater, in the panel's order.
-        pairs: one a pair of raters, in order.
-        warnings: what the user should know, in sentences.
-    """
-
-    raters: tuple[RaterAudit, ...]
-    pairs: tuple[PairAgreement, ...]
-    warnings: tuple[str, ...]
 
 
 def audit_ratings(
@@ -166,9 +41,7 @@ def audit_ratings(
     check_rows("lengths", sizes, n)
     raters = tuple(_audit(one, sizes) for one in panel)
     pairs = tuple(_compare(one, two, top) for one, two in combinations(panel.ratings, 2))
-    said = [sentence for one in raters for sentence in _warn(one)]
-    said += [sentence for pair in pairs for sentence in _warn_pair(pair)]
-    return RatingAudit(raters, pairs, tuple(said))
+    return RatingAudit(raters, pairs, audit_warnings(raters, pairs))
 
 
 def _audit(one: Ratings, lengths: np.ndarray) -> RaterAudit:
@@ -259,57 +132,3 @@ def _compare(one: Ratings, two: Ratings, top: int | None) -> PairAgreement:
         overlap,
         by_chance,
     )
-
-
-def _warn(one: RaterAudit) -> list[str]:
-    name = shown(one.rater)
-    if one.n_rated == 0:
-        return [f"{name} rated no example."]
-    said = []
-    if one.n_rated < (1 - _UNRATED) * one.n:
-        why = ", ".join(f"{count:,} {problem}" for problem, count in one.unrated.items())
-        said.append(f"{name} left {one.n - one.n_rated:,} of {one.n:,} examples unrated: {why}.")
-    if one.ratings.sd == 0 and one.n_rated > 1:
-        said.append(f"{name} gave every example the same rating, {one.ratings.mean:g}.")
-    elif max(one.scores) == one.n_rated and one.n_rated > 1:
-        said.append(f"All ratings of {name} fall into one score.")
-    else:
-        ends = (("lowest", "floor", one.at_low), ("highest", "ceiling", one.at_high))
-        for end, effect, share in ends:
-            if share > _CROWDED:
-                said.append(
-                    f"{name} gave {share:.0%} of the examples the {end} rating there is: a "
-                    f"{effect} effect, which hides differences among them."
-                )
-    return said + _warn_criteria(one)
-
-
-def _warn_criteria(one: RaterAudit) -> list[str]:
-    said = [
-        f"{shown(one.rater)} gave every example the same {shown(part.name)}, {part.mean:g}."
-        for part in one.criteria
-        if part.n > 1 and part.sd == 0 and one.ratings.sd > 0
-    ]
-    alike = [
-        f"{shown(one.criteria[a].name)} and {shown(one.criteria[b].name)}"
-        for a, b in combinations(range(len(one.criteria)), 2)
-        if one.correlation[a, b] > _ALIKE and one.n_rated >= _FEW
-    ]
-    if alike:
-        said.append(
-            f"{shown(one.rater)} hardly tells some criteria apart (correlation above {_ALIKE}): "
-            f"{'; '.join(alike)}."
-        )
-    return said
-
-
-def _warn_pair(pair: PairAgreement) -> list[str]:
-    names = f"{shown(pair.raters[0])} and {shown(pair.raters[1])}"
-    if pair.n < _FEW:
-        return [f"{names} both rated only {pair.n:,} examples, too few to compare them."]
-    if pair.spearman < 0:
-        return [
-            f"{names} order the examples in opposite ways (Spearman {pair.spearman:.2f}). Check "
-            "that both scales run the same way."
-        ]
-    return []

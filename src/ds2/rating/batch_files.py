@@ -9,11 +9,10 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
@@ -30,7 +29,6 @@ __all__ = [
     "request_id",
     "request_line",
     "setup_tag",
-    "write_lines",
 ]
 
 ENDPOINT = "/v1/chat/completions"
@@ -63,12 +61,6 @@ def request_line(name: str, body: Mapping[str, object]) -> bytes:
     """Return one line of a file of requests."""
     row = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write a file of requests, complete or not at all."""
-    with writing(path) as temporary, temporary.open("wb") as file:
-        file.writelines(lines)
 
 
 def read_ids(path: Path) -> Iterator[str]:

@@ -1,80 +1,24 @@
-"""Batches of one rater: written, sent, asked about, and collected into the store."""
+"""Batches of one rater: sent, asked about, and collected into the store."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ds2.atomic import writing
-from ds2.errors import InputError, RunError
-from ds2.pool import Pool
-from ds2.pool.wording import shown_path
+from ds2.errors import RunError
 from ds2.rating.batch_client import BatchClient, BatchStatus
-from ds2.rating.batch_files import (
-    read_ids,
-    read_request_id,
-    read_results,
-    request_id,
-    request_line,
-    setup_tag,
-)
+from ds2.rating.batch_files import read_ids, read_request_id, setup_tag
+from ds2.rating.batch_intake import Intake, ingest
+from ds2.rating.batch_plan import BatchPlan, Shape, write_batches
 from ds2.rating.batch_state import Batch, BatchFolder
-from ds2.rating.jobs import Job, iter_hashes, iter_jobs
-from ds2.rating.money import Budget, Price, most_input_tokens
-from ds2.rating.outcomes import Outcomes
-from ds2.rating.progress import Tally
-from ds2.rating.prompt import Prompt, PromptBuilder
-from ds2.rating.rater import Answer
-from ds2.rating.rows import Row, Setup
-from ds2.rating.store import Store
+from ds2.rating.jobs import iter_hashes
+from ds2.rating.money import Budget
 
-__all__ = ["BatchPlan", "BatchProgress", "Intake", "Shape", "ingest", "run_batches", "write_files"]
+__all__ = ["BatchProgress", "run_batches"]
 
 #: What an endpoint left undone is sent again this many times in one call.
 _ROUNDS = 3
-_ROWS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPlan:
-    """What is asked, of whom, and where the replies go.
-
-    Attributes:
-        pool: the examples.
-        builder: makes the prompts.
-        setup: who is asked, and how.
-        store: an open store.
-        number: of the setup, in the store.
-        price: of the model in batches; None where unknown.
-        body: job → the body of its request.
-        missing: what the store has no outcome for yet, as `plan_jobs` numbers it.
-    """
-
-    pool: Pool
-    builder: PromptBuilder
-    setup: Setup
-    store: Store
-    number: int
-    price: Price | None
-    body: Callable[[Job], dict[str, object]]
-    missing: Callable[[], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large a batch may be, and what a request can cost.
-
-    Attributes:
-        max_requests: requests in one batch.
-        max_bytes: of one file.
-        max_output_tokens: the most that a reply can have.
-    """
-
-    max_requests: int
-    max_bytes: int
-    max_output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +79,7 @@ def run_batches(
         codes = _not_in_flight(plan, folder, tag) if rounds < _ROUNDS else np.empty(0, np.int64)
         if len(codes) and not budget.exhausted:
             rounds += 1
-            for batch in _write(plan, folder, shape, budget, codes):
+            for batch in write_batches(plan, folder, shape, budget, codes):
                 _send(client, folder, batch)
         left = _open(folder, tag)
         state = BatchProgress(len(left), sum(batch.n for batch in left), n_done, collected)
@@ -144,74 +88,6 @@ def run_batches(
         if not left or time.monotonic() >= until:
             return state
         time.sleep(min(poll_s, max(0.0, until - time.monotonic())))
-
-
-def write_files(plan: BatchPlan, shape: Shape, path: Path) -> list[Path]:
-    """Write the missing requests for somebody else to run, to NAME-1.jsonl, NAME-2.jsonl and on."""
-    written: list[Path] = []
-    lines = _lines(plan, shape, Budget(None), plan.missing())
-    line = next(lines, None)
-    while line is not None:
-        place = path.with_name(f"{path.name}-{len(written) + 1}.jsonl")
-        line, _, _ = _write_one(place, line, lines, shape)
-        written.append(place)
-    return written
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """What came of files of results.
-
-    Attributes:
-        n_replies: replies that came into the store.
-        n_failed: requests of this setup that have no reply.
-        n_foreign: results of other setups, which were left alone.
-        cost_usd: of the replies; None where unknown.
-        said: what the last failure said; None where there was none.
-    """
-
-    n_replies: int
-    n_failed: int
-    n_foreign: int
-    cost_usd: float | None
-    said: str | None
-
-
-def ingest(plan: BatchPlan, paths: Iterable[Path], *, endpoint: str) -> Intake:
-    """Read files of results into the store.
-
-    Raises:
-        InputError: a file cannot be read, or a line is no result; what stands before is kept.
-    """
-    tag, rows = setup_tag(plan.setup), list[Row]()
-    tally = Tally(plan.setup.rater, total=0, earlier=0, price=plan.price, now=time.monotonic)
-    rubric, form = plan.builder.rubric, plan.setup.form
-    outcomes = Outcomes(rubric, form, keep=rows.append, tally=tally)
-    n_replies = n_failed = n_foreign = 0
-    said = None
-    for path in paths:
-        for name, outcome in read_results(path, model=plan.setup.model, endpoint=endpoint):
-            key = read_request_id(name)
-            if key is None or key[0] != tag:
-                n_foreign += 1
-                continue
-            job = Job(key[2], key[1], Prompt(()), tries=1)
-            if isinstance(outcome, Answer):
-                outcomes.answered(job, outcome)
-                n_replies += 1
-            else:
-                outcomes.failed(job, outcome)
-                n_failed, said = n_failed + 1, outcome.sentence
-            if len(rows) >= _ROWS:
-                _commit(plan, rows)
-    outcomes.finish(endpoint_works=True)
-    _commit(plan, rows)
-    return Intake(n_replies, n_failed, n_foreign, tally.read().cost_usd, said)
-
-
-def _commit(plan: BatchPlan, rows: list[Row]) -> None:
-    plan.store.add([(plan.number, row) for row in rows])
-    rows.clear()
 
 
 def _open(folder: BatchFolder, tag: str) -> list[Batch]:
@@ -276,54 +152,3 @@ def _not_in_flight(plan: BatchPlan, folder: BatchFolder, tag: str) -> np.ndarray
         for row, example in enumerate(hashes, start):
             there[row] = [(0, example) in flying, (1, example) in flying]
     return np.asarray(codes[~there[codes // 2, codes % 2]])
-
-
-def _lines(
-    plan: BatchPlan, shape: Shape, budget: Budget, codes: np.ndarray
-) -> Iterator[tuple[bytes, float]]:
-    """Yield requests and the most that each can cost, until the budget ends."""
-    tag = setup_tag(plan.setup)
-    for jobs in iter_jobs(codes, plan.pool, plan.builder):
-        for job in jobs:
-            most_usd = 0.0
-            if budget.max_usd is not None and plan.price is not None:
-                n_input = most_input_tokens(job.prompt.messages)
-                most_usd = plan.price.cost_usd(n_input, shape.max_output_tokens) or 0.0
-            if not budget.reserve(most_usd):
-                budget.exhausted = True
-                return
-            name = request_id(tag, job.repeat, job.example)
-            yield request_line(name, plan.body(job)), most_usd
-
-
-def _write(
-    plan: BatchPlan, folder: BatchFolder, shape: Shape, budget: Budget, codes: np.ndarray
-) -> Iterator[Batch]:
-    """Write the requests of one batch after the other, each known before it can be sent."""
-    lines = _lines(plan, shape, budget, codes)
-    line = next(lines, None)
-    while line is not None:
-        batch = Batch(folder.new_token(), setup_tag(plan.setup), 0, at=time.time())
-        line, n, most_usd = _write_one(folder.requests(batch), line, lines, shape)
-        yield folder.update(batch, n=n, most_usd=most_usd)
-
-
-def _write_one(
-    path: Path, line: tuple[bytes, float] | None, lines: Iterator[tuple[bytes, float]], shape: Shape
-) -> tuple[tuple[bytes, float] | None, int, float]:
-    """Write as many lines as a file may hold; return the next line, the count and the cost."""
-    n = size = 0
-    most_usd = 0.0
-    with writing(path) as temporary, temporary.open("wb") as file:
-        while line is not None and n < shape.max_requests:
-            if size + len(line[0]) > shape.max_bytes:
-                if n:
-                    break
-                raise InputError(
-                    f"A request for {shown_path(path)} has {len(line[0]):,} bytes, more than a "
-                    f"batch may hold ({shape.max_bytes:,}). Shorten the prompts with max_tokens."
-                )
-            file.write(line[0])
-            n, size, most_usd = n + 1, size + len(line[0]), most_usd + line[1]
-            line = next(lines, None)
-    return line, n, most_usd

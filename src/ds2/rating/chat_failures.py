@@ -43,23 +43,22 @@ def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure
             model=model,
             endpoint=endpoint,
         )
-    root = _root(error)
-    if isinstance(root, TimeoutError):
-        return Failure(
-            "timed out", f"The endpoint {endpoint} did not answer in time.", retryable=True
-        )
-    said = clean(f"{type(root).__name__}: {root}" if str(root) else type(root).__name__, key)
-    if "CERTIFICATE" in said.upper():
+    causes = _causes(error)
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        said = f"The endpoint {endpoint} did not answer in time."
+        return Failure("timed out", said, retryable=True)
+    names = " ".join(type(cause).__name__ for cause in causes)
+    said = clean(f"{type(causes[-1]).__name__}: {causes[-1]}", key)
+    if "CERTIFICATE" in f"{names} {causes}".upper():
         return Failure(
             "no access",
             f"The certificate of the endpoint {endpoint} cannot be verified ({said}). If it is "
             "your own, name the file of its authority in the environment variable SSL_CERT_FILE.",
             fatal=True,
         )
-    if isinstance(error, ValueError) or type(root).__name__ == "UnsupportedProtocol":
-        return Failure(
-            "bad request", f"The endpoint {endpoint} cannot be asked: {said}.", fatal=True
-        )
+    if "UnsupportedProtocol" in names or "InvalidURL" in names:
+        sentence = f"The endpoint {endpoint} cannot be asked: {said}."
+        return Failure("bad request", sentence, fatal=True)
     return Failure(
         "connection lost",
         f"The endpoint {endpoint} could not be reached, or broke off ({said}). Is it running?",
@@ -169,7 +168,9 @@ def clean(text: str, key: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST]
 
 
-def _root(error: BaseException) -> BaseException:
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return error
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and what it was raised from, the outermost first."""
+    causes = [error]
+    while (deeper := causes[-1].__cause__) is not None:
+        causes.append(deeper)
+    return causes

@@ -12,6 +12,7 @@ from ds2.checks import check_int, check_positive
 from ds2.errors import InputError
 from ds2.rating.chat import ChatRater
 from ds2.rating.expected import level_tokens
+from ds2.rating.gguf import trained_context
 from ds2.rating.local_process import LocalServer, check_runtime, find_model
 from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure, Limits
@@ -24,6 +25,8 @@ _NO_KEY = "DS2_LOCAL_SERVER_HAS_NO_KEY"
 _SPACES = " \t\n\r\u2581\u0120\u010a"
 _NOWHERE = "http://127.0.0.1:9/v1"
 _PARTS, _PART = 64, 1 << 16
+#: Tokens that the chat template puts around the messages, at most.
+_AROUND = 64
 #: Rivals of a token to ask for, so that no level is missed.
 _ALL_LEVELS = 256
 
@@ -47,7 +50,8 @@ class LocalRater:
         processes: servers.
         slots: requests that one server works on at once.
         threads: threads that compute, for each server.
-        context_tokens: the longest prompt and reply together; the model may bear less.
+        context_tokens: the longest prompt and reply together. Where the model was trained on
+            shorter texts, that is the limit.
         timeout_s: the longest wait for one reply.
         start_timeout_s: the longest wait for the model to be loaded.
         extra: further fields of the request, for example {"top_k": 1}.
@@ -82,12 +86,14 @@ class LocalRater:
         for label, value in (("processes", processes), ("slots", slots), ("threads", threads)):
             check_int(label, value, low=1, high=1024)
         check_int("context_tokens", context_tokens, low=256)
+        check_int("max_output_tokens", max_output_tokens, low=1, high=context_tokens // 2)
         check_positive("start_timeout_s", start_timeout_s)
         check_runtime()
         self._path = find_model(model)
         self._alias = self._path.name.removesuffix(".gguf")
         self._name = name or self._alias
-        self._server = {"slots": slots, "threads": threads, "context_tokens": context_tokens}
+        context = min(context_tokens, trained_context(self._path) or context_tokens)
+        self._server = {"slots": slots, "threads": threads, "context_tokens": context}
         self._processes, self._start_timeout_s = processes, start_timeout_s
         self._limits = Limits(concurrency=processes * slots, timeout_s=timeout_s)
         self._asking: dict[str, object] = {
@@ -102,6 +108,7 @@ class LocalRater:
             "variant": f"gguf:{_fingerprint(self._path)}{';forced' if forced else ''}",
         }
         self._forced = forced
+        self._max_prompt_tokens = context - max_output_tokens - _AROUND
         self._first = self._chat(_NOWHERE)
         if forced:
             self._first.settle({"form": "expected", "top_logprobs": _ALL_LEVELS, "findings": []})
@@ -136,6 +143,11 @@ class LocalRater:
     def limits(self) -> Limits:
         """As many requests at once as the servers work on."""
         return self._limits
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that leaves room for the reply, for `rate`."""
+        return self._max_prompt_tokens
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ class Loop:
                 if self._budget.reserve(most_usd):
                     return job, most_usd
                 heapq.heappush(self._later, (now_s, next(self._number), job))
-                if self._budget.reserved_usd == 0.0:
+                if self._budget.n_reserved == 0:
                     self._budget.exhausted = True
                     return None
                 wait_s = _BUDGET_POLL_S

@@ -158,6 +158,7 @@ class Budget:
         max_usd: the limit, None for none.
         spent_usd: what is known to be spent, or may be.
         reserved_usd: set aside for what is in flight.
+        n_reserved: how many requests that is.
         exhausted: a request was held back.
     """
 
@@ -165,6 +166,7 @@ class Budget:
         self.max_usd = max_usd
         self.spent_usd = spent_usd
         self.reserved_usd = 0.0
+        self.n_reserved = 0
         self.exhausted = False
 
     def reserve(self, most_usd: float) -> bool:
@@ -174,12 +176,14 @@ class Budget:
         if self.spent_usd + self.reserved_usd + most_usd > self.max_usd:
             return False
         self.reserved_usd += most_usd
+        self.n_reserved += 1
         return True
 
     def settle(self, most_usd: float, cost_usd: float | None) -> None:
         """Put the cost in place of what was set aside; None: it is unknown and stays counted."""
         if self.max_usd is not None:
-            self.reserved_usd = max(0.0, self.reserved_usd - most_usd)
+            self.n_reserved -= 1
+            self.reserved_usd = self.reserved_usd - most_usd if self.n_reserved else 0.0
             self.spent_usd += most_usd if cost_usd is None else cost_usd
 
 

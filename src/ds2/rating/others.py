@@ -16,19 +16,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from ds2.errors import InputError
-from ds2.pool.files import check_readable
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import shown, shown_names, shown_path
+from ds2.rating.lists import ARRAYS, UNPARSABLE, UNSAFE, read_list
 
-__all__ = ["LAYOUTS", "UNPARSABLE", "Sheet", "detect_layout", "read_sheet", "text_key"]
+__all__ = ["LAYOUTS", "Sheet", "detect_layout", "read_sheet", "text_key"]
 
 LAYOUTS = ("auto", "table", "list", "opendataarena", "alpagasus", "distilabel")
-
-#: What stands where a text holds no rating.
-UNPARSABLE = object()
 
 _PEEK = 50
 _RATINGS = ("ratings", "rating", "scores", "score")
@@ -74,7 +69,7 @@ def text_key(texts: Iterable[str]) -> int:
 
 def detect_layout(path: Path, id_column: str) -> str:
     """Return the layout of a file by its suffix and its first rows."""
-    if path.name.lower().endswith((".npy", ".pt", ".pth", ".pkl", ".pickle")):
+    if path.suffix.lower() in ARRAYS + UNSAFE:
         return "list"
     first = [row for _, row in islice(read_file(path).rows, _PEEK)]
     if first and all(isinstance(row, Fault) and _is_number_or_list(row) for row in first):
@@ -106,7 +101,9 @@ def read_sheet(path: Path, layout: str, column: str | None, id_column: str) -> S
             none of them.
     """
     if layout == "list":
-        return _read_list(path, column)
+        values = read_list(path, column)
+        none, lines = [None] * len(values), list(range(1, len(values) + 1))
+        return Sheet(shown_path(path), "row", "list", lines, [*none], [*none], values)
     source = read_file(path)
     rows = list(_objects(source))
     if not rows:
@@ -137,78 +134,6 @@ def _id_of(row: Row, id_column: str) -> str | None:
 
 def _is_number_or_list(row: Fault) -> bool:
     return row.text.lstrip()[:1] in set("-0123456789[Nn")
-
-
-def _read_list(path: Path, column: str | None) -> Sheet:
-    values = _array_values(path) if path.suffix.lower() == ".npy" else _listed_values(path)
-    if not values:
-        raise InputError(f"{shown_path(path)} holds no ratings.")
-    width = max((len(value) for value in values if isinstance(value, list)), default=0)
-    if width:
-        place = _place(path, column, width)
-        values = [_taken(value, place, alone=width == 1) for value in values]
-    n = len(values)
-    lines, none = list(range(1, n + 1)), [None] * n
-    return Sheet(shown_path(path), "row", "list", lines, [*none], [*none], values)
-
-
-def _taken(value: object, place: int, *, alone: bool) -> object:
-    """Return one number of a row; a number where a list is expected says nothing."""
-    if isinstance(value, list):
-        return value[place] if place < len(value) else None
-    return value if alone or value is None else UNPARSABLE
-
-
-def _place(path: Path, column: str | None, width: int) -> int:
-    """Return which number of each row to take."""
-    if column is None and width == 1:
-        return 0
-    if column is None or not column.isdecimal() or int(column) >= width:
-        raise InputError(
-            f"Each row of {shown_path(path)} has {width} numbers. Name one with column = '0' (the "
-            f"first) to '{width - 1}'." + (f" Got {shown(column)}." if column is not None else "")
-        )
-    return int(column)
-
-
-def _array_values(path: Path) -> list[object]:
-    check_readable(path)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        raise InputError(
-            f"{shown_path(path)} is no array of numbers that can be read without running code. "
-            "Save it again with numpy.save from an array of numbers."
-        ) from None
-    if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
-        raise InputError(
-            f"{shown_path(path)} must hold one number per example, or one row of numbers. Got "
-            f"{array.dtype} of shape {array.shape}."
-        )
-    return list(array.tolist())
-
-
-def _listed_values(path: Path) -> list[object]:
-    import json
-
-    if path.suffix.lower() in {".pt", ".pth", ".pkl", ".pickle"}:
-        raise InputError(
-            f"{shown_path(path)} can run code when it is read, so ds2 does not read it. Convert it "
-            'with: python -c "import sys, numpy, torch; numpy.save(sys.argv[2], '
-            'numpy.asarray(torch.load(sys.argv[1])))" OLD.pt NEW.npy'
-        )
-    source = read_file(path)
-    values: list[object] = []
-    for line, row in source.rows:
-        if not isinstance(row, Fault):
-            raise InputError(
-                f"{source.name}, {source.unit} {line:,}: an object stands where a number or a list "
-                "of numbers is expected."
-            )
-        if not row.reason.startswith("not an object"):
-            raise InputError(f"{source.name}, {source.unit} {line:,}: {row.reason}.")
-        values.append(json.loads(row.text))
-    return values
 
 
 def _oda_part(row: Row) -> dict[str, object]:

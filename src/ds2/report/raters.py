@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ds2.noise import Reliability, TransitionEstimate, measure_reliability
-from ds2.rating import Panel, RatingAudit, audit_ratings
-from ds2.rating.agreement import Histogram, RaterAudit
+from ds2.rating import Histogram, Panel, RaterAudit, RatingAudit, audit_ratings
 from ds2.report.sheets import Column, Sheet
 from ds2.report.tables import number
 
