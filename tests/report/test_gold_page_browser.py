@@ -33,6 +33,7 @@ frame.onload = async () => {
     new view.KeyboardEvent("keydown", {key: name, bubbles: true, cancelable: true, ...more}));
   const make = view.URL.createObjectURL.bind(view.URL);
   view.URL.createObjectURL = (blob) => { found.blobs.push(blob); return make(blob); };
+  view.HTMLAnchorElement.prototype.click = function () { found.name = this.download; };
   const all = (query) => [...page.querySelectorAll(query)];
   const pressed = () => all('[aria-pressed="true"]').map((button) => button.textContent);
   try { await (async () => { SCRIPT })(); } catch (error) { found.error = String(error.stack); }
@@ -115,6 +116,7 @@ def test_scores_by_key_undo_and_download(folder):
     assert found["undone"][1] == "Undone: example 5 has no score."
     assert found["first"] == "Example 2 of 5"
     assert found["still"] == "3 of 5 scored"
+    assert found["name"] == "gold-scores.jsonl"
     assert found["said"] == "Downloaded 3 scores as gold-scores.jsonl."
     assert "<b>Hi</b>" in found["shown"]
     assert set(found["tags"]) == {"article", "span", "p"}
