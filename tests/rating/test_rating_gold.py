@@ -197,9 +197,6 @@ def test_weights_are_stratum_over_scored_and_refuse_mixed_plans(pool, tmp_path):
     weights = found.weights()
     assert weights[[0, 3, 4]].tolist() == [50.0, 50.0, 101.0]
     assert np.isnan(weights[[1, 2]]).all()
-    other = lines(tmp_path / "x.jsonl", {"id": "-7", "score": 1, "stratum": 0, "stratum_rows": 90})
-    mixed = read_gold(pool, [path, other], scale=SCALE)
-    assert mixed.weights() is None or mixed.values[3] == 1.0
     another = lines(
         tmp_path / "y.jsonl", {"id": "0012", "score": 1, "stratum": 0, "stratum_rows": 90}
     )

@@ -1,0 +1,157 @@
+"""One HTML file in which a person scores examples with the keyboard, and nothing leaves it.
+
+The examples stand in it as JSON that only becomes text nodes. The page asks for nothing, runs the
+one script that its policy names by hash, keeps what was done in the browser's own storage, and
+hands the scores out as a JSONL file that `ds2.rating.gold.read_gold` reads.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import pairwise
+from typing import Any
+
+from ds2.errors import InputError
+from ds2.pool import Message
+from ds2.rating import Scale
+from ds2.report.text import visible
+
+__all__ = ["GoldItem", "gold_choices", "render_gold_page"]
+
+_TEMPLATE = "gold_page.html.j2"
+_MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GoldItem:
+    """One example to score.
+
+    Attributes:
+        id: the example's id.
+        messages: its turns.
+        stratum: code of the stratum it was drawn from.
+        stratum_rows: how many examples of the pool that stratum holds.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    stratum: int
+    stratum_rows: int
+
+
+def gold_choices(scale: Scale) -> tuple[tuple[float, str], ...]:
+    """Return what a person chooses from on a scale: (score on the scale, words), lowest first.
+
+    Every whole number of a scale that has at most ten of them; otherwise the middle of each of
+    its bins.
+
+    Raises:
+        InputError: the scale has more than ten of both.
+    """
+    whole = float(scale.low).is_integer() and float(scale.high).is_integer()
+    if whole and scale.high - scale.low < _MOST:
+        return tuple((float(n), f"{n}") for n in range(int(scale.low), int(scale.high) + 1))
+    ends = (scale.low, *scale.cuts, scale.high)
+    if scale.n_scores > _MOST:
+        raise InputError(
+            f"The page has ten keys, and the scale has {scale.n_scores} scores. Fill in the CSV or "
+            "JSONL sheet in place of the page."
+        )
+    pairs = pairwise(ends)
+    return tuple(((low + high) / 2, f"{low:g} to {high:g}") for low, high in pairs)
+
+
+def render_gold_page(
+    items: Sequence[GoldItem],
+    *,
+    choices: Sequence[tuple[float, str]],
+    title: str = "Gold scores",
+    question: str = "How good is this example for training?",
+) -> str:
+    """Return the page as the text of one self-contained HTML file.
+
+    Raters' scores are no argument of this function, so the page cannot show them.
+
+    Args:
+        items: the examples, in the order in which they are to be scored.
+        choices: 2 to 10 pairs of a score and its words, lowest first (`gold_choices`).
+        title: what the page is called.
+        question: what the person is asked about each example.
+
+    Raises:
+        InputError: nothing to score, an id twice, or choices that ten keys cannot hold.
+    """
+    from markupsafe import Markup
+
+    values = [float(value) for value, _ in choices]
+    if not 2 <= len(values) <= _MOST or len(set(values)) < len(values):
+        raise InputError(f"'choices' must be 2 to {_MOST} different scores. Got {values}.")
+    if not items:
+        raise InputError("There is no example to score: 'items' is empty.")
+    if len({item.id for item in items}) < len(items):
+        raise InputError("'items' must hold each id once.")
+    data = {
+        "title": visible(title),
+        "choices": [
+            {"value": value, "key": key, "words": visible(words)}
+            for (value, words), key in zip(choices, _keys(values), strict=True)
+        ],
+        "items": [_item(item) for item in items],
+    }
+    data["store"] = f"ds2-gold-{hashlib.sha256(_json(data).encode()).hexdigest()[:24]}"
+    script = _packaged("gold_page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return str(
+        _template().render(
+            title=visible(title),
+            question=visible(question),
+            digest=digest,
+            style=Markup(_packaged("gold_page.css")),  # noqa: S704 (our own file)
+            script=Markup(script),  # noqa: S704 (our own file)
+            data=Markup(_json(data)),  # noqa: S704 (escaped for a script element)
+        )
+    )
+
+
+def _keys(values: list[float]) -> list[str]:
+    """Return the digit for each choice: itself where every choice is one, else 1, 2, … 9, 0."""
+    if all(value.is_integer() and 0 <= value <= 9 for value in values):
+        return [str(int(value)) for value in values]
+    return [str((place + 1) % 10) for place in range(len(values))]
+
+
+def _item(item: GoldItem) -> dict[str, object]:
+    return {
+        "id": item.id,
+        "turns": [[visible(turn.role), visible(turn.content)] for turn in item.messages],
+        "stratum": int(item.stratum),
+        "stratum_rows": int(item.stratum_rows),
+    }
+
+
+def _json(value: object) -> str:
+    """Return JSON in plain ASCII in which nothing can end a script element or begin a comment."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@functools.cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({_TEMPLATE: _packaged(_TEMPLATE)}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(_TEMPLATE)
+
+
+def _packaged(name: str) -> str:
+    return resources.files("ds2.report").joinpath(name).read_text(encoding="utf-8")
