@@ -8,12 +8,14 @@ import typer
 
 from ds2.cli import evidence, rating  # noqa: F401 (their commands)
 from ds2.cli.base import Json, Run, Set, app, main, print_json, run_stages, say
+from ds2.cli.rating import RATE_HELP
 
 __all__ = ["app", "main"]
 
 #: Every stage and what its command says of itself.
 STAGE_HELP = {
     "pool": "Read the pool.",
+    "rate": RATE_HELP,
     "embed": "Turn every conversation into a vector.",
     "neighbors": "Find each example's nearest neighbours.",
     "noise": "Estimate how noisy the scores are: the transition matrix.",
@@ -99,6 +101,8 @@ def _stage_command(stage: str) -> Callable[..., None]:
 
 
 for _name, _help in STAGE_HELP.items():
+    if _name == "rate":  # has options of its own
+        continue
     app.command(
         _name,
         short_help=_help,

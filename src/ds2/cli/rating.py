@@ -8,10 +8,12 @@ import typer
 from ds2.cli.base import Json, Run, Set, app, print_json, run_stages, say
 from ds2.errors import InputError
 
-__all__ = ["rate_command"]
+__all__ = ["RATE_HELP", "rate_command"]
+
+RATE_HELP = "Rate the examples, or import their scores."
 
 
-@app.command("rate", short_help="Rate the examples, or import their scores.")
+@app.command("rate", short_help=RATE_HELP)
 def rate_command(
     run: Run,
     settings: Set = None,

@@ -33,7 +33,7 @@ def rater_sheets(
         gold: (n,) trusted scores, where there are any.
         gold_weights: (n,) their weights.
     """
-    audit = audit_ratings(panel, lengths=lengths, top=min(size, len(lengths)))
+    audit = audit_ratings(panel, lengths=lengths, top=max(1, min(size, len(lengths))))
     reliability = (
         measure_reliability(panel.scores(), gold=gold, gold_weights=gold_weights)
         if len(panel) > 1

@@ -79,7 +79,7 @@ class SelectSection(Section):
     )
     tokenizer: Text = Field(
         default="characters",
-        description="what counts tokens: characters, a tokenizer.json file, hf:org/name or "
+        description="what counts tokens: characters, a tokenizer.json, org/name on the hub, or "
         "tiktoken:NAME",
     )
     near_duplicate: float | None = Field(
