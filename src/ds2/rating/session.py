@@ -184,15 +184,15 @@ class Session:
                 one.stop()
 
         with Writer(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
-            teller = asyncio.create_task(self._tell(tell))
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for column in self.columns:
-                        if len(column.missing):
-                            group.create_task(self._ask(column, budget, writer, loops))
-            finally:
+            async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._tell(tell))
+                asking = [
+                    group.create_task(self._ask(column, budget, writer, loops))
+                    for column in self.columns
+                    if len(column.missing)
+                ]
+                await asyncio.gather(*asking)
                 teller.cancel()
-                await asyncio.gather(teller, return_exceptions=True)
 
     async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
         try:
