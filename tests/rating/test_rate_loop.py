@@ -1,4 +1,5 @@
 import asyncio
+import json
 import sqlite3
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from rating_fakes import ScriptedRater, joined, make_pool, rating
 
 from ds2.errors import InputError, RunBusyError, RunError
+from ds2.pool import read_pool
 from ds2.rating.jobs import plan_jobs
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.rate import rate, reparse
@@ -317,3 +319,19 @@ def test_an_interrupted_run_is_a_random_sample(tmp_path):
     tenths = np.bincount(codes[:500] // 2 * 10 // 5000, minlength=10)
     assert tenths.min() > 25
     assert tenths.max() < 80
+
+
+def test_prompts_are_no_longer_than_a_rater_can_read(tmp_path):
+    turns = [{"role": role, "content": "word " * 5000} for role in ("user", "assistant")]
+    (tmp_path / "long.jsonl").write_text(json.dumps({"messages": turns}), encoding="utf-8")
+    pool = read_pool(tmp_path / "long.jsonl")
+    sizes = {}
+    for own, given in ((None, None), (3000, None), (None, 2000), (3000, 2000), (2000, 3000)):
+        rater = ScriptedRater()
+        if own is not None:
+            rater.max_prompt_tokens = own
+        rate(pool, rater, max_prompt_tokens=given)
+        sizes[own, given] = sum(len(message["content"]) for message in rater.prompts[0].messages)
+    assert sizes[None, None] > 50_000
+    assert sizes[3000, None] < 5 * 3000
+    assert sizes[None, 2000] == sizes[3000, 2000] == sizes[2000, 3000] < sizes[3000, None]

@@ -109,7 +109,8 @@ class Limits:
 class Rater(Protocol):
     """Answers prompts. One object is used in one event loop at a time.
 
-    The loop calls `open` once, then `ask` many times at once, then `close` whatever happened.
+    The loop calls `open` once, then `ask` many times at once, then `close` whatever happened. A
+    rater that can read only so many tokens says so in an attribute ``max_prompt_tokens``.
     """
 
     @property

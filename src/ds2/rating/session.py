@@ -54,13 +54,15 @@ class Plan:
     count_tokens: Callable[[str], int] | None = None
     retry_failed: bool = False
 
-    def builder(self, form: str) -> PromptBuilder:
-        """Return what makes the prompts of one form."""
+    def builder(self, rater: Rater, form: str) -> PromptBuilder:
+        """Return what makes the prompts of one rater, no longer than it can read."""
+        most = self.max_prompt_tokens
+        own: int | None = getattr(rater, "max_prompt_tokens", None)
         return PromptBuilder(
             self.rubric,
             self.nonce,
             form,
-            max_tokens=self.max_prompt_tokens,
+            max_tokens=own if most is None else most if own is None else min(most, own),
             count_tokens=self.count_tokens,
         )
 
@@ -119,7 +121,7 @@ class Session:
         """Look up what is missing. An open form is taken to be JSON schema until it is known."""
         plan = self._plan
         form = rater.form if rater.form in FORMS else FORMS[0]
-        builder = plan.builder(form)
+        builder = plan.builder(rater, form)
         setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
         number = self._store.number(setup)
         missing = self._codes
@@ -184,15 +186,15 @@ class Session:
                 one.stop()
 
         with Writer(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
-            teller = asyncio.create_task(self._tell(tell))
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for column in self.columns:
-                        if len(column.missing):
-                            group.create_task(self._ask(column, budget, writer, loops))
-            finally:
+            async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._tell(tell))
+                asking = [
+                    group.create_task(self._ask(column, budget, writer, loops))
+                    for column in self.columns
+                    if len(column.missing)
+                ]
+                await asyncio.gather(*asking)
                 teller.cancel()
-                await asyncio.gather(teller, return_exceptions=True)
 
     async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
         try:
