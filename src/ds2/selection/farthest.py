@@ -18,7 +18,7 @@ from ds2.neighbors.blocks import DECIMALS, unit_block
 __all__ = ["pick_farthest"]
 
 #: Rows of the working set.
-WORKING = 4096
+WORKING = 1024
 #: Rows of it that are brought up to date in one product, and picks that they are compared with.
 REFRESHED, PICKS = 1024, 4096
 #: Values that agree to this many decimals are equal.

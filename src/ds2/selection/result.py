@@ -15,7 +15,8 @@ class Selection:
     """Which rows, in which order, and why.
 
     Attributes:
-        rows: (m,) row numbers in pick order: any prefix is the selection of that size.
+        rows: (m,) row numbers in pick order. Without constraints any prefix is the selection of
+            that size.
         reasons: one sentence for each row.
         method: how they were chosen.
         dropped: how many rows could not be chosen, by the reason ("unrated", "duplicate").
