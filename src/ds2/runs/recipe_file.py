@@ -240,4 +240,8 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
         typed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return value
-    return typed["value"] if set(typed) == {"value"} else value
+    if set(typed) != {"value"}:
+        return value
+    if key == "select.decontaminate" and isinstance(typed["value"], list):
+        return [str(Path(str(path)).expanduser().absolute()) for path in typed["value"]]
+    return typed["value"]

@@ -121,8 +121,14 @@ STAGES = (
             "select.decontaminate",
             "select.targets",
         ),
-        reads=("pool.arrow", "neighbors.npz", "noise.json", "curation.parquet"),
-        writes=("selection.parquet", "selected.jsonl"),
+        reads=(
+            "pool.arrow",
+            "embeddings.npy",
+            "neighbors.npz",
+            "noise.json",
+            "curation.parquet",
+        ),
+        writes=("selection.parquet", "dropped.parquet", "selected.jsonl"),
     ),
     Stage(
         "report",

@@ -13,7 +13,7 @@ from ds2.curation import curate
 from ds2.embedding import embed_with_report
 from ds2.neighbors import find_neighbors
 from ds2.noise import estimate_transition
-from ds2.pool import Pool, find_duplicates, read_pool, write_pool
+from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.rating import Panel
 from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
 from ds2.runs.embedder import choose_embedder
@@ -23,8 +23,8 @@ from ds2.runs.naming import named, unheard, with_names
 from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
-from ds2.runs.tables import load_curation, observed_of, save_curation, save_selection
-from ds2.selection import long_tail_scores, select
+from ds2.runs.select_step import select_subset
+from ds2.runs.tables import save_curation
 
 __all__ = ["STEPS"]
 
@@ -171,44 +171,6 @@ def _covariates(pool: Pool, names: Sequence[str]) -> dict[str, np.ndarray] | Non
     return found or None
 
 
-def _select(job: Job) -> Made:
-    pool = _load_pool(job)
-    curation = load_curation(job.folder / "curation.parquet")
-    neighbors = load_neighbors(job.folder / "neighbors.npz")
-    tail = long_tail_scores(neighbors)
-    selection = select(
-        curation.scores,
-        tail,
-        size=None if job.recipe.select.size == "all" else job.recipe.select.size,
-        method=job.recipe.select.method,
-        neighbors=neighbors,
-        lengths=pool.lengths.astype(np.float64),
-        groups=neighbors.groups,
-        keys=pool.keys,
-        prior=load_noise(job.folder / "noise.json").prior,
-        seed=job.recipe.seed,
-    )
-    save_selection(job.folder / "selection.parquet", selection, _ids(pool), curation, tail)
-    rows = selection.rows
-    write_pool(
-        pool.take(rows),
-        job.folder / "selected.jsonl",
-        format=job.recipe.output.format,
-        columns={
-            "ds2_score": _scores(curation.scores[rows]),
-            "ds2_observed": _scores(observed_of(curation)[rows]),
-            "ds2_long_tail": tail[rows],
-            "ds2_reason": selection.reasons,
-        },
-    )
-    summary = {
-        "method": selection.method,
-        "n_selected": len(rows),
-        "dropped": dict(selection.dropped),
-    }
-    return Made(summary)
-
-
 def _load_pool(job: Job) -> Pool:
     return Pool.load(job.folder / "pool.arrow")
 
@@ -230,11 +192,6 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _scores(values: np.ndarray) -> list[int | float]:
-    """Return whole scores as ints: 3, not 3.0."""
-    return [int(value) if value.is_integer() else value for value in values.tolist()]
-
-
 STEPS: Mapping[str, Callable[[Job], Made]] = {
     "pool": _pool,
     "rate": rate_pool,
@@ -242,6 +199,6 @@ STEPS: Mapping[str, Callable[[Job], Made]] = {
     "neighbors": _neighbors,
     "noise": _noise,
     "curate": _curate,
-    "select": _select,
+    "select": select_subset,
     "report": write_report,
 }

@@ -24,6 +24,7 @@ __all__ = [
     "load_selection",
     "observed_of",
     "save_curation",
+    "save_dropped",
     "save_plan",
     "save_selection",
 ]
@@ -135,6 +136,19 @@ def load_selection(path: Path) -> Selection:
         method=facts["method"],
         dropped=facts["dropped"],
     )
+
+
+def save_dropped(path: Path, selection: Selection, ids: pa.Array) -> None:
+    """Write the rows that could not be selected, with the reason for each."""
+    parts = [(why, np.asarray(rows)) for why, rows in selection.dropped_rows.items() if len(rows)]
+    rows = np.concatenate([np.empty(0, np.int64), *(part for _, part in parts)])
+    reasons = np.repeat([why for why, _ in parts], [len(part) for _, part in parts])
+    columns = {
+        "row": pa.array(rows),
+        "id": ids.take(pa.array(rows)),
+        "reason": pa.array(reasons.tolist(), pa.string()),
+    }
+    _write(path, columns, {})
 
 
 def save_plan(path: Path, stratum: np.ndarray) -> None:
