@@ -232,10 +232,13 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
         return None
     if key in PATH_KEYS and not value.startswith(HUB):
         return str(Path(value).expanduser().absolute())
-    if all(part is str or get_origin(part) is Literal for part in parts):
+    texts = all(part is str or get_origin(part) is Literal for part in parts)
+    if texts or (str in parts and not value.startswith("[")):  # or a list of texts
         return value
-    if str in parts and not value.startswith("["):  # a text or a list of texts
-        return value
+    return _from_toml(key, value)
+
+
+def _from_toml(key: str, value: str) -> object:
     try:
         typed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
