@@ -326,12 +326,12 @@ def test_prompts_are_no_longer_than_a_rater_can_read(tmp_path):
     (tmp_path / "long.jsonl").write_text(json.dumps({"messages": turns}), encoding="utf-8")
     pool = read_pool(tmp_path / "long.jsonl")
     sizes = {}
-    for own, given in ((None, None), (3000, None), (None, 2000), (3000, 2000), (2000, 3000)):
+    for own, asked in ((None, None), (3000, None), (None, 2000), (3000, 2000), (2000, 3000)):
         rater = ScriptedRater()
         if own is not None:
             rater.max_prompt_tokens = own
-        rate(pool, rater, max_prompt_tokens=given)
-        sizes[own, given] = sum(len(message["content"]) for message in rater.prompts[0].messages)
+        rate(pool, rater, max_prompt_tokens=asked)
+        sizes[own, asked] = sum(len(message["content"]) for message in rater.prompts[0].messages)
     assert sizes[None, None] > 50_000
     assert sizes[3000, None] < 5 * 3000
     assert sizes[None, 2000] == sizes[3000, 2000] == sizes[2000, 3000] < sizes[3000, None]

@@ -67,16 +67,29 @@ def run_async(work: Coroutine[Any, Any, None]) -> None:
         _one_error(work)
         return
     failed: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def noted() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        await work
 
     def target() -> None:
         try:
-            _one_error(work)
+            _one_error(noted())
         except BaseException as error:
             failed.append(error)
 
     thread = threading.Thread(target=target, name="ds2-rating")
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:  # interrupted: what is in flight is dropped, what came is kept
+        for loop, task in running:
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
     if failed:
         raise failed[0]
 

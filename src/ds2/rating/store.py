@@ -13,7 +13,8 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
 from ds2.errors import InputError, RunError
@@ -47,6 +48,7 @@ CREATE TABLE replies (
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
+_VALUES = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM replies WHERE setup = ? AND repeat = ?"  # noqa: S608
 _UPSERT = (
     f"INSERT INTO replies (setup, {', '.join(_COLUMNS)}) "  # noqa: S608
@@ -183,7 +185,7 @@ class Store:
     def add(self, rows: Sequence[tuple[int, Row]]) -> None:
         """Write (number of the setup, row) pairs in one commit; once it returns, they stay."""
         with self._explained(), self._db:
-            self._db.executemany(_UPSERT, [(setup, *astuple(row)) for setup, row in rows])
+            self._db.executemany(_UPSERT, [(setup, *_VALUES(row)) for setup, row in rows])
 
     def states(self, setup: int, repeat: int, examples: Sequence[bytes]) -> dict[bytes, int]:
         """Return the states of those examples that have a row."""
