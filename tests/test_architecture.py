@@ -31,6 +31,8 @@ OPTIONAL = {
     "openai": ["embedding/openai.py", "rating/batch_client.py", "rating/chat_client.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
+    "torch": ["rating/likelihood.py"],
+    "transformers": ["rating/likelihood.py"],
 }
 
 
