@@ -12,6 +12,7 @@ from ds2.neighbors import Neighbors
 from ds2.pool import Pool
 from ds2.runs.artefacts import load_neighbors, load_noise
 from ds2.runs.job import Job
+from ds2.runs.likelihoods import LIKELIHOODS, measured_values
 from ds2.runs.selecting_files import embed_targets
 from ds2.runs.tables import load_curation, observed_of
 from ds2.selection import METHODS, long_tail_scores
@@ -31,6 +32,7 @@ class Materials:
         tail: (n,) long-tail scores.
         prior: (s,) shares of the levels.
         settings: of the methods: dial, threshold.
+        values: (n,) the figure that a method goes by, by its name.
         extra: inputs that only some methods need, by name.
         seed: of the run.
         rounds: how often a selection is made anew for its stability.
@@ -45,6 +47,7 @@ class Materials:
     settings: dict[str, Any]
     seed: int
     rounds: int
+    values: dict[str, np.ndarray] = field(default_factory=dict)
     extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arguments(self, method: str) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Materials:
             "diversity": self.settings["diversity"],
             "threshold": threshold,
             "seed": self.seed,
+            "values": self.values.get(method),
             **needed,
         }
 
@@ -80,13 +84,12 @@ def load_materials(job: Job, methods: Collection[str]) -> Materials:
     neighbors = load_neighbors(job.folder / "neighbors.npz")
     needs = {need for method in methods for need in METHODS[method].needs}
     extra = {}
-    if "values" in needs:
-        if wanted.values is None:
-            raise InputError(
-                "The methods perplexity and ifd need 'select.values', the column of the pool that "
-                "holds the figure. Name it, or choose another method."
-            )
-        extra["values"] = _numbers(pool, wanted.values)
+    values: dict[str, np.ndarray] = {}
+    if wanted.values is not None:
+        given = _numbers(pool, wanted.values)
+        values = dict.fromkeys(LIKELIHOODS, given)
+    elif "values" in needs:
+        values = measured_values(job, pool)
     if "targets" in needs:
         if wanted.targets is None:
             raise InputError(
@@ -104,6 +107,7 @@ def load_materials(job: Job, methods: Collection[str]) -> Materials:
         settings={"diversity": wanted.diversity, "threshold": wanted.threshold},
         seed=job.recipe.seed,
         rounds=wanted.stability_rounds,
+        values=values,
         extra=extra,
     )
 

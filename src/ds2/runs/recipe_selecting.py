@@ -115,6 +115,11 @@ class SelectSection(Section):
     values: Text | None = Field(
         default=None, description="perplexity, ifd: the column of the pool that holds it"
     )
+    likelihood_model: Text | None = Field(
+        default=None,
+        description="perplexity, ifd: without such a column, the causal model that measures it "
+        "(a name on the hub or a folder)",
+    )
     targets: Text | None = Field(
         default=None, description="rds: a file of examples that the selection should be like"
     )
