@@ -1,4 +1,4 @@
-"""Commands around evidence: trusted scores."""
+"""Commands around evidence: trusted scores, and where the next rating helps most."""
 
 from pathlib import Path
 from shlex import quote
@@ -9,7 +9,7 @@ import typer
 from ds2.cli.base import Json, Run, Set, app, print_json, say
 from ds2.errors import InputError
 
-__all__ = ["gold_command"]
+__all__ = ["gold_command", "rerate_command"]
 
 
 @app.command("gold")
@@ -71,3 +71,50 @@ def gold_command(
         print_json(document)
     else:
         say(lines)
+
+
+@app.command("rerate")
+def rerate_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    budget: Annotated[
+        int, typer.Option("--budget", metavar="N", help="How many ratings may be spent.")
+    ],
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise",
+            metavar="LEVELS",
+            help="Standard deviation of one more rating, in levels. Default: that of the run's "
+            "raters; a stronger rater has less.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the examples near the cut whose next rating helps the selection most.
+
+    Writes RUN/rerate.jsonl. A rater of the recipe with only = "rerate.jsonl" rates just these, and
+    ds2 run takes its scores to the others'.
+    """
+    from dataclasses import asdict
+
+    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.rerate import plan_run_rerating
+
+    found = plan_run_rerating(
+        run, budget=budget, noise_se=noise, overrides=parse_overrides(settings or [])
+    )
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path)})
+        return
+    say(
+        [
+            f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
+            f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
+            f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
+            f"off by {found.noise_se:.2f} levels).",
+            'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
+            f"ds2 run {quote(str(run))}",
+        ]
+    )

@@ -2,6 +2,17 @@
 
 from ds2.curation.curate import curate
 from ds2.curation.gold import GoldPlan, plan_gold
+from ds2.curation.rerate import ReratePlan, combine_ratings, normal_posterior, plan_rerating
 from ds2.curation.result import Curation, Evidence
 
-__all__ = ["Curation", "Evidence", "GoldPlan", "curate", "plan_gold"]
+__all__ = [
+    "Curation",
+    "Evidence",
+    "GoldPlan",
+    "ReratePlan",
+    "combine_ratings",
+    "curate",
+    "normal_posterior",
+    "plan_gold",
+    "plan_rerating",
+]

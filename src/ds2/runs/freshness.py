@@ -73,7 +73,7 @@ def hash_inputs(
     hashes = {}
     for key, value in _named_files(stage, settings):
         path = resolve_path(folder, value)
-        if key in stage.optional and not path.exists():
+        if _optional(stage, key) and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -83,6 +83,10 @@ def hash_inputs(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
     return hashes
+
+
+def _optional(stage: Stage, key: str) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in stage.optional)
 
 
 def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -50,10 +50,14 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
     if whole:
         found |= zip(whole, _rated(job, pool, whole, rubric), strict=True)
     for name in [name for name in wanted if name not in whole]:
-        rows = rows_of_ids(pool, resolve_path(job.folder, str(wanted[name].only)))
+        path = resolve_path(job.folder, str(wanted[name].only))
+        if not path.exists():
+            job.say(f"'{name}' rates what {path.name} lists, which is not there yet")
+            continue
+        rows = rows_of_ids(pool, path)
         (part,) = _rated(job, pool.take(rows), [name], rubric)
         found[name] = _scattered(part, rows, len(pool))
-    return [found[name] for name in wanted]
+    return [found[name] for name in wanted if name in found]
 
 
 def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequence[Ratings]:

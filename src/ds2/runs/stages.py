@@ -74,6 +74,7 @@ STAGES = (
             "raters.*.processes",
         ),
         inputs=("scores.file", "rate.rubric", "rate.prices", "raters.*.only"),
+        optional=("raters.*.only",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
     ),
