@@ -61,7 +61,7 @@ class TransitionEstimate:
         n_bootstrap: bootstrap rounds behind the intervals.
         warnings: plain sentences.
         rho_source: what rho rests on: "assumed", "gold", "repeats" or "raters".
-        rho_interval: 95 % interval of rho; NaN where it is assumed.
+        rho_interval: 95 % interval of rho; 0 to 1 where it is assumed.
         n_gold: gold rows that were used.
         raters: of several raters, each one's estimate from its own scores and its neighbours',
             at ``rho``; None for a rater whose scores have too few rated neighbours.
@@ -90,7 +90,7 @@ class TransitionEstimate:
     n_bootstrap: int
     warnings: tuple[str, ...]
     rho_source: str = "assumed"
-    rho_interval: tuple[float, float] = (float("nan"), float("nan"))
+    rho_interval: tuple[float, float] = (0.0, 1.0)
     n_gold: int = 0
     raters: tuple["TransitionEstimate | None", ...] = ()
 
