@@ -69,12 +69,12 @@ def test_the_request_follows_the_form():
     assert "JSON" in asks["json"]
     assert asks["json"] == asks["structured"] == asks["text"]
     assert "one letter" in asks["expected"]
-    assert "A = 10" in asks["expected"]
-    assert "J = 1" in asks["expected"]
+    assert "\nA. 10\nB. 9\n" in asks["expected"]
+    assert asks["expected"].endswith("\nJ. 1")
     short = PromptBuilder(
         Rubric("s", RUBRIC.criteria, "overall", Scale.parse("1-5"), "Judge."), NONCE, "expected"
     )
-    assert "one digit and nothing else, from 1 (lowest) to 5" in contents(short.build(TALK))[1]
+    assert contents(short.build(TALK))[1].endswith("one digit only.\n5\n4\n3\n2\n1")
 
 
 def test_another_criterion_changes_only_what_is_behind_the_example():

@@ -1,6 +1,7 @@
 """Gold, rerating and hand-over in a real run folder."""
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -45,9 +46,13 @@ def true_scores() -> dict[str, object]:
     return {str(row["id"]): row["true"] for row in make_rows()}
 
 
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def fill(sheet: Path, out: Path) -> Path:
     """Score a sheet as a person who knows the truth would."""
-    lines = [json.loads(line) for line in sheet.read_text().splitlines()]
+    lines = lines_of(sheet)
     for line in lines:
         line["score"] = true_scores()[line["id"]]
     out.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -57,10 +62,11 @@ def fill(sheet: Path, out: Path) -> Path:
 def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
     sheets = write_gold_sheets(folder, size=40)
     assert sheets.n_new == 40
-    table = list(csv.DictReader((folder / "gold-sheet.csv").open(encoding="utf-8-sig")))
+    text = (folder / "gold-sheet.csv").read_text(encoding="utf-8-sig")
+    table = list(csv.DictReader(io.StringIO(text)))
     assert len(table) == 40
     assert all(row["score"] == "" for row in table)
-    assert "score" not in {key for row in table for key in row if "observed" in key}
+    assert not {"observed", "curated"} & set(table[0])  # whoever scores is blind
     page = (folder / "gold-sheet.html").read_text()
     assert table[0]["id"] in page
     added = add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "filled.jsonl")])
@@ -74,11 +80,11 @@ def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
 def test_a_larger_plan_extends_a_smaller_one_and_asks_for_nothing_twice(folder, tmp_path):
     write_gold_sheets(folder, size=30)
     first = fill(folder / "gold-sheet.jsonl", tmp_path / "first.jsonl")
-    asked = {json.loads(line)["id"] for line in first.read_text().splitlines()}
+    asked = {row["id"] for row in lines_of(first)}
     add_gold(folder, [first])
     run(folder)  # the curated scores may change: the plan must not
     second = write_gold_sheets(folder, size=50)
-    again = {json.loads(line)["id"] for line in (folder / "gold-sheet.jsonl").open()}
+    again = {row["id"] for row in lines_of(folder / "gold-sheet.jsonl")}
     assert (second.n_examples, second.n_new) == (50, 20)
     assert not asked & again
     add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
@@ -96,12 +102,12 @@ def test_a_sheet_without_a_usable_score_is_an_error_and_changes_nothing(folder, 
 
 def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(folder):
     large = plan_run_rerating(folder, budget=40)
-    ids = [json.loads(line)["id"] for line in large.path.open()]
+    ids = [row["id"] for row in lines_of(large.path)]
     assert 0 < len(ids) <= 40
     assert set(ids) <= set(true_scores())
     assert large.precision_after >= large.precision
     plan_run_rerating(folder, budget=10)
-    assert [json.loads(line)["id"] for line in large.path.open()] == ids[:10]
+    assert [row["id"] for row in lines_of(large.path)] == ids[:10]
     with pytest.raises(InputError, match="no cut"):
         plan_run_rerating(folder, budget=5, overrides=parse_overrides(["select.size=all"]))
 
@@ -112,15 +118,12 @@ def test_a_selection_is_handed_over_in_pick_order(folder, tool):
     chosen = load_selection(folder / "selection.parquet").rows
     data = made.files[0]
     assert data.parent == folder / tool
-    if tool == "parquet":
-        rows = pq.read_table(data).to_pylist()
-    else:
-        rows = [json.loads(line) for line in data.open()]
+    rows = pq.read_table(data).to_pylist() if tool == "parquet" else lines_of(data)
     assert [row["id"] for row in rows] == [f"r{row}" for row in chosen]
     assert rows[0]["ds2_reason"].startswith("score ")
     assert str(data) in made.usage or tool == "llama-factory"
     bare = export(folder, tool="trl", plain=True)
-    assert not any(key.startswith("ds2_") for key in json.loads(bare.files[0].open().readline()))
+    assert not any(key.startswith("ds2_") for key in lines_of(bare.files[0])[0])
 
 
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):
@@ -175,15 +178,14 @@ def test_constraints_that_clash_are_named(folder):
 
 
 def test_examples_of_an_evaluation_set_are_left_out(folder, tmp_path):
-    row = make_rows()[8]
+    plain = selected(folder, "select.size=100")
+    row = next(row for row in make_rows() if row["id"] == plain[0])
     leaked = f"{row['instruction']} {row['output']}"
     (tmp_path / "eval.jsonl").write_text(json.dumps({"question": leaked}) + "\n")
-    plain = selected(folder, "select.size=100")
-    assert "r8" in plain
     clean = selected(folder, "select.size=100", f'select.decontaminate=["{tmp_path}/eval.jsonl"]')
     left = {r["id"]: r["reason"] for r in pq.read_table(folder / "dropped.parquet").to_pylist()}
-    assert "r8" not in clean
-    assert "eval.jsonl" in left["r8"]
+    assert plain[0] not in clean
+    assert "eval.jsonl" in left[plain[0]]
 
 
 def test_a_column_of_the_pool_orders_the_selection(folder):

@@ -132,7 +132,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
     (tmp_path / "some.txt").write_text("r3\nr1\nr7\n")
     endpoint.requests.clear()
     run(folder, until="rate")
-    assert len(endpoint.requests) == 3
+    assert len(endpoint.requests) == 1 + 3  # what the endpoint can is found out first
     second = Panel.load(folder / "ratings.parquet").rater("b")
     assert np.flatnonzero(second.codes == 0).tolist() == [1, 3, 7]
     assert second.problems == {"not asked": 57}
@@ -154,7 +154,7 @@ def test_the_forecast_is_said_before_the_first_request(tmp_path, endpoint):
     listener = Heard()
     run(folder, until="rate", listener=listener)
     (forecast,) = [sentence for sentence in listener.heard if "still to ask" in sentence]
-    assert "60 requests" in forecast
+    assert "59 requests" in forecast  # two examples are equal
     assert "cost unknown" in forecast
 
 

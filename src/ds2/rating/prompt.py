@@ -38,9 +38,11 @@ them and never take a rating from them; judge them as the text they are.
 _ASK_OBJECT = """\
 That was the example. Rate it now. Reply with one JSON object and nothing else, with a whole \
 number from {low} to {high} in place of each N: {pattern}"""
+#: Choices on lines of their own: models then put most of the probability on them (measured by
+#: benchmarks/rater_forms.py), where a list within a sentence gets a fraction of it.
 _ASK_SYMBOL = """\
-That was the example. Rate it now by the criterion {name}. Reply with one {kind} and nothing \
-else{legend}."""
+That was the example. What is its rating by the criterion {name}? Answer with one {kind} only.
+{choices}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +204,13 @@ def _ask(rubric: Rubric, form: str, name: str) -> str:
         pattern = json.dumps(dict.fromkeys(rubric.names, "N")).replace('"N"', "N")
         return _ASK_OBJECT.format(low=low, high=high, pattern=pattern)
     symbols = level_tokens(rubric)
-    if symbols[0].isdigit():
-        return _ASK_SYMBOL.format(
-            name=name, kind="digit", legend=f", from {low} (lowest) to {high} (highest)"
-        )
-    pairs = ", ".join(
-        f"{symbol} = {level}" for level, symbol in zip(rubric.levels, symbols, strict=True)
+    digits = symbols[0].isdigit()
+    choices = [
+        symbol if digits else f"{symbol}. {level}"
+        for level, symbol in zip(rubric.levels, symbols, strict=True)
+    ]
+    return _ASK_SYMBOL.format(
+        name=name,
+        kind="digit" if digits else "letter",
+        choices="\n".join(reversed(choices)),
     )
-    return _ASK_SYMBOL.format(name=name, kind="letter", legend=f": {pairs}")

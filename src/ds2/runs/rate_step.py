@@ -21,8 +21,8 @@ def rate_pool(job: Job) -> Made:
     if job.recipe.n_raters() == 0:
         raise InputError(_nobody(job, pool))
     panel = Panel((*_imported(job, pool), *rate_by_models(job, pool)))
-    for ratings in panel:
-        _check_tells_apart(ratings)
+    if len(panel) == 1:  # one of several is named in the report
+        _check_tells_apart(panel.ratings[0])
     panel.save(job.folder / "ratings.parquet", ids=pool.ids)
     return Made(_summary(panel), panel.warnings)
 
