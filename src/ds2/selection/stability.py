@@ -1,0 +1,316 @@
+"""How sure it is that a row belongs to a selection: the selection made again on changed inputs.
+
+In each draw, what the selection rests on is changed as much as it might have been different:
+
+    raters      Bayesian bootstrap of the raters (Rubin 1981): weights g ~ Exp(1), one for each
+                rater and the same for all rows, so that what a rater does to many rows at once
+                is seen; stretched by √((r + 1) / (r − 1)), because r raters vary too little
+    scores      with standard errors in place of raters: s + se · N(0, 1), row by row
+    neighbours  Bayesian bootstrap of each row's k neighbours in its long-tail score and, where
+                scores were pulled towards the neighbours' mean, in that mean
+    rows        Bayesian bootstrap of the pool: a row counts g ~ Exp(1) times, and the cut falls
+                where ``size`` rows have been counted, so the cut moves as it would in another
+                pool of the same kind
+
+A row's probability is the share of the draws in which it is selected. Weights that are never 0 keep
+every row in every draw. The random numbers come from the keys, so permuting rows permutes the
+result.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+
+from ds2.arrays import Groups, Keys, Prior, Scores, Values
+from ds2.checks import check_choice, check_fraction, check_int, check_rows, check_scores
+from ds2.errors import InputError
+from ds2.keys import check_keys, random_order_keys
+from ds2.neighbors import Neighbors
+from ds2.selection.levels import cut_levels
+from ds2.selection.long_tail import long_tail_scores
+from ds2.selection.select import N_LEVELS, check_size
+from ds2.selection.strategies import METHODS as ALL_METHODS
+
+__all__ = ["Stability", "selection_stability"]
+
+METHODS = ("ds2", "top-score")
+#: Random streams of one draw: one each for rows, scores and raters, then one for each neighbour.
+_STREAMS = 4096
+_ROWS, _SCORES, _RATERS, _NEAR = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """How often each row is selected when the selection is made again.
+
+    Attributes:
+        probability: (n,) share of the draws; NaN for rows that cannot be selected (no score, or a
+            duplicate of a better one). From d draws it is known to about ±1 / √d at worst.
+        kept: mean share of the selection that a draw selects as well.
+        n_draws: how many draws.
+        over: what was changed in them: "raters", "scores", "neighbours", "rows".
+    """
+
+    probability: Values
+    kept: float
+    n_draws: int
+    over: tuple[str, ...]
+
+
+def selection_stability(
+    scores: Scores,
+    tail: Values | None = None,
+    *,
+    size: int | float,
+    method: str = "ds2",
+    raters: Shaped[np.ndarray, "n r"] | None = None,
+    se: Values | None = None,
+    neighbors: Neighbors | None = None,
+    neighbor_scores: Scores | None = None,
+    pull: float = 0.0,
+    resample_rows: bool = True,
+    groups: Groups | None = None,
+    keys: Keys | None = None,
+    prior: Prior | None = None,
+    n_draws: int = 50,
+    seed: int = 0,
+) -> Stability:
+    """Probability of each row to be in the selection, over raters, neighbours and rows.
+
+    Args:
+        scores: (n,) curated scores, NaN where unrated. Whole numbers stay whole in every draw.
+        tail: (n,) long-tail scores. Default for "ds2": those of ``neighbors``.
+        size: as for `select`.
+        method: "ds2" or "top-score"; the selection of `select` with the same arguments.
+        raters: (n, r) what each rater alone says, on one scale; ``scores`` move as the mean of a
+            row's raters moves. A row with one rater does not move: that rater's noise is not in
+            the table.
+        se: (n,) standard errors of ``scores``, in place of ``raters`` (Curation.se).
+        neighbors: the graph, to resample neighbours.
+        neighbor_scores: (n,) the scores that neighbours contributed; with ``pull``.
+        pull: how far a score was pulled towards the mean of its neighbours, in [0, 1].
+        resample_rows: whether the pool is resampled as well.
+        groups: (n,) labels of duplicates. Default: those of ``neighbors``.
+        keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
+        prior: (s,) shares of the levels for real-valued scores, as for `select`.
+        n_draws: how many draws.
+        seed: the same seed gives the same draws.
+
+    Returns:
+        `Stability`.
+
+    Raises:
+        InputError: nothing to resample, both ``raters`` and ``se``, a missing ``tail``, shapes
+            that do not fit.
+    """
+    values = check_scores("scores", scores)
+    n = len(values)
+    name = check_choice("method", method, METHODS)
+    count, seed = check_size(size, n), check_int("seed", seed, low=0)
+    n_draws = check_int("n_draws", n_draws, low=1)
+    pull = check_fraction("pull", pull)
+    if raters is not None and se is not None:
+        raise InputError("'raters' and 'se' speak of the same noise. Pass one of them.")
+    if name == "ds2" and tail is None:
+        if neighbors is None:
+            raise InputError("method 'ds2' needs 'tail' or 'neighbors'. Pass one of them.")
+        tail = long_tail_scores(neighbors)
+    for label, array in (("tail", tail), ("raters", raters), ("se", se), ("groups", groups)):
+        if array is not None:
+            check_rows(label, array, n)
+    if neighbors is not None and neighbors.n != n:
+        raise InputError(f"'neighbors' must have {n} rows, one per example. Got {neighbors.n}.")
+    given = {
+        "raters": raters is not None,
+        "scores": se is not None,
+        "neighbours": neighbors is not None and (name == "ds2" or pull > 0),
+        "rows": resample_rows,
+    }
+    over = tuple(part for part, there in given.items() if there)
+    if not over:
+        raise InputError("Nothing to resample: pass 'raters', 'se', 'neighbors' or rows.")
+    order_keys = check_keys(keys, n)
+    labels = neighbors.groups if groups is None and neighbors is not None else groups
+    rows = _eligible(values, labels, order_keys)
+    if count > len(rows):
+        raise InputError(f"'size' asks for {count} rows, and {len(rows)} can be selected.")
+    rule = _Rule(name, count, rows, order_keys, seed, _shares(prior))
+    source = _Source(values, raters, se, pull, neighbor_scores, neighbors, order_keys, seed)
+    chosen = rule.inside(values, tail, np.ones(n))
+    times, kept = np.zeros(n), 0.0
+    for draw in range(n_draws):
+        drawn, drawn_tail = source.draw(draw, tail)
+        weights = source.exponential(draw, _ROWS) if resample_rows else np.ones(n)
+        inside = rule.inside(drawn, drawn_tail, weights)
+        times += inside
+        kept += float(inside[chosen].mean())
+    probability = np.full(n, np.nan)
+    probability[rows] = times[rows] / n_draws
+    return Stability(probability, kept / n_draws, n_draws, over)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the draws are made of."""
+
+    scores: np.ndarray
+    raters: np.ndarray | None
+    se: np.ndarray | None
+    pull: float
+    neighbor_scores: np.ndarray | None
+    neighbors: Neighbors | None
+    keys: np.ndarray
+    seed: int
+
+    def draw(self, number: int, tail: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """(n,) Scores and long-tail scores as they might have been."""
+        drawn = self.scores
+        if self.raters is not None:
+            drawn = drawn + _rater_shift(self.raters, self._rater_weights(number))
+        if self.se is not None:
+            from scipy.special import ndtri
+
+            errors = np.nan_to_num(np.asarray(self.se, dtype=np.float64))
+            drawn = drawn + errors * ndtri(self._uniform(number, _SCORES))
+        if self.neighbors is not None:
+            tail, shift = self._near(number, self.neighbors, tail)
+            drawn = drawn + shift
+        present = self.scores[~np.isnan(self.scores)]
+        if drawn is not self.scores and (present == np.floor(present)).all():
+            drawn = np.clip(np.rint(drawn), present.min(), present.max())
+        return drawn, tail
+
+    def exponential(self, number: int, stream: int) -> np.ndarray:
+        """(n,) Draws of Exp(1), fixed by key."""
+        return np.asarray(-np.log(self._uniform(number, stream)))
+
+    def _uniform(self, number: int, stream: int) -> np.ndarray:
+        bits = random_order_keys(self.keys, self.seed, stream=_STREAMS * (number + 1) + stream)
+        return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+    def _rater_weights(self, number: int) -> np.ndarray:
+        assert self.raters is not None
+        rng = np.random.default_rng([self.seed, number, _RATERS])
+        return np.asarray(rng.standard_exponential(self.raters.shape[1]))
+
+    def _near(
+        self, number: int, neighbors: Neighbors, tail: np.ndarray | None
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """The long-tail score and the neighbours' pull with each neighbour counted g times."""
+        n = neighbors.n
+        far, total, mean = np.zeros(n), np.zeros(n), _Mean.zeros(n)
+        plain = _Mean.zeros(n)
+        for rank in range(neighbors.k):
+            g = self.exponential(number, _NEAR + rank)
+            far += g * neighbors.distances[:, rank]
+            total += g
+            if self.pull and self.neighbor_scores is not None:
+                near = self.neighbor_scores[neighbors.indices[:, rank]]
+                mean.add(near, g)
+                plain.add(near, np.ones(n))
+        shift = self.pull * np.nan_to_num(mean.value() - plain.value())
+        return (None if tail is None else np.tanh(far / total / 2)), shift
+
+
+@dataclass(frozen=True, slots=True)
+class _Mean:
+    """A weighted mean that grows, leaving out what is missing."""
+
+    total: np.ndarray
+    weight: np.ndarray
+
+    @staticmethod
+    def zeros(n: int) -> "_Mean":
+        return _Mean(np.zeros(n), np.zeros(n))
+
+    def add(self, values: np.ndarray, weights: np.ndarray) -> None:
+        present = ~np.isnan(values)
+        self.total[present] += (values * weights)[present]
+        self.weight[present] += weights[present]
+
+    def value(self) -> np.ndarray:
+        empty = np.full(len(self.total), np.nan)
+        return np.asarray(np.divide(self.total, self.weight, out=empty, where=self.weight > 0))
+
+
+def _rater_shift(raters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n,) How far each row's mean moves when raters count ``weights`` times."""
+    table = np.asarray(raters, dtype=np.float64)
+    present = ~np.isnan(table)
+    r = present.sum(axis=1)
+    filled = np.where(present, table, 0.0)
+    total = present @ weights
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = (filled @ weights) / total - filled.sum(axis=1) / r
+        stretch = np.sqrt((r + 1) / (r - 1))
+        return np.asarray(np.where(r > 1, shift * stretch, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """The rule of a method, as a set: which rows are selected."""
+
+    method: str
+    size: int
+    rows: np.ndarray
+    keys: np.ndarray
+    seed: int
+    prior: np.ndarray
+
+    def inside(
+        self, scores: np.ndarray, tail: np.ndarray | None, weights: np.ndarray
+    ) -> np.ndarray:
+        """(n,) Whether a row is among the first that together count ``size``."""
+        result = np.zeros(len(scores), dtype=bool)
+        result[
+            self.rows[_first(list(self._order(scores, tail)), weights[self.rows], self.size)]
+        ] = True
+        return result
+
+    def _order(self, scores: np.ndarray, tail: np.ndarray | None) -> Iterator[np.ndarray]:
+        """What rows are ordered by, the most important first, highest first."""
+        own = scores[self.rows]
+        if self.method == "top-score":
+            # `select` orders equals by a shuffle of its own
+            stream = list(ALL_METHODS).index(self.method)
+            shuffle = random_order_keys(self.keys, self.seed, stream=stream)
+            yield from (own, ~shuffle[self.rows])
+        else:
+            assert tail is not None
+            if (own == np.floor(own)).all():
+                yield from (own, tail[self.rows])
+            else:
+                yield from (cut_levels(own, self.prior), tail[self.rows], own)
+        yield ~self.keys[self.rows]
+
+
+def _first(order: Sequence[np.ndarray], weights: np.ndarray, size: int | float) -> np.ndarray:
+    """Places of the rows before which less than ``size`` has been counted."""
+    key = order[0]
+    sequence = np.argsort(key)[::-1]
+    before = np.cumsum(weights[sequence]) - weights[sequence]
+    n_before = int(np.searchsorted(before, size, side="left"))
+    if n_before == 0 or len(order) == 1:
+        return sequence[:n_before]
+    edge = key[sequence[n_before - 1]]
+    clear = np.flatnonzero(key > edge)
+    tied = np.flatnonzero(key == edge)
+    rest = size - float(weights[clear].sum())
+    deeper = _first([one[tied] for one in order[1:]], weights[tied], rest)
+    return np.concatenate([clear, tied[deeper]])
+
+
+def _eligible(values: np.ndarray, groups: np.ndarray | None, keys: np.ndarray) -> np.ndarray:
+    """Rated rows, the best-scored of each group of duplicates."""
+    rows = np.flatnonzero(~np.isnan(values))
+    if groups is None:
+        return rows
+    best = rows[np.lexsort((keys[rows], -values[rows]))]
+    _, first = np.unique(groups[best], return_index=True)
+    return np.sort(best[first])
+
+
+def _shares(prior: np.ndarray | None) -> np.ndarray:
+    return np.full(N_LEVELS, 1 / N_LEVELS) if prior is None else np.asarray(prior, np.float64)
