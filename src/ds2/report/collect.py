@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from ds2.noise import TransitionEstimate
 from ds2.pool import Pool
 from ds2.rating import Panel, Ratings
 from ds2.report import tables
+from ds2.report.bias import bias_sheet, sampled_languages
 from ds2.report.examples import corrections, duplicate_numbers, first_picks
 from ds2.report.matrix import noise_numbers, prior_estimates
 from ds2.report.numbers import (
@@ -55,6 +57,7 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     tail: Values,
     selection: Selection,
     *,
+    stability: np.ndarray | None = None,
     embedding: EmbeddingReport | None = None,
     groups: Groups | None = None,
     title: str = "ds2 report",
@@ -77,6 +80,7 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         curation: the curated scores.
         tail: (n,) long-tail scores.
         selection: the selected rows.
+        stability: (m,) how likely each selected row is to be selected again, where measured.
         embedding: what the embedder reported, if it did.
         groups: (n,) duplicate groups of the texts; by default those of the graph.
         title: the report's heading.
@@ -104,7 +108,7 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         check_rows(name, rows, n)
     check_int("n_examples", n_examples, low=0)
     known = None if truth is None else check_scores("truth", truth, n_rows=n, n_scores=n_scores)
-    traits = _Traits(pool.sources, np.asarray(pool.lengths))
+    traits = _Traits(pool.sources, np.asarray(pool.lengths), sampled_languages(pool))
     same = neighbors.groups if groups is None else groups
     first = noise.rater(0)
     sheets, notes = rater_sheets(
@@ -131,7 +135,10 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
             traits,
             corrections(pool, scores.raw, curation, neighbors, truth=known, n_examples=n_examples),
         ),
-        selection=_selection(selection, scores, traits, tail, first_picks(pool, selection)),
+        selection=replace(
+            _selection(selection, scores, traits, tail, first_picks(pool, selection)),
+            stability=None if stability is None else tables.spread(stability),
+        ),
         truth=None
         if known is None
         else truth_numbers(
@@ -177,6 +184,16 @@ class _Traits(NamedTuple):
 
     sources: list[str | None]
     lengths: np.ndarray
+    languages: list[str | None]
+
+    def covariates(self) -> dict[str, np.ndarray | list[str | None]]:
+        """What scores should not go with, by name."""
+        found: dict[str, np.ndarray | list[str | None]] = {
+            "length of the answer": self.lengths.astype(np.float64),
+            "place in the pool": np.arange(len(self.lengths), dtype=np.float64),
+        }
+        named = (("source", self.sources), ("language", self.languages))
+        return found | {name: labels for name, labels in named if len(set(labels) - {None}) > 1}
 
 
 def _pool(pool: Pool, traits: _Traits, n_rejected: int) -> PoolNumbers:
@@ -248,7 +265,7 @@ def _curation(
         evidence=tuple(_evidence(curation)),
         next_evidence=curation.next_evidence,
         corrections=shown,
-        bias=tables.length_and_source(raw, curated, traits.lengths, traits.sources),
+        bias=bias_sheet(raw, curated, traits.covariates()),
     )
 
 
@@ -269,6 +286,7 @@ def _selection(
         by_length=tables.by_length(traits.lengths, rows),
         pool_score=tables.mean(scores.curated),
         selected_score=tables.mean(scores.curated[rows]),
+        stability=None,
         tail=tables.tail_numbers(tail, rows),
         first=first,
     )

@@ -170,15 +170,10 @@ def _scores(numbers: ReportNumbers) -> list[str]:
                 bounds,
             ]
         )
-    bias = [
-        [f"{row.what} ({row.measure})", decimal(row.raw), decimal(row.curated)]
-        for row in numbers.curation.bias
-    ]
     return [
         "## Scores, raw and curated",
         table(head, rows),
-        "### What else the scores go with",
-        table(["with", "raw", "curated"], bias),
+        *sheet_parts(numbers.curation.bias),
     ]
 
 
@@ -239,6 +234,11 @@ def _selection(numbers: ReportNumbers) -> list[str]:
         ]
         head = ["long-tail score", "lowest", "quarter", "median", "three quarters", "highest"]
         parts.append(table(head, rows))
+    if chosen.stability is not None:
+        parts.append(
+            "Made anew from resampled evidence, a selected example is selected again with "
+            f"probability {decimal(chosen.stability.median)} (median)."
+        )
     if chosen.dropped:
         parts += ["### Not eligible", counted("reason", chosen.dropped)]
     if chosen.first:

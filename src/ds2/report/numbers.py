@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ds2.report.sheets import Sheet
 
 __all__ = [
-    "Bias",
     "Cell",
     "Correction",
     "Count",
@@ -287,16 +286,6 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class Bias:
-    """How strongly scores go with something other than quality, before and after curation."""
-
-    what: str
-    measure: str
-    raw: float | None
-    curated: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class CurationNumbers:
     """What was flagged and what was changed. ``moves[a][b]`` counts scores a that became b."""
 
@@ -311,7 +300,7 @@ class CurationNumbers:
     evidence: tuple[EvidenceRow, ...]
     next_evidence: str
     corrections: tuple[Correction, ...]
-    bias: tuple[Bias, ...]
+    bias: Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +347,7 @@ class SelectionNumbers:
     by_length: tuple[SharedBy, ...]
     pool_score: float | None
     selected_score: float | None
+    stability: Spread | None
     tail: TailNumbers | None
     first: tuple[Pick, ...]
 

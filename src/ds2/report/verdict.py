@@ -301,6 +301,12 @@ def _selected(numbers: ReportNumbers) -> Finding:
             detail.append(
                 "The scores that are averaged also did the choosing, so that mean is optimistic."
             )
+    if chosen.stability is not None:
+        detail.append(
+            "Made anew from resampled evidence, a selected example is selected again with "
+            f"probability {decimal(chosen.stability.median)} (median), a quarter of them with "
+            f"{decimal(chosen.stability.lower)} or less."
+        )
     tail = chosen.tail
     if tail is not None and tail.selected_spread is not None:
         detail.append(

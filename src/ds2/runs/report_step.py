@@ -18,7 +18,7 @@ from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
 from ds2.runs.naming import with_names
 from ds2.runs.planted import load_planted
-from ds2.runs.tables import load_curation, load_selection
+from ds2.runs.tables import load_curation, load_selection, load_stability
 from ds2.selection import long_tail_scores
 
 __all__ = ["write_report"]
@@ -39,6 +39,7 @@ def write_report(job: Job) -> Made:
         load_curation(job.folder / "curation.parquet"),
         long_tail_scores(neighbors),
         load_selection(job.folder / "selection.parquet"),
+        stability=load_stability(job.folder / "selection.parquet"),
         embedding=_about_vectors(job.folder / "embeddings.npy"),
         title=job.recipe.report.title,
         n_examples=job.recipe.report.n_examples,

@@ -15,7 +15,14 @@ from ds2.runs.recipe_selecting import Quota as QuotaSetting
 from ds2.runs.recipe_selecting import SelectSection
 from ds2.runs.selecting_files import contaminated, listed_rows, near_evaluation, token_counts
 from ds2.runs.tables import observed_of, save_dropped, save_selection
-from ds2.selection import Constraints, Quota, Selection, select
+from ds2.selection import (
+    Constraints,
+    Quota,
+    Selection,
+    Stability,
+    select,
+    selection_stability,
+)
 
 __all__ = ["constraints_of", "select_subset"]
 
@@ -31,6 +38,7 @@ def select_subset(job: Job) -> Made:
         constraints=constraints_of(job, material),
         **material.arguments(wanted.method),
     )
+    stability = _stability(job, material, selection)
     ids = pool.table["id"].combine_chunks()
     save_selection(
         job.folder / "selection.parquet",
@@ -38,6 +46,7 @@ def select_subset(job: Job) -> Made:
         ids,
         curation,
         material.tail,
+        stability=None if stability is None else stability.probability,
     )
     save_dropped(job.folder / "dropped.parquet", selection, ids)
     _write_selected(job, material, selection)
@@ -45,8 +54,36 @@ def select_subset(job: Job) -> Made:
         "method": selection.method,
         "n_selected": len(selection.rows),
         "dropped": dict(selection.dropped),
+        "kept": None if stability is None else stability.kept,
     }
     return Made(summary)
+
+
+def _stability(job: Job, material: Materials, selection: Selection) -> Stability | None:
+    """How often each row is selected when the evidence is drawn again; None where not measured.
+
+    Constraints are not made anew in each draw, so a constrained selection has none.
+    """
+    wanted = job.recipe.select
+    simple = set(selection.dropped) <= {"unrated", "duplicate"}
+    if not wanted.stability_rounds or wanted.method not in ("ds2", "top-score") or not simple:
+        return None
+    curation = material.curation
+    several = curation.observed.ndim == 2 and curation.se is None
+    by_curation = wanted.method == "ds2"
+    return selection_stability(
+        curation.scores if by_curation else observed_of(curation),
+        material.tail,
+        size=len(selection.rows),
+        method=wanted.method,
+        raters=curation.observed if several and by_curation else None,
+        se=curation.se if by_curation else None,
+        neighbors=material.neighbors,
+        keys=material.pool.keys,
+        prior=material.prior,
+        n_draws=wanted.stability_rounds,
+        seed=job.recipe.seed,
+    )
 
 
 def _write_selected(job: Job, material: Materials, selection: Selection) -> None:

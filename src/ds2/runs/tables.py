@@ -22,6 +22,7 @@ __all__ = [
     "load_curation",
     "load_plan",
     "load_selection",
+    "load_stability",
     "observed_of",
     "save_curation",
     "save_dropped",
@@ -118,6 +119,11 @@ def save_selection(
         "reason": pa.array(selection.reasons, pa.string()),
     }
     _write(path, columns, {"method": selection.method, "dropped": dict(selection.dropped)})
+
+
+def load_stability(path: Path) -> np.ndarray | None:
+    """(m,) The stability of the selected rows in a file of `save_selection`, where measured."""
+    return _optional(_read(path)[0], "stability")
 
 
 def observed_of(curation: Curation) -> np.ndarray:

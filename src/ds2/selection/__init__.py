@@ -7,6 +7,7 @@ from ds2.selection.long_tail import long_tail_scores
 from ds2.selection.near_duplicates import find_near, find_near_duplicates
 from ds2.selection.result import Selection
 from ds2.selection.select import check_size, select
+from ds2.selection.stability import Stability, selection_stability
 from ds2.selection.strategies import METHODS
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Constraints",
     "Quota",
     "Selection",
+    "Stability",
     "against_random",
     "check_size",
     "compare_selections",
@@ -24,4 +26,5 @@ __all__ = [
     "find_near_duplicates",
     "long_tail_scores",
     "select",
+    "selection_stability",
 ]
