@@ -199,3 +199,15 @@ def random_problem(rng, n, **settings):
         "groups": groups,
         "unit": unit[groups],
     }
+
+
+def parts_of(constraints, size):
+    """Every part of some constraints, as `Conflict.parts` names them."""
+    one = ("near_duplicate", "min_score", "max_tokens")
+    parts = {(name, 0) for name in one if getattr(constraints, name) is not None}
+    parts |= {(name, 0) for name in ("must_have", "must_not") if len(getattr(constraints, name))}
+    parts |= {("blocked", reason) for reason in constraints.blocked}
+    for q, quota in enumerate(constraints.quotas):
+        parts |= {("maximum", q)} if quota.maximum is not None else set()
+        parts |= {("minimum", q)} if quota.minimum else set()
+    return frozenset(parts | ({("size", 0)} if size is not None else set()))

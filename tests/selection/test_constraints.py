@@ -10,6 +10,7 @@ from constraint_oracle import (
     best_set,
     meets,
     naive_possible,
+    parts_of,
     random_constraints,
     random_problem,
 )
@@ -102,18 +103,6 @@ def test_what_cannot_be_met_is_refused_with_a_smallest_clash_and_the_nearest_siz
             if conflict.largest is None:
                 assert conflict.smallest == min((m for m in sizes if m > size), default=None)
     assert clashes > 40
-
-
-def parts_of(constraints, size):
-    """Every part of some constraints, as `Conflict.parts` names them."""
-    one = ("near_duplicate", "min_score", "max_tokens")
-    parts = {(name, 0) for name in one if getattr(constraints, name) is not None}
-    parts |= {(name, 0) for name in ("must_have", "must_not") if len(getattr(constraints, name))}
-    parts |= {("blocked", reason) for reason in constraints.blocked}
-    for q, quota in enumerate(constraints.quotas):
-        parts |= {("maximum", q)} if quota.maximum is not None else set()
-        parts |= {("minimum", q)} if quota.minimum else set()
-    return frozenset(parts | ({("size", 0)} if size is not None else set()))
 
 
 def larger(seed, n=400, *, budget=False):

@@ -129,8 +129,10 @@ class BudgetPlan:
         for row in must.tolist():
             self._room.spend(self._quotas[cells.of[row]], int(constraints.tokens[row]))
         self._dear: dict[int, int] = {}
-        self._plan: dict[int, list[int]] = {}
-        self.possible = self._search(self._room, 0)
+        self._capped = bool(np.isfinite(limits.tokens).any())
+        found = self._cheapest(self._room, 0)
+        self.possible = found is not None
+        self._adopt(np.empty(0, np.int64) if found is None else found, self._room, 0)
 
     @property
     def left(self) -> int:
@@ -142,9 +144,11 @@ class BudgetPlan:
         cell, cost = self._cell[i], self._cost[i]
         if cost >= self._dear.get(cell, cost + 1):
             return False
-        if not (self._planned(i) or self._spare.fits(self._quotas[cell], cost) or self._anew(i)):
-            self._dear[cell] = cost
-            return False
+        if not (self._planned(i) or self._spare.fits(self._quotas[cell], cost)):
+            out_from = self._anew(i)
+            if out_from is not None:
+                self._dear[cell] = out_from
+                return False
         self._room.spend(self._quotas[cell], cost)
         self._spare.spend(self._quotas[cell], cost)
         return True
@@ -170,20 +174,35 @@ class BudgetPlan:
         self._spare.spend(quotas, cost)
         return False
 
-    def _anew(self, i: int) -> bool:
-        """Look for a plan that completes what was taken together with the i-th row."""
-        if not any(self._plan.values()):
-            return False
-        room = self._room.copy()
-        room.spend(self._quotas[self._cell[i]], self._cost[i])
-        if not self._search(room, i + 1):
-            return False
-        self._spare.spend(self._quotas[self._cell[i]], self._cost[i], back=True)
-        return True
+    def _anew(self, i: int) -> int | None:
+        """Plan anew for what was taken together with the i-th row, None where that works.
 
-    def _search(self, room: "_Room", start: int) -> bool:
-        """Make the cheapest rows from ``start`` that fill the minimums the plan."""
-        rows = cheapest_rows(
+        Otherwise the cost from which rows of its cell are out for good: the cheapest completion
+        after a row of this cell can only become dearer as more rows are taken.
+        """
+        quotas = self._quotas[self._cell[i]]
+        cost: int = self._cost[i]
+        if not any(self._plan.values()):
+            return cost
+        room = self._room.copy()
+        room.spend(quotas, cost)
+        budget = room.budget
+        if not self._capped:
+            room.budget = np.inf
+        found = self._cheapest(room, i + 1)
+        if found is None:
+            return cost if self._capped else 0
+        left = budget - int(self._all_cost[found].sum())
+        if left < 0:
+            return cost if self._capped else int(cost + left + 1)
+        room.budget = budget
+        self._adopt(found, room, i + 1)
+        self._spare.spend(quotas, cost, back=True)
+        return None
+
+    def _cheapest(self, room: "_Room", start: int) -> np.ndarray | None:
+        """The cheapest rows from ``start`` that fill the minimums."""
+        return cheapest_rows(
             self._cells,
             self._line[start:],
             self._all_cost,
@@ -193,14 +212,15 @@ class BudgetPlan:
             size=room.rows,
             budget=room.budget,
         )
-        if rows is None:
-            return False
-        self._plan, self._spare = {}, room.copy()
+
+    def _adopt(self, rows: np.ndarray, room: "_Room", start: int) -> None:
+        """Make some rows the plan: those of each cell by cost, and the room that they leave."""
+        self._plan: dict[int, list[int]] = {}
+        self._spare = room.copy()
         places = start + np.flatnonzero(np.isin(self._line[start:], rows))
         for i in sorted(places.tolist(), key=lambda i: self._cost[i]):
             self._plan.setdefault(self._cell[i], []).append(i)
             self._spare.spend(self._quotas[self._cell[i]], self._cost[i])
-        return True
 
 
 class _Room:
@@ -208,11 +228,11 @@ class _Room:
 
     __slots__ = ("budget", "high", "low", "rows", "tokens")
 
-    def __init__(self, limits: Limits, budget: int, rows: int) -> None:
+    def __init__(self, limits: Limits, budget: float, rows: int) -> None:
         self.low: list[float] = limits.low.tolist()
         self.high: list[float] = limits.high.tolist()
         self.tokens: list[float] = limits.tokens.tolist()
-        self.budget = budget
+        self.budget: float = budget
         self.rows = rows
 
     def copy(self) -> "_Room":
