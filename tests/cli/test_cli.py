@@ -176,7 +176,7 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path):
         (("run", "run", "--set", "select.sise=5"), "Did you mean 'select.size'?"),
         (("run", "run", "--set", "select.size=0"), "'select.size' must be a number of rows"),
         (("run", "run", "--set", "neighbors.k=0"), "'neighbors.k' must be at least 2. Got 0."),
-        (("run", "run", "--set", "select.method=ds3"), "Did you mean 'ds2'?"),
+        (("run", "run", "--set", "select.method=ds-2"), "Did you mean 'ds2'?"),
         (("status", "run", "--set", "what"), "--set takes KEY=VALUE"),
         (("run", "run", "--set", "pool.path=nowhere.jsonl"), "which does not exist"),
         (("rate",), "RUN"),

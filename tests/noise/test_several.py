@@ -93,7 +93,7 @@ def test_a_rater_with_few_scores_is_part_of_the_whole(pool):
     few[3:, 1] = np.nan
     found = estimate(few, neighbors)
     assert found.raters[1] is None
-    with pytest.raises(InputError, match="Rater 1 has too few rated neighbours"):
+    with pytest.raises(InputError, match="Rater 2 has too few rated neighbours"):
         found.rater(1)
 
 
@@ -102,7 +102,7 @@ def test_levels_out_of_order_are_said(pool):
     scores = scored(simulated.true_scores, [rater(0.6)] * 3)
     scores[:, 2] = np.where(scores[:, 2] == 1, 3, np.where(scores[:, 2] == 3, 1, scores[:, 2]))
     found = estimate(scores, neighbors)
-    assert any("Levels 1 and 3 of rater 2 are out of order" in said for said in found.warnings)
+    assert any("Levels 1 and 3 of rater 3 are out of order" in said for said in found.warnings)
 
 
 def test_pairs_are_counted_as_by_hand(pool):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from ds2.report import tables
 
@@ -77,21 +76,3 @@ def test_equal_tails_are_one_bin(value: float) -> None:
     found = tables.tail_numbers(np.full(5, value), np.array([1]))
     assert found is not None
     assert (found.pool, found.selected) == ((5,), (1,))
-
-
-def test_length_correlation_agrees_with_scipy_and_source_share_with_its_definition() -> None:
-    rng = np.random.default_rng(0)
-    raw, length = rng.integers(0, 6, 200).astype(float), rng.integers(1, 40, 200)
-    raw[:10] = NAN
-    sources = ["a" if score > 2 else "b" for score in np.nan_to_num(raw)]
-    by_length, by_source = tables.length_and_source(raw, raw, length, sources)
-    expected = stats.spearmanr(raw[10:], length[10:]).statistic
-    assert by_length.raw == pytest.approx(expected)
-    groups = [raw[10:][np.array(sources[10:]) == name] for name in "ab"]
-    between = sum(len(g) * (g.mean() - raw[10:].mean()) ** 2 for g in groups)
-    assert by_source.curated == pytest.approx(between / ((raw[10:] - raw[10:].mean()) ** 2).sum())
-
-
-def test_a_constant_has_no_correlation() -> None:
-    found = tables.length_and_source(np.ones(9), np.ones(9), np.arange(9), [None] * 9)
-    assert [(row.what, row.raw) for row in found] == [("completion length", None)]

@@ -55,6 +55,8 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         "scores.planted",
         "embed.batch_size",
         "embed.api_key_env",
+        "compare.methods",
+        "compare.n_draws",
         "report.title",
         "report.n_examples",
     }
@@ -79,7 +81,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
                 "Did you mean 'alpaca'?",
             ],
         ),
-        ("[pool]\npath='p'\n[select]\nmethod='ds3'", ["Did you mean 'ds2'?"]),
+        ("[pool]\npath='p'\n[select]\nmethod='ds-2'", ["Did you mean 'ds2'?"]),
         ("[pool]\npath='p'\n[select]\nsize=0", ["'select.size' must be a number of rows", "Got 0"]),
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["fraction of the pool", "Got 1.5"]),
         (
@@ -191,3 +193,46 @@ def test_an_override_wins_over_the_file(tmp_path):
     folder = write(tmp_path, "[pool]\npath='p'\n[select]\nsize=10")
     recipe = load_recipe(folder, parse_overrides(["select.size=20", "noise.rho=0.5"]))
     assert (recipe.select.size, recipe.noise.rho, recipe.pool.path) == (20, 0.5, "p")
+
+
+def test_raters_are_tables_of_their_own(tmp_path):
+    recipe = make_recipe(
+        {"pool.path": "p", "raters.gpt-4.1.model": "gpt-4.1", "raters.x y.kind": "local"}
+    )
+    text = render_recipe(recipe)
+    assert '[raters."gpt-4.1"]' in text
+    assert '[raters."x y"]' in text
+    assert load_recipe(write(tmp_path, text)) == recipe
+    assert recipe.flat()["raters.gpt-4.1.model"] == "gpt-4.1"
+    assert recipe.n_raters() == 2
+
+
+def test_a_setting_of_one_rater_can_be_overridden(tmp_path):
+    folder = write(tmp_path, "[pool]\npath='p'\n[raters.a.b]\nmodel='m'")
+    sentence = refusal(folder, "[pool]\npath='p'\n[raters.a]\nmodel='m'\nmodle='x'")
+    assert "Did you mean 'raters.a.model'?" in sentence
+    folder = write(tmp_path, "[pool]\npath='p'\n[raters.a]\nmodel='m'")
+    recipe = load_recipe(folder, parse_overrides(["raters.a.concurrency=3"]))
+    assert recipe.raters["a"].concurrency == 3
+    assert recipe.raters["a"].model == "m"
+
+
+def test_what_cannot_change_a_reply_does_not_make_ratings_stale():
+    rate = next(stage for stage in STAGES if stage.name == "rate")
+    settings = make_recipe({"pool.path": "p", "raters.a.model": "m"}).flat()
+    used = {key for key in settings_of(rate, settings) if key.startswith("raters.")}
+    assert {"raters.a.model", "raters.a.form", "raters.a.temperature"} <= used
+    assert not used & {"raters.a.concurrency", "raters.a.api_key_env", "raters.a.timeout_s"}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("[]", 'must be a column, "score", or a list'),
+        ("['a', 'a']", "must name each column once"),
+        ("['a', 3]", "or a list of columns"),
+        ("''", "must be a column"),
+    ],
+)
+def test_columns_of_scores(tmp_path, value, says):
+    assert says in refusal(tmp_path, f"[pool]\npath='p'\n[scores]\ncolumn={value}")

@@ -39,7 +39,8 @@ class Script:
             sources = [(job.folder / file).read_text() for file in stage.reads]
             settings = {} if name == "report" else settings_of(stage, job.recipe.flat())
             files = [settings.pop(key) for key in stage.inputs if settings.get(key) is not None]
-            sources += [(job.folder / str(file)).read_text() for file in files]
+            paths = [job.folder / str(file) for file in files]
+            sources += [path.read_text() for path in paths if path.exists()]
             for file in stage.writes:
                 (job.folder / file).write_text(json.dumps([file, settings, sources]))
             if name in self.hooks:
@@ -326,3 +327,15 @@ def test_relative_paths_let_a_run_move_with_its_pool(script, tmp_path):
     run(tmp_path / "a" / "run")
     (tmp_path / "a").rename(tmp_path / "b")
     assert set(states(tmp_path / "b" / "run").values()) == {"fresh"}
+
+
+def test_gold_need_not_be_there_and_what_rests_on_it_follows_when_it_comes_and_goes(script, folder):
+    run(folder)
+    script.take_calls()
+    (folder / "gold.jsonl").write_text("scored")
+    assert "gold.path names has changed" in reasons(folder, "curate")
+    run(folder)
+    assert script.take_calls() == ["noise", "curate", "select", "report"]
+    assert set(states(folder).values()) == {"fresh"}
+    (folder / "gold.jsonl").unlink()
+    assert "gold.path names has changed" in reasons(folder, "noise")

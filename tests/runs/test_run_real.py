@@ -80,7 +80,9 @@ def test_a_run_leaves_the_files_that_it_promises(folder):
         "id",
         "row",
         "observed",
+        "raw",
         "score",
+        "se",
         "misrated",
         "confidence",
         "suggestion",
@@ -156,6 +158,7 @@ def test_the_selection_is_written_in_pick_order(folder):
         "score",
         "observed",
         "confidence",
+        "stability",
         "long_tail",
         "reason",
     ]
@@ -269,7 +272,7 @@ def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
     ("change", "settings", "says"),
     [
         ({}, ("scores.column=scor",), "Did you mean 'score'?"),
-        ({}, ("scores.column=",), "The recipe names no scores. Set scores.column"),
+        ({}, ("scores.column=",), "The recipe names no scores and nobody who rates"),
         ({}, ("scores.true_column=tru",), "Did you mean 'true'?"),
         ({}, ("scores.scale=0-100",), "needs bins"),
         ({}, ("scores.scale=good",), "must be a range such as"),

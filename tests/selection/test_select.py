@@ -14,8 +14,15 @@ from ds2.selection.strategies import METHODS
 def pool():
     simulated = ds2.simulate(400, seed=1)
     neighbors = ds2.find_neighbors(simulated.vectors)
+    rng = np.random.default_rng(2)
     return {
         "scores": simulated.scores,
+        "raw": rng.integers(0, 6, 400).astype(float),
+        "values": np.where(rng.random(400) < 0.1, 1.5, rng.random(400)),
+        "sources": rng.choice(["a", "b", "c"], 400, p=[0.6, 0.3, 0.1]),
+        "vectors": simulated.vectors,
+        "targets": simulated.vectors[:7] + 0.1,
+        "threshold": 0.0,
         "tail": ds2.long_tail_scores(neighbors),
         "neighbors": neighbors,
         "lengths": np.random.default_rng(0).integers(1, 50, 400).astype(float),
@@ -48,7 +55,7 @@ def test_equal_rows_are_ordered_by_key():
 
 def test_top_score_length_and_knn_put_the_largest_first(pool):
     for method, value in (
-        ("top-score", pool["scores"]),
+        ("top-score", pool["raw"]),
         ("length", pool["lengths"]),
         ("knn-10", pool["neighbors"].distances.mean(axis=1)),
     ):
@@ -86,9 +93,10 @@ def test_permuting_the_pool_permutes_the_selection(pool, method):
     permuted = ds2.Neighbors(
         inverse[graph.indices[order]].astype(np.int32), graph.distances[order], 1.0, "exact"
     )
-    moved = {name: pool[name][order] for name in ("scores", "tail", "lengths", "keys")}
+    whole = {"neighbors": permuted, "targets": pool["targets"], "threshold": pool["threshold"]}
+    moved = {name: pool[name][order] for name in pool if name not in whole}
     straight = ds2.select(**pool, size=150, method=method)
-    other = ds2.select(**moved, neighbors=permuted, size=150, method=method)
+    other = ds2.select(**moved, **whole, size=150, method=method)
     np.testing.assert_array_equal(order[other.rows], straight.rows)
 
 

@@ -47,6 +47,10 @@ def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object])
     return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
 
 
+def _digits(rate: float) -> int:
+    return 0 if rate >= 10 else 1
+
+
 class Lines:
     """Writes plain lines: when a stage starts and ends, and now and then in between."""
 
@@ -66,7 +70,7 @@ class Lines:
         """Say what is done, or was fresh."""
         self._say(_line(stage, state, seconds, summary))
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the stage is, at most once in ten seconds."""
         now = time.monotonic()
         if now - self._last < EVERY_S or done == 0:
@@ -74,9 +78,15 @@ class Lines:
         self._last = now
         rate = done / (now - self._start)
         left = (total - done) / rate
+        more = f"; {note}" if note else ""
         self._say(
-            f"{self._stage:<10} {done:,} of {total:,} ({rate:,.0f} per second, {left:.0f} s left)"
+            f"{self._stage:<10} {done:,} of {total:,} ({rate:,.{_digits(rate)}f} per second, "
+            f"{left:.0f} s left{more})"
         )
+
+    def said(self, sentence: str) -> None:
+        """Say it."""
+        self._say(f"{self._stage:<10} {sentence}")
 
     def warning(self, sentence: str) -> None:
         """Say the warning."""
@@ -108,13 +118,18 @@ class Live:
             self._task = None
         self._say(_line(stage, state, seconds, summary))
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, note: str = "") -> None:
         """Show how far the stage is."""
         if self._task is None:
             return
         rate = done / max(time.monotonic() - self._start, 1e-6)
-        count = f"{done:,} of {total:,}, {rate:,.0f}/s" if done else f"0 of {total:,}"
+        count = f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
+        count += f"; {note}" if note else ""
         self._progress.update(self._task, completed=done, total=total, count=count)
+
+    def said(self, sentence: str) -> None:
+        """Leave a line with it."""
+        self._say(sentence)
 
     def warning(self, sentence: str) -> None:
         """Leave a line with the warning."""

@@ -1,6 +1,24 @@
 """Better scores in the place of wrong ones, and never silently worse ones."""
 
+from ds2.curation.bias import BiasRow, measure_bias, remove_covariate
 from ds2.curation.curate import curate
+from ds2.curation.gold import GoldPlan, plan_gold
+from ds2.curation.influence import Figure
+from ds2.curation.rerate import ReratePlan, combine_ratings, normal_posterior, plan_rerating
 from ds2.curation.result import Curation, Evidence
 
-__all__ = ["Curation", "Evidence", "curate"]
+__all__ = [
+    "BiasRow",
+    "Curation",
+    "Evidence",
+    "Figure",
+    "GoldPlan",
+    "ReratePlan",
+    "combine_ratings",
+    "curate",
+    "measure_bias",
+    "normal_posterior",
+    "plan_gold",
+    "plan_rerating",
+    "remove_covariate",
+]

@@ -2,6 +2,7 @@
 
 from ds2.embedding.compute import embed, embed_with_report
 from ds2.embedding.embedder import Embedder
+from ds2.embedding.languages import identify_languages
 from ds2.embedding.loop import Progress
 from ds2.embedding.model2vec import Model2VecEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
@@ -22,5 +23,6 @@ __all__ = [
     "WordLlamaEmbedder",
     "embed",
     "embed_with_report",
+    "identify_languages",
     "read_report",
 ]

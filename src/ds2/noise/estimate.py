@@ -140,7 +140,7 @@ class TransitionEstimate:
         alone = self.raters[number]
         if alone is None:
             raise InputError(
-                f"Rater {number} has too few rated neighbours for an estimate of its own. Read "
+                f"Rater {number + 1} has too few rated neighbours for an estimate of its own. Read "
                 f"'matrix[{number}]', or rate more examples."
             )
         matrix = np.asarray(self.matrix[number])

@@ -99,7 +99,7 @@ def _dominance(estimate: TransitionEstimate) -> str:
     likeliest = estimate.matrix.argmax(axis=-1)
     wrong = np.argwhere(enough & (likeliest != np.arange(likeliest.shape[-1])))
     pairs = ", ".join(
-        f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0]})" if len(at) > 1 else ")")
+        f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if len(at) > 1 else ")")
         for at in wrong
     )
     return (

@@ -66,7 +66,7 @@ def find_swapped_levels(
         scores: (n, r) whole numbers 0 … n_scores − 1, NaN where missing.
         n_scores: how many levels there are.
         gold: (n,) trusted scores, NaN where unknown: one more judge.
-        names: (r,) what to call the raters in the sentences; default "rater 0" and so on.
+        names: (r,) what to call the raters in the sentences; default "rater 1" and so on.
         false_alarm: probability that a rater without such levels is named.
 
     Returns:
@@ -83,7 +83,7 @@ def find_swapped_levels(
     table = values if trusted is None else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
-    called = names or tuple(f"rater {m}" for m in range(r))
+    called = names or tuple(f"rater {m + 1}" for m in range(r))
     bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []
     for m in range(r):

@@ -1,7 +1,64 @@
-"""Ratings: numbers that somebody gave the examples, what they mean, and why some are missing."""
+"""Ratings: asked for here or brought along, what they mean, and why some are missing."""
 
-from ds2.rating.importing import import_ratings
+from ds2.rating.agreement import audit_ratings
+from ds2.rating.audit import (
+    Histogram,
+    PairAgreement,
+    RaterAudit,
+    RatingAudit,
+    Retest,
+)
+from ds2.rating.batch import BatchRater
+from ds2.rating.batch_job import Batches
+from ds2.rating.chat import ChatRater
+from ds2.rating.forecast import Forecast
+from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
+from ds2.rating.importing import import_panel, import_ratings
+from ds2.rating.likelihood import Likelihoods, measure_likelihoods
+from ds2.rating.local import LocalRater
+from ds2.rating.panel import Panel
+from ds2.rating.progress import RateProgress
+from ds2.rating.prompt import Prompt, PromptBuilder
+from ds2.rating.rate import rate, reparse
+from ds2.rating.rater import Answer, Failure, Limits, Rater
 from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.rubric import Criterion, Rubric
 from ds2.rating.scale import Scale
+from ds2.rating.store import Store
 
-__all__ = ["PROBLEMS", "Ratings", "Scale", "import_ratings"]
+__all__ = [
+    "PROBLEMS",
+    "Answer",
+    "BatchRater",
+    "Batches",
+    "ChatRater",
+    "Criterion",
+    "Failure",
+    "Forecast",
+    "GoldScores",
+    "Histogram",
+    "Likelihoods",
+    "Limits",
+    "LocalRater",
+    "PairAgreement",
+    "Panel",
+    "Prompt",
+    "PromptBuilder",
+    "RateProgress",
+    "Rater",
+    "RaterAudit",
+    "RatingAudit",
+    "Ratings",
+    "Retest",
+    "Rubric",
+    "Scale",
+    "Store",
+    "audit_ratings",
+    "import_panel",
+    "import_ratings",
+    "measure_likelihoods",
+    "rate",
+    "read_gold",
+    "reparse",
+    "write_gold_sheet",
+]

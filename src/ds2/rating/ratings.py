@@ -1,24 +1,40 @@
 """The ratings of a pool: one number per example, NaN with a named problem where there is none."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ds2.atomic import writing
 from ds2.errors import InputError
-from ds2.pool.files import check_readable
-from ds2.pool.wording import shown_path
+from ds2.pool.wording import shown, shown_path
 from ds2.rating.scale import Scale
 
 __all__ = ["PROBLEMS", "Ratings"]
 
-#: Why an example has no rating.
-PROBLEMS = ("missing", "not a number", "out of range")
+#: Why an example has no rating: what a table says, what a reply was, what the endpoint did.
+PROBLEMS = (
+    "missing",
+    "not a number",
+    "out of range",
+    "refused",
+    "unparsable",
+    "truncated",
+    "empty",
+    "uncovered",
+    "too long",
+    "rate limited",
+    "timed out",
+    "server error",
+    "connection lost",
+    "bad request",
+    "no access",
+    "no such model",
+    "quota",
+    "not asked",
+)
 
-_ENTRY = b"ds2.ratings"
+_NEAREST = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +47,12 @@ class Ratings:
         scale: what the ratings mean.
         rater: who rated.
         warnings: what the user should know.
+        spread: the standard deviation of the rating that the rater itself states, on the scale,
+            float64 of shape (n,), NaN where unknown; None where the rater states none.
+        criteria: ratings by single criteria, each float64 of shape (n,), NaN where there is none.
+        repeats: a second, fresh rating of some examples, float64 of shape (n,), NaN elsewhere;
+            None where nothing was rated twice.
+        usage: what the rating took, by name: requests, tokens, cost_usd (None where unknown).
     """
 
     values: np.ndarray
@@ -38,6 +60,10 @@ class Ratings:
     scale: Scale
     rater: str
     warnings: tuple[str, ...] = ()
+    spread: np.ndarray | None = None
+    criteria: Mapping[str, np.ndarray] = field(default_factory=dict)
+    repeats: np.ndarray | None = None
+    usage: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or self.values.shape != self.codes.shape:
@@ -47,6 +73,13 @@ class Ratings:
             )
         if not np.array_equal(np.isnan(self.values), self.codes != 0):
             raise InputError("'codes' must be 0 exactly where 'values' is a number.")
+        further = {"spread": self.spread, "repeats": self.repeats, **self.criteria}
+        for name, array in further.items():
+            if array is not None and array.shape != self.values.shape:
+                raise InputError(
+                    f"{shown(name)} must have one entry per example, shape {self.values.shape}. "
+                    f"Got {array.shape}."
+                )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,47 +99,55 @@ class Ratings:
         """Return the scores, float64 whole numbers of shape (n,), NaN where unrated."""
         return self.scale.to_scores(self.values)
 
+    def finer(self) -> np.ndarray:
+        """Return real-valued scores in [0, K − 1], float64 of shape (n,), NaN where unrated.
+
+        Piecewise linear in the rating: the scale's ends become 0 and K − 1, its j-th cut (from 1)
+        j − ½, so that rounding gives `scores`. A rating between two levels keeps its place there.
+        """
+        return _finer(self.values, self.scale)
+
+    def finer_spread(self) -> np.ndarray:
+        """Return the spread on the scale of `finer`, float64 of shape (n,), NaN where unknown.
+
+        Half the way from one spread below the rating to one above it, inside the scale.
+        """
+        if self.spread is None:
+            return np.full(len(self), np.nan)
+        low = np.clip(self.values - self.spread, self.scale.low, self.scale.high)
+        high = np.clip(self.values + self.spread, self.scale.low, self.scale.high)
+        return np.asarray((_finer(high, self.scale) - _finer(low, self.scale)) / 2)
+
     def save(self, path: str | Path, *, ids: Sequence[str] | None = None) -> None:
         """Write a Parquet table of rating, score and problem (and ids), complete or not at all."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from ds2.rating.panel import Panel
 
-        names = pa.array([None, *PROBLEMS], pa.string())
-        columns = {
-            "rating": pa.array(self.values, from_pandas=True),
-            "score": pa.array(self.scores(), from_pandas=True).cast(pa.int16()),
-            "problem": names.take(pa.array(self.codes)),
-        }
-        if ids is not None:
-            columns = {"id": pa.array(ids, pa.string()), **columns}
-        about = {"scale": astuple(self.scale), "rater": self.rater, "warnings": self.warnings}
-        table = pa.table(columns).replace_schema_metadata({_ENTRY: json.dumps(about)})
-        with writing(Path(path)) as temporary:
-            pq.write_table(table, temporary)
+        Panel((self,)).save(path, ids=ids)
 
     @staticmethod
     def load(path: str | Path) -> "Ratings":
         """Read what `save` wrote.
 
         Raises:
-            InputError: there is no such file, or it is no table of ratings.
+            InputError: there is no such file, it is no table of ratings, or it holds several
+                raters.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        from ds2.rating.panel import Panel
 
-        check_readable(Path(path))
-        try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError):
-            raise InputError(f"{shown_path(path)} is no whole Parquet file.") from None
-        about = json.loads((table.schema.metadata or {}).get(_ENTRY, b"{}"))
-        if not {"rating", "problem"} <= set(table.column_names) or "scale" not in about:
-            raise InputError(f"{shown_path(path)} is no table of ratings saved by ds2.")
-        low, high, cuts = about["scale"]
-        values = table["rating"].to_numpy(zero_copy_only=False).astype(np.float64)
-        codes = np.zeros(len(values), dtype=np.int8)
-        problems = table["problem"].to_numpy(zero_copy_only=False)
-        for number, name in enumerate(PROBLEMS, start=1):
-            codes[problems == name] = number
-        scale = Scale(low, high, tuple(cuts))
-        return Ratings(values, codes, scale, about["rater"], tuple(about["warnings"]))
+        panel = Panel.load(path)
+        if len(panel) > 1:
+            raise InputError(
+                f"{shown_path(path)} holds the ratings of {len(panel)} raters. Open it with "
+                "Panel.load."
+            )
+        return panel.ratings[0]
+
+
+def _finer(values: np.ndarray, scale: Scale) -> np.ndarray:
+    k = scale.n_scores
+    known = (scale.low, *scale.cuts, scale.high)
+    places = (0.0, *(cut + 0.5 for cut in range(k - 1)), k - 1.0)
+    scores = scale.to_scores(values)
+    # A rating on a cut belongs below it, and no rounding error may carry one over it.
+    half = 0.5 - _NEAREST
+    return np.asarray(np.clip(np.interp(values, known, places), scores - half, scores + half))

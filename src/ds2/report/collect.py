@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from ds2.embedding import EmbeddingReport
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool
-from ds2.rating import Ratings
+from ds2.rating import Panel, Ratings
 from ds2.report import tables
+from ds2.report.bias import bias_sheet, sampled_languages
 from ds2.report.examples import corrections, duplicate_numbers, first_picks
 from ds2.report.matrix import noise_numbers, prior_estimates
 from ds2.report.numbers import (
@@ -36,6 +38,7 @@ from ds2.report.numbers import (
     Setting,
     Share,
 )
+from ds2.report.raters import rater_sheets
 from ds2.report.tables import number
 from ds2.report.truth import truth_numbers
 from ds2.selection import Selection
@@ -47,13 +50,14 @@ _MOST_VALUE = 200
 
 def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     pool: Pool,
-    ratings: Ratings,
+    ratings: Ratings | Panel,
     neighbors: Neighbors,
     noise: TransitionEstimate,
     curation: Curation,
     tail: Values,
     selection: Selection,
     *,
+    stability: np.ndarray | None = None,
     embedding: EmbeddingReport | None = None,
     groups: Groups | None = None,
     title: str = "ds2 report",
@@ -63,17 +67,20 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
     planted: Transition | None = None,
     settings: Mapping[str, object] | None = None,
     versions: Mapping[str, str] | None = None,
+    gold: Scores | None = None,
+    gold_weights: Values | None = None,
 ) -> ReportNumbers:
     """Work out every number that a report shows.
 
     Args:
         pool: the n examples; texts are read only for the few that are shown.
-        ratings: what the rater said.
+        ratings: what the rater said, or several.
         neighbors: the graph.
         noise: the transition matrix.
         curation: the curated scores.
         tail: (n,) long-tail scores.
         selection: the selected rows.
+        stability: (m,) how likely each selected row is to be selected again, where measured.
         embedding: what the embedder reported, if it did.
         groups: (n,) duplicate groups of the texts; by default those of the graph.
         title: the report's heading.
@@ -83,12 +90,15 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         planted: the matrix that the scores were drawn through, where it is known.
         settings: the recipe; nested tables are written with dots.
         versions: libraries that matter, by name; by default ds2, Python and numpy.
+        gold: (n,) trusted scores, NaN where unknown.
+        gold_weights: (n,) their weights.
 
     Raises:
         InputError: if the results are not about the same n examples.
     """
     n, n_scores = len(pool), len(noise.prior)
-    scores = _Scores(ratings.scores(), curation.scores, n_scores)
+    panel = ratings if isinstance(ratings, Panel) else Panel((ratings,))
+    scores = _Scores(_raw(panel, curation), curation.scores, n_scores)
     for name, rows in (
         ("ratings", scores.raw),
         ("neighbors", neighbors.indices),
@@ -98,38 +108,51 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         check_rows(name, rows, n)
     check_int("n_examples", n_examples, low=0)
     known = None if truth is None else check_scores("truth", truth, n_rows=n, n_scores=n_scores)
-    traits = _Traits(pool.sources, np.asarray(pool.lengths))
+    traits = _Traits(pool.sources, np.asarray(pool.lengths), sampled_languages(pool))
     same = neighbors.groups if groups is None else groups
+    first = noise.rater(0)
+    sheets, notes = rater_sheets(
+        panel,
+        noise,
+        lengths=traits.lengths,
+        size=len(selection.rows),
+        gold=gold,
+        gold_weights=gold_weights,
+    )
     return ReportNumbers(
         title=title,
         pool=_pool(pool, traits, len(pool.rejects) if n_rejected is None else n_rejected),
-        ratings=_ratings(ratings, scores.raw),
+        ratings=_ratings(panel, scores.raw),
         duplicates=duplicate_numbers(pool, scores.raw, same),
         embedding=None if embedding is None else _embedding(embedding),
         neighbors=_neighbors(neighbors),
-        noise=noise_numbers(noise),
-        scores=_levels(ratings, noise, scores),
+        noise=noise_numbers(noise, panel.raters),
+        raters=sheets,
+        scores=_levels(panel.ratings[0], first, scores),
         curation=_curation(
             curation,
             scores,
             traits,
             corrections(pool, scores.raw, curation, neighbors, truth=known, n_examples=n_examples),
         ),
-        selection=_selection(selection, scores, traits, tail, first_picks(pool, selection)),
+        selection=replace(
+            _selection(selection, scores, traits, tail, first_picks(pool, selection)),
+            stability=None if stability is None else tables.spread(stability),
+        ),
         truth=None
         if known is None
         else truth_numbers(
             known,
             scores.raw,
             scores.curated,
-            noise,
+            first,
             misrated=curation.misrated,
             rows=selection.rows,
             planted=planted,
         ),
         warnings=_notes(
             pool=pool.warnings,
-            ratings=ratings.warnings,
+            ratings=(*panel.warnings, *notes),
             embedding=() if embedding is None else embedding.warnings,
             noise=noise.warnings,
             curation=curation.warnings,
@@ -161,6 +184,16 @@ class _Traits(NamedTuple):
 
     sources: list[str | None]
     lengths: np.ndarray
+    languages: list[str | None]
+
+    def covariates(self) -> dict[str, np.ndarray | list[str | None]]:
+        """What scores should not go with, by name."""
+        found: dict[str, np.ndarray | list[str | None]] = {
+            "length of the answer": self.lengths.astype(np.float64),
+            "place in the pool": np.arange(len(self.lengths), dtype=np.float64),
+        }
+        named = (("source", self.sources), ("language", self.languages))
+        return found | {name: labels for name, labels in named if len(set(labels) - {None}) > 1}
 
 
 def _pool(pool: Pool, traits: _Traits, n_rejected: int) -> PoolNumbers:
@@ -174,16 +207,24 @@ def _pool(pool: Pool, traits: _Traits, n_rejected: int) -> PoolNumbers:
     )
 
 
-def _ratings(ratings: Ratings, raw: np.ndarray) -> RatingNumbers:
+def _raw(panel: Panel, curation: Curation) -> np.ndarray:
+    """(n,) What one rater said, or several on average."""
+    if len(panel) == 1 or curation.raw is None:
+        return panel.ratings[0].scores()
+    return curation.raw
+
+
+def _ratings(panel: Panel, raw: np.ndarray) -> RatingNumbers:
+    scale = panel.ratings[0].scale
     n_rated = int(np.isfinite(raw).sum())
     return RatingNumbers(
-        rater=ratings.rater,
-        low=float(ratings.scale.low),
-        high=float(ratings.scale.high),
-        cuts=tuple(float(cut) for cut in ratings.scale.cuts),
+        rater=", ".join(panel.raters),
+        low=float(scale.low),
+        high=float(scale.high),
+        cuts=tuple(float(cut) for cut in scale.cuts),
         n_rated=n_rated,
         n_unrated=len(raw) - n_rated,
-        problems=_counts(ratings.problems),
+        problems=_counts(panel.ratings[0].problems) if len(panel) == 1 else (),
     )
 
 
@@ -220,9 +261,11 @@ def _curation(
         n_down=down,
         n_misrated=None if curation.misrated is None else int(curation.misrated.sum()),
         moves=tables.moves(*scores.levels(), scores.n_scores),
+        real_valued=bool((curated[np.isfinite(curated)] % 1 != 0).any()),
         evidence=tuple(_evidence(curation)),
+        next_evidence=curation.next_evidence,
         corrections=shown,
-        bias=tables.length_and_source(raw, curated, traits.lengths, traits.sources),
+        bias=bias_sheet(raw, curated, traits.covariates()),
     )
 
 
@@ -243,6 +286,7 @@ def _selection(
         by_length=tables.by_length(traits.lengths, rows),
         pool_score=tables.mean(scores.curated),
         selected_score=tables.mean(scores.curated[rows]),
+        stability=None,
         tail=tables.tail_numbers(tail, rows),
         first=first,
     )
@@ -256,7 +300,10 @@ def _counts(named: Mapping[str, int]) -> tuple[Count, ...]:
 def _evidence(curation: Curation) -> Iterable[EvidenceRow]:
     for row in curation.evidence:
         value = Estimate(number(row.value), number(row.low), number(row.high))
-        yield EvidenceRow(row.candidate, row.measure, value, row.chosen)
+        more = Estimate(
+            number(row.difference), number(row.difference_low), number(row.difference_high)
+        )
+        yield EvidenceRow(row.candidate, row.measure, value, more, row.n, row.chosen)
 
 
 def _embedding(report: EmbeddingReport) -> EmbeddingNumbers:

@@ -11,8 +11,9 @@ from typing import Any
 from ds2.noise import LOW_LIFT
 from ds2.report import words
 from ds2.report.numbers import ReportNumbers
+from ds2.report.sheets import written
 from ds2.report.text import visible
-from ds2.report.verdict import standing, verdict
+from ds2.report.verdict import intervals_from, standing, verdict
 
 __all__ = ["render_html"]
 
@@ -56,6 +57,8 @@ def _environment() -> Any:
     )
     environment.filters |= {name: getattr(words, name) for name in words.__all__ if name.islower()}
     environment.filters["visible"] = visible
+    environment.globals["written"] = written
+    environment.globals["intervals_from"] = intervals_from
     environment.globals["MISSING"] = words.MISSING
     environment.globals["NOT_ENOUGH"] = words.NOT_ENOUGH
     return environment

@@ -4,10 +4,17 @@ Every value of a user goes through `markdown_text` (one line) or `fenced` (a blo
 cannot become a heading, a link, an image, HTML, or the end of a table.
 """
 
-from ds2.report.markdown_parts import compared, correction, counted, quoted, table
+from ds2.report.markdown_parts import (
+    compared,
+    correction,
+    counted,
+    quoted,
+    sheet_parts,
+    table,
+)
 from ds2.report.numbers import ReportNumbers, TruthNumbers
 from ds2.report.text import markdown_text
-from ds2.report.verdict import standing, verdict
+from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import (
     MISSING,
     NOT_ENOUGH,
@@ -30,6 +37,8 @@ def render_markdown(numbers: ReportNumbers) -> str:
         *_verdict(numbers),
         *_noise(numbers),
         *_agreement(numbers),
+        "## The raters",
+        *(part for sheet in numbers.raters for part in sheet_parts(sheet)),
         *(() if numbers.truth is None else _truth(numbers.truth)),
         *_scores(numbers),
         *_changes(numbers),
@@ -69,7 +78,8 @@ def _noise(numbers: ReportNumbers) -> list[str]:
         span = interval(own.range_low, own.range_high) if own.value is not None else NOT_ENOUGH
         ranges.append([f"**{level}**", cells[level], span])
     parts = [
-        "## The transition matrix",
+        "## The transition matrix"
+        + (f" of {markdown_text(noise.by_rater[0].label)}" if noise.by_rater else ""),
         f"P(observed score given true score) at ρ = {decimal(noise.rho)}"
         + (", with 95 % intervals." if noise.has_intervals else "."),
     ]
@@ -99,7 +109,7 @@ def _noise(numbers: ReportNumbers) -> list[str]:
                 ["iterations", count(noise.iterations)],
                 ["converged", "yes" if noise.converged else "no"],
                 ["every score most often itself", "yes" if noise.diagonal_dominant else "no"],
-                ["bootstrap rounds", count(noise.n_bootstrap)],
+                ["intervals", intervals_from(noise) if noise.has_intervals else "not computed"],
             ],
         )
     )
@@ -160,15 +170,10 @@ def _scores(numbers: ReportNumbers) -> list[str]:
                 bounds,
             ]
         )
-    bias = [
-        [f"{row.what} ({row.measure})", decimal(row.raw), decimal(row.curated)]
-        for row in numbers.curation.bias
-    ]
     return [
         "## Scores, raw and curated",
         table(head, rows),
-        "### What else the scores go with",
-        table(["with", "raw", "curated"], bias),
+        *sheet_parts(numbers.curation.bias),
     ]
 
 
@@ -188,14 +193,19 @@ def _changes(numbers: ReportNumbers) -> list[str]:
             [
                 markdown_text(row.candidate),
                 markdown_text(row.measure),
-                decimal(row.value.value),
-                interval(row.value.low, row.value.high),
+                decimal(row.value.value, 3),
+                interval(row.value.low, row.value.high, 3),
+                decimal(row.difference.value, 3),
+                interval(row.difference.low, row.difference.high, 3),
+                count(row.n) if row.n else MISSING,
                 "yes" if row.chosen else "no",
             ]
             for row in curation.evidence
         ]
-        head = ["candidate", "measure", "value", "95 % interval", "chosen"]
-        parts += ["### Evidence", table(head, rows)]
+        head = ["candidate", "measure", "value", "95 % interval", "above raw", "95 % interval"]
+        parts += ["### Evidence", table([*head, "rows", "chosen"], rows)]
+    if curation.next_evidence:
+        parts.append(markdown_text(curation.next_evidence))
     if curation.corrections:
         parts.append("### The most confident changes")
         for item in curation.corrections:
@@ -224,6 +234,11 @@ def _selection(numbers: ReportNumbers) -> list[str]:
         ]
         head = ["long-tail score", "lowest", "quarter", "median", "three quarters", "highest"]
         parts.append(table(head, rows))
+    if chosen.stability is not None:
+        parts.append(
+            "Made anew from resampled evidence, a selected example is selected again with "
+            f"probability {decimal(chosen.stability.median)} (median)."
+        )
     if chosen.dropped:
         parts += ["### Not eligible", counted("reason", chosen.dropped)]
     if chosen.first:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from ds2.report.numbers import Correction, Count, Excerpt, SharedBy
+from ds2.report.sheets import Sheet, written
 from ds2.report.text import fenced, join, markdown_text
 from ds2.report.words import count, decimal, of, score
 
-__all__ = ["compared", "correction", "counted", "quoted", "table"]
+__all__ = ["compared", "correction", "counted", "quoted", "sheet_parts", "table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -35,6 +36,18 @@ def compared(head: str, rows: Sequence[SharedBy], n_pool: int, n_selected: int) 
             for row in rows
         ],
     )
+
+
+def sheet_parts(sheet: Sheet) -> list[str]:
+    """Write a sheet: heading, sentence, table."""
+    kinds = [column.kind for column in sheet.columns]
+    rows = [
+        [markdown_text(written(value, kind)) for value, kind in zip(row, kinds, strict=True)]
+        for row in sheet.rows
+    ]
+    head = [markdown_text(column.head) for column in sheet.columns]
+    says = [markdown_text(sheet.says)] if sheet.says else []
+    return [f"### {markdown_text(sheet.title)}", *says, table(head, rows)]
 
 
 def quoted(part: Excerpt) -> str:

@@ -1,9 +1,11 @@
 """The transition matrix as numbers of a report: what is known of each cell, and of the whole."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ds2.noise import MIN_COUNT, Lift, TransitionEstimate
-from ds2.report.numbers import Cell, Estimate, LiftNumbers, NoiseNumbers
+from ds2.report.numbers import Cell, Estimate, LiftNumbers, NoiseNumbers, Share
 from ds2.report.tables import number
 
 __all__ = ["known_cells", "noise_numbers", "prior_estimates"]
@@ -12,8 +14,13 @@ __all__ = ["known_cells", "noise_numbers", "prior_estimates"]
 _LEAST_CELL = 0.02
 
 
-def noise_numbers(noise: TransitionEstimate) -> NoiseNumbers:
-    """Return the matrix, its intervals and range, and the checks on the fit."""
+def noise_numbers(noise: TransitionEstimate, raters: Sequence[str] = ("",)) -> NoiseNumbers:
+    """Return the matrix, its intervals and range, and the checks on the fit.
+
+    Of several ``raters`` the first one's, and the share of wrong scores of each.
+    """
+    rates = noise.error_rates
+    noise = noise.rater(0)
     known = known_cells(noise)
     thin = [level for level in range(len(noise.prior)) if not known[level].any()]
     ends = _error_ends(noise)
@@ -40,6 +47,12 @@ def noise_numbers(noise: TransitionEstimate) -> NoiseNumbers:
         iterations=int(noise.iterations),
         fit=number(noise.fit),
         fit_expected=number(noise.fit_expected),
+        rho_source=noise.rho_source,
+        by_rater=tuple(
+            Share(name, float(error))
+            for name, error in zip(raters, rates, strict=True)
+            if len(raters) > 1
+        ),
     )
 
 

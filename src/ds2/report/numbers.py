@@ -7,8 +7,9 @@ fractions. Texts are kept as they are (shortened): each format escapes them in i
 
 from dataclasses import dataclass
 
+from ds2.report.sheets import Sheet
+
 __all__ = [
-    "Bias",
     "Cell",
     "Correction",
     "Count",
@@ -202,7 +203,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class NoiseNumbers:
-    """The transition matrix and how far to trust it."""
+    """The transition matrix and how far to trust it.
+
+    ``by_rater`` is the share of wrong scores of each rater, where there are several; all else is
+    then the first one's.
+    """
 
     n_scores: int
     matrix: tuple[tuple[Cell, ...], ...]
@@ -226,6 +231,8 @@ class NoiseNumbers:
     iterations: int
     fit: float | None
     fit_expected: float | None
+    rho_source: str
+    by_rater: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +249,13 @@ class ScoreLevel:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
-    """How well one candidate did by one measure."""
+    """How well one candidate did by one measure, and how much better than the raw scores."""
 
     candidate: str
     measure: str
     value: Estimate
+    difference: Estimate
+    n: int
     chosen: bool
 
 
@@ -277,16 +286,6 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class Bias:
-    """How strongly scores go with something other than quality, before and after curation."""
-
-    what: str
-    measure: str
-    raw: float | None
-    curated: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class CurationNumbers:
     """What was flagged and what was changed. ``moves[a][b]`` counts scores a that became b."""
 
@@ -297,9 +296,11 @@ class CurationNumbers:
     n_down: int
     n_misrated: int | None
     moves: tuple[tuple[int, ...], ...]
+    real_valued: bool
     evidence: tuple[EvidenceRow, ...]
+    next_evidence: str
     corrections: tuple[Correction, ...]
-    bias: tuple[Bias, ...]
+    bias: Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +347,7 @@ class SelectionNumbers:
     by_length: tuple[SharedBy, ...]
     pool_score: float | None
     selected_score: float | None
+    stability: Spread | None
     tail: TailNumbers | None
     first: tuple[Pick, ...]
 
@@ -392,6 +394,7 @@ class ReportNumbers:
     embedding: EmbeddingNumbers | None
     neighbors: NeighborNumbers
     noise: NoiseNumbers
+    raters: tuple[Sheet, ...]
     scores: tuple[ScoreLevel, ...]
     curation: CurationNumbers
     selection: SelectionNumbers

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.report.numbers import Bias, Estimate, ScoreLevel, SharedBy, Spread, TailNumbers
+from ds2.report.numbers import Estimate, ScoreLevel, SharedBy, Spread, TailNumbers
 
 __all__ = [
     "by_length",
     "by_score",
     "by_source",
-    "length_and_source",
     "mean",
     "moves",
     "number",
@@ -190,37 +189,3 @@ def tail_numbers(tail: np.ndarray, rows: np.ndarray, *, n_bins: int = 24) -> Tai
 def _ranks(values: np.ndarray) -> np.ndarray:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2.0)[place])
-
-
-def _spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    both = np.isfinite(first) & np.isfinite(second)
-    a, b = _ranks(first[both]), _ranks(second[both])
-    if a.size < 3 or a.min() == a.max() or b.min() == b.max():
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _explained(scores: np.ndarray, codes: np.ndarray, n_codes: int) -> float | None:
-    present = np.isfinite(scores)
-    values, groups = scores[present], codes[present]
-    if values.size < 3 or values.min() == values.max():
-        return None
-    counts = np.bincount(groups, minlength=n_codes)
-    sums = np.bincount(groups, weights=values, minlength=n_codes)
-    means = np.divide(sums, counts, out=np.zeros(n_codes), where=counts > 0)
-    between = float((counts * (means - values.mean()) ** 2).sum())
-    return between / float(((values - values.mean()) ** 2).sum())
-
-
-def length_and_source(
-    raw: np.ndarray, curated: np.ndarray, lengths: np.ndarray, sources: Sequence[str | None]
-) -> tuple[Bias, ...]:
-    """Measure how strongly raw and curated scores go with length and with source."""
-    length = lengths.astype(np.float64)
-    measure = "Spearman correlation"
-    first = Bias("completion length", measure, _spearman(raw, length), _spearman(curated, length))
-    labels, codes = _coded(sources)
-    if len(labels) < 2:
-        return (first,)
-    explained = [_explained(scores, codes, len(labels)) for scores in (raw, curated)]
-    return (first, Bias("source", "share of variance", explained[0], explained[1]))

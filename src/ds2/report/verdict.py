@@ -12,7 +12,7 @@ from ds2.noise import LOW_LIFT
 from ds2.report.numbers import NoiseNumbers, ReportNumbers, TruthNumbers
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 
-__all__ = ["STRONG_LIFT", "Finding", "Standing", "standing", "verdict"]
+__all__ = ["STRONG_LIFT", "Finding", "Standing", "intervals_from", "standing", "verdict"]
 
 #: From this lower end on, neighbours agree far above chance.
 STRONG_LIFT = 0.5
@@ -64,6 +64,8 @@ _WRONG = "A score is wrong when it is not the true score, be it by one level."
 
 def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
     question = "How noisy are the scores?"
+    if noise.by_rater and noise.rho_source != "assumed":
+        return _how_noisy_each(question, noise)
     if noise.error is None:
         return Finding(question, "Not enough data to say.", (), "open")
     low = noise.error if noise.error_low is None else noise.error_low
@@ -101,6 +103,19 @@ def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
     return Finding(question, answer, (_rests_on(noise), _WRONG), tone)
 
 
+def _how_noisy_each(question: str, noise: NoiseNumbers) -> Finding:
+    each = ", ".join(f"{part.label} {share(part.share, 0)}" for part in noise.by_rater)
+    detail = (
+        "From what the raters say of the same example and of its neighbours "
+        f"(ρ\u00a0=\u00a0{decimal(noise.rho)}, found from "
+        f"{'trusted scores' if noise.rho_source == 'gold' else 'the raters'}). It takes the "
+        "raters' errors as independent given the true score: what they get wrong together is "
+        "not in it.",
+        _WRONG,
+    )
+    return Finding(question, f"Wrong scores by rater: {each}.", detail, "care")
+
+
 def _rests_on(noise: NoiseNumbers) -> str:
     if noise.rho_low is None or noise.rho_high is None:
         return (
@@ -114,6 +129,13 @@ def _rests_on(noise: NoiseNumbers) -> str:
         f"allows (ρ\u00a0=\u00a0{decimal(noise.rho_low)}): then most of their disagreement is "
         "real, and not the rater's."
     )
+
+
+def intervals_from(noise: NoiseNumbers) -> str:
+    """Say what the intervals of the matrix rest on."""
+    if noise.n_bootstrap == 0:
+        return "the curvature of the likelihood"
+    return plural(noise.n_bootstrap, "bootstrap round")
 
 
 def _how_sure(noise: NoiseNumbers) -> Finding:
@@ -146,7 +168,7 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
     if noise.range_error is not None:
         answer += f"; chance and not knowing ρ together by ±\u00a0{decimal(noise.range_error)}"
     basis = (
-        f"The intervals come from {plural(noise.n_bootstrap, 'bootstrap round')} on "
+        f"The intervals come from {intervals_from(noise)} on "
         f"{plural(noise.n_examples, 'scored example')}, at ρ\u00a0=\u00a0{decimal(noise.rho)}."
     )
     sound = noise.diagonal_dominant and noise.converged and not noise.thin_scores
@@ -201,13 +223,20 @@ def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
 def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
     question = "What did curation change?"
     curation, n_rated = numbers.curation, numbers.ratings.n_rated
-    if curation.method == "none":
+    if curation.method in ("none", "raw"):
         fired = curation.gate == "fired"
         why = (
             ("The gate fired: lift is too low for neighbours to correct scores.",) if fired else ()
         )
-        answer = "Nothing: every score is as the rater gave it."
-        return Finding(question, answer, why, "care" if fired else "plain")
+        answer = (
+            "Nothing: every score is the mean of what the raters gave."
+            if curation.real_valued
+            else "Nothing: every score is as the rater gave it."
+        )
+        more = (curation.next_evidence,) if curation.next_evidence else ()
+        return Finding(question, answer, (*why, *more), "care" if fired else "plain")
+    if curation.real_valued:
+        return _real_valued(question, numbers)
     flagged = (
         f"{count(curation.n_misrated)} of {plural(n_rated, 'rated example')} "
         f"({of(curation.n_misrated, n_rated)}) were flagged as misrated."
@@ -239,6 +268,23 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
     return Finding(question, answer, tuple(detail), "care" if weak else "plain")
 
 
+def _real_valued(question: str, numbers: ReportNumbers) -> Finding:
+    """Every score is a new one: say what shows that it is better."""
+    curation = numbers.curation
+    gains = [
+        f"{row.measure} {decimal(row.value.value, 3)}, above raw "
+        f"{decimal(row.difference.value, 3)} "
+        f"({interval(row.difference.low, row.difference.high, 3)})"
+        for row in curation.evidence
+        if row.chosen and row.difference.value is not None
+    ]
+    answer = f"Every score became a real number (method {curation.method})."
+    detail = [f"What speaks for it: {'; '.join(gains)}."] if gains else []
+    if curation.next_evidence:
+        detail.append(curation.next_evidence)
+    return Finding(question, answer, tuple(detail), "plain" if gains else "care")
+
+
 def _selected(numbers: ReportNumbers) -> Finding:
     chosen, total = numbers.selection, numbers.pool.n_examples
     answer = (
@@ -255,6 +301,12 @@ def _selected(numbers: ReportNumbers) -> Finding:
             detail.append(
                 "The scores that are averaged also did the choosing, so that mean is optimistic."
             )
+    if chosen.stability is not None:
+        detail.append(
+            "Made anew from resampled evidence, a selected example is selected again with "
+            f"probability {decimal(chosen.stability.median)} (median), a quarter of them with "
+            f"{decimal(chosen.stability.lower)} or less."
+        )
     tail = chosen.tail
     if tail is not None and tail.selected_spread is not None:
         detail.append(

@@ -68,18 +68,22 @@ def save_noise(path: Path, noise: TransitionEstimate) -> None:
 
 def load_noise(path: Path) -> TransitionEstimate:
     """Read what `save_noise` wrote."""
-    raw = json.loads(path.read_bytes())
+    return _estimate(json.loads(path.read_bytes()))
+
+
+def _estimate(raw: Mapping[str, Any]) -> TransitionEstimate:
     values: dict[str, Any] = {}
     for name in (field.name for field in fields(TransitionEstimate)):
         value = raw[name]
         if name in _ARRAYS:
             values[name] = None if value is None else np.array(value, dtype=np.float64)
         elif isinstance(value, list):
-            values[name] = tuple(value)
+            values[name] = tuple(_number(item) for item in value)
         else:
             values[name] = _number(value)
     values["lift"] = _lift(raw["lift"])
     values["lifts"] = tuple(_lift(lift) for lift in raw["lifts"])
+    values["raters"] = tuple(None if one is None else _estimate(one) for one in raw["raters"])
     return TransitionEstimate(**values)
 
 

@@ -1,6 +1,7 @@
 """Is a stage fresh, and if not, why: recipe, inputs and artefacts against the manifest."""
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +71,11 @@ def hash_inputs(
     """
     settings = recipe.flat()
     hashes = {}
-    for key in stage.inputs:
-        value = settings[key]
-        if value is None or str(value).startswith(HUB):
+    for key, value in _named_files(stage, settings):
+        path = resolve_path(folder, value)
+        if _optional(stage, key) and not path.exists():
             continue
-        path = check_exists(f"'{key}'", resolve_path(folder, str(value)))
+        check_exists(f"'{key}'", path)
         try:
             hashes[key] = hash_input(path, known.get(key))
         except OSError as error:
@@ -82,6 +83,21 @@ def hash_inputs(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
     return hashes
+
+
+def _optional(stage: Stage, key: str) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in stage.optional)
+
+
+def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The files that a stage's inputs name, by key; a list's have their place behind the key."""
+    for pattern in stage.inputs:
+        for key in fnmatch.filter(settings, pattern):
+            value = settings[key]
+            many = isinstance(value, list)
+            for place, each in enumerate(value if isinstance(value, list) else [value]):
+                if each is not None and not str(each).startswith(HUB):
+                    yield f"{key}[{place}]" if many else key, str(each)
 
 
 def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:
@@ -105,10 +121,12 @@ def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: P
         now = hash_inputs(stage, recipe, folder, record.inputs)
     except InputError as error:
         return [str(error).rstrip(".")]
+    before = {key: value.sha256 for key, value in record.inputs.items()}
+    after = {key: value.sha256 for key, value in now.items()}
     return [
         f"the file that {key} names has changed"
-        for key, value in now.items()
-        if key not in record.inputs or record.inputs[key].sha256 != value.sha256
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
     ]
 
 

@@ -1,5 +1,6 @@
 """Make a run folder: a recipe with every setting spelled out."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,15 +24,23 @@ _TABLES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst")
 
 
 def init_run(
-    folder: Path, *, pool: str, scores: str | None = None, scale: str | None = None
+    folder: Path,
+    *,
+    pool: str,
+    scores: str | Sequence[str] = (),
+    scale: str | None = None,
+    raters: Sequence[str] = (),
+    base_url: str | None = None,
 ) -> Path:
     """Write ``folder/recipe.toml`` and return its path.
 
     Args:
         folder: the run folder; made when it is not there.
         pool: a file, a DatasetDict folder or ``hf:org/name``.
-        scores: the column of the pool that holds the scores, or a file of scores.
+        scores: the columns of the pool that hold scores (one a rater), or one file of scores.
         scale: what the scores mean, as ``scores.scale`` in the recipe.
+        raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
+        base_url: their endpoint, when it is not api.openai.com.
 
     A recipe that says the same already is left as it is.
 
@@ -41,10 +50,19 @@ def init_run(
     settings: dict[str, object] = {"pool.path": pool}
     if not pool.startswith(HUB):
         settings["pool.path"] = _existing("--pool", pool)
-    if scores is not None and _is_file(scores):
-        settings["scores.file"] = _existing("--scores", scores)
-    elif scores is not None:
-        settings["scores.column"] = scores
+    scores = (scores,) if isinstance(scores, str) else scores
+    files = [name for name in scores if _is_file(name)]
+    if files and len(scores) > 1:
+        raise InputError(
+            f"--scores takes one file, or one or more columns of the pool. Got {len(scores)} "
+            f"values, '{files[0]}' among them. Join the files on the id, and name scores.column."
+        )
+    if files:
+        settings["scores.file"] = _existing("--scores", files[0])
+    elif scores:
+        settings["scores.column"] = scores[0] if len(scores) == 1 else list(scores)
+    for name in raters:
+        settings |= _rater(name, base_url)
     if scale is not None:
         settings["scores.scale"] = scale
     recipe = make_recipe(settings)
@@ -60,6 +78,18 @@ def init_run(
         with writing(path) as temporary:
             temporary.write_text(render_recipe(recipe), encoding="utf-8")
     return path
+
+
+def _rater(name: str, base_url: str | None) -> dict[str, object]:
+    """The settings of one rater, by dotted key."""
+    if name == "local":
+        return {"raters.local.kind": "local"}
+    if name.endswith(".gguf"):
+        path = _existing("--rater", name)
+        above = f"raters.{Path(name).stem}"
+        return {f"{above}.kind": "local", f"{above}.model": path}
+    found: dict[str, object] = {f"raters.{name}.model": name}
+    return found if base_url is None else found | {f"raters.{name}.base_url": base_url}
 
 
 def _holds(folder: Path, recipe: Recipe) -> bool:

@@ -3,10 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Protocol
 
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Job", "Made"]
+__all__ = ["Ask", "Job", "Made", "Progress"]
+
+Ask = Literal["new", "failed", "nothing"]
+
+
+class Progress(Protocol):
+    """Is told how many of a stage's items are done, and what else is worth a few words."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Take note of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +26,18 @@ class Job:
     Attributes:
         folder: the run folder.
         recipe: the settings.
-        progress: is told (done, total).
+        progress: is told how far the stage is.
+        say: is told a sentence that is no warning.
+        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
+            failed before) or "nothing" (the replies that are there are read anew).
     """
 
     folder: Path
     recipe: Recipe
-    progress: Callable[[int, int], None]
+    progress: Progress
+    say: Callable[[str], None]
+    ask: Ask = "new"
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,11 @@ class Listener(Protocol):
     ) -> None:
         """A stage is ``done``, or was ``fresh`` and is skipped; its numbers are as in `Made`."""
 
-    def progress(self, done: int, total: int) -> None:
-        """The stage that runs now has done so many of its items."""
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """The stage that runs now has done so many of its items; ``note`` says more."""
+
+    def said(self, sentence: str) -> None:
+        """Something is worth knowing and no reason to worry: a forecast, a finding."""
 
     def warning(self, sentence: str) -> None:
         """The user should know something. Within a stage each sentence comes once."""
@@ -40,7 +43,10 @@ class Quiet:
     ) -> None:
         """Say nothing."""
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say nothing."""
+
+    def said(self, sentence: str) -> None:
         """Say nothing."""
 
     def warning(self, sentence: str) -> None:

@@ -15,11 +15,10 @@ from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.runs.freshness import Verdict, hash_inputs, judge
-from ds2.runs.job import Job
+from ds2.runs.job import Ask, Job
 from ds2.runs.listener import Listener, Quiet, hearing
 from ds2.runs.manifest import Manifest, StageRecord, read_manifest
 from ds2.runs.planted import load_planted
-from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.recipe_words import in_recipe_words
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
@@ -73,6 +72,8 @@ def run(
     until: str = "report",
     overrides: Mapping[str, object] | None = None,
     listener: Listener | None = None,
+    ask: Ask = "new",
+    wait: bool = False,
 ) -> RunResult:
     """Bring the stage ``until``, and every stage that it needs, up to date.
 
@@ -81,6 +82,9 @@ def run(
         until: the name of a stage.
         overrides: settings by dotted key that win over the recipe, for this call alone.
         listener: is told what happens.
+        ask: what models that rate are asked, as in `Job`; other than "new", the stage "rate" is
+            run even where it is fresh.
+        wait: wait until batches are back, as in `Job`.
 
     Raises:
         InputError: the recipe, a file that it names or a value in it is wrong.
@@ -97,11 +101,16 @@ def run(
         manifest = read_manifest(folder)
         for stage in stages:
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
-            if verdict.state == "fresh":
+            if verdict.state == "fresh" and not (stage.name == "rate" and ask != "new"):
                 outcomes.append(StageOutcome(stage.name, "fresh", 0.0))
             else:
                 listener.started(stage.name, stage.title)
-                manifest = _perform(stage, recipe, manifest, folder, listener)
+                manifest = _perform(
+                    stage,
+                    Job(folder, recipe, listener.progress, listener.said, ask, wait),
+                    manifest,
+                    listener,
+                )
                 record = manifest.stages[stage.name]
                 outcomes.append(StageOutcome(stage.name, "done", record.seconds))
             summary = manifest.stages[stage.name].summary
@@ -132,18 +141,17 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     )
 
 
-def _perform(
-    stage: Stage, recipe: Recipe, manifest: Manifest, folder: Path, listener: Listener
-) -> Manifest:
+def _perform(stage: Stage, job: Job, manifest: Manifest, listener: Listener) -> Manifest:
     """Run one stage and return the manifest that vouches for it, already written."""
     from ds2.runs.steps import STEPS
 
+    recipe, folder = job.recipe, job.folder
     start = time.perf_counter()
     words = partial(in_recipe_words, stage=stage)
     with _noting_failure(stage, manifest, folder), hearing(listener, words) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
         inputs = hash_inputs(stage, recipe, folder, known)
-        made = STEPS[stage.name](Job(folder, recipe, listener.progress))
+        made = STEPS[stage.name](job)
         for sentence in made.warnings:
             warnings.warn(sentence, Ds2Warning, stacklevel=1)
         _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
@@ -198,8 +206,8 @@ def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
 
 
 def _check_unchanged(before: Mapping[str, FileHash], after: Mapping[str, FileHash]) -> None:
-    for key, value in before.items():
-        if after[key].sha256 != value.sha256:
+    for key in {*before, *after}:
+        if key not in before or key not in after or after[key].sha256 != before[key].sha256:
             raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
 
 

@@ -4,9 +4,14 @@ The file ``recipe.toml`` is generated from these models, comments included, so t
 drift apart.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
+from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
+from ds2.runs.recipe_selecting import CompareSection, SelectSection
 
 __all__ = [
     "RECIPE_VERSION",
@@ -33,30 +38,24 @@ def _neighbors_counted(value: object) -> int | Literal["auto"]:
     raise ValueError('must be "auto" or a whole number, 2 or more')
 
 
-def _size(value: object) -> int | float:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    if isinstance(value, float) and 0.0 < value < 1.0:
-        return value
-    raise ValueError(
-        "must be a number of rows (a whole number, 1 or more) or a fraction of the pool "
-        "(above 0 and below 1)"
-    )
+def _rho(value: object) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value <= 1.0:
+        return float(value)
+    raise ValueError('must be "auto" or a number above 0 and up to 1')
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _columns(value: object) -> str | tuple[str, ...] | None:
+    names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if value is None or (len(names) > 0 and all(isinstance(name, str) and name for name in names)):
+        if len(set(names)) < len(names):
+            raise ValueError("must name each column once")
+        return value if value is None or isinstance(value, str) else tuple(map(str, names))
+    raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
 
 
-Text = Annotated[str, Field(min_length=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class PoolSection(_Section):
+class PoolSection(Section):
     """Where the examples come from."""
 
     path: Text = Field(
@@ -79,11 +78,13 @@ class PoolSection(_Section):
     )
 
 
-class ScoresSection(_Section):
+class ScoresSection(Section):
     """The scores that the examples already have."""
 
-    column: Text | None = Field(
-        default=None, description="the column that holds the scores, in the pool or in the file"
+    column: Annotated[str | tuple[str, ...] | None, BeforeValidator(_columns)] = Field(
+        default=None,
+        description="the column that holds the scores, in the pool or in the file; a list of "
+        "columns where several raters gave scores",
     )
     file: Text | None = Field(
         default=None, description="a separate table of scores (.jsonl, .csv, .parquet)"
@@ -96,7 +97,7 @@ class ScoresSection(_Section):
         description="what the scores mean: 1-10 (binned as in the paper), 0-5 or levels:6 "
         "(already whole scores), or any LOW-HIGH together with bins",
     )
-    bins: Annotated[tuple[float, ...] | None, BeforeValidator(_as_tuple)] = Field(
+    bins: Annotated[tuple[float, ...] | None, BeforeValidator(as_tuple)] = Field(
         default=None,
         description="the cuts between scores, ascending: a score is the number of cuts below "
         "the rating",
@@ -113,7 +114,7 @@ class ScoresSection(_Section):
     )
 
 
-class EmbedSection(_Section):
+class EmbedSection(Section):
     """How a conversation becomes a vector."""
 
     embedder: Literal[
@@ -137,7 +138,7 @@ class EmbedSection(_Section):
     batch_size: int = Field(default=256, ge=1, description="texts per batch")
 
 
-class NeighborsSection(_Section):
+class NeighborsSection(Section):
     """Which examples lie close to each other."""
 
     k: int = Field(default=10, ge=2, description="neighbours of each example")
@@ -149,15 +150,13 @@ class NeighborsSection(_Section):
     )
 
 
-class NoiseSection(_Section):
+class NoiseSection(Section):
     """The transition matrix of the scores. The number of scores follows from scores.scale."""
 
-    rho: float = Field(
-        default=1.0,
-        gt=0.0,
-        le=1.0,
-        description="how far neighbours share the true score beyond chance; 1 is the paper's "
-        "assumption",
+    rho: Annotated[float | Literal["auto"], PlainValidator(_rho)] = Field(
+        default="auto",
+        description="how far neighbours share the true score beyond chance, above 0 and up to 1; "
+        "auto takes what gold, other raters or repeats say, and without them 1, as the paper does",
     )
     n_neighbors: Annotated[int | Literal["auto"], PlainValidator(_neighbors_counted)] = Field(
         default="auto", description="neighbours that are counted; auto takes as many as lift allows"
@@ -173,10 +172,22 @@ class NoiseSection(_Section):
     )
 
 
-class CurateSection(_Section):
+class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["ds2", "none"] = Field(default="ds2", description="none keeps every score")
+    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw", "none"] = Field(
+        default="auto",
+        description="auto takes the simplest that no evidence speaks against; ds2 is the paper's; "
+        "raw keeps the scores (several raters: their mean), none one rater's",
+    )
+    objective: Literal["rank", "level"] = Field(
+        default="rank",
+        description="what a curated score is for: the order of the examples, or its own level",
+    )
+    control: Annotated[tuple[Literal["length", "source"], ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="remove what these explain within neighbourhoods from the curated scores",
+    )
     n_draws: int = Field(default=51, ge=1, description="random draws of the pool")
     draw_share: float = Field(
         default=0.8, gt=0.0, le=1.0, description="share of the rows in each draw"
@@ -195,18 +206,7 @@ class CurateSection(_Section):
     )
 
 
-class SelectSection(_Section):
-    """Which examples to keep."""
-
-    method: Literal["ds2", "top-score", "random", "length", "knn-10"] = Field(
-        default="ds2", description="ds2 takes the highest score first, then the most diverse"
-    )
-    size: Annotated[int | float, PlainValidator(_size)] = Field(
-        default=0.1, description="rows (10000) or a fraction of the pool (0.1)"
-    )
-
-
-class OutputSection(_Section):
+class OutputSection(Section):
     """The file to train on."""
 
     format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = Field(
@@ -214,14 +214,14 @@ class OutputSection(_Section):
     )
 
 
-class ReportSection(_Section):
+class ReportSection(Section):
     """The report."""
 
     title: Text = Field(default="ds2 report", description="its heading")
     n_examples: int = Field(default=20, ge=0, description="corrections that are shown in full")
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that decides the outcome of a run."""
 
     schema_version: int = Field(
@@ -230,20 +230,34 @@ class Recipe(_Section):
     seed: int = Field(default=0, ge=0, description="the same seed gives the same bytes")
     pool: PoolSection
     scores: ScoresSection = ScoresSection()
+    rate: RateSection = RateSection()
+    raters: Mapping[Text, RaterSection] = Field(
+        default={}, description="the models that rate, each in a table of its own: [raters.NAME]"
+    )
+    gold: GoldSection = GoldSection()
     embed: EmbedSection = EmbedSection()
     neighbors: NeighborsSection = NeighborsSection()
     noise: NoiseSection = NoiseSection()
     curate: CurateSection = CurateSection()
     select: SelectSection = SelectSection()
+    compare: CompareSection = CompareSection()
     output: OutputSection = OutputSection()
     report: ReportSection = ReportSection()
 
+    def n_raters(self) -> int:
+        """How many raters the recipe names: columns of scores, and models that rate."""
+        column = self.scores.column
+        columns = len(column) if isinstance(column, tuple) else int(column is not None)
+        return max(columns, int(self.scores.file is not None)) + len(self.raters)
+
     def flat(self) -> dict[str, object]:
         """Return every setting by dotted key, as JSON values."""
-        flat: dict[str, object] = {}
-        for name, value in self.model_dump(mode="json").items():
-            if isinstance(value, dict):
-                flat |= {f"{name}.{key}": setting for key, setting in value.items()}
-            else:
-                flat[name] = value
-        return flat
+        return dict(_flat(self.model_dump(mode="json"), ""))
+
+
+def _flat(table: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value

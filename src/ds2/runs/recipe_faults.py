@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_rating import RaterSection
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -20,7 +21,11 @@ __all__ = [
     "field_of",
     "keys_of_sections",
     "members_of",
+    "path_of",
 ]
+
+#: The one table of tables: [raters.NAME].
+RATERS = "raters"
 
 
 def explain_fault(key: str, detail: "ErrorDetails") -> str:
@@ -51,16 +56,17 @@ def explain_fault(key: str, detail: "ErrorDetails") -> str:
 
 def explain_unknown_key(key: str) -> str:
     """Return a sentence that names the key nearest to one that does not exist."""
-    known = list(_keys())
     section, _, name = key.rpartition(".")
+    known = [other.replace(f"{RATERS}.*", _above(section)) for other in _keys()]
     siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
     near = [f"{section}.{other}".strip(".") for other in difflib.get_close_matches(name, siblings)]
     near += [other for other in known if other.rpartition(".")[2] == name]
-    if section not in Recipe.model_fields:
+    known_section = bool(section and siblings)
+    if not known_section:
         near += difflib.get_close_matches(section or name, Recipe.model_fields)
     if near:
         return f"there is no key {key!r}. Did you mean '{near[0]}'?"
-    if section in Recipe.model_fields:
+    if known_section:
         return f"there is no key {key!r}. Keys of [{section}]: {', '.join(siblings)}."
     return f"there is no key {key!r}. Keys and sections: {', '.join(Recipe.model_fields)}."
 
@@ -71,6 +77,9 @@ def _keys() -> dict[str, FieldInfo]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             inner = field.annotation.model_fields
             keys |= {f"{name}.{key}": value for key, value in inner.items()}
+        elif name == RATERS:
+            inner = RaterSection.model_fields
+            keys |= {f"{name}.*.{key}": value for key, value in inner.items()}
         else:
             keys[name] = field
     return keys
@@ -88,7 +97,20 @@ def keys_of_sections() -> dict[str, tuple[str, ...]]:
 
 def field_of(key: str) -> FieldInfo | None:
     """Return the field at a dotted key, or None where there is none (or a section)."""
-    return _keys().get(key)
+    *above, name = path_of(key)
+    return _keys().get(".".join((above[0], "*", name) if len(above) == 2 else (*above, name)))
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """Take a dotted key apart; the name of a rater may hold dots itself."""
+    section, _, name = key.rpartition(".")
+    if section.startswith(f"{RATERS}."):
+        return (RATERS, section.removeprefix(f"{RATERS}."), name)
+    return (section, name) if section else (name,)
+
+
+def _above(section: str) -> str:
+    return section if section.startswith(f"{RATERS}.") else f"{RATERS}.NAME"
 
 
 def members_of(annotation: object) -> list[object]:

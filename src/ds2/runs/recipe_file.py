@@ -7,9 +7,11 @@ current folder, as everywhere on a command line.
 import difflib
 import json
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from textwrap import wrap
 from typing import Literal, get_origin
@@ -25,6 +27,7 @@ from ds2.runs.recipe_faults import (
     explain_unknown_key,
     field_of,
     members_of,
+    path_of,
 )
 
 __all__ = [
@@ -39,7 +42,18 @@ __all__ = [
 ]
 
 RECIPE = "recipe.toml"
-PATH_KEYS = ("pool.path", "scores.file", "scores.planted", "embed.path")
+PATH_KEYS = (
+    "pool.path",
+    "scores.file",
+    "scores.planted",
+    "rate.rubric",
+    "rate.prices",
+    "gold.path",
+    "embed.path",
+    "select.must_have",
+    "select.must_not",
+    "select.targets",
+)
 HUB = "hf:"
 
 _HEADER = """\
@@ -123,12 +137,29 @@ def render_recipe(recipe: Recipe) -> str:
     for name, field in Recipe.model_fields.items():
         value = getattr(recipe, name)
         if isinstance(value, BaseModel):
-            lines += [f"\n[{name}]  # {(type(value).__doc__ or '').strip()}"]
-            for key, inner in type(value).model_fields.items():
-                lines += _entry(key, getattr(value, key), inner)
+            lines += _table(name, value)
+        elif isinstance(value, Mapping):
+            for key, table in value.items():
+                lines += _table(f"{name}.{_key(key)}", table)
+            lines += [] if value else ["", *_commented(field.description or "")]
         else:
             lines += _entry(name, value, field)
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str, values: BaseModel) -> list[str]:
+    lines = [f"\n[{name}]  # {(type(values).__doc__ or '').strip()}"]
+    for key, field in type(values).model_fields.items():
+        lines += _entry(key, getattr(values, key), field)
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _commented(text: str) -> list[str]:
+    return [f"# {line}" for line in wrap(text, width=96)]
 
 
 def _entry(key: str, value: object, field: FieldInfo) -> list[str]:
@@ -136,8 +167,10 @@ def _entry(key: str, value: object, field: FieldInfo) -> list[str]:
     choices = choices_of(field.annotation)
     if len(choices) > 1:
         comment += f" (one of: {', '.join(choices)})"
-    lines = [f"# {line}" for line in wrap(comment, width=96)]
-    return [*lines, f"# {key} =" if value is None else f"{key} = {_toml(value)}"]
+    return [
+        *_commented(comment),
+        f"# {key} =" if value is None else f"{key} = {_toml(value)}",
+    ]
 
 
 def _toml(value: object) -> str:
@@ -145,6 +178,11 @@ def _toml(value: object) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_none=True)
+    if isinstance(value, Mapping):
+        held = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {held} }}" if held else "{}"
     return json.dumps(value)
 
 
@@ -158,12 +196,12 @@ def _check_version(path: Path, raw: Mapping[str, object]) -> None:
 
 
 def _merge(raw: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
-    merged: dict[str, object] = {
-        key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()
-    }
+    merged = deepcopy(dict(raw))
     for key, value in overrides.items():
-        section, _, name = key.rpartition(".")
-        target = merged.setdefault(section, {}) if section else merged
+        *above, name = path_of(key)
+        target: object = merged
+        for table in above:
+            target = target.setdefault(table, {}) if isinstance(target, dict) else None
         if isinstance(target, dict):
             target[name] = value
     return merged
@@ -194,10 +232,19 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
         return None
     if key in PATH_KEYS and not value.startswith(HUB):
         return str(Path(value).expanduser().absolute())
-    if all(part is str or get_origin(part) is Literal for part in parts):
+    texts = all(part is str or get_origin(part) is Literal for part in parts)
+    if texts or (str in parts and not value.startswith("[")):  # or a list of texts
         return value
+    return _from_toml(key, value)
+
+
+def _from_toml(key: str, value: str) -> object:
     try:
         typed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return value
-    return typed["value"] if set(typed) == {"value"} else value
+    if set(typed) != {"value"}:
+        return value
+    if key == "select.decontaminate" and isinstance(typed["value"], list):
+        return [str(Path(str(path)).expanduser().absolute()) for path in typed["value"]]
+    return typed["value"]

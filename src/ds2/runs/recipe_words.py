@@ -4,6 +4,7 @@
 """
 
 import re
+from collections import Counter
 
 from ds2.runs.recipe_faults import keys_of_sections
 from ds2.runs.stages import Stage
@@ -24,7 +25,13 @@ def in_recipe_words(sentence: str, stage: Stage) -> str:
     if section not in sections:
         return sentence
     own = {name: f"{section}.{name}" for name in sections[section]}
-    others = {name: f"{other}.{name}" for other, names in sections.items() for name in names}
+    owners = Counter(name for names in sections.values() for name in names)
+    others = {
+        name: f"{other}.{name}"
+        for other, names in sections.items()
+        for name in names
+        if owners[name] == 1 and "*" not in other
+    }
     long = {name: key for name, key in (others | own).items() if "_" in name}
     if stage.name in _ARRAYS:
         sentence = _replace(r"(?<=')({})(?=')", own, sentence)

@@ -11,12 +11,14 @@ from ds2.atomic import writing
 from ds2.embedding import EmbeddingReport, read_report
 from ds2.errors import Ds2Warning
 from ds2.pool import Pool
-from ds2.rating import Ratings, Scale, import_ratings
+from ds2.rating import Panel, Scale, import_ratings
 from ds2.report import collect_numbers, render_html, render_json, render_markdown
 from ds2.runs.artefacts import load_neighbors, load_noise
+from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
+from ds2.runs.naming import with_names
 from ds2.runs.planted import load_planted
-from ds2.runs.tables import load_curation, load_selection
+from ds2.runs.tables import load_curation, load_selection, load_stability
 from ds2.selection import long_tail_scores
 
 __all__ = ["write_report"]
@@ -25,22 +27,27 @@ __all__ = ["write_report"]
 def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
     pool = Pool.load(job.folder / "pool.arrow")
-    ratings = Ratings.load(job.folder / "ratings.parquet")
+    panel = Panel.load(job.folder / "ratings.parquet")
+    gold = load_gold(job, pool, panel.ratings[0].scale)
+    noise = load_noise(job.folder / "noise.json")
     neighbors = load_neighbors(job.folder / "neighbors.npz")
     numbers = collect_numbers(
         pool,
-        ratings,
+        panel,
         neighbors,
-        load_noise(job.folder / "noise.json"),
+        replace(noise, warnings=with_names(noise.warnings, panel.raters)),
         load_curation(job.folder / "curation.parquet"),
         long_tail_scores(neighbors),
         load_selection(job.folder / "selection.parquet"),
+        stability=load_stability(job.folder / "selection.parquet"),
         embedding=_about_vectors(job.folder / "embeddings.npy"),
         title=job.recipe.report.title,
         n_examples=job.recipe.report.n_examples,
         planted=load_planted(job.recipe, job.folder),
-        truth=_true_scores(pool, job.recipe.scores.true_column, ratings.scale),
+        truth=_true_scores(pool, job.recipe.scores.true_column, panel.ratings[0].scale),
         settings=job.recipe.model_dump(mode="json"),
+        gold=None if gold is None else gold.levels(),
+        gold_weights=None if gold is None else gold.weights(),
     )
     document = render_json(numbers)
     _write_text(job.folder / "report.json", document)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from ds2.errors import InputError
 
@@ -16,8 +17,9 @@ class Stage:
         name: also the name of its command.
         title: what it does, in a few words.
         settings: sections or keys of the recipe that can change its outcome.
-        ignores: keys of those sections that cannot.
+        ignores: keys of those sections that cannot; ``*`` stands for any name.
         inputs: keys of the recipe that name a file outside the run folder.
+        optional: those of them whose file need not be there.
         reads: artefacts of earlier stages.
         writes: its own artefacts.
     """
@@ -28,6 +30,7 @@ class Stage:
     writes: tuple[str, ...]
     reads: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
 
 
@@ -35,11 +38,15 @@ _EVERYTHING = (
     "seed",
     "pool",
     "scores",
+    "rate",
+    "raters",
+    "gold",
     "embed",
     "neighbors",
     "noise",
     "curate",
     "select",
+    "compare",
     "output",
     "report",
 )
@@ -54,10 +61,20 @@ STAGES = (
     ),
     Stage(
         "rate",
-        "import the scores",
-        settings=("scores",),
-        ignores=("scores.true_column", "scores.planted"),
-        inputs=("scores.file",),
+        "rate the examples, or import their scores",
+        settings=("scores", "rate", "raters"),
+        ignores=(
+            "scores.true_column",
+            "scores.planted",
+            "raters.*.api_key_env",
+            "raters.*.concurrency",
+            "raters.*.requests_per_minute",
+            "raters.*.tokens_per_minute",
+            "raters.*.timeout_s",
+            "raters.*.processes",
+        ),
+        inputs=("scores.file", "rate.rubric", "rate.prices", "raters.*.only"),
+        optional=("raters.*.only",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
     ),
@@ -80,14 +97,18 @@ STAGES = (
     Stage(
         "noise",
         "estimate the transition matrix",
-        settings=("noise", "seed"),
-        reads=("ratings.parquet", "neighbors.npz"),
+        settings=("noise", "gold", "seed"),
+        inputs=("gold.path",),
+        optional=("gold.path",),
+        reads=("pool.arrow", "ratings.parquet", "neighbors.npz"),
         writes=("noise.json",),
     ),
     Stage(
         "curate",
         "correct the scores",
-        settings=("curate", "seed"),
+        settings=("curate", "gold", "seed"),
+        inputs=("gold.path",),
+        optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "neighbors.npz", "noise.json"),
         writes=("curation.parquet",),
     ),
@@ -95,14 +116,27 @@ STAGES = (
         "select",
         "select the subset",
         settings=("select", "output", "seed"),
-        reads=("pool.arrow", "neighbors.npz", "noise.json", "curation.parquet"),
-        writes=("selection.parquet", "selected.jsonl"),
+        inputs=(
+            "select.must_have",
+            "select.must_not",
+            "select.decontaminate",
+            "select.targets",
+        ),
+        reads=(
+            "pool.arrow",
+            "embeddings.npy",
+            "neighbors.npz",
+            "noise.json",
+            "curation.parquet",
+        ),
+        writes=("selection.parquet", "dropped.parquet", "selected.jsonl"),
     ),
     Stage(
         "report",
         "write the report",
         settings=_EVERYTHING,  # the report shows the recipe
-        inputs=("scores.planted",),
+        inputs=("scores.planted", "gold.path"),
+        optional=("gold.path",),
         reads=(
             "pool.arrow",
             "rejects.jsonl",
@@ -139,6 +173,6 @@ def settings_of(stage: Stage, settings: Mapping[str, object]) -> dict[str, objec
     return {
         key: value
         for key, value in settings.items()
-        if key not in stage.ignores
+        if not any(fnmatchcase(key, pattern) for pattern in stage.ignores)
         and (key in stage.settings or key.split(".")[0] in stage.settings)
     }

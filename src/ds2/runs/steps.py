@@ -4,26 +4,27 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ds2.curation import curate
 from ds2.embedding import embed_with_report
-from ds2.errors import Ds2Warning, InputError
 from ds2.neighbors import find_neighbors
 from ds2.noise import estimate_transition
-from ds2.pool import Pool, find_duplicates, read_pool, write_pool
-from ds2.rating import Ratings, Scale, import_ratings
+from ds2.pool import Pool, find_duplicates, read_pool
+from ds2.rating import Panel
 from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
 from ds2.runs.embedder import choose_embedder
+from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
+from ds2.runs.naming import named, unheard, with_names
+from ds2.runs.rate_step import rate_pool
 from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.report_step import write_report
-from ds2.runs.tables import load_curation, save_curation, save_selection
-from ds2.selection import long_tail_scores, select
+from ds2.runs.select_step import select_subset
+from ds2.runs.tables import save_curation
 
 __all__ = ["STEPS"]
 
@@ -48,43 +49,6 @@ def _pool(job: Job) -> Made:
         "format": pool.format,
     }
     return Made(summary, pool.warnings)
-
-
-def _rate(job: Job) -> Made:
-    wanted = job.recipe.scores
-    pool = _load_pool(job)
-    if wanted.column is None and wanted.file is None:
-        raise InputError(
-            "The recipe names no scores. Set scores.column (a column of the pool: "
-            f"{', '.join(pool.columns)}) or scores.file in '{job.folder / 'recipe.toml'}'."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        ratings = import_ratings(
-            pool,
-            column=wanted.column,
-            file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
-            id_column=wanted.id_column,
-            scale=Scale.parse(wanted.scale, bins=wanted.bins),
-        )
-    scores = ratings.scores()[~np.isnan(ratings.values)]
-    if (scores == scores[0]).all():
-        for sentence in ratings.warnings[:-1]:  # the last one says what the error says
-            warnings.warn(sentence, Ds2Warning, stacklevel=1)
-        raise InputError(
-            f"Every rating of '{ratings.rater}' ({len(scores):,} in all) falls into one score, "
-            f"{scores[0]:g}: they tell no example from another. Check scores.column and "
-            "scores.scale."
-        )
-    ratings.save(job.folder / "ratings.parquet", ids=pool.ids)
-    summary = {
-        "n_examples": len(pool),
-        "n_rated": len(scores),
-        "n_scores": ratings.scale.n_scores,
-        "problems": dict(ratings.problems),
-        "rater": ratings.rater,
-    }
-    return Made(summary, ratings.warnings)
 
 
 def _embed(job: Job) -> Made:
@@ -129,18 +93,24 @@ def _neighbors(job: Job) -> Made:
 
 def _noise(job: Job) -> Made:
     wanted = job.recipe.noise
-    ratings = Ratings.load(job.folder / "ratings.parquet")
-    noise = estimate_transition(
-        ratings.scores(),
+    panel = Panel.load(job.folder / "ratings.parquet")
+    gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
+    noise = unheard(
+        estimate_transition,
+        _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
-        n_scores=ratings.scale.n_scores,
+        n_scores=panel.n_scores,
         rho=wanted.rho,
         n_neighbors=wanted.n_neighbors,
         ordinal_prior=wanted.ordinal_prior,
         n_bootstrap=wanted.n_bootstrap,
+        gold=None if gold is None else gold.levels(),
+        gold_weights=None if gold is None else gold.weights(),
+        repeats=_if_any(_one_or_more(panel.repeats())),
         seed=job.recipe.seed,
     )
     save_noise(job.folder / "noise.json", noise)
+    sentences = with_names(noise.warnings, panel.raters)
     summary = {
         "error_rate": _number(noise.error_rate),
         "rho": noise.rho,
@@ -150,17 +120,27 @@ def _noise(job: Job) -> Made:
         "n_neighbors": noise.n_neighbors,
         "converged": bool(noise.converged),
     }
-    return Made(summary, noise.warnings)
+    return Made(summary, sentences)
 
 
 def _curate(job: Job) -> Made:
     wanted = job.recipe.curate
     pool = _load_pool(job)
-    curation = curate(
-        Ratings.load(job.folder / "ratings.parquet").scores(),
+    panel = Panel.load(job.folder / "ratings.parquet")
+    noise = load_noise(job.folder / "noise.json")
+    gold = load_gold(job, pool, panel.ratings[0].scale)
+    curation = unheard(
+        curate,
+        _one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
-        load_noise(job.folder / "noise.json"),
+        noise,
         method=wanted.method,
+        expected=_one_or_more(panel.finer()),
+        repeats=_if_any(_one_or_more(panel.repeats())),
+        gold=None if gold is None else gold.levels(),
+        gold_weights=None if gold is None else gold.weights(),
+        objective=wanted.objective,
+        control=_covariates(pool, wanted.control),
         n_draws=wanted.n_draws,
         draw_share=wanted.draw_share,
         min_confidence=wanted.min_confidence,
@@ -170,6 +150,7 @@ def _curate(job: Job) -> Made:
         keys=pool.keys,
         seed=job.recipe.seed,
     )
+    curation = named(curation, panel.raters)
     save_curation(job.folder / "curation.parquet", curation, _ids(pool))
     summary = {
         "method": curation.method,
@@ -180,42 +161,14 @@ def _curate(job: Job) -> Made:
     return Made(summary, curation.warnings)
 
 
-def _select(job: Job) -> Made:
-    pool = _load_pool(job)
-    curation = load_curation(job.folder / "curation.parquet")
-    neighbors = load_neighbors(job.folder / "neighbors.npz")
-    tail = long_tail_scores(neighbors)
-    selection = select(
-        curation.scores,
-        tail,
-        size=job.recipe.select.size,
-        method=job.recipe.select.method,
-        neighbors=neighbors,
-        lengths=pool.lengths.astype(np.float64),
-        groups=neighbors.groups,
-        keys=pool.keys,
-        prior=load_noise(job.folder / "noise.json").prior,
-        seed=job.recipe.seed,
-    )
-    save_selection(job.folder / "selection.parquet", selection, _ids(pool), curation, tail)
-    rows = selection.rows
-    write_pool(
-        pool.take(rows),
-        job.folder / "selected.jsonl",
-        format=job.recipe.output.format,
-        columns={
-            "ds2_score": _scores(curation.scores[rows]),
-            "ds2_observed": _scores(curation.observed[rows]),
-            "ds2_long_tail": tail[rows],
-            "ds2_reason": selection.reasons,
-        },
-    )
-    summary = {
-        "method": selection.method,
-        "n_selected": len(rows),
-        "dropped": dict(selection.dropped),
-    }
-    return Made(summary)
+def _covariates(pool: Pool, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """What curation may control for, by name."""
+    found = {}
+    if "length" in names:
+        found["length"] = np.log1p(pool.lengths.astype(np.float64))
+    if "source" in names:
+        found["source"] = np.array([source or "" for source in pool.sources])
+    return found or None
 
 
 def _load_pool(job: Job) -> Pool:
@@ -226,22 +179,26 @@ def _ids(pool: Pool) -> Any:
     return pool.table["id"].combine_chunks()
 
 
+def _one_or_more(scores: np.ndarray) -> np.ndarray:
+    """(n,) for one rater, (n, r) for several."""
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _if_any(values: np.ndarray) -> np.ndarray | None:
+    return None if np.isnan(values).all() else values
+
+
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _scores(values: np.ndarray) -> list[int | float]:
-    """Return whole scores as ints: 3, not 3.0."""
-    return [int(value) if value.is_integer() else value for value in values.tolist()]
-
-
 STEPS: Mapping[str, Callable[[Job], Made]] = {
     "pool": _pool,
-    "rate": _rate,
+    "rate": rate_pool,
     "embed": _embed,
     "neighbors": _neighbors,
     "noise": _noise,
     "curate": _curate,
-    "select": _select,
+    "select": select_subset,
     "report": write_report,
 }

@@ -28,10 +28,11 @@ from ds2.checks import check_choice, check_fraction, check_int, check_rows, chec
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
+from ds2.selection.columns import N_LEVELS
+from ds2.selection.eligible import check_size
 from ds2.selection.levels import cut_levels
 from ds2.selection.long_tail import long_tail_scores
 from ds2.selection.resampling import Resampling
-from ds2.selection.select import N_LEVELS, check_size
 from ds2.selection.strategies import METHODS as ALL_METHODS
 
 __all__ = ["Stability", "selection_stability"]

@@ -1,108 +1,97 @@
-"""The orders that the methods put the eligible rows in, best first.
+"""The methods: how rows that may be selected are ordered, best first.
 
-Each takes the rows' inputs, already cut down to the eligible rows, and returns their order and the
-reason for each. `tie` breaks what remains equal: it comes from the content keys, so the order of
-the rows in the pool never matters.
+Each takes `Inputs`, all cut to the eligible rows, and returns their order and the reason for each.
+`tie` breaks what remains equal: it comes from the content keys, so the order of the rows in the
+pool never matters.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from ds2.selection.levels import cut_levels
+from ds2.selection.by_source import order_random_by_source
+from ds2.selection.clusters import order_cluster_balanced
+from ds2.selection.facility import order_facility_location
+from ds2.selection.inputs import Method
+from ds2.selection.sorting import (
+    order_by_score,
+    order_by_value,
+    order_ds2,
+    order_knn,
+    order_length,
+    order_random,
+)
+from ds2.selection.spread import order_deita, order_k_center, order_mmr
+from ds2.selection.targets import order_rds
 
-__all__ = ["METHODS", "Inputs", "Method"]
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What a method may look at; None where the caller did not give it.
-
-    Attributes:
-        rows: (e,) row numbers of the eligible examples.
-        scores: (e,) scores.
-        tail: (e,) long-tail scores.
-        lengths: (e,) completion lengths.
-        distance: (e,) mean cosine distance to the neighbours.
-        shuffle: (e,) random order keys.
-        tie: (e,) content keys.
-        prior: (s,) shares of the levels, for real-valued scores.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray | None
-    tail: np.ndarray | None
-    lengths: np.ndarray | None
-    distance: np.ndarray | None
-    shuffle: np.ndarray
-    tie: np.ndarray
-    prior: np.ndarray
+__all__ = ["METHODS"]
 
 
-Order = tuple[np.ndarray, Callable[[int], str]]
+def _valueless(values: np.ndarray, _: float | None) -> dict[str, np.ndarray]:
+    return {"without a value": np.isnan(values)}
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A way to select.
-
-    Attributes:
-        needs: names of the inputs it cannot do without.
-        order: from inputs to the order of the eligible rows and a function that gives the reason
-            for one of them (by its place among the eligible).
-        source: where it comes from.
-    """
-
-    needs: tuple[str, ...]
-    order: Callable[[Inputs], Order]
-    source: str
+def _too_difficult(values: np.ndarray, _: float | None) -> dict[str, np.ndarray]:
+    """Above 1 the prompt makes the answer less likely: the two do not fit (arXiv 2308.12032)."""
+    return {"without a value": np.isnan(values), "above 1": values > 1}
 
 
-def _given(value: np.ndarray | None) -> np.ndarray:
-    assert value is not None, "select checks what a method needs"
-    return value
+def _below_threshold(scores: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
+    limit = -np.inf if threshold is None else threshold
+    return {"unrated": np.isnan(scores), "below the threshold": scores < limit}
 
 
-def _order_ds2(inputs: Inputs) -> Order:
-    scores, tail = _given(inputs.scores), _given(inputs.tail)
-    if (scores == np.floor(scores)).all():
-        order = np.lexsort((inputs.tie, -tail, -scores))
-        return order, lambda i: f"score {scores[i]:g}, long-tail score {tail[i]:.4f}"
-    level = cut_levels(scores, inputs.prior)
-    order = np.lexsort((inputs.tie, -scores, -tail, -level))
-    return (
-        order,
-        lambda i: f"level {level[i]} (score {scores[i]:.4g}), long-tail score {tail[i]:.4f}",
-    )
-
-
-def _order_top_score(inputs: Inputs) -> Order:
-    scores = _given(inputs.scores)
-    order = np.lexsort((inputs.tie, inputs.shuffle, -scores))
-    return order, lambda i: f"score {scores[i]:g}"
-
-
-def _order_random(inputs: Inputs) -> Order:
-    return np.lexsort((inputs.tie, inputs.shuffle)), lambda _: "drawn at random"
-
-
-def _order_length(inputs: Inputs) -> Order:
-    lengths = _given(inputs.lengths)
-    order = np.lexsort((inputs.tie, inputs.shuffle, -lengths))
-    return order, lambda i: f"completion length {lengths[i]:g}"
-
-
-def _order_knn(inputs: Inputs) -> Order:
-    distance = _given(inputs.distance)
-    order = np.lexsort((inputs.tie, inputs.shuffle, -distance))
-    return order, lambda i: f"mean distance to its neighbours {distance[i]:.4f}"
-
-
+#: By name. The place of a method here seeds its random order, so new ones go to the end.
 METHODS: dict[str, Method] = {
-    "ds2": Method(("scores", "tail"), _order_ds2, "arXiv 2410.10877"),
-    "top-score": Method(("scores",), _order_top_score, "the rating alone"),
-    "random": Method((), _order_random, "the baseline of every comparison"),
-    "length": Method(("lengths",), _order_length, "longest completions; arXiv 2402.04833"),
-    "knn-10": Method(("neighbors",), _order_knn, "largest mean distance; arXiv 2410.10877, app."),
+    "ds2": Method(("scores", "tail"), order_ds2, "arXiv 2410.10877"),
+    "top-score": Method(("rating",), order_by_score, "the rating alone"),
+    "random": Method((), order_random, "the baseline of every comparison"),
+    "length": Method(("lengths",), order_length, "longest completions; arXiv 2402.04833"),
+    "knn-10": Method(("neighbors",), order_knn, "largest mean distance; arXiv 2410.10877, app."),
+    "ds2-no-curation": Method(("raw", "tail"), order_ds2, "arXiv 2410.10877, without curation"),
+    "ds2-no-diversity": Method(
+        ("scores",), order_by_score, "arXiv 2410.10877, without the long-tail score"
+    ),
+    "random-by-source": Method(
+        ("sources",), order_random_by_source, "stratified draw; quota method of Balinski and Young"
+    ),
+    "perplexity": Method(
+        ("values",),
+        partial(order_by_value, "perplexity"),
+        "highest perplexity of the answer (top-ppl); arXiv 2410.16208",
+        excludes=_valueless,
+    ),
+    "ifd": Method(
+        ("values",),
+        partial(order_by_value, "instruction-following difficulty"),
+        "highest difficulty up to 1; arXiv 2308.12032, as a ratio of perplexities 2402.00530",
+        excludes=_too_difficult,
+    ),
+    # The paper keeps every row from a threshold up. A budget below that takes the best score
+    # classes whole and the one in which it ends at random.
+    "alpagasus": Method(("rating",), order_by_score, "arXiv 2307.08701", excludes=_below_threshold),
+    "deita": Method(
+        ("rating", "vectors"), order_deita, "arXiv 2312.15685", "n · m · d", greedy=True, ends=True
+    ),
+    "k-center": Method(("vectors",), order_k_center, "arXiv 1708.00489", "n · m · d", greedy=True),
+    "facility-location": Method(
+        ("neighbors",),
+        order_facility_location,
+        "Nemhauser et al. 1978; Minoux 1978",
+        "n · k",
+        greedy=True,
+    ),
+    "mmr": Method(
+        ("scores", "vectors"),
+        order_mmr,
+        "Carbonell and Goldstein, SIGIR 1998",
+        "n · m · d",
+        greedy=True,
+    ),
+    "rds": Method(
+        ("vectors", "targets"), order_rds, "RDS+, arXiv 2503.01807", "n · t · d", greedy=True
+    ),
+    "cluster-balanced": Method(
+        ("scores", "vectors"), order_cluster_balanced, "arXiv 2402.18191, step 2", "n^1.5 · d"
+    ),
 }

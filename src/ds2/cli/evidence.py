@@ -1,0 +1,120 @@
+"""Commands around evidence: trusted scores, and where the next rating helps most."""
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from ds2.cli.base import Json, Run, Set, app, print_json, say
+from ds2.errors import InputError
+
+__all__ = ["gold_command", "rerate_command"]
+
+
+@app.command("gold")
+def gold_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", metavar="N", help="Write N examples for people to score."),
+    ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option("--add", metavar="FILE", help="Read a file of scores; several times."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the examples that are worth a trusted score, or read the scores back.
+
+    --size writes the same examples three times: gold-sheet.html, a page to score on with the
+    keyboard, gold-sheet.csv and gold-sheet.jsonl. --add takes any of them, filled in, or what the
+    page downloads. A larger size later extends the plan; what has a score is not asked for again.
+    """
+    from ds2.runs.gold import add_gold, write_gold_sheets
+    from ds2.runs.recipe_file import parse_overrides
+
+    if (size is None) == (not add):
+        raise InputError("Give --size N to write examples, or --add FILE to read scores.")
+    overrides = parse_overrides(settings or [])
+    if size is not None:
+        sheets = write_gold_sheets(run, size=size, overrides=overrides)
+        document: dict[str, object] = {
+            "files": [str(path) for path in sheets.files],
+            "n_examples": sheets.n_examples,
+            "n_new": sheets.n_new,
+        }
+        page = next(path for path in sheets.files if path.suffix == ".html")
+        lines = [
+            f"Wrote {sheets.n_new:,} examples to score (of {sheets.n_examples:,} in the plan):",
+            *(f"  {path}" for path in sheets.files),
+            f"Open {page} in a browser, score, download, then: "
+            f"ds2 gold {quote(str(run))} --add FILE",
+        ]
+    else:
+        added = add_gold(run, add or [], overrides=overrides)
+        for sentence in added.warnings:
+            typer.echo(f"warning: {sentence}", err=True)
+        document = {
+            "file": str(added.path),
+            "n_scored": added.n_scored,
+            "n_added": added.n_added,
+            "warnings": list(added.warnings),
+        }
+        lines = [
+            f"{added.n_added:,} trusted scores added, {added.n_scored:,} in all. Then: "
+            f"ds2 run {quote(str(run))}"
+        ]
+    if as_json:
+        print_json(document)
+    else:
+        say(lines)
+
+
+@app.command("rerate")
+def rerate_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    budget: Annotated[
+        int, typer.Option("--budget", metavar="N", help="How many ratings may be spent.")
+    ],
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise",
+            metavar="LEVELS",
+            help="Standard deviation of one more rating, in levels. Default: that of the run's "
+            "raters; a stronger rater has less.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the examples near the cut whose next rating helps the selection most.
+
+    Writes RUN/rerate.jsonl. A rater of the recipe with only = "rerate.jsonl" rates just these, and
+    ds2 run takes its scores to the others'.
+    """
+    from dataclasses import asdict
+
+    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.rerate import plan_run_rerating
+
+    found = plan_run_rerating(
+        run, budget=budget, noise_se=noise, overrides=parse_overrides(settings or [])
+    )
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path)})
+        return
+    say(
+        [
+            f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
+            f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
+            f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
+            f"off by {found.noise_se:.2f} levels).",
+            'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
+            f"ds2 run {quote(str(run))}",
+        ]
+    )

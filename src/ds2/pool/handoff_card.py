@@ -1,0 +1,162 @@
+"""The card of a published selection: what was chosen from what, how, and how far to trust it."""
+
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ds2.checks import check_int
+from ds2.errors import InputError
+from ds2.pool.handoff_config import yaml_text
+
+__all__ = ["Card", "card_text"]
+
+#: The hub's classes of size, by their upper ends.
+_SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M"}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a selection's card states. Texts are data: none of them becomes markup.
+
+    Attributes:
+        title: the name of the dataset.
+        method: how the rows were chosen.
+        pool: what they were chosen from, as it is to be named in public.
+        pool_size: how many examples that had.
+        settings: the settings of the method, by name.
+        raters: who rated.
+        transition: (s, s) T[i, j] = P(observed = j given true = i), or None.
+        prior: (s,) shares of the true scores, or None.
+        warnings: what the user should know, as the run says it.
+        licences: the licence of each source, as the user gives it. Nothing is guessed.
+        licence: the hub's name of the licence of the whole (``cc-by-4.0``), or None.
+        languages: the hub's codes of the languages.
+        columns: what each added column means, by its name.
+    """
+
+    title: str
+    method: str
+    pool: str
+    pool_size: int
+    settings: Mapping[str, object] = field(default_factory=dict)
+    raters: Sequence[str] = ()
+    transition: np.ndarray | None = None
+    prior: np.ndarray | None = None
+    warnings: Sequence[str] = ()
+    licences: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
+    languages: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def card_text(card: Card, n: int, *, data_files: str) -> str:
+    """The card as Markdown behind a head in YAML.
+
+    Args:
+        card: what to state.
+        n: how many rows the selection has.
+        data_files: the pattern of the data files in the repository.
+
+    Raises:
+        InputError: the matrix is none.
+    """
+    check_int("pool_size", card.pool_size, low=n)
+    parts = [
+        f"# {_text(card.title)}",
+        f"{n:,} of {card.pool_size:,} examples of {_text(card.pool)}, chosen with ds2 by the "
+        f"method {_text(card.method)}. The rows stand in the order in which they were chosen.",
+        _section("Settings", _table(("setting", "value"), card.settings.items())),
+        _section("Raters", _bullets(card.raters) or "None: the method does not look at ratings."),
+        _section("How noisy the ratings are", _matrix(card)),
+        _section("Warnings", _bullets(card.warnings) or "None."),
+        _section("Licences", _licences(card)),
+        _section("Columns", _table(("column", "meaning"), card.columns.items())),
+    ]
+    head = "\n".join(["---", *_head(card, n, data_files), "---"])
+    return head + "\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(card: Card, n: int, data_files: str) -> list[str]:
+    size = next((name for end, name in _SIZES.items() if n < end), "n>1M")
+    lines = [f"pretty_name: {yaml_text(card.title)}"]
+    if card.licence is not None:
+        lines.append(f"license: {yaml_text(card.licence)}")
+    if card.languages:
+        lines += ["language:", *(f"- {yaml_text(code)}" for code in card.languages)]
+    return [
+        *lines,
+        "task_categories:",
+        "- text-generation",
+        "size_categories:",
+        f"- {size}",
+        "tags:",
+        "- ds2",
+        "- instruction-tuning",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        "  - split: train",
+        f"    path: {yaml_text(data_files)}",
+    ]
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}" if body else ""
+
+
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {_text(text)}" for text in texts)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = [[_text(str(cell)) for cell in row] for row in rows]
+    if not cells:
+        return ""
+    lines = [head, ["---"] * len(head), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _matrix(card: Card) -> str:
+    if card.transition is None:
+        return "Not estimated."
+    matrix = np.asarray(card.transition, dtype=float)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise InputError(f"'transition' must be of shape (s, s). Got {matrix.shape}.")
+    if card.prior is not None and np.shape(card.prior) != (len(matrix),):
+        raise InputError(f"'prior' must be of shape ({len(matrix)},). Got {np.shape(card.prior)}.")
+    head = ["true score", *map(str, range(len(matrix)))]
+    rows = [[str(i), *(f"{value:.3f}" for value in row)] for i, row in enumerate(matrix)]
+    if card.prior is not None:
+        head.append("share")
+        rows = [[*row, f"{p:.3f}"] for row, p in zip(rows, card.prior, strict=True)]
+    return (
+        "Each row is a true score, each column the chance that the rater gives that score "
+        "instead, estimated without ground truth.\n\n" + _table(head, rows)
+    )
+
+
+def _licences(card: Card) -> str:
+    stated = (
+        f"Of the whole, as stated by the publisher: {_text(card.licence)}." if card.licence else ""
+    )
+    table = _table(("source", "licence, as stated by the publisher"), card.licences.items())
+    missing = "The publisher stated none. The licences of the pool's sources hold."
+    return "\n\n".join(part for part in (stated, table) if part) or missing
+
+
+_PUNCTUATION = frozenset(string.punctuation) - set(".,;'\"()%/?=")
+_LIST_NUMBER = re.compile(r"(\d+)([.)])")
+_WEB = re.compile(r"(?i)www\.")
+
+
+def _text(text: str) -> str:
+    """A text as Markdown shows it letter by letter, on one line: no link, no tag, no table."""
+    plain = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    escaped = "".join("\\" + c if c in _PUNCTUATION else c for c in plain)
+    escaped = _WEB.sub(lambda found: found[0][:-1] + "\\.", escaped)
+    if (number := _LIST_NUMBER.match(escaped)) is not None:
+        escaped = f"{number[1]}\\{escaped[number.start(2) :]}"
+    return escaped or "(empty)"

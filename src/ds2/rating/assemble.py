@@ -1,0 +1,89 @@
+"""From the store to a table of ratings, with the parser as it is today."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ds2.pool import Pool
+from ds2.rating.jobs import iter_hashes
+from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.reading import read_row
+from ds2.rating.rows import Setup
+from ds2.rating.rubric import Rubric
+from ds2.rating.store import Store
+
+__all__ = ["assemble"]
+
+_CODES = {problem: 1 + number for number, problem in enumerate(PROBLEMS)}
+
+
+def assemble(
+    pool: Pool,
+    store: Store,
+    number: int | None,
+    setup: Setup,
+    *,
+    rubric: Rubric,
+    warnings: Sequence[str] = (),
+) -> Ratings:
+    """Return the ratings of a pool as the store has them; sends nothing.
+
+    Args:
+        pool: the examples. Equal ones share a rating.
+        store: where the replies are.
+        number: of the setup; None where it was never used.
+        setup: who was asked, and how.
+        rubric: what was asked; only what is not part of its hash may have changed since.
+        warnings: for the result.
+    """
+    n = len(pool)
+    values, repeats = np.full(n, np.nan), np.full(n, np.nan)
+    codes = np.full(n, _CODES["not asked"], dtype=np.int8)
+    spread = np.full(n, np.nan)
+    criteria = {name: np.full(n, np.nan) for name in rubric.names}
+    for start, hashes in iter_hashes(pool):
+        if number is None:
+            break
+        first, second = (store.rows(number, repeat, hashes) for repeat in (0, 1))
+        for row, key in enumerate(hashes, start):
+            if key in second:
+                again = read_row(second[key], rubric=rubric, form=setup.form)
+                repeats[row] = again.values.get(rubric.scored, np.nan)
+            if key not in first:
+                continue
+            reading = read_row(first[key], rubric=rubric, form=setup.form)
+            codes[row] = _CODES[reading.problem] if reading.problem is not None else 0
+            for name, value in reading.values.items():
+                criteria[name][row] = value
+            if reading.spread is not None:
+                spread[row] = reading.spread
+    scored = criteria[rubric.scored]
+    values[codes == 0] = scored[codes == 0]
+    return Ratings(
+        values=values,
+        codes=codes,
+        scale=rubric.scale,
+        rater=setup.rater,
+        warnings=tuple(warnings),
+        spread=spread if setup.form == "expected" else None,
+        criteria={name: array for name, array in criteria.items() if not np.isnan(array).all()},
+        repeats=None if np.isnan(repeats).all() else repeats,
+        usage=_usage(store, number, setup),
+    )
+
+
+def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
+    """Return what the ratings took over all runs, probes included."""
+    if number is None:
+        return {}
+    totals = store.totals(number)
+    probes_usd = store.probe_cost(setup.settings_hash)
+    return {
+        "model": setup.model,
+        "form": setup.form,
+        "requests": totals.n_requests,
+        "n_input": totals.n_input,
+        "n_output": totals.n_output,
+        "n_cached": totals.n_cached,
+        "cost_usd": None if totals.cost_usd is None else totals.cost_usd + probes_usd,
+    }

@@ -1,0 +1,125 @@
+"""What is asked in batches, and the files of requests that it makes."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ds2.atomic import writing
+from ds2.errors import InputError
+from ds2.pool import Pool
+from ds2.pool.wording import shown_path
+from ds2.rating.batch_files import request_id, request_line, setup_tag
+from ds2.rating.batch_state import Batch, BatchFolder
+from ds2.rating.jobs import Job, iter_jobs
+from ds2.rating.money import Budget, Price, most_input_tokens
+from ds2.rating.prompt import PromptBuilder
+from ds2.rating.rows import Setup
+from ds2.rating.store import Store
+
+__all__ = ["BatchPlan", "Shape", "write_batches", "write_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What is asked, of whom, and where the replies go.
+
+    Attributes:
+        pool: the examples.
+        builder: makes the prompts.
+        setup: who is asked, and how.
+        store: an open store.
+        number: of the setup, in the store.
+        price: of the model in batches; None where unknown.
+        body: job → the body of its request.
+        missing: what the store has no outcome for yet, as `plan_jobs` numbers it.
+    """
+
+    pool: Pool
+    builder: PromptBuilder
+    setup: Setup
+    store: Store
+    number: int
+    price: Price | None
+    body: Callable[[Job], dict[str, object]]
+    missing: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a batch may be, and what a request can cost.
+
+    Attributes:
+        max_requests: requests in one batch.
+        max_bytes: of one file.
+        max_output_tokens: the most that a reply can have.
+    """
+
+    max_requests: int
+    max_bytes: int
+    max_output_tokens: int
+
+
+def write_files(plan: BatchPlan, shape: Shape, path: Path) -> list[Path]:
+    """Write the missing requests for somebody else to run, to NAME-1.jsonl, NAME-2.jsonl and on."""
+    written: list[Path] = []
+    lines = _lines(plan, shape, Budget(None), plan.missing())
+    line = next(lines, None)
+    while line is not None:
+        place = path.with_name(f"{path.name}-{len(written) + 1}.jsonl")
+        line, _, _ = _write_one(place, line, lines, shape)
+        written.append(place)
+    return written
+
+
+def _lines(
+    plan: BatchPlan, shape: Shape, budget: Budget, codes: np.ndarray
+) -> Iterator[tuple[bytes, float]]:
+    """Yield requests and the most that each can cost, until the budget ends."""
+    tag = setup_tag(plan.setup)
+    for jobs in iter_jobs(codes, plan.pool, plan.builder):
+        for job in jobs:
+            most_usd = 0.0
+            if budget.max_usd is not None and plan.price is not None:
+                n_input = most_input_tokens(job.prompt.messages)
+                most_usd = plan.price.cost_usd(n_input, shape.max_output_tokens) or 0.0
+            if not budget.reserve(most_usd):
+                budget.exhausted = True
+                return
+            name = request_id(tag, job.repeat, job.example)
+            yield request_line(name, plan.body(job)), most_usd
+
+
+def write_batches(
+    plan: BatchPlan, folder: BatchFolder, shape: Shape, budget: Budget, codes: np.ndarray
+) -> Iterator[Batch]:
+    """Write the requests of one batch after the other, each known before it can be sent."""
+    lines = _lines(plan, shape, budget, codes)
+    line = next(lines, None)
+    while line is not None:
+        batch = Batch(folder.new_token(), setup_tag(plan.setup), 0, at=time.time())
+        line, n, most_usd = _write_one(folder.requests(batch), line, lines, shape)
+        yield folder.update(batch, n=n, most_usd=most_usd)
+
+
+def _write_one(
+    path: Path, line: tuple[bytes, float] | None, lines: Iterator[tuple[bytes, float]], shape: Shape
+) -> tuple[tuple[bytes, float] | None, int, float]:
+    """Write as many lines as a file may hold; return the next line, the count and the cost."""
+    n = size = 0
+    most_usd = 0.0
+    with writing(path) as temporary, temporary.open("wb") as file:
+        while line is not None and n < shape.max_requests:
+            if size + len(line[0]) > shape.max_bytes:
+                if n:
+                    break
+                raise InputError(
+                    f"A request for {shown_path(path)} has {len(line[0]):,} bytes, more than a "
+                    f"batch may hold ({shape.max_bytes:,}). Shorten the prompts with max_tokens."
+                )
+            file.write(line[0])
+            n, size, most_usd = n + 1, size + len(line[0]), most_usd + line[1]
+            line = next(lines, None)
+    return line, n, most_usd

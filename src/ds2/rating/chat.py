@@ -1,0 +1,226 @@
+"""A rater behind any endpoint that speaks OpenAI's chat completions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ds2.checks import check_choice, check_int, check_positive
+from ds2.errors import InputError
+from ds2.rating.chat_client import make_clients, read_key
+from ds2.rating.chat_dialect import Dialect, InBodyError, NotACompletionError, read_body
+from ds2.rating.chat_failures import clean, explain, public_address, refusal
+from ds2.rating.chat_probe import probe
+from ds2.rating.prompt import FORMS, Prompt
+from ds2.rating.rater import Answer, Failure, Limits
+from ds2.rating.rubric import Rubric
+
+__all__ = ["ChatRater"]
+
+
+class ChatRater:
+    """A model behind an OpenAI-compatible endpoint.
+
+    OpenAI, Azure, vLLM, SGLang, llama.cpp, Ollama, OpenRouter and others. What the endpoint can is
+    found out once, on a tiny example: JSON schema, else JSON mode, else free text; how it wants the
+    token limit; whether it takes a temperature.
+
+    Args:
+        model: the model's name, as the endpoint knows it (Azure: the deployment's).
+        base_url: the endpoint, for example "http://localhost:8000/v1"; None is OpenAI's own.
+        api_key_env: the environment variable that holds the key. An endpoint given by ``base_url``
+            may do without. The key is in no message, name, setting or file of ours.
+        api_version: for Azure: its API version; ``base_url`` is then the resource's address.
+        name: what the ratings are called; None is the model's name.
+        form: the reply form: "structured", "json", "text", "expected" (one token and its
+            log-probabilities: finer ratings, one output token), or "auto". "expected" falls back
+            as "auto" does, and says so, where the endpoint gives no log-probabilities.
+        temperature: of the sampling; None leaves it to the endpoint.
+        max_output_tokens: the longest reply. A model that reasons first needs thousands.
+        concurrency: the most requests in flight; the loop finds out how many are good below it.
+        requests_per_minute: a limit to keep; None: only what the endpoint itself refuses.
+        tokens_per_minute: the same, for the tokens of prompts and replies together.
+        timeout_s: the longest wait for one reply.
+        tries: how often one request is sent, as long as it can succeed.
+        send_seed: send a seed with each request, for endpoints that know the field.
+        extra: further fields of the request, for example {"reasoning_effort": "low"}.
+        variant: further text that tells replies apart that are alike by all of the above: a
+            quantisation, a host that serves the model differently.
+
+    Raises:
+        MissingDependencyError: openai is not installed.
+        InputError: there is no key, or a setting is none.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        api_version: str | None = None,
+        name: str | None = None,
+        form: str = "auto",
+        temperature: float | None = 0.0,
+        max_output_tokens: int = 512,
+        concurrency: int = 64,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        timeout_s: float = 120.0,
+        tries: int = 6,
+        send_seed: bool = False,
+        extra: Mapping[str, object] | None = None,
+        variant: str | None = None,
+    ) -> None:
+        if not model.strip():
+            raise InputError("'model' must be the name of a model. Got an empty one.")
+        check_choice("form", form, ("auto", *FORMS))
+        check_int("max_output_tokens", max_output_tokens, low=1)
+        if temperature is not None:
+            check_positive("temperature", temperature, zero=True)
+        if api_version is not None and base_url is None:
+            raise InputError("'api_version' is for Azure: give the resource's address as base_url.")
+        self._limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
+        self._key = read_key(api_key_env, needed=base_url is None)
+        self._model, self._name = model, name or model
+        self._base_url, self._api_version = base_url, api_version
+        self._endpoint = public_address(base_url or "https://api.openai.com/v1")
+        self._asked, self._dialect = form, None if form == "auto" else Dialect(form)
+        self._temperature, self._max_output_tokens = temperature, max_output_tokens
+        self._send_seed, self._extra, self._variant = send_seed, dict(extra or {}), variant
+        self._settled: dict[str, object] = {}
+        self._clients: list[Any] = []
+        self._turn = 0
+
+    def __repr__(self) -> str:
+        return f"ChatRater({self._model!r}, endpoint={self._endpoint!r}, form={self.form!r})"
+
+    @property
+    def name(self) -> str:
+        """What the ratings are called."""
+        return self._name
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._model
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """What can change a reply: neither key nor address."""
+        settings: dict[str, object] = {
+            "rater": "chat",
+            "model": self._model,
+            "temperature": self._temperature,
+            "max_output_tokens": self._max_output_tokens,
+        }
+        if self._send_seed:
+            settings["send_seed"] = True
+        if self._extra:
+            settings["extra"] = self._extra
+        if self._variant is not None:
+            settings["variant"] = self._variant
+        return settings
+
+    @property
+    def form(self) -> str:
+        """The reply form in use; what was asked for until `open` or `settle`."""
+        return self._asked if self._dialect is None else self._dialect.form
+
+    @property
+    def limits(self) -> Limits:
+        """How hard it may be asked."""
+        return self._limits
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was found out about the endpoint, in sentences."""
+        found = self._settled.get("findings", ())
+        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+
+    @property
+    def settled(self) -> Mapping[str, object]:
+        """What was found out about the endpoint, for `settle`."""
+        return self._settled
+
+    def settle(self, settled: Mapping[str, object]) -> None:
+        """Take over what an earlier `open` found out."""
+        found = dict(settled)
+        self._dialect = Dialect(**{k: v for k, v in found.items() if k != "findings"})  # type: ignore[arg-type]
+        self._settled = found
+
+    async def open(self, rubric: Rubric) -> tuple[Answer, ...]:
+        """Connect, and unless settled ask about a tiny example to find out what works.
+
+        Raises:
+            Failure: the endpoint is not there, or refuses the key, the model or the form.
+        """
+        await self.close()
+        self._clients = make_clients(
+            key=self._key,
+            base_url=self._base_url,
+            api_version=self._api_version,
+            timeout_s=self._limits.timeout_s,
+            concurrency=self._limits.concurrency,
+        )
+        if self._settled:
+            return ()
+        asked = rubric.form if self._asked == "auto" else self._asked
+        tries = self._limits.tries
+        dialect, findings, answers = await probe(self._send, rubric, asked, self._name, tries)
+        self.settle({**asdict(dialect), "findings": list(findings)})
+        return answers
+
+    async def close(self) -> None:
+        """Close the connections."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            await client.close()
+
+    async def ask(self, prompt: Prompt, *, rubric: Rubric, seed: int) -> Answer:
+        """Answer one prompt.
+
+        Raises:
+            Failure: there is no reply.
+        """
+        if self._dialect is None or not self._clients:
+            raise InputError("ChatRater.ask needs an open rater: call its open first.")
+        return await self._send(self._dialect, prompt, rubric, seed)
+
+    async def _send(
+        self, dialect: Dialect, prompt: Prompt, rubric: Rubric, seed: int = 0
+    ) -> Answer:
+        body = dialect.body(
+            prompt,
+            rubric,
+            model=self._model,
+            temperature=self._temperature,
+            max_output_tokens=self._max_output_tokens,
+        )
+        if self._send_seed:
+            body["seed"] = seed
+        self._turn = (self._turn + 1) % len(self._clients)
+        client = self._clients[self._turn]
+        started_s = time.perf_counter()
+        try:
+            # As bytes: the client's own models of a reply take most of its CPU time.
+            data = await client.post("/chat/completions", cast_to=bytes, body=body | self._extra)
+            return read_body(data, time.perf_counter() - started_s)
+        except Exception as error:
+            failure = self._failure(error)
+        # Outside the handler, so that the client's exception, which holds the key, is not kept.
+        raise failure
+
+    def _failure(self, error: Exception) -> Failure:
+        about: dict[str, str] = {"model": self._model, "endpoint": self._endpoint}
+        if isinstance(error, InBodyError):
+            said = clean(str(error.body.get("message") or ""), self._key)
+            return refusal(error.status, error.body, said, {}, **about)
+        if isinstance(error, NotACompletionError):
+            return Failure(
+                "server error",
+                f"The endpoint {self._endpoint} sent something that is no chat completion for the "
+                f"model '{self._model}'.",
+                retryable=True,
+            )
+        return explain(error, key=self._key, **about)

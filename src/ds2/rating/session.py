@@ -1,0 +1,272 @@
+"""One run over several raters: what each still has to be asked, and the asking."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.pool import Pool
+from ds2.pool.wording import shown
+from ds2.rating.forecast import Forecast, forecast
+from ds2.rating.jobs import iter_jobs, plan_jobs, still_missing
+from ds2.rating.loop import Loop
+from ds2.rating.money import Budget, Price, PriceTable
+from ds2.rating.progress import RateProgress, Tally
+from ds2.rating.prompt import FORMS, PromptBuilder
+from ds2.rating.rater import Failure, Rater
+from ds2.rating.rows import Setup
+from ds2.rating.rubric import Rubric
+from ds2.rating.store import Store
+from ds2.rating.writer import Writer
+
+__all__ = ["Column", "Plan", "Session"]
+
+_TELL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked, of everybody alike.
+
+    Attributes:
+        pool: the examples.
+        rubric: what is asked.
+        nonce: the fence of the prompts is derived from it.
+        seed: of the order, the repeats and the requests.
+        repeats: how many examples are rated twice.
+        prices: by model.
+        max_prompt_tokens: longer examples are shortened in the middle; None has no limit.
+        count_tokens: counts the tokens of a text; None estimates.
+        retry_failed: ask again what the endpoint refused in an earlier run.
+    """
+
+    pool: Pool
+    rubric: Rubric
+    nonce: str
+    seed: int
+    repeats: int
+    prices: PriceTable
+    max_prompt_tokens: int | None = None
+    count_tokens: Callable[[str], int] | None = None
+    retry_failed: bool = False
+
+    def builder(self, rater: Rater, form: str) -> PromptBuilder:
+        """Return what makes the prompts of one rater, no longer than it can read."""
+        most = self.max_prompt_tokens
+        own: int | None = getattr(rater, "max_prompt_tokens", None)
+        return PromptBuilder(
+            self.rubric,
+            self.nonce,
+            form,
+            max_tokens=own if most is None else most if own is None else min(most, own),
+            count_tokens=self.count_tokens,
+        )
+
+
+@dataclass(slots=True)
+class Column:
+    """One rater's part of a run.
+
+    Attributes:
+        rater: who.
+        builder: makes the prompts.
+        setup: who is asked, and how.
+        number: of the setup in the store, None until something is asked.
+        missing: what is to be asked, as `plan_jobs` returns it.
+        total: what the whole pool takes.
+        price: None where unknown.
+        warnings: what the user should know.
+        stopped: why the rater was stopped, None where it was not.
+    """
+
+    rater: Rater
+    builder: PromptBuilder
+    setup: Setup
+    number: int | None
+    missing: np.ndarray
+    total: int
+    price: Price | None
+    warnings: list[str] = field(default_factory=list)
+    stopped: str | None = None
+
+
+class Session:
+    """Rates a pool: finds what is missing, forecasts, asks.
+
+    Args:
+        store: open, of this process alone.
+        raters: with different names and settings.
+        plan: what is asked.
+    """
+
+    def __init__(self, store: Store, raters: Sequence[Rater], plan: Plan) -> None:
+        self._store, self._plan = store, plan
+        self._codes = plan_jobs(plan.pool.keys, seed=plan.seed, repeats=plan.repeats)
+        self._asked = {rater.name: rater.form for rater in raters}
+        for rater in raters:
+            known = None if rater.settled else store.probe(self._settings_hash(rater), rater.form)
+            if known is not None:
+                rater.settle(known)
+        self.columns = [self._column(rater) for rater in raters]
+        self._tallies: list[Tally] = []
+
+    def _settings_hash(self, rater: Rater) -> str:
+        return Setup(rater.name, rater.model, "", rater.settings, "", "").settings_hash
+
+    def _column(self, rater: Rater) -> Column:
+        """Look up what is missing. An open form is taken to be JSON schema until it is known."""
+        plan = self._plan
+        form = rater.form if rater.form in FORMS else FORMS[0]
+        builder = plan.builder(rater, form)
+        setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
+        number = self._store.number(setup)
+        missing = self._codes
+        if number is not None:
+            missing = still_missing(
+                missing, plan.pool, self._store, number, retry_failed=plan.retry_failed
+            )
+        price = plan.prices.price(rater.model)
+        return Column(rater, builder, setup, number, missing, len(self._codes), price)
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """Say what the asking takes; sends nothing."""
+        return tuple(
+            forecast(
+                self._plan.pool,
+                column.rater,
+                column.builder,
+                codes=column.missing,
+                prices=self._plan.prices,
+                count_tokens=self._plan.count_tokens,
+            )
+            for column in self.columns
+        )
+
+    def budget(self, max_usd: float | None) -> Budget:
+        """Return the budget, less what the store says was spent for these raters before.
+
+        Raises:
+            InputError: a price that it takes is unknown.
+        """
+        if max_usd is None:
+            return Budget(None)
+        spent_usd = 0.0
+        for column in self.columns:
+            name = shown(column.rater.name)
+            if column.price is None:
+                raise InputError(
+                    f"'max_cost_usd' cannot be kept: the price of the model "
+                    f"{shown(column.rater.model)} of {name} is unknown. Give it with prices = "
+                    f'{{{column.rater.model!r}: {{"input": …, "output": …}}}}, in US dollars per '
+                    "million tokens."
+                )
+            if "max_output_tokens" not in column.rater.settings:
+                raise InputError(
+                    f"'max_cost_usd' cannot be kept: the settings of {name} have no "
+                    "'max_output_tokens'."
+                )
+            if column.number is not None:
+                spent_usd += self._store.totals(column.number).most_usd(column.price)
+            spent_usd += self._store.probe_cost(column.setup.settings_hash)
+        return Budget(max_usd, spent_usd)
+
+    async def ask(
+        self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
+    ) -> None:
+        """Ask all raters at once for what is missing, each at its own speed."""
+        loop = asyncio.get_running_loop()
+        loops: list[Loop] = []
+
+        def stop_all() -> None:
+            for one in loops:
+                one.stop()
+
+        with Writer(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
+            async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._tell(tell))
+                asking = [
+                    group.create_task(self._ask(column, budget, writer, loops))
+                    for column in self.columns
+                    if len(column.missing)
+                ]
+                await asyncio.gather(*asking)
+                teller.cancel()
+
+    async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
+        try:
+            if await self._open(column, budget):
+                await self._run(column, budget, writer, loops)
+        finally:
+            await column.rater.close()
+
+    async def _open(self, column: Column, budget: Budget) -> bool:
+        """Open a rater and keep what its probe found and cost; False when it cannot rate."""
+        rater = column.rater
+        before = bool(rater.settled)
+        try:
+            answers = await rater.open(self._plan.rubric)
+        except Failure as failure:
+            column.stopped = f"{failure.sentence} '{rater.name}' could not be started."
+            return False
+        tally = Tally(rater.name, total=0, earlier=0, price=column.price, now=time.monotonic)
+        costs = [tally.bill(answer) for answer in answers]
+        if rater.settled and not before:
+            known = [cost for cost in costs if cost is not None]
+            self._store.add_probe(
+                self._settings_hash(rater),
+                self._asked[rater.name],
+                rater.settled,
+                n_input=sum(answer.n_input or 0 for answer in answers),
+                n_output=sum(answer.n_output or 0 for answer in answers),
+                cost_usd=sum(known) if len(known) == len(costs) else None,
+            )
+            budget.spent_usd += sum(known)
+        if rater.form != column.builder.form:
+            found = self._column(rater)
+            column.builder, column.setup, column.missing = found.builder, found.setup, found.missing
+        column.warnings += rater.findings
+        column.number = self._store.open_setup(column.setup)
+        return True
+
+    async def _run(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
+        plan, number = self._plan, column.number
+        assert number is not None
+        tally = Tally(
+            column.rater.name,
+            total=column.total,
+            earlier=column.total - len(column.missing),
+            price=column.price,
+            now=time.monotonic,
+        )
+        self._tallies.append(tally)
+        most = column.rater.settings.get("max_output_tokens", 0)
+        loop = Loop(
+            column.rater,
+            plan.rubric,
+            iter_jobs(column.missing, plan.pool, column.builder),
+            keep=lambda row: writer.put(number, row),
+            tally=tally,
+            budget=budget,
+            price=column.price,
+            max_output_tokens=most if isinstance(most, int) else 0,
+            seed=plan.seed,
+        )
+        loops.append(loop)
+        if writer.failed:
+            loop.stop()
+        await loop.run()
+        column.stopped = loop.breaker.sentence
+
+    async def _tell(self, tell: Callable[[RateProgress], None] | None) -> None:
+        while tell is not None:
+            await asyncio.sleep(_TELL_S)
+            self.tell(tell)
+
+    def tell(self, tell: Callable[[RateProgress], None]) -> None:
+        """Tell how far every rater is."""
+        for tally in self._tallies:
+            tell(tally.read())

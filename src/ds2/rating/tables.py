@@ -1,0 +1,144 @@
+"""A table of ratings, one row an example, joined on the id; and what of it is a number."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.pool import Pool
+from ds2.pool.ids import repeated_values
+from ds2.pool.rows import Fault, RowSource, read_file
+from ds2.pool.wording import kind_of, shown, shown_names
+from ds2.rating.lists import UNPARSABLE
+from ds2.rating.ratings import PROBLEMS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["from_table", "numbers"]
+
+_BATCH = 4096
+_MISSING, _NO_NUMBER = 1, 2
+_UNPARSABLE = 1 + PROBLEMS.index("unparsable")
+
+
+def numbers(raw: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
+    """Return values of any kind as numbers, NaN with a problem's code where they are none."""
+    pairs = [_number(value) for value in raw]
+    return np.array([p[0] for p in pairs], np.float64), np.array([p[1] for p in pairs], np.int8)
+
+
+def _number(value: object) -> tuple[float, int]:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return np.nan, _MISSING
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return np.nan, _UNPARSABLE if value is UNPARSABLE else _NO_NUMBER
+    try:
+        number = float(value)
+    except ValueError:
+        return np.nan, _NO_NUMBER
+    except OverflowError:
+        return np.inf, 0
+    if isinstance(value, str) and "_" in value:
+        return np.nan, _NO_NUMBER
+    return number, _MISSING if np.isnan(number) else 0
+
+
+def from_table(
+    pool: Pool, path: Path, column: str | None, id_column: str, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the file's ratings in pool order, and note the ids that the pool does not have."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    source = read_file(path)
+    ids, lines, values, codes = _read_table(source, column, id_column)
+    first, again = repeated_values(ids)
+    if len(again):
+        raise InputError(
+            f"{source.name}: the id {shown(ids[int(again[0])].as_py())} is given twice, in "
+            f"{source.unit} {lines[first[0]]:,} and {source.unit} {lines[again[0]]:,}. Keep one."
+        )
+    known = pa.array(pool.table["id"].combine_chunks(), pa.string())
+    row = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy()
+    unknown = int((row < 0).sum())
+    if unknown == len(row):
+        raise InputError(
+            f"None of the {len(row):,} ids in {source.name} is in the pool: the file's first is "
+            f"{shown(ids[0].as_py())}, the pool's first is {shown(pool[0].id)}. Name the file's "
+            "column with id_column, or the pool's field with id_field when the pool is read."
+        )
+    if unknown:
+        notes.append(f"{unknown:,} of {len(row):,} ids in {source.name} are not in the pool.")
+    out = np.full(len(pool), np.nan)
+    problems = np.full(len(pool), _MISSING, dtype=np.int8)
+    out[row[row >= 0]], problems[row[row >= 0]] = values[row >= 0], codes[row >= 0]
+    return out, problems
+
+
+def _read_table(
+    source: RowSource, column: str | None, id_column: str
+) -> tuple["pyarrow.ChunkedArray", np.ndarray, np.ndarray, np.ndarray]:
+    """Return the ids, their lines, and the ratings with their problems, in file order."""
+    import pyarrow as pa
+
+    ids: list[pyarrow.Array] = []
+    lines: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    codes: list[np.ndarray] = []
+    names: dict[str, None] = {}
+    rows = _plain_rows(source)
+    while batch := list(islice(rows, _BATCH)):
+        for _, row in batch:
+            names.update(dict.fromkeys(row))
+        column = column if column is not None else _only_column(source, list(names), id_column)
+        ids.append(pa.array([_id(source, line, row, id_column) for line, row in batch]))
+        lines.append(np.array([line for line, _ in batch]))
+        value, code = numbers(row.get(column) for _, row in batch)
+        values.append(value)
+        codes.append(code)
+    if not ids:
+        raise InputError(f"{source.name} holds no rows.")
+    if column not in names:
+        near = difflib.get_close_matches(str(column), list(names), n=1, cutoff=0.5)
+        raise InputError(
+            f"{source.name} has no column {shown(column)}. It has {shown_names(list(names))}."
+            + (f" Did you mean {shown(near[0])}?" if near else "")
+        )
+    joined = pa.chunked_array(ids, type=pa.string())
+    return joined, np.concatenate(lines), np.concatenate(values), np.concatenate(codes)
+
+
+def _plain_rows(source: RowSource) -> Iterator[tuple[int, dict[str, object]]]:
+    for line, row in source.rows:
+        if isinstance(row, Fault):
+            raise InputError(f"{source.name}, {source.unit} {line:,}: {row.reason}.")
+        yield line, row
+
+
+def _only_column(source: RowSource, names: list[str], id_column: str) -> str:
+    others = [name for name in names if name != id_column]
+    named = [name for name in others if name in {"rating", "score"}]
+    for choice in (others, named):
+        if len(choice) == 1:
+            return choice[0]
+    raise InputError(
+        f"Name the column of {source.name} that holds the ratings. It has {shown_names(others)}."
+    )
+
+
+def _id(source: RowSource, line: int, row: dict[str, object], id_column: str) -> str:
+    value = row.get(id_column)
+    if type(value) is str and value:
+        return value
+    if type(value) is int:
+        return str(value)
+    found = f"it is {kind_of(value)}" if id_column in row else f"it has {shown_names(list(row))}"
+    raise InputError(
+        f"{source.name}, {source.unit} {line:,}: no id in the column {shown(id_column)} ({found}). "
+        "Name the column of the ids with id_column."
+    )

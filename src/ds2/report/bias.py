@@ -1,0 +1,66 @@
+"""What scores go with beside quality, before and after curation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ds2.curation import Figure, measure_bias
+from ds2.embedding import identify_languages
+from ds2.pool import Pool
+from ds2.report.sheets import Column, Sheet, Value
+from ds2.report.tables import number
+
+__all__ = ["bias_sheet", "sampled_languages"]
+
+#: Examples whose language is told: enough for a correlation, and bounded.
+SAMPLE = 2000
+
+
+def bias_sheet(
+    raw: np.ndarray, curated: np.ndarray, covariates: Mapping[str, np.ndarray | Sequence[object]]
+) -> Sheet:
+    """Return how far raw and curated scores go with each covariate, alone and others fixed."""
+
+    def ends(figure: Figure) -> Value:
+        return (number(figure.low), number(figure.high))
+
+    rows: list[tuple[Value, ...]] = [
+        (
+            row.covariate,
+            "Spearman" if row.measure == "spearman" else "eta",
+            number(row.raw.value),
+            ends(row.raw),
+            number(row.curated.value),
+            ends(row.curated),
+            number(row.raw_partial.value),
+            number(row.curated_partial.value),
+            row.n,
+        )
+        for row in measure_bias(raw, curated, covariates)
+    ]
+    columns = (
+        Column("with", "text"),
+        Column("measure", "text"),
+        Column("raw"),
+        Column("95 % interval", "interval"),
+        Column("curated"),
+        Column("95 % interval", "interval"),
+        Column("raw, others fixed"),
+        Column("curated, others fixed"),
+        Column("examples", "count"),
+    )
+    says = (
+        "Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, 1 is "
+        "all). A bias that raters or neighbours share is in both; only trusted scores can tell it "
+        "from quality."
+    )
+    return Sheet("What else the scores go with", says, columns, tuple(rows))
+
+
+def sampled_languages(pool: Pool) -> list[str | None]:
+    """Return the language of evenly spaced examples, None for the others."""
+    found: list[str | None] = [None] * len(pool)
+    rows = np.unique(np.linspace(0, max(len(pool) - 1, 0), min(SAMPLE, len(pool))).astype(int))
+    for row, language in zip(rows, identify_languages(pool.take(rows).texts()), strict=True):
+        found[int(row)] = language
+    return found

@@ -1,0 +1,123 @@
+"""Hand the selection of a run over: to a training tool, or to the hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ds2.curation import Curation
+from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
+from ds2.rating import Panel
+from ds2.runs.artefacts import load_neighbors, load_noise
+from ds2.runs.loop import run
+from ds2.runs.manifest import read_manifest
+from ds2.runs.naming import unheard
+from ds2.runs.recipe_file import load_recipe
+from ds2.runs.tables import load_curation, load_selection, observed_of
+from ds2.selection import Selection, long_tail_scores
+
+__all__ = ["COLUMNS", "export", "publish"]
+
+#: What a row can carry, and what each column means.
+COLUMNS = {
+    "ds2_score": "curated score",
+    "ds2_observed": "score as the rater gave it (several raters: on average)",
+    "ds2_confidence": "confidence that the observed score was wrong; not a probability",
+    "ds2_long_tail": "long-tail score: how far the example lies from its neighbours",
+    "ds2_reason": "why it was selected",
+}
+
+
+def export(
+    folder: Path,
+    *,
+    tool: str,
+    layout: str | None = None,
+    out: Path | None = None,
+    name: str = "selected",
+    plain: bool = False,
+    overrides: Mapping[str, object] | None = None,
+) -> Handoff:
+    """Write the selection in the files that a training tool reads.
+
+    Args:
+        folder: the run folder; its stages are brought up to date.
+        tool: trl, axolotl, llama-factory, unsloth or parquet.
+        layout: one of the tool's layouts; default its first.
+        out: where to write; default the folder ``TOOL`` in the run folder.
+        name: name of the data.
+        plain: leave out the columns of `COLUMNS`.
+        overrides: settings that win over the recipe.
+    """
+    chosen, columns = _selected(folder, plain, overrides)
+    target = folder / tool if out is None else out
+    target.mkdir(parents=True, exist_ok=True)
+    return unheard(hand_off, chosen, target, tool=tool, layout=layout, name=name, columns=columns)
+
+
+def publish(
+    folder: Path,
+    repo: str,
+    *,
+    private: bool = True,
+    replace: bool = False,
+    licence: str | None = None,
+    licences: Mapping[str, str] | None = None,
+    plain: bool = False,
+    overrides: Mapping[str, object] | None = None,
+) -> str:
+    """Publish the selection as a dataset on the hub, with a card; return its address.
+
+    The token comes from the environment variable HF_TOKEN.
+    """
+    chosen, columns = _selected(folder, plain, overrides)
+    recipe = load_recipe(folder, overrides)
+    noise = load_noise(folder / "noise.json")
+    panel = Panel.load(folder / "ratings.parquet")
+    selection = load_selection(folder / "selection.parquet")
+    records = read_manifest(folder).stages.values()
+    settings = {
+        key: value
+        for key, value in recipe.flat().items()
+        if key.startswith(("noise.", "curate.", "select.")) and value not in (None, [], {})
+    }
+    card = Card(
+        title=repo.rpartition("/")[2],
+        method=selection.method,
+        pool=Path(recipe.pool.path).name,
+        pool_size=len(Pool.load(folder / "pool.arrow")),
+        settings=settings,
+        raters=panel.raters,
+        transition=noise.rater(0).matrix,
+        prior=noise.prior,
+        warnings=tuple(dict.fromkeys(text for record in records for text in record.warnings)),
+        licences=dict(licences or {}),
+        licence=licence,
+        columns={key: COLUMNS[key] for key in columns},
+    )
+    return push_to_hub(chosen, repo, card, columns=columns, private=private, replace=replace)
+
+
+def _selected(
+    folder: Path, plain: bool, overrides: Mapping[str, object] | None
+) -> tuple[Pool, dict[str, np.ndarray]]:
+    run(folder, until="select", overrides=overrides)
+    pool = Pool.load(folder / "pool.arrow")
+    selection = load_selection(folder / "selection.parquet")
+    curation = load_curation(folder / "curation.parquet")
+    tail = long_tail_scores(load_neighbors(folder / "neighbors.npz"))
+    chosen = pool.take(selection.rows)
+    return chosen, {} if plain else _columns(selection, curation, tail)
+
+
+def _columns(selection: Selection, curation: Curation, tail: np.ndarray) -> dict[str, np.ndarray]:
+    rows = selection.rows
+    columns = {
+        "ds2_score": curation.scores[rows],
+        "ds2_observed": observed_of(curation)[rows],
+        "ds2_long_tail": tail[rows],
+        "ds2_reason": np.array(selection.reasons, dtype=object),
+    }
+    if curation.confidence is not None:
+        columns["ds2_confidence"] = curation.confidence[rows]
+    return columns

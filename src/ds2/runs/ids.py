@@ -1,0 +1,55 @@
+"""Files that list examples by id: one a line, or the ``id`` of every row of a JSONL file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.pool import Pool
+from ds2.pool.wording import shown, shown_path
+
+__all__ = ["rows_of_ids"]
+
+
+def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
+    """Return the rows of the pool that a file lists, in its order, each once.
+
+    Raises:
+        InputError: the file cannot be read, lists nothing, or an id that the pool does not have.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    name = shown_path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text (byte {error.start}). Save it so.") from None
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from None
+    as_json = path.suffix == ".jsonl"
+    ids = [_id(line, place, name, as_json) for place, line in enumerate(lines, 1) if line.strip()]
+    if not ids:
+        raise InputError(f"{name} lists no id. Write one a line.")
+    known = pa.array(pool.table["id"].combine_chunks(), pa.string())
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=known).fill_null(-1).to_numpy()
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        raise InputError(
+            f"{name} lists {len(missing):,} ids that the pool does not have, the first is "
+            f"{shown(ids[missing[0]])}. The pool's first is {shown(pool[0].id)}."
+        )
+    return np.array(list(dict.fromkeys(rows.tolist())), dtype=np.int64)
+
+
+def _id(line: str, place: int, name: str, as_json: bool) -> str:
+    if not as_json:
+        return line.strip()
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise InputError(f"{name}, line {place:,}: no JSON. Mend the line.") from None
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        raise InputError(f"{name}, line {place:,}: no object with a text 'id'. Add it.")
+    return str(row["id"])

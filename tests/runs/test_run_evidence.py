@@ -1,0 +1,209 @@
+"""Gold, rerating and hand-over in a real run folder."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_pool import make_rows, write_rows
+
+from ds2.errors import InputError
+from ds2.runs.export import export, publish
+from ds2.runs.gold import add_gold, write_gold_sheets
+from ds2.runs.loop import run
+from ds2.runs.recipe_file import parse_overrides
+from ds2.runs.rerate import plan_run_rerating
+from ds2.runs.tables import load_curation, load_selection
+
+pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("evidence")
+    write_rows(place / "pool.jsonl", make_rows())
+    (place / "run").mkdir()
+    recipe = (
+        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
+        "[noise]\nn_bootstrap = 5\n"
+    )
+    (place / "run" / "recipe.toml").write_text(recipe)
+    run(place / "run")
+    return place
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    shutil.copytree(finished, tmp_path / "own")
+    return tmp_path / "own" / "run"
+
+
+def true_scores() -> dict[str, object]:
+    return {str(row["id"]): row["true"] for row in make_rows()}
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def fill(sheet: Path, out: Path) -> Path:
+    """Score a sheet as a person who knows the truth would."""
+    lines = lines_of(sheet)
+    for line in lines:
+        line["score"] = true_scores()[line["id"]]
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return out
+
+
+def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
+    sheets = write_gold_sheets(folder, size=40)
+    assert sheets.n_new == 40
+    text = (folder / "gold-sheet.csv").read_text(encoding="utf-8-sig")
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert len(table) == 40
+    assert all(row["score"] == "" for row in table)
+    assert not {"observed", "curated"} & set(table[0])  # whoever scores is blind
+    page = (folder / "gold-sheet.html").read_text()
+    assert table[0]["id"] in page
+    added = add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "filled.jsonl")])
+    assert (added.n_scored, added.n_added) == (40, 40)
+    run(folder)
+    evidence = load_curation(folder / "curation.parquet").evidence
+    assert {row.n for row in evidence if row.measure == "gold: Spearman"} == {40}
+    assert sum(row.chosen for row in evidence if row.measure == "gold: Spearman") == 1
+
+
+def test_a_larger_plan_extends_a_smaller_one_and_asks_for_nothing_twice(folder, tmp_path):
+    write_gold_sheets(folder, size=30)
+    first = fill(folder / "gold-sheet.jsonl", tmp_path / "first.jsonl")
+    asked = {row["id"] for row in lines_of(first)}
+    add_gold(folder, [first])
+    run(folder)  # the curated scores may change: the plan must not
+    second = write_gold_sheets(folder, size=50)
+    again = {row["id"] for row in lines_of(folder / "gold-sheet.jsonl")}
+    assert (second.n_examples, second.n_new) == (50, 20)
+    assert not asked & again
+    add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
+    with pytest.raises(InputError, match="Ask for a larger --size"):
+        write_gold_sheets(folder, size=50)
+
+
+def test_a_sheet_without_a_usable_score_is_an_error_and_changes_nothing(folder, tmp_path):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": "r1", "score": 17}\n')
+    with pytest.raises(InputError, match=r"bad.jsonl.*17"):
+        add_gold(folder, [bad])
+    assert not (folder / "gold.jsonl").exists()
+
+
+def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(folder):
+    large = plan_run_rerating(folder, budget=40)
+    ids = [row["id"] for row in lines_of(large.path)]
+    assert 0 < len(ids) <= 40
+    assert set(ids) <= set(true_scores())
+    assert large.precision_after >= large.precision
+    plan_run_rerating(folder, budget=10)
+    assert [row["id"] for row in lines_of(large.path)] == ids[:10]
+    with pytest.raises(InputError, match="no cut"):
+        plan_run_rerating(folder, budget=5, overrides=parse_overrides(["select.size=all"]))
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "unsloth", "parquet"])
+def test_a_selection_is_handed_over_in_pick_order(folder, tool):
+    made = export(folder, tool=tool)
+    chosen = load_selection(folder / "selection.parquet").rows
+    data = made.files[0]
+    assert data.parent == folder / tool
+    rows = pq.read_table(data).to_pylist() if tool == "parquet" else lines_of(data)
+    assert [row["id"] for row in rows] == [f"r{row}" for row in chosen]
+    assert rows[0]["ds2_reason"].startswith("score ")
+    assert str(data) in made.usage or tool == "llama-factory"
+    bare = export(folder, tool="trl", plain=True)
+    assert not any(key.startswith("ds2_") for key in lines_of(bare.files[0])[0])
+
+
+def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(InputError, match="HF_TOKEN"):
+        publish(folder, "org/name")
+
+
+def selected(folder: Path, *settings: str) -> list[str]:
+    run(folder, until="select", overrides=parse_overrides(list(settings)))
+    return pq.read_table(folder / "selection.parquet")["id"].to_pylist()
+
+
+def test_constraints_of_the_recipe_hold(folder, tmp_path):
+    rows = {str(row["id"]): row for row in make_rows()}
+    (tmp_path / "must.txt").write_text("r5\nr12\n")
+    (tmp_path / "never.txt").write_text("r4\n")
+    ids = selected(
+        folder,
+        "select.size=30",
+        f"select.must_have={tmp_path / 'must.txt'}",
+        f"select.must_not={tmp_path / 'never.txt'}",
+        'select.quotas=[{by="source", label="s0", max=5}, {by="source", label="s1", min=0.5}]',
+        "select.near_duplicate=0.999",
+    )
+    sources = [rows[name]["source"] for name in ids]
+    assert len(ids) == 30
+    assert {"r5", "r12"} <= set(ids)
+    assert "r4" not in ids
+    assert sources.count("s0") <= 5
+    assert sources.count("s1") >= 15
+    left = pq.read_table(folder / "dropped.parquet").to_pylist()
+    assert not {row["id"] for row in left} & set(ids)
+    assert all(row["reason"] for row in left)
+
+
+def test_a_budget_in_characters_is_kept(folder):
+    rows = {str(row["id"]): row for row in make_rows()}
+    ids = selected(folder, "select.size=all", "select.max_tokens=1500")
+    total = sum(len(f"{rows[name]['instruction']}{rows[name]['output']}") for name in ids)
+    assert 0 < total <= 1500
+    assert total > 1300
+
+
+def test_constraints_that_clash_are_named(folder):
+    with pytest.raises(InputError, match="s1"):
+        selected(
+            folder,
+            "select.size=60",
+            'select.quotas=[{by="source", label="s1", min=58}, {by="source", label="s0", min=5}]',
+        )
+
+
+def test_examples_of_an_evaluation_set_are_left_out(folder, tmp_path):
+    plain = selected(folder, "select.size=100")
+    row = next(row for row in make_rows() if row["id"] == plain[0])
+    leaked = f"{row['instruction']} {row['output']}"
+    (tmp_path / "eval.jsonl").write_text(json.dumps({"question": leaked}) + "\n")
+    clean = selected(folder, "select.size=100", f'select.decontaminate=["{tmp_path}/eval.jsonl"]')
+    left = {r["id"]: r["reason"] for r in pq.read_table(folder / "dropped.parquet").to_pylist()}
+    assert plain[0] not in clean
+    assert "eval.jsonl" in left[plain[0]]
+
+
+def test_a_column_of_the_pool_orders_the_selection(folder):
+    rows = make_rows()
+    for number, row in enumerate(rows):
+        row["ppl"] = None if number == 3 else float((number * 37) % 160)
+    write_rows(folder.parent / "pool.jsonl", rows)
+    ids = selected(folder, "select.method=perplexity", "select.values=ppl", "select.size=10")
+    values = [rows[int(name[1:])]["ppl"] for name in ids]
+    assert values == sorted(values, reverse=True)
+    assert max(values) == max(v["ppl"] for v in rows if v["ppl"] is not None)
+    with pytest.raises(InputError, match=r"select\.values"):
+        selected(folder, "select.method=ifd")
+
+
+def test_curation_controls_for_length_when_asked(folder):
+    run(folder, overrides=parse_overrides(["curate.method=ds2", 'curate.control=["length"]']))
+    controlled = load_curation(folder / "curation.parquet").scores
+    run(folder, overrides=parse_overrides(["curate.method=ds2"]))
+    plain = load_curation(folder / "curation.parquet").scores
+    assert not np.array_equal(controlled, plain, equal_nan=True)

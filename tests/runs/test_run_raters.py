@@ -1,0 +1,246 @@
+"""Runs whose scores come from models: a real endpoint on loopback, a real run folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from llm_server import Endpoint, Step, refusal
+from small_pool import make_rows, write_rows
+
+from ds2.cli.rating import batch_command
+from ds2.errors import InputError, RunError
+from ds2.pool import read_pool
+from ds2.rating import Panel
+from ds2.runs.batches import collect_batches, write_batches
+from ds2.runs.listener import Quiet
+from ds2.runs.loop import run, status
+from ds2.runs.prompts import prompt_of
+from ds2.runs.recipe_file import parse_overrides
+
+pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
+CANARY = "sk-canary-5f3a9c"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("RATER_KEY", CANARY)
+
+
+@pytest.fixture
+def endpoint():
+    with Endpoint() as server:
+        yield server
+
+
+def make_run(place: Path, raters: str, *, n: int = 60, scores: str = "") -> Path:
+    write_rows(place / "pool.jsonl", make_rows(n))
+    folder = place / "run"
+    folder.mkdir()
+    recipe = f"[pool]\npath = '../pool.jsonl'\n{scores}\n[noise]\nn_bootstrap = 5\n{raters}"
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
+    return folder
+
+
+def chat(endpoint, name="judge", more=""):
+    return (
+        f"[raters.{name}]\nmodel = 'm-{name}'\nbase_url = '{endpoint.url}'\n"
+        f"api_key_env = 'RATER_KEY'\nform = 'structured'\n{more}\n"
+    )
+
+
+def files_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_a_model_rates_the_pool_and_the_run_goes_on_from_there(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    result = run(folder)
+    assert result.summary["rate"]["n_rated"] == 60
+    panel = Panel.load(folder / "ratings.parquet")
+    assert panel.raters == ("judge",)
+    assert set(panel.ratings[0].criteria) == {"rarity", "complexity", "informativeness", "overall"}
+    report = json.loads((folder / "report.json").read_text())
+    titles = [sheet["title"] for sheet in report["raters"]]
+    assert "What rating took" in titles
+    assert "Criteria of judge" in titles
+    assert CANARY.encode() not in files_of(folder)
+    asked = endpoint.n
+    assert {outcome.state for outcome in run(folder).stages} == {"fresh"}
+    assert endpoint.n == asked
+
+
+def test_nothing_is_asked_twice_when_the_pool_has_grown(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint), n=40)
+    run(folder, until="rate")
+    endpoint.requests.clear()
+    write_rows(tmp_path / "pool.jsonl", make_rows(60))
+    run(folder, until="rate")
+    texts = [request["messages"][-1]["content"] for request in endpoint.requests]
+    assert len(texts) == len(set(texts)) == 20
+
+
+def test_replies_are_read_anew_without_a_request(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    run(folder, until="rate")
+    before, asked = Panel.load(folder / "ratings.parquet").ratings[0].values, endpoint.n
+    run(folder, until="rate", ask="nothing")
+    assert endpoint.n == asked
+    after = Panel.load(folder / "ratings.parquet").ratings[0].values
+    np.testing.assert_array_equal(before, after)
+
+
+def test_what_was_refused_is_asked_again_when_that_is_wanted(tmp_path):
+    broken = [True]
+
+    def plan(body, number):
+        flaky = broken[0] and number % 5 == 4
+        return refusal(400, "content policy") if flaky else Step()
+
+    with Endpoint(plan) as endpoint:
+        folder = make_run(tmp_path, chat(endpoint))
+        first = run(folder, until="rate").summary["rate"]
+        assert first["problems"]["bad request"] > 5
+        broken[0] = False
+        run(folder, until="rate")
+        asked = endpoint.n
+        second = run(folder, until="rate", ask="failed").summary["rate"]
+        assert second["n_rated"] == 60
+        assert endpoint.n == asked + first["problems"]["bad request"]
+
+
+def test_models_and_imported_columns_are_one_panel(tmp_path, endpoint):
+    scores = "[scores]\ncolumn = 'true'\nscale = '0-5'"
+    folder = make_run(tmp_path, chat(endpoint, "a") + chat(endpoint, "b"), scores=scores)
+    run(folder)
+    panel = Panel.load(folder / "ratings.parquet")
+    assert panel.raters == ("true", "a", "b")
+    assert panel.scores().shape == (60, 3)
+    report = json.loads((folder / "report.json").read_text())
+    measures = {row["measure"] for row in report["curation"]["evidence"]}
+    assert "rater 'true' held out: Spearman" in measures
+    assert "Raters against each other" in [sheet["title"] for sheet in report["raters"]]
+
+
+def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
+    more = "only = '../some.txt'"
+    folder = make_run(tmp_path, chat(endpoint, "a") + chat(endpoint, "b", more))
+    listener = Heard()
+    run(folder, until="rate", listener=listener)
+    assert any("not there yet" in sentence for sentence in listener.heard)
+    assert Panel.load(folder / "ratings.parquet").raters == ("a",)
+    (tmp_path / "some.txt").write_text("r3\nr1\nr7\n")
+    endpoint.requests.clear()
+    run(folder, until="rate")
+    assert len(endpoint.requests) == 1 + 3  # what the endpoint can is found out first
+    second = Panel.load(folder / "ratings.parquet").rater("b")
+    assert np.flatnonzero(second.codes == 0).tolist() == [1, 3, 7]
+    assert second.problems == {"not asked": 57}
+    (tmp_path / "some.txt").write_text("r3\nnobody\n")
+    with pytest.raises(InputError, match="ids that the pool does not have"):
+        run(folder, until="rate")
+
+
+class Heard(Quiet):
+    def __init__(self):
+        self.heard = []
+
+    def said(self, sentence):
+        self.heard.append(sentence)
+
+
+def test_the_forecast_is_said_before_the_first_request(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    listener = Heard()
+    run(folder, until="rate", listener=listener)
+    (forecast,) = [sentence for sentence in listener.heard if "still to ask" in sentence]
+    assert "59 requests" in forecast  # two examples are equal
+    assert "cost unknown" in forecast
+
+
+def test_a_refused_key_stops_with_one_sentence_and_without_the_key(tmp_path):
+    with Endpoint(lambda body, number: refusal(401, f"bad key {CANARY}")) as endpoint:
+        folder = make_run(tmp_path, chat(endpoint))
+        with pytest.raises(RunError) as caught:
+            run(folder)
+        assert endpoint.n <= 3
+    assert CANARY not in str(caught.value)
+    assert status(folder).stages[1].state == "failed"
+    assert CANARY.encode() not in files_of(folder)
+
+
+def test_the_prompt_is_the_one_that_is_sent(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    shown = [dict(message) for message in prompt_of(folder, example="r7")]
+    run(folder, until="rate")
+    assert shown in [request["messages"] for request in endpoint.requests]
+    with pytest.raises(InputError, match="No example has the id 'r999'"):
+        prompt_of(folder, example="r999")
+
+
+def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
+    folder = make_run(tmp_path, "[raters.b]\nkind = 'batch'\nmodel = 'm'\n", n=30)
+    (path,) = write_batches(folder, tmp_path / "ask")
+    requests = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(requests) == 29  # r3 and r11 are one text
+    text = '{"rarity": 3, "complexity": 4, "informativeness": 5, "overall": %d}'
+    lines = [
+        {
+            "custom_id": request["custom_id"],
+            "response": {
+                "status_code": 200,
+                "body": {
+                    "id": "x",
+                    "object": "chat.completion",
+                    "model": "m",
+                    "choices": [
+                        {
+                            "index": 0,
+                            "finish_reason": "stop",
+                            "message": {"role": "assistant", "content": text % (1 + number % 10)},
+                        }
+                    ],
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+                },
+            },
+            "error": None,
+        }
+        for number, request in enumerate(requests)
+    ]
+    done = tmp_path / "done.jsonl"
+    done.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = collect_batches(folder, [done])
+    assert (found.n_rated, found.n_examples) == (30, 30)
+    run(folder, until="rate", ask="nothing")
+    assert Panel.load(folder / "ratings.parquet").ratings[0].problems == {}
+
+
+def test_batch_needs_a_batch_rater(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    with pytest.raises(InputError, match="no rater of the kind batch"):
+        write_batches(folder, tmp_path / "ask")
+    with pytest.raises(InputError, match="one of the two"):
+        batch_command(folder, write=None, collect=None)
+
+
+def test_a_run_without_scores_and_raters_names_the_three_ways_on(tmp_path):
+    folder = make_run(tmp_path, "")
+    with pytest.raises(InputError) as caught:
+        run(folder)
+    for part in ("scores.column", "[raters.NAME]", "base_url", 'kind = "local"'):
+        assert part in str(caught.value)
+
+
+def test_a_setting_that_cannot_change_a_reply_leaves_ratings_fresh(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    run(folder, until="rate")
+    found = status(folder, overrides=parse_overrides(["raters.judge.concurrency=3"]))
+    assert found.stages[1].state == "fresh"
+    found = status(folder, overrides=parse_overrides(["raters.judge.temperature=0.5"]))
+    assert found.stages[1].state == "stale"
+
+
+def test_the_rated_pool_reads_back(tmp_path, endpoint):
+    folder = make_run(tmp_path, chat(endpoint))
+    run(folder)
+    assert len(read_pool(folder / "selected.jsonl")) == 6

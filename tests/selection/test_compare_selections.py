@@ -1,0 +1,127 @@
+"""Comparisons of selections: against naive counts, and an interval that holds."""
+
+import numpy as np
+import pytest
+
+from ds2.errors import InputError
+from ds2.neighbors import find_neighbors
+from ds2.selection.against_random import against_random
+from ds2.selection.compare import compare_selections
+from ds2.selection.long_tail import long_tail_scores
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def place():
+    rng = np.random.default_rng(3)
+    vectors = unit(rng.standard_normal((300, 16)))
+    return vectors, find_neighbors(vectors, k=5), rng
+
+
+def test_measures_are_those_of_naive_counts(place):
+    vectors, neighbors, rng = place
+    a, b = rng.choice(300, 40, replace=False), rng.choice(300, 60, replace=False)
+    value = np.where(rng.random(300) < 0.2, np.nan, rng.random(300))
+    sources = np.array(["x", "y", "z"])[rng.integers(0, 3, 300)]
+    lengths = rng.integers(1, 50, 300)
+    found = compare_selections(
+        {"a": a, "b": b},
+        300,
+        values={"score": value},
+        vectors=vectors,
+        neighbors=neighbors,
+        lengths=lengths,
+        sources=sources,
+    )
+    distance = 1 - vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    radius = np.median(neighbors.distances[:, -1])
+    assert found.radius == pytest.approx(radius)
+    for name, rows in (("a", a), ("b", b)):
+        one = found.selections[["a", "b"].index(name)]
+        assert one.means["score"] == pytest.approx(np.nanmean(value[rows]))
+        assert one.tail == pytest.approx(long_tail_scores(neighbors)[rows].mean())
+        assert one.coverage == pytest.approx((distance[:, rows].min(axis=1) <= radius).mean())
+        inner = distance[np.ix_(rows, rows)] + 9 * np.eye(len(rows))
+        assert one.nearest == pytest.approx(inner.min(axis=1).mean(), abs=1e-5)
+        assert one.redundancy == pytest.approx((inner.min(axis=1) <= radius).mean())
+        assert one.total_length == lengths[rows].sum()
+        for source, share in one.sources.items():
+            assert share == pytest.approx((sources[rows] == source).mean())
+    common = len(set(a.tolist()) & set(b.tolist()))
+    assert found.overlap[0, 1] == pytest.approx(common / 40)
+    assert found.chance[1, 0] == pytest.approx(60 / 300)
+
+
+def test_what_is_not_given_is_nan_and_not_a_guess():
+    found = compare_selections({"a": np.array([0, 2])}, 5)
+    (one,) = found.selections
+    assert np.isnan([one.tail, one.coverage, one.redundancy, one.length, found.radius]).all()
+    assert one.sources == {}
+    assert found.n_sampled == 0
+
+
+@pytest.mark.parametrize("rows", [[], [5], [-1, 2]])
+def test_rows_outside_the_pool_are_named(rows):
+    with pytest.raises(InputError, match="The selection 'bad'"):
+        compare_selections({"bad": np.array(rows, dtype=int)}, 5)
+
+
+def test_a_selection_by_the_value_itself_beats_every_draw_and_a_random_one_does_not():
+    rng = np.random.default_rng(0)
+    value = rng.random(2000)
+    best = np.argsort(-value)[:200]
+    found = against_random(value, best)
+    assert found.better is True
+    assert found.beaten == 1.0
+    assert found.random == pytest.approx(value.mean())
+    assert found.difference == pytest.approx(value[best].mean() - value.mean())
+    worst = against_random(value, np.argsort(value)[:200])
+    assert worst.better is False
+
+
+def test_the_interval_holds_the_true_difference_19_times_in_20():
+    """With gold on few rows, drawn with known and unequal probabilities."""
+    rng = np.random.default_rng(1)
+    n, held = 4000, []
+    truth = rng.normal(size=n)
+    chosen = np.flatnonzero(truth + rng.normal(size=n) > 1.0)
+    real = truth[chosen].mean() - truth.mean()
+    selected = np.isin(np.arange(n), chosen)
+    chance = np.where(selected, 0.08, 0.02)
+    for _ in range(400):
+        gold = rng.random(n) < chance
+        found = against_random(
+            np.where(gold, truth, np.nan),
+            chosen,
+            weights=np.where(gold, 1 / chance, np.nan),
+            n_draws=20,
+        )
+        held.append(found.low <= real <= found.high)
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_random_rows_of_the_same_sources_are_the_harder_baseline():
+    rng = np.random.default_rng(2)
+    source = np.repeat(["good", "bad"], 500)
+    value = np.where(source == "good", 1.0, 0.0) + 0.01 * rng.random(1000)
+    rows = rng.choice(500, 100, replace=False)
+    plain = against_random(value, rows)
+    mixed = against_random(value, rows, sources=source)
+    assert plain.better is True
+    assert mixed.mixed
+    assert mixed.random == pytest.approx(value[:500].mean())
+    assert abs(mixed.difference) < 0.01
+
+
+def test_too_few_gold_rows_carry_no_interval():
+    value = np.full(100, np.nan)
+    value[:5] = 1.0
+    found = against_random(value, np.arange(20))
+    assert np.isnan(found.low)
+    assert found.better is None
+    assert found.n == 5
+    with pytest.raises(InputError, match="n_draws"):
+        against_random(value, np.arange(20), n_draws=3)
