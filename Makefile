@@ -68,7 +68,9 @@ docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev
-	for script in imports recovery intervals real neighbors scale; do \
+	for script in imports recovery intervals rho raters real neighbors scale rating_throughput \
+		rating_faults rater_forms injections curation do_no_harm repeats gold rerate methods \
+		constraints; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 import ds2
 from ds2.errors import InputError
-from ds2.selection.stability import _first, _rater_shift, selection_stability
+from ds2.selection.resampling import rater_shift
+from ds2.selection.stability import _first, selection_stability
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,11 @@ def test_raters_move_as_much_as_the_error_of_their_mean():
     rng = np.random.default_rng(0)
     for r in (2, 3, 6):
         table = rng.normal(size=(400, r))
-        shifts = np.array([_rater_shift(table, rng.standard_exponential(r)) for _ in range(4000)])
+        shifts = np.array([rater_shift(table, rng.standard_exponential(r)) for _ in range(4000)])
         expected = table.var(axis=1, ddof=1) / r
         assert (shifts**2).mean() == pytest.approx(expected.mean(), rel=0.06)
     table[:100, 1:] = np.nan
-    assert (_rater_shift(table, np.ones(6) + np.arange(6))[:100] == 0).all()
+    assert (rater_shift(table, np.ones(6) + np.arange(6))[:100] == 0).all()
 
 
 def test_raters_who_agree_give_a_stable_selection():

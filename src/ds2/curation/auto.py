@@ -1,10 +1,12 @@
-"""Which candidate to trust: the simplest, unless the evidence says that another is better.
+"""Which candidate to trust: raw, unless the evidence says that another is better.
+
+Of the candidates whose gain over raw has an interval above 0, the one with the largest gain.
 
 Gold judges the candidates as they would be applied. Each rater in turn judges what the others give
 without it; since r − 1 raters gain more from neighbours than r do, every candidate is fitted anew
 for the raters that it has. An agreement with rater j is that with the truth times j's reliability
-l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]². Where there is gold as well, the raters'
-verdict gets a standard error of at least `JUDGE_BIAS_SD`, for what they may share.
+l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]². Where there is gold as well, a gain that
+raters see may be theirs alone: a third of it counts as one more standard error beside gold's.
 """
 
 from collections.abc import Mapping
@@ -13,15 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
-from ds2.curation.evidence import Agreement, Measure, measure_agreement
+from ds2.curation.evidence import Judgement, Measure, judge
 from ds2.curation.levels import level_shares, to_levels
 from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.result import Evidence
 
 __all__ = ["Choice", "as_levels", "choose"]
 
-#: Standard error of what raters say about a gain, however many rows they say it on.
-JUDGE_BIAS_SD = 0.05
+#: Share of a gain seen by raters that counts as a standard error once gold can contradict.
+DOUBT = 1 / 3
 LEAST_GOLD = 20
 
 
@@ -41,7 +43,7 @@ class Choice:
 
     name: str
     candidates: Mapping[str, Candidate]
-    agreements: tuple[Agreement, ...]
+    agreements: tuple[Judgement, ...]
     evidence: tuple[Evidence, ...]
     loadings: np.ndarray | None
     gains: Mapping[str, tuple[float, float, float]]
@@ -68,19 +70,14 @@ def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
             without[name] = str(reason)
     loadings = _loadings(case)
     rng = np.random.default_rng([seed, 7])
-    agreements: list[Agreement] = []
+    agreements: list[Judgement] = []
     for measure in _measures(case, candidates, loadings, objective):
-        agreements += measure_agreement(measure, blocks, objective, rng)
+        agreements += judge(measure, blocks, objective, rng)
     judged = [found for found in agreements if found.figure != "accuracy"]
-    chosen, gains = "raw", {}
-    for name in [name for name in candidates if name != "raw"]:
-        gain = combined(judged, name, "raw")
-        if gain is None:
-            continue
-        gains[name] = gain
-        better = combined(judged, name, chosen)
-        if gain[1] > 0 and better is not None and better[1] > 0:
-            chosen = name
+    found = {name: combined(judged, name, "raw") for name in candidates if name != "raw"}
+    gains = {name: gain for name, gain in found.items() if gain is not None}
+    shown = [name for name, gain in gains.items() if gain[1] > 0]
+    chosen = max(shown, key=lambda name: gains[name][0], default="raw")
     return Choice(
         name=chosen,
         candidates=candidates,
@@ -146,8 +143,8 @@ def _measures(
                 continue
             shown[name] = _shown(case, found, objective)
         equal = np.ones(len(case.values))
-        judge = f"rater {j + 1} held out"
-        measures.append(Measure(judge, case.scores[:, j], equal, float(loadings[j]), shown))
+        name = f"rater {j + 1} held out"
+        measures.append(Measure(name, case.scores[:, j], equal, float(loadings[j]), shown))
     return measures
 
 
@@ -156,7 +153,7 @@ def _shown(case: Case, candidate: Candidate, objective: str) -> np.ndarray:
 
 
 def combined(
-    agreements: list[Agreement], name: str, other: str
+    agreements: list[Judgement], name: str, other: str
 ) -> tuple[float, float, float] | None:
     """How much one candidate gains over another, with a 95 % interval; None without evidence."""
     known = [found for found in agreements if {name, other} <= set(found.names)]
@@ -170,7 +167,7 @@ def combined(
             one, many = _gain(found, name, other)
             value += found.reliability * one / mass
             draws = draws + found.reliability * many / mass
-        parts.append((value, draws, JUDGE_BIAS_SD**2 if gold else 0.0))
+        parts.append((value, draws, (DOUBT * value) ** 2 if gold else 0.0))
     if not parts:
         return None
     if len(parts) == 1:
@@ -183,12 +180,12 @@ def combined(
     return float(value), float(value - error), float(value + error)
 
 
-def _gain(found: Agreement, name: str, other: str) -> tuple[float, np.ndarray]:
+def _gain(found: Judgement, name: str, other: str) -> tuple[float, np.ndarray]:
     a, b = found.names.index(name), found.names.index(other)
     return float(found.values[a] - found.values[b]), found.draws[:, a] - found.draws[:, b]
 
 
-def _table(agreements: list[Agreement], chosen: str) -> tuple[Evidence, ...]:
+def _table(agreements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:
     rows = []
     for found in agreements:
         for name in found.names:

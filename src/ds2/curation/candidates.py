@@ -8,8 +8,9 @@ import numpy as np
 from ds2.curation.ds2 import Flags, error_shares, flag_by_vote
 from ds2.curation.fused import Posterior, fused_posterior
 from ds2.curation.levels import mean_z
+from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
-from ds2.curation.soft import Witnesses, soft_scores
+from ds2.curation.soft import SoftScores, Witnesses, soft_scores
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 
@@ -37,7 +38,6 @@ class Case:
         gold: (n,) trusted scores, NaN where unknown.
         gold_weights: (n,) 0 where there is no gold.
         n_scores: s.
-        noise: one estimate per rater.
         neighbors: the graph.
         means: its means.
         folds: (n,) for cross-fitting; whole neighbourhoods.
@@ -51,7 +51,6 @@ class Case:
     gold: np.ndarray
     gold_weights: np.ndarray
     n_scores: int
-    noise: tuple[TransitionEstimate, ...]
     neighbors: Neighbors
     means: NeighborMeans
     folds: np.ndarray
@@ -122,14 +121,24 @@ def _ds2(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidat
 
 
 def _soft(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:  # noqa: ARG001
+    """The rater left out is a witness too, on the other folds, where there is no other rater."""
     extra = np.empty((len(case.values), 0))
     if held is not None and len(use) == 1:
         extra = case.values[:, [held]]
     elif case.n_raters == 1 and not case.has_gold and not np.isnan(case.repeats).all():
         extra = case.repeats
-    witnesses = Witnesses(extra, case.gold, case.gold_weights)
-    found = soft_scores(case.values[:, use], witnesses, case.means, case.folds, case.n_scores)
+    try:
+        found = _soft_with(case, use, extra)
+    except NoEvidence:
+        if held is None:
+            raise
+        found = _soft_with(case, use, case.values[:, [held]])
     return Candidate(found.values, found.se)
+
+
+def _soft_with(case: Case, use: np.ndarray, extra: np.ndarray) -> SoftScores:
+    witnesses = Witnesses(extra, case.gold, case.gold_weights)
+    return soft_scores(case.values[:, use], witnesses, case.means, case.folds, case.n_scores)
 
 
 def _fused(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:

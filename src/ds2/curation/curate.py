@@ -125,10 +125,10 @@ def curate(
     second = _same_shape("repeats", repeats, table, neighbors, n_scores)
     trusted, weights = check_gold(gold, gold_weights, neighbors, n_scores)
     given = np.asarray(scores, dtype=np.float64)
-    alone = table.shape[1] == 1
-    if alone and (method in ("ds2", "none") or (method == "auto" and gold is None)):
+    only = each[0] if len(each) == 1 else None
+    if only is not None and (method in ("ds2", "none") or (method == "auto" and gold is None)):
         result = curate_one(
-            table[:, 0], given, neighbors, each[0], voting,
+            table[:, 0], given, neighbors, only, voting,
             method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
         )  # fmt: skip
         result = finish(result, control, neighbors)
@@ -140,7 +140,7 @@ def curate(
         )  # fmt: skip
         case = Case(
             scores=table, values=values, repeats=second, gold=trusted, gold_weights=weights,
-            n_scores=n_scores, noise=each, neighbors=neighbors,
+            n_scores=n_scores, neighbors=neighbors,
             means=NeighborMeans.build(neighbors),
             folds=deal(labels, order, N_FOLDS, seed, 0), voted=voted, seed=seed,
         )  # fmt: skip

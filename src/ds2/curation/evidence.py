@@ -12,7 +12,7 @@ import numpy as np
 
 from ds2.curation.levels import rank_shares
 
-__all__ = ["Agreement", "Measure", "measure_agreement"]
+__all__ = ["Judgement", "Measure", "judge"]
 
 ROUNDS = 1000
 #: Rows of a judge below which nothing is measured.
@@ -40,8 +40,8 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """What `measure_agreement` found.
+class Judgement:
+    """How far each candidate agrees with one judge.
 
     Attributes:
         judge: as in `Measure`.
@@ -62,7 +62,7 @@ class Agreement:
     n: int
 
     def value(self, name: str) -> tuple[float, float, float]:
-        """Agreement of a candidate with its 95 % interval."""
+        """Judgement of a candidate with its 95 % interval."""
         at = self.names.index(name)
         return float(self.values[at]), *_ends(self.draws[:, at])
 
@@ -77,10 +77,10 @@ def _ends(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def measure_agreement(
+def judge(
     measure: Measure, blocks: np.ndarray, objective: str, rng: np.random.Generator
-) -> list[Agreement]:
-    """Agreement of every candidate with the judge; empty where it has too few rows.
+) -> list[Judgement]:
+    """Judgement of every candidate with the judge; empty where it has too few rows.
 
     Args:
         measure: the judge and the candidates.
@@ -108,7 +108,7 @@ def measure_agreement(
     )
     figures = {"Spearman": _correlation} if objective == "rank" else LEVEL_FIGURES
     return [
-        Agreement(
+        Judgement(
             judge=measure.judge,
             figure=figure,
             reliability=measure.reliability,

@@ -45,21 +45,26 @@ def check_table(
 
 def check_noise(
     noise: TransitionEstimate | Sequence[TransitionEstimate], scores: np.ndarray
-) -> tuple[TransitionEstimate, ...]:
-    """One estimate per rater, each made from that rater's scores."""
+) -> tuple[TransitionEstimate | None, ...]:
+    """One estimate per rater, each made from that rater's scores; None where it has none."""
     r = scores.shape[1]
+    each: tuple[TransitionEstimate | None, ...]
     if isinstance(noise, Sequence):
         each = tuple(noise)
+    elif noise.n_raters == 1 and not noise.raters:
+        each = (noise,)
     else:
-        each = tuple(getattr(noise, "raters", None) or (noise,))
+        each = tuple(
+            None if alone is None else noise.rater(i) for i, alone in enumerate(noise.raters)
+        )
     if len(each) != r:
         raise InputError(
-            f"'noise' must hold one estimate for each of the {r} raters. Got {len(each)}. "
+            f"'noise' must hold an estimate for each of the {r} raters. Got {len(each)}. "
             "Estimate it from the same table of scores (estimate_transition)."
         )
     for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
         missing = int(np.isnan(column).sum())
-        if one.n_missing != missing:
+        if one is not None and one.n_missing != missing:
             which = "" if r == 1 else f" of rater {i + 1}"
             raise InputError(
                 f"'noise'{which} was estimated from other scores: it counts {one.n_missing} "

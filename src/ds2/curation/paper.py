@@ -65,7 +65,7 @@ def curate_one(
 def vote_each(
     scores: np.ndarray,
     neighbors: Neighbors,
-    noise: tuple[TransitionEstimate, ...],
+    noise: tuple[TransitionEstimate | None, ...],
     voting: Voting,
     *,
     method: str,
@@ -76,14 +76,16 @@ def vote_each(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(n, r) scores after method "ds2" on each rater, and what its gate says.
 
-    Nothing is voted on where the method has no use for it. With "auto" the evidence decides in the
-    gate's place.
+    Nothing is voted on where the method has no use for it, or a rater has too few scores. With
+    "auto" the evidence decides in the gate's place.
     """
     voted = scores.copy()
     found: list[str] = []
     if method not in ("auto", "ds2"):
         return voted, ()
     for i, one in enumerate(noise):
+        if one is None:
+            continue
         fired = method == "ds2" and gate != "off" and gate_fires(one, min_lift)
         if fired:
             sentence = gate_sentence(one, min_lift, refused=gate == "refuse")

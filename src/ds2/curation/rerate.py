@@ -209,8 +209,10 @@ class _Known:
             return float(best[: self._size].mean())
         z = self._threshold(again)
         value, reached = self._above(z, again)
-        rest = max(0, min(len(best), round(self._size - float(reached.sum()))))
-        return float((value.sum() + best[:rest].sum()) / self._size)
+        rest = float(np.clip(self._size - reached.sum(), 0, len(best)))  # a share of the last row
+        whole = int(rest)
+        part = (rest - whole) * best[whole] if whole < len(best) else 0.0
+        return float((value.sum() + best[:whole].sum() + part) / self._size)
 
     def _threshold(self, again: np.ndarray) -> float:
         """The z of the probability above which M rows will lie, ``again`` being rated once more."""

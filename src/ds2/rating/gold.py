@@ -9,7 +9,7 @@ the sheet is read.
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -255,15 +255,7 @@ class _Gathered:
                 "given: every score counts the same, and estimates may lean towards the examples "
                 "that were asked for more often."
             )
-        return GoldScores(
-            found.values,
-            found.scale,
-            found.stratum,
-            found.stratum_rows,
-            found.notes,
-            found.faults,
-            tuple(said),
-        )
+        return replace(found, warnings=tuple(said))
 
     def _said(self) -> Iterable[str]:
         if self._replaced:

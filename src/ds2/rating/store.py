@@ -50,9 +50,12 @@ CREATE TABLE replies (
 _COLUMNS = tuple(field.name for field in fields(Row))
 _VALUES = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM replies WHERE setup = ? AND repeat = ?"  # noqa: S608
+#: Rows written by one statement. Between statements SQLite hands the interpreter's lock to and fro,
+#: which holds up the thread that asks.
+_AT_ONCE = _MOST // (1 + len(_COLUMNS))
 _UPSERT = (
-    f"INSERT INTO replies (setup, {', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES (?{', ?' * len(_COLUMNS)}) ON CONFLICT (setup, repeat, example) DO UPDATE SET "
+    f"INSERT INTO replies (setup, {', '.join(_COLUMNS)}) VALUES {{}} "  # noqa: S608
+    "ON CONFLICT (setup, repeat, example) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
     + f" WHERE replies.state < {REPLIED}"
 )
@@ -185,7 +188,11 @@ class Store:
     def add(self, rows: Sequence[tuple[int, Row]]) -> None:
         """Write (number of the setup, row) pairs in one commit; once it returns, they stay."""
         with self._explained(), self._db:
-            self._db.executemany(_UPSERT, [(setup, *_VALUES(row)) for setup, row in rows])
+            for start in range(0, len(rows), _AT_ONCE):
+                chunk = rows[start : start + _AT_ONCE]
+                marks = ", ".join([f"(?{', ?' * len(_COLUMNS)})"] * len(chunk))
+                values = [value for setup, row in chunk for value in (setup, *_VALUES(row))]
+                self._db.execute(_UPSERT.format(marks), values)
 
     def states(self, setup: int, repeat: int, examples: Sequence[bytes]) -> dict[bytes, int]:
         """Return the states of those examples that have a row."""

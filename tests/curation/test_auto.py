@@ -1,0 +1,307 @@
+import functools
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+import ds2
+from ds2.curation.evidence import Measure, judge
+from ds2.errors import Ds2Warning, InputError
+
+SHAPED = ("soft", "fused", "fused+neighbors")
+
+
+def prepared(n=1500, rho=0.5, sds=(1.5, 1.5), seed=0):
+    pool = ds2.simulate(n, clusterability=rho, seed=seed)
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((n, len(sds))) * sds
+    scores = np.clip(np.round(pool.true_scores[:, None] + noise), 0, 5)
+    return pool, scores, ds2.find_neighbors(pool.vectors)
+
+
+def true_estimates(scores, neighbors):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return tuple(
+            ds2.estimate_transition(
+                column, neighbors, n_scores=6, rho=1.0, n_bootstrap=0, n_starts=1
+            )
+            for column in scores.T
+        )
+
+
+@functools.cache
+def template():
+    """An estimate of some rater: what is tested here does not rest on its figures."""
+    _, scores, neighbors = prepared(400, 0.8, (1.0,))
+    return true_estimates(scores, neighbors)[0]
+
+
+def estimates(scores, neighbors):
+    return tuple(replace(template(), n_missing=int(np.isnan(s).sum())) for s in scores.T)
+
+
+def quiet(*data, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return ds2.curate(*data, **settings)
+
+
+def agreement(a, b):
+    known = ~np.isnan(a) & ~np.isnan(b)
+    return spearmanr(a[known], b[known]).statistic
+
+
+@pytest.fixture(scope="module")
+def pair():
+    pool, scores, neighbors = prepared(2000, 0.6, (2.0, 2.0))
+    return pool, (scores, neighbors, estimates(scores, neighbors))
+
+
+def test_auto_takes_neighbors_where_left_out_raters_show_that_they_help(pair):
+    pool, data = pair
+    found = quiet(*data)
+    assert found.method in ("soft", "fused+neighbors")
+    truth = pool.true_scores
+    assert agreement(found.scores, truth) > agreement(found.raw, truth) + 0.05
+    chosen = [row for row in found.evidence if row.chosen]
+    assert {row.measure for row in chosen} == {
+        "rater 1 held out: Spearman",
+        "rater 2 held out: Spearman",
+    }
+    assert all(row.difference_low <= row.difference <= row.difference_high for row in chosen)
+    assert all(row.n == 2000 for row in chosen)
+    assert "trusted scores" in found.next_evidence
+    assert any("only trusted scores can show" in sentence for sentence in found.warnings)
+
+
+def test_auto_keeps_the_mean_where_neighbors_say_nothing():
+    _, scores, neighbors = prepared(1500, 0.0, (1.5, 1.5))
+    found = quiet(scores, neighbors, estimates(scores, neighbors))
+    assert found.method == "raw"
+    np.testing.assert_array_equal(found.scores, found.raw)
+
+
+def test_gold_decides_against_a_bias_that_raters_share():
+    pool, _, neighbors = prepared(2000, 0.0)
+    rng = np.random.default_rng(1)
+    near = np.column_stack([np.arange(2000), neighbors.indices]).min(axis=1)
+    bias = 2.0 * rng.standard_normal(2000)[near]
+    noise = rng.standard_normal((2000, 3))
+    scores = np.clip(np.round(pool.true_scores[:, None] + noise + bias[:, None]), 0, 5)
+    data = (scores, neighbors, estimates(scores, neighbors))
+    with pytest.warns(Ds2Warning, match="only trusted scores can show"):
+        fooled = ds2.curate(*data)
+    assert fooled.method != "raw"
+    gold = np.full(2000, np.nan)
+    gold[:300] = pool.true_scores[:300]
+    told = quiet(*data, gold=gold)
+    assert told.method == "raw"
+    assert {row.measure for row in told.evidence} >= {"gold: Spearman"}
+    assert "300 trusted scores have spoken" in told.next_evidence
+
+
+def test_one_rater_without_evidence_is_ds2_where_the_gate_passes_and_raw_where_it_fires():
+    for rho, method in ((1.0, "ds2"), (0.0, "raw")):
+        _, scores, neighbors = prepared(1000, rho, (0.8,))
+        noise = true_estimates(scores, neighbors)[0]
+        found = quiet(scores[:, 0], neighbors, noise)
+        assert found.method == method
+        assert "100 trusted scores" in found.next_evidence
+        assert "'warn'" not in " ".join(found.warnings)
+        if method == "raw":
+            np.testing.assert_array_equal(found.scores, scores[:, 0])
+        else:
+            same = quiet(scores[:, 0], neighbors, noise, method="ds2")
+            np.testing.assert_array_equal(found.scores, same.scores)
+            np.testing.assert_array_equal(found.confidence, same.confidence)
+
+
+def test_gold_lets_one_rater_gain_from_its_neighbors():
+    pool, scores, neighbors = prepared(2000, 0.7, (2.5,))
+    gold = np.full(2000, np.nan)
+    gold[::10] = pool.true_scores[::10]
+    found = quiet(scores[:, 0], neighbors, estimates(scores, neighbors)[0], gold=gold)
+    assert found.method == "soft"
+    rest = np.where(np.isnan(gold), pool.true_scores, np.nan)
+    assert agreement(found.scores, rest) > agreement(scores[:, 0], rest) + 0.1
+
+
+def test_an_upside_down_rater_does_not_spoil_the_others():
+    pool, scores, neighbors = prepared(2000, 0.3, (1.2, 1.2, 1.2))
+    scores[:, 2] = 5 - scores[:, 2]
+    found = quiet(scores, neighbors, estimates(scores, neighbors))
+    assert any("Rater 3 runs against the others" in sentence for sentence in found.warnings)
+    truth = pool.true_scores
+    assert agreement(found.scores, truth) > agreement(found.raw, truth) + 0.1
+
+
+def test_two_raters_against_each_other_are_averaged_with_a_warning():
+    _, scores, neighbors = prepared(800, 0.5, (1.0, 1.0))
+    scores[:, 1] = 5 - scores[:, 1]
+    with pytest.warns(Ds2Warning, match="do not agree"):
+        found = ds2.curate(scores, neighbors, estimates(scores, neighbors))
+    assert found.method == "raw"
+    with pytest.raises(InputError, match="'soft' learns its weights from evidence"):
+        quiet(scores, neighbors, estimates(scores, neighbors), method="soft")
+
+
+def test_a_joint_estimate_of_all_raters_serves_as_well(pair):
+    _, (scores, _neighbors, _) = pair
+    scores = scores[:500].copy()
+    scores[::7, 0] = np.nan
+    small = ds2.find_neighbors(ds2.simulate(500, seed=0).vectors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        noise = ds2.estimate_transition(scores, small, n_scores=6, n_bootstrap=0, n_starts=1)
+    found = quiet(scores, small, noise, method="ds2")
+    assert found.method == "ds2"
+    assert not np.isnan(found.scores).any()
+    with pytest.raises(InputError, match="of rater 1 was estimated from other scores"):
+        quiet(np.nan_to_num(scores), small, noise, method="ds2")
+
+
+@pytest.mark.parametrize("method", ["raw", "ds2", "auto", *SHAPED])
+def test_every_method_keeps_the_scale_and_unrated_rows(pair, method):
+    _, (scores, neighbors, _) = pair
+    scores = scores.copy()
+    scores[::3, 0] = np.nan
+    scores[::5, 1] = np.nan
+    found = quiet(scores, neighbors, estimates(scores, neighbors), method=method)
+    unrated = np.isnan(scores).all(axis=1)
+    np.testing.assert_array_equal(np.isnan(found.scores), unrated)
+    assert np.nanmin(found.scores) >= 0
+    assert np.nanmax(found.scores) <= 5
+    np.testing.assert_array_equal(found.observed, scores)
+    if method in SHAPED:
+        assert np.nanmin(found.se) > 0
+    if method.startswith("fused"):
+        np.testing.assert_allclose(np.nansum(found.posterior, axis=1), ~unrated)
+        np.testing.assert_allclose(found.posterior @ np.arange(6), found.scores)
+
+
+@pytest.mark.parametrize("method", ["soft", "fused+neighbors", "raw"])
+def test_objective_level_gives_whole_levels(pair, method):
+    _, data = pair
+    found = quiet(*data, method=method, objective="level")
+    np.testing.assert_array_equal(found.scores, np.round(found.scores))
+    if found.posterior is not None:
+        np.testing.assert_array_equal(found.scores, found.posterior.argmax(axis=1))
+
+
+def test_level_evidence_is_kappa_and_accuracy(pair):
+    _, data = pair
+    found = quiet(*data, objective="level")
+    assert {row.measure.split(": ")[1] for row in found.evidence} == {
+        "quadratic kappa",
+        "accuracy",
+    }
+
+
+def test_permuting_rows_permutes_the_choice():
+    pool, scores, neighbors = prepared(700, 0.6, (1.5, 1.5))
+    keys = np.random.default_rng(0).integers(0, 2**63, 700)
+    order = np.random.default_rng(1).permutation(700)
+    permuted = ds2.find_neighbors(pool.vectors[order])
+    straight = quiet(scores, neighbors, estimates(scores, neighbors), keys=keys)
+    shuffled = scores[order]
+    other = quiet(shuffled, permuted, estimates(shuffled, permuted), keys=keys[order])
+    assert other.method == straight.method
+    np.testing.assert_allclose(other.scores, straight.scores[order], atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes(pair):
+    _, data = pair
+    one, two = quiet(*data, seed=3), quiet(*data, seed=3)
+    assert one.scores.tobytes() == two.scores.tobytes()
+    assert one.evidence == two.evidence or str(one.evidence) == str(two.evidence)
+
+
+def test_repeats_set_the_weight_of_one_rater_and_never_rank():
+    pool, scores, neighbors = prepared(2000, 0.8, (2.0, 2.0))
+    noise = estimates(scores[:, :1], neighbors)[0]
+    repeats = np.where(np.arange(2000) % 4 == 0, scores[:, 1], np.nan)
+    soft = quiet(scores[:, 0], neighbors, noise, method="soft", repeats=repeats)
+    truth = pool.true_scores
+    assert agreement(soft.scores, truth) > agreement(scores[:, 0], truth) + 0.1
+    auto = quiet(scores[:, 0], neighbors, noise, repeats=repeats)
+    plain = quiet(scores[:, 0], neighbors, noise)
+    np.testing.assert_array_equal(auto.scores, plain.scores)
+
+
+def test_expected_scores_stand_in_for_whole_ones():
+    pool, _, neighbors = prepared(1500, 0.3)
+    rng = np.random.default_rng(5)
+    fine = np.clip(pool.true_scores[:, None] + rng.normal(0, 0.8, (1500, 2)), 0, 5)
+    coarse = np.where(fine > 2.5, 3.0, 2.0)
+    noise = estimates(coarse, neighbors)
+    truth = pool.true_scores
+    for method in ("raw", "soft"):
+        plain = quiet(coarse, neighbors, noise, method=method)
+        finer = quiet(coarse, neighbors, noise, method=method, expected=fine)
+        assert agreement(finer.scores, truth) > agreement(plain.scores, truth) + 0.05
+
+
+def test_a_perfect_candidate_is_seen_with_its_interval():
+    rng = np.random.default_rng(0)
+    truth = np.where(rng.random(400) < 0.5, rng.integers(0, 6, 400), np.nan).astype(float)
+    filled = np.nan_to_num(truth)
+    noisy = filled + rng.normal(0, 2, 400)
+    measure = Measure("gold", truth, np.ones(400), 1.0, {"raw": noisy, "best": filled})
+    (found,) = judge(measure, np.arange(400), "rank", rng)
+    assert found.n == int((~np.isnan(truth)).sum())
+    known = ~np.isnan(truth)
+    assert found.value("raw")[0] == pytest.approx(spearmanr(noisy[known], truth[known]).statistic)
+    assert found.value("best")[0] == pytest.approx(1.0)
+    gain, low, high = found.difference("best", "raw")
+    assert 0 < low < gain < high
+    kappa, accuracy = judge(measure, np.arange(400), "level", rng)
+    assert kappa.figure == "quadratic kappa"
+    assert accuracy.value("best")[0] == 1.0
+    assert kappa.value("best")[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"method": "fuse"}, "Did you mean 'fused'"),
+        ({"objective": "ranks"}, "Did you mean 'rank'"),
+        ({"gold": np.zeros(3)}, "'gold' must have 2000 rows"),
+        ({"gold": np.full(2000, 9.0)}, "'gold' must lie in 0 … 5"),
+        ({"gold_weights": np.ones(2000)}, "'gold_weights' needs 'gold'"),
+        ({"gold": np.ones(2000), "gold_weights": np.zeros(2000)}, "row 0 is 0 or missing"),
+        ({"expected": np.zeros(2000)}, "'expected' must have the shape of 'scores'"),
+    ],
+)
+def test_bad_evidence_is_named(pair, change, sentence, untyped):
+    _, data = pair
+    with pytest.raises(InputError, match=sentence):
+        quiet(*data, **change)
+
+
+def test_methods_that_need_more_raters_say_so(pair):
+    _, (scores, neighbors, noise) = pair
+    with pytest.raises(InputError, match="needs two raters or more"):
+        quiet(scores[:, 0], neighbors, noise[0], method="fused")
+    with pytest.raises(InputError, match="there is one rater"):
+        quiet(scores[:, 0], neighbors, noise[0], method="soft")
+    with pytest.raises(InputError, match="an estimate for each of the 2 raters"):
+        quiet(scores, neighbors, noise[0])
+
+
+def test_control_removes_what_a_covariate_explains_within_neighborhoods():
+    pool, _, neighbors = prepared(1500, 0.3)
+    rng = np.random.default_rng(2)
+    length = rng.normal(size=1500)
+    noise = rng.standard_normal((1500, 2))
+    scores = np.clip(np.round(pool.true_scores[:, None] + noise + length[:, None]), 0, 5)
+    data = (scores, neighbors, estimates(scores, neighbors))
+    plain = quiet(*data, method="raw")
+    freed = quiet(*data, method="raw", control={"length": length})
+    assert agreement(plain.scores, length) > 0.3
+    assert abs(agreement(freed.scores, length)) < 0.1
+    assert agreement(freed.scores, pool.true_scores) > agreement(plain.scores, pool.true_scores)
+    assert freed.scores.min() >= 0
+    assert freed.scores.max() <= 5
