@@ -17,7 +17,7 @@ from ds2.report.tables import number
 from ds2.report.text import excerpt
 from ds2.selection import Selection
 
-__all__ = ["corrections", "duplicate_numbers", "first_picks"]
+__all__ = ["corrections", "duplicate_numbers", "first_picks", "pick_of"]
 
 _MOST_ID = 80
 _MOST_REASON = 200
@@ -128,9 +128,11 @@ def duplicate_numbers(
 
 def first_picks(pool: Pool, selection: Selection, *, n_examples: int = 10) -> tuple[Pick, ...]:
     """Show the first rows in pick order, with the reason for each."""
-    shown = []
-    for rank, row in enumerate((int(row) for row in selection.rows[:n_examples]), start=1):
-        name, source, text = _shown(pool, row, 240)
-        reason = _short(selection.reasons[rank - 1], _MOST_REASON)
-        shown.append(Pick(rank, row, name, source, reason, text))
-    return tuple(shown)
+    first = zip(selection.rows[:n_examples].tolist(), selection.reasons, strict=False)
+    return tuple(pick_of(pool, row, rank, why) for rank, (row, why) in enumerate(first, start=1))
+
+
+def pick_of(pool: Pool, row: int, rank: int, reason: str) -> Pick:
+    """Show one selected row."""
+    name, source, text = _shown(pool, row, 240)
+    return Pick(rank, row, name, source, _short(reason, _MOST_REASON), text)

@@ -146,3 +146,7 @@ class CompareSection(Section):
     n_draws: int = Field(
         default=100, ge=20, description="random selections that each method is held against"
     )
+    map: Literal["auto", "umap", "pca"] = Field(
+        default="auto",
+        description="how the map of the pool is laid out; auto takes UMAP where it is installed",
+    )

@@ -1,0 +1,77 @@
+"""Commands that put selections side by side: `ds2 compare` and `ds2 explore`."""
+
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from ds2.cli.base import Json, Run, Set, app, print_json, say
+
+__all__ = ["compare_command", "explore_command"]
+
+
+@app.command("compare")
+def compare_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            metavar="NAME,NAME",
+            help="Compare these methods alone. Default: compare.methods of the recipe, or all "
+            "whose inputs are there.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put every selection method at one budget side by side, and against random.
+
+    Stages that are not fresh run first, up to the selection. Then RUN/compare.html, compare.md and
+    compare.json say what each method selects, which rows it alone picks, how far methods overlap,
+    and whether each beats random: on gold, or on each rater held out in turn.
+    """
+    import json
+
+    from ds2.cli.progress import listening
+    from ds2.runs.compare import compare_run
+    from ds2.runs.recipe_file import parse_overrides
+
+    wanted = [name.strip() for name in (methods or "").split(",") if name.strip()]
+    overrides = parse_overrides(settings or [])
+    with listening() as listener:
+        found = compare_run(run, methods=wanted, overrides=overrides, listener=listener)
+    if as_json:
+        files = [str(path) for path in found.files]
+        print_json({"run": str(run), "files": files, **json.loads(found.document)})
+        return
+    lines = [f"{question} {answer}" for question, answer in found.verdict]
+    lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
+    say([line.replace("\u00a0", " ") for line in (*lines, f"{'page':<10} {found.files[0]}")])
+
+
+@app.command("explore")
+def explore_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="The port to use.")
+    ] = 5055,
+) -> None:
+    """Explore the pool in a browser, on this machine alone: map, search, filters, neighbours.
+
+    Needs the extra: pip install 'ds2-select[explore]' (the package embedding-atlas). It works
+    offline: it gets the run's own map and neighbours and listens on 127.0.0.1 alone. Ctrl-C ends
+    it.
+    """
+    from ds2.cli.progress import listening
+    from ds2.runs.explore import explore_run, prepare_explorer
+    from ds2.runs.recipe_file import parse_overrides
+
+    overrides = parse_overrides(settings or [])
+    with listening() as listener:
+        ready = prepare_explorer(run, overrides=overrides, listener=listener)
+    say([f"Exploring {quote(str(run))} at http://127.0.0.1:{port} (Ctrl-C ends it)"])
+    explore_run(ready, port=port)

@@ -1,0 +1,182 @@
+"""Selections held against random on scores that nobody maximised.
+
+A judge is gold, or a rater. What it judges is made without it: noise, curation and selections are
+computed anew from the other raters alone, and never from gold. So no method is ever judged on what
+it maximised, nor on what its scores were curated with.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.report import Estimate, Judged, JudgeNumbers
+from ds2.runs.compare_inputs import Contest, looks_at_scores
+from ds2.selection import METHODS, AgainstRandom, against_random
+
+__all__ = ["Verdicts", "judge_all", "n_judges"]
+
+#: Fewer rows of gold in a selection than this carry no interval, and raters judge as well.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the judges found.
+
+    Attributes:
+        judges: one each.
+        kept: by method, the mean share of its rows that it also selects without one of the raters.
+    """
+
+    judges: tuple[JudgeNumbers, ...]
+    kept: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    """Selections without a judge: rows by method, a note, and the methods that then fail."""
+
+    selections: Mapping[str, np.ndarray]
+    note: str
+    left_out: tuple[str, ...]
+
+
+def n_judges(contest: Contest) -> int:
+    """How many judges there can be at most."""
+    raters = len(contest.panel)
+    return int(contest.gold is not None) + (raters if raters > 1 else 0)
+
+
+def judge_all(
+    contest: Contest,
+    chosen: Mapping[str, np.ndarray],
+    eligible: np.ndarray,
+    done: Callable[[], None],
+) -> Verdicts:
+    """Let gold, and where it is not there or says too little each rater, judge every method.
+
+    Args:
+        contest: the pool and the budget.
+        chosen: the rows that each method selects, by name.
+        eligible: (n,) the rows that a random selection draws from.
+        done: is called after each judge.
+    """
+    judges = []
+    if contest.gold is not None:
+        judges.append(_gold(contest, chosen, eligible))
+        done()
+    kept: dict[str, list[float]] = {name: [] for name in chosen if looks_at_scores(name)}
+    if len(contest.panel) > 1 and (not judges or _says_little(judges[0])):
+        for judge, selections in _raters(contest, chosen, eligible):
+            judges.append(judge)
+            for name in kept.keys() & selections.keys():
+                common = np.intersect1d(selections[name], chosen[name], assume_unique=True)
+                kept[name].append(len(common) / len(chosen[name]))
+            done()
+    return Verdicts(
+        tuple(judges), {name: float(np.mean(each)) for name, each in kept.items() if each}
+    )
+
+
+def _says_little(judge: JudgeNumbers) -> bool:
+    return any(each.difference.low is None for each in judge.methods)
+
+
+def _gold(contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray) -> JudgeNumbers:
+    assert contest.gold is not None
+    anew = _anew(contest, chosen, None)
+    values, weights = contest.gold.levels(), contest.gold.weights()
+    return _judge(
+        contest, anew, values, name="gold", kind="gold", weights=weights, eligible=eligible
+    )
+
+
+def _raters(
+    contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray
+) -> Iterator[tuple[JudgeNumbers, Mapping[str, np.ndarray]]]:
+    values = contest.panel.finer()
+    for number, name in enumerate(contest.panel.raters):
+        anew = _anew(contest, chosen, number)
+        judge = _judge(
+            contest,
+            anew,
+            values[:, number],
+            name=name,
+            kind="rater",
+            weights=None,
+            eligible=eligible,
+        )
+        yield judge, anew.selections
+
+
+def _anew(contest: Contest, chosen: Mapping[str, np.ndarray], rater: int | None) -> _Anew:
+    """Select without gold and one rater; a method that does not look at scores keeps its rows."""
+    anew = contest.without(rater)
+    selections, failed = {}, []
+    for name, rows in chosen.items():
+        if METHODS[name].needs in ((), ("sources",)):  # random itself
+            continue
+        try:
+            selections[name] = anew.select(name).rows if looks_at_scores(name) else rows
+        except InputError:
+            failed.append(name)
+    return _Anew(selections, anew.note, tuple(failed))
+
+
+def _judge(
+    contest: Contest,
+    anew: _Anew,
+    values: np.ndarray,
+    *,
+    name: str,
+    kind: Literal["gold", "rater"],
+    weights: np.ndarray | None,
+    eligible: np.ndarray,
+) -> JudgeNumbers:
+    sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
+
+    def against(rows: np.ndarray, mix: np.ndarray | None = None) -> AgainstRandom:
+        return against_random(
+            values,
+            rows,
+            weights=weights,
+            eligible=eligible,
+            sources=mix,
+            n_draws=contest.job.recipe.compare.n_draws,
+            seed=contest.job.recipe.seed,
+        )
+
+    return JudgeNumbers(
+        name=name,
+        kind=kind,
+        n_values=int((~np.isnan(values)).sum()),
+        methods=tuple(
+            _numbers(method, against(rows), None if sources is None else against(rows, sources))
+            for method, rows in anew.selections.items()
+        ),
+        note=anew.note,
+        left_out=anew.left_out,
+    )
+
+
+def _numbers(method: str, plain: AgainstRandom, mixed: AgainstRandom | None) -> Judged:
+    return Judged(
+        method=method,
+        chosen=_number(plain.chosen),
+        random=_number(plain.random),
+        difference=_estimate(plain),
+        beaten=None if np.isnan(plain.chosen) else plain.beaten,
+        n=plain.n,
+        mixed=None if mixed is None else _estimate(mixed),
+    )
+
+
+def _estimate(found: AgainstRandom) -> Estimate:
+    return Estimate(_number(found.difference), _number(found.low), _number(found.high))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,173 @@
+"""A run in the explorer embedding-atlas: what `ds2 explore` does; the extra ``explore``.
+
+The explorer gets the places, neighbours and scores that the run has, so it embeds nothing and
+downloads nothing. Queries are answered by the server on this machine: the browser's own database
+would load a part of itself from the network.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ds2.atomic import writing
+from ds2.errors import InputError, MissingDependencyError, RunError
+from ds2.keys import random_order_keys
+from ds2.neighbors import Neighbors
+from ds2.rating import Panel
+from ds2.report import excerpt, join, lay_out
+from ds2.runs.job import Job
+from ds2.runs.listener import Listener, Quiet
+from ds2.runs.loop import run
+from ds2.runs.materials import Materials, load_materials
+from ds2.runs.recipe_file import load_recipe
+from ds2.runs.store import locked
+from ds2.runs.tables import load_selection, observed_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Explorer", "explore_run", "prepare_explorer"]
+
+HOST = "127.0.0.1"
+FILE = "explore.parquet"
+#: Characters of an example that the explorer shows.
+LONGEST = 2_000
+_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Explorer:
+    """What the explorer reads: one row an example."""
+
+    path: Path
+    n_examples: int
+
+
+def prepare_explorer(
+    folder: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Explorer:
+    """Bring the run up to date, up to the selection, and write RUN/explore.parquet.
+
+    Raises:
+        MissingDependencyError: embedding-atlas is not installed.
+    """
+    if find_spec("embedding_atlas") is None:
+        raise MissingDependencyError(
+            "embedding-atlas", "The explorer", "pip install 'ds2-select[explore]'"
+        )
+    listener = listener or Quiet()
+    run(folder, until="select", overrides=overrides, listener=listener)
+    recipe = load_recipe(folder, overrides)
+    with locked(folder):
+        materials = load_materials(Job(folder, recipe, listener.progress, listener.said), ())
+        order = np.argsort(random_order_keys(materials.pool.keys, recipe.seed), kind="stable")
+        layout = lay_out(
+            materials.vectors,
+            materials.neighbors,
+            order,
+            method=recipe.compare.map,
+            seed=recipe.seed,
+        )
+        rows = load_selection(folder / "selection.parquet").rows
+        panel = Panel.load(folder / "ratings.parquet")
+        _write(folder / FILE, materials, layout.places, rows, panel)
+    return Explorer(folder / FILE, len(materials.pool))
+
+
+def explore_run(ready: Explorer, *, port: int) -> None:
+    """Serve the explorer on this machine alone, until it is interrupted.
+
+    Raises:
+        InputError: the port is in use.
+        RunError: the explorer ended by itself.
+    """
+    _check_free(port)
+    command = [
+        *(sys.executable, "-m", "embedding_atlas.cli", str(ready.path)),
+        *("--text", "text", "--x", "x", "--y", "y", "--neighbors", "neighbors"),
+        *("--disable-projection", "--duckdb", "server", "--no-mcp"),
+        *("--host", HOST, "--port", str(port), "--no-auto-port"),
+    ]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    try:
+        done = subprocess.run(  # noqa: S603 (our own words)
+            command, env=offline, stdout=subprocess.DEVNULL, check=False
+        )
+    except KeyboardInterrupt:
+        return
+    if done.returncode > 0:
+        raise RunError(
+            f"The explorer (embedding-atlas) ended with code {done.returncode}. What it said is "
+            "above; try another --port, or update it with: "
+            "pip install --upgrade 'ds2-select[explore]'"
+        )
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+            ) from None
+
+
+def _write(
+    path: Path, materials: Materials, places: np.ndarray, rows: np.ndarray, panel: Panel
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pool, curation = materials.pool, materials.curation
+    rank = np.full(len(pool), np.nan)
+    rank[rows] = np.arange(1, len(rows) + 1)
+    columns: dict[str, pyarrow.Array | pyarrow.ChunkedArray] = {
+        "id": pool.table["id"],
+        "text": pa.array(
+            join(excerpt(text, LONGEST))
+            for start in range(0, len(pool), _BATCH)
+            for text in pool.texts(start, start + _BATCH)
+        ),
+        "source": pool.table["source"],
+        "selected": pa.array(np.where(np.isnan(rank), "no", "yes")),
+        "rank": pa.array(rank, from_pandas=True),
+        "curated score": pa.array(curation.scores, from_pandas=True),
+        "raw score": pa.array(observed_of(curation), from_pandas=True),
+        "long-tail score": pa.array(materials.tail),
+        "length": pa.array(pool.lengths),
+        "x": pa.array(places[:, 0].astype(np.float64)),
+        "y": pa.array(places[:, 1].astype(np.float64)),
+        "neighbors": _neighbors(materials.neighbors),
+    }
+    if len(panel) > 1:
+        for name, scores in zip(panel.raters, panel.finer().T, strict=True):
+            columns[f"score by {name}"] = pa.array(scores, from_pandas=True)
+    if curation.confidence is not None:
+        columns["confidence"] = pa.array(curation.confidence, from_pandas=True)
+    with writing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _neighbors(neighbors: Neighbors) -> "pyarrow.StructArray":
+    """The graph as the explorer reads it: row numbers and distances of each example."""
+    import pyarrow as pa
+
+    ends = pa.array(np.arange(0, neighbors.n * neighbors.k + 1, neighbors.k, dtype=np.int32))
+    ids = pa.ListArray.from_arrays(ends, pa.array(neighbors.indices.ravel().astype(np.int64)))
+    distances = pa.array(neighbors.distances.ravel().astype(np.float64))
+    return pa.StructArray.from_arrays(
+        [ids, pa.ListArray.from_arrays(ends, distances)], ["ids", "distances"]
+    )
