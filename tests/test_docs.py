@@ -222,6 +222,25 @@ def test_every_recipe_key_that_a_page_names_exists():
                 assert name in keys, f"{page.name}: `{name}`"
 
 
+def test_every_part_of_a_recipe_that_a_page_shows_is_one():
+    from ds2.runs.recipe import Recipe
+    from ds2.runs.recipe_file import make_recipe
+
+    shown = [tomllib.loads(b.text) for p in HAND_WRITTEN for b in blocks(p) if b.language == "toml"]
+    parts = [part for part in shown if set(part) <= set(Recipe.model_fields)]
+    assert len(parts) >= 3
+    for part in parts:
+        make_recipe({"pool.path": "x", **dotted(part)})
+
+
+def dotted(part, above=""):
+    """The settings of nested tables by dotted key."""
+    flat = {}
+    for key, value in part.items():
+        flat |= dotted(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return flat
+
+
 def test_internal_links_resolve():
     for page in PAGES:
         for found in LINK.finditer(without_code(page)):
