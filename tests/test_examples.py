@@ -12,6 +12,7 @@ import pytest
 import ds2
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+GRADES = ("good", "middling", "careless")
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 
@@ -65,6 +66,38 @@ def test_compare_selections_shows_shares_from_0_to_1(run):
     np.testing.assert_array_equal(table, table.T)
     random = names.index("random")
     assert (np.delete(table[random], random) < 0.2).all()
+
+
+def test_several_raters_are_told_apart(run):
+    said = run("several_raters.py")
+    reliability = [float(said.partition(f"  {name}")[2].split()[0]) for name in GRADES]
+    assert reliability == sorted(reliability, reverse=True)
+    table = dict(line.split() for line in said.splitlines()[-6:])
+    assert said.partition("auto took: ")[2].split()[0] != "raw"
+    assert float(table["auto"]) > float(table["raw"]) + 0.05
+
+
+def test_several_raters_alone_where_neighbours_say_nothing(run):
+    table = dict(line.split() for line in run("several_raters.py", 0).splitlines()[-6:])
+    assert float(table["ds2"]) < float(table["raw"]) - 0.1
+    assert float(table["auto"]) >= float(table["raw"]) - 0.01
+
+
+def test_gold_finds_the_pool_that_curation_harms(run):
+    helped, harmed = run("gold_decides.py").split("rater right")[1:]
+    assert "auto takes ds2" in helped.partition("with 100 gold")[2]
+    blind, sure = harmed.partition("with 100 gold")[::2]
+    assert "auto takes ds2, Spearman 0.88 -> 0.62" in blind
+    assert "auto takes raw, Spearman 0.88 -> 0.88" in sure
+
+
+def test_constraints_are_met_or_named(run):
+    said = run("constraints.py").splitlines()
+    assert "maths 40" in said[3]
+    assert "chat 100" in said[3]
+    assert said[4] == "  row 7: must be chosen"
+    assert int(said[9].split()[2].replace(",", "")) <= 40_000
+    assert "cannot be met together. The largest feasible size is" in said[-1]
 
 
 def test_custom_embedder_finds_what_is_written_alike(run):
