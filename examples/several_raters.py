@@ -44,9 +44,8 @@ def main() -> None:
     curation = ds2.curate(scores, neighbors, noise)
     print(f"auto took: {curation.method}")
     for row in curation.evidence:
-        if row.candidate in ("ds2", "soft"):
-            gain = f"{row.difference:+.2f} to raw"
-            print(f"  {row.measure}: {row.candidate:5} {row.value:.2f}, {gain}")
+        if row.chosen and row.candidate != "raw":
+            print(f"  {row.measure} {row.value:.2f}, {row.difference:+.2f} to raw")
     for sentence in (*curation.warnings, curation.next_evidence):
         print(f"note: {sentence}")
     print("Spearman with the true scores, which only a simulation knows:")
