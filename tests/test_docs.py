@@ -190,7 +190,9 @@ def test_every_command_line_of_a_page_exists():
     assert lines
     for page, words in lines:
         assert words[0] in COMMANDS, f"{page.name}: ds2 {' '.join(words)}"
-        known = {option for each in COMMANDS[words[0]].params for option in each.opts}
+        command = COMMANDS[words[0]]
+        below = getattr(command, "commands", {}).get(words[1]) if len(words) > 1 else None
+        known = {option for each in (below or command).params for option in each.opts}
         options = {word for word in words if word.startswith("--")}
         assert options <= known, f"{page.name}: ds2 {' '.join(words)}"
         parse_overrides([words[i + 1] for i, word in enumerate(words) if word == "--set"])
