@@ -188,7 +188,7 @@ def summary(name: str, runs: list[dict], sizes: tuple[int, ...]) -> dict:
         row[key] = float(np.mean([run[key] for run in runs]))
     row["regret"] = row["raw"] - row["auto"]
     row["took"] = _most([run["took"] for run in runs])
-    row["warned"] = f"{np.mean([run['warned'] for run in runs]):.0%}"
+    row["warned"] = float(np.mean([run["warned"] for run in runs]))
     for size in sizes:
         for key in ("regret", "harm"):
             row[f"{key} {size}"] = float(np.mean([run[f"{key} {size}"] for run in runs]))
