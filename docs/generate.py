@@ -41,14 +41,21 @@ def command_line() -> str:
         *_options(group),
     ]
     for name, command in group.commands.items():
-        arguments = [_metavar(each) for each in command.params if each.param_type_name != "option"]
-        lines += [
-            f"## ds2 {name}",
-            f"```text\n{' '.join(['ds2', name, '[OPTIONS]', *arguments])}\n```",
-            *(" ".join(part.split()) for part in command.help.split("\n\n")),
-            *_options(command),
-        ]
+        lines += _command("##", f"ds2 {name}", command)
     return "\n\n".join(lines) + "\n"
+
+
+def _command(mark: str, name: str, command: Any) -> Iterator[str]:
+    """A command, or a group and its commands below it."""
+    yield f"{mark} {name}"
+    below = getattr(command, "commands", {})
+    if not below:
+        arguments = [_metavar(each) for each in command.params if each.param_type_name != "option"]
+        yield f"```text\n{' '.join([name, '[OPTIONS]', *arguments])}\n```"
+    yield from (" ".join(part.split()) for part in command.help.split("\n\n"))
+    yield from _options(command)
+    for inner, one in below.items():
+        yield from _command(f"{mark}#", f"{name} {inner}", one)
 
 
 def _metavar(parameter: Any) -> str:

@@ -183,16 +183,26 @@ def command_lines():
                         yield page, words[1:]
 
 
+def named_command(words):
+    """The command that a line calls, also one of a group; None where there is none."""
+    command, below = None, COMMANDS
+    for word in words:
+        if not below:
+            break
+        command = below.get(word)
+        below = getattr(command, "commands", None)
+    return command
+
+
 def test_every_command_line_of_a_page_exists():
     from ds2.runs.recipe_file import parse_overrides
 
     lines = list(command_lines())
     assert lines
     for page, words in lines:
-        assert words[0] in COMMANDS, f"{page.name}: ds2 {' '.join(words)}"
-        command = COMMANDS[words[0]]
-        below = getattr(command, "commands", {}).get(words[1]) if len(words) > 1 else None
-        known = {option for each in (below or command).params for option in each.opts}
+        command = named_command(words)
+        assert command is not None, f"{page.name}: ds2 {' '.join(words)}"
+        known = {option for each in command.params for option in each.opts}
         options = {word for word in words if word.startswith("--")}
         assert options <= known, f"{page.name}: ds2 {' '.join(words)}"
         parse_overrides([words[i + 1] for i, word in enumerate(words) if word == "--set"])
@@ -202,9 +212,10 @@ def test_every_recipe_key_that_a_page_names_exists():
     from ds2.runs.recipe_file import make_recipe
     from ds2.runs.stages import STAGES
 
-    keys = set(make_recipe({"pool.path": "x"}).flat())
+    recipe = make_recipe({"pool.path": "x"})
+    keys = set(recipe.flat())
     sections = {key.partition(".")[0] for key in keys if "." in key}
-    artefacts = {name for stage in STAGES for name in stage.writes}
+    artefacts = {recipe.gold.path, *(name for stage in STAGES for name in stage.writes)}
     for page in HAND_WRITTEN:
         for name in re.findall(r"`([a-z]+\.[a-z_]+)(?: = [^`]+)?`", page.read_text("utf-8")):
             if name.partition(".")[0] in sections and name not in artefacts:
