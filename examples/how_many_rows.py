@@ -21,7 +21,7 @@ def study(n: int, rho: float, seed: int) -> tuple[float, ...]:
     pool = ds2.simulate(n, n_scores=N_SCORES, clusterability=rho, seed=seed)
     neighbors = ds2.find_neighbors(pool.vectors)
     noise = ds2.estimate_transition(pool.scores, neighbors, n_scores=N_SCORES, seed=seed)
-    curation = ds2.curate(pool.scores, neighbors, noise, seed=seed)
+    curation = ds2.curate(pool.scores, neighbors, noise, method="ds2", seed=seed)
     low, high = (np.diagonal(bound) for bound in noise.intervals)
     return (
         0.5 * np.abs(noise.matrix - pool.transition).sum(axis=1).mean(),

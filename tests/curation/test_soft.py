@@ -7,8 +7,9 @@ from ds2.curation.folds import deal, neighborhoods
 from ds2.curation.levels import level_shares, mean_z, rank_shares, to_levels
 from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.means import NeighborMeans
+from ds2.curation.moments import Witnesses, nonnegative
 from ds2.curation.shape import level_map
-from ds2.curation.soft import Witnesses, _nonnegative, soft_scores
+from ds2.curation.soft import soft_scores
 
 
 def raters(pool, sds, seed=0):
@@ -170,7 +171,7 @@ def test_nonnegative_weights_equal_those_of_least_squares():
     rng = np.random.default_rng(0)
     for _ in range(20):
         X, y = rng.standard_normal((40, 4)), rng.standard_normal(40)
-        np.testing.assert_allclose(_nonnegative(X.T @ X, X.T @ y), nnls(X, y)[0], atol=1e-6)
+        np.testing.assert_allclose(nonnegative(X.T @ X, X.T @ y), nnls(X, y)[0], atol=1e-6)
 
 
 def test_the_level_scale_keeps_the_order_and_the_shares():

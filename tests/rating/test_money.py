@@ -29,6 +29,8 @@ def test_a_dated_version_has_the_price_of_its_model():
     table = read_prices()
     assert table.price("gpt-4o-mini-2024-07-18") == table.price("gpt-4o-mini") is not None
     assert table.price("gpt-4o-mini-tuned") is None
+    assert table.price("gpt-4o-mini-latest") is None
+    assert table.price("gpt-4o-2024-05-13").input > table.price("gpt-4o").input
 
 
 def test_an_unknown_price_is_none_and_never_zero():

@@ -10,7 +10,8 @@ from ds2.curation.fused import Posterior, fused_posterior
 from ds2.curation.levels import mean_z
 from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
-from ds2.curation.soft import SoftScores, Witnesses, soft_scores
+from ds2.curation.moments import Witnesses
+from ds2.curation.soft import SoftScores, soft_scores
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 

@@ -22,36 +22,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds2.curation.loadings import SHARED_BIAS_SD, correlations, one_factor
 from ds2.curation.means import MEANS, NeighborMeans
-from ds2.curation.shape import level_map
+from ds2.curation.moments import GoldRows, Witnesses, mapped, nonnegative, pulled, shrunk
 
 __all__ = ["SoftScores", "Witnesses", "soft_scores"]
 
 #: Prior standard deviation of a neighbour weight, and residual variance, behind the ridge.
 WEIGHT_SD, RESIDUAL = 0.3, 0.7
-#: Raters' correlations are shrunk towards the factor model's as if it had seen this many rows.
-FACTOR_ROWS = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class Witnesses:
-    """Evidence that a rater itself did not give.
-
-    Attributes:
-        extra: (n, x) values of raters that are evidence only (held-out raters, repeats).
-        gold: (n,) trusted scores, NaN where unknown.
-        weights: (n,) their weights, 0 where unknown.
-    """
-
-    extra: np.ndarray
-    gold: np.ndarray
-    weights: np.ndarray
-
-    @property
-    def n_gold(self) -> int:
-        """How many gold rows there are."""
-        return int((self.weights > 0).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +105,12 @@ class _Fit:
     ) -> "_Fit":
         u = values.shape[1]
         everyone = np.concatenate([values, witnesses.extra], axis=1)
-        gold = _Gold.of(witnesses, train)
-        z, loads, matrix, pairs = _mapped(everyone, gold, train, n_scores)
-        own = _shrunk(matrix, pairs, loads)[:u, :u]
-        weights = _nonnegative(own, loads[:u])
+        gold = GoldRows.of(witnesses, train)
+        z, loads, matrix, pairs = mapped(everyone, gold, train, n_scores)
+        own = shrunk(matrix, pairs, loads)[:u, :u]
+        weights = nonnegative(own, loads[:u])
         blend = weights / weights.sum() if weights.sum() > 0 else np.full(u, 1 / u)
-        pull, truth, rows = _pull(z, blend, loads, means=means, gold=gold, train=train)
+        pull, truth, rows = pulled(z, blend, loads, means=means, gold=gold, train=train)
         part = pull[train]
         known = ~np.isnan(z[train, :u])
         filled = np.where(known, z[train, :u], 0.0)
@@ -164,7 +141,7 @@ class _Fit:
     def solve(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         """For rows rated by ``present``: raters' weights, neighbours', R² without and with them."""
         inner = np.ix_(present, present)
-        w = _nonnegative(self.matrix[inner], self.loadings[present])
+        w = nonnegative(self.matrix[inner], self.loadings[present])
         q = len(self.pull_truth)
         G = np.zeros((1 + q, 1 + q))
         G[0, 0] = w @ self.matrix[inner] @ w
@@ -173,7 +150,7 @@ class _Fit:
         c = np.concatenate([[w @ self.loadings[present]], self.pull_truth])
         alone = c[0] / G[0, 0] if G[0, 0] > 1e-12 else 0.0
         ridged = G + self.ridge * np.diag(np.concatenate([[0.0], G.diagonal()[1:]]))
-        full = _nonnegative(ridged, c)
+        full = nonnegative(ridged, c)
         beta = self.kept * full
         beta[0] += (1 - self.kept) * alone
         return (
@@ -198,143 +175,3 @@ class _Fit:
             values[at] = z[at][:, present] @ w + pull[at] @ g
             se[at] = np.sqrt(max(1 - explained, 0.02))
         return values, se
-
-
-@dataclass(frozen=True, slots=True)
-class _Gold:
-    """The gold of the training rows, in standard deviations; ``rows`` is empty without gold."""
-
-    rows: np.ndarray
-    z: np.ndarray
-    weights: np.ndarray
-    n: float
-
-    @classmethod
-    def of(cls, witnesses: Witnesses, train: np.ndarray) -> "_Gold":
-        rows = np.flatnonzero(train & (witnesses.weights > 0))
-        weights = witnesses.weights[rows]
-        if len(rows) < 10:
-            return cls(rows[:0], np.empty(0), np.empty(0), 0.0)
-        weights = weights / weights.sum()
-        away = witnesses.gold[rows] - weights @ witnesses.gold[rows]
-        spread = np.sqrt(weights @ away**2)
-        if not spread > 0:
-            return cls(rows[:0], np.empty(0), np.empty(0), 0.0)
-        return cls(rows, away / spread, weights, float(1 / (weights**2).sum()))
-
-    def correlation(self, features: np.ndarray) -> np.ndarray:
-        """(f,) weighted correlations with features (n, f), 0 where missing or constant."""
-        part = features[self.rows]
-        known = ~np.isnan(part)
-        weight = self.weights[:, None] * known
-        weight = weight / np.maximum(weight.sum(axis=0), 1e-12)
-        away = np.where(known, part, 0.0)
-        away = np.where(known, away - (weight * away).sum(axis=0), 0.0)
-        gold = self.z[:, None] - (weight * self.z[:, None]).sum(axis=0)
-        scale = np.sqrt((weight * away**2).sum(axis=0) * (weight * gold**2).sum(axis=0))
-        total = (weight * away * gold).sum(axis=0)
-        return np.asarray(np.divide(total, scale, out=np.zeros_like(scale), where=scale > 1e-12))
-
-
-def _mapped(
-    values: np.ndarray, gold: _Gold, train: np.ndarray, n_scores: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(n, m) mapped z-scores, their loadings, correlations and the pairs behind those."""
-    raw = _standardised(values, train)
-    matrix, pairs = correlations(raw, train)
-    loads = one_factor(matrix, pairs, gold.correlation(raw) if gold.n else None, gold.n)
-    known = ~np.isnan(raw)
-    spoken = np.where(known, raw, 0.0)
-    total, mass = spoken @ loads, known @ loads**2
-    mapped = np.full(values.shape, np.nan)
-    for i in range(values.shape[1]):
-        rows = np.flatnonzero(train & known[:, i])
-        others = mass[rows] - loads[i] ** 2
-        said = total[rows] - spoken[rows, i] * loads[i]
-        target = np.divide(said, others, out=np.full(len(rows), np.nan), where=others > 1e-9)
-        evidence: list[tuple[np.ndarray, np.ndarray | None, float]] = [
-            (target, None, SHARED_BIAS_SD**2 if gold.n else 0.0)
-        ]
-        if gold.n:
-            trusted = np.full(len(values), np.nan)
-            trusted[gold.rows] = gold.z
-            weights = np.zeros(len(values))
-            weights[gold.rows] = gold.weights
-            evidence.append((trusted[rows], weights[rows], 0.0))
-        shape = level_map(values[rows, i], evidence, float(loads[i]), n_scores)
-        here = known[:, i]
-        mapped[here, i] = np.interp(values[here, i], np.arange(n_scores), shape)
-    z = _standardised(mapped, train)
-    matrix, pairs = correlations(z, train)
-    return (
-        z,
-        one_factor(matrix, pairs, gold.correlation(z) if gold.n else None, gold.n),
-        matrix,
-        pairs,
-    )
-
-
-def _pull(
-    z: np.ndarray,
-    blend: np.ndarray,
-    loads: np.ndarray,
-    *,
-    means: NeighborMeans,
-    gold: _Gold,
-    train: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """(n, q) the neighbours' features, (q,) their covariance with the truth, and rows behind it."""
-    near = means(z[:, : len(blend)])
-    near = near - near[train].mean(axis=0)
-    spread = near[train].std(axis=0)
-    near = np.divide(near, spread, out=np.zeros_like(near), where=spread > 1e-6)
-    known = ~np.isnan(z)
-    filled = np.where(known, z, 0.0)[train]
-    truth, rows = np.zeros(len(MEANS)), 0.0
-    for i in np.flatnonzero(blend > 0):
-        others = np.delete(np.arange(z.shape[1]), i)
-        both = known[train][:, others] & known[train, i][:, None]
-        seen = both.sum(axis=0) * loads[others] ** 2
-        total = near[train, i].T @ np.where(both, filled[:, others], 0.0) @ loads[others]
-        said = total / seen.sum() if seen.sum() > 0 else np.zeros(len(MEANS))
-        here = float(seen.sum())
-        if gold.n:
-            trust = 1 / (1 / max(here, 1e-9) + SHARED_BIAS_SD**2)
-            share = gold.n / (gold.n + trust)
-            said = share * gold.correlation(near[:, i]) + (1 - share) * said
-        truth += blend[i] * said
-        rows += blend[i] * (here + gold.n)
-    return (near * blend[:, None]).sum(axis=1), truth, rows
-
-
-def _standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """(n, m) with mean 0 and variance 1 over the training rows; 0 for a constant column."""
-    part = values[train]
-    known = ~np.isnan(part)
-    count = np.maximum(known.sum(axis=0), 1)
-    centre = np.where(known, part, 0.0).sum(axis=0) / count
-    away = values - centre
-    spread = np.sqrt(np.where(known, away[train] ** 2, 0.0).sum(axis=0) / count)
-    return np.asarray(away / np.where(spread > 1e-9, spread, np.inf))
-
-
-def _shrunk(matrix: np.ndarray, pairs: np.ndarray, loads: np.ndarray) -> np.ndarray:
-    """Correlations shrunk towards the factor model's, with eigenvalues of at least 0.01."""
-    share = FACTOR_ROWS / (FACTOR_ROWS + pairs)
-    model = np.outer(loads, loads)
-    mixed = (1 - share) * matrix + share * model
-    np.fill_diagonal(mixed, 1.0)
-    values, vectors = np.linalg.eigh(mixed)
-    return np.asarray((vectors * np.maximum(values, 0.01)) @ vectors.T)
-
-
-def _nonnegative(G: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Minimise ½ b'Gb − c'b over b ≥ 0."""
-    from scipy.optimize import nnls
-
-    scale = np.sqrt(np.maximum(G.diagonal(), 1e-12))
-    unit = G / np.outer(scale, scale) + 1e-9 * np.eye(len(G))
-    values, vectors = np.linalg.eigh(unit)
-    root = (vectors * np.sqrt(np.maximum(values, 1e-9))).T
-    aim = (vectors / np.sqrt(np.maximum(values, 1e-9))).T @ (c / scale)
-    return np.asarray(nnls(root, aim)[0] / scale)

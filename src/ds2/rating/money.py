@@ -18,8 +18,8 @@ from ds2.pool.wording import shown, shown_path
 
 __all__ = ["Budget", "Price", "PriceTable", "estimate_tokens", "most_input_tokens", "read_prices"]
 
-#: A dated version of a model has the price of the model: gpt-4o-mini-2024-07-18.
-_DATED = re.compile(r"[-@](?:20\d\d-?[01]\d-?[0-3]\d|latest)\Z")
+#: A dated version that is not in the table has the price of its model: gpt-4o-mini-2024-07-18.
+_DATED = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d\Z")
 _KEYS = ("input", "cached", "output")
 #: What `PriceTable` finds for a model that runs on the user's own machine.
 _OWN_MACHINE = "local:"
@@ -57,7 +57,7 @@ class PriceTable:
 
     Attributes:
         models: model → price.
-        date: when the packaged prices were looked up, as in their file.
+        date: of the packaged prices; their file says where they are from.
     """
 
     models: Mapping[str, Price]

@@ -16,7 +16,7 @@ from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
 from ds2.report.html import render_html
 from ds2.report.json import render_json
 from ds2.report.map_layout import Layout, lay_out
-from ds2.report.map_points import MapPoints, map_points
+from ds2.report.map_points import MapPoints, choose_points
 from ds2.report.markdown import render_markdown
 from ds2.report.numbers import Estimate, Pick, ReportNumbers, Share
 from ds2.report.text import excerpt, join
@@ -35,6 +35,7 @@ __all__ = [
     "ReportNumbers",
     "Share",
     "beats_random",
+    "choose_points",
     "collect_numbers",
     "compare_findings",
     "comparison_json",
@@ -43,7 +44,6 @@ __all__ = [
     "gold_choices",
     "join",
     "lay_out",
-    "map_points",
     "pick_of",
     "render_comparison",
     "render_gold_page",

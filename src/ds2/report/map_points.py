@@ -16,7 +16,7 @@ from ds2.pool import Pool
 from ds2.report.map_layout import Layout
 from ds2.report.text import visible
 
-__all__ = ["MapPoints", "map_points"]
+__all__ = ["MapPoints", "choose_points"]
 
 MOST_POINTS = 50_000
 #: Bytes of all texts, as JSON.
@@ -58,7 +58,7 @@ class MapPoints:
     texts: tuple[str, ...]
 
 
-def map_points(
+def choose_points(
     pool: Pool, layout: Layout, selections: Mapping[str, np.ndarray], order: np.ndarray
 ) -> MapPoints:
     """Choose the points that a page shows and put them into a form that is small.

@@ -18,11 +18,11 @@ from ds2.report import (
     Pick,
     Share,
     beats_random,
+    choose_points,
     compare_findings,
     comparison_json,
     comparison_markdown,
     lay_out,
-    map_points,
     pick_of,
     render_comparison,
 )
@@ -279,7 +279,7 @@ def _write(
         method=recipe.compare.map,
         seed=recipe.seed,
     )
-    page = render_comparison(numbers, map_points(made_of.pool, layout, rows, order))
+    page = render_comparison(numbers, choose_points(made_of.pool, layout, rows, order))
     for name, text in zip(FILES, (page, comparison_markdown(numbers), document), strict=True):
         with writing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
