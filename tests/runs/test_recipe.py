@@ -55,6 +55,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         "scores.planted",
         "embed.batch_size",
         "embed.api_key_env",
+        "compare.map",
         "compare.methods",
         "compare.n_draws",
         "report.title",

@@ -45,6 +45,7 @@ class GoldRows:
 
     @classmethod
     def of(cls, witnesses: Witnesses, train: np.ndarray) -> "GoldRows":
+        """Take the gold rows in ``train``; none where they are under 10 or all alike."""
         rows = np.flatnonzero(train & (witnesses.weights > 0))
         weights = witnesses.weights[rows]
         if len(rows) < 10:

@@ -127,9 +127,9 @@ class _Fit:
             kept=1.0,
             neighbor_share=0.0,
         )
-        return draft.shrunk(rows)
+        return draft.doubted(rows)
 
-    def shrunk(self, rows: float) -> "_Fit":
+    def doubted(self, rows: float) -> "_Fit":
         """The same with the neighbours' part shrunk by how sure it is that it adds anything."""
         everyone = np.arange(len(self.loadings))
         _, _, alone, full = self.solve(everyone)
