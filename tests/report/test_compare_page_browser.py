@@ -89,55 +89,6 @@ def test_page_opened_from_a_folder_is_quiet(folder: Path) -> None:
     assert "40</span>" in document  # the legend was drawn by the script
 
 
-def test_selections_are_chosen_and_counted(folder: Path) -> None:
-    found = drive(
-        folder,
-        """
-        found.options = [...get("one").options].map((one) => one.value);
-        found.first = text("legend"); const before = picture();
-        choose("two", "random"); await wait();
-        found.both = [...get("legend").children].map((one) => one.textContent);
-        found.drawn = picture() !== before;
-        choose("one", "length"); found.apart = [...get("legend").children].map((one) => one.textContent);
-        """,
-    )
-    assert "error" not in found, found["error"]
-    assert found["options"] == ["ds2", "random", "length"]
-    assert found["first"] == "ds2: 40not selected: 360"
-    assert found["both"] == ["ds2 alone: 30", "random alone: 30", "both: 10", "not selected: 330"]
-    assert found["apart"][2] == "both: 0"
-    assert found["drawn"]
-
-
-def test_keyboard_reaches_points_and_texts_are_text(folder: Path) -> None:
-    found = drive(
-        folder,
-        """
-        get("view").focus(); found.focus = page.activeElement.id;
-        found.before = text("shown"); found.seen = [];
-        key("ArrowRight"); found.seen.push(text("shown"));
-        for (const way of ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown"])
-          for (let i = 0; i < 12; i += 1) { key(way); found.seen.push(text("shown")); }
-        found.tags = [...page.querySelectorAll("#shown *")].map((node) => node.localName);
-        const whole = picture(); key("+"); await wait(); const near = picture();
-        key("ArrowLeft", {shiftKey: true}); await wait(); const moved = picture();
-        key("0"); await wait();
-        found.pictures = [whole !== near, near !== moved, moved !== picture()];
-        get("in").click(); await wait(); found.button = picture() !== whole;
-        found.tab = key("Tab");
-        """,
-    )
-    assert "error" not in found, found["error"]
-    assert found["focus"] == "view"
-    assert found["before"] == ""
-    assert all("Selected by ds2" in seen for seen in found["seen"])
-    assert len(set(found["seen"])) > 10
-    assert set(found["tags"]) == {"p"}
-    assert found["pictures"] == [True, True, True]
-    assert found["button"]
-    assert found["tab"], "Tab leaves the map"
-
-
 def test_pointer_shows_a_text_drags_and_taps(folder: Path) -> None:
     found = drive(
         folder,
