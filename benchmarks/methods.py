@@ -8,22 +8,27 @@
 2. Time and peak memory of `select` at 10,000, 100,000 and 300,000 rows × 384 (float16, mapped from
    a file, from real text: `neighbors.real_vectors`), M = 1,000 and 10,000, each in a fresh process.
    The graph is given to those that need it; finding it is measured by `neighbors.py`.
+3. What stochastic greedy (Mirzasoleiman et al., AAAI 2015, eps = 0.1) would give in place of the
+   exact lazy one: its time and its share of the objective, on the same similarities.
 
     python benchmarks/methods.py [--quick] [METHOD …]
 """
 
 import sys
 import tempfile
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from _common import PEAK, alpaca_rows, alpaca_vectors, fresh_process, json_line, table
+from scipy.sparse import csc_array, eye_array
 
 import ds2
 from ds2.keys import random_order_keys
 from ds2.selection import METHODS
 from ds2.selection.clusters import kmeans_labels
+from ds2.selection.facility import greedy_coverage
 from neighbors import real_vectors
 
 ROWS, CHOSEN = 2_000, 500
@@ -249,10 +254,61 @@ def costs(quick: bool, methods: list[str]) -> list[dict]:
     return found
 
 
+def stochastic_greedy(similarity: csc_array, count: int, eps: float = 0.1) -> np.ndarray:
+    """At every pick the best of (n / count) · ln(1 / eps) rows drawn at random."""
+    rng = np.random.default_rng(0)
+    starts, rows, values = similarity.indptr, similarity.indices, similarity.data
+    n = similarity.shape[1]
+    sample = int(np.ceil(n / count * np.log(1 / eps)))
+    covered, free = np.zeros(n), np.ones(n, dtype=bool)
+    picked = np.empty(count, dtype=np.int64)
+    for i in range(count):
+        some = np.unique(rng.integers(0, n, sample))
+        some = some[free[some]]
+        if not len(some):
+            some = np.flatnonzero(free)[:1]
+        sizes = starts[some + 1] - starts[some]
+        ends = np.cumsum(sizes)
+        part = np.arange(ends[-1]) + np.repeat(starts[some] - (ends - sizes), sizes)
+        more = np.maximum(values[part] - covered[rows[part]], 0)
+        j = picked[i] = some[np.add.reduceat(more, ends - sizes).argmax()]
+        free[j] = False
+        mine = slice(starts[j], starts[j + 1])
+        covered[rows[mine]] = np.maximum(covered[rows[mine]], values[mine])
+    return picked
+
+
+def stochastic(quick: bool) -> list[dict]:
+    """Measure 3."""
+    found = []
+    for n, count in [(10_000, 1_000)] if quick else [(100_000, 10_000), (300_000, 10_000)]:
+        graph = ds2.find_neighbors(real_vectors(n, 384), 10)
+        value = np.maximum(1 - graph.distances.ravel().astype(np.float64), 0)
+        ends = np.arange(0, n * graph.k + 1, graph.k)
+        linked = csc_array((value, graph.indices.ravel(), ends), shape=(n, n))
+        linked = linked.maximum(linked.T).maximum(csc_array(eye_array(n))).tocsc()
+        figures, reached = {"rows": n, "chosen": count}, {}
+        for name, choose in (("lazy", lambda s, c: greedy_coverage(s, c)[0]),
+                             ("stochastic", stochastic_greedy)):  # fmt: skip
+            start = time.perf_counter()
+            picked = choose(linked, count)
+            figures[f"{name} s"] = time.perf_counter() - start
+            reached[name] = float(linked[:, np.sort(picked)].max(axis=1).sum())
+        figures["stochastic of lazy"] = reached["stochastic"] / reached["lazy"]
+        found.append(figures)
+    table(found)
+    return found
+
+
 def main() -> None:
     names = [word for word in sys.argv[1:] if not word.startswith("--")]
     quick = "--quick" in sys.argv
-    json_line("methods", naive=faithful(), costs=costs(quick, names or list(METHODS)))
+    json_line(
+        "methods",
+        naive=faithful(),
+        costs=costs(quick, names or list(METHODS)),
+        stochastic=[] if names else stochastic(quick),
+    )
 
 
 if __name__ == "__main__":

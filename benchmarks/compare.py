@@ -1,0 +1,147 @@
+"""`ds2 compare` on all of Alpaca-52k: three raters, M = 1,700 (3.3 %), every method that can run.
+
+Text and the published scores of three raters go through the command line with the default embedder;
+twenty of the pool's own programming tasks are the targets of `rds`. Printed are what each method
+selects, whether it beats random on each held-out rater, how far methods overlap, time, peak memory,
+and the page: its size, its points, and what a real Chromium says about it (requests, messages of
+the console, serious findings of axe-core), which needs chromium-driver and npm.
+
+    python benchmarks/compare.py [--quick] [FOLDER for the run folder]
+"""
+
+import gzip
+import json
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from _common import alpaca_rows, data_file, json_line, table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "report"))
+
+from axe_core import fetch_axe, serious_findings
+from chromium import CHROMEDRIVER, CHROMIUM, open_page
+
+RATERS = ("score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3")
+SIZE, QUICK_ROWS = 1_700, 3_000
+CODE = re.compile(r"\b(python|javascript|sql|html|css|c\+\+)\b", re.IGNORECASE)
+
+
+def ds2(*words: str) -> str:
+    command = [str(Path(sys.executable).parent / "ds2"), *words]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def compared(place: Path, quick: bool) -> tuple[dict, float]:
+    """The numbers of a comparison by the command line, and its wall seconds."""
+    place.mkdir(parents=True, exist_ok=True)
+    rows = alpaca_rows()
+    pool = data_file("alpaca52k_ds2.jsonl.gz")
+    if quick:
+        pool = place / "pool.jsonl.gz"
+        with gzip.open(pool, "wt", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows[:QUICK_ROWS])
+    wanted = islice((row for row in rows if CODE.search(row["instruction"])), 20)
+    text = ("instruction", "input", "output")
+    targets = "".join(json.dumps({key: row[key] for key in text}) + "\n" for row in wanted)
+    (place / "targets.jsonl").write_text(targets, encoding="utf-8")
+    run = str(place / "run")
+    columns = [word for rater in RATERS for word in ("--scores", rater)]
+    ds2("init", run, "--pool", str(pool), *columns, "--scale", "levels:6")
+    settings = (
+        f"select.targets={place / 'targets.jsonl'}",
+        f"select.size={100 if quick else SIZE}",
+    )
+    start = time.perf_counter()
+    document = ds2("compare", run, "--json", *(word for s in settings for word in ("--set", s)))
+    return json.loads(document), time.perf_counter() - start
+
+
+def method_rows(numbers: dict) -> list[dict]:
+    """What each method selects, and its difference from random by each held-out rater."""
+    found = []
+    for method in numbers["methods"]:
+        row = {"method": method["name"], "raw": method["raw"], "curated": method["curated"]}
+        row |= {name: method[name] for name in ("tail", "coverage", "redundancy", "length")}
+        row |= {"alone": method["n_only"], "s": method["seconds_s"]}
+        for judge in numbers["judges"]:
+            for judged in judge["methods"]:
+                if judged["method"] == method["name"]:
+                    ends = judged["difference"]
+                    row[judge["name"].removeprefix("score_")] = (
+                        f"{ends['value']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}]"
+                    )
+        found.append({key: "" if value is None else value for key, value in row.items()})
+    keys = list(dict.fromkeys(key for row in found for key in row))
+    return [{key: row.get(key, "") for key in keys} for row in found]
+
+
+def overlap_rows(numbers: dict) -> list[dict]:
+    names = [method["name"] for method in numbers["methods"]]
+    return [
+        {"% in common": name, **{f"{j + 1}": round(100 * value) for j, value in enumerate(row)}}
+        for name, row in zip(
+            [f"{i + 1} {n}" for i, n in enumerate(names)], numbers["overlap"], strict=True
+        )
+    ]
+
+
+def page_figures(page: Path) -> dict:
+    """What a real browser says about the page, in a window and on a phone."""
+    data = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    points = json.loads(data[1]) if data else {}
+    figures = {
+        "MB": page.stat().st_size / 1e6,
+        "points": points.get("n_points"),
+        "texts": points.get("n_texts"),
+    }
+    if not (CHROMIUM and CHROMEDRIVER):
+        print("No chromium and chromedriver here: the page was not opened.")
+        return figures
+    axe = fetch_axe(Path(tempfile.mkdtemp()))
+    for name, width, dark in (("desktop", 1200, False), ("phone, dark", 390, True)):
+        start = time.perf_counter()
+        with open_page(page, width=width, dark=dark) as opened:
+            opened.wait(lambda: opened.text("legend"), "the map was not drawn")
+            drawn = time.perf_counter() - start
+            serious = serious_findings(opened, axe)
+            figures[name] = {
+                "requests": len(opened.requests()),
+                "messages": len(opened.messages()),
+                "serious": len(serious),
+                "open s": drawn,
+            }
+    return figures
+
+
+def main() -> None:
+    names = [word for word in sys.argv[1:] if not word.startswith("--")]
+    place = Path(names[0]) if names else Path(tempfile.mkdtemp())
+    numbers, seconds = compared(place, "--quick" in sys.argv)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    methods = method_rows(numbers)
+    table(methods)
+    table(overlap_rows(numbers))
+    page = page_figures(place / "run" / "compare.html")
+    opened = [{"page": n, **f} for n, f in page.items() if isinstance(f, dict)]
+    print(f"page: {page['MB']:.2f} MB, {page['points']} points, {page['texts']} with text")
+    table(opened)
+    middle = np.median(np.array(numbers["overlap"])[np.triu_indices(len(methods), 1)])
+    print(f"all stages and {len(methods)} methods: {seconds:.0f} s, peak {peak:.0f} MB")
+    print(f"half of the pairs share under {middle:.1%} of their rows")
+    print(f"the page: {place / 'run' / 'compare.html'}")
+    json_line("compare", methods=methods, page=page, seconds=seconds, peak_mb=peak)
+    wrong = page["MB"] >= 5 or any(
+        f[k] for f in opened for k in ("requests", "messages", "serious")
+    )
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
