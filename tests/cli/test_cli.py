@@ -197,7 +197,7 @@ def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
     assert result.stdout.splitlines() == [
         "How noisy? 37 % are wrong.",
         "How sure? Very.",
-        "warnings   1, kept in manifest.json",
+        "warnings   1, in the report",
         f"selected   {folder / 'selected.jsonl'}",
         f"report     {folder / 'report.html'}",
     ]

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ds2.report import ReportNumbers
-from ds2.report.numbers import Estimate, NoiseNumbers
-from ds2.report.verdict import Finding, standing, verdict
+from ds2.report.numbers import Estimate, NoiseNumbers, Share
+from ds2.report.verdict import Finding, how_curated, standing, verdict
 
 
 def with_lift(
@@ -126,3 +126,50 @@ def test_known_scores_say_when_curation_made_it_worse(numbers: ReportNumbers) ->
         "fell from 80.0\u00a0% to 70.0\u00a0%" in verdict(replace(numbers, truth=worse))[5].answer
     )
     assert len(verdict(replace(numbers, truth=None))) == 5
+
+
+def test_ratings_off_the_scale_come_first(numbers: ReportNumbers) -> None:
+    changed = replace(numbers, ratings=replace(numbers.ratings, n_outside=3))
+    first = verdict(changed)[0]
+    assert first.answer.startswith("Not all: 3 ratings lie outside the declared scale, 0 to 5")
+    assert first.tone == "open"
+
+
+def test_a_range_from_nothing_to_all_is_no_answer(numbers: ReportNumbers) -> None:
+    ends = {"rho_low": 0.1, "rho_high": 1.0, "error_low": 0.0, "error_high": 1.0}
+    first = verdict(with_lift(numbers, 0.3, error=0.6, **ends))[0]
+    assert "this pool alone cannot say" in first.answer
+    assert first.tone == "open"
+
+
+@pytest.mark.parametrize(("source", "words"), [("gold", "Trusted"), ("raters", "The raters")])
+def test_where_evidence_found_rho_nobody_is_sent_for_a_second_rater(
+    numbers: ReportNumbers, source: str, words: str
+) -> None:
+    text = said(verdict(with_lift(numbers, 0.3, rho_source=source, rho=0.54)), 2)
+    assert words in text
+    assert "by ρ\u00a0=\u00a00.54" in text
+    assert "A second rater" not in text
+    assert "is therefore a range" not in text
+
+
+def test_levels_that_are_out_of_order_make_each_raters_share_a_rough_one(
+    numbers: ReportNumbers,
+) -> None:
+    each = {"by_rater": (Share("a", 0.4), Share("b", 0.7)), "rho_source": "raters"}
+    for in_order, tone, rough in ((True, "care", False), (False, "open", True)):
+        first = verdict(with_lift(numbers, 0.3, diagonal_dominant=in_order, **each))[0]
+        assert first.tone == tone
+        assert ("very roughly" in first.answer) is rough
+
+
+@pytest.mark.parametrize(
+    ("method", "gate", "words"),
+    [("ds2", "passed", "the gate passed"), ("soft", "off", "goes by evidence")],
+)
+def test_the_gate_is_named_where_it_decides(
+    numbers: ReportNumbers, method: str, gate: str, words: str
+) -> None:
+    said_of = how_curated(replace(numbers.curation, method=method, gate=gate))
+    assert words in said_of
+    assert ("gate" in said_of) is (method == "ds2")

@@ -148,6 +148,23 @@ def test_equal_scores_are_said_once_and_a_better_scale_is_named(folder):
     assert "set scores.scale = " in hint
 
 
+def test_a_scale_that_many_ratings_miss_stops_the_run_and_few_are_in_the_verdict(folder):
+    with pytest.raises(InputError) as error:
+        go(folder, "scores.scale=1-10", until="rate")
+    for words in (
+        "of the ratings of 'score'",
+        "of 159) lie outside the declared scale, 1 to 10",
+        "All of them lie in 0 to 5",
+        'scores.scale = "levels:6"',
+        "raise scores.max_outside, which is 0.05",
+    ):
+        assert words in str(error.value)
+
+    result = go(folder, "scores.scale=1-10", "scores.max_outside=0.3")
+    first = result.summary["report"]["verdict"][0]
+    assert "lie outside the declared scale, 1 to 10, and count as missing" in first
+
+
 def test_the_selection_is_written_in_pick_order(folder):
     go(folder, "select.size=20")
     table = pq.read_table(folder / "selection.parquet")

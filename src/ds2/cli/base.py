@@ -29,8 +29,20 @@ Set = Annotated[
 ]
 
 
+#: The commands that a run goes through, as help lists them.
+_ORDER = (
+    "init", "run", "status",
+    "pool", "rate", "embed", "neighbors", "noise", "curate", "select", "report",
+)  # fmt: skip
+
+
 class _Commands(TyperGroup):
     """The one place where an error becomes a sentence and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of a run; what stands beside it comes last."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
         try:

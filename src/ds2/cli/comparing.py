@@ -10,7 +10,7 @@ from ds2.cli.base import Json, Run, Set, app, print_json, say
 __all__ = ["compare_command", "explore_command"]
 
 
-@app.command("compare")
+@app.command("compare", short_help="Compare selection methods with each other and random.")
 def compare_command(
     run: Run,
     settings: Set = None,
@@ -51,7 +51,7 @@ def compare_command(
     say([line.replace("\u00a0", " ") for line in (*lines, f"{'page':<10} {found.files[0]}")])
 
 
-@app.command("explore")
+@app.command("explore", short_help="Explore the pool in a browser on this machine.")
 def explore_command(
     run: Run,
     settings: Set = None,

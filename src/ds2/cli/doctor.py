@@ -32,7 +32,12 @@ CORE = {
 OPTIONAL = {
     "sentence_transformers": ("sentence-transformers", "the paper's embedder, and any other model"),
     "model2vec": ("model2vec", "static embeddings of your choice"),
-    "torch": ("torch", "embedding on a GPU"),
+    "torch": ("torch", "embedding on a GPU, and the likelihoods of some selection methods"),
+    "transformers": ("transformers", "those likelihoods"),
+    "xllamacpp": ("xllamacpp", "a model that rates on this machine"),
+    "tiktoken": ("tiktoken", "budgets in the tokens of an OpenAI model"),
+    "umap": ("umap-learn", "the map of ds2 compare by UMAP"),
+    "embedding_atlas": ("embedding-atlas", "ds2 explore"),
 }
 
 

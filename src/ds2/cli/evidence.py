@@ -12,7 +12,7 @@ from ds2.errors import InputError
 __all__ = ["gold_command", "rerate_command"]
 
 
-@app.command("gold")
+@app.command("gold", short_help="Choose examples for trusted scores; read scores back.")
 def gold_command(
     run: Run,
     settings: Set = None,
@@ -73,7 +73,7 @@ def gold_command(
         say(lines)
 
 
-@app.command("rerate")
+@app.command("rerate", short_help="Choose where the next ratings help most.")
 def rerate_command(
     run: Run,
     settings: Set = None,

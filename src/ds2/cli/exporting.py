@@ -11,7 +11,7 @@ from ds2.errors import InputError
 __all__ = ["export_command"]
 
 
-@app.command("export")
+@app.command("export", short_help="Write the selection for a training tool, or publish it.")
 def export_command(
     run: Run,
     settings: Set = None,

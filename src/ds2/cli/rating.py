@@ -40,7 +40,7 @@ def rate_command(
     run_stages(run, "rate", settings, as_json, ask=ask, wait=wait)
 
 
-@app.command("batch")
+@app.command("batch", short_help="Write batch requests for others; read the results.")
 def batch_command(
     run: Run,
     settings: Set = None,

@@ -20,7 +20,8 @@ def run_lines(result: "RunResult") -> list[str]:
     else:
         lines = _verdict(result.summary[last])
     if result.warnings:
-        lines.append(f"{'warnings':<10} {len(result.warnings)}, kept in manifest.json")
+        where = "in the report" if last == "report" else "kept in manifest.json"
+        lines.append(f"{'warnings':<10} {len(result.warnings)}, {where}")
     for stage, (label, file) in _PRODUCTS.items():
         if stage in result.summary:
             lines.append(f"{label:<10} {result.folder / file}")
@@ -106,11 +107,13 @@ def _neighbors(n: Mapping[str, Any]) -> str:
 
 def _noise(n: Mapping[str, Any]) -> str:
     lift = f"lift {_number(n['lift'])} [{_number(n['lift_low'])}, {_number(n['lift_high'])}]"
-    return f"share of wrong scores {_number(n['error_rate'])} at rho = {n['rho']:g}; {lift}"
+    return f"share of wrong scores {_number(n['error_rate'])} at rho = {n['rho']:.2g}; {lift}"
 
 
 def _curate(n: Mapping[str, Any]) -> str:
-    gate = {"fired": "; the gate fired", "off": "; the gate is off"}.get(n["gate"], "")
+    gate = ""
+    if n["method"] in ("ds2", "raw", "none"):  # for the others, evidence takes its place
+        gate = {"fired": "; the gate fired", "off": "; the gate is off"}.get(n["gate"], "")
     return f"{n['n_changed']:,} scores changed by method {n['method']}{gate}"
 
 

@@ -225,6 +225,9 @@ def _ratings(panel: Panel, raw: np.ndarray) -> RatingNumbers:
         n_rated=n_rated,
         n_unrated=len(raw) - n_rated,
         problems=_counts(panel.ratings[0].problems) if len(panel) == 1 else (),
+        n_outside=sum(
+            one.problems.get("out of range", 0) for one in panel.ratings if not one.usage
+        ),
     )
 
 

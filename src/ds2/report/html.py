@@ -13,7 +13,7 @@ from ds2.report import words
 from ds2.report.numbers import ReportNumbers
 from ds2.report.sheets import written
 from ds2.report.text import visible
-from ds2.report.verdict import intervals_from, standing, verdict
+from ds2.report.verdict import how_curated, intervals_from, standing, verdict
 
 __all__ = ["render_html"]
 
@@ -59,6 +59,7 @@ def _environment() -> Any:
     environment.filters["visible"] = visible
     environment.globals["written"] = written
     environment.globals["intervals_from"] = intervals_from
+    environment.globals["how_curated"] = how_curated
     environment.globals["MISSING"] = words.MISSING
     environment.globals["NOT_ENOUGH"] = words.NOT_ENOUGH
     return environment

@@ -14,7 +14,7 @@ from ds2.report.markdown_parts import (
 )
 from ds2.report.numbers import ReportNumbers, TruthNumbers
 from ds2.report.text import markdown_text
-from ds2.report.verdict import intervals_from, standing, verdict
+from ds2.report.verdict import how_curated, intervals_from, standing, verdict
 from ds2.report.words import (
     MISSING,
     NOT_ENOUGH,
@@ -151,7 +151,11 @@ def _truth(truth: TruthNumbers) -> list[str]:
         recovered = [decimal(value) for value in level.recovered]
         rows.append([f"**{level.score}**", "planted", *planted, decimal(level.distance, 3)])
         rows.append([f"**{level.score}**", "recovered", *recovered, ""])
-    return ["## Against the known scores", table(["measure", ""], facts), table(head, rows)]
+    return [
+        "## Against the known scores",
+        table(["measure", ""], facts),
+        table(head, rows, words=(0, 1)),
+    ]
 
 
 def _scores(numbers: ReportNumbers) -> list[str]:
@@ -181,8 +185,7 @@ def _changes(numbers: ReportNumbers) -> list[str]:
     curation = numbers.curation
     parts = [
         "## What curation changed",
-        f"Method {markdown_text(curation.method)}; the gate: {curation.gate}; "
-        f"{plural(curation.n_changed, 'changed score')}.",
+        markdown_text(how_curated(curation)),
     ]
     if curation.n_changed:
         head = ["raw", *(f"to {level}" for level in range(len(curation.moves)))]
@@ -203,7 +206,7 @@ def _changes(numbers: ReportNumbers) -> list[str]:
             for row in curation.evidence
         ]
         head = ["candidate", "measure", "value", "95 % interval", "above raw", "95 % interval"]
-        parts += ["### Evidence", table([*head, "rows", "chosen"], rows)]
+        parts += ["### Evidence", table([*head, "rows", "chosen"], rows, words=(0, 1))]
     if curation.next_evidence:
         parts.append(markdown_text(curation.next_evidence))
     if curation.corrections:
@@ -236,8 +239,8 @@ def _selection(numbers: ReportNumbers) -> list[str]:
         parts.append(table(head, rows))
     if chosen.stability is not None:
         parts.append(
-            "Made anew from resampled evidence, a selected example is selected again with "
-            f"probability {decimal(chosen.stability.median)} (median)."
+            f"Selected anew from resampled evidence, {share(chosen.stability.mean, 0)} of them are "
+            "selected again."
         )
     if chosen.dropped:
         parts += ["### Not eligible", counted("reason", chosen.dropped)]
@@ -271,7 +274,7 @@ def _pool(numbers: ReportNumbers) -> list[str]:
             ["texts in a language it does not know", share(embedding.unknown_language_share)],
             ["different texts", count(embedding.n_unique)],
         ]
-    parts = ["## The pool and what was read from it", table(["what", ""], facts)]
+    parts = ["## The pool and what was read from it", table(["what", ""], facts, words=(0, 1))]
     if ratings.problems:
         parts += ["### Unrated, by reason", counted("reason", ratings.problems)]
     if duplicates.largest:
@@ -295,4 +298,5 @@ def _settings(numbers: ReportNumbers) -> list[str]:
         [markdown_text(item.name), markdown_text(item.value)]
         for item in (*numbers.settings, *numbers.versions)
     ]
-    return ["## Settings and versions", table(["name", "value"], rows)]
+    said = "Settings that are not listed have their default."
+    return ["## Settings and versions", said, table(["name", "value"], rows, words=(0, 1))]

@@ -1,6 +1,6 @@
 """The parts that a Markdown report is put together from: tables and shown examples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from ds2.report.numbers import Correction, Count, Excerpt, SharedBy
 from ds2.report.sheets import Sheet, written
@@ -10,9 +10,12 @@ from ds2.report.words import count, decimal, of, score
 __all__ = ["compared", "correction", "counted", "quoted", "sheet_parts", "table"]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table whose cells are already Markdown."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, words: Container[int] = (0,)
+) -> str:
+    """Write a table whose cells are already Markdown; columns of ``words`` are set to the left."""
+    rule = ["---" if place in words else "---:" for place in range(len(head))]
+    lines = [head, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -46,8 +49,9 @@ def sheet_parts(sheet: Sheet) -> list[str]:
         for row in sheet.rows
     ]
     head = [markdown_text(column.head) for column in sheet.columns]
+    words = {0, *(place for place, kind in enumerate(kinds) if kind == "text")}
     says = [markdown_text(sheet.says)] if sheet.says else []
-    return [f"### {markdown_text(sheet.title)}", *says, table(head, rows)]
+    return [f"### {markdown_text(sheet.title)}", *says, table(head, rows, words=words)]
 
 
 def quoted(part: Excerpt) -> str:

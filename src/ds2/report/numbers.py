@@ -117,7 +117,10 @@ class PoolNumbers:
 
 @dataclass(frozen=True, slots=True)
 class RatingNumbers:
-    """Who rated, on which scale, and which examples have no rating, by reason."""
+    """Who rated, on which scale, and which examples have no rating, by reason.
+
+    ``n_outside`` counts the ratings of all raters that the scale does not hold.
+    """
 
     rater: str
     low: float
@@ -126,6 +129,7 @@ class RatingNumbers:
     n_rated: int
     n_unrated: int
     problems: tuple[Count, ...]
+    n_outside: int
 
 
 @dataclass(frozen=True, slots=True)

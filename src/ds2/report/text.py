@@ -37,7 +37,7 @@ _MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_[]~#@$"} | {
     ord(">"): "&gt;",
     ord("|"): "&#124;",
 }
-_LINE_START = re.compile(r"^(\d*)([-+.)=])")
+_LINE_START = re.compile(r"^(\d*)([.)+](?=\s|$)|[-=](?!\d))")
 _LINK = re.compile(r"(://|www\.)", re.IGNORECASE)
 
 

@@ -9,13 +9,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ds2.noise import LOW_LIFT
-from ds2.report.numbers import NoiseNumbers, ReportNumbers, TruthNumbers
+from ds2.report.numbers import (
+    CurationNumbers,
+    NoiseNumbers,
+    RatingNumbers,
+    ReportNumbers,
+    TruthNumbers,
+)
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 
-__all__ = ["STRONG_LIFT", "Finding", "Standing", "intervals_from", "standing", "verdict"]
+__all__ = [
+    "STRONG_LIFT",
+    "Finding",
+    "Standing",
+    "how_curated",
+    "intervals_from",
+    "standing",
+    "verdict",
+]
 
 #: From this lower end on, neighbours agree far above chance.
 STRONG_LIFT = 0.5
+#: A wider range of the share of wrong scores is no answer.
+_WIDE = 0.6
 #: Methods that do not look at scores, so that the mean score of what they select is not optimistic.
 _BLIND = frozenset({"random", "length", "knn-10"})
 
@@ -50,6 +66,7 @@ def verdict(numbers: ReportNumbers) -> tuple[Finding, ...]:
     state = standing(numbers.noise, numbers.curation.gate)
     known = () if numbers.truth is None else (_against_truth(numbers.truth),)
     return (
+        *_outside(numbers.ratings),
         _how_noisy(numbers.noise, state),
         _how_sure(numbers.noise),
         _assumption(numbers.noise, state),
@@ -57,6 +74,18 @@ def verdict(numbers: ReportNumbers) -> tuple[Finding, ...]:
         _selected(numbers),
         *known,
     )
+
+
+def _outside(ratings: RatingNumbers) -> tuple[Finding, ...]:
+    """Ratings that the declared scale does not hold: nobody should miss them."""
+    if not ratings.n_outside:
+        return ()
+    answer = (
+        f"Not all: {plural(ratings.n_outside, 'rating')} lie outside the declared scale, "
+        f"{ratings.low:g} to {ratings.high:g}, and count as missing."
+    )
+    detail = ("If another scale is meant, set scores.scale and run again.",)
+    return (Finding("Could the ratings be read?", answer, detail, "open"),)
 
 
 _WRONG = "A score is wrong when it is not the true score, be it by one level."
@@ -81,7 +110,7 @@ def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
             "of the scores wrong. That figure mixes the two and is not the rater's error.",
         )
         return Finding(question, "This pool alone cannot say.", detail, "open")
-    if state == "weak":
+    if state == "weak" or high - low > _WIDE:
         span = (
             f"At most {at_most} of the scores are wrong, perhaps far fewer"
             if (at_most := either_share(high, high)) == either_share(low, high)
@@ -89,8 +118,9 @@ def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
         )
         detail = (
             "The high end takes every disagreement between neighbours for the rater's error. "
-            "Lift is too low for that reading: neighbours that do not share a true score look "
-            "just the same, so no single matrix below is the rater's error.",
+            f"{'Lift is too low' if state == 'weak' else 'There is too little evidence'} for that "
+            "reading: neighbours that do not share a true score look just the same, so no single "
+            "matrix below is the rater's error.",
             _WRONG,
         )
         return Finding(question, f"{span}; this pool alone cannot say.", detail, "open")
@@ -100,20 +130,32 @@ def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
     answer = f"{span.capitalize()} of the scores are wrong{depends}."
     narrow = noise.error_low is not None and high - low <= 0.1
     tone: Tone = "clear" if narrow and state == "strong" else "care"
-    return Finding(question, answer, (_rests_on(noise), _WRONG), tone)
+    unsure = () if noise.diagonal_dominant else (_UNNAMED,)
+    return Finding(question, answer, (_rests_on(noise), *unsure, _WRONG), tone)
+
+
+#: Who said how often neighbours share a true score.
+_SOURCES = {
+    "gold": "trusted scores",
+    "raters": "the raters together",
+    "repeats": "ratings that were repeated",
+}
 
 
 def _how_noisy_each(question: str, noise: NoiseNumbers) -> Finding:
     each = ", ".join(f"{part.label} {share(part.share, 0)}" for part in noise.by_rater)
+    unsure = () if noise.diagonal_dominant else (_UNNAMED,)
+    answer = f"Wrong scores by rater{', very roughly' if unsure else ''}: {each}."
     detail = (
         "From what the raters say of the same example and of its neighbours "
         f"(ρ\u00a0=\u00a0{decimal(noise.rho)}, found from "
-        f"{'trusted scores' if noise.rho_source == 'gold' else 'the raters'}). It takes the "
+        f"{_SOURCES.get(noise.rho_source, 'the raters')}). It takes the "
         "raters' errors as independent given the true score: what they get wrong together is "
         "not in it.",
+        *unsure,
         _WRONG,
     )
-    return Finding(question, f"Wrong scores by rater: {each}.", detail, "care")
+    return Finding(question, answer, detail, "open" if unsure else "care")
 
 
 def _rests_on(noise: NoiseNumbers) -> str:
@@ -131,6 +173,12 @@ def _rests_on(noise: NoiseNumbers) -> str:
     )
 
 
+_UNNAMED = (
+    "Some true score is most often observed as another one; which row of the matrix belongs to "
+    "which score is then not certain, and neither is this share."
+)
+
+
 def intervals_from(noise: NoiseNumbers) -> str:
     """Say what the intervals of the matrix rest on."""
     if noise.n_bootstrap == 0:
@@ -140,19 +188,13 @@ def intervals_from(noise: NoiseNumbers) -> str:
 
 def _how_sure(noise: NoiseNumbers) -> Finding:
     question = "How sure is that?"
-    limits = [
-        "This does not cover a bias that neighbours share, such as a liking for long answers: it "
-        "looks like truth here, and only trusted (gold) scores can show it."
-    ]
+    limits = [_SHARED]
     if noise.thin_scores:
         named = ", ".join(str(level) for level in noise.thin_scores)
         noun = "score" if len(noise.thin_scores) == 1 else "scores"
         limits.append(f"Not enough data for {noun} {named}.")
     if not noise.diagonal_dominant:
-        limits.append(
-            "Some true score is most often observed as another one; which row of the matrix "
-            "belongs to which score is then not certain."
-        )
+        limits.append("It is not certain which row of the matrix belongs to which true score.")
     if noise.fit is not None and noise.fit_expected is not None and noise.fit > noise.fit_expected:
         limits.append(
             f"At ρ\u00a0=\u00a0{decimal(noise.rho)} the model does not fit the counts as well as "
@@ -164,9 +206,6 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
         return Finding(question, "Not known: no intervals were computed.", tuple(limits), "open")
     if noise.sampling_error is None:
         return Finding(question, "Not enough data for any interval.", tuple(limits), "open")
-    answer = f"Chance moves a typical entry of the matrix by ±\u00a0{decimal(noise.sampling_error)}"
-    if noise.range_error is not None:
-        answer += f"; chance and not knowing ρ together by ±\u00a0{decimal(noise.range_error)}"
     basis = (
         f"The intervals come from {intervals_from(noise)} on "
         f"{plural(noise.n_examples, 'scored example')}, at ρ\u00a0=\u00a0{decimal(noise.rho)}."
@@ -174,8 +213,28 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
     sound = noise.diagonal_dominant and noise.converged and not noise.thin_scores
     wide = max(noise.sampling_error, noise.range_error or 0.0) > 0.05
     return Finding(
-        question, f"{answer}.", (basis, *limits), "clear" if sound and not wide else "care"
+        question, _known_to(noise), (basis, *limits), "clear" if sound and not wide else "care"
     )
+
+
+_SHARED = (
+    "This does not cover a bias that neighbours share, such as a liking for long answers: it looks "
+    "like truth here, and only trusted (gold) scores can show it."
+)
+
+
+def _known_to(noise: NoiseNumbers) -> str:
+    """Say how far a typical entry of the matrix may be off, by chance and by the assumption."""
+    chance, both = decimal(noise.sampling_error), decimal(noise.range_error)
+    answer = f"A typical entry of the matrix is known to ±\u00a0{chance}"
+    if noise.range_error is None or both == chance:
+        return f"{answer}."
+    if noise.rho_source == "assumed":
+        return (
+            f"{answer} if neighbours share a true score as often as was assumed, and to "
+            f"±\u00a0{both} if that is left open."
+        )
+    return f"{answer}, and to ±\u00a0{both} since ρ is not known exactly either."
 
 
 _EVIDENCE = "A second rater, or about 100 trusted (gold) scores, would settle it."
@@ -186,16 +245,10 @@ _STANDING: dict[Standing, tuple[str, str, Tone]] = {
         _EVIDENCE,
         "open",
     ),
-    "weak": (
-        "Not shown: neighbours agree little more than by chance.",
-        "It may hold with a very noisy rater, or fail with a good one: one rater's scores cannot "
-        f"tell which. {_EVIDENCE}",
-        "open",
-    ),
+    "weak": ("Not shown: neighbours agree little more than by chance.", _EVIDENCE, "open"),
     "partial": (
         "In part: neighbours do carry information about the score.",
-        "A noisy rater lowers lift, and so do neighbours that do not share a true score. One "
-        f"rater's scores cannot tell the two apart, so the error above is a range. {_EVIDENCE}",
+        f"The error above is therefore a range. {_EVIDENCE}",
         "care",
     ),
     "strong": (
@@ -204,10 +257,20 @@ _STANDING: dict[Standing, tuple[str, str, Tone]] = {
         "clear",
     ),
 }
+_EITHER = "A noisy rater lowers lift, and so do neighbours that do not share a true score."
 
 
 def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
     answer, meaning, tone = _STANDING[state]
+    if state in ("weak", "partial"):
+        source = _SOURCES.get(noise.rho_source)
+        meaning = (
+            f"{_EITHER} One rater's scores cannot tell the two apart. {meaning}"
+            if source is None
+            else f"{_EITHER} {source.capitalize()} tell the two apart here: neighbours share it "
+            f"{'more often' if noise.rho > 0 else 'no more often'} than by chance, by "
+            f"ρ\u00a0=\u00a0{decimal(noise.rho)} (0 is chance, 1 is always)."
+        )
     detail = ["The assumption: an example and its nearest neighbours have one true score."]
     if noise.lifts and state != "unknown":
         near = noise.lifts[0]
@@ -268,6 +331,19 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
     return Finding(question, answer, tuple(detail), "care" if weak else "plain")
 
 
+def how_curated(curation: CurationNumbers) -> str:
+    """Say by which method, and what the gate of the paper's method found."""
+    if curation.method not in ("ds2", "raw", "none"):
+        return f"Method {curation.method}, which goes by evidence."
+    gate = {
+        "passed": "the gate passed",
+        "fired": "the gate fired: lift is too low to trust a correction",
+        "off": "the gate was off",
+    }
+    changed = "" if curation.n_changed else " No score was changed."
+    return f"Method {curation.method}; {gate[curation.gate]}.{changed}"
+
+
 def _real_valued(question: str, numbers: ReportNumbers) -> Finding:
     """Every score is a new one: say what shows that it is better."""
     curation = numbers.curation
@@ -293,19 +369,16 @@ def _selected(numbers: ReportNumbers) -> Finding:
     )
     detail: list[str] = []
     if chosen.selected_score is not None and chosen.pool_score is not None:
+        blind = chosen.method in _BLIND
         detail.append(
             f"Their mean curated score is {decimal(chosen.selected_score)}; the pool's is "
             f"{decimal(chosen.pool_score)}."
+            + ("" if blind else " Those scores also did the choosing, so that mean is optimistic.")
         )
-        if chosen.method not in _BLIND:
-            detail.append(
-                "The scores that are averaged also did the choosing, so that mean is optimistic."
-            )
     if chosen.stability is not None:
         detail.append(
-            "Made anew from resampled evidence, a selected example is selected again with "
-            f"probability {decimal(chosen.stability.median)} (median), a quarter of them with "
-            f"{decimal(chosen.stability.lower)} or less."
+            f"Selected anew from resampled evidence, {share(chosen.stability.mean, 0)} of them are "
+            "selected again."
         )
     tail = chosen.tail
     if tail is not None and tail.selected_spread is not None:

@@ -43,7 +43,7 @@ def _imported(job: Job, pool: Pool) -> list[Ratings]:
     wanted = job.recipe.scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        return [
+        found = [
             import_ratings(
                 pool,
                 column=column,
@@ -53,6 +53,24 @@ def _imported(job: Job, pool: Pool) -> list[Ratings]:
             )
             for column in _columns(wanted)
         ]
+    for ratings in found:
+        _check_on_scale(ratings, wanted.max_outside)
+    return found
+
+
+def _check_on_scale(ratings: Ratings, most: float) -> None:
+    outside = ratings.problems.get("out of range", 0)
+    given = int((ratings.codes == 0).sum()) + outside
+    if outside <= most * given:
+        return
+    hint = next((said for said in ratings.warnings if "set scale =" in said), "")
+    where = hint.partition("; ")[2] or "Set scores.scale to the scale that was used."
+    raise InputError(
+        f"{outside / given:.0%} of the ratings of '{ratings.rater}' ({outside:,} of {given:,}) lie "
+        f"outside the declared scale, {ratings.scale.low:g} to {ratings.scale.high:g}. "
+        f"{where[0].upper()}{where[1:]} If they stand for no rating, raise scores.max_outside, "
+        f"which is {most:g}."
+    )
 
 
 def _columns(wanted: ScoresSection) -> tuple[str | None, ...]:

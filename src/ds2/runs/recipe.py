@@ -102,6 +102,11 @@ class ScoresSection(Section):
         description="the cuts between scores, ascending: a score is the number of cuts below "
         "the rating",
     )
+    max_outside: Fraction = Field(
+        default=0.05,
+        description="stop when more than this share of a rater's ratings lies outside the scale; "
+        "fewer count as missing",
+    )
     true_column: Text | None = Field(
         default=None,
         description="the pool's column of true scores, where they are known (in a test): the "

@@ -18,6 +18,7 @@ from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
 from ds2.runs.naming import with_names
 from ds2.runs.planted import load_planted
+from ds2.runs.recipe import PoolSection, Recipe
 from ds2.runs.tables import load_curation, load_selection, load_stability
 from ds2.selection import long_tail_scores
 
@@ -45,7 +46,7 @@ def write_report(job: Job) -> Made:
         n_examples=job.recipe.report.n_examples,
         planted=load_planted(job.recipe, job.folder),
         truth=_true_scores(pool, job.recipe.scores.true_column, panel.ratings[0].scale),
-        settings=job.recipe.model_dump(mode="json"),
+        settings=_changed_settings(job.recipe),
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
     )
@@ -64,6 +65,16 @@ def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)
         return import_ratings(pool, column=column, scale=scale).scores()
+
+
+def _changed_settings(recipe: Recipe) -> dict[str, object]:
+    """Return the settings that are not the default, by dotted key."""
+    usual = Recipe(pool=PoolSection(path=recipe.pool.path)).flat()
+    return {
+        key: value
+        for key, value in recipe.flat().items()
+        if key == "pool.path" or value != usual.get(key)
+    }
 
 
 def _about_vectors(path: Path) -> EmbeddingReport:
