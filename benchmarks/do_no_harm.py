@@ -1,5 +1,9 @@
 """Does auto ever make things worse? Simulated situations and every data set with a truth.
 
+Four families: simulated pools whose raters err independently; the same with a bias that raters
+share; a truth drawn on the embeddings of real texts, with raters that err in unlike ways; and real
+raters with people, or another rater, as the truth.
+
 Regret without gold: Spearman with the truth of the raters' mean ("raw") minus that of auto. With
 gold: of the best candidate minus auto, and harm: of raw minus auto, on the rows without gold.
 Where raters share a bias, only gold can tell, and auto without gold must warn.
@@ -12,131 +16,20 @@ import json
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from _common import alpaca_rows, alpaca_vectors, data_file, json_line, table
+from _situations import SHARED, SITUATIONS, TEXTS, Pool, drawn, on_texts, prepared
 from scipy.stats import rankdata
 
 import ds2
 
 warnings.simplefilter("ignore", ds2.Ds2Warning)
 
-LOW, MIDDLE, HIGH = 0.5, 1.2, 2.5  # standard deviation of a rater's noise, in levels
 GOLD = (100, 400)
 #: Sides of a chat reply and the ends of their scales.
 SIDES = {"coherence": (1, 3), "naturalness": (1, 3), "engagingness": (1, 3), "groundedness": (0, 1)}
-
-
-@dataclass(frozen=True)
-class Situation:
-    """Raters of a simulated pool; ``rho`` is its clusterability."""
-
-    name: str
-    rho: float
-    noise: tuple[float, ...]
-    n: int = 2000
-    own_bias: float = 0.0  # of a neighbourhood, each rater's own, in levels
-    shared_bias: float = 0.0  # the same for all raters
-    adversary: bool = False  # the last rater's scale is upside down
-    swapped: bool = False  # the last rater's two lowest levels are swapped
-    missing: float = 0.0
-    cluster: int = 20
-    fine: bool = False  # raters use only three of the six levels
-
-
-SITUATIONS = (
-    Situation("1 rater, rho 0, low", 0.0, (LOW,)),
-    Situation("1 rater, rho 0, high", 0.0, (HIGH,)),
-    Situation("1 rater, rho 0.5, high", 0.5, (HIGH,)),
-    Situation("1 rater, rho 1, low", 1.0, (LOW,)),
-    Situation("1 rater, rho 1, high", 1.0, (HIGH,)),
-    Situation("2 raters, rho 0, middle", 0.0, (MIDDLE,) * 2),
-    Situation("2 raters, rho 0, high", 0.0, (HIGH,) * 2),
-    Situation("2 raters, rho 0.3, middle", 0.3, (MIDDLE,) * 2),
-    Situation("2 raters, rho 0.3, high", 0.3, (HIGH,) * 2),
-    Situation("2 raters, rho 0.6, low", 0.6, (LOW,) * 2),
-    Situation("2 raters, rho 1, middle", 1.0, (MIDDLE,) * 2),
-    Situation("2 raters, rho 0.3, unlike", 0.3, (LOW, HIGH)),
-    Situation("2 raters, rho 0.6, n 300", 0.6, (HIGH,) * 2, n=300),
-    Situation("2 raters, one upside down", 0.6, (MIDDLE,) * 2, adversary=True),
-    Situation("3 raters, rho 0, high", 0.0, (HIGH,) * 3),
-    Situation("3 raters, rho 0, unlike", 0.0, (LOW, HIGH, HIGH)),
-    Situation("3 raters, rho 0.3, low", 0.3, (LOW,) * 3),
-    Situation("3 raters, rho 0.6, high", 0.6, (HIGH,) * 3),
-    Situation("3 raters, rho 0.3, n 300", 0.3, (MIDDLE,) * 3, n=300),
-    Situation("3 raters, one upside down", 0.3, (MIDDLE,) * 3, adversary=True),
-    Situation("3 raters, one swapped", 0.3, (MIDDLE,) * 3, swapped=True),
-    Situation("3 raters, 30 % missing", 0.6, (MIDDLE,) * 3, missing=0.3),
-    Situation("3 raters, 70 % missing", 0.3, (HIGH,) * 3, missing=0.7),
-    Situation("4 raters, rho 0.3, high", 0.3, (HIGH,) * 4),
-    Situation("5 raters, rho 0, middle", 0.0, (MIDDLE,) * 5),
-    Situation("5 raters, rho 0.2, high", 0.2, (HIGH,) * 5),
-    Situation("5 raters, rho 1, high", 1.0, (HIGH,) * 5),
-    Situation("5 raters, one upside down", 0.3, (MIDDLE,) * 5, adversary=True),
-    Situation("2 raters, own bias", 0.3, (MIDDLE,) * 2, own_bias=1.5),
-    Situation("3 raters, own bias", 0.0, (MIDDLE,) * 3, own_bias=1.5),
-    Situation("3 raters, small clusters", 0.6, (HIGH,) * 3, cluster=4),
-    Situation("3 raters, three levels", 0.6, (MIDDLE,) * 3, fine=True),
-)
-SHARED = (
-    Situation("2 raters, shared bias", 0.3, (MIDDLE,) * 2, shared_bias=1.5),
-    Situation("3 raters, shared bias", 0.0, (MIDDLE,) * 3, shared_bias=2.0),
-    Situation("5 raters, shared bias", 0.3, (HIGH,) * 5, shared_bias=1.5),
-)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What a situation or a data set gives to `ds2.curate`."""
-
-    scores: np.ndarray
-    neighbors: ds2.Neighbors
-    noise: tuple[ds2.TransitionEstimate, ...]
-    truth: np.ndarray
-    n_scores: int
-
-
-def drawn(situation: Situation, seed: int) -> Pool:
-    """A pool of the situation."""
-    rng = np.random.default_rng([seed, 11])
-    base = ds2.simulate(
-        situation.n,
-        clusterability=situation.rho,
-        cluster_size=situation.cluster,
-        seed=seed,
-    )
-    truth, r = base.true_scores, len(situation.noise)
-    neighbors = ds2.find_neighbors(base.vectors)
-    near = np.column_stack([np.arange(situation.n), neighbors.indices]).min(axis=1)
-    bias = rng.standard_normal((situation.n, r + 1))[near]  # rows of one cluster mostly share it
-    columns = []
-    for i, sd in enumerate(situation.noise):
-        value = truth + sd * rng.standard_normal(situation.n)
-        value = value + situation.own_bias * bias[:, i] + situation.shared_bias * bias[:, r]
-        score = np.clip(np.round(value), 0, 5)
-        if situation.fine:
-            score = np.array([1, 1, 2, 2, 3, 3])[score.astype(int)].astype(float)
-        if situation.adversary and i == r - 1:
-            score = 5 - score
-        if situation.swapped and i == r - 1:
-            score = np.array([1, 0, 2, 3, 4, 5])[score.astype(int)].astype(float)
-        score[rng.random(situation.n) < situation.missing] = np.nan
-        columns.append(score)
-    return prepared(np.stack(columns, axis=1), neighbors, truth, 6)
-
-
-def prepared(
-    scores: np.ndarray, neighbors: ds2.Neighbors, truth: np.ndarray, n_scores: int
-) -> Pool:
-    """With a noise estimate for each rater."""
-    noise = tuple(
-        ds2.estimate_transition(
-            column, neighbors, n_scores=n_scores, rho=1.0, n_bootstrap=0, n_starts=1
-        )
-        for column in scores.T
-    )
-    return Pool(scores, neighbors, noise, truth, n_scores)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -277,43 +170,57 @@ def replies() -> dict[str, Pool]:
     return pools
 
 
-def main() -> None:
-    quick = "--quick" in sys.argv
-    seeds = 2 if quick else 5
-    start = time.perf_counter()
-    rows, shared, real = [], [], []
-    for situation in SITUATIONS + SHARED:
-        sizes = tuple(size for size in GOLD if size < situation.n)
-        runs = [measured(drawn(situation, seed), seed, sizes) for seed in range(seeds)]
-        (shared if situation in SHARED else rows).append(summary(situation.name, runs, sizes))
-        print(rows[-1] if situation not in SHARED else shared[-1], file=sys.stderr)
-    sample = np.random.default_rng(0).choice(52_002, 6000, replace=False) if quick else None
+def simulated(situations: tuple, draw: Callable, seeds: range) -> list[dict]:
+    """A row for each situation, printed as it is done."""
+    rows = []
+    for situation in situations:
+        sizes = tuple(size for size in GOLD if 2 * size < situation.n)
+        runs = [measured(draw(situation, seed), seed, sizes) for seed in seeds]
+        rows.append(summary(situation.name, runs, sizes))
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def real(sample: np.ndarray | None, seeds: range) -> list[dict]:
+    """A row for each data set with a truth."""
+    rows = []
     for name, pool in {**stories(), **replies(), **alpaca(sample)}.items():
         sizes = tuple(size for size in GOLD if 2 * size < len(pool.truth))
-        runs = [measured(pool, seed, sizes) for seed in range(1 if quick else 2)]
-        real.append(summary(name, runs, sizes))
-        print(real[-1], file=sys.stderr)
-    for title, part in (("independent errors", rows), ("shared bias", shared), ("real", real)):
-        print(title)
-        keys = max(part, key=len)
-        table([{key: row.get(key, float("nan")) for key in keys} for row in part])
-    figures = {
-        "mean regret": _mean(rows, "regret"),
-        "largest regret": max(row["regret"] for row in rows),
-        "shared bias warned": min(row["warned"] for row in shared),
+        rows.append(summary(name, [measured(pool, seed, sizes) for seed in seeds], sizes))
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv
+    seeds = range(1) if quick else range(5)
+    start = time.perf_counter()
+    sample = np.random.default_rng(0).choice(52_002, 6000, replace=False) if quick else None
+    families = {
+        "independent errors": simulated(SITUATIONS[::4] if quick else SITUATIONS, drawn, seeds),
+        "shared bias": simulated(SHARED, drawn, seeds),
+        "real texts": simulated(TEXTS[::3] if quick else TEXTS, on_texts, seeds),
+        "real": real(sample, range(1) if quick else range(2)),
     }
-    for size in GOLD:
-        for part, name in ((rows, "simulated"), (shared, "shared bias"), (real, "real")):
-            for key in ("regret", "harm"):
-                figures[f"{name}: mean {key}, {size} gold"] = _mean(part, f"{key} {size}")
-    figures["real: mean regret"] = _mean(real, "regret")
-    table([figures])
+    figures = {}
+    for name, rows in families.items():
+        print(f"\n{name}")
+        keys = max(rows, key=len)
+        table([{key: row.get(key, float("nan")) for key in keys} for row in rows])
+        figures[f"{name}: mean regret"] = _mean(rows, "regret")
+        figures[f"{name}: largest regret"] = max(row["regret"] for row in rows)
+        for key in (f"{what} {size}" for size in GOLD for what in ("regret", "harm")):
+            figures[f"{name}: mean {key}"] = _mean(rows, key)
+    figures["shared bias warned"] = min(row["warned"] for row in families["shared bias"])
+    print()
+    table([{"figure": key, "value": value} for key, value in figures.items()])
     print(f"{time.perf_counter() - start:.0f} s")
-    json_line("do_no_harm", situations=rows, shared=shared, real=real, **figures)
+    json_line("do_no_harm", **families, **figures)
 
 
 def _mean(rows: list[dict], key: str) -> float:
-    return float(np.mean([row[key] for row in rows if key in row]))
+    found = [row[key] for row in rows if key in row]
+    return float(np.mean(found)) if found else float("nan")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,18 @@ def test_gold_decides_against_a_bias_that_raters_share():
     assert "300 trusted scores have spoken" in told.next_evidence
 
 
+def test_gold_tells_which_of_two_raters_to_believe_though_raters_see_no_gain():
+    pool, scores, neighbors = prepared(2000, 0.0, (0.6, 4.0), seed=3)
+    data = (scores, neighbors, estimates(scores, neighbors))
+    assert quiet(*data).method == "raw"
+    gold = np.full(2000, np.nan)
+    gold[:200] = pool.true_scores[:200]
+    found = quiet(*data, gold=gold)
+    assert found.method in ("soft", "fused", "fused+neighbors")
+    rest = np.where(np.isnan(gold), pool.true_scores, np.nan)
+    assert agreement(found.scores, rest) > agreement(found.raw, rest) + 0.1
+
+
 def test_one_rater_without_evidence_is_ds2_where_the_gate_passes_and_raw_where_it_fires():
     for rho, method in ((1.0, "ds2"), (0.0, "raw")):
         _, scores, neighbors = prepared(1000, rho, (0.8,))

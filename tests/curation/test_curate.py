@@ -126,7 +126,7 @@ def test_draws_differ_and_follow_the_seed():
 
 def test_curation_finds_and_mends_most_wrong_scores(pool):
     simulated, scores, neighbors, noise = pool
-    found = ds2.curate(scores, neighbors, noise)
+    found = ds2.curate(scores, neighbors, noise, method="ds2")
     wrong = scores != simulated.true_scores
     assert (found.misrated & wrong).sum() / found.misrated.sum() > 0.85
     assert (found.misrated & wrong).sum() / wrong.sum() > 0.85
@@ -145,10 +145,10 @@ def test_curation_finds_and_mends_most_wrong_scores(pool):
 
 def test_a_perfect_rater_on_a_clusterable_pool_is_left_alone():
     _, scores, neighbors, noise = prepare(2000, perfect=True, seed=3)
-    found = ds2.curate(scores, neighbors, noise)
+    found = ds2.curate(scores, neighbors, noise, method="ds2")
     assert found.n_changed / 2000 <= 0.01
     assert found.misrated.mean() <= 0.01
-    floored = ds2.curate(scores, neighbors, noise, paper_floor=True)
+    floored = ds2.curate(scores, neighbors, noise, method="ds2", paper_floor=True)
     assert floored.misrated.mean() > 0.03
 
 
@@ -156,7 +156,7 @@ def test_confidence_means_the_same_in_a_small_and_a_large_pool():
     def confidence(n):
         _, scores, neighbors, noise = prepare(n, seed=4)
         fixed = replace(noise, matrix=ds2.simulate(10).transition)
-        return ds2.curate(scores, neighbors, fixed).confidence
+        return ds2.curate(scores, neighbors, fixed, method="ds2").confidence
 
     small, large = confidence(1000), confidence(16_000)
     assert ks_2samp(small, large).statistic < 0.06
@@ -180,8 +180,8 @@ def test_permuting_rows_permutes_the_curation():
     keys = np.random.default_rng(0).integers(0, 2**63, 700)
     order = np.random.default_rng(1).permutation(700)
     permuted = ds2.find_neighbors(simulated.vectors[order])
-    straight = ds2.curate(scores, neighbors, noise, keys=keys)
-    other = ds2.curate(scores[order], permuted, noise, keys=keys[order])
+    straight = ds2.curate(scores, neighbors, noise, method="ds2", keys=keys)
+    other = ds2.curate(scores[order], permuted, noise, method="ds2", keys=keys[order])
     np.testing.assert_array_equal(other.scores, straight.scores[order])
     np.testing.assert_array_equal(other.misrated, straight.misrated[order])
     np.testing.assert_allclose(other.confidence, straight.confidence[order])
@@ -194,7 +194,7 @@ def test_unrated_rows_stay_unrated():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)
         noise = ds2.estimate_transition(scores, neighbors, n_scores=6, n_bootstrap=0)
-    found = ds2.curate(scores, neighbors, noise)
+    found = ds2.curate(scores, neighbors, noise, method="ds2")
     assert np.isnan(found.scores[::5]).all()
     assert np.isnan(found.confidence[::5]).all()
     assert not found.misrated[::5].any()
@@ -208,7 +208,7 @@ def test_a_score_that_nobody_gave_is_a_normal_result():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)
         noise = ds2.estimate_transition(scores, neighbors, n_scores=6, n_bootstrap=0)
-        found = ds2.curate(scores, neighbors, noise)
+        found = ds2.curate(scores, neighbors, noise, method="ds2")
     assert found.scores.max() <= 3
     assert 0 < found.n_changed < 600
 
@@ -249,6 +249,17 @@ def test_the_gate_can_be_off_and_its_limit_moved(doubtful, pool):
     _, scores, neighbors, noise = pool
     with pytest.warns(Ds2Warning, match="against the gate's 0.9"):
         ds2.curate(scores, neighbors, noise, method="ds2", min_lift=0.9)
+
+
+def test_an_untested_correction_says_so(pool):
+    _, scores, neighbors, noise = pool
+    with pytest.warns(Ds2Warning, match="Nothing here can test the correction of [0-9,]+ scores"):
+        found = ds2.curate(scores, neighbors, noise)
+    assert found.method == "ds2"
+    assert found.n_changed > 0
+    assert not ds2.curate(scores, neighbors, noise, gate="off").warnings
+    _, true, near, right = prepare(400, perfect=True, seed=12)
+    assert not ds2.curate(true, near, right).warnings  # nothing was corrected
 
 
 def test_method_none_returns_the_scores(pool):

@@ -5,8 +5,13 @@ Of the candidates whose gain over raw has an interval above 0, the one with the 
 Gold judges the candidates as they would be applied. Each rater in turn judges what the others give
 without it; since r − 1 raters gain more from neighbours than r do, every candidate is fitted anew
 for the raters that it has. An agreement with rater j is that with the truth times j's reliability
-l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]². Where there is gold as well, a gain that
-raters see may be theirs alone: a third of it counts as one more standard error beside gold's.
+l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]².
+
+Where there is gold as well, what raters see of a gain may be theirs alone (a bias that they share)
+or miss what only gold can know (which rater to believe). Something of correlation δ with a score
+moves the difference of two candidates by δ √(2 (1 − c)), c their correlation: that is the standard
+deviation of the raters' bias. δ is not known, so three sizes of it compete, each weighed by how
+well it explains that raters and gold differ as they do.
 """
 
 from collections.abc import Mapping
@@ -22,8 +27,8 @@ from ds2.curation.result import Evidence
 
 __all__ = ["Choice", "as_levels", "choose"]
 
-#: Share of a gain seen by raters that counts as a standard error once gold can contradict.
-DOUBT = 1 / 3
+#: What raters may share that is not quality, or miss: correlations, equally likely beforehand.
+BIASES = np.array([0.03, 0.1, 0.3])
 LEAST_GOLD = 20
 
 
@@ -74,7 +79,11 @@ def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
     for measure in _measures(case, candidates, loadings, objective):
         agreements += judge(measure, blocks, objective, rng)
     judged = [found for found in agreements if found.figure != "accuracy"]
-    found = {name: combined(judged, name, "raw") for name in candidates if name != "raw"}
+    found = {
+        name: combined(judged, name, "raw", _apart(candidate, candidates["raw"]))
+        for name, candidate in candidates.items()
+        if name != "raw"
+    }
     gains = {name: gain for name, gain in found.items() if gain is not None}
     shown = [name for name, gain in gains.items() if gain[1] > 0]
     chosen = max(shown, key=lambda name: gains[name][0], default="raw")
@@ -153,31 +162,67 @@ def _shown(case: Case, candidate: Candidate, objective: str) -> np.ndarray:
 
 
 def combined(
-    agreements: list[Judgement], name: str, other: str
+    agreements: list[Judgement], name: str, other: str, apart: float
 ) -> tuple[float, float, float] | None:
-    """How much one candidate gains over another, with a 95 % interval; None without evidence."""
-    known = [found for found in agreements if {name, other} <= set(found.names)]
-    gold = [found for found in known if found.judge == "gold"]
-    raters = [found for found in known if found.judge != "gold"]
-    parts = [(*_gain(found, name, other), 0.0) for found in gold]
-    mass = sum(found.reliability**2 for found in raters)
-    if raters and mass > 0 and len(raters) == sum(a.judge != "gold" for a in agreements):
-        value, draws = 0.0, np.zeros(len(raters[0].draws))
-        for found in raters:
-            one, many = _gain(found, name, other)
-            value += found.reliability * one / mass
-            draws = draws + found.reliability * many / mass
-        parts.append((value, draws, (DOUBT * value) ** 2 if gold else 0.0))
-    if not parts:
+    """How much one candidate gains over another, with a 95 % interval; None without evidence.
+
+    Args:
+        agreements: of every judge.
+        name: the candidate.
+        other: what it is compared with.
+        apart: √(2 (1 − c)), c the correlation of the two.
+    """
+    gold = [_gain(found, name, other) for found in agreements if found.judge == "gold"]
+    raters = _raters_gain([found for found in agreements if found.judge != "gold"], name, other)
+    if gold and raters:
+        return _pooled(gold[0], raters, BIASES * apart)
+    alone = gold[0] if gold else raters
+    if alone is None:
         return None
-    if len(parts) == 1:
-        value, draws, _ = parts[0]
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return value, float(low), float(high)
-    precision = [1 / max(float(draws.var()) + bias, 1e-12) for _, draws, bias in parts]
-    value = sum(w * part[0] for w, part in zip(precision, parts, strict=True)) / sum(precision)
-    error = 1.96 / np.sqrt(sum(precision))
-    return float(value), float(value - error), float(value + error)
+    value, draws = alone
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return value, float(low), float(high)
+
+
+def _raters_gain(
+    agreements: list[Judgement], name: str, other: str
+) -> tuple[float, np.ndarray] | None:
+    """The gain that left-out raters see, and its draws; None unless every one of them can tell."""
+    mass = sum(found.reliability**2 for found in agreements)
+    if not mass > 0 or not all({name, other} <= set(found.names) for found in agreements):
+        return None
+    value, draws = 0.0, np.zeros(len(agreements[0].draws))
+    for found in agreements:
+        one, many = _gain(found, name, other)
+        value += found.reliability * one / mass
+        draws = draws + found.reliability * many / mass
+    return value, draws
+
+
+def _pooled(
+    gold: tuple[float, np.ndarray], raters: tuple[float, np.ndarray], biases: np.ndarray
+) -> tuple[float, float, float]:
+    """Gold's gain and the raters' together, the latter with a bias of one of these sizes (b,)."""
+    gold_variance = max(float(gold[1].var()), 1e-12)
+    variances = np.maximum(float(raters[1].var()) + biases**2, 1e-12)
+    both = gold_variance + variances
+    logs = -((gold[0] - raters[0]) ** 2) / (2 * both) - np.log(both) / 2
+    chances = np.exp(logs - logs.max())
+    chances /= chances.sum()
+    means = (gold[0] * variances + raters[0] * gold_variance) / both
+    value = float(chances @ means)
+    spread = chances @ (gold_variance * variances / both + (means - value) ** 2)
+    error = 1.96 * float(np.sqrt(spread))
+    return value, value - error, value + error
+
+
+def _apart(candidate: Candidate, other: Candidate) -> float:
+    """√(2 (1 − c)), c the correlation of two candidates where both have a value."""
+    table = np.stack([candidate.values, other.values])
+    table = table[:, ~np.isnan(table).any(axis=0)]
+    if table.shape[1] < 3 or not (table.std(axis=1) > 0).all():
+        return 1.0
+    return float(np.sqrt(max(2 * (1 - np.corrcoef(table)[0, 1]), 0.0)))
 
 
 def _gain(found: Judgement, name: str, other: str) -> tuple[float, np.ndarray]:

@@ -59,9 +59,10 @@ def curate(
       that leans on the neighbours' posteriors as far as the raters' own words bear it out.
     * "soft": real-valued; raters and neighbours weighted by evidence that the rater itself did not
       give (another rater, gold, or repeats for the weight alone), cross-fitted.
-    * "auto": the simplest of these unless gold or left-out raters show that another is better;
-      the table is in ``evidence``. One rater without gold: "ds2" where the gate passes, "raw"
-      where it fires.
+    * "auto": "raw", unless gold or left-out raters show that others are better (paired 95 %
+      interval of the gain above 0), and then the one that gains most; the table is in
+      ``evidence``. One rater without gold: "ds2" where the gate passes (with a warning that
+      nothing has tested it), "raw" where it fires.
 
     "fused" scores are posterior means. The other real-valued results are put on the level scale
     by rank: a value that exceeds a share q of the pool gets the level below which a share q of the

@@ -2,7 +2,7 @@
 
 from ds2.noise import TransitionEstimate
 
-__all__ = ["gate_fires", "gate_sentence"]
+__all__ = ["gate_fires", "gate_sentence", "untested_sentence"]
 
 
 def gate_fires(noise: TransitionEstimate, min_lift: float) -> bool:
@@ -28,3 +28,13 @@ def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) 
         else "The correction was made all the same (gate = 'warn')."
     )
     return f"{found} {done} A second rater, or about 100 trusted scores, would settle which it is."
+
+
+def untested_sentence(n_changed: int) -> str:
+    """What is said where method "auto" corrects scores by "ds2" with nothing to test it by."""
+    return (
+        f"Nothing here can test the correction of {n_changed:,} scores: neighbours agree, but one "
+        "rater's scores cannot show that they share quality, and where they do not, their vote "
+        "makes scores worse. A second rater on some hundred examples, or about 100 trusted scores, "
+        "would show it; method 'raw' keeps the scores as they are."
+    )

@@ -8,6 +8,8 @@ each has its own loading. Gold rows give each rater's loading directly, and then
 
 import numpy as np
 
+from ds2.noise import factor
+
 __all__ = ["NoEvidence", "correlations", "one_factor"]
 
 #: Standard deviation that two raters' loadings may differ by, unseen.
@@ -24,23 +26,15 @@ class NoEvidence(Exception):  # noqa: N818 (no fault of the caller: a finding, t
 def correlations(z: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, m) correlations over the rows where both are present, and how many those are.
 
+    A pair with too few common rows, or a constant, counts as uncorrelated.
+
     Args:
         z: (n, m) z-scores, NaN where missing.
         rows: (n,) marks of the rows to use.
     """
     part = z[rows]
-    known = ~np.isnan(part)
-    filled = np.where(known, part, 0.0)
-    pairs = known.T.astype(np.float64) @ known
-    both = np.maximum(pairs, 1)
-    mean_i = (filled.T @ known) / both
-    power = ((filled**2).T @ known) / both - mean_i**2
-    covariance = (filled.T @ filled) / both - mean_i * mean_i.T
-    scale = np.sqrt(np.maximum(power * power.T, 0))
-    matrix = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 1e-12)
-    matrix[pairs < 3] = 0.0
-    np.fill_diagonal(matrix, 1.0)
-    return np.clip(matrix, -1, 1), pairs
+    matrix, pairs = factor.correlations(part, np.ones(len(part)))
+    return np.nan_to_num(matrix), pairs
 
 
 def one_factor(
@@ -85,18 +79,8 @@ def _from_raters(matrix: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.nd
     m = len(matrix)
     if m == 2:
         return np.full(2, np.sqrt(max(matrix[0, 1], 1e-4))), np.full(2, EQUAL_SD**2)
-    values, vectors = np.linalg.eigh(np.where(off > 0, matrix, 0.0))
-    loads = vectors[:, -1] * np.sqrt(max(values[-1], 1e-4))
-    loads = 0.7 * loads * (1 if loads.sum() >= 0 else -1)
-    for _ in range(200):
-        before = loads.copy()
-        for i in range(m):
-            mass = (off[i] * loads**2).sum()
-            if mass > 0:
-                fitted = (off[i] * matrix[i]) @ loads / mass
-                loads[i] = np.clip(fitted, -LARGEST_LOADING, LARGEST_LOADING)
-        if np.abs(loads - before).max() < 1e-6:
-            break
+    found, _ = factor.least_squares_loadings(matrix, off)
+    loads = np.clip(np.nan_to_num(found), -LARGEST_LOADING, LARGEST_LOADING)
     variance = 1 / np.maximum(off @ loads**2, 1.0)
     spread = max(0.0, loads.var() - variance.mean())
     kept = spread / (spread + variance)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ds2.curation.candidates import Voting, flags_of, replaced
-from ds2.curation.gate import gate_fires, gate_sentence
+from ds2.curation.gate import gate_fires, gate_sentence, untested_sentence
 from ds2.curation.result import Curation, Evidence
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
@@ -40,6 +40,9 @@ def curate_one(
         misrated, confidence = flags.flag_rate > 0.5, flags.confidence
         suggestion = flags.suggestion
         curated = replaced(values, flags, voting.min_confidence)
+        n_changed = int((~np.isnan(values) & (curated != values)).sum())
+        if method == "auto" and gate == "refuse" and not fired and n_changed:
+            found = (untested_sentence(n_changed),)
     lift = noise.lift
     return Curation(
         scores=curated,

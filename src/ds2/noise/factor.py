@@ -11,6 +11,7 @@ __all__ = [
     "combined",
     "correlations",
     "error_correlations",
+    "least_squares_loadings",
     "one_factor",
 ]
 
@@ -83,7 +84,7 @@ def one_factor(
     if r == 1:
         return Factor(np.full(1, np.nan), np.full((1, 1), np.nan), (), False)
     free: list[tuple[int, int]] = list(freed or ())
-    loadings, bounded = _loadings(R, _pair_weights(R, shared, free))
+    loadings, bounded = least_squares_loadings(R, _pair_weights(R, shared, free))
     while freed is None and _spare(r, free) > 1:
         pair, excess, fit = _best_pair(R, shared, free)
         if excess < FREED:
@@ -142,7 +143,7 @@ def _best_pair(
         if pair in free or np.isnan(R[pair]):
             continue
         weights = _pair_weights(R, shared, [*free, pair])
-        fit = _loadings(R, weights)
+        fit = least_squares_loadings(R, weights)
         misfit = float((weights * np.nan_to_num(R - np.outer(fit[0], fit[0])) ** 2).sum())
         m, j = pair
         error = (1 - R[pair] ** 2) / np.sqrt(max(shared[pair], 1.0))
@@ -151,12 +152,18 @@ def _best_pair(
         if best is None or key < best[0]:
             best = (key, pair, excess, fit)
     if best is None:
-        return (0, 0), -np.inf, _loadings(R, _pair_weights(R, shared, free))
+        return (0, 0), -np.inf, least_squares_loadings(R, _pair_weights(R, shared, free))
     return best[1], best[2], best[3]
 
 
-def _loadings(R: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Loadings by alternating least squares, and whether one had to be held at its bound."""
+def least_squares_loadings(R: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Loadings by alternating least squares, and whether one had to be held at its bound.
+
+    Args:
+        R: (r, r) correlations.
+        weights: (r, r) of each pair; 0 where it does not count, and on the diagonal. A rater of
+            whom no pair counts gets NaN.
+    """
     r = len(R)
     target = np.nan_to_num(R)
     if r == 2:

@@ -182,7 +182,7 @@ class CurateSection(Section):
 
     method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw", "none"] = Field(
         default="auto",
-        description="auto takes the simplest that no evidence speaks against; ds2 is the paper's; "
+        description="auto keeps raw unless evidence shows another to be better; ds2 is the paper's; "
         "raw keeps the scores (several raters: their mean), none one rater's",
     )
     objective: Literal["rank", "level"] = Field(
