@@ -1,7 +1,9 @@
 """Every package says what it exports, and exports what it says."""
 
+import ast
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,11 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_no_function_shadows_a_package():
     assert not set(ds2.__all__) & {name.split(".")[1] for name in PACKAGES}
+
+
+def test_the_stub_that_type_checkers_read_hands_every_name_on():
+    """Only ``import A as A`` is a re-export in a stub; that the names are there, mypy checks."""
+    stub = ast.parse(Path(ds2.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imported = [alias for node in stub.body[1:] for alias in node.names]
+    assert {alias.name for alias in imported} == set(ds2.__all__)
+    assert all(alias.asname == alias.name for alias in imported)
