@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := demo/run
 
-.PHONY: help demo test slow models check format docs bench clean
+.PHONY: help demo test slow models check lint format docs bench clean
 
 help:
 	@echo "make demo    run the main job on a demo pool and print where the report is"
 	@echo "make test    run the tests"
-	@echo "make check   format, lint, types, tests, docs"
+	@echo "make check   lint and test: what must pass before a change goes in"
+	@echo "make lint    format, lint, types, docs"
 	@echo "make slow    the tests that need a browser, real data or minutes"
 	@echo "make models  what those tests need of torch and sentence-transformers"
 	@echo "make docs    build the documentation into site/"
@@ -57,11 +58,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: $(VENV)/.docs
+check: lint test
+
+lint: $(VENV)/.docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
 	$(BIN)/mkdocs build --strict --quiet
 
 docs: $(VENV)/.docs
