@@ -25,7 +25,8 @@ def estimate(value: float, half: float | None = 0.1) -> Estimate:
 
 
 def judged(method: str, value: float, half: float | None = 0.1, n: int = 40) -> Judged:
-    return Judged(method, 2.0 + value, 2.0, estimate(value, half), 0.99, n, estimate(value / 2))
+    same = estimate(value / 2, half)
+    return Judged(method, 2.0 + value, 2.0, estimate(value, half), 0.99, n, same, same)
 
 
 def judge(kind: str, name: str, *methods: Judged) -> JudgeNumbers:

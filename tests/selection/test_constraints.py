@@ -192,14 +192,14 @@ def test_the_reasons_are_told():
     assert chosen.rows.tolist() == [14, 10, 0, 1, 5, 6]
     assert chosen.notes == {14: "must be chosen", 10: "for the minimum of source 'c'"}
     assert {why: rows.tolist() for why, rows in chosen.dropped.items()} == {
-        "the maximum of source 'a' is reached": [2, 3, 4],
-        "its place is kept for another constraint": [7, 8, 9],
+        "over the maximum of source 'a'": [2, 3, 4],
+        "place kept for another constraint": [7, 8, 9],
     }
     tokens = np.full(15, 10)
     tokens[1] = 50
     budget = choose(order, None, Constraints(max_tokens=35, tokens=tokens), n=15)
     assert budget.rows.tolist() == [0, 2, 3]
-    assert budget.dropped["does not fit into the tokens that are left"].tolist() == [1]
+    assert budget.dropped["too long for the tokens that are left"].tolist() == [1]
 
 
 def test_a_start_of_an_order_is_completed():

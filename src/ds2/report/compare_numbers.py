@@ -77,6 +77,8 @@ class Judged:
         n: selected rows that the judge scored.
         mixed: the difference from random selections with the same mix of sources; None where the
             pool names no two sources.
+        same_length: the difference from random selections with the same lengths of completions,
+            which a liking for long answers cannot explain.
     """
 
     method: str
@@ -86,6 +88,7 @@ class Judged:
     beaten: float | None
     n: int
     mixed: Estimate | None
+    same_length: Estimate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The tables of a comparison, the same ones for HTML and Markdown."""
 
-from ds2.report.compare_numbers import CompareNumbers, JudgeNumbers
+from ds2.report.compare_numbers import CompareNumbers, Judged, JudgeNumbers
 from ds2.report.compare_words import beats_random
 from ds2.report.numbers import Estimate
 from ds2.report.sheets import Column, Sheet, Value
-from ds2.report.words import decimal
+from ds2.report.words import decimal, interval, plural
 
 __all__ = [
     "beats_sheet",
@@ -121,14 +121,45 @@ def source_sheet(n: CompareNumbers) -> Sheet | None:
 
 
 def beats_sheet(n: CompareNumbers) -> Sheet:
-    """Whether each method beats random, in words."""
+    """Whether each method beats random: the answers, and the difference by every judge."""
+    found = {(judge.name, one.method): one for judge in n.judges for one in judge.methods}
+    mixed = any(judged.mixed is not None for judged in found.values())
+    rows: list[tuple[Value, ...]] = []
+    for each in beats_random(n):
+        is_random = each.answer == "is random"
+        same: tuple[Value, ...] = (each.same_length, *((each.same_mix,) if mixed else ()))
+        by = (_difference(found.get((judge.name, each.method))) for judge in n.judges)
+        rows.append((each.method, each.answer, *((None,) * len(same) if is_random else same), *by))
     return Sheet(
         "Does it beat random?",
-        "Yes: every judge shows it to be better. No: every judge shows it to be worse. Differences "
-        "are in levels of the scale, with 95 % intervals.",
-        (Column("method", "text"), Column("answer", "text"), Column("what says so", "text")),
-        tuple((each.method, each.answer, each.says) for each in beats_random(n)),
+        "Yes: every judge shows it to be better. No: every judge shows it to be worse. The second "
+        "answer is that against random selections with the same lengths, which a liking for long "
+        "answers cannot explain. Differences are in levels of the scale, with 95 % intervals."
+        if n.judges
+        else "",
+        (
+            Column("method", "text"),
+            Column("answer", "text"),
+            Column("at the same lengths", "text"),
+            *((Column("with the same sources", "text"),) if mixed else ()),
+            *(Column(_judged_on(judge), "text") for judge in n.judges),
+        ),
+        tuple(rows),
     )
+
+
+def _difference(judged: Judged | None) -> str | None:
+    if judged is None:
+        return None
+    difference = judged.difference
+    if difference.value is None or difference.low is None:
+        return f"{plural(judged.n, 'row')}: too few"
+    sign = "+" if difference.value > 0 else ""
+    return f"{sign}{decimal(difference.value)} ({interval(difference.low, difference.high)})"
+
+
+def _judged_on(judge: JudgeNumbers) -> str:
+    return f"{judge.name}{', held out' if judge.kind == 'rater' else ''}"
 
 
 def judge_sheets(n: CompareNumbers) -> tuple[Sheet, ...]:
@@ -138,10 +169,10 @@ def judge_sheets(n: CompareNumbers) -> tuple[Sheet, ...]:
 
 def _judge(judge: JudgeNumbers, n: CompareNumbers) -> Sheet:
     mixed = any(judged.mixed is not None for judged in judge.methods)
-    more = (Column("with the same mix of sources", "interval"),) if mixed else ()
+    more = [Column("with the same mix of sources", "interval")] if mixed else []
     rows: list[tuple[Value, ...]] = []
     for judged in judge.methods:
-        same = (_ends(judged.mixed),) if mixed else ()
+        same = [_ends(judged.mixed)] if mixed else []
         rows.append(
             (
                 judged.method,
@@ -150,13 +181,14 @@ def _judge(judge: JudgeNumbers, n: CompareNumbers) -> Sheet:
                 judged.difference.value,
                 _ends(judged.difference),
                 *same,
+                _ends(judged.same_length),
                 judged.beaten,
                 judged.n,
             )
         )
     without = f" Not possible without it: {', '.join(judge.left_out)}." if judge.left_out else ""
     return Sheet(
-        f"Judged on {judge.name}{', held out' if judge.kind == 'rater' else ''}",
+        f"Judged on {_judged_on(judge)}",
         f"{judge.n_values:,} rows have its score, from 0 to {n.n_scores - 1}. "
         f"{n.n_draws:,} random selections were drawn.{without}",
         (
@@ -166,6 +198,7 @@ def _judge(judge: JudgeNumbers, n: CompareNumbers) -> Sheet:
             Column("difference"),
             Column("95 % interval", "interval"),
             *more,
+            Column("with the same lengths", "interval"),
             Column("random ones below", "share"),
             Column("rows judged", "count"),
         ),

@@ -21,11 +21,21 @@ Answer = Literal["yes", "no", "not shown", "not known", "is random"]
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Whether a method beats random, and what says so."""
+    """Whether a method beats random, and what says so.
+
+    Attributes:
+        method: its name.
+        answer: by all judges that were asked.
+        says: their figures in a sentence.
+        same_mix: the answer against random selections with the same mix of sources.
+        same_length: the answer against random selections with the same lengths.
+    """
 
     method: str
     answer: Answer
     says: str
+    same_mix: Answer = "not known"
+    same_length: Answer = "not known"
 
 
 def beats_random(numbers: CompareNumbers) -> tuple[Beats, ...]:
@@ -53,13 +63,20 @@ def _one(method: str, numbers: CompareNumbers) -> Beats:
     gold = [pair for pair in own if pair[0].kind == "gold" and _sure(pair[1].difference)]
     raters = [pair for pair in own if pair[0].kind == "rater"]
     asked = gold or raters or own
-    shown = [_better(judged.difference) for _, judged in asked]
-    answer: Answer = "not shown"
-    if all(better is True for better in shown):
-        answer = "yes"
-    elif all(better is False for better in shown):
-        answer = "no"
-    return Beats(method, answer, " ".join(_says(judge, judged) for judge, judged in asked))
+    return Beats(
+        method,
+        _answer([judged.difference for _, judged in asked]),
+        " ".join(_says(judge, judged) for judge, judged in asked),
+        _answer([judged.mixed for _, judged in asked]),
+        _answer([judged.same_length for _, judged in asked]),
+    )
+
+
+def _answer(differences: Sequence[Estimate | None]) -> Answer:
+    if None in differences:
+        return "not known"
+    shown = {_better(difference) for difference in differences if difference is not None}
+    return "yes" if shown == {True} else "no" if shown == {False} else "not shown"
 
 
 def _says(judge: JudgeNumbers, judged: Judged) -> str:
@@ -73,13 +90,14 @@ def _says(judge: JudgeNumbers, judged: Judged) -> str:
         f"{where}: {decimal(abs(by))} levels {'above' if by >= 0 else 'below'} random "
         f"({interval(difference.low, difference.high)}{rows})"
     )
-    mixed = judged.mixed
-    if mixed is None or not _sure(mixed) or _better(mixed) == _better(difference):
-        return f"{plain}."
-    return (
-        f"{plain}, but {decimal(mixed.value)} ({interval(mixed.low, mixed.high)}) from random with "
-        "the same mix of sources."
-    )
+    alike = (("mix of sources", judged.mixed), ("lengths", judged.same_length))
+    but = [
+        f"{decimal(other.value)} ({interval(other.low, other.high)}) from random with the same "
+        f"{what}"
+        for what, other in alike
+        if other is not None and _sure(other) and _better(other) != _better(difference)
+    ]
+    return f"{plain}, but {' and '.join(but)}." if but else f"{plain}."
 
 
 def _sure(difference: Estimate) -> bool:
@@ -139,7 +157,8 @@ def _all(beats: Sequence[Beats]) -> Finding:
 
 _LENGTH = (
     "The method length, which looks at nothing but the number of characters, beats random as well: "
-    "a judge that likes long answers would say so whatever they are worth."
+    "a judge that likes long answers would say so whatever they are worth. Read what is left "
+    "against random selections of the same lengths."
 )
 
 

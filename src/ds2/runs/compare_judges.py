@@ -18,6 +18,8 @@ from ds2.selection import METHODS, AgainstRandom, against_random
 
 __all__ = ["Verdicts", "judge_all", "n_judges"]
 
+#: Rows of like length are those of one of so many equally large parts of the pool.
+_LENGTHS = 20
 #: Fewer rows of gold in a selection than this carry no interval, and raters judge as well.
 _FEW = 8
 
@@ -137,6 +139,9 @@ def _judge(
     eligible: np.ndarray,
 ) -> JudgeNumbers:
     sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
+    lengths = contest.materials.pool.lengths
+    ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
+    of_length = np.searchsorted(ends, lengths)
 
     def against(rows: np.ndarray, mix: np.ndarray | None = None) -> AgainstRandom:
         return against_random(
@@ -154,7 +159,12 @@ def _judge(
         kind=kind,
         n_values=int((~np.isnan(values)).sum()),
         methods=tuple(
-            _numbers(method, against(rows), None if sources is None else against(rows, sources))
+            _numbers(
+                method,
+                against(rows),
+                mixed=None if sources is None else against(rows, sources),
+                same_length=against(rows, of_length),
+            )
             for method, rows in anew.selections.items()
         ),
         note=anew.note,
@@ -162,7 +172,13 @@ def _judge(
     )
 
 
-def _numbers(method: str, plain: AgainstRandom, mixed: AgainstRandom | None) -> Judged:
+def _numbers(
+    method: str,
+    plain: AgainstRandom,
+    *,
+    mixed: AgainstRandom | None,
+    same_length: AgainstRandom,
+) -> Judged:
     return Judged(
         method=method,
         chosen=_number(plain.chosen),
@@ -171,6 +187,7 @@ def _numbers(method: str, plain: AgainstRandom, mixed: AgainstRandom | None) -> 
         beaten=None if np.isnan(plain.chosen) else plain.beaten,
         n=plain.n,
         mixed=None if mixed is None else _estimate(mixed),
+        same_length=_estimate(same_length),
     )
 
 

@@ -37,7 +37,7 @@ def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         raise InputError(
-            f"{name} lists {len(missing):,} ids that the pool does not have, the first is "
+            f"The pool does not have {len(missing):,} of the ids in {name}, the first is "
             f"{shown(ids[missing[0]])}. The pool's first is {shown(pool[0].id)}."
         )
     return np.array(list(dict.fromkeys(rows.tolist())), dtype=np.int64)

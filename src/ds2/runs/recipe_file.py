@@ -159,7 +159,7 @@ def _key(name: str) -> str:
 
 
 def _commented(text: str) -> list[str]:
-    return [f"# {line}" for line in wrap(text, width=96)]
+    return [f"# {line}" for line in wrap(text, width=96, break_on_hyphens=False)]
 
 
 def _entry(key: str, value: object, field: FieldInfo) -> list[str]:

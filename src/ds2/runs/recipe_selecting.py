@@ -27,7 +27,10 @@ Method = Literal[
     "rds",
     "cluster-balanced",
 ]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else as_tuple(given)),
+]
 
 
 def _size(value: object) -> int | float | Literal["all"]:

@@ -104,6 +104,7 @@ def _write_selected(job: Job, material: Materials, selection: Selection) -> None
 def constraints_of(job: Job, material: Materials) -> Constraints | None:
     """Return what [select] asks of the selection beside the method; None where it asks nothing."""
     wanted, pool = job.recipe.select, material.pool
+    _check_pairs(wanted)
     found = Constraints()
     if wanted.max_tokens is not None:
         found = replace(
@@ -127,6 +128,20 @@ def constraints_of(job: Job, material: Materials) -> Constraints | None:
     asked = wanted.quotas or wanted.decontaminate or wanted.max_tokens is not None
     simple = (wanted.near_duplicate, wanted.min_score, wanted.must_have, wanted.must_not)
     return found if asked or any(setting is not None for setting in simple) else None
+
+
+def _check_pairs(wanted: SelectSection) -> None:
+    """Raise `InputError` where a setting says nothing without another one."""
+    if wanted.size == "all" and wanted.max_tokens is None:
+        raise InputError(
+            "'select.size' is \"all\", which means all that a budget allows: set "
+            "'select.max_tokens', or give a number of rows or a fraction."
+        )
+    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
+        raise InputError(
+            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
+            "them in 'select.decontaminate', or leave it out."
+        )
 
 
 def _quotas(wanted: SelectSection, material: Materials) -> tuple[Quota, ...]:

@@ -32,8 +32,8 @@ from ds2.selection.constraints import Constraints, check_constraints, shown_labe
 
 __all__ = ["Chosen", "choose"]
 
-_KEPT = "its place is kept for another constraint"
-_TOO_DEAR = "does not fit into the tokens that are left"
+_KEPT = "place kept for another constraint"
+_TOO_DEAR = "too long for the tokens that are left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _minimum_note(constraints: Constraints, cells: Cells, cell: int) -> str:
 def _full(constraints: Constraints, cells: Cells, cell: int) -> str:
     quotas = [q for q, m in zip(constraints.quotas, cells.member[:, cell], strict=True) if m]
     quota = next(quota for quota in quotas if quota.maximum is not None)
-    return f"the maximum of {quota.name} {shown_label(quota.label)} is reached"
+    return f"over the maximum of {quota.name} {shown_label(quota.label)}"
 
 
 def _by_plan(
@@ -209,7 +209,7 @@ def _reasons(
             break
         if reason >= 0:
             quota = constraints.quotas[reason]
-            words = f"the maximum of {quota.name} {shown_label(quota.label)} is reached"
+            words = f"over the maximum of {quota.name} {shown_label(quota.label)}"
         else:
             words = _TOO_DEAR if reason == BUDGET else _KEPT
         found.setdefault(words, []).append(int(line[i]))

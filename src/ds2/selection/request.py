@@ -172,6 +172,11 @@ def _size(size: object, n: int, constraints: Constraints | None) -> int | None:
     """How many rows; None where only a budget in tokens says so."""
     if size is None and constraints is not None and constraints.max_tokens is not None:
         return None
+    if size is None:
+        raise InputError(
+            "'size' must be a number of rows or a share in (0, 1). Got None, which needs a budget: "
+            "'max_tokens'."
+        )
     return check_size(size, n)
 
 
