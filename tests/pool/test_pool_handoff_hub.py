@@ -1,6 +1,9 @@
-"""The card and the upload, with a client that is not the hub's."""
+"""The card and the upload: with a client that is not the hub's, and with the hub's own."""
 
+import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hub_server import serving
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -104,10 +108,21 @@ def test_any_text_reads_as_it_was(text):
 def test_shapes_and_sizes_are_checked():
     with pytest.raises(InputError, match="'pool_size' must be a whole number at least 41"):
         card_text(CARD, 41, data_files="x")
-    with pytest.raises(InputError, match=r"'transition' must be of shape \(s, s\)"):
-        card_text(Card("t", "m", "p", 9, transition=np.ones((2, 3))), 1, data_files="x")
+    for wrong in (np.ones((2, 3)), np.ones((2, 2, 2)), np.ones(2)):
+        with pytest.raises(InputError, match=r"'transition' must be of shape \(s, s\)"):
+            card_text(Card("t", "m", "p", 9, transition=wrong), 1, data_files="x")
     with pytest.raises(InputError, match=r"'prior' must be of shape \(2,\)"):
         card_text(Card("t", "m", "p", 9, transition=np.eye(2), prior=np.ones(3)), 1, data_files="x")
+
+
+def test_each_of_several_raters_has_its_matrix():
+    both = np.array([[[0.9, 0.1], [0.25, 0.75]], [[0.8, 0.2], [0.4, 0.6]]])
+    card = Card("t", "m", "p", 9, raters=["<b>", "b"], transition=both, prior=[0.5, 0.5])
+    html = render(split(card_text(card, 1, data_files="x"))[1])
+    assert html.count("<table>") == 2
+    assert "<h3>&lt;b&gt;</h3>" in html
+    assert "<td>0.750</td>" in html
+    assert "<td>0.600</td>" in html
 
 
 class Hub:
@@ -209,3 +224,40 @@ def test_without_a_token_nothing_is_sent(pool, monkeypatch):
     assert hub.calls == []
     with pytest.raises(InputError, match=r"is named org/name\. Got 'best'"):
         push_to_hub(pool, "best", CARD)
+
+
+PUBLISH = """
+import sys
+from ds2 import Card, push_to_hub, read_pool
+pool = read_pool(sys.argv[1])
+print(push_to_hub(pool, "org/best", Card("best", "ds2", "p", 9), columns={"score": [5, 4, 3]},
+                  replace="replace" in sys.argv))
+"""
+
+
+def test_the_hubs_own_client_publishes(tmp_path):
+    path = write_lines(tmp_path / "in.jsonl", alpaca_rows(3))
+
+    def publish(hub, token, *words):
+        env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": token, "NO_PROXY": "*"}
+        command = [sys.executable, "-c", PUBLISH, str(path), *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    with serving(SECRET) as hub:
+        made = publish(hub, SECRET)
+        assert made.stdout.strip() == f"{hub.endpoint}/datasets/org/best", made.stderr
+        assert hub.repos == {"org/best": True}
+        assert hub.tokens == {SECRET}
+        assert set(hub.files) == {
+            ("org/best", "README.md"),
+            ("org/best", "data/train-00000-of-00001.parquet"),
+        }
+        data = hub.files["org/best", "data/train-00000-of-00001.parquet"]
+        assert pq.read_table(pa.BufferReader(data))["score"].to_pylist() == [5, 4, 3]
+        assert b"# best" in hub.files["org/best", "README.md"]
+        assert "is on the hub already" in publish(hub, SECRET).stderr
+        assert publish(hub, SECRET, "replace").returncode == 0
+        refused = publish(hub, "hf_wrong", "replace")
+        assert "does not let the token in HF_TOKEN write to org/best (401)" in refused.stderr
+        assert SECRET.encode() not in b"".join(hub.files.values())
+        assert "hf_wrong" not in refused.stderr + refused.stdout

@@ -28,7 +28,8 @@ class Card:
         pool_size: how many examples that had.
         settings: the settings of the method, by name.
         raters: who rated.
-        transition: (s, s) T[i, j] = P(observed = j given true = i), or None.
+        transition: (s, s) T[i, j] = P(observed = j given true = i), or (r, s, s) with one for each
+            of ``raters``, or None.
         prior: (s,) shares of the true scores, or None.
         warnings: what the user should know, as the run says it.
         licences: the licence of each source, as the user gives it. Nothing is guessed.
@@ -122,20 +123,29 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _matrix(card: Card) -> str:
     if card.transition is None:
         return "Not estimated."
-    matrix = np.asarray(card.transition, dtype=float)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise InputError(f"'transition' must be of shape (s, s). Got {matrix.shape}.")
-    if card.prior is not None and np.shape(card.prior) != (len(matrix),):
-        raise InputError(f"'prior' must be of shape ({len(matrix)},). Got {np.shape(card.prior)}.")
-    head = ["true score", *map(str, range(len(matrix)))]
-    rows = [[str(i), *(f"{value:.3f}" for value in row)] for i, row in enumerate(matrix)]
-    if card.prior is not None:
-        head.append("share")
-        rows = [[*row, f"{p:.3f}"] for row, p in zip(rows, card.prior, strict=True)]
-    return (
+    found = np.asarray(card.transition, dtype=float)
+    s = found.shape[-1] if found.ndim else 0
+    if found.shape not in ((s, s), (len(card.raters), s, s)):
+        raise InputError(
+            "'transition' must be of shape (s, s), or (r, s, s) with one matrix a rater. "
+            f"Got {found.shape}."
+        )
+    if card.prior is not None and np.shape(card.prior) != (s,):
+        raise InputError(f"'prior' must be of shape ({s},). Got {np.shape(card.prior)}.")
+    parts = [
         "Each row is a true score, each column the chance that the rater gives that score "
-        "instead, estimated without ground truth.\n\n" + _table(head, rows)
-    )
+        "instead, estimated without ground truth."
+    ]
+    for number, matrix in enumerate(found.reshape(-1, s, s)):
+        if found.ndim == 3:
+            parts.append(f"### {_text(card.raters[number])}")
+        head = ["true score", *map(str, range(s))]
+        rows = [[str(i), *(f"{value:.3f}" for value in row)] for i, row in enumerate(matrix)]
+        if card.prior is not None:
+            head.append("share")
+            rows = [[*row, f"{p:.3f}"] for row, p in zip(rows, card.prior, strict=True)]
+        parts.append(_table(head, rows))
+    return "\n\n".join(parts)
 
 
 def _licences(card: Card) -> str:
@@ -148,7 +158,7 @@ def _licences(card: Card) -> str:
 
 
 _PUNCTUATION = frozenset(string.punctuation) - set(".,;'\"()%/?=")
-_LIST_NUMBER = re.compile(r"(\d+)([.)])")
+_LIST_NUMBER = re.compile(r"(\d+)([.)])(?=\s|$)")
 _WEB = re.compile(r"(?i)www\.")
 
 

@@ -109,5 +109,6 @@ def _explained(repo: str, token: str) -> Iterator[None]:
         if status is not None and 400 <= status < 500:
             raise InputError(f"The hub refuses {repo} ({status}): {reason}.") from None
         raise RunError(
-            f"The hub could not be reached for {repo}: {reason}. Nothing is lost: publish again."
+            f"The hub could not be reached for {repo}: {reason}. Nothing is lost: publish again, "
+            "with replace=True where the dataset has been made."
         ) from None

@@ -77,7 +77,7 @@ def publish(
     selection = load_selection(folder / "selection.parquet")
     records = read_manifest(folder).stages.values()
     settings = {
-        key: value
+        key: _without_folders(value)
         for key, value in recipe.flat().items()
         if key.startswith(("noise.", "curate.", "select.")) and value not in (None, [], {})
     }
@@ -88,14 +88,29 @@ def publish(
         pool_size=len(Pool.load(folder / "pool.arrow")),
         settings=settings,
         raters=panel.raters,
-        transition=noise.rater(0).matrix,
+        transition=noise.matrix,
         prior=noise.prior,
-        warnings=tuple(dict.fromkeys(text for record in records for text in record.warnings)),
+        warnings=tuple(
+            dict.fromkeys(
+                text.replace(f"{Path(recipe.pool.path).parent}/", "")
+                for record in records
+                for text in record.warnings
+            )
+        ),
         licences=dict(licences or {}),
         licence=licence,
         columns={key: COLUMNS[key] for key in columns},
     )
     return push_to_hub(chosen, repo, card, columns=columns, private=private, replace=replace)
+
+
+def _without_folders(value: object) -> object:
+    """A setting as it may be shown in public: of a path on this machine, the name alone."""
+    if isinstance(value, str):
+        return Path(value).name if Path(value).is_absolute() else value
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(each) for each in value]
+    return value
 
 
 def _selected(
