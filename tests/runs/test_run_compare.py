@@ -1,0 +1,227 @@
+"""`ds2 compare` and `ds2 explore` on a real run folder: what is shown is what was selected."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_pool import make_rows, write_rows
+
+from ds2.errors import InputError, MissingDependencyError
+from ds2.runs.compare import compare_run
+from ds2.runs.explore import FILE, prepare_explorer
+from ds2.runs.recipe_file import parse_overrides
+from ds2.runs.tables import load_selection
+
+pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
+SIZE = 30
+RATERS = ("good", "fair", "noise")
+DS2 = str(Path(sys.executable).parent / "ds2")
+
+
+def make_run(place: Path, columns: list[str], more: str = "") -> Path:
+    """160 rows; two raters see the true score, one draws at random."""
+    rng = random.Random(1)
+    rows = make_rows()
+    for row in rows:
+        true = int(str(row["true"]))
+        row["good"] = max(0, min(5, true + rng.choice([0, 0, 0, 1, -1])))
+        row["fair"] = max(0, min(5, true + rng.choice([0, 1, -1, 2, -2])))
+        row["noise"] = rng.randrange(6)
+    write_rows(place / "pool.jsonl", rows)
+    folder = place / "run"
+    folder.mkdir()
+    method = "fused" if columns[1:] else "ds2"
+    recipe = (
+        "[pool]\npath = '../pool.jsonl'\n"
+        f"[scores]\ncolumn = {json.dumps(columns)}\nscale = '0-5'\n"
+        f"[noise]\nn_bootstrap = 0\n[curate]\nmethod = '{method}'\n"
+        f"[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n{more}"
+    )
+    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("compare"), list(RATERS))
+
+
+@pytest.fixture(scope="module")
+def numbers(folder) -> dict:
+    found = compare_run(folder)
+    assert [path.name for path in found.files] == ["compare.html", "compare.md", "compare.json"]
+    assert (folder / "compare.json").read_text() == found.document
+    return json.loads(found.document)
+
+
+def by_name(parts: list[dict], key: str = "name") -> dict[str, dict]:
+    return {part[key]: part for part in parts}
+
+
+def test_every_method_takes_part_or_says_why_not(numbers):
+    names = set(by_name(numbers["methods"]))
+    left_out = {each["method"]: each["why"] for each in numbers["left_out"]}
+    assert set(left_out) == {"rds", "perplexity", "ifd", "deita"}
+    assert "method 'deita' stops after" in left_out["deita"]
+    assert "set select.targets" in left_out["rds"]
+    assert "select.values" in left_out["ifd"]
+    assert len(names) == 13
+    assert all(method["n"] == SIZE for method in numbers["methods"])
+
+
+def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numbers):
+    names = [method["name"] for method in numbers["methods"]]
+    from ds2.runs.compare_inputs import open_contest
+    from ds2.runs.job import Job
+    from ds2.runs.recipe_file import load_recipe
+
+    job = Job(folder, load_recipe(folder), lambda *_: None, lambda _: None)
+    contest = open_contest(job, names)
+    rows = [set(contest.select(name).rows.tolist()) for name in names]
+    expected = [[len(a & b) / SIZE for b in rows] for a in rows]
+    np.testing.assert_allclose(numbers["overlap"], expected)
+    for i, method in enumerate(numbers["methods"]):
+        others = set().union(*(rows[j] for j in range(len(rows)) if j != i))
+        assert method["n_only"] == len(rows[i] - others)
+    own = load_selection(folder / "selection.parquet").rows
+    assert set(own.tolist()) == rows[names.index("ds2")]
+
+
+def test_no_method_is_judged_on_what_it_maximised(numbers):
+    judges = by_name(numbers["judges"])
+    assert set(judges) == set(RATERS)
+    for name, judge in judges.items():
+        assert judge["kind"] == "rater"
+        low = by_name(judge["methods"], "method")["top-score"]["difference"]["low"]
+        # a selection that had seen the random rater's scores would stand far above random on them
+        assert low < 0.5 if name == "noise" else low > 0.5
+    top = by_name(numbers["methods"])["top-score"]
+    assert top["reads"] == "raw"
+    assert "random" not in by_name(judges["good"]["methods"], "method")
+    answers = {each["method"]: each["answer"] for each in numbers["beats_random"]}
+    assert answers["random"] == answers["random-by-source"] == "is random"
+
+
+def test_random_is_drawn_by_source_and_by_length_too(numbers):
+    assert numbers["n_draws"] >= 20
+    for judge in numbers["judges"]:
+        for judged in judge["methods"]:
+            assert judged["mixed"]["low"] < judged["mixed"]["high"]
+            assert judged["same_length"]["low"] <= judged["same_length"]["high"]
+            low, high = judged["difference"]["low"], judged["difference"]["high"]
+            assert low < judged["difference"]["value"] < high
+
+
+def test_the_same_seed_gives_the_same_numbers_and_page(folder, numbers):
+    def timeless(document):
+        for method in document["methods"]:
+            del method["seconds_s"]
+        return document
+
+    again = json.loads(compare_run(folder).document)
+    assert timeless(again) == timeless(json.loads(json.dumps(numbers)))
+
+
+def test_methods_can_be_named_and_must_exist(folder):
+    found = compare_run(folder, methods=["knn-10", "random"])
+    document = json.loads(found.document)
+    assert [method["name"] for method in document["methods"]] == ["knn-10", "random"]
+    assert found.verdict[0][1] == "Its method, ds2, is not part of this comparison."
+    with pytest.raises(InputError, match=r"'compare\.methods' must be one of"):
+        compare_run(folder, methods=["knn-11"])
+    with pytest.raises(InputError, match=r"No method can be compared\. rds: It needs"):
+        compare_run(folder, methods=["rds"])
+
+
+def test_every_selection_meets_the_constraints(folder):
+    quota = 'select.quotas=[{by="source", label="s1", max=0}]'
+    document = json.loads(compare_run(folder, overrides=parse_overrides([quota])).document)
+    for method in document["methods"]:
+        assert "s1" not in {part["label"] for part in method["sources"]}
+    assert "meets the constraints" in document["notes"][0]
+
+
+def test_one_rater_without_gold_says_nothing_about_random(tmp_path):
+    found = compare_run(make_run(tmp_path, ["good"]), methods=["ds2", "random"])
+    assert found.beats_random == {"ds2": "not known", "random": "is random"}
+    assert found.verdict[0][1] == "Nothing here can say."
+
+
+def test_gold_judges_before_raters(tmp_path):
+    rows = make_rows()
+    folder = make_run(tmp_path, ["good", "fair"], "[gold]\npath = '../gold.jsonl'\n")
+    gold = [{"id": row["id"], "score": row["true"]} for row in rows]
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold))
+    document = json.loads(compare_run(folder, methods=["top-score", "random"]).document)
+    assert [judge["name"] for judge in document["judges"]] == ["gold"]
+    judged = document["judges"][0]["methods"][0]
+    assert judged["n"] == SIZE
+    assert judged["difference"]["low"] > 0.5
+
+
+def test_the_command_prints_the_verdict(folder):
+    command = [DS2, "compare", str(folder), "--methods", "ds2,random"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Does the run's selection beat random?" in done.stdout
+    assert str(folder / "compare.html") in done.stdout
+
+
+def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: object())
+    ready = prepare_explorer(folder)
+    table = pq.read_table(ready.path)
+    assert ready.path == folder / FILE
+    assert table.num_rows == ready.n_examples == 160
+    assert table["selected"].to_pylist().count("yes") == SIZE
+    assert sorted(rank for rank in table["rank"].to_pylist() if rank) == list(range(1, SIZE + 1))
+    assert {"x", "y", "raw score", "curated score", *(f"score by {r}" for r in RATERS)} < {
+        *table.column_names
+    }
+    first = table["neighbors"][0].as_py()
+    assert len(first["ids"]) == len(first["distances"]) == 10
+    assert 0 not in first["ids"]
+
+
+def test_an_explorer_that_is_not_installed_is_one_sentence(folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'ds2-select\[explore\]'"):
+        prepare_explorer(folder)
+
+
+@pytest.mark.slow
+def test_the_explorer_serves_this_machine_alone(folder):
+    pytest.importorskip("embedding_atlas")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [DS2, "explore", str(folder), "--port", str(port)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        page = b""
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                    page = answer.read()
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert b"<!doctype html>" in page
+        listening = [
+            line.split()[1]
+            for line in Path("/proc/net/tcp").read_text().splitlines()
+            if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+        ]
+        assert listening == [f"0100007F:{port:04X}"]
+    finally:
+        os.killpg(running.pid, signal.SIGINT)
+        running.wait(30)
