@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ds2"
-BASE = {"errors", "arrays", "checks", "keys", "atomic", "_version"}
+BASE = {"errors", "arrays", "checks", "keys", "atomic", "endpoints", "_version"}
 ARROWS = {
     "pool": set(),
     "rating": {"pool"},

@@ -27,7 +27,7 @@ N = 12
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    monkeypatch.setenv("BATCH_KEY", CANARY)
     app = BatchServer()
     app.reply = lambda body: (200, completion(rating_of(body)))
     with Running(app) as running:
@@ -55,7 +55,7 @@ def pool_of(tmp_path, n=N):
 
 
 def batches(server, tmp_path, n=N, rater=None, **asked):
-    rater = rater or BatchRater("small", base_url=server.url)
+    rater = rater or BatchRater("small", base_url=server.url, api_key_env="BATCH_KEY")
     return Batches(pool_of(tmp_path, n), rater, store=tmp_path / "ratings.sqlite", **asked)
 
 
@@ -126,15 +126,15 @@ def test_what_is_in_flight_is_not_sent_when_the_pool_grows(server, tmp_path):
 
 
 def test_large_pools_go_out_in_several_batches(server, tmp_path):
-    rater = BatchRater("small", base_url=server.url, max_requests=5)
+    rater = BatchRater("small", base_url=server.url, api_key_env="BATCH_KEY", max_requests=5)
     assert batches(server, tmp_path, rater=rater).run(poll_s=0).values.tolist() == EXPECTED
     sizes = [len(server.files[b["input_file_id"]].splitlines()) for b in server.batches.values()]
     assert sizes == [5, 5, 2]
     line = max(len(line) for line in server.files["file-1"].splitlines()) + 1
-    small = BatchRater("other", base_url=server.url, max_bytes=2 * line)
+    small = BatchRater("other", base_url=server.url, api_key_env="BATCH_KEY", max_bytes=2 * line)
     quiet(batches(server, tmp_path, rater=small).run, poll_s=0)
     assert all(len(data) <= 2 * line for data in server.files.values() if b'"other"' in data)
-    tiny = BatchRater("third", base_url=server.url, max_bytes=100)
+    tiny = BatchRater("third", base_url=server.url, api_key_env="BATCH_KEY", max_bytes=100)
     with pytest.raises(InputError, match=r"more than a batch may hold \(100\)"):
         batches(server, tmp_path, rater=tiny).run()
 
@@ -218,7 +218,7 @@ def test_a_batch_that_is_refused_stops_with_its_reason(server, tmp_path):
 
 
 def test_requests_that_somebody_else_runs(server, tmp_path, monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     rater = BatchRater("gpt-4o-mini", max_requests=7)
     job = batches(server, tmp_path, rater=rater)
     written = job.write(tmp_path / "ask")

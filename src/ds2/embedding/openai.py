@@ -1,16 +1,15 @@
 """Embedders behind any OpenAI-compatible ``/embeddings`` endpoint."""
 
 import math
-import os
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from ds2.checks import check_int, check_positive
 from ds2.embedding.embedder import unit_rows
+from ds2.endpoints import OPENAI, clean, public_address, read_key, sealed
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
 
 __all__ = ["OpenAIEmbedder"]
@@ -29,8 +28,9 @@ class OpenAIEmbedder:
     Args:
         model: the model's name, as the endpoint knows it.
         base_url: the endpoint, for example "http://localhost:8000/v1"; None is OpenAI's own.
-        api_key_env: the environment variable that holds the key. An endpoint given by ``base_url``
-            may do without one. The key is in no message, name or file of ours.
+        api_key_env: the environment variable that holds the key; None is OPENAI_API_KEY for
+            OpenAI's own address and no key for any other. The key is in no message, name or file
+            of ours.
         dimensions: ask for shorter vectors, where the model can.
         max_tokens: the model's limit, where known: it only informs reports.
         languages: ISO 639 codes; None where not declared.
@@ -48,7 +48,7 @@ class OpenAIEmbedder:
         model: str,
         *,
         base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str | None = None,
         dimensions: int | None = None,
         max_tokens: int | None = None,
         languages: Collection[str] | None = None,
@@ -59,12 +59,12 @@ class OpenAIEmbedder:
         check_positive("timeout_s", timeout_s)
         if dimensions is not None:
             check_int("dimensions", dimensions, low=1)
-        self._key = _read_key(api_key_env, needed=base_url is None)
+        self._key = read_key(api_key_env, base_url, "OpenAIEmbedder")
         self._client = _client(self._key, base_url, timeout_s, max_retries)
         self._model, self._max_tokens = model, max_tokens
         self._extra = {} if dimensions is None else {"dimensions": dimensions}
         self._languages = None if languages is None else frozenset(languages)
-        self._endpoint = _public_address(str(self._client.base_url))
+        self._endpoint = public_address(str(self._client.base_url))
         self._dimension: int = self._request(["dimension"], probe=True).shape[1]
         self._name = f"openai:{model}@{self._endpoint};dimensions={self._dimension}"
 
@@ -130,9 +130,8 @@ class OpenAIEmbedder:
             return _check_reply([item.embedding for item in data], len(texts))
         except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
             status = getattr(error, "status_code", None)
-            sentence = _explain(error, self._model, self._endpoint)
+            sentence = _explain(error, self._model, self._endpoint, self._key)
         # Outside the handler, so that the client's exception (which may quote the key) is not kept.
-        sentence = sentence.replace(self._key, "***") if self._key else sentence
         if status in (400, 413, 422) and not probe:
             raise _RefusedError(sentence)
         if status in (400, 401, 403, 404, 413, 422):
@@ -144,31 +143,18 @@ class _RefusedError(Exception):
     """The endpoint refused this input and may take a smaller one."""
 
 
-def _read_key(variable: str, *, needed: bool) -> str:
-    key = os.environ.get(variable, "").strip()
-    if not key and needed:
-        raise InputError(
-            f"OpenAIEmbedder needs a key and the environment variable '{variable}' is not set. "
-            f"Set it, or name another one with api_key_env, or give a base_url."
-        )
-    return key
-
-
 def _client(key: str, base_url: str | None, timeout_s: float, max_retries: int) -> Any:
     try:
         import openai
     except ImportError:
         raise MissingDependencyError("openai", "OpenAIEmbedder") from None
-    return openai.OpenAI(
-        api_key=key or "unused", base_url=base_url, timeout=timeout_s, max_retries=max_retries
+    client = openai.OpenAI(
+        api_key=key or "none",
+        base_url=base_url or OPENAI,
+        timeout=timeout_s,
+        max_retries=max_retries,
     )
-
-
-def _public_address(url: str) -> str:
-    """Return ``url`` without user, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return sealed(client, base_url)
 
 
 def _check_reply(vectors: list[list[float]], n: int) -> np.ndarray:
@@ -182,10 +168,11 @@ def _check_reply(vectors: list[list[float]], n: int) -> np.ndarray:
     return array
 
 
-def _explain(error: Exception, model: str, endpoint: str) -> str:
+def _explain(error: Exception, model: str, endpoint: str, key: str) -> str:
     status = getattr(error, "status_code", None)
-    said = str(getattr(error, "message", None) or error)
-    said = " ".join("".join(c if c.isprintable() else " " for c in said).split())[:300]
+    said = clean(str(getattr(error, "message", None) or error), key)
+    if status in (401, 403) and not key:
+        said += " (No key was sent: name the variable that holds this endpoint's with api_key_env.)"
     if status is not None:
         return f"The endpoint {endpoint} answered {status} for the model '{model}': {said}"
     if isinstance(error, AttributeError | TypeError | ValueError):

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from ds2.checks import check_choice, check_fraction, check_int, check_positive
+from ds2.endpoints import OPENAI, is_openai, public_address, read_key
 from ds2.errors import InputError
-from ds2.rating.batch_client import OPENAI, BatchClient
+from ds2.rating.batch_client import BatchClient
 from ds2.rating.batch_plan import Shape
-from ds2.rating.chat_client import read_key
 from ds2.rating.chat_dialect import Dialect
-from ds2.rating.chat_failures import public_address
 from ds2.rating.prompt import FORMS, Prompt
 from ds2.rating.rubric import Rubric
 
@@ -29,7 +28,8 @@ class BatchRater:
     Args:
         model: the model's name, as the endpoint knows it.
         base_url: the endpoint; None is OpenAI's own.
-        api_key_env: the environment variable that holds the key, needed to send and collect.
+        api_key_env: the environment variable that holds the key, as for `ChatRater`; it is read
+            when something is sent or collected.
         name: what the ratings are called; None is the model's name.
         form: the reply form: "structured", "json", "text" or "expected".
         temperature: of the sampling; None leaves it to the endpoint.
@@ -52,7 +52,7 @@ class BatchRater:
         model: str,
         *,
         base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str | None = None,
         name: str | None = None,
         form: str = "structured",
         temperature: float | None = 0.0,
@@ -72,7 +72,7 @@ class BatchRater:
             check_positive("temperature", temperature, zero=True)
         check_fraction("price_share", price_share)
         check_positive("timeout_s", timeout_s)
-        usual = _LIMITS[base_url is None or public_address(base_url) == OPENAI]
+        usual = _LIMITS[is_openai(base_url)]
         limit = check_choice("token_limit", token_limit or usual, _LIMITS)
         self.model, self.name, self.form = model, name or model, form
         self.price_share = price_share
@@ -121,7 +121,7 @@ class BatchRater:
         Raises:
             InputError: there is no key.
         """
-        key = read_key(self._api_key_env, needed=self._base_url is None)
+        key = read_key(self._api_key_env, self._base_url, "BatchRater")
         return BatchClient(
             model=self.model, base_url=self._base_url, key=key, timeout_s=self._timeout_s
         )

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ds2.atomic import writing
+from ds2.endpoints import OPENAI, public_address, sealed
 from ds2.errors import InputError, MissingDependencyError, RunError
 from ds2.rating.batch_files import ENDPOINT
-from ds2.rating.chat_failures import explain, public_address
+from ds2.rating.chat_failures import explain
 
-__all__ = ["OPENAI", "BatchClient", "BatchStatus"]
+__all__ = ["BatchClient", "BatchStatus"]
 
-OPENAI = "https://api.openai.com/v1"
 _OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 _LABEL = "ds2"
 _RECENT = 500
@@ -61,9 +61,13 @@ class BatchClient:
             raise MissingDependencyError("openai", "BatchRater") from None
         self._model, self._key = model, key
         self.endpoint = public_address(base_url or OPENAI)
-        self._api: Any = openai.OpenAI(
-            api_key=key or "none", base_url=base_url, timeout=timeout_s, max_retries=_TRIES
+        client = openai.OpenAI(
+            api_key=key or "none",
+            base_url=base_url or OPENAI,
+            timeout=timeout_s,
+            max_retries=_TRIES,
         )
+        self._api: Any = sealed(client, base_url)
 
     def close(self) -> None:
         """Close the connections."""

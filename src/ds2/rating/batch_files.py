@@ -121,10 +121,8 @@ def _outcome(row: Mapping[str, Any], model: str, endpoint: str) -> Answer | Fail
         return Failure("server error", said, retryable=True)
     status, body = response.get("status_code"), response.get("body")
     if status != 200:
-        inner = body.get("error", body) if isinstance(body, dict) else body
         code = status if type(status) is int else 500
-        said = shown(_said(body), 200)
-        return refusal(code, inner, said, {}, model=model, endpoint=endpoint)
+        return refusal(code, body, {}, model=model, endpoint=endpoint, key=None)
     try:
         return read_body(json.dumps(body).encode(), 0.0)
     except Exception:  # whatever the reply's body is, it is no completion

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from ds2.checks import check_choice, check_int, check_positive
+from ds2.endpoints import OPENAI, public_address, read_key
 from ds2.errors import InputError
-from ds2.rating.chat_client import make_clients, read_key
+from ds2.rating.chat_client import ChatClient
 from ds2.rating.chat_dialect import Dialect, InBodyError, NotACompletionError, read_body
-from ds2.rating.chat_failures import clean, explain, public_address, refusal
+from ds2.rating.chat_failures import explain, refusal
 from ds2.rating.chat_probe import probe
 from ds2.rating.prompt import FORMS, Prompt
 from ds2.rating.rater import Answer, Failure, Limits
@@ -28,8 +28,9 @@ class ChatRater:
     Args:
         model: the model's name, as the endpoint knows it (Azure: the deployment's).
         base_url: the endpoint, for example "http://localhost:8000/v1"; None is OpenAI's own.
-        api_key_env: the environment variable that holds the key. An endpoint given by ``base_url``
-            may do without. The key is in no message, name, setting or file of ours.
+        api_key_env: the environment variable that holds the key; None is OPENAI_API_KEY for
+            OpenAI's own address and no key for any other. The key is in no message, name, setting
+            or file of ours.
         api_version: for Azure: its API version; ``base_url`` is then the resource's address.
         name: what the ratings are called; None is the model's name.
         form: the reply form: "structured", "json", "text", "expected" (one token and its
@@ -57,7 +58,7 @@ class ChatRater:
         model: str,
         *,
         base_url: str | None = None,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str | None = None,
         api_version: str | None = None,
         name: str | None = None,
         form: str = "auto",
@@ -81,16 +82,15 @@ class ChatRater:
         if api_version is not None and base_url is None:
             raise InputError("'api_version' is for Azure: give the resource's address as base_url.")
         self._limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
-        self._key = read_key(api_key_env, needed=base_url is None)
+        self._key = read_key(api_key_env, base_url, "ChatRater")
         self._model, self._name = model, name or model
         self._base_url, self._api_version = base_url, api_version
-        self._endpoint = public_address(base_url or "https://api.openai.com/v1")
+        self._endpoint = public_address(base_url or OPENAI)
         self._asked, self._dialect = form, None if form == "auto" else Dialect(form)
         self._temperature, self._max_output_tokens = temperature, max_output_tokens
         self._send_seed, self._extra, self._variant = send_seed, dict(extra or {}), variant
         self._settled: dict[str, object] = {}
-        self._clients: list[Any] = []
-        self._turn = 0
+        self._client: ChatClient | None = None
 
     def __repr__(self) -> str:
         return f"ChatRater({self._model!r}, endpoint={self._endpoint!r}, form={self.form!r})"
@@ -156,13 +156,15 @@ class ChatRater:
             Failure: the endpoint is not there, or refuses the key, the model or the form.
         """
         await self.close()
-        self._clients = make_clients(
+        self._client = ChatClient(
+            self._model,
             key=self._key,
             base_url=self._base_url,
             api_version=self._api_version,
             timeout_s=self._limits.timeout_s,
             concurrency=self._limits.concurrency,
         )
+        await self._client.open()
         if self._settled:
             return ()
         asked = rubric.form if self._asked == "auto" else self._asked
@@ -173,8 +175,8 @@ class ChatRater:
 
     async def close(self) -> None:
         """Close the connections."""
-        clients, self._clients = self._clients, []
-        for client in clients:
+        client, self._client = self._client, None
+        if client is not None:
             await client.close()
 
     async def ask(self, prompt: Prompt, *, rubric: Rubric, seed: int) -> Answer:
@@ -183,7 +185,7 @@ class ChatRater:
         Raises:
             Failure: there is no reply.
         """
-        if self._dialect is None or not self._clients:
+        if self._dialect is None or self._client is None:
             raise InputError("ChatRater.ask needs an open rater: call its open first.")
         return await self._send(self._dialect, prompt, rubric, seed)
 
@@ -199,28 +201,20 @@ class ChatRater:
         )
         if self._send_seed:
             body["seed"] = seed
-        self._turn = (self._turn + 1) % len(self._clients)
-        client = self._clients[self._turn]
+        assert self._client is not None
         started_s = time.perf_counter()
+        about = {"model": self._model, "endpoint": self._endpoint, "key": self._key}
         try:
-            # As bytes: the client's own models of a reply take most of its CPU time.
-            data = await client.post("/chat/completions", cast_to=bytes, body=body | self._extra)
-            return read_body(data, time.perf_counter() - started_s)
+            status, headers, data = await self._client.post(body | self._extra)
+            if status == 200:
+                return read_body(data, time.perf_counter() - started_s)
+            failure = refusal(status, data, headers, **about)
+        except InBodyError as error:
+            failure = refusal(error.status, error.body, {}, **about)
+        except NotACompletionError:
+            said = f"The endpoint {self._endpoint} sent something that is no chat completion for "
+            failure = Failure("server error", f"{said}the model '{self._model}'.", retryable=True)
         except Exception as error:
-            failure = self._failure(error)
-        # Outside the handler, so that the client's exception, which holds the key, is not kept.
+            failure = explain(error, **about)
+        # Outside the handlers, so that the library's exception, which holds the key, is not kept.
         raise failure
-
-    def _failure(self, error: Exception) -> Failure:
-        about: dict[str, str] = {"model": self._model, "endpoint": self._endpoint}
-        if isinstance(error, InBodyError):
-            said = clean(str(error.body.get("message") or ""), self._key)
-            return refusal(error.status, error.body, said, {}, **about)
-        if isinstance(error, NotACompletionError):
-            return Failure(
-                "server error",
-                f"The endpoint {self._endpoint} sent something that is no chat completion for the "
-                f"model '{self._model}'.",
-                retryable=True,
-            )
-        return explain(error, key=self._key, **about)

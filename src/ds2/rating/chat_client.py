@@ -1,69 +1,118 @@
-"""The openai client, set up to keep hundreds of requests in flight at little cost."""
+"""Requests to a chat endpoint, hundreds in flight at little cost.
 
+The openai library says what a request looks like: its address, its headers, how it shows the key.
+It takes most of a request's CPU time to do so. Requests to one model differ in the body alone, so
+one is written by the library, and the others are copies of it with another body, sent by the
+library's own HTTP client. benchmarks/rating_throughput.py measures both.
+"""
+
+import asyncio
 import importlib
-import importlib.util
-import os
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from ds2.errors import InputError, MissingDependencyError
+from ds2.endpoints import OPENAI, sealed
+from ds2.errors import MissingDependencyError
 
-__all__ = ["make_clients", "read_key"]
+__all__ = ["ChatClient"]
 
-#: httpx searches all of a client's connections for every request: it is given several clients.
-_PER_HTTPX_CLIENT = 32
 _CONNECT_S = 15.0
+_PATH = "/chat/completions"
 
 
-def read_key(variable: str, *, needed: bool) -> str:
-    """Return the key in an environment variable.
+class ChatClient:
+    """Connections to one endpoint, for the event loop that runs now; `open` it before asking.
 
-    Raises:
-        InputError: it is needed and not set.
+    A request is never sent again from here, no redirection is followed, certificates are verified.
+
+    Args:
+        model: the model's name: Azure has it in the address.
+        key: of the endpoint; "" for none.
+        base_url: the endpoint; None is OpenAI's own.
+        api_version: for Azure.
+        timeout_s: the longest wait for the next part of a reply.
+        concurrency: the most connections.
     """
-    key = os.environ.get(variable, "").strip()
-    if not key and needed:
-        raise InputError(
-            f"ChatRater needs a key and the environment variable '{variable}' is not set. Set it, "
-            "or name another one with api_key_env, or give the base_url of an endpoint that needs "
-            "none."
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        key: str,
+        base_url: str | None,
+        api_version: str | None,
+        timeout_s: float,
+        concurrency: int,
+    ) -> None:
+        try:
+            import openai
+
+            make_http = openai.DefaultAioHttpClient
+        except ImportError:
+            raise MissingDependencyError("openai", "ChatRater") from None
+        self._httpx = _http_library(make_http)
+        timeout = self._httpx.Timeout(timeout_s + 5.0, connect=_CONNECT_S)
+        limits = self._httpx.Limits(
+            max_connections=concurrency + 8, max_keepalive_connections=concurrency
         )
-    return key
+        self._http = make_http(limits=limits, timeout=timeout, follow_redirects=False)
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._openai, self._model = openai, model
+        self._key, self._base_url, self._api_version = key or "none", base_url, api_version
+        self._address: Any = None
+        self._headers: list[tuple[bytes, bytes]] = []
 
+    async def open(self) -> None:
+        """Let the openai library write a request, and take it down in place of sending it."""
+        written: list[Any] = []
 
-def make_clients(
-    *, key: str, base_url: str | None, api_version: str | None, timeout_s: float, concurrency: int
-) -> list[Any]:
-    """Return openai clients to use in turn, for the event loop that runs now.
+        def take_down(request: Any) -> Any:
+            written.append(request)
+            return self._httpx.Response(200, json={})
 
-    One with aiohttp as its transport where that is installed, which takes about half the CPU time;
-    otherwise as many with httpx as keep each one's pool of connections small. They never send a
-    request again themselves, and verify certificates.
-    """
-    try:
-        import openai
-    except ImportError:
-        raise MissingDependencyError("openai", "ChatRater") from None
-    fast = importlib.util.find_spec("aiohttp") and hasattr(openai, "DefaultAioHttpClient")
-    make_http = openai.DefaultAioHttpClient if fast else openai.DefaultAsyncHttpxClient
-    n_clients = 1 if fast else -(-concurrency // _PER_HTTPX_CLIENT)
-    httpx = _http_library(make_http)
-    timeout = httpx.Timeout(timeout_s + 5.0, connect=_CONNECT_S)
-    limits = httpx.Limits(max_connections=concurrency + 8, max_keepalive_connections=concurrency)
-    common: dict[str, Any] = {"api_key": key or "none", "max_retries": 0, "timeout": timeout}
-    clients: list[Any] = []
-    for _ in range(n_clients):
-        http_client = make_http(limits=limits, timeout=timeout)
-        if api_version is None:
-            client: Any = openai.AsyncOpenAI(base_url=base_url, http_client=http_client, **common)
+        transport = self._httpx.MockTransport(take_down)
+        common: dict[str, Any] = {
+            "api_key": self._key,
+            "max_retries": 0,
+            "http_client": self._httpx.AsyncClient(transport=transport),
+        }
+        if self._api_version is None:
+            client = self._openai.AsyncOpenAI(base_url=self._base_url or OPENAI, **common)
         else:
-            client = openai.AsyncAzureOpenAI(
-                azure_endpoint=base_url or "",
-                api_version=api_version,
-                http_client=http_client,
-                **common,
+            client = self._openai.AsyncAzureOpenAI(
+                azure_endpoint=self._base_url or "", api_version=self._api_version, **common
             )
-        clients.append(client)
-    return clients
+        async with sealed(client, self._base_url) as open_client:
+            await open_client.post(_PATH, cast_to=bytes, body={"model": self._model})
+        first = written[0]
+        self._headers = [
+            (name, value)
+            for name, value in first.headers.raw
+            if name.lower() not in (b"content-length", b"transfer-encoding")
+        ]
+        self._address = first.url
+
+    async def post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request and return the status, the headers and the body of what came back.
+
+        Raises:
+            Exception: of the HTTP library: nothing came back.
+        """
+        request = self._httpx.Request(
+            "POST",
+            self._address,
+            headers=self._headers,
+            content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+            extensions=self._extensions,
+        )
+        reply = await self._http.send(request)
+        return reply.status_code, reply.headers, reply.content
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+        await asyncio.sleep(0)  # the loop takes another turn to close the sockets
 
 
 def _http_library(client: type) -> Any:

@@ -1,48 +1,34 @@
 """What an endpoint's error means: a `Failure` with one sentence that holds no secret."""
 
-import re
+import json
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from ds2.endpoints import KEY_VARIABLE, clean, public_address
 from ds2.rating.rater import Failure
 
-__all__ = ["clean", "explain", "public_address", "refusal"]
+__all__ = ["explain", "refusal"]
 
-_LONGEST = 300
 #: What a provider calls an empty account; other words with "quota" in them mean a rate limit.
 _NO_MONEY = ("insufficient_quota", "billing", "insufficient balance", "insufficient credit")
 _TOO_LONG = ("context_length_exceeded", "context length", "context size", "maximum context")
 _FILTERED = ("content_filter", "moderation", "flagged", "content management policy")
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
-
-
-def public_address(url: str) -> str:
-    """Return ``url`` without user, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure:
-    """Return what an exception of the openai client means.
+    """Return what an exception of the openai or the HTTP library means.
 
     Args:
-        error: what the client raised.
+        error: what was raised.
         model: the model that was asked for.
         endpoint: the address, without credentials.
         key: the key, which the endpoint may quote: it is taken out.
     """
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
-        return refusal(
-            status,
-            getattr(error, "body", None),
-            _said(error, key),
-            dict(getattr(getattr(error, "response", None), "headers", {})),
-            model=model,
-            endpoint=endpoint,
-        )
+        headers = getattr(getattr(error, "response", None), "headers", {})
+        body = getattr(error, "body", None)
+        return refusal(status, body, headers, model=model, endpoint=endpoint, key=key)
     causes = _causes(error)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         said = f"The endpoint {endpoint} did not answer in time."
@@ -69,17 +55,34 @@ def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure
 def refusal(
     status: int,
     body: object,
-    said: str,
-    headers: dict[str, str],
+    headers: Mapping[str, str],
     *,
     model: str,
     endpoint: str,
+    key: str | None,
 ) -> Failure:
-    """Return what a status other than 200 means; ``said`` is clean already."""
-    code = str(body.get("code") or body.get("type") or "") if isinstance(body, dict) else ""
-    told = f"{code} {said}".lower()
+    """Return what a status other than 200 means.
+
+    Args:
+        status: the endpoint's.
+        body: what came with it, as bytes or as JSON values; the object that says what is wrong may
+            be inside another one.
+        headers: what came with it.
+        model: the model that was asked for.
+        endpoint: the address, without credentials.
+        key: is taken out of what the endpoint says; "" when none was sent, None when it is not
+            known.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    code, said = _told(body, key or "")
     answered = f"The endpoint {endpoint} answered {status} for the model '{model}'"
-    reason = _reason(status, told)
+    if 300 <= status < 400:  # never followed: a key goes nowhere but where it was meant to go
+        where = public_address(clean(given.get("location", ""), key or "")) or "another address"
+        sentence = f"{answered}: it sends on to {where}. Set base_url to that."
+        return Failure("bad request", sentence, fatal=True)
+    reason = _reason(status, f"{code} {said}".lower())
+    if reason == "no access" and key == "":
+        return Failure(reason, f"{answered}: {_NO_KEY}", fatal=True)
     if reason in _REMEDIES:
         return Failure(reason, f"{answered}: {_REMEDIES[reason]}", fatal=True)
     passes = reason in ("rate limited", "timed out", "server error")
@@ -87,7 +90,7 @@ def refusal(
         reason,
         f"{answered}: {said}" if said else f"{answered}.",
         retryable=passes,
-        retry_after_s=_retry_after_s(headers) if passes else None,
+        retry_after_s=_retry_after_s(given) if passes else None,
     )
 
 
@@ -119,6 +122,10 @@ _REASONS = {
     501: "bad request",
     504: "timed out",
 }
+_NO_KEY = (
+    f"it wants a key, and none was sent: the one in {KEY_VARIABLE} is for OpenAI alone. Name the "
+    "environment variable that holds this endpoint's key with api_key_env."
+)
 _REMEDIES = {
     "no access": "the key is missing, wrong or expired, or has no right to this model. Set the "
     "environment variable that api_key_env names.",
@@ -128,9 +135,8 @@ _REMEDIES = {
 }
 
 
-def _retry_after_s(headers: dict[str, str]) -> float | None:
+def _retry_after_s(given: Mapping[str, str]) -> float | None:
     """Read ``retry-after-ms`` or ``retry-after``, in seconds or as a date."""
-    given = {name.lower(): value for name, value in headers.items()}
     try:
         if "retry-after-ms" in given:
             return max(0.0, float(given["retry-after-ms"]) / 1000)
@@ -151,21 +157,19 @@ def _seconds_until(date: str) -> float | None:
         return None
 
 
-def _said(error: Any, key: str) -> str:
-    """Return the endpoint's own words: one line, not long, without the key."""
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    return clean(str(message or getattr(error, "message", None) or error), key)
-
-
-def clean(text: str, key: str) -> str:
-    """Return foreign text as one line, not long, without the key or what looks like one."""
-    if key:
-        text = text.replace(key, "***")
-    if len(key) >= 12:  # endpoints quote the first or last letters of a wrong key
-        text = re.sub(rf"\S*(?:{re.escape(key[:6])}|{re.escape(key[-4:])})\S*", "***", text)
-    text = _KEY_LIKE.sub("***", text)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST]
+def _told(body: object, key: str) -> tuple[str, str]:
+    """Return the endpoint's name for an error, and its words: one line, not long, no key."""
+    if isinstance(body, bytes):
+        text = body.decode("utf-8", "replace")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = text
+    inner = body.get("error") or body if isinstance(body, dict) else body
+    if not isinstance(inner, dict):
+        return "", clean(str(inner or ""), key)
+    said = inner.get("message") or inner.get("detail") or (json.dumps(inner) if inner else "")
+    return str(inner.get("code") or inner.get("type") or ""), clean(str(said), key)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

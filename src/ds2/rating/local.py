@@ -20,8 +20,6 @@ from ds2.rating.rubric import Rubric
 
 __all__ = ["LocalRater"]
 
-#: An environment variable that nobody sets: our own server needs no key and is sent none.
-_NO_KEY = "DS2_LOCAL_SERVER_HAS_NO_KEY"
 _SPACES = " \t\n\r\u2581\u0120\u010a"
 _NOWHERE = "http://127.0.0.1:9/v1"
 _PARTS, _PART = 64, 1 << 16
@@ -235,7 +233,6 @@ class LocalRater:
         return ChatRater(
             self._alias,
             base_url=base_url,
-            api_key_env=_NO_KEY,
             **self._asking,  # type: ignore[arg-type]
         )
 

@@ -131,8 +131,10 @@ class EmbedSection(Section):
     base_url: Text | None = Field(
         default=None, description="openai: the endpoint, when it is not api.openai.com"
     )
-    api_key_env: Text = Field(
-        default="OPENAI_API_KEY", description="openai: the environment variable that holds the key"
+    api_key_env: Text | None = Field(
+        default=None,
+        description="openai: the environment variable that holds the endpoint's key; OpenAI's own: "
+        "OPENAI_API_KEY",
     )
     path: Text | None = Field(
         default=None, description="precomputed: a .npy or .npz file, one row per example"

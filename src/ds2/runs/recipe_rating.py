@@ -48,8 +48,10 @@ class RaterSection(Section):
     base_url: Text | None = Field(
         default=None, description="the endpoint, when it is not api.openai.com"
     )
-    api_key_env: Text = Field(
-        default="OPENAI_API_KEY", description="the environment variable that holds the key"
+    api_key_env: Text | None = Field(
+        default=None,
+        description="the environment variable that holds the endpoint's key; OpenAI's own: "
+        "OPENAI_API_KEY",
     )
     api_version: Text | None = Field(default=None, description="Azure: its API version")
     form: Literal["auto", "structured", "json", "text", "expected"] = Field(

@@ -1,0 +1,79 @@
+"""Endpoints of others: where a key may go, and how their addresses and their words are shown."""
+
+import os
+import re
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ds2.errors import InputError
+
+__all__ = ["KEY_VARIABLE", "OPENAI", "clean", "is_openai", "public_address", "read_key", "sealed"]
+
+OPENAI = "https://api.openai.com/v1"
+#: The variable that OpenAI's own key is in. What it holds goes to OpenAI and nowhere else.
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+_LONGEST = 300
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
+
+
+def is_openai(base_url: str | None) -> bool:
+    """Say whether an address is OpenAI's own; None is."""
+    if base_url is None:
+        return True
+    parts = urlsplit(base_url)
+    host = f".{parts.hostname or ''}"
+    return parts.scheme == "https" and host.endswith(".api.openai.com")
+
+
+def read_key(variable: str | None, base_url: str | None, who: str) -> str:
+    """Return the key for an endpoint, "" where it is sent none.
+
+    Args:
+        variable: the environment variable that holds it; None is `KEY_VARIABLE` for OpenAI's own
+            address and no key for any other, since nobody said that it may go there.
+        base_url: the endpoint; None is OpenAI's own.
+        who: asks, for the message.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    if variable is None and not is_openai(base_url):
+        return ""
+    name = variable or KEY_VARIABLE
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise InputError(
+            f"{who} needs a key and the environment variable '{name}' is not set. Set it, or name "
+            "another one with api_key_env, or give the base_url of an endpoint that needs none."
+        )
+    return key
+
+
+def sealed(client: Any, base_url: str | None) -> Any:
+    """Return an openai client that sends what belongs to an OpenAI account to OpenAI alone.
+
+    The library takes an organisation, a project, an administrator's key and further headers from
+    the environment, and would send them to any address.
+    """
+    if not is_openai(base_url):
+        client.organization = client.project = client.admin_api_key = None
+        client._custom_headers = {}
+    return client
+
+
+def public_address(url: str) -> str:
+    """Return ``url`` without user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def clean(text: str, key: str) -> str:
+    """Return foreign text as one line, not long, without the key or what looks like one."""
+    if key:
+        text = text.replace(key, "***")
+    if len(key) >= 12:  # endpoints quote the first or last letters of a wrong key
+        text = re.sub(rf"\S*(?:{re.escape(key[:6])}|{re.escape(key[-4:])})\S*", "***", text)
+    text = _KEY_LIKE.sub("***", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST]

@@ -1,0 +1,64 @@
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ds2.endpoints import clean, is_openai, public_address, read_key, sealed
+from ds2.errors import InputError
+
+ELSEWHERE = "http://127.0.0.1:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1/", True),
+        ("http://api.openai.com/v1", False),  # in the clear
+        ("https://api.openai.com.example.org/v1", False),
+        ("https://notapi.openai.com/v1", False),
+        ("https://api.openai.com@example.org/v1", False),
+        ("https://example.org/api.openai.com", False),
+        (ELSEWHERE, False),
+    ],
+)
+def test_the_default_key_is_for_openai_alone(monkeypatch, address, own):
+    monkeypatch.setenv("OPENAI_API_KEY", "the key")
+    assert is_openai(address) is own
+    assert read_key(None, address, "A rater") == ("the key" if own else "")
+    assert read_key("OPENAI_API_KEY", address, "A rater") == "the key", "named, so meant"
+
+
+@pytest.mark.parametrize("address", [None, ELSEWHERE])
+def test_a_variable_that_is_named_must_be_set(monkeypatch, address):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(InputError, match=r"A rater needs a key and .* 'MY_KEY' is not set"):
+        read_key("MY_KEY", address, "A rater")
+
+
+@pytest.mark.parametrize("kind", [openai.OpenAI, openai.AsyncOpenAI])
+def test_nothing_of_the_account_is_sent_elsewhere(monkeypatch, kind):
+    secrets = {
+        "OPENAI_ORG_ID": "org-canary",
+        "OPENAI_PROJECT_ID": "project-canary",
+        "OPENAI_ADMIN_KEY": "admin-canary",
+        "OPENAI_CUSTOM_HEADERS": "X-Own: header-canary",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    client = sealed(kind(api_key="none", base_url=ELSEWHERE), ELSEWHERE)
+    assert "canary" not in str(client.default_headers)
+    own = sealed(kind(api_key="none", base_url="https://api.openai.com/v1"), None)
+    assert "org-canary" in str(own.default_headers)
+
+
+def test_an_address_is_shown_without_credentials():
+    shown = public_address("https://user:secret@host.example:8000/v1/?key=secret#x")
+    assert shown == "https://host.example:8000/v1"
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30), st.text("abcXYZ-123", min_size=12))
+def test_no_text_keeps_the_key(text, key):
+    for told in (text + key, key + text, f"{text} {key[:8]}…{key[-5:]} {text}"):
+        assert key not in clean(told, key)
