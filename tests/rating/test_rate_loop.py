@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rating_fakes import ScriptedRater, joined, make_pool, rating
 
-from ds2.errors import InputError, RunBusyError, RunError
+from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import read_pool
 from ds2.rating.jobs import plan_jobs
 from ds2.rating.prompt import PromptBuilder
@@ -86,6 +86,7 @@ def test_another_setting_or_rubric_asks_anew_and_deletes_nothing(tmp_path):
     assert back.prompts == []
 
 
+@pytest.mark.filterwarnings("ignore:.* have no reply:ds2.errors.Ds2Warning")
 def test_what_can_pass_is_tried_again_and_what_cannot_is_not(tmp_path):
     tries: dict[str, int] = {}
 
@@ -188,7 +189,9 @@ def test_a_rater_that_hangs_times_out(tmp_path):
             return await super().ask(prompt, rubric=rubric, seed=seed)
 
     rater = Hanging(limits=Limits(concurrency=8, tries=2, timeout_s=0.1))
-    result = rate(make_pool(tmp_path, 30), rater)
+    with pytest.warns(Ds2Warning, match="1 requests to 'fake' have no reply"):
+        result = rate(make_pool(tmp_path, 30), rater)
+    assert (result.usage["unanswered"], result.usage["stopped"]) == (1, None)
     assert result.problems == {"timed out": 1}
     assert result.problem_of_row(4) == "timed out"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_server import Endpoint, Step, refusal
+from batch_server import BatchServer, Running, completion
+from llm_server import Endpoint, Step, rating_of, rating_text, refusal
 from small_pool import make_rows, write_rows
 
 from ds2.cli.rating import batch_command
@@ -108,6 +109,50 @@ def test_what_was_refused_is_asked_again_when_that_is_wanted(tmp_path):
         assert second["n_rated"] == 60
         failed = first["problems"]["bad request"]
         assert endpoint.n - asked in (failed, failed - 1)  # two examples are one text
+
+
+def test_what_can_pass_is_asked_again_by_the_next_run(tmp_path):
+    """A quota that is used up halfway; then it is renewed."""
+    empty = [True]
+
+    def plan(body, number):
+        quota = refusal(429, "You exceeded your current quota", "insufficient_quota")
+        return quota if empty[0] and number > 20 else Step()
+
+    with Endpoint(plan) as endpoint:
+        folder = make_run(tmp_path, chat(endpoint, more="concurrency = 4"))
+        first = run(folder, resume=True)
+        assert first.summary["rate"]["stopped"] == ["judge"]
+        left = first.summary["rate"]["unanswered"]
+        assert 0 < left < 50
+        assert any("no quota" in sentence for sentence in first.warnings)
+        state = {verdict.stage: verdict.state for verdict in status(folder).stages}
+        assert state.pop("rate") == "partial"
+        assert set(state.values()) == {"fresh"}
+        asked = endpoint.n
+        assert run(folder, until="select").stages[1].state == "partial"
+        assert endpoint.n == asked, "only a run, or rating itself, asks"
+        empty[0] = False
+        second = run(folder, resume=True)
+        assert second.summary["rate"]["n_rated"] == 60
+        assert endpoint.n - asked in (left, left - 1)  # two examples are one text
+        assert {verdict.state for verdict in status(folder).stages} == {"fresh"}
+        asked = endpoint.n
+        assert {outcome.state for outcome in run(folder, resume=True).stages} == {"fresh"}
+        assert endpoint.n == asked
+
+
+def test_a_budget_that_ends_the_rating_leaves_it_complete(tmp_path, endpoint):
+    (tmp_path / "prices.toml").write_text('[models]\n"m-judge" = { input = 1, output = 1 }\n')
+    settings = "[rate]\nprices = '../prices.toml'\nmax_cost_usd = 0.006\n"
+    folder = make_run(tmp_path, settings + chat(endpoint))
+    result = run(folder, until="rate", resume=True)
+    assert 0 < result.summary["rate"]["n_rated"] < 60
+    assert result.summary["rate"]["unanswered"] == 0
+    assert any("max_cost_usd" in sentence for sentence in result.warnings)
+    assert status(folder).stages[1].state == "fresh"
+    more = status(folder, overrides=parse_overrides(["rate.max_cost_usd=1.0"]))
+    assert more.stages[1].state == "stale"
 
 
 def test_models_and_imported_columns_are_one_panel(tmp_path, endpoint):
@@ -214,6 +259,25 @@ def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     assert (found.n_rated, found.n_examples) == (30, 30)
     run(folder, until="rate", ask="nothing")
     assert Panel.load(folder / "ratings.parquet").ratings[0].problems == {}
+
+
+def test_a_run_waits_for_its_batches_over_days(tmp_path, monkeypatch):
+    monkeypatch.setenv("RATER_KEY", CANARY)
+    app = BatchServer()
+    app.ready = False
+    app.reply = lambda body: (200, completion(rating_text(rating_of(body["messages"]))))
+    with Running(app) as server:
+        more = "kind = 'batch'\napi_key_env = 'RATER_KEY'"
+        recipe = f"[raters.b]\nmodel = 'm'\nbase_url = '{server.url}'\n{more}\n"
+        folder = make_run(tmp_path, recipe, n=30)
+        for _ in range(2):
+            with pytest.raises(RunError, match=r"under way, 29 requests .* --wait"):
+                run(folder, resume=True)
+        assert len(app.batches) == 1
+        app.ready = True
+        assert run(folder, until="rate", resume=True).summary["rate"]["n_rated"] == 30
+    assert status(folder).stages[1].state == "fresh"
+    assert CANARY.encode() not in files_of(folder)
 
 
 def test_batch_needs_a_batch_rater(tmp_path, endpoint):

@@ -88,9 +88,11 @@ def init_command(
 def run_command(run: Run, settings: Set = None, as_json: Json = False) -> None:
     """Run all stages; those that are fresh are skipped.
 
-    A stage is fresh while its inputs, its settings and its artefacts are what they were.
+    A stage is fresh while its inputs, its settings and its artefacts are what they were. Requests
+    that got no reply for reasons that can pass (a timeout, a refused key, a spent quota) are sent
+    again. Exit code 1 where a rater was stopped before it had answered for all.
     """
-    run_stages(run, "report", settings, as_json)
+    run_stages(run, "report", settings, as_json, resume=True)
 
 
 def _stage_command(stage: str) -> Callable[..., None]:

@@ -111,6 +111,18 @@ def run_stages(
         print_json(run_document(result))
     else:
         say(run_lines(result))
+    rate = result.summary.get("rate", {})
+    if how.get("resume") and rate.get("stopped"):
+        names = ", ".join(f"'{name}'" for name in rate["stopped"])  # type: ignore[attr-defined]
+        left = f"{rate['unanswered']:,} requests have no reply: see the warnings for what stopped "
+        typer.echo(
+            printable(
+                f"error: {left}{names}. When that is put right, "
+                "give the same command again: they alone are sent."
+            ),
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def print_json(document: object) -> None:

@@ -43,7 +43,7 @@ def listening() -> "Iterator[Lines | Live]":
 
 
 def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object]) -> str:
-    took = "" if state == "fresh" else f" in {seconds:.1f} s"
+    took = "" if state != "done" else f" in {seconds:.1f} s"
     return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
 
 

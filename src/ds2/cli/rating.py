@@ -24,20 +24,23 @@ def rate_command(
     ] = False,
     retry: Annotated[
         bool,
-        typer.Option("--retry", help="Ask again about examples that failed before."),
+        typer.Option(
+            "--retry", help="Ask again also about examples that the endpoint refused before."
+        ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until batches are back.")] = False,
     as_json: Json = False,
 ) -> None:
     """Rate the examples with the models of the recipe, and import the scores that it names.
 
-    Every reply is kept in RUN/ratings.sqlite and never asked for twice. Stages that it needs and
-    that are not fresh run first.
+    Every reply is kept in RUN/ratings.sqlite and never asked for twice; what got none for reasons
+    that can pass is asked again. Exit code 1 where a rater was stopped before it had answered for
+    all. Stages that it needs and that are not fresh run first.
     """
     if reparse and (retry or wait):
         raise InputError("--reparse asks nobody: it goes with neither --retry nor --wait.")
     ask = "nothing" if reparse else "failed" if retry else "new"
-    run_stages(run, "rate", settings, as_json, ask=ask, wait=wait)
+    run_stages(run, "rate", settings, as_json, ask=ask, wait=wait, resume=True)
 
 
 @app.command("batch", short_help="Write batch requests for others; read the results.")

@@ -50,9 +50,10 @@ def status_lines(found: "RunStatus") -> list[str]:
     """Return one line for each stage."""
     lines = []
     for verdict in found.stages:
-        fresh = verdict.state == "fresh"
-        says = stage_phrase(verdict.stage, found.summary[verdict.stage]) if fresh else ""
-        lines.append(f"{verdict.stage:<10} {verdict.state:<8} {says or '; '.join(verdict.reasons)}")
+        says = list(verdict.reasons)
+        if verdict.state in ("fresh", "partial"):
+            says.insert(0, stage_phrase(verdict.stage, found.summary[verdict.stage]))
+        lines.append(f"{verdict.stage:<10} {verdict.state:<8} {'; '.join(says)}")
     if found.pid is not None:
         lines.append(f"{'busy':<10} process {found.pid} is working on this run")
     elif any(verdict.state != "fresh" for verdict in found.stages):
@@ -89,10 +90,12 @@ def _pool(n: Mapping[str, Any]) -> str:
 
 
 def _rate(n: Mapping[str, Any]) -> str:
-    missing = "".join(f", {count:,} {problem}" for problem, count in n["problems"].items())
-    return (
-        f"{n['n_rated']:,} of {n['n_examples']:,} rated, scores 0 to {n['n_scores'] - 1}{missing}"
-    )
+    parts = [f"{n['n_rated']:,} of {n['n_examples']:,} rated", f"scores 0 to {n['n_scores'] - 1}"]
+    parts += [f"{count:,} {problem}" for problem, count in n["problems"].items()]
+    for rater, one in n.get("raters", {}).items():
+        missing = ", ".join(f"{count:,} {problem}" for problem, count in one["problems"].items())
+        parts.append(f"{rater} {one['n_rated']:,}{f' ({missing})' if missing else ''}")
+    return ", ".join(parts)
 
 
 def _embed(n: Mapping[str, Any]) -> str:

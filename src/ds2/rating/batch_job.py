@@ -19,7 +19,7 @@ from ds2.rating.batch_plan import BatchPlan, write_files
 from ds2.rating.batch_run import BatchProgress, run_batches
 from ds2.rating.batch_state import BatchFolder
 from ds2.rating.jobs import plan_jobs, still_missing
-from ds2.rating.money import Budget, Price, read_prices
+from ds2.rating.money import Budget, Price, read_prices, unknown_price
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.ratings import Ratings
 from ds2.rating.rows import Setup
@@ -110,7 +110,10 @@ class Batches:
                 )
             finally:
                 client.close()
-            return self._ratings(plan, self._said(state, budget))
+            ratings = self._ratings(
+                plan, self._said(state, budget), ended=budget.exhausted or state.n_open > 0
+            )
+            return replace(ratings, usage={**ratings.usage, "in_flight": state.n_in_flight})
 
     def write(self, path: str | Path) -> list[Path]:
         """Write the missing requests for somebody else to run: PATH-1.jsonl, PATH-2.jsonl and on.
@@ -177,11 +180,7 @@ class Batches:
             return Budget(None)
         check_positive("max_cost_usd", max_usd, zero=True)
         if self._price is None:
-            raise InputError(
-                f"'max_cost_usd' cannot be kept: the price of the model {shown(plan.setup.model)} "
-                f'is unknown. Give it with prices = {{{plan.setup.model!r}: {{"input": …, '
-                '"output": …}}, in US dollars per million tokens.'
-            )
+            raise unknown_price(plan.setup.model, plan.setup.rater)
         return Budget(max_usd, plan.store.totals(plan.number).most_usd(self._price))
 
     def _said(self, state: BatchProgress, budget: Budget) -> list[str]:
@@ -199,11 +198,17 @@ class Batches:
             )
         return said
 
-    def _ratings(self, plan: BatchPlan, said: list[str]) -> Ratings:
+    def _ratings(self, plan: BatchPlan, said: list[str], *, ended: bool = False) -> Ratings:
         for sentence in said:
             warnings.warn(sentence, Ds2Warning, stacklevel=3)
         return assemble(
-            self._pool, plan.store, plan.number, plan.setup, rubric=self._rubric, warnings=said
+            self._pool,
+            plan.store,
+            plan.number,
+            plan.setup,
+            rubric=self._rubric,
+            warnings=said,
+            ended=ended,
         )
 
 

@@ -88,7 +88,7 @@ def refusal(
     passes = reason in ("rate limited", "timed out", "server error")
     return Failure(
         reason,
-        f"{answered}: {said}" if said else f"{answered}.",
+        f"{answered}: {said}".rstrip(" :.") + ".",
         retryable=passes,
         retry_after_s=_retry_after_s(given) if passes else None,
     )

@@ -47,11 +47,13 @@ class Forecast:
     prices_of: str
 
     def __str__(self) -> str:
-        cost = "unknown" if self.cost_usd is None else f"{self.cost_usd:,.2f} USD"
+        cost = f"unknown (no price of {shown(self.model)} is known)"
+        if self.cost_usd is not None:
+            cost = f"{self.cost_usd:,.2f} USD (prices of {self.prices_of})"
         about = "" if self.counted else "about "
         return (
             f"{shown(self.rater)}: {self.n_requests:,} requests, {about}{self.n_input:,} tokens "
-            f"in, {about}{self.n_output:,} out, cost {cost} (prices of {self.prices_of})"
+            f"in, {about}{self.n_output:,} out, cost {cost}"
         )
 
 

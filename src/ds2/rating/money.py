@@ -16,7 +16,15 @@ from typing import Any
 from ds2.errors import InputError
 from ds2.pool.wording import shown, shown_path
 
-__all__ = ["Budget", "Price", "PriceTable", "estimate_tokens", "most_input_tokens", "read_prices"]
+__all__ = [
+    "Budget",
+    "Price",
+    "PriceTable",
+    "estimate_tokens",
+    "most_input_tokens",
+    "read_prices",
+    "unknown_price",
+]
 
 #: A dated version that is not in the table has the price of its model: gpt-4o-mini-2024-07-18.
 _DATED = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d\Z")
@@ -145,6 +153,15 @@ def estimate_tokens(text: str) -> int:
     """
     n_ascii = len(text.encode("ascii", "ignore"))
     return round(n_ascii / 4 + (len(text) - n_ascii) / 1.5)
+
+
+def unknown_price(model: str, whose: str) -> InputError:
+    """Return the error that a budget is without a price."""
+    return InputError(
+        f"'max_cost_usd' cannot be kept: the price of the model {shown(model)} of {shown(whose)} "
+        "is unknown. Give it, in US dollars per million tokens: in Python as prices = "
+        f'{{{model!r}: {{"input": …, "output": …}}}}, in a recipe in a file that rate.prices names.'
+    )
 
 
 class Budget:

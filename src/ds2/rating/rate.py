@@ -133,11 +133,12 @@ def rate(
         )
         session = Session(opened, asked, plan)
         budget = session.budget(max_cost_usd)
-        if confirm is None or confirm(session.forecasts()):
+        if sent := confirm is None or confirm(session.forecasts()):
             run_async(session.ask(budget, path, progress))
         if progress is not None:
             session.tell(progress)
-        return _results(session, plan, opened, budget, several=not isinstance(raters, Rater))
+        found = _results(session, plan, opened, budget, sent=sent)
+        return found[0] if isinstance(raters, Rater) else found
 
 
 def reparse(
@@ -206,15 +207,22 @@ def _check(
 
 
 def _results(
-    session: Session, plan: Plan, store: Store, budget: Budget, *, several: bool
-) -> Ratings | tuple[Ratings, ...]:
+    session: Session, plan: Plan, store: Store, budget: Budget, *, sent: bool
+) -> tuple[Ratings, ...]:
     """Read every rater's ratings from the store and warn of what is not there."""
     ratings = []
     for column in session.columns:
         said = _said(column, plan, budget)
         ratings.append(
             assemble(
-                plan.pool, store, column.number, column.setup, rubric=plan.rubric, warnings=said
+                plan.pool,
+                store,
+                column.number,
+                column.setup,
+                rubric=plan.rubric,
+                warnings=said,
+                stopped=column.stopped,
+                ended=budget.exhausted or not sent,
             )
         )
     stopped = [column.stopped for column in session.columns if column.stopped]
@@ -222,7 +230,7 @@ def _results(
         raise RunError(" ".join(stopped))
     for sentence in dict.fromkeys(said for one in ratings for said in one.warnings):
         warnings.warn(sentence, Ds2Warning, stacklevel=3)
-    return tuple(ratings) if several else ratings[0]
+    return tuple(ratings)
 
 
 def _said(column: Column, plan: Plan, budget: Budget) -> list[str]:

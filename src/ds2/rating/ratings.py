@@ -52,7 +52,9 @@ class Ratings:
         criteria: ratings by single criteria, each float64 of shape (n,), NaN where there is none.
         repeats: a second, fresh rating of some examples, float64 of shape (n,), NaN elsewhere;
             None where nothing was rated twice.
-        usage: what the rating took, by name: requests, tokens, cost_usd (None where unknown).
+        usage: what the rating took, by name: requests, tokens, cost_usd (None where unknown);
+            unanswered, how many requests have no reply for reasons that can pass and are sent again
+            when the same is rated again; stopped, why the rater was stopped, None where it was not.
     """
 
     values: np.ndarray

@@ -14,7 +14,7 @@ from ds2.pool.wording import shown
 from ds2.rating.forecast import Forecast, forecast
 from ds2.rating.jobs import iter_jobs, plan_jobs, still_missing
 from ds2.rating.loop import Loop
-from ds2.rating.money import Budget, Price, PriceTable
+from ds2.rating.money import Budget, Price, PriceTable, unknown_price
 from ds2.rating.progress import RateProgress, Tally
 from ds2.rating.prompt import FORMS, PromptBuilder
 from ds2.rating.rater import Failure, Rater
@@ -158,12 +158,7 @@ class Session:
         for column in self.columns:
             name = shown(column.rater.name)
             if column.price is None:
-                raise InputError(
-                    f"'max_cost_usd' cannot be kept: the price of the model "
-                    f"{shown(column.rater.model)} of {name} is unknown. Give it with prices = "
-                    f'{{{column.rater.model!r}: {{"input": …, "output": …}}}}, in US dollars per '
-                    "million tokens."
-                )
+                raise unknown_price(column.rater.model, column.rater.name)
             if "max_output_tokens" not in column.rater.settings:
                 raise InputError(
                     f"'max_cost_usd' cannot be kept: the settings of {name} have no "

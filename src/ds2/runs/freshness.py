@@ -13,7 +13,10 @@ from ds2.runs.recipe_file import HUB, check_exists, resolve_path
 from ds2.runs.stages import Stage, owner_of, settings_of
 from ds2.runs.store import FileHash, hash_file, hash_input
 
-__all__ = ["Verdict", "hash_inputs", "judge"]
+__all__ = ["DONE", "Verdict", "hash_inputs", "judge"]
+
+#: States of a stage that later ones can go on from.
+DONE = ("fresh", "partial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,8 @@ class Verdict:
 
     Attributes:
         stage: its name.
-        state: ``fresh``, ``stale``, ``missing`` (never made) or ``failed``.
+        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, or ``partial``: fresh for
+            what comes after it, with something left to ask for.
         reasons: why it is not fresh, as sentences without a full stop.
     """
 
@@ -56,6 +60,10 @@ def judge(
         *_damaged(stage, record, folder),
     )
     if not reasons:
+        left = record.summary.get("unanswered")
+        if isinstance(left, int) and left:
+            why = f"{left:,} requests have no reply yet; ds2 run and ds2 rate send them again"
+            return Verdict(stage.name, "partial", (why,))
         return Verdict(stage.name, "fresh")
     if failure is not None:
         return Verdict(stage.name, "failed", (failure,))

@@ -14,7 +14,7 @@ from platform import python_version
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
-from ds2.runs.freshness import Verdict, hash_inputs, judge
+from ds2.runs.freshness import DONE, Verdict, hash_inputs, judge
 from ds2.runs.job import Ask, Job
 from ds2.runs.listener import Listener, Quiet, hearing
 from ds2.runs.manifest import Manifest, StageRecord, read_manifest
@@ -31,7 +31,7 @@ _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What a run did about one stage: ``state`` is ``done`` or ``fresh``."""
+    """What a run did about one stage: ``state`` is ``done``, ``fresh`` or ``partial``."""
 
     name: str
     state: str
@@ -74,6 +74,7 @@ def run(
     listener: Listener | None = None,
     ask: Ask = "new",
     wait: bool = False,
+    resume: bool = False,
 ) -> RunResult:
     """Bring the stage ``until``, and every stage that it needs, up to date.
 
@@ -85,6 +86,8 @@ def run(
         ask: what models that rate are asked, as in `Job`; other than "new", the stage "rate" is
             run even where it is fresh.
         wait: wait until batches are back, as in `Job`.
+        resume: ask again for the replies that a ``partial`` stage "rate" lacks; otherwise the run
+            goes on with those that are there.
 
     Raises:
         InputError: the recipe, a file that it names or a value in it is wrong.
@@ -101,8 +104,11 @@ def run(
         manifest = read_manifest(folder)
         for stage in stages:
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
-            if verdict.state == "fresh" and not (stage.name == "rate" and ask != "new"):
-                outcomes.append(StageOutcome(stage.name, "fresh", 0.0))
+            asks = stage.name == "rate" and (
+                ask != "new" or (resume and verdict.state == "partial")
+            )
+            if verdict.state in DONE and not asks:
+                outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
             else:
                 listener.started(stage.name, stage.title)
                 manifest = _perform(
@@ -130,7 +136,7 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     manifest = read_manifest(folder)
     verdicts: list[Verdict] = []
     for stage in STAGES:
-        stale = frozenset(verdict.stage for verdict in verdicts if verdict.state != "fresh")
+        stale = frozenset(verdict.stage for verdict in verdicts if verdict.state not in DONE)
         verdicts.append(judge(stage, recipe, manifest, folder, stale=stale))
     return RunStatus(
         folder=folder,

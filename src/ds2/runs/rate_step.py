@@ -97,6 +97,14 @@ def _check_tells_apart(ratings: Ratings) -> None:
 
 
 def _summary(panel: Panel) -> dict[str, object]:
+    unanswered = [one.usage.get("unanswered", 0) for one in panel]
+    return _counts(panel) | {
+        "unanswered": sum(n for n in unanswered if isinstance(n, int)),
+        "stopped": [one.rater for one in panel if one.usage.get("stopped")],
+    }
+
+
+def _counts(panel: Panel) -> dict[str, object]:
     first = panel.ratings[0]
     if len(panel) == 1:
         return {

@@ -130,11 +130,11 @@ def _batched(job: Job, batches: Batches, name: str) -> Ratings:
             f"{now.n_open:,} batches open",
         ),
     )
-    open_ = ratings.problems.get("not asked", 0)
-    if open_ and job.recipe.rate.max_cost_usd is None:
+    if in_flight := ratings.usage["in_flight"]:
         raise RunError(
-            f"The batches of '{name}' are under way: {len(ratings) - open_:,} of "
-            f"{len(ratings):,} examples have a reply. Give the same command again later, or "
+            f"The batches of '{name}' are under way, {in_flight:,} requests in all: "
+            f"{len(ratings) - ratings.problems.get('not asked', 0):,} of {len(ratings):,} examples "
+            "have a reply. Give the same command again later, or "
             "ds2 rate with --wait; nothing is asked twice."
         )
     return ratings
