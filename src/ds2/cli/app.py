@@ -114,7 +114,7 @@ for _name, _help in STAGE_HELP.items():
 
 @app.command("status")
 def status_command(run: Run, settings: Set = None, as_json: Json = False) -> None:
-    """Say which stages are fresh, stale (why), missing, failed."""
+    """Say which stages are fresh, stale (why), partial, missing, failed."""
     from ds2.cli.results import status_document, status_lines
     from ds2.runs.loop import status
     from ds2.runs.recipe_file import parse_overrides
