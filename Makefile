@@ -45,7 +45,7 @@ demo: $(VENV)/.demo
 	@echo "Open the report: $(abspath $(RUN))/report.html"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

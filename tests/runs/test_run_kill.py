@@ -92,6 +92,16 @@ def test_a_run_killed_at_twenty_four_random_moments_resumes_to_the_same_bytes(wh
     assert len(set(finished)) >= 3, finished  # the moments did hit different stages
 
 
+def wait_for_reader(fifo: Path) -> int:
+    """Wait until the run reads: an interrupt while libraries load may be lost in one of them."""
+    for _ in range(600):
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(fifo)
+
+
 def test_an_interrupt_says_how_to_go_on_and_a_second_process_is_told(whole, tmp_path):
     folder = copy_recipe(whole[0], tmp_path / "run")
     os.mkfifo(tmp_path / "pool.jsonl")  # a pool that never comes: the first stage waits for it
@@ -103,8 +113,10 @@ def test_an_interrupt_says_how_to_go_on_and_a_second_process_is_told(whole, tmp_
     second = subprocess.run(ds2("run", folder), capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert f"(pid {process.pid}) is working on" in second.stderr
+    writer = wait_for_reader(tmp_path / "pool.jsonl")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
+    os.close(writer)
     assert process.returncode == 130
     assert (out, err.count("Traceback")) == ("", 0)
     assert "Give the same command again to go on." in err
