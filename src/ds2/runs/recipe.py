@@ -184,8 +184,8 @@ class CurateSection(Section):
 
     method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw", "none"] = Field(
         default="auto",
-        description="auto keeps raw unless evidence shows another to be better; ds2 is the paper's; "
-        "raw keeps the scores (several raters: their mean), none one rater's",
+        description="auto keeps raw unless evidence shows another to be better; ds2 is the "
+        "paper's; raw keeps the scores (several raters: their mean), none one rater's",
     )
     objective: Literal["rank", "level"] = Field(
         default="rank",
