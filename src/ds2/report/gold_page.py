@@ -5,24 +5,19 @@ one script that its policy names by hash, keeps what was done in the browser's o
 hands the scores out as a JSONL file that `ds2.rating.gold.read_gold` reads.
 """
 
-import base64
-import functools
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import pairwise
-from typing import Any
 
 from ds2.errors import InputError
 from ds2.pool import Message
 from ds2.rating import Scale
+from ds2.report.page import json_for_script, render_page, script_values
 from ds2.report.text import visible
 
 __all__ = ["GoldItem", "gold_choices", "render_gold_page"]
 
-_TEMPLATE = "gold_page.html.j2"
 _MOST = 10
 
 
@@ -85,8 +80,6 @@ def render_gold_page(
     Raises:
         InputError: nothing to score, an id twice, or choices that ten keys cannot hold.
     """
-    from markupsafe import Markup
-
     values = [float(value) for value, _ in choices]
     if not 2 <= len(values) <= _MOST or len(set(values)) < len(values):
         raise InputError(f"'choices' must be 2 to {_MOST} different scores. Got {values}.")
@@ -102,18 +95,13 @@ def render_gold_page(
         ],
         "items": [_item(item) for item in items],
     }
-    data["store"] = f"ds2-gold-{hashlib.sha256(_json(data).encode()).hexdigest()[:24]}"
-    script = _packaged("gold_page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return str(
-        _template().render(
-            title=visible(title),
-            question=visible(question),
-            digest=digest,
-            style=Markup(_packaged("gold_page.css")),  # noqa: S704 (our own file)
-            script=Markup(script),  # noqa: S704 (our own file)
-            data=Markup(_json(data)),  # noqa: S704 (escaped for a script element)
-        )
+    data["store"] = f"ds2-gold-{hashlib.sha256(json_for_script(data).encode()).hexdigest()[:24]}"
+    return render_page(
+        "gold_page.html.j2",
+        styles=("gold_page.css",),
+        **script_values("gold_page.js", data),
+        title=visible(title),
+        question=visible(question),
     )
 
 
@@ -131,27 +119,3 @@ def _item(item: GoldItem) -> dict[str, object]:
         "stratum": int(item.stratum),
         "stratum_rows": int(item.stratum_rows),
     }
-
-
-def _json(value: object) -> str:
-    """Return JSON in plain ASCII in which nothing can end a script element or begin a comment."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@functools.cache
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader({_TEMPLATE: _packaged(_TEMPLATE)}),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE)
-
-
-def _packaged(name: str) -> str:
-    return resources.files("ds2.report").joinpath(name).read_text(encoding="utf-8")
