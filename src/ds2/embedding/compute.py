@@ -182,13 +182,7 @@ def _take_ready(
         n_unique=n,
         n_embedded=0,
         n_reused=n,
-        n_sampled=0,
-        truncated_share=None,
-        unknown_language_share=None,
-        unknown_languages=(),
         elapsed_s=time.perf_counter() - started_s,
-        texts_per_s=0.0,
-        warnings=(),
     )
     if path is not None:
         write_report(path, digest, None, report)

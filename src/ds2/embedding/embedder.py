@@ -1,11 +1,13 @@
 """What an embedder is: a name, a few facts about its limits, and text → unit vectors."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Embedder", "unit_rows"]
+__all__ = ["Described", "Embedder", "digest_files", "digest_folder", "unit_rows"]
 
 
 @runtime_checkable
@@ -37,6 +39,33 @@ class Embedder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> np.ndarray | None:
         """Return the (n,) tokens of each text before any cut; None where that cannot be known."""
+
+
+class Described:
+    """What our own embedders say of themselves, fixed once they are loaded: see `Embedder`."""
+
+    name: str
+    dimension: int
+    max_tokens: int | None = None
+    languages: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """Return 12 hex digits of the contents of ``paths``, in the order given."""
+    digest = hashlib.blake2b(digest_size=6)
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def digest_folder(folder: Path) -> str:
+    """Return 12 hex digits of a model folder: every weight, vocabulary and setting in it."""
+    kinds = {".json", ".txt", ".safetensors", ".bin", ".model"}
+    return digest_files(sorted(path for path in folder.rglob("*") if path.suffix in kinds))
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

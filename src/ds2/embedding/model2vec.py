@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ds2.embedding.embedder import unit_rows
+from ds2.embedding.embedder import Described, unit_rows
 from ds2.errors import InputError, MissingDependencyError
 
 __all__ = ["Model2VecEmbedder"]
 
 
-class Model2VecEmbedder:
+class Model2VecEmbedder(Described):
     """A model2vec static model. The whole text counts; nothing is cut.
+
+    Its name holds a digest of the vectors and the vocabulary.
 
     Args:
         model: a name on the hub (for example "minishlab/potion-base-8M"), or a folder.
@@ -27,32 +29,10 @@ class Model2VecEmbedder:
 
     def __init__(self, model: str, *, languages: Collection[str] | None = None) -> None:
         self._model = _load(model)
-        self._languages = None if languages is None else frozenset(languages)
+        self.dimension = int(self._model.dim)
+        self.languages = None if languages is None else frozenset(languages)
         shown = Path(model).resolve().name if Path(model).is_dir() else model
-        self._name = f"model2vec:{shown}:{_digest(self._model)}"
-
-    def __repr__(self) -> str:
-        return f"Model2VecEmbedder({self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The model and a digest of its vectors and vocabulary."""
-        return self._name
-
-    @property
-    def dimension(self) -> int:
-        """Numbers in a vector."""
-        return int(self._model.dim)
-
-    @property
-    def max_tokens(self) -> int | None:
-        """None: nothing is cut."""
-        return None
-
-    @property
-    def languages(self) -> frozenset[str] | None:
-        """What was declared."""
-        return self._languages
+        self.name = f"model2vec:{shown}:{_digest(self._model)}"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, d) float32 rows of unit length."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ds2.checks import check_int, check_positive
-from ds2.embedding.embedder import unit_rows
+from ds2.embedding.embedder import Described, unit_rows
 from ds2.endpoints import OPENAI, clean, public_address, read_key, sealed
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
 
@@ -18,7 +18,7 @@ __all__ = ["OpenAIEmbedder"]
 SHORTEST_CUT = 64
 
 
-class OpenAIEmbedder:
+class OpenAIEmbedder(Described):
     """A model behind an endpoint that speaks OpenAI's ``/embeddings``.
 
     Failures that can pass (429, 5xx, a lost connection) are tried again by the openai client, with
@@ -61,40 +61,17 @@ class OpenAIEmbedder:
             check_int("dimensions", dimensions, low=1)
         self._key = read_key(api_key_env, base_url, "OpenAIEmbedder")
         self._client = _client(self._key, base_url, timeout_s, max_retries)
-        self._model, self._max_tokens = model, max_tokens
+        self._model, self.max_tokens = model, max_tokens
         self._extra = {} if dimensions is None else {"dimensions": dimensions}
-        self._languages = None if languages is None else frozenset(languages)
+        self.languages = None if languages is None else frozenset(languages)
         self._endpoint = public_address(str(self._client.base_url))
-        self._dimension: int = self._request(["dimension"], probe=True).shape[1]
-        self._name = f"openai:{model}@{self._endpoint};dimensions={self._dimension}"
-
-    def __repr__(self) -> str:
-        return f"OpenAIEmbedder({self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The model, the endpoint's address without credentials, and the dimension."""
-        return self._name
-
-    @property
-    def dimension(self) -> int:
-        """Numbers in a vector: what the endpoint returned for one word."""
-        return self._dimension
-
-    @property
-    def max_tokens(self) -> int | None:
-        """What was declared."""
-        return self._max_tokens
-
-    @property
-    def languages(self) -> frozenset[str] | None:
-        """What was declared."""
-        return self._languages
+        self.dimension = self._request(["dimension"], probe=True).shape[1]
+        self.name = f"openai:{model}@{self._endpoint};dimensions={self.dimension}"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, d) float32 rows of unit length. An empty text is sent as one space."""
         if not texts:
-            return np.empty((0, self._dimension), dtype=np.float32)
+            return np.empty((0, self.dimension), dtype=np.float32)
         return unit_rows(self._fit([text or " " for text in texts]))
 
     def count_tokens(self, texts: Sequence[str]) -> np.ndarray | None:  # noqa: ARG002

@@ -33,10 +33,10 @@ class EmbeddingReport:
     n_unique: int
     n_embedded: int
     n_reused: int
-    n_sampled: int
-    truncated_share: float | None
-    unknown_language_share: float | None
-    unknown_languages: tuple[tuple[str, float], ...]
-    elapsed_s: float
-    texts_per_s: float
-    warnings: tuple[str, ...]
+    n_sampled: int = 0
+    truncated_share: float | None = None
+    unknown_language_share: float | None = None
+    unknown_languages: tuple[tuple[str, float], ...] = ()
+    elapsed_s: float = 0.0
+    texts_per_s: float = 0.0
+    warnings: tuple[str, ...] = ()

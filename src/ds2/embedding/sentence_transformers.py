@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from ds2.checks import check_choice, check_int
-from ds2.embedding.embedder import unit_rows
-from ds2.embedding.files import digest_folder
+from ds2.embedding.embedder import Described, digest_folder, unit_rows
 from ds2.errors import InputError, MissingDependencyError
 
 __all__ = ["SentenceTransformerEmbedder"]
 
 
-class SentenceTransformerEmbedder:
+class SentenceTransformerEmbedder(Described):
     """A sentence-transformers model, on CPU or GPU.
 
     The defaults are the paper's: BAAI/bge-large-en-v1.5, mean pooling, 512 tokens. In another batch
-    the same text's vector may differ by the rounding of the matrix product (about 1e-7).
+    the same text's vector may differ by the rounding of the matrix product (about 1e-7). Its name
+    holds the model's commit or digest, the pooling and the length limit.
 
     Args:
         model: a name on the hub, or a folder.
@@ -50,42 +50,20 @@ class SentenceTransformerEmbedder:
         check_choice("pooling", pooling, ("mean", "model"))
         self._batch_size = check_int("batch_size", batch_size, low=1)
         self._model = _load(model, device, max_tokens, pooling, revision)
-        self._dimension = int(self._model.encode(["dimension"], show_progress_bar=False).shape[1])
+        self.max_tokens = int(self._model.max_seq_length)
+        self.dimension = int(self._model.encode(["dimension"], show_progress_bar=False).shape[1])
         if languages is None and "-en" in model:
             languages = ("en",)
-        self._languages = None if languages is None else frozenset(languages)
-        self._name = (
+        self.languages = None if languages is None else frozenset(languages)
+        self.name = (
             f"sentence-transformers:{_identity(model, self._model, revision)}"
-            f";pooling={pooling};max_tokens={self._model.max_seq_length}"
+            f";pooling={pooling};max_tokens={self.max_tokens}"
         )
-
-    def __repr__(self) -> str:
-        return f"SentenceTransformerEmbedder({self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The model, its commit or digest, pooling and length limit."""
-        return self._name
-
-    @property
-    def dimension(self) -> int:
-        """Numbers in a vector."""
-        return self._dimension
-
-    @property
-    def max_tokens(self) -> int | None:
-        """Where longer texts are cut, special tokens included."""
-        return int(self._model.max_seq_length)
-
-    @property
-    def languages(self) -> frozenset[str] | None:
-        """What was declared."""
-        return self._languages
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, d) float32 rows of unit length."""
         if not texts:
-            return np.empty((0, self._dimension), dtype=np.float32)
+            return np.empty((0, self.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
             batch_size=self._batch_size,

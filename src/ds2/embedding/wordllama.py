@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2.embedding.embedder import unit_rows
-from ds2.embedding.files import digest_files
+from ds2.embedding.embedder import Described, digest_files, unit_rows
 from ds2.errors import InputError, MissingDependencyError
 
 __all__ = ["WordLlamaEmbedder"]
@@ -26,17 +25,21 @@ PIECE_CHARS = 2**17
 GROUP_CHARS = 2**20
 
 
-class WordLlamaEmbedder:
+class WordLlamaEmbedder(Described):
     """wordllama's 256-d static embedding (MIT), read from the installed package.
 
     The whole text counts, however long. The same text gives bitwise the same vector in any batch:
     tokens are counted per text and multiplied with the table, so there is no padding. A text
-    without tokens (the empty one) gets the first axis (`unit_rows`).
+    without tokens (the empty one) gets the first axis (`unit_rows`). Made for English; texts in
+    other languages get vectors too, of unknown worth.
 
     Raises:
         MissingDependencyError: wordllama, tokenizers or safetensors is not installed.
         InputError: the installed wordllama does not ship this model.
     """
+
+    dimension = DIMENSION
+    languages = frozenset({"en"})
 
     def __init__(self) -> None:
         weights, vocabulary = _package_files()
@@ -50,30 +53,7 @@ class WordLlamaEmbedder:
         self._tokenizer = Tokenizer.from_file(str(vocabulary))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._name = f"wordllama:{MODEL}-{DIMENSION}:{digest_files([weights, vocabulary])}"
-
-    def __repr__(self) -> str:
-        return "WordLlamaEmbedder()"
-
-    @property
-    def name(self) -> str:
-        """The model and a digest of its weights and vocabulary."""
-        return self._name
-
-    @property
-    def dimension(self) -> int:
-        """256."""
-        return DIMENSION
-
-    @property
-    def max_tokens(self) -> int | None:
-        """None: nothing is cut."""
-        return None
-
-    @property
-    def languages(self) -> frozenset[str] | None:
-        """English. Other languages get vectors too, of unknown worth."""
-        return frozenset({"en"})
+        self.name = f"wordllama:{MODEL}-{DIMENSION}:{digest_files([weights, vocabulary])}"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, 256) float32 rows of unit length."""
