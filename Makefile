@@ -71,7 +71,7 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.dev
 	for script in imports recovery intervals rho raters real neighbors scale rating_throughput \
-		rating_faults rater_forms injections curation do_no_harm repeats gold rerate methods \
+		rating_faults rater_forms injections curation do_no_harm repeats gold rerate when_it_hurts methods \
 		constraints compare; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 

@@ -35,8 +35,17 @@ def curve_picture(
     x: np.ndarray,
     x_title: str,
     y_title: str,
+    x_tick: str = ".0%",
 ) -> str:
-    """Panels side by side: for each name the mean of its curves and ± two standard errors."""
+    """Panels side by side: for each name the mean of its curves and ± two standard errors.
+
+    Args:
+        panels: title and, by name, curves of len(x) values each.
+        x: where the curves are known.
+        x_title: below each panel.
+        y_title: for screen readers, and the reader of the page's text.
+        x_tick: format of the numbers on the x axis.
+    """
     names = list(panels[0][1])
     total = len(panels) * WIDTH
     parts = [
@@ -47,7 +56,7 @@ def curve_picture(
     ]
     for number, (title, curves) in enumerate(panels):
         parts.append(f'<g transform="translate({number * WIDTH} 0)">')
-        parts += _panel(title, curves, x, x_title, y_title)
+        parts += _panel(title, curves, x, (x_title, y_title, x_tick))
         parts.append("</g>")
     offset = LEFT
     for number, name in enumerate(names):
@@ -58,7 +67,8 @@ def curve_picture(
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _panel(title, curves, x, x_title, y_title):
+def _panel(title, curves, x, words):
+    x_title, y_title, x_tick = words
     table = {name: np.asarray(found, dtype=float) for name, found in curves.items()}
     means = {name: found.mean(axis=0) for name, found in table.items()}
     errors = {
@@ -88,7 +98,7 @@ def _panel(title, curves, x, x_title, y_title):
         anchor = "end" if tick == x[-1] else "middle"
         yield (
             f'<text x="{across}" y="{HEIGHT - BOTTOM + 17}" '
-            f'text-anchor="{anchor}">{tick:.0%}</text>'
+            f'text-anchor="{anchor}">{tick:{x_tick}}</text>'
         )
     yield f'<text x="{LEFT}" y="{HEIGHT - BOTTOM + 36}">{escape(x_title)}</text>'
     yield f"<title>{escape(title)}: {escape(y_title)}</title>"

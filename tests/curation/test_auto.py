@@ -212,6 +212,26 @@ def test_level_evidence_is_kappa_and_accuracy(pair):
     }
 
 
+def test_levels_are_not_made_wrong_for_the_sake_of_kappa():
+    away = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    near = 0.5**away * (away > 0)
+    T = 0.6 * np.eye(6) + 0.4 * near / near.sum(axis=1, keepdims=True)
+    pool = ds2.simulate(3000, transition=T, clusterability=0.6, seed=0)
+    neighbors = ds2.find_neighbors(pool.vectors)
+    truth, gold = pool.true_scores, np.full(3000, np.nan)
+    gold[::30] = truth[::30]
+    noise = true_estimates(pool.scores[:, None], neighbors)[0]
+    right = {
+        method: (
+            quiet(pool.scores, neighbors, noise, method=method, gold=gold, objective="level").scores
+            == truth
+        ).mean()
+        for method in ("raw", "soft", "auto")
+    }
+    assert right["soft"] < right["raw"] - 0.03  # better by kappa, right less often
+    assert right["auto"] >= right["raw"]
+
+
 def test_permuting_rows_permutes_the_choice():
     pool, scores, neighbors = prepared(700, 0.6, (1.5, 1.5))
     keys = np.random.default_rng(0).integers(0, 2**63, 700)
@@ -269,7 +289,7 @@ def test_a_perfect_candidate_is_seen_with_its_interval():
     assert found.value("best")[0] == pytest.approx(1.0)
     gain, low, high = found.difference("best", "raw")
     assert 0 < low < gain < high
-    kappa, accuracy = judge(measure, np.arange(400), "level", rng)
+    accuracy, kappa = judge(measure, np.arange(400), "level", rng)
     assert kappa.figure == "quadratic kappa"
     assert accuracy.value("best")[0] == 1.0
     assert kappa.value("best")[0] == pytest.approx(1.0)

@@ -1,6 +1,8 @@
 """Which candidate to trust: raw, unless the evidence says that another is better.
 
-Of the candidates whose gain over raw has an interval above 0, the one with the largest gain.
+Of the candidates whose gain over raw has an interval above 0, the one with the largest gain. Levels
+have two figures, accuracy and quadratic kappa: one must be shown to rise and the other must not
+fall, since a value pulled to the middle can agree better by kappa and be right less often.
 
 Gold judges the candidates as they would be applied. Each rater in turn judges what the others give
 without it; since r − 1 raters gain more from neighbours than r do, every candidate is fitted anew
@@ -78,14 +80,7 @@ def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
     agreements: list[Judgement] = []
     for measure in _measures(case, candidates, loadings, objective):
         agreements += judge(measure, blocks, objective, rng)
-    judged = [found for found in agreements if found.figure != "accuracy"]
-    found = {
-        name: combined(judged, name, "raw", _apart(candidate, candidates["raw"]))
-        for name, candidate in candidates.items()
-        if name != "raw"
-    }
-    gains = {name: gain for name, gain in found.items() if gain is not None}
-    shown = [name for name, gain in gains.items() if gain[1] > 0]
+    gains, shown = _gains(agreements, candidates)
     chosen = max(shown, key=lambda name: gains[name][0], default="raw")
     return Choice(
         name=chosen,
@@ -96,6 +91,29 @@ def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
         gains=gains,
         without=without,
     )
+
+
+def _gains(
+    agreements: list[Judgement], candidates: Mapping[str, Candidate]
+) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
+    """Gains over raw in the leading figure, and who is shown better in one and falls in none."""
+    figures = dict.fromkeys(found.figure for found in agreements)
+    gains, shown = {}, []
+    for name, candidate in candidates.items():
+        if name == "raw":
+            continue
+        apart = _apart(candidate, candidates["raw"])
+        found = [
+            combined([a for a in agreements if a.figure == figure], name, "raw", apart)
+            for figure in figures
+        ]
+        known = [gain for gain in found if gain is not None]
+        if not known:
+            continue
+        gains[name] = known[0]
+        if any(low > 0 for _, low, _ in known) and all(value >= 0 for value, _, _ in known):
+            shown.append(name)
+    return gains, shown
 
 
 def as_levels(case: Case, candidate: Candidate) -> np.ndarray:

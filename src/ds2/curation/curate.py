@@ -82,7 +82,7 @@ def curate(
         gold: (n,) trusted scores on 0 … s − 1 (may be fractions), NaN where unknown.
         gold_weights: (n,) inverse probabilities of having been asked for; default equal.
         objective: "rank" (order matters; judged by Spearman) or "level" (returns whole levels;
-            judged by quadratic kappa, with accuracy beside it).
+            judged by accuracy and quadratic kappa: one must be shown to rise, none may fall).
         control: name → (n,) numbers or labels whose effect within neighbourhoods is removed from
             the curated scores.
         n_draws: draws of the pool.

@@ -45,7 +45,7 @@ class Judgement:
 
     Attributes:
         judge: as in `Measure`.
-        figure: "Spearman", "quadratic kappa" or "accuracy".
+        figure: "Spearman", "accuracy" or "quadratic kappa".
         reliability: as in `Measure`.
         names: the candidates.
         values: (c,) agreement of each.
@@ -85,7 +85,7 @@ def judge(
     Args:
         measure: the judge and the candidates.
         blocks: (n,) rows of one block are drawn together.
-        objective: "rank" for Spearman; "level" for quadratic kappa and accuracy.
+        objective: "rank" for Spearman; "level" for accuracy and quadratic kappa.
         rng: for the bootstrap.
     """
     names = tuple(measure.candidates)
@@ -161,4 +161,5 @@ def _accuracy(sums: np.ndarray) -> np.ndarray:
     return np.asarray(sums[..., 6] / np.maximum(sums[..., 0], 1e-12))
 
 
-LEVEL_FIGURES = {"quadratic kappa": _kappa, "accuracy": _accuracy}
+#: The leading one first.
+LEVEL_FIGURES = {"accuracy": _accuracy, "quadratic kappa": _kappa}
