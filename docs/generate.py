@@ -21,7 +21,7 @@ from typer.main import get_command
 from ds2.cli.app import app
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import make_recipe, render_recipe
-from ds2.runs.stages import STAGES
+from ds2.runs.stages import STAGES, settings_of
 
 DOCS = Path(__file__).parent
 EXAMPLES = DOCS.parent / "examples"
@@ -129,12 +129,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _redone(key: str) -> list[str]:
-    return [
-        stage.name
-        for stage in STAGES
-        if key not in stage.ignores
-        and (key in stage.settings or key.split(".", maxsplit=1)[0] in stage.settings)
-    ]
+    return [stage.name for stage in STAGES if settings_of(stage, {key: None})]
 
 
 def stages() -> str:

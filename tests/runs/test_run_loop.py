@@ -13,7 +13,7 @@ from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.runs import freshness
 from ds2.runs.init import init_run
 from ds2.runs.job import Job, Made
-from ds2.runs.listener import Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run, status
 from ds2.runs.manifest import read_manifest
 from ds2.runs.recipe_file import parse_overrides
@@ -192,7 +192,7 @@ def test_warnings_and_errors_name_the_keys_of_the_recipe(script, folder):
         raise InputError("'rho' is wrong.")
 
     heard = []
-    listener = Quiet()
+    listener = Listener()
     listener.warning = heard.append  # type: ignore[method-assign]
     script.hooks["noise"] = fail
     with pytest.raises(InputError, match=r"^'noise\.rho' is wrong\.$"):
@@ -297,7 +297,7 @@ def test_a_missing_pool_is_named_with_its_neighbour(script, folder):
 def test_warnings_are_heard_once_kept_and_passed_on(script, folder):
     heard = []
 
-    class Ear(Quiet):
+    class Ear(Listener):
         def warning(self, sentence: str) -> None:
             heard.append(sentence)
 

@@ -14,7 +14,7 @@ from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel
 from ds2.runs.batches import collect_batches, write_batches
-from ds2.runs.listener import Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run, status
 from ds2.runs.prompts import prompt_of
 from ds2.runs.recipe_file import parse_overrides
@@ -187,7 +187,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
         run(folder, until="rate")
 
 
-class Heard(Quiet):
+class Heard(Listener):
     def __init__(self):
         self.heard = []
 

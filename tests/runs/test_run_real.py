@@ -13,7 +13,7 @@ from small_pool import make_rows, write_rows
 from ds2.errors import InputError, MissingDependencyError
 from ds2.pool import read_pool
 from ds2.runs.artefacts import load_noise, save_noise
-from ds2.runs.listener import Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import RunResult, run, status
 from ds2.runs.manifest import read_manifest
 from ds2.runs.recipe_file import parse_overrides
@@ -130,7 +130,7 @@ def test_a_planted_matrix_that_is_none_is_said_before_anything_runs(folder):
 
 
 def test_equal_scores_are_said_once_and_a_better_scale_is_named(folder):
-    class Ear(Quiet):
+    class Ear(Listener):
         def __init__(self) -> None:
             self.heard: list[str] = []
 

@@ -10,6 +10,7 @@ import typer
 
 from ds2.cli.results import stage_phrase
 from ds2.cli.text import printable
+from ds2.runs.listener import Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,7 +22,7 @@ EVERY_S = 10.0
 
 
 @contextmanager
-def listening() -> "Iterator[Lines | Live]":
+def listening() -> Iterator[Listener]:
     """Yield the listener that fits stderr."""
     if not sys.stderr.isatty():
         yield Lines()
@@ -51,7 +52,7 @@ def _digits(rate: float) -> int:
     return 0 if rate >= 10 else 1
 
 
-class Lines:
+class Lines(Listener):
     """Writes plain lines: when a stage starts and ends, and now and then in between."""
 
     def __init__(self) -> None:
@@ -96,7 +97,7 @@ class Lines:
         typer.echo(printable(line), err=True)
 
 
-class Live:
+class Live(Listener):
     """Draws one live line for the stage that runs, and keeps a plain line of each that is done."""
 
     def __init__(self, progress: "Progress") -> None:

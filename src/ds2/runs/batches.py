@@ -8,7 +8,7 @@ from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.rating import Batches
 from ds2.runs.job import Job
-from ds2.runs.listener import Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run
 from ds2.runs.raters import batches_of, load_rubric
 from ds2.runs.recipe_file import load_recipe
@@ -73,7 +73,7 @@ def _batches(folder: Path, rater: str | None, overrides: Mapping[str, object] | 
     name = names[0] if rater is None else rater
     if name not in names:
         raise InputError(f"No batch rater is called '{name}'. There are: {', '.join(names)}.")
-    quiet = Quiet()
+    quiet = Listener()
     job = Job(folder, recipe, quiet.progress, quiet.said)
     pool = Pool.load(folder / "pool.arrow")
     return batches_of(job, pool, name, load_rubric(folder, recipe.rate.rubric))

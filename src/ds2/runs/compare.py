@@ -29,7 +29,7 @@ from ds2.report import (
 from ds2.runs.compare_inputs import Contest, looks_at_scores, open_contest, recipe_words
 from ds2.runs.compare_judges import Verdicts, judge_all, n_judges
 from ds2.runs.job import Job
-from ds2.runs.listener import Listener, Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.store import locked
@@ -90,7 +90,7 @@ def compare_run(
         InputError: an unknown method, or no method can select so many rows.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Quiet()
+    listener = listener or Listener()
     recipe = load_recipe(folder, overrides)
     named = tuple(dict.fromkeys(methods or recipe.compare.methods))
     for name in named:

@@ -24,7 +24,7 @@ from ds2.neighbors import Neighbors
 from ds2.rating import Panel
 from ds2.report import excerpt, join, lay_out
 from ds2.runs.job import Job
-from ds2.runs.listener import Listener, Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run
 from ds2.runs.materials import Materials, load_materials
 from ds2.runs.recipe_file import load_recipe
@@ -66,7 +66,7 @@ def prepare_explorer(
         raise MissingDependencyError(
             "embedding-atlas", "The explorer", "pip install 'ds2-select[explore]'"
         )
-    listener = listener or Quiet()
+    listener = listener or Listener()
     run(folder, until="select", overrides=overrides, listener=listener)
     recipe = load_recipe(folder, overrides)
     with locked(folder):

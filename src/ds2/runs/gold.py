@@ -14,7 +14,7 @@ from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.artefacts import load_neighbors
 from ds2.runs.job import Job
-from ds2.runs.listener import Quiet
+from ds2.runs.listener import Listener
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe, resolve_path
 from ds2.runs.store import locked
@@ -81,7 +81,7 @@ def write_gold_sheets(
             seed=recipe.seed,
         )
         save_plan(folder / PLAN, plan.stratum)
-        quiet = Quiet()
+        quiet = Listener()
         job = Job(folder, recipe, quiet.progress, quiet.said)
         known = load_gold(job, pool, panel.ratings[0].scale)
         new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])

@@ -3,16 +3,15 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from ds2.errors import Ds2Warning
 
-__all__ = ["Listener", "Quiet", "hearing"]
+__all__ = ["Listener", "hearing"]
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """Is told what happens while a run goes on."""
+class Listener:
+    """Is told what happens while a run goes on; this one says nothing. Override what you need."""
 
     def started(self, stage: str, title: str) -> None:
         """A stage starts."""
@@ -30,27 +29,6 @@ class Listener(Protocol):
 
     def warning(self, sentence: str) -> None:
         """The user should know something. Within a stage each sentence comes once."""
-
-
-class Quiet:
-    """A listener that says nothing."""
-
-    def started(self, stage: str, title: str) -> None:
-        """Say nothing."""
-
-    def finished(
-        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
-    ) -> None:
-        """Say nothing."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say nothing."""
-
-    def said(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def warning(self, sentence: str) -> None:
-        """Say nothing."""
 
 
 @contextmanager

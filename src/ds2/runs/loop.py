@@ -16,7 +16,7 @@ from ds2.atomic import storage_error, sweep
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.runs.freshness import DONE, Verdict, hash_inputs, judge
 from ds2.runs.job import Ask, Job
-from ds2.runs.listener import Listener, Quiet, hearing
+from ds2.runs.listener import Listener, hearing
 from ds2.runs.manifest import Manifest, StageRecord, read_manifest
 from ds2.runs.planted import load_planted
 from ds2.runs.recipe_file import load_recipe
@@ -93,7 +93,7 @@ def run(
         InputError: the recipe, a file that it names or a value in it is wrong.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Quiet()
+    listener = listener or Listener()
     stages = stages_until(until)
     recipe = load_recipe(folder, overrides)
     if until == "report":  # which comes last: a fault in its file is better said first

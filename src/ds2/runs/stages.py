@@ -16,7 +16,7 @@ class Stage:
     Attributes:
         name: also the name of its command.
         title: what it does, in a few words.
-        settings: sections or keys of the recipe that can change its outcome.
+        settings: sections or keys of the recipe that can change its outcome, or ``*`` for all.
         ignores: keys of those sections that cannot; ``*`` stands for any name.
         inputs: keys of the recipe that name a file outside the run folder.
         optional: those of them whose file need not be there.
@@ -33,23 +33,6 @@ class Stage:
     optional: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
 
-
-_EVERYTHING = (
-    "seed",
-    "pool",
-    "scores",
-    "rate",
-    "raters",
-    "gold",
-    "embed",
-    "neighbors",
-    "noise",
-    "curate",
-    "select",
-    "compare",
-    "output",
-    "report",
-)
 
 STAGES = (
     Stage(
@@ -134,7 +117,8 @@ STAGES = (
     Stage(
         "report",
         "write the report",
-        settings=_EVERYTHING,  # the report shows the recipe
+        settings=("*",),  # the report shows the recipe
+        ignores=("schema_version",),
         inputs=("scores.planted", "gold.path"),
         optional=("gold.path",),
         reads=(
@@ -174,5 +158,5 @@ def settings_of(stage: Stage, settings: Mapping[str, object]) -> dict[str, objec
         key: value
         for key, value in settings.items()
         if not any(fnmatchcase(key, pattern) for pattern in stage.ignores)
-        and (key in stage.settings or key.split(".")[0] in stage.settings)
+        and {key, key.split(".")[0], "*"} & set(stage.settings)
     }
