@@ -51,6 +51,11 @@ def test_low_lift_never_calls_the_matrix_the_raters_error(
         assert "no single matrix" in said(findings, 0)
 
 
+def test_a_lift_that_may_be_anything_is_not_called_none(numbers: ReportNumbers) -> None:
+    assert "no more than by chance" in verdict(with_lift(numbers, 0.005))[2].answer
+    assert "too little data" in verdict(with_lift(numbers, 0.1, width=0.3))[2].answer
+
+
 def test_low_lift_without_a_range_gives_an_upper_end_only(numbers: ReportNumbers) -> None:
     none = {"rho_low": None, "rho_high": None, "error_low": None, "error_high": None}
     findings = verdict(with_lift(numbers, 0.08, error=0.42, range_error=None, **none))

@@ -271,6 +271,9 @@ def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
             f"{'more often' if noise.rho > 0 else 'no more often'} than by chance, by "
             f"ρ\u00a0=\u00a0{decimal(noise.rho)} (0 is chance, 1 is always)."
         )
+    lift = noise.lifts[0].lift if noise.lifts else None
+    if state == "absent" and lift is not None and (lift.high or 0.0) > LOW_LIFT:
+        answer = "Not known: there is too little data to see whether neighbours agree."
     detail = ["The assumption: an example and its nearest neighbours have one true score."]
     if noise.lifts and state != "unknown":
         near = noise.lifts[0]
