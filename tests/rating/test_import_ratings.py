@@ -91,6 +91,11 @@ def test_no_rating_at_all_is_an_error(tmp_path, values):
         import_ratings(pool_of(tmp_path, values), column="score")
 
 
+def test_a_value_that_is_no_number_is_shown(tmp_path):
+    with pytest.raises(InputError, match="Example 2 has 'good': a rating is a number"):
+        import_ratings(pool_of(tmp_path, [None, "good", True]), column="score")
+
+
 @pytest.mark.parametrize("values", [[7, 7, 7], [1, 2, 3, 4, 4.5]])
 def test_ratings_of_one_score_are_a_warning(tmp_path, values):
     with pytest.warns(Ds2Warning, match="All ratings fall into one score"):

@@ -21,6 +21,7 @@ from ds2.rating.tables import from_table, numbers
 
 __all__ = ["import_panel", "import_ratings"]
 
+_NO_NUMBER = 1 + PROBLEMS.index("not a number")
 _OUTSIDE = 1 + PROBLEMS.index("out of range")
 
 
@@ -62,6 +63,7 @@ def import_ratings(
     """
     used = Scale.parse(scale) if isinstance(scale, str) else scale or Scale.ds2()
     notes: list[str] = []
+    given: Sequence[object] = ()
     if file is not None:
         check_choice("layout", layout, LAYOUTS)
         found = detect_layout(Path(file), id_column) if layout == "auto" else layout
@@ -71,7 +73,8 @@ def import_ratings(
             sheet = read_sheet(Path(file), found, column, id_column)
             values, codes = numbers(place(pool, sheet, notes, told=layout != "auto"))
     elif column is not None:
-        values, codes = numbers(_pool_values(pool, column))
+        given = _pool_values(pool, column)
+        values, codes = numbers(given)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
     hint = suggest_scale(values, used)
@@ -81,7 +84,8 @@ def import_ratings(
     name = rater or column or _file_name(Path(file or ""))
     if (codes != 0).all():
         raise InputError(
-            f"No example has a rating from {shown(name)}: {_counted(codes)}.{_after(hint)}"
+            f"No example has a rating from {shown(name)}: {_counted(codes)}."
+            f"{_odd(given, codes)}{_after(hint)}"
         )
     if (codes != 0).any():
         unrated = int((codes != 0).sum())
@@ -169,6 +173,17 @@ def _inside(value: object, name: str) -> object:
 def _file_name(path: Path) -> str:
     """Return the name of a file without its suffix, and without that of its compression."""
     return Path(path.stem).stem if path.suffix in {".gz", ".zst"} else path.stem
+
+
+def _odd(given: Sequence[object], codes: np.ndarray) -> str:
+    """Show the first value that is no number."""
+    place = next((row for row in range(len(given)) if codes[row] == _NO_NUMBER), None)
+    if place is None:
+        return ""
+    return (
+        f" Example {place + 1:,} has {shown(given[place])}: a rating is a number, or text that is "
+        "one. Write numbers in place of words, true or false."
+    )
 
 
 def _after(sentence: str | None) -> str:
