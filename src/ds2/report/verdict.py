@@ -310,6 +310,7 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
         else ""
     )
     detail = [flagged] if flagged else []
+    tested = any(row.difference.value is not None for row in curation.evidence if row.chosen)
     if curation.n_changed == 0:
         answer = f"No score (method {curation.method})."
     else:
@@ -329,9 +330,13 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
                 "for the better."
             )
         else:
-            detail.append("A changed score is the neighbours' vote, not a human judgement.")
-    weak = state in ("unknown", "absent", "weak") and curation.n_changed > 0
-    return Finding(question, answer, tuple(detail), "care" if weak else "plain")
+            detail.append(
+                "A changed score is the neighbours' vote, not a human judgement"
+                + ("." if tested else "; nothing but the neighbours' agreement speaks for it.")
+            )
+    weak = state in ("unknown", "absent", "weak") or not tested
+    tone: Tone = "care" if weak and curation.n_changed else "plain"
+    return Finding(question, answer, tuple(detail), tone)
 
 
 def how_curated(curation: CurationNumbers) -> str:
