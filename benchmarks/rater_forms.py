@@ -54,12 +54,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="8 pairs in place of 40")
     options = parser.parse_args()
     talks = [talk for pair in pairs()[: 8 if options.quick else None] for talk in pair]
-    structured = _local.ask(talks, "structured", model=options.model)
+    objects = {
+        form: _local.ask(talks, form, model=options.model)
+        for form in ("structured", "json", "text")
+    }
+    structured = objects["structured"]
     one = _local.ask(talks, "expected", model=options.model)
     every = _local.ask(talks, "expected", model=options.model, criteria=CRITERIA)
     rows = [
         judged("structured, overall", structured, ("overall",)),
         judged("structured, mean of criteria", structured, CRITERIA),
+        judged("json, overall", objects["json"], ("overall",)),
+        judged("text, overall", objects["text"], ("overall",)),
         judged("expected, overall", one, ("overall",)),
         judged("expected, mean of criteria", every, CRITERIA),
     ]

@@ -2,8 +2,9 @@
 
 The server answers after 200 ± 100 ms, in a process of its own; 256 requests may be in flight, so at
 best 1,280 ratings come a second. Beside ds2 the same run measures the openai client alone, as its
-documentation shows it and in its fastest supported way (aiohttp, replies as bytes), and 16 threads
-in rounds of 1,024 that end when the slowest has ended. Then a pool of a million examples is
+documentation shows it and in its fastest way (aiohttp, replies as bytes), and 16 threads in rounds
+of 1,024 that end when the slowest has ended. For each it prints the CPU time of both processes:
+"cores" is how many the client and the server kept busy. Then a pool of a million examples is
 queued, 5,000 of them are rated, and the peak of the process's own memory is read; the pages of the
 pool's file, which the system maps and takes back as it likes, are counted apart.
 
@@ -31,6 +32,8 @@ from _common import PEAK, fresh_process, json_line, table
 HERE = Path(__file__).parent
 CONCURRENCY, LATENCY_S = 256, 0.2
 IDEAL = CONCURRENCY / LATENCY_S
+#: The process of each server, by its address.
+SERVERS: dict[str, int] = {}
 
 
 @contextmanager
@@ -39,8 +42,16 @@ def server(**settings: object) -> Iterator[str]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        yield process.stdout.readline().strip()
+        url = process.stdout.readline().strip()
+        SERVERS[url] = process.pid
+        yield url
         process.stdin.close()
+
+
+def cpu_s_of(url: str) -> float:
+    """CPU seconds that the server at this address has taken (Linux)."""
+    fields = Path(f"/proc/{SERVERS[url]}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_pool(path: Path, n: int) -> None:
@@ -170,10 +181,10 @@ def sustained(marks: list[tuple[float, int]]) -> float:
 
 def run_client(url: str, n: str, way: str) -> None:
     """The openai client alone: 256 tasks that ask one after the other, nothing kept."""
+    import httpx2
     import openai
 
-    from ds2.rating.chat_client import make_clients
-
+    limits = httpx2.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY)
     body = {"model": "bench", "temperature": 0.0, "max_tokens": 512}
     body["messages"] = [
         {"role": "system", "content": "x" * 2000},
@@ -184,8 +195,9 @@ def run_client(url: str, n: str, way: str) -> None:
         if way == "documented":
             client = openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0)
         else:
-            (client, *_) = make_clients(
-                key="", base_url=url, api_version=None, timeout_s=60.0, concurrency=CONCURRENCY
+            http_client = openai.DefaultAioHttpClient(timeout=60.0, limits=limits)
+            client = openai.AsyncOpenAI(
+                api_key="none", base_url=url, max_retries=0, http_client=http_client
             )
         left, marks = int(n), [(time.perf_counter(), 0)]
 
@@ -233,7 +245,9 @@ def run_threads(url: str, n: str) -> None:
 
 def measured(name: str, function: str, *arguments: object) -> dict:
     code = f"import sys; from rating_throughput import {function}; {function}(*sys.argv[1:])"
+    before_s = cpu_s_of(str(arguments[0]))
     found = fresh_process(code, *map(str, arguments), env={"PYTHONPATH": paths()})
+    server_s = cpu_s_of(str(arguments[0])) - before_s
     return {
         "way": name,
         "rated": found["rated"],
@@ -241,6 +255,8 @@ def measured(name: str, function: str, *arguments: object) -> dict:
         "sustained/s": found["sustained/s"],
         "of ideal": found["sustained/s"] / IDEAL,
         "CPU ms each": 1000 * found["CPU s"] / found["rated"],
+        "cores": found["CPU s"] / found["wall s"],
+        "server's cores": server_s / found["wall s"],
         "own MB": found.get("own MB", float("nan")),
         "with the pool's file MB": found.get("peak MB", float("nan")),
     }
@@ -253,6 +269,7 @@ def paths() -> str:
 def main() -> None:
     quick, profile = "--quick" in sys.argv, "--profile" in sys.argv
     n, many = (3000, 100_000) if quick else (20_000, 1_000_000)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, server(latency_s=LATENCY_S, spread_s=0.1) as url:
         pool, large = Path(folder) / "pool.arrow", Path(folder) / "large.arrow"
         make_pool(pool, n)
@@ -281,6 +298,7 @@ def main() -> None:
         of_client=ours["sustained/s"] / alone["sustained/s"],
         times_threads=ours["sustained/s"] / threads["sustained/s"],
         cpu_s_per_1000=ours["CPU ms each"],
+        load_before=load,
         own_mb=ours["own MB"],
         own_mb_queued=queued["own MB"],
         queued=many,

@@ -19,6 +19,8 @@ __all__ = ["ChatClient"]
 
 _CONNECT_S = 15.0
 _PATH = "/chat/completions"
+#: What the library adds about itself and the machine: no endpoint needs it.
+_TELEMETRY = b"x-stainless-"
 
 
 class ChatClient:
@@ -89,7 +91,7 @@ class ChatClient:
         self._headers = [
             (name, value)
             for name, value in first.headers.raw
-            if name.lower() not in (b"content-length", b"transfer-encoding")
+            if name.lower() != b"content-length" and not name.lower().startswith(_TELEMETRY)
         ]
         self._address = first.url
 
@@ -106,6 +108,7 @@ class ChatClient:
             content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
             extensions=self._extensions,
         )
+        request.headers.encoding = "ascii"  # otherwise found out for every header, every time
         reply = await self._http.send(request)
         return reply.status_code, reply.headers, reply.content
 
