@@ -15,7 +15,7 @@ from ds2.rating.batch import BatchRater
 from ds2.rating.batch_client import BatchClient
 from ds2.rating.batch_files import read_request_id, request_id, setup_tag
 from ds2.rating.batch_job import Batches
-from ds2.rating.batch_state import Batch, BatchFolder
+from ds2.rating.batch_plan import Batch, BatchFolder
 from ds2.rating.chat import ChatRater
 from ds2.rating.rate import reparse
 from ds2.rating.rows import Setup, example_hash
@@ -286,7 +286,7 @@ def test_a_budget_holds_back_what_could_exceed_it(server, tmp_path):
     assert 0 < sent < N
     quiet(batches(server, tmp_path, prices=prices).run, wait_s=0, max_cost_usd=0.01)
     assert len(requests_sent(server)) == sent  # what is in flight still counts
-    with pytest.raises(InputError, match="price of the model 'small' is unknown"):
+    with pytest.raises(InputError, match="price of the model 'small' of 'small' is unknown"):
         batches(server, tmp_path).run(max_cost_usd=1)
 
 

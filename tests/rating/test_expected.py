@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
-from ds2.rating.expected import Expected, expected_rating, level_tokens, mean_expected
+from ds2.rating.expected import Expected, expected_rating, level_tokens
 from ds2.rating.rubric import Rubric
 from ds2.rating.scale import Scale
 
@@ -103,10 +103,3 @@ def test_only_the_levels_shares_matter(weights):
     assert before.value == pytest.approx(after.value) == pytest.approx(naive)
     assert before.spread == pytest.approx(after.spread, abs=1e-6)
     assert before.covered == pytest.approx(0.7)
-
-
-def test_the_mean_over_criteria():
-    parts = [Expected(4.0, 1.0, 0.9), Expected(8.0, 2.0, 0.7)]
-    assert mean_expected(parts) == Expected(6.0, 1.5, 0.7)
-    with pytest.raises(InputError, match="at least one"):
-        mean_expected([])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import os
 import signal
 import struct
@@ -16,12 +15,12 @@ from ds2.rating import local, local_process
 from ds2.rating.chat import ChatRater
 from ds2.rating.expected import expected_rating
 from ds2.rating.gguf import trained_context
-from ds2.rating.local import LocalRater, _fingerprint, _shared_out
+from ds2.rating.local import LocalRater, _fingerprint
 from ds2.rating.money import read_prices
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.rate import rate
-from ds2.rating.rater import Answer, Failure, Rater
-from ds2.rating.reading import read_answer
+from ds2.rating.rater import Failure, Rater
+from ds2.rating.reply import read_answer
 from ds2.rating.rubric import Criterion, Rubric
 from ds2.rating.scale import Scale
 
@@ -34,7 +33,7 @@ SHORT = Rubric(
     "short",
     (Criterion("quality", "How good the answer is."),),
     "quality",
-    Scale.parse("1-5"),
+    Scale.ds2(),
     "You rate answers.",
 )
 TALK = (Message("user", "Name a planet."), Message("assistant", "Jupiter."))
@@ -101,36 +100,22 @@ def test_it_replies_by_schema_and_stops_its_server(monkeypatch):
 
 def test_two_processes_share_the_requests(monkeypatch):
     started = pids(monkeypatch)
-    rater = LocalRater(processes=2, form="expected", forced=True)
+    rater = LocalRater(processes=2, form="expected")
+    rater.settle({"form": "expected", "findings": []})  # so that nothing is asked before
     answers = asked(rater, n=2)
     assert len(set(started)) == 2
     assert all(answer.n_cached == 0 for answer in answers)  # neither server knew the prompt
 
 
-def test_one_forced_token_gives_a_rating_between_the_levels():
-    rater = LocalRater(form="expected", forced=True)
+def test_one_token_gives_a_rating_between_the_levels():
+    rater = LocalRater(form="expected")
     assert rater.form == "expected"
     (answer,) = asked(rater)
     expected, problem = expected_rating(answer.top_logprobs, SHORT)
     assert problem is None
-    assert 1 < expected.value < 5
+    assert 1 < expected.value < 10
     assert expected.spread > 0
-    assert expected.covered == pytest.approx(1)
     assert answer.n_output == 1
-    assert "forced" in rater.settings["variant"]
-    with pytest.raises(InputError, match="'forced' is for the form 'expected'"):
-        LocalRater(forced=True)
-
-
-def test_shares_keep_the_odds_between_the_levels():
-    answer = Answer("x", top_logprobs={"5": -3.0, " 5": -4.0, "2": -2.0, "The": -0.5})
-    found = _shared_out(answer, SHORT).top_logprobs
-    five, two = math.exp(-3) + math.exp(-4), math.exp(-2)
-    assert math.exp(found["5"]) == pytest.approx(five / (five + two))
-    assert math.exp(found["2"]) == pytest.approx(two / (five + two))
-    assert set(found) == {"5", "2"}
-    nothing = Answer("x", top_logprobs={"The": -0.5})
-    assert _shared_out(nothing, SHORT) is nothing
 
 
 def test_what_was_settled_is_not_asked_again(monkeypatch):
@@ -251,13 +236,13 @@ def test_a_small_pool_is_rated_and_nothing_is_asked_twice(tmp_path, monkeypatch)
     path = tmp_path / "pool.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     pool, store = read_pool(path), tmp_path / "ratings.sqlite"
-    rater = LocalRater(form="expected", forced=True)
+    rater = LocalRater(form="expected")
     first = rate(pool, rater, rubric=SHORT, store=store)
     assert len(first) == 3
     assert first.problems == {}
     assert first.usage["cost_usd"] == 0
     assert (first.spread > 0).all()
     monkeypatch.setattr(local, "LocalServer", None)  # nothing is missing, so nothing starts
-    rater = LocalRater(form="expected", forced=True)
+    rater = LocalRater(form="expected")
     again = rate(pool, rater, rubric=SHORT, store=store)
     assert again.values.tolist() == first.values.tolist()

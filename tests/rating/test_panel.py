@@ -138,7 +138,6 @@ def test_raters_of_different_scales_side_by_side():
     assert same_array(panel.scores(), np.array([[1, 0], [NAN, 3], [5, 5]]))
     assert same_array(panel.finer(), np.array([[1, 0], [NAN, 3], [5, 5]]))
     assert same_array(panel.repeats(), np.array([[NAN, NAN], [5, NAN], [2, NAN]]))
-    assert np.isnan(panel.spread()).all()
     assert (panel.raters, panel.n_scores, panel.warnings) == (("a", "b"), 6, ("b: Hm.",))
     assert panel.rater("b") is two
     with pytest.raises(InputError, match=r"No rater is called 'c'\. There are: 'a', 'b'"):
@@ -159,13 +158,6 @@ def test_finer_scores_round_to_scores_and_keep_the_order(data, scale):
     assert (np.diff(finer[:-1]) >= 0).all()
     assert finer[:-1].min() >= 0
     assert finer[:-1].max() <= scale.n_scores - 1
-
-
-def test_the_spread_in_scores():
-    found = ratings_of([6, 6, 10, NAN], spread=np.array([0.5, NAN, 2, 1])).finer_spread()
-    assert found[0] == pytest.approx(0.5)
-    assert found[2] == pytest.approx((5 - 4) / 2)  # nothing lies above the upper end
-    assert np.isnan(found[[1, 3]]).all()
 
 
 def test_further_arrays_have_one_entry_per_example():

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
-from ds2.pool import Example, Message
+from ds2.pool import Message
 from ds2.rating.fence import fence_mark
-from ds2.rating.prompt import FORMS, Prompt, PromptBuilder, show_prompt
+from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
 from ds2.rating.rubric import Rubric
 from ds2.rating.scale import Scale
-from ds2.rating.shorten import estimate_tokens, shorten
+from ds2.rating.shorten import generous_tokens, shorten
 
 RUBRIC = Rubric.ds2()
 NONCE = "a nonce"
@@ -133,7 +133,7 @@ def test_too_many_turns_lose_those_in_the_middle():
     assert "Turn 199." in user
     assert "Turn 100." not in user
     assert user.count("turns left out]]") == 1
-    assert sum(map(estimate_tokens, contents(prompt))) <= 1500
+    assert sum(map(generous_tokens, contents(prompt))) <= 1500
 
 
 @given(
@@ -142,10 +142,10 @@ def test_too_many_turns_lose_those_in_the_middle():
 )
 def test_a_prompt_is_never_longer_than_allowed(turns, spare):
     made = builder()
-    limit = sum(map(estimate_tokens, made.fixed)) + 150 + spare
+    limit = sum(map(generous_tokens, made.fixed)) + 150 + spare
     short = builder(max_tokens=limit)
     prompt = short.build([Message("user", text * times) for text, times in turns])
-    assert sum(map(estimate_tokens, contents(prompt))) <= limit
+    assert sum(map(generous_tokens, contents(prompt))) <= limit
     assert contents(prompt)[1].endswith(made.fixed[1])
     assert (prompt.left_out == 0) == (
         prompt.messages == made.build([Message("user", t * n) for t, n in turns]).messages
@@ -179,13 +179,6 @@ def test_shorter_turns_are_whole_before_longer_ones_are_cut(sizes, room):
     assert out[-1] is not None
     assert left_out == 0 or sum(sizes) + 5 * len(sizes) > room
     assert sum(len(text) + 5 for text in out if text is not None) <= max(room, 2 * (64 + 5))
-
-
-def test_the_exact_prompt_can_be_shown():
-    example = Example("1", TALK)
-    shown = show_prompt(RUBRIC, example, "expected", NONCE)
-    system, user = contents(builder("expected").build(TALK))
-    assert shown == f"--- system ---\n{system}\n--- user ---\n{user}"
 
 
 def test_a_prompt_is_plain_json():

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.rating.breaker import IN_A_ROW, Breaker
-from ds2.rating.limits import LATEST, START, TOO_MANY, Gate, Pace
+from ds2.rating.limits import IN_A_ROW, LATEST, START, TOO_MANY, Breaker, Gate, Pace
 from ds2.rating.rater import Failure
 
 

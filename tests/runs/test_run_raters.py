@@ -183,7 +183,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
     assert np.flatnonzero(second.codes == 0).tolist() == [1, 3, 7]
     assert second.problems == {"not asked": 57}
     (tmp_path / "some.txt").write_text("r3\nnobody\n")
-    with pytest.raises(InputError, match="ids that the pool does not have"):
+    with pytest.raises(InputError, match="does not have 1 of the ids"):
         run(folder, until="rate")
 
 

@@ -8,7 +8,7 @@ from ds2.pool import Pool
 from ds2.pool.wording import shown
 from ds2.rating.jobs import iter_hashes
 from ds2.rating.ratings import PROBLEMS, Ratings
-from ds2.rating.reading import read_row
+from ds2.rating.reply import read_row
 from ds2.rating.rows import UNANSWERED, Setup
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import Store

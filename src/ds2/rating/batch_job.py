@@ -14,10 +14,8 @@ from ds2.pool import Pool
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.assemble import assemble
 from ds2.rating.batch import BatchRater
-from ds2.rating.batch_intake import Intake, ingest
-from ds2.rating.batch_plan import BatchPlan, write_files
-from ds2.rating.batch_run import BatchProgress, run_batches
-from ds2.rating.batch_state import BatchFolder
+from ds2.rating.batch_plan import BatchFolder, BatchPlan, write_files
+from ds2.rating.batch_run import BatchProgress, Intake, ingest, run_batches
 from ds2.rating.jobs import plan_jobs, still_missing
 from ds2.rating.money import Budget, Price, read_prices, unknown_price
 from ds2.rating.prompt import PromptBuilder

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ds2.pool import Message
-from ds2.rating.breaker import LONGEST_WAIT_S
 from ds2.rating.chat_dialect import Dialect, adapted
+from ds2.rating.limits import LONGEST_WAIT_S
 from ds2.rating.prompt import Prompt, PromptBuilder
 from ds2.rating.rater import Answer, Failure
-from ds2.rating.reading import read_answer
+from ds2.rating.reply import read_answer
 from ds2.rating.rubric import Rubric
 
 __all__ = ["probe"]
@@ -35,6 +35,8 @@ _WORDS = {
     "expected": "gives one token and its log-probabilities",
 }
 _FIRST_PAUSE_S = 0.5
+#: An endpoint that nobody answers at is most often the wrong address: this many tries are enough.
+_KNOCKS = 3
 
 
 async def probe(
@@ -99,7 +101,8 @@ async def _patiently(
         except Failure as failure:
             tried += 1
             wait_s = failure.retry_after_s or 0.0
-            if not failure.retryable or tried == tries or wait_s > LONGEST_WAIT_S:
+            most = min(tries, _KNOCKS) if failure.reason == "connection lost" else tries
+            if not failure.retryable or tried >= most or wait_s > LONGEST_WAIT_S:
                 raise
         await asyncio.sleep(max(wait_s, min(10.0, _FIRST_PAUSE_S * 2**tried)))
 

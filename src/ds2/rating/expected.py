@@ -2,14 +2,14 @@
 
 import math
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ds2.checks import check_fraction
 from ds2.errors import InputError
 from ds2.rating.rubric import Rubric
 
-__all__ = ["Expected", "expected_rating", "level_tokens", "mean_expected"]
+__all__ = ["Expected", "expected_rating", "level_tokens"]
 
 #: Endpoints return at most this many log-probabilities of a token.
 MOST_LEVELS = 20
@@ -85,22 +85,3 @@ def expected_rating(
     )
     value = min(max(value, rubric.scale.low), rubric.scale.high)
     return Expected(value, math.sqrt(variance), min(covered, 1.0)), None
-
-
-def mean_expected(parts: Sequence[Expected]) -> Expected:
-    """Return the mean over criteria that were asked one by one.
-
-    The spread is the mean of the spreads: what the mean of the criteria would have if they moved
-    together, and so at most too wide. ``covered`` is the smallest.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not parts:
-        raise InputError("'parts' must hold at least one expected rating. Got none.")
-    n = len(parts)
-    return Expected(
-        math.fsum(part.value for part in parts) / n,
-        math.fsum(part.spread for part in parts) / n,
-        min(part.covered for part in parts),
-    )

@@ -11,12 +11,11 @@ from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import Pool
 from ds2.pool.wording import shown
-from ds2.rating.hints import suggest_scale
 from ds2.rating.others import LAYOUTS, detect_layout, read_sheet
 from ds2.rating.panel import Panel
 from ds2.rating.placing import place
 from ds2.rating.ratings import PROBLEMS, Ratings
-from ds2.rating.scale import Scale
+from ds2.rating.scale import Scale, suggest_scale
 from ds2.rating.tables import from_table, numbers
 
 __all__ = ["import_panel", "import_ratings"]

@@ -2,16 +2,12 @@
 
 import asyncio
 import hashlib
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ds2.checks import check_int, check_positive
-from ds2.errors import InputError
 from ds2.rating.chat import ChatRater
-from ds2.rating.expected import level_tokens
 from ds2.rating.gguf import trained_context
 from ds2.rating.local_process import LocalServer, check_runtime, find_model
 from ds2.rating.prompt import Prompt
@@ -20,13 +16,10 @@ from ds2.rating.rubric import Rubric
 
 __all__ = ["LocalRater"]
 
-_SPACES = " \t\n\r\u2581\u0120\u010a"
 _NOWHERE = "http://127.0.0.1:9/v1"
 _PARTS, _PART = 64, 1 << 16
 #: Tokens that the chat template puts around the messages, at most.
 _AROUND = 64
-#: Rivals of a token to ask for, so that no level is missed.
-_ALL_LEVELS = 256
 
 
 class LocalRater:
@@ -53,9 +46,6 @@ class LocalRater:
         timeout_s: the longest wait for one reply.
         start_timeout_s: the longest wait for the model to be loaded.
         extra: further fields of the request, for example {"top_k": 1}.
-        forced: with the form "expected", share the levels' probabilities out among the levels
-            alone, also where the model would rather say something else: a small model seldom
-            replies with a bare symbol. Without it such ratings are "uncovered", and missing.
 
     Raises:
         MissingDependencyError: xllamacpp is not installed.
@@ -77,10 +67,7 @@ class LocalRater:
         timeout_s: float = 600.0,
         start_timeout_s: float = 120.0,
         extra: Mapping[str, object] | None = None,
-        forced: bool = False,
     ) -> None:
-        if forced and form != "expected":
-            raise InputError(f"'forced' is for the form 'expected'. Got the form {form!r}.")
         for label, value in (("processes", processes), ("slots", slots), ("threads", threads)):
             check_int(label, value, low=1, high=1024)
         check_int("context_tokens", context_tokens, low=256)
@@ -103,13 +90,10 @@ class LocalRater:
             "timeout_s": timeout_s,
             "send_seed": True,
             "extra": extra,
-            "variant": f"gguf:{_fingerprint(self._path)}{';forced' if forced else ''}",
+            "variant": f"gguf:{_fingerprint(self._path)}",
         }
-        self._forced = forced
         self._max_prompt_tokens = context - max_output_tokens - _AROUND
         self._first = self._chat(_NOWHERE)
-        if forced:
-            self._first.settle({"form": "expected", "top_logprobs": _ALL_LEVELS, "findings": []})
         self._servers: list[LocalServer] = []
         self._chats: list[ChatRater] = []
         self._busy: list[int] = []
@@ -208,8 +192,7 @@ class LocalRater:
         place = self._busy.index(min(self._busy))
         self._busy[place] += 1
         try:
-            answer = await self._chats[place].ask(prompt, rubric=rubric, seed=seed)
-            return _shared_out(answer, rubric) if self._forced else answer
+            return await self._chats[place].ask(prompt, rubric=rubric, seed=seed)
         except Failure as failure:
             if self._servers and not self._servers[place].running:
                 raise self._ended() from failure
@@ -249,20 +232,6 @@ def _or_raise(outcome: str | BaseException) -> str:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
-
-
-def _shared_out(answer: Answer, rubric: Rubric) -> Answer:
-    """Return the answer with the levels' probabilities made to sum to 1."""
-    mass = dict.fromkeys(level_tokens(rubric), 0.0)
-    for token, logprob in (answer.top_logprobs or {}).items():
-        symbol = token.strip(_SPACES)
-        if symbol in mass:
-            mass[symbol] += math.exp(logprob)
-    total = math.fsum(mass.values())
-    if total == 0.0:
-        return answer
-    shares = {symbol: math.log(share / total) for symbol, share in mass.items() if share}
-    return replace(answer, top_logprobs=shares)
 
 
 def _fingerprint(path: Path) -> str:

@@ -9,9 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ds2.rating.breaker import Breaker
 from ds2.rating.jobs import BLOCK, Job
-from ds2.rating.limits import Gate, Pace
+from ds2.rating.limits import Breaker, Gate, Pace
 from ds2.rating.money import Budget, Price, most_input_tokens
 from ds2.rating.outcomes import Outcomes
 from ds2.rating.progress import Tally

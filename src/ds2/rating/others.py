@@ -19,7 +19,7 @@ from typing import TypeAlias
 from ds2.errors import InputError
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import shown, shown_names, shown_path
-from ds2.rating.lists import ARRAYS, UNPARSABLE, UNSAFE, read_list
+from ds2.rating.tables import ARRAYS, UNPARSABLE, UNSAFE, read_list
 
 __all__ = ["LAYOUTS", "Sheet", "detect_layout", "read_sheet", "text_key"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ds2.rating.jobs import Job
 from ds2.rating.progress import Tally
 from ds2.rating.rater import Answer, Failure
-from ds2.rating.reading import read_answer
+from ds2.rating.reply import read_answer
 from ds2.rating.rows import FAILED, REPLIED, UNANSWERED, Row
 from ds2.rating.rubric import Rubric
 

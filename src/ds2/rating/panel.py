@@ -97,10 +97,6 @@ class Panel:
         """Return real-valued scores in [0, K − 1] of shape (n, r); rounded, they are `scores`."""
         return np.column_stack([ratings.finer() for ratings in self.ratings])
 
-    def spread(self) -> np.ndarray:
-        """Return the spreads that raters state, on the scale of `finer`, (n, r), NaN if unknown."""
-        return np.column_stack([ratings.finer_spread() for ratings in self.ratings])
-
     def repeats(self) -> np.ndarray:
         """Return the scores of second, fresh ratings, (n, r), NaN where nothing was repeated."""
         none = np.full(len(self.ratings[0]), np.nan)

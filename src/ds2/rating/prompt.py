@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from ds2.checks import check_choice, check_int
 from ds2.errors import InputError
-from ds2.pool.example import Example, Message
+from ds2.pool.example import Message
 from ds2.rating.expected import level_tokens
 from ds2.rating.fence import fence_line, fence_mark, neutralise
 from ds2.rating.rubric import FORMS, Rubric
-from ds2.rating.shorten import estimate_tokens, shorten
+from ds2.rating.shorten import generous_tokens, shorten
 
-__all__ = ["FORMS", "Prompt", "PromptBuilder", "show_prompt"]
+__all__ = ["FORMS", "Prompt", "PromptBuilder"]
 
 #: Part of every hash: changes with the wording here, with `neutralise` and with `shorten`.
 _VERSION = 1
@@ -156,7 +156,7 @@ class PromptBuilder:
         return fence_line(self._mark, says)
 
     def _count(self, text: str) -> int:
-        return (self.count_tokens or estimate_tokens)(text)
+        return (self.count_tokens or generous_tokens)(text)
 
     def _find_room(self) -> int | None:
         """Return the tokens that the fixed part leaves for the turns, None without a limit."""
@@ -175,12 +175,6 @@ class PromptBuilder:
 
 
 _START, _END = "example", "end of example"
-
-
-def show_prompt(rubric: Rubric, example: Example, form: str, nonce: str) -> str:
-    """Return the exact prompt for an example, each message below a line with its role."""
-    prompt = PromptBuilder(rubric, nonce, form).build(example.messages)
-    return "\n".join(f"--- {turn['role']} ---\n{turn['content']}" for turn in prompt.messages)
 
 
 def _head(rubric: Rubric, mark: str) -> str:

@@ -109,17 +109,6 @@ class Ratings:
         """
         return _finer(self.values, self.scale)
 
-    def finer_spread(self) -> np.ndarray:
-        """Return the spread on the scale of `finer`, float64 of shape (n,), NaN where unknown.
-
-        Half the way from one spread below the rating to one above it, inside the scale.
-        """
-        if self.spread is None:
-            return np.full(len(self), np.nan)
-        low = np.clip(self.values - self.spread, self.scale.low, self.scale.high)
-        high = np.clip(self.values + self.spread, self.scale.low, self.scale.high)
-        return np.asarray((_finer(high, self.scale) - _finer(low, self.scale)) / 2)
-
     def save(self, path: str | Path, *, ids: Sequence[str] | None = None) -> None:
         """Write a Parquet table of rating, score and problem (and ids), complete or not at all."""
         from ds2.rating.panel import Panel

@@ -1,4 +1,4 @@
-"""From a reply's text to ratings, or to a named problem.
+"""From a reply to ratings, or to a named problem.
 
 The parser sees the reply and nothing else, so no number of the prompt or of the example can become
 a rating unless the rater repeated it. Reasoning is skipped. Of several JSON objects the last
@@ -9,12 +9,14 @@ says. Nothing is guessed: a number that may be cut off, or is one of several can
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ds2.rating.expected import expected_rating
+from ds2.rating.rows import REPLIED, Row
 from ds2.rating.rubric import Rubric
 from ds2.rating.values import first_value, labelled, listed, plain, unlabelled
 
-__all__ = ["REPLY_PROBLEMS", "Reply", "parse_reply"]
+__all__ = ["REPLY_PROBLEMS", "Reading", "Reply", "parse_reply", "read_answer", "read_row"]
 
 #: Why a reply holds no rating. "truncated": it was cut, or ended before the rating came.
 REPLY_PROBLEMS = ("empty", "refused", "unparsable", "out of range", "truncated")
@@ -186,3 +188,45 @@ def _rating(value: Mapping[str, object], source: str, name: str, high: float) ->
             return first_value(inner, high)
         return None
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reply says.
+
+    Attributes:
+        values: criterion → rating, only those that were found.
+        problem: why the scored criterion has none; None where it has one.
+        spread: the standard deviation that the rater itself states, where it does.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+    spread: float | None = None
+
+
+def read_answer(
+    text: str,
+    finish_reason: str | None,
+    top_logprobs: Mapping[str, float] | None,
+    *,
+    rubric: Rubric,
+    form: str,
+) -> Reading:
+    """Read a reply of the given form."""
+    if form != "expected":
+        reply = parse_reply(text, rubric, cut=finish_reason == "length")
+        filtered = reply.problem is not None and finish_reason == "content_filter"
+        return Reading(reply.values, "refused" if filtered else reply.problem)
+    expected, problem = expected_rating(top_logprobs or {}, rubric)
+    if expected is None:
+        return Reading(problem=problem)
+    return Reading({rubric.scored: expected.value}, None, expected.spread)
+
+
+def read_row(row: Row, *, rubric: Rubric, form: str) -> Reading:
+    """Read a row of the store with the parser as it is today."""
+    if row.state != REPLIED:
+        return Reading(problem=row.problem or "server error")
+    logprobs = json.loads(row.logprobs) if row.logprobs else None
+    return read_answer(row.reply or "", row.finish_reason, logprobs, rubric=rubric, form=form)

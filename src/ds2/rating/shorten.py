@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 
-__all__ = ["estimate_tokens", "shorten"]
+__all__ = ["generous_tokens", "shorten"]
 
 #: Turns in the middle are left out before any turn gets less than this many tokens.
 _LEAST = 64
 
 
-def estimate_tokens(text: str) -> int:
+def generous_tokens(text: str) -> int:
     """Return a high guess of a text's tokens where no tokenizer is known: a third of its bytes.
 
     English has about four bytes a token, code and most other scripts about three.

@@ -1,7 +1,8 @@
 """The models that a recipe names as raters: made, asked, and put beside the imported scores."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,23 +203,16 @@ class _Progress:
     def __call__(self, now: RateProgress) -> None:
         self._last[now.rater] = now
         seen = self._last.values()
-        failed: Mapping[str, int] = _added([one.failed for one in seen])
+        failed = sum((Counter(one.failed) for one in seen), Counter[str]())
         costs = [one.cost_usd for one in seen]
         cost = "unknown" if None in costs else f"{sum(c or 0.0 for c in costs):,.2f} USD"
         tokens = (
             f"{sum(p.n_input for p in seen):,} tokens in, {sum(p.n_output for p in seen):,} out"
         )
         parts = [*(f"{count:,} {why}" for why, count in failed.items()), tokens, f"cost {cost}"]
-        done, total = sum(one.done for one in seen), sum(one.total for one in seen)
+        done = sum(one.done - one.earlier for one in seen)  # rates are those of this run
+        total = sum(one.total - one.earlier for one in seen)
         self._tell(done, total, ", ".join(parts))
-
-
-def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for part in parts:
-        for name, count in part.items():
-            total[name] = total.get(name, 0) + count
-    return total
 
 
 def _scattered(part: Ratings, rows: np.ndarray, n: int) -> Ratings:
