@@ -173,7 +173,7 @@ def test_embedding_report_is_taken_over(stages: Stages) -> None:
     found = stages.numbers(embedding=report)
     assert found.embedding is not None
     assert found.embedding.truncated_share is None
-    assert found.embedding.unknown_languages[0].label == "fr"
+    assert found.embedding.unknown_languages[0][0] == "fr"
     assert ("embedding", "A quarter is French.") in {(n.stage, n.sentence) for n in found.warnings}
 
 

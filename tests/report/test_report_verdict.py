@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from ds2.report import ReportNumbers
-from ds2.report.numbers import Estimate, NoiseNumbers, Share
+from ds2.report.numbers import NoiseNumbers, Share
 from ds2.report.verdict import Finding, how_curated, standing, verdict
 
 
 def with_lift(
     numbers: ReportNumbers, value: float | None, width: float = 0.01, **noise: object
 ) -> ReportNumbers:
-    ends = (None, None) if value is None else (value - width, value + width)
-    lift = replace(numbers.noise.lifts[0], lift=Estimate(value, *ends))
+    middle = float("nan") if value is None else value
+    lift = replace(numbers.noise.lifts[0], value=middle, low=middle - width, high=middle + width)
     return replace(numbers, noise=replace(numbers.noise, lifts=(lift,), **noise))
 
 

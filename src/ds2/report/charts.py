@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from ds2.report.numbers import LiftNumbers, ScoreLevel, SharedBy, TailNumbers
+from ds2.noise import Lift
+from ds2.report.numbers import ScoreLevel, SharedBy, TailNumbers
 from ds2.report.words import NOT_ENOUGH, decimal, interval, of, share
 
 __all__ = ["lift_chart", "paired_bar", "score_chart", "tail_chart"]
@@ -115,10 +116,9 @@ def _whisker(x: float, level: ScoreLevel, bottom: float, scale: float) -> list[M
     return [_line("whisker", x, low, x, high), diamond]
 
 
-def lift_chart(lifts: Sequence[LiftNumbers], least: float) -> Markup:
+def lift_chart(lifts: Sequence[Lift], least: float) -> Markup:
     """Draw lift with its interval on a line from chance (0) to always (1)."""
-    known = [item for item in lifts if item.lift.value is not None]
-    lowest = min([0.0, *(item.lift.low or 0.0 for item in known)])
+    lowest = min([0.0, *(item.low for item in lifts if math.isfinite(item.low))])
     low = max(math.floor(lowest * 4) / 4, -1.0)
     bottom = 16.0 + 40.0 * len(lifts)
 
@@ -134,19 +134,18 @@ def lift_chart(lifts: Sequence[LiftNumbers], least: float) -> Markup:
     for place, item in enumerate(lifts):
         y = 30.0 + 40.0 * place
         body.append(_text(_LEFT - 8, y + 4, f"k\u00a0=\u00a0{item.k}", anchor="end"))
-        lift = item.lift
-        if lift.value is None:
+        if not math.isfinite(item.value):
             body.append(_text(x(0.0) + 8, y + 4, NOT_ENOUGH, anchor="start"))
         else:
-            if lift.low is not None and lift.high is not None:
-                wide = x(lift.high) - x(lift.low)
-                body.append(_rect("band", x(lift.low), y - 8, wide, 16.0))
+            if math.isfinite(item.low) and math.isfinite(item.high):
+                wide = x(item.high) - x(item.low)
+                body.append(_rect("band", x(item.low), y - 8, wide, 16.0))
             body.append(
-                Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="3.5"/>').format(x(lift.value), y)
+                Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="3.5"/>').format(x(item.value), y)
             )
         words.append(
-            f"Lift at k = {item.k}: {decimal(lift.value)}, "
-            f"95 % interval {interval(lift.low, lift.high)}."
+            f"Lift at k = {item.k}: {decimal(item.value)}, "
+            f"95 % interval {interval(item.low, item.high)}."
         )
     body += [
         _text(x(0.0), bottom + 16, "0"),

@@ -24,9 +24,6 @@ from ds2.report.numbers import (
     Correction,
     Count,
     CurationNumbers,
-    EmbeddingNumbers,
-    Estimate,
-    EvidenceRow,
     NeighborNumbers,
     Note,
     Pick,
@@ -36,7 +33,6 @@ from ds2.report.numbers import (
     ScoreLevel,
     SelectionNumbers,
     Setting,
-    Share,
 )
 from ds2.report.raters import rater_sheets
 from ds2.report.tables import number
@@ -124,7 +120,7 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
         pool=_pool(pool, traits, len(pool.rejects) if n_rejected is None else n_rejected),
         ratings=_ratings(panel, scores.raw),
         duplicates=duplicate_numbers(pool, scores.raw, same),
-        embedding=None if embedding is None else _embedding(embedding),
+        embedding=embedding,
         neighbors=_neighbors(neighbors),
         noise=noise_numbers(noise, panel.raters),
         raters=sheets,
@@ -265,7 +261,7 @@ def _curation(
         n_misrated=None if curation.misrated is None else int(curation.misrated.sum()),
         moves=tables.moves(*scores.levels(), scores.n_scores),
         real_valued=bool((curated[np.isfinite(curated)] % 1 != 0).any()),
-        evidence=tuple(_evidence(curation)),
+        evidence=curation.evidence,
         next_evidence=curation.next_evidence,
         corrections=shown,
         bias=bias_sheet(raw, curated, traits.covariates()),
@@ -298,31 +294,6 @@ def _selection(
 def _counts(named: Mapping[str, int]) -> tuple[Count, ...]:
     largest = sorted(named.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Count(label, int(n)) for label, n in largest if n)
-
-
-def _evidence(curation: Curation) -> Iterable[EvidenceRow]:
-    for row in curation.evidence:
-        value = Estimate(number(row.value), number(row.low), number(row.high))
-        more = Estimate(
-            number(row.difference), number(row.difference_low), number(row.difference_high)
-        )
-        yield EvidenceRow(row.candidate, row.measure, value, more, row.n, row.chosen)
-
-
-def _embedding(report: EmbeddingReport) -> EmbeddingNumbers:
-    return EmbeddingNumbers(
-        name=report.embedder,
-        dimension=report.dimension,
-        n_unique=report.n_unique,
-        n_embedded=report.n_embedded,
-        n_reused=report.n_reused,
-        n_sampled=report.n_sampled,
-        truncated_share=number(report.truncated_share),
-        unknown_language_share=number(report.unknown_language_share),
-        unknown_languages=tuple(
-            Share(language, float(part)) for language, part in report.unknown_languages
-        ),
-    )
 
 
 def _notes(**stages: Iterable[str]) -> tuple[Note, ...]:

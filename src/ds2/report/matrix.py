@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.noise import MIN_COUNT, Lift, TransitionEstimate
-from ds2.report.numbers import Cell, Estimate, LiftNumbers, NoiseNumbers, Share
+from ds2.noise import MIN_COUNT, TransitionEstimate
+from ds2.report.numbers import Cell, Estimate, NoiseNumbers, Share
 from ds2.report.tables import number
 
 __all__ = ["known_cells", "noise_numbers", "prior_estimates"]
@@ -35,7 +35,7 @@ def noise_numbers(noise: TransitionEstimate, raters: Sequence[str] = ("",)) -> N
         error_high=None if ends is None else max(ends),
         sampling_error=_half_width(noise.intervals, noise.matrix, known),
         range_error=_half_width(noise.range, noise.matrix, known),
-        lifts=tuple(_lift(lift) for lift in noise.lifts),
+        lifts=noise.lifts,
         n_neighbors=int(noise.n_neighbors),
         n_examples=int(noise.n_examples),
         n_missing=int(noise.n_missing),
@@ -117,13 +117,3 @@ def _half_width(stack: np.ndarray | None, matrix: np.ndarray, known: np.ndarray)
     typical = readable & (matrix >= _LEAST_CELL)
     chosen = width[typical if typical.any() else readable]
     return float(np.median(chosen)) if chosen.size else None
-
-
-def _lift(lift: Lift) -> LiftNumbers:
-    return LiftNumbers(
-        k=int(lift.k),
-        agreement=number(lift.agreement),
-        chance=number(lift.chance),
-        lift=Estimate(number(lift.value), number(lift.low), number(lift.high)),
-        n_pairs=int(lift.n_pairs),
-    )

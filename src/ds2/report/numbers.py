@@ -1,12 +1,16 @@
 """Every number that a report shows, as frozen values that JSON can hold.
 
 The HTML, Markdown and JSON reports are three ways to write one `ReportNumbers`, so they cannot
-disagree. None means "not enough data" or "does not apply"; NaN never gets in here. Shares are
-fractions. Texts are kept as they are (shortened): each format escapes them in its own way.
+disagree. None means "not enough data" or "does not apply", and so does NaN in what other packages
+measured (lift, evidence); JSON has null for both. Shares are fractions. Texts are kept as they are
+(shortened): each format escapes them in its own way.
 """
 
 from dataclasses import dataclass
 
+from ds2.curation import Evidence
+from ds2.embedding import EmbeddingReport
+from ds2.noise import Lift
 from ds2.report.sheets import Sheet
 
 __all__ = [
@@ -16,12 +20,9 @@ __all__ = [
     "CurationNumbers",
     "DuplicateGroup",
     "DuplicateNumbers",
-    "EmbeddingNumbers",
     "Estimate",
-    "EvidenceRow",
     "Excerpt",
     "LevelTruth",
-    "LiftNumbers",
     "NearText",
     "NeighborNumbers",
     "NoiseNumbers",
@@ -133,24 +134,6 @@ class RatingNumbers:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingNumbers:
-    """What turned the texts into vectors, and what it could not read.
-
-    The two shares were measured on ``n_sampled`` texts.
-    """
-
-    name: str
-    dimension: int
-    n_unique: int
-    n_embedded: int
-    n_reused: int
-    n_sampled: int
-    truncated_share: float | None
-    unknown_language_share: float | None
-    unknown_languages: tuple[Share, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class NeighborNumbers:
     """How the neighbours were found."""
 
@@ -184,17 +167,6 @@ class DuplicateNumbers:
 
 
 @dataclass(frozen=True, slots=True)
-class LiftNumbers:
-    """How often an example's score agrees with those of its first k neighbours, and by chance."""
-
-    k: int
-    agreement: float | None
-    chance: float | None
-    lift: Estimate
-    n_pairs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
     """One entry of T at ``rho``, its interval, and its range over plausible rho."""
 
@@ -223,7 +195,7 @@ class NoiseNumbers:
     error_high: float | None
     sampling_error: float | None
     range_error: float | None
-    lifts: tuple[LiftNumbers, ...]
+    lifts: tuple[Lift, ...]
     n_neighbors: int
     n_examples: int
     n_missing: int
@@ -249,18 +221,6 @@ class ScoreLevel:
     curated: int
     prior: Estimate
     effective_count: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
-    """How well one candidate did by one measure, and how much better than the raw scores."""
-
-    candidate: str
-    measure: str
-    value: Estimate
-    difference: Estimate
-    n: int
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +261,7 @@ class CurationNumbers:
     n_misrated: int | None
     moves: tuple[tuple[int, ...], ...]
     real_valued: bool
-    evidence: tuple[EvidenceRow, ...]
+    evidence: tuple[Evidence, ...]
     next_evidence: str
     corrections: tuple[Correction, ...]
     bias: Sheet
@@ -395,7 +355,7 @@ class ReportNumbers:
     pool: PoolNumbers
     ratings: RatingNumbers
     duplicates: DuplicateNumbers
-    embedding: EmbeddingNumbers | None
+    embedding: EmbeddingReport | None
     neighbors: NeighborNumbers
     noise: NoiseNumbers
     raters: tuple[Sheet, ...]

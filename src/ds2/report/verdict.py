@@ -6,6 +6,7 @@ a figure that rests on an assumption names the assumption.
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from ds2.noise import LOW_LIFT
@@ -51,8 +52,8 @@ class Finding:
 
 def standing(noise: NoiseNumbers, gate: str) -> Standing:
     """Say how well the neighbours' agreement supports the assumption that they share a score."""
-    lift = noise.lifts[0].lift if noise.lifts else None
-    if lift is None or lift.value is None or lift.low is None:
+    lift = noise.lifts[0] if noise.lifts else None
+    if lift is None or not isfinite(lift.low):
         return "unknown"
     if lift.low <= 0:
         return "absent"
@@ -271,16 +272,15 @@ def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
             f"{'more often' if noise.rho > 0 else 'no more often'} than by chance, by "
             f"ρ\u00a0=\u00a0{decimal(noise.rho)} (0 is chance, 1 is always)."
         )
-    lift = noise.lifts[0].lift if noise.lifts else None
-    if state == "absent" and lift is not None and (lift.high or 0.0) > LOW_LIFT:
+    if state == "absent" and noise.lifts[0].high > LOW_LIFT:
         answer = "Not known: there is too little data to see whether neighbours agree."
     detail = ["The assumption: an example and its nearest neighbours have one true score."]
     if noise.lifts and state != "unknown":
         near = noise.lifts[0]
         detail.append(
             f"Nearest neighbours' scores agree {share(near.agreement)} of the time, against "
-            f"{share(near.chance)} by chance: lift {decimal(near.lift.value)} "
-            f"(95\u00a0% interval {interval(near.lift.low, near.lift.high)}; 0 is chance, 1 is "
+            f"{share(near.chance)} by chance: lift {decimal(near.value)} "
+            f"(95\u00a0% interval {interval(near.low, near.high)}; 0 is chance, 1 is "
             "always)."
         )
     return Finding("Does the assumption hold?", answer, (*detail, meaning), tone)
@@ -310,7 +310,7 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
         else ""
     )
     detail = [flagged] if flagged else []
-    tested = any(row.difference.value is not None for row in curation.evidence if row.chosen)
+    tested = any(isfinite(row.difference) for row in curation.evidence if row.chosen)
     if curation.n_changed == 0:
         answer = f"No score (method {curation.method})."
     else:
@@ -356,11 +356,10 @@ def _real_valued(question: str, numbers: ReportNumbers) -> Finding:
     """Every score is a new one: say what shows that it is better."""
     curation = numbers.curation
     gains = [
-        f"{row.measure} {decimal(row.value.value, 3)}, above raw "
-        f"{decimal(row.difference.value, 3)} "
-        f"({interval(row.difference.low, row.difference.high, 3)})"
+        f"{row.measure} {decimal(row.value, 3)}, above raw {decimal(row.difference, 3)} "
+        f"({interval(row.difference_low, row.difference_high, 3)})"
         for row in curation.evidence
-        if row.chosen and row.difference.value is not None
+        if row.chosen and isfinite(row.difference)
     ]
     answer = f"Every score became a real number (method {curation.method})."
     detail = [f"What speaks for it: {'; '.join(gains)}."] if gains else []
