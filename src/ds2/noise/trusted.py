@@ -22,8 +22,12 @@ STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 LEAST_CELL = 1e-4
 RIGHT = np.linspace(0.2, 0.95, 16)
 DECAYS = (0.3, 0.5, 0.7, 0.9)
-#: A guess of strength v has a chance proportional to v to this power beforehand.
-BELIEF = 0.5
+#: A guess of strength v has a chance proportional to v to this power beforehand: for the estimate,
+#: which may lean on a guess that explains the gold rows …
+LEAN = 0.5
+#: … and for the intervals, which must not. That is a uniform prior on 1/√v, the standard deviation
+#: of a guess's own error: a hundred gold rows do not show that a guess is exact.
+DOUBT = -0.5
 DRAWS = 2000
 
 
@@ -92,26 +96,27 @@ def ordinal_guesses(s: int) -> Guesses:
 def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) -> Trusted:
     """Weigh families of guesses, each family equally beforehand, by how they explain ``D``."""
     strengths = np.array(STRENGTHS)
-    logs, evidence = [], []
-    for family in families:
-        own = np.array(
-            [[_log_probability(D, v * _held(M)) for v in strengths] for M in family.matrices]
-        ) + np.log(strengths**BELIEF / (strengths**BELIEF).mean())
-        support = family.support - _log_mean(family.support)
-        logs.append(own + support[:, None])
-        evidence.append(_log_mean(logs[-1]))
-    chances = _softmax(np.array(evidence))
-    weights = [
-        chance * _softmax(log) for chance, log in zip(chances, logs, strict=True)
-    ]  # one (guesses, strengths) per family
+    logs = [
+        np.array([[_log_probability(D, v * _held(M)) for v in strengths] for M in family.matrices])
+        + (family.support - _log_mean(family.support))[:, None]
+        for family in families
+    ]
+    weights = _weights(logs, strengths**LEAN)
     mean = np.zeros_like(D)
     for family, weight in zip(families, weights, strict=True):
         for M, row in zip(family.matrices, weight, strict=True):
             for v, w in zip(strengths, row, strict=True):
                 if w > 1e-6:
                     mean += w * (v * _held(M) + D) / (v + D.sum(axis=1, keepdims=True))
-    bounds = _intervals(D, families, weights, rng)
+    bounds = _intervals(D, families, _weights(logs, strengths**DOUBT), rng)
     return Trusted(mean, bounds, tuple(weight.sum(axis=1) for weight in weights))
+
+
+def _weights(logs: list[np.ndarray], beforehand: np.ndarray) -> list[np.ndarray]:
+    """Posterior of guess and strength, one (guesses, strengths) per family of equal chances."""
+    told = [log + np.log(beforehand / beforehand.mean()) for log in logs]
+    chances = _softmax(np.array([_log_mean(log) for log in told]))
+    return [chance * _softmax(log) for chance, log in zip(chances, told, strict=True)]
 
 
 def _intervals(
