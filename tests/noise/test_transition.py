@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 import ds2
 from ds2.errors import Ds2Warning, InputError
 from ds2.noise.consensus import ScoreGraph
+from ds2.noise.findings import describe
 from ds2.noise.lift import measure_lift
 
 
@@ -216,3 +218,14 @@ def test_too_few_rated_neighbours_is_said():
     vectors = np.random.default_rng(0).standard_normal((50, 3))
     with pytest.raises(InputError, match="Rate more examples"):
         ds2.estimate_transition(scores, ds2.find_neighbors(vectors, 3), n_scores=6)
+
+
+def test_rows_that_trusted_scores_name_are_not_called_uncertain():
+    pool = ds2.simulate(400, seed=4)
+    neighbors = ds2.find_neighbors(pool.vectors)
+    found = estimate(pool.scores, neighbors, n_bootstrap=0)
+    swapped = replace(found, matrix=found.matrix[[1, 0, 2, 3, 4, 5]], diagonal_dominant=False)
+    assert any("not certain" in sentence for sentence in describe(swapped, neighbors))
+    named = describe(replace(swapped, rho_source="gold"), neighbors)
+    assert any("the rater's doing" in sentence for sentence in named)
+    assert not any("not certain" in sentence for sentence in named)

@@ -102,10 +102,10 @@ def _dominance(estimate: TransitionEstimate) -> str:
         f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if len(at) > 1 else ")")
         for at in wrong
     )
-    return (
-        f"Some true scores are most often observed as another score: {pairs}. Which row belongs "
-        "to which score is then not certain."
-    )
+    found = f"Some true scores are most often observed as another score: {pairs}."
+    if estimate.rho_source == "gold":
+        return f"{found} Trusted scores name the rows, so that is the rater's doing."
+    return f"{found} Which row belongs to which score is then not certain."
 
 
 def _fit(estimate: TransitionEstimate) -> str:

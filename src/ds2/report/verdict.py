@@ -131,7 +131,7 @@ def _how_noisy(noise: NoiseNumbers, state: Standing) -> Finding:
     answer = f"{span.capitalize()} of the scores are wrong{depends}."
     narrow = noise.error_low is not None and high - low <= 0.1
     tone: Tone = "clear" if narrow and state == "strong" else "care"
-    unsure = () if noise.diagonal_dominant else (_UNNAMED,)
+    unsure = (_UNNAMED,) if _rows_unnamed(noise) else ()
     return Finding(question, answer, (_rests_on(noise), *unsure, _WRONG), tone)
 
 
@@ -145,7 +145,7 @@ _SOURCES = {
 
 def _how_noisy_each(question: str, noise: NoiseNumbers) -> Finding:
     each = ", ".join(f"{part.label} {share(part.share, 0)}" for part in noise.by_rater)
-    unsure = () if noise.diagonal_dominant else (_UNNAMED,)
+    unsure = (_UNNAMED,) if _rows_unnamed(noise) else ()
     answer = f"Wrong scores by rater{', very roughly' if unsure else ''}: {each}."
     detail = (
         "From what the raters say of the same example and of its neighbours "
@@ -180,8 +180,15 @@ _UNNAMED = (
 )
 
 
+def _rows_unnamed(noise: NoiseNumbers) -> bool:
+    """Whether nothing says which row of the matrix belongs to which true score."""
+    return not noise.diagonal_dominant and noise.rho_source != "gold"
+
+
 def intervals_from(noise: NoiseNumbers) -> str:
     """Say what the intervals of the matrix rest on."""
+    if noise.rho_source == "gold":
+        return "the trusted scores and what the others allow"
     if noise.n_bootstrap == 0:
         return "the curvature of the likelihood"
     return plural(noise.n_bootstrap, "bootstrap round")
@@ -194,7 +201,7 @@ def _how_sure(noise: NoiseNumbers) -> Finding:
         named = ", ".join(str(level) for level in noise.thin_scores)
         noun = "score" if len(noise.thin_scores) == 1 else "scores"
         limits.append(f"Not enough data for {noun} {named}.")
-    if not noise.diagonal_dominant:
+    if _rows_unnamed(noise):
         limits.append("It is not certain which row of the matrix belongs to which true score.")
     if noise.fit is not None and noise.fit_expected is not None and noise.fit > noise.fit_expected:
         limits.append(
