@@ -1,8 +1,8 @@
 """Rows in cells, and whether any choice of rows meets all constraints.
 
-Rows that every quota treats alike form a *cell*, and quotas see only how many rows are taken from
-each cell. So a question about 300,000 rows becomes an integer program with one variable a cell
-(SciPy's HiGHS), whatever the label sets and however they overlap.
+Rows that every quota treats alike and that cost the same form a *cell*: constraints see only how
+many rows are taken from each. So a question about 300,000 rows becomes an integer program with one
+variable a cell (SciPy's HiGHS), whatever the label sets and however they overlap.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 
 from ds2.selection.constraints import Constraints
 
-__all__ = ["Cells", "Limits", "cheapest_rows", "cut_cells", "find_counts", "limits_for"]
+__all__ = ["Cells", "Limits", "complete", "cut_cells", "limits_for"]
 
 #: Shares times a size are rounded to a whole number of rows with this much room.
 ROOM = 1e-9
@@ -19,15 +19,19 @@ ROOM = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Which cell each row is in, and which quotas count it.
+    """Which cell each row is in, which quotas count it, and what its rows cost.
 
     Attributes:
         of: (n,) the cell of each row of the pool.
         member: (q, c) True where a quota counts the rows of a cell.
+        cost: (c,) tokens of a row; 0 without a budget.
+        group: (c,) cells with one number differ in their cost alone.
     """
 
     of: np.ndarray
     member: np.ndarray
+    cost: np.ndarray
+    group: np.ndarray
 
     @property
     def n(self) -> int:
@@ -41,19 +45,21 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the quotas allow.
+    """What the quotas and the budget allow.
 
     Attributes:
         low: (q,) the fewest rows, or the smallest share; 0 for none.
         high: (q,) the most rows, or the largest share; infinity for none.
         share: (q,) True where the two are shares of the rows chosen.
         tokens: (q,) the most tokens; infinity for none.
+        budget: the most tokens in all; infinity for none.
     """
 
     low: np.ndarray
     high: np.ndarray
     share: np.ndarray
     tokens: np.ndarray
+    budget: float
 
     def at(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The fewest and the most rows of each quota when ``size`` rows are chosen."""
@@ -64,18 +70,22 @@ class Limits:
 
 def cut_cells(constraints: Constraints, n: int) -> Cells:
     """The cells of a pool of ``n`` rows."""
-    code = np.zeros(n, dtype=np.int64)
+    group = np.zeros(n, dtype=np.int64)
     masks = []
     for quota in constraints.quotas:
         masks.append(np.asarray(quota.labels).astype(object) == quota.label)
-        _, code = np.unique(2 * code + masks[-1], return_inverse=True)
-    _, first, of = np.unique(code, return_index=True, return_inverse=True)
+        _, group = np.unique(2 * group + masks[-1], return_inverse=True)
+    cost = np.zeros(n, dtype=np.int64)
+    if constraints.max_tokens is not None and constraints.tokens is not None:
+        cost = constraints.tokens
+    both = np.column_stack([group.reshape(-1), cost])
+    found, first, of = np.unique(both, axis=0, return_index=True, return_inverse=True)
     member = np.array([mask[first] for mask in masks], dtype=bool).reshape(len(masks), len(first))
-    return Cells(of.reshape(-1), member)
+    return Cells(of.reshape(-1), member, found[:, 1], found[:, 0])
 
 
 def limits_for(constraints: Constraints) -> Limits:
-    """What the quotas allow; under a budget in tokens a maximum share is a share of it."""
+    """What is allowed; under a budget in tokens a maximum share is a share of it."""
     quotas, budget = constraints.quotas, constraints.max_tokens
     low = np.array([quota.minimum or 0 for quota in quotas], dtype=float)
     high = np.array([np.inf if q.maximum is None else q.maximum for q in quotas], dtype=float)
@@ -85,141 +95,131 @@ def limits_for(constraints: Constraints) -> Limits:
         capped = share & np.isfinite(high)
         tokens[capped] = np.floor(high[capped] * budget + ROOM)
         high, share = np.where(share, np.inf, high), np.zeros(len(quotas), dtype=bool)
-    return Limits(low, high, share, tokens)
+    return Limits(low, high, share, tokens, np.inf if budget is None else budget)
 
 
-def find_counts(
+def complete(
     cells: Cells,
     limits: Limits,
     *,
-    least: np.ndarray,
-    most: np.ndarray,
+    held: np.ndarray,
+    room: np.ndarray,
     sizes: tuple[float, float],
     wanted: np.ndarray | None = None,
     fewest: bool = False,
 ) -> np.ndarray | None:
-    """(c,) How many rows to take from each cell so that every quota is met; None if none can.
+    """(c,) How many rows more to take from each cell so that all is met; None if none can.
 
     Args:
         cells: the cells.
-        limits: what the quotas allow.
-        least: (c,) the fewest rows of each cell (those that must be chosen).
-        most: (c,) the most (those that can be chosen).
-        sizes: the fewest and the most rows in all.
-        wanted: (c,) counts to come as near to from below as possible, in total. Default: as many
-            rows as possible in all.
-        fewest: as few rows as possible in all.
+        limits: what is allowed.
+        held: (c,) how many are taken already.
+        room: (c,) how many more there are.
+        sizes: the fewest and the most rows in all, with those that are held.
+        wanted: (c,) counts to come as near to from below as possible, in total. Default: the
+            lowest cost, then as many rows as possible.
+        fewest: as few rows as possible instead.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    n = cells.n
-    if (least > most).any() or sizes[0] > sizes[1]:
+    if sizes[0] > sizes[1]:
         return None
-    table, floors, ceilings = _quota_rows(cells, limits, sizes)
-    goal = np.ones(n) if fewest else -np.ones(n)
-    bottom, top = least.astype(float), most.astype(float)
-    if wanted is not None:  # x = near + far with near ≤ wanted: as much of x as possible is near
-        reach = np.clip(wanted, 0, most).astype(float)
-        goal = np.concatenate([goal, np.zeros(n)])
-        table = np.concatenate([table, np.eye(n)])
-        table = np.concatenate([table, table], axis=1)
-        floors, ceilings = np.concatenate([floors, bottom]), np.concatenate([ceilings, top])
-        bottom, top = np.zeros(2 * n), np.concatenate([reach, top])
-    found = milp(
-        goal,
-        integrality=np.ones(len(goal)),
-        bounds=Bounds(bottom, top),
-        constraints=LinearConstraint(table, floors, ceilings),
-        options={"mip_rel_gap": 0.0},
-    )
-    if found.x is None:
+    free = _enough(cells, limits, held, room, sizes)
+    active = np.flatnonzero(free | held)
+    table, floors, ceilings = _table(cells, limits, sizes, active)
+    now = table @ held[active]
+    floors, ceilings, free = floors - now, ceilings - now, free[active]
+    counts = np.zeros(cells.n, dtype=np.int64)
+    if not free.any():
+        return counts if (floors <= ROOM).all() and (ceilings >= -ROOM).all() else None
+    goal = cells.cost[active].astype(float)
+    if fewest or not goal.any():
+        goal = np.full(len(active), 1.0 if fewest else -1.0)
+    near = None if wanted is None else np.clip(wanted[active], 0, free)
+    found = _solve(table, floors, ceilings, free=free, goal=goal, near=near)
+    if found is None:
         return None
-    counts: np.ndarray = np.rint(found.x).astype(np.int64)
-    return counts if wanted is None else counts[:n] + counts[n:]
+    counts[active] = found
+    return counts
 
 
-def _quota_rows(
-    cells: Cells, limits: Limits, sizes: tuple[float, float]
+def _enough(
+    cells: Cells, limits: Limits, held: np.ndarray, room: np.ndarray, sizes: tuple[float, float]
+) -> np.ndarray:
+    """(c,) How many rows of each cell a completion may need.
+
+    Of cells that differ in their cost alone a cheaper row does all that a dearer one does, so only
+    the cheapest rows count, as many as a minimum asks for.
+    """
+    if not cells.cost.any():
+        return room
+    lacking = np.maximum(limits.low - cells.member @ held, 0)
+    need = np.where(cells.member, lacking[:, None], 0).max(axis=0, initial=0)
+    need = np.maximum(need, sizes[0] - held.sum())
+    before = np.cumsum(room) - room  # cells stand by group, then by cost
+    before -= before[np.searchsorted(cells.group, cells.group)]
+    enough: np.ndarray = np.clip(need - before, 0, room).astype(np.int64)
+    return enough
+
+
+def _table(
+    cells: Cells, limits: Limits, sizes: tuple[float, float], active: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The quotas and the size as floors ≤ table · counts ≤ ceilings.
+    """Size, quotas and budget as floors ≤ table · counts ≤ ceilings, one column an active cell.
 
     Where the size is open, a share s of the rows is (members − s · all) · counts ≥ 0 or ≤ 0.
     """
-    member = cells.member.astype(float)
+    member, cost = cells.member[:, active].astype(float), cells.cost[active].astype(float)
     open_share = limits.share & (sizes[0] != sizes[1])
     low, high = limits.low, limits.high
     if sizes[0] == sizes[1]:
         low, high = limits.at(int(sizes[0]))
     capped = open_share & np.isfinite(high)
+    costly = np.isfinite(limits.tokens)
     below = member - np.where(open_share, low, 0.0)[:, None]
     above = member - np.where(capped, high, 0.0)[:, None]
+    parts = (np.ones((1, len(active))), below, above, cost[None], member[costly] * cost)
+    table = np.concatenate(parts)
+    none = np.full(len(table) - 1 - len(low), -np.inf)
+    floors = np.concatenate([[sizes[0]], np.where(open_share, 0.0, low), none])
+    most = np.where(capped, 0.0, high)
     unbounded = np.full(len(low), np.inf)
-    table = np.concatenate([np.ones((1, cells.n)), below, above])
-    floors = np.concatenate([[sizes[0]], np.where(open_share, 0.0, low), -unbounded])
-    ceilings = np.concatenate([[sizes[1]], unbounded, np.where(capped, 0.0, high)])
+    ceilings = np.concatenate([[sizes[1]], unbounded, most, [limits.budget], limits.tokens[costly]])
     return table, floors, ceilings
 
 
-def cheapest_rows(
-    cells: Cells,
-    rows: np.ndarray,
-    cost: np.ndarray,
+def _solve(
+    table: np.ndarray,
+    floors: np.ndarray,
+    ceilings: np.ndarray,
     *,
-    low: np.ndarray,
-    high: np.ndarray,
-    tokens: np.ndarray,
-    size: float,
-    budget: float,
+    free: np.ndarray,
+    goal: np.ndarray,
+    near: np.ndarray | None,
 ) -> np.ndarray | None:
-    """The cheapest of ``rows`` that meet what is still missing; None if none can.
+    """Whole numbers from 0 to ``free`` with the smallest ``goal``; None if there are none.
 
-    Within a cell a cheaper row does all that a dearer one does, so only the cheapest rows of the
-    cells that a minimum asks for are looked at.
-
-    Args:
-        cells: the cells.
-        rows: row numbers to take from.
-        cost: (n,) what each row of the pool costs.
-        low: (q,) how many rows each quota still lacks.
-        high: (q,) how many more it may take.
-        tokens: (q,) how many more tokens it may take.
-        size: how many more rows may be taken in all.
-        budget: how many more tokens.
+    With ``near`` a number is a near and a far part, x = y + z with y ≤ near, and as much as
+    possible is near.
     """
-    if (low <= 0).all():
-        fits = budget >= 0 and size >= 0 and (high >= 0).all() and (tokens >= 0).all()
-        return np.empty(0, np.int64) if fits else None
-    if (high < np.maximum(low, 0)).any() or size < 0 or budget < 0:
-        return None
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    need = np.where(cells.member, np.maximum(low, 0)[:, None], 0).max(axis=0)
-    items = _cheapest_of_each(cells, rows, cost, np.minimum(need, size))
-    if len(items) == 0:
-        return None
-    member = cells.member[:, cells.of[items]].astype(float)
-    price = cost[items].astype(float)
-    capped = np.isfinite(tokens)
-    table = np.concatenate([np.ones((1, len(items))), price[None], member, member[capped] * price])
-    floors = np.concatenate([[-np.inf, -np.inf], low, np.full(int(capped.sum()), -np.inf)])
-    ceilings = np.concatenate([[size, budget], high, tokens[capped]])
+    bounds = Bounds(np.zeros(len(free)), free.astype(float))
+    rows = [LinearConstraint(table, floors, ceilings)]
+    if near is not None:
+        each = np.eye(len(free))
+        rows = [
+            LinearConstraint(np.hstack([table, table]), floors, ceilings),
+            LinearConstraint(np.hstack([each, each]), 0.0, free.astype(float)),
+        ]
+        bounds = Bounds(np.zeros(2 * len(free)), np.concatenate([near, free]).astype(float))
+        goal = np.concatenate([-np.ones(len(free)), np.zeros(len(free))])
     found = milp(
-        price,
-        integrality=np.ones(len(items)),
-        bounds=Bounds(0, 1),
-        constraints=LinearConstraint(table, floors, ceilings),
+        goal,
+        integrality=np.ones(len(goal)),
+        bounds=bounds,
+        constraints=rows,
         options={"mip_rel_gap": 0.0},
     )
-    return None if found.x is None else np.asarray(items[found.x > 0.5])
-
-
-def _cheapest_of_each(
-    cells: Cells, rows: np.ndarray, cost: np.ndarray, count: np.ndarray
-) -> np.ndarray:
-    """The ``count[c]`` cheapest rows of each cell c; equal ones in the order given."""
-    cell = cells.of[rows]
-    order = np.lexsort((np.arange(len(rows)), cost[rows], cell))
-    cell = cell[order]
-    starts = np.searchsorted(cell, np.arange(cells.n))
-    place = np.arange(len(rows)) - starts[cell]
-    return np.asarray(rows[order[place < count[cell]]])
+    if found.x is None:
+        return None
+    counts: np.ndarray = np.rint(found.x).astype(np.int64)
+    return counts if near is None else counts[: len(free)] + counts[len(free) :]

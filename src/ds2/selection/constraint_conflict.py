@@ -10,15 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ds2.selection.constraint_cells import (
-    Cells,
-    Limits,
-    cheapest_rows,
-    cut_cells,
-    find_counts,
-    limits_for,
-)
-from ds2.selection.constraints import Constraints, cost_of, shown_label
+from ds2.selection.constraint_cells import Cells, Limits, complete, cut_cells, limits_for
+from ds2.selection.constraints import Constraints, shown_label
 
 __all__ = ["Conflict", "Part", "find_conflict"]
 
@@ -148,38 +141,28 @@ class _Question:
         filters = _filters(parts)
         if filters not in left:
             left[filters] = self.rows_under(self._filtered(filters))
-        rows = left[filters]
         must = self._named("must_have") if ("must_have", 0) in parts else np.empty(0, np.int64)
-        if not np.isin(must, rows).all():
-            return False
-        rows = rows[~np.isin(rows, must)]
         size = self.size if ("size", 0) in parts else None
-        limits = self._limits(parts)
-        if self.constraints.max_tokens is None:
-            sizes = (1, len(must) + len(rows)) if size is None else (size, size)
-            return self._counts(limits, must, rows, sizes) is not None
-        budget = np.inf if ("max_tokens", 0) not in parts else self.constraints.max_tokens
-        return self._cheapest(limits, must, rows, size, budget) is not None
+        most = np.inf if size is None else size
+        exact = size is not None and self.constraints.max_tokens is None
+        sizes = (most if exact else 1, most)
+        return self._taken(self._limits(parts), must, left[filters], sizes) is not None
 
     def instead(self, rows: np.ndarray) -> tuple[int | None, int | None]:
         """The largest feasible size below, or else the smallest above; or the smallest budget."""
         must = self._named("must_have")
-        if not np.isin(must, rows).all():
-            return None, None  # they are ruled out, whatever the size
-        rows = rows[~np.isin(rows, must)]
         if self.constraints.max_tokens is not None:
-            limits = replace(self.limits, tokens=np.full(len(self.limits.tokens), np.inf))
-            found = self._cheapest(limits, must, rows, self.size, np.inf)
-            if found is None:
-                return None, None
-            return None, cost_of(self.constraints, np.concatenate([must, found]))
+            free = np.full(len(self.limits.tokens), np.inf)
+            limits = replace(self.limits, tokens=free, budget=np.inf)
+            sizes = (1, np.inf if self.size is None else self.size)
+            found = self._taken(limits, must, rows, sizes)
+            return None, None if found is None else int(found @ self.cells.cost)
         if self.size is None:
             return None, None
-        below = self._counts(self.limits, must, rows, (1, self.size - 1))
+        below = self._taken(self.limits, must, rows, (1, self.size - 1))
         if below is not None:
             return int(below.sum()), None
-        sizes = (self.size + 1, len(must) + len(rows))
-        above = self._counts(self.limits, must, rows, sizes, fewest=True)
+        above = self._taken(self.limits, must, rows, (self.size + 1, np.inf), fewest=True)
         return None, None if above is None else int(above.sum())
 
     def advice(self, largest: int | None, smallest: int | None) -> str:
@@ -223,58 +206,22 @@ class _Question:
             low=np.where(floor, self.limits.low, 0.0),
             high=np.where(roof, self.limits.high, np.inf),
             tokens=np.where(roof, self.limits.tokens, np.inf),
+            budget=self.limits.budget if ("max_tokens", 0) in parts else np.inf,
         )
 
-    def _counts(
+    def _taken(
         self,
         limits: Limits,
         must: np.ndarray,
         rows: np.ndarray,
-        sizes: tuple[int, int],
+        sizes: tuple[float, float],
         *,
         fewest: bool = False,
     ) -> np.ndarray | None:
+        """(c,) How many rows of each cell to take so that all is met; None if none can be."""
+        if not np.isin(must, rows).all():
+            return None  # they are ruled out, whatever the size
         held = self.cells.count(must)
-        return find_counts(
-            self.cells,
-            limits,
-            least=held,
-            most=held + self.cells.count(rows),
-            sizes=sizes,
-            fewest=fewest,
-        )
-
-    def _cheapest(
-        self,
-        limits: Limits,
-        must: np.ndarray,
-        rows: np.ndarray,
-        size: int | None,
-        budget: float,
-    ) -> np.ndarray | None:
-        """The cheapest rows that, with those that must be chosen, fill the minimums."""
-        cost = self.constraints.tokens
-        assert cost is not None
-        member = self.cells.member
-        held = member @ self.cells.count(must)
-        spent = np.array([cost[must][mask[self.cells.of[must]]].sum() for mask in member])
-        room = limits.high - held, limits.tokens - spent.reshape(len(member))
-        size_left = np.inf if size is None else size - len(must)
-        budget -= int(cost[must].sum())
-        found = cheapest_rows(
-            self.cells,
-            rows,
-            cost,
-            low=limits.low - held,
-            high=room[0],
-            tokens=room[1],
-            size=size_left,
-            budget=budget,
-        )
-        if found is None or len(found) or len(must):
-            return found
-        fits = (room[0] >= 1)[:, None] & (room[1][:, None] >= cost[rows]) | ~member[
-            :, self.cells.of[rows]
-        ]
-        single = rows[fits.all(axis=0) & (cost[rows] <= budget)]
-        return single[[cost[single].argmin()]] if len(single) and size_left >= 1 else None
+        room = self.cells.count(rows) - held
+        more = complete(self.cells, limits, held=held, room=room, sizes=sizes, fewest=fewest)
+        return None if more is None else held + more
