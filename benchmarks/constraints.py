@@ -36,7 +36,7 @@ from constraint_oracle import (
 from ds2.errors import InputError
 from ds2.selection.constraint_choose import choose
 from ds2.selection.constraint_conflict import find_conflict
-from ds2.selection.constraint_eligible import eligible_rows
+from ds2.selection.eligible import eligible_rows
 from ds2.selection.constraints import check_constraints
 
 LARGE = (
@@ -45,7 +45,7 @@ LARGE = (
 import json, sys, time
 import numpy as np
 from ds2.selection.constraint_choose import choose
-from ds2.selection.constraint_eligible import eligible_rows
+from ds2.selection.eligible import eligible_rows
 from ds2.selection.constraints import Constraints, quotas_for
 
 n, m, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -301,7 +301,7 @@ def test_alpagasus_keeps_the_best_classes_and_draws_from_the_one_at_the_cut():
     }
     assert all(set(range(8)) < set(rows) and max(rows) < 48 for rows in draws)
     assert len(draws) == 5
-    with pytest.raises(InputError, match=r"8 of 58 can be selected \(50 below the threshold\)"):
+    with pytest.raises(InputError, match=r"and 8 can be selected.* 50 below the threshold"):
         ds2.select(scores, size=9, method="alpagasus", threshold=4.5)
 
 
@@ -420,7 +420,10 @@ def test_a_method_names_what_it_lacks(method):
         ({"method": "k-center", "vectors": np.zeros((50, 3))}, "'vectors' row 0 is all zeros"),
         ({"method": "random-by-source", "sources": np.ones((50, 2))}, "'sources' must have one"),
         ({"method": "random-by-source", "sources": np.ones(49)}, "'sources' has 49"),
-        ({"method": "ifd", "values": np.full(50, 2.0)}, r"0 of 50 can be selected \(50 above 1\)"),
+        (
+            {"method": "ifd", "values": np.full(50, 2.0)},
+            r"No row of the pool can be chosen.* 50 above 1",
+        ),
         ({"method": "ifd", "values": np.full(50, np.inf)}, "'values' row 0 is infinite"),
         ({"method": "ds2-no-curation", "raw": np.ones(3)}, "'raw' has 3"),
     ],

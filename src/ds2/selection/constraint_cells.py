@@ -78,10 +78,10 @@ def cut_cells(constraints: Constraints, n: int) -> Cells:
     cost = np.zeros(n, dtype=np.int64)
     if constraints.max_tokens is not None and constraints.tokens is not None:
         cost = constraints.tokens
-    both = np.column_stack([group.reshape(-1), cost])
-    found, first, of = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    step = int(cost.max(initial=0)) + 1
+    found, first, of = np.unique(group * step + cost, return_index=True, return_inverse=True)
     member = np.array([mask[first] for mask in masks], dtype=bool).reshape(len(masks), len(first))
-    return Cells(of.reshape(-1), member, found[:, 1], found[:, 0])
+    return Cells(of.reshape(-1), member, found % step, found // step)
 
 
 def limits_for(constraints: Constraints) -> Limits:
@@ -122,6 +122,10 @@ def complete(
     """
     if sizes[0] > sizes[1]:
         return None
+    if not len(limits.low) and not cells.cost.any():  # nothing but the size
+        count = max(sizes[0] - held[0], 0) if fewest else min(sizes[1] - held[0], room[0])
+        fits = max(sizes[0] - held[0], 0) <= count <= room[0]
+        return np.array([int(count)]) if fits else None
     free = _enough(cells, limits, held, room, sizes)
     active = np.flatnonzero(free | held)
     table, floors, ceilings = _table(cells, limits, sizes, active)

@@ -75,7 +75,9 @@ def find_conflict(
     words = [question.words(part) for part in clash]
     largest, smallest = question.instead(rows)
     sentence = (
-        f"The constraint {words[0]} cannot be met."
+        f"'size' asks for {size:,} rows, and {len(left[_filters(every)]):,} can be selected."
+        if clash == (("size", 0),)
+        else f"The constraint {words[0]} cannot be met."
         if len(words) == 1
         else f"The constraints {', '.join(words[:-1])} and {words[-1]} cannot be met together."
     )

@@ -18,10 +18,8 @@ from ds2.selection.columns import (
     common_length,
     source_labels,
 )
-from ds2.selection.constrained import constrained_rows
 from ds2.selection.constraints import Constraints
 from ds2.selection.eligible import (
-    check_enough,
     check_size,
     duplicate_groups,
     eligible_rows,
@@ -68,26 +66,25 @@ class Request:
     settings: Given
     labels: np.ndarray | None
 
-    def eligible(self, constraints: Constraints | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def eligible(self, constraints: Constraints) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The rows that may be ordered, in their random order, and the others by reason."""
         limit = self.settings["threshold"]
-        excluded = {} if self.looked_at is None else self.method.excludes(self.looked_at, limit)
-        if constraints is None:
-            rows, dropped = eligible_rows(excluded, self.looked_at, self.labels, self.keys)
-            check_enough(self.count or 0, len(rows), self.n, dropped)
-        else:
-            rows, dropped = constrained_rows(
-                constraints,
-                excluded,
-                size=self.count,
-                scores=self.looked_at if self.by_score else self.given["scores"],
-                allow_unrated=not self.by_score,
-                groups=self.labels,
-                vectors=self.given["vectors"],
-                neighbors=self.given["neighbors"],
-                keys=self.keys,
-            )
-        return rows[np.lexsort((self.keys[rows], self.shuffle[rows]))], dropped
+        best = self.looked_at if self.by_score else self.given["scores"]
+        found = eligible_rows(
+            self.n,
+            self.count,
+            constraints,
+            excluded={} if self.looked_at is None else self.method.excludes(self.looked_at, limit),
+            scores=best,
+            lowest=self.given["scores"],
+            allow_unrated=not self.by_score,
+            groups=self.labels,
+            vectors=self.given["vectors"],
+            neighbors=self.given["neighbors"],
+            keys=self.keys,
+        )
+        order = np.lexsort((self.keys[found.rows], self.shuffle[found.rows]))
+        return found.rows[order], dict(found.dropped)
 
     def inputs(self, rows: np.ndarray) -> Inputs:
         """What the method may look at; vectors stay whole, they are read block by block."""

@@ -5,12 +5,10 @@ from jaxtyping import Float
 
 from ds2.arrays import Groups, Keys, Lengths, Prior, Scores, Values, Vectors
 from ds2.checks import check_choice
-from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.selection.constrained import take_constrained
 from ds2.selection.constraints import Constraints
 from ds2.selection.eligible import check_size
-from ds2.selection.inputs import Inputs
 from ds2.selection.request import read_request
 from ds2.selection.result import Selection
 from ds2.selection.strategies import METHODS
@@ -128,15 +126,12 @@ def select(
         constraints=constraints,
         name=name,
     )
-    rows, dropped = request.eligible(constraints)
-    inputs = request.inputs(rows)
-    if constraints is None:
-        taken, reasons = _take(name, inputs)
-    else:
-        taken, reasons, passed = take_constrained(
-            METHODS[name], inputs, constraints, size=request.count, n=request.n
-        )
-        dropped = {**dropped, **passed}
+    limits = constraints or Constraints()
+    rows, dropped = request.eligible(limits)
+    taken, reasons, passed = take_constrained(
+        name, METHODS[name], request.inputs(rows), limits, size=request.count, n=request.n
+    )
+    dropped = {**dropped, **passed}
     return Selection(
         rows=taken.astype(np.int64),
         reasons=reasons,
@@ -144,16 +139,3 @@ def select(
         dropped={why: len(left_out) for why, left_out in dropped.items()},
         dropped_rows=dropped,
     )
-
-
-def _take(name: str, inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The first rows of the method's order and the reason for each."""
-    order, reason = METHODS[name].order(inputs)
-    if len(order) < inputs.count:
-        raise InputError(
-            f"'size' asks for {inputs.count} rows, and method '{name}' stops after {len(order)} of "
-            f"{len(inputs.rows)}: the others are closer than 'threshold' to a chosen one. Ask for "
-            f"at most {len(order)}, or lower 'threshold'."
-        )
-    order = order[: inputs.count]
-    return inputs.rows[order], tuple(reason(int(i)) for i in order)
