@@ -183,6 +183,9 @@ def test_examples_of_an_evaluation_set_are_left_out(folder, tmp_path):
     leaked = f"{row['instruction']} {row['output']}"
     (tmp_path / "eval.jsonl").write_text(json.dumps({"question": leaked}) + "\n")
     clean = selected(folder, "select.size=100", f'select.decontaminate=["{tmp_path}/eval.jsonl"]')
+    assert (
+        selected(folder, "select.size=100", f"select.decontaminate={tmp_path}/eval.jsonl") == clean
+    )
     left = {r["id"]: r["reason"] for r in pq.read_table(folder / "dropped.parquet").to_pylist()}
     assert plain[0] not in clean
     assert "eval.jsonl" in left[plain[0]]
@@ -207,3 +210,27 @@ def test_curation_controls_for_length_when_asked(folder):
     run(folder, overrides=parse_overrides(["curate.method=ds2"]))
     plain = load_curation(folder / "curation.parquet").scores
     assert not np.array_equal(controlled, plain, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("select.size=all", r"'select.size' is \"all\".* set 'select.max_tokens'"),
+        ("select.decontaminate_similarity=0.9", r"name them in 'select.decontaminate'"),
+        ("select.method=deita select.threshold=1.9", r"Method 'deita' stops after \d+ of \d+ rows"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_one_sentence(folder, setting, sentence):
+    with pytest.raises(InputError, match=sentence):
+        run(folder, until="select", overrides=parse_overrides(setting.split()))
+
+
+def test_a_card_names_no_folder_of_this_machine(folder, tmp_path, monkeypatch):
+    ids = tmp_path / "secret folder" / "ids.txt"
+    ids.parent.mkdir()
+    ids.write_text("r1\n")
+    cards = []
+    monkeypatch.setattr("ds2.runs.export.push_to_hub", lambda *given, **_: cards.append(given[2]))
+    publish(folder, "org/name", overrides={"select.must_have": str(ids)})
+    assert cards[0].settings["select.must_have"] == "ids.txt"
+    assert str(tmp_path) not in repr(cards[0])

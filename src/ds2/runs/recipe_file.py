@@ -232,6 +232,8 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
         return None
     if key in PATH_KEYS and not value.startswith(HUB):
         return str(Path(value).expanduser().absolute())
+    if key == "select.decontaminate" and not value.startswith("["):
+        return [str(Path(value).expanduser().absolute())]
     texts = all(part is str or get_origin(part) is Literal for part in parts)
     if texts or (str in parts and not value.startswith("[")):  # or a list of texts
         return value
