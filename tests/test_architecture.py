@@ -1,6 +1,7 @@
 """The arrows of the house: who may import whom, and what loads when."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -36,14 +37,17 @@ OPTIONAL = {
 }
 
 
+@functools.cache
 def imports(path):
     """Dotted names that a file imports, wherever in the file."""
+    names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
-            yield node.module
+            names.append(node.module)
+    return names
 
 
 def files(package):

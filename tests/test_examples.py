@@ -52,7 +52,7 @@ def test_arrays_only_takes_files(run, tmp_path):
 
 
 def test_how_many_rows_shows_what_the_assumption_is_worth(run):
-    lines = run("how_many_rows.py", 1000, "--pools", 1).splitlines()[1:]
+    lines = run("how_many_rows.py", 600, "--pools", 1).splitlines()[1:]
     distance = {line.split()[0]: float(line.split()[2]) for line in lines}
     assert list(distance) == ["1.0", "0.7", "0.4"]
     assert distance["0.4"] > 2 * distance["1.0"]

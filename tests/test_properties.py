@@ -35,7 +35,7 @@ def whole(pool):
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 2**31))
 def test_permuting_the_pool_permutes_the_selection(pool, whole, seed):
@@ -46,7 +46,7 @@ def test_permuting_the_pool_permutes_the_selection(pool, whole, seed):
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(size=st.integers(1, 399))
 def test_a_prefix_is_the_smaller_selection(pool, whole, size):

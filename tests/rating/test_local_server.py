@@ -118,7 +118,8 @@ time.sleep(60)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT, "raise"])
 def test_a_server_does_not_outlive_its_starter(how):
     with subprocess.Popen(
-        [sys.executable, "-c", STARTER, str(how)],
+        # A job in the background ignores interrupts, and hands that down.
+        ["env", "--default-signal=INT", sys.executable, "-c", STARTER, str(how)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

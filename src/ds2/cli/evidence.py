@@ -45,11 +45,13 @@ def gold_command(
             "files": [str(path) for path in sheets.files],
             "n_examples": sheets.n_examples,
             "n_new": sheets.n_new,
+            "scale": [sheets.low, sheets.high],
         }
         page = next(path for path in sheets.files if path.suffix == ".html")
         lines = [
             f"Wrote {sheets.n_new:,} examples to score (of {sheets.n_examples:,} in the plan):",
             *(f"  {path}" for path in sheets.files),
+            f"Scores go from {sheets.low:g}, the worst, to {sheets.high:g}, the best.",
             f"Open {page} in a browser, score, download, then: "
             f"ds2 gold {quote(str(run))} --add FILE",
         ]

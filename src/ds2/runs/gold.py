@@ -28,11 +28,13 @@ PLAN = "gold-plan.parquet"
 
 @dataclass(frozen=True, slots=True)
 class GoldSheets:
-    """What was written for people to score."""
+    """What was written for people to score, from ``low``, the worst, to ``high``, the best."""
 
     files: tuple[Path, ...]
     n_examples: int
     n_new: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def write_gold_sheets(
     recipe = load_recipe(folder, overrides)
     with locked(folder):
         pool = Pool.load(folder / "pool.arrow")
-        panel = Panel.load(folder / "ratings.parquet")
+        scale = Panel.load(folder / "ratings.parquet").ratings[0].scale
         curation = load_curation(folder / "curation.parquet")
         plan = plan_gold(
             curation.scores,
@@ -83,7 +85,7 @@ def write_gold_sheets(
         save_plan(folder / PLAN, plan.stratum)
         quiet = Listener()
         job = Job(folder, recipe, quiet.progress, quiet.said)
-        known = load_gold(job, pool, panel.ratings[0].scale)
+        known = load_gold(job, pool, scale)
         new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])
         if not new.any():
             raise InputError(
@@ -105,10 +107,10 @@ def write_gold_sheets(
                 pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
             )
         ]
-        page = render_gold_page(items, choices=gold_choices(panel.ratings[0].scale))
+        page = render_gold_page(items, choices=gold_choices(scale))
         with writing(files[2]) as temporary:
             temporary.write_text(page, encoding="utf-8")
-    return GoldSheets(tuple(files), len(plan.rows), len(rows))
+    return GoldSheets(tuple(files), len(plan.rows), len(rows), scale.low, scale.high)
 
 
 def add_gold(
