@@ -64,22 +64,24 @@ def compared(place: Path, quick: bool) -> tuple[dict, float]:
 
 
 def method_rows(numbers: dict) -> list[dict]:
-    """What each method selects, and its difference from random by each held-out rater."""
-    found = []
-    for method in numbers["methods"]:
-        row = {"method": method["name"], "raw": method["raw"], "curated": method["curated"]}
-        row |= {name: method[name] for name in ("tail", "coverage", "redundancy", "length")}
-        row |= {"alone": method["n_only"], "s": method["seconds_s"]}
-        for judge in numbers["judges"]:
-            for judged in judge["methods"]:
-                if judged["method"] == method["name"]:
-                    ends = judged["difference"]
-                    row[judge["name"].removeprefix("score_")] = (
-                        f"{ends['value']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}]"
-                    )
-        found.append({key: "" if value is None else value for key, value in row.items()})
-    keys = list(dict.fromkeys(key for row in found for key in row))
-    return [{key: row.get(key, "") for key in keys} for row in found]
+    """What each method selects."""
+    names = ("raw", "curated", "tail", "coverage", "redundancy", "length", "n_only", "seconds_s")
+    return [
+        {"method": method["name"], **{name: method[name] for name in names}}
+        for method in numbers["methods"]
+    ]
+
+
+def judged_rows(numbers: dict, against: str) -> list[dict]:
+    """Each method's difference from random and its interval, by every held-out rater."""
+    found: dict[str, dict] = {}
+    for judge in numbers["judges"]:
+        for judged in judge["methods"]:
+            ends = judged[against]
+            cell = f"{ends['value']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}]"
+            row = found.setdefault(judged["method"], {"method": judged["method"]})
+            row[judge["name"].removeprefix("score_")] = cell
+    return list(found.values())
 
 
 def overlap_rows(numbers: dict) -> list[dict]:
@@ -127,6 +129,11 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     methods = method_rows(numbers)
     table(methods)
+    judged = {name: judged_rows(numbers, name) for name in ("difference", "same_length")}
+    print("levels above random, each rater held out")
+    table(judged["difference"])
+    print("levels above random selections with the same lengths")
+    table(judged["same_length"])
     table(overlap_rows(numbers))
     page = page_figures(place / "run" / "compare.html")
     opened = [{"page": n, **f} for n, f in page.items() if isinstance(f, dict)]
@@ -136,7 +143,7 @@ def main() -> None:
     print(f"all stages and {len(methods)} methods: {seconds:.0f} s, peak {peak:.0f} MB")
     print(f"half of the pairs share under {middle:.1%} of their rows")
     print(f"the page: {place / 'run' / 'compare.html'}")
-    json_line("compare", methods=methods, page=page, seconds=seconds, peak_mb=peak)
+    json_line("compare", methods=methods, judged=judged, page=page, seconds=seconds, peak_mb=peak)
     wrong = page["MB"] >= 5 or any(
         f[k] for f in opened for k in ("requests", "messages", "serious")
     )

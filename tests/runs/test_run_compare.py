@@ -136,7 +136,7 @@ def test_methods_can_be_named_and_must_exist(folder):
     found = compare_run(folder, methods=["knn-10", "random"])
     document = json.loads(found.document)
     assert [method["name"] for method in document["methods"]] == ["knn-10", "random"]
-    assert found.verdict[0][1] == "Its method, ds2, is not part of this comparison."
+    assert found.verdict[0][1].startswith("Its method, ds2, is not part of this comparison.")
     with pytest.raises(InputError, match=r"'compare\.methods' must be one of"):
         compare_run(folder, methods=["knn-11"])
     with pytest.raises(InputError, match=r"No method can be compared\. rds: It needs"):
@@ -154,7 +154,7 @@ def test_every_selection_meets_the_constraints(folder):
 def test_one_rater_without_gold_says_nothing_about_random(tmp_path):
     found = compare_run(make_run(tmp_path, ["good"]), methods=["ds2", "random"])
     assert found.beats_random == {"ds2": "not known", "random": "is random"}
-    assert found.verdict[0][1] == "Nothing here can say."
+    assert found.verdict[0][1].startswith("Nothing here can say.")
 
 
 def test_gold_judges_before_raters(tmp_path):
@@ -173,6 +173,7 @@ def test_the_command_prints_the_verdict(folder):
     command = [DS2, "compare", str(folder), "--methods", "ds2,random"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Does the run's selection beat random?" in done.stdout
+    assert "levels above random (" in done.stdout.replace("\n", " ")
     assert str(folder / "compare.html") in done.stdout
 
 

@@ -49,7 +49,7 @@ class Compared:
 
     Attributes:
         files: the page, the Markdown, the JSON.
-        verdict: questions and their answers.
+        verdict: questions and their answers, the first with the figures behind it.
         beats_random: by method "yes", "no", "not shown", "not known" or "is random".
         left_out: by method, why it took no part.
         document: the numbers as one JSON document.
@@ -125,7 +125,7 @@ def compare_run(
         _write(folder, numbers, document, contest, rows)
     return Compared(
         files=tuple(folder / name for name in FILES),
-        verdict=tuple((each.question, each.answer) for each in compare_findings(numbers)),
+        verdict=_verdict(numbers),
         beats_random={each.method: each.answer for each in beats_random(numbers)},
         left_out={each.method: each.why for each in left_out},
         document=document,
@@ -283,6 +283,12 @@ def _write(
     for name, text in zip(FILES, (page, comparison_markdown(numbers), document), strict=True):
         with writing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def _verdict(numbers: CompareNumbers) -> tuple[tuple[str, str], ...]:
+    own, *others = compare_findings(numbers)
+    first = (own.question, " ".join([own.answer, *own.detail]))
+    return (first, *((each.question, each.answer) for each in others))
 
 
 def _number(value: float) -> float | None:
