@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import traceback
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ds2.rating.chat import ChatRater
 from ds2.rating.chat_dialect import InBodyError, NotACompletionError, read_body
 from ds2.rating.rate import rate
 from ds2.rating.rater import Rater
+from ds2.rating.rubric import Rubric
 
 CANARY = "sk-canary-4711-do-not-show-me"
 
@@ -70,6 +72,14 @@ def test_a_later_process_takes_over_what_the_probe_found(tmp_path):
         rate(make_pool(tmp_path, 5), rater(endpoint), store=tmp_path / "s.sqlite")
         rate(make_pool(tmp_path, 8), rater(endpoint), store=tmp_path / "s.sqlite")
         assert endpoint.n == 1 + 5 + 3
+
+
+def test_another_form_of_the_rubric_is_found_out_anew(tmp_path):
+    with Endpoint(letters) as endpoint:
+        pool, store = make_pool(tmp_path, 3), tmp_path / "s.sqlite"
+        assert rate(pool, rater(endpoint), store=store).usage["form"] == "structured"
+        finer = replace(Rubric.ds2(), form="expected")
+        assert rate(pool, rater(endpoint), store=store, rubric=finer).usage["form"] == "expected"
 
 
 def no_schema(body, number):

@@ -220,6 +220,8 @@ def test_the_prompt_is_the_one_that_is_sent(tmp_path, endpoint):
     shown = [dict(message) for message in prompt_of(folder, example="r7")]
     run(folder, until="rate")
     assert shown in [request["messages"] for request in endpoint.requests]
+    other = parse_overrides(["raters.judge.form=expected"])
+    assert "one letter" in prompt_of(folder, overrides=other)[-1]["content"]
     with pytest.raises(InputError, match="No example has the id 'r999'"):
         prompt_of(folder, example="r999")
 

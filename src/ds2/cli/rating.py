@@ -103,9 +103,13 @@ def rubric_show_command(
         typer.Option("--example", metavar="ID", help="The example's id. Default: the first one."),
     ] = None,
     form: Annotated[
-        str,
-        typer.Option("--form", help="The reply form: structured, json, text or expected."),
-    ] = "structured",
+        str | None,
+        typer.Option(
+            "--form",
+            help="The reply form: structured, json, text or expected. Default: that of the "
+            "recipe's first rater.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the exact prompt for an example, as a model of the recipe would get it."""

@@ -106,9 +106,14 @@ class Session:
     def __init__(self, store: Store, raters: Sequence[Rater], plan: Plan) -> None:
         self._store, self._plan = store, plan
         self._codes = plan_jobs(plan.pool.keys, seed=plan.seed, repeats=plan.repeats)
-        self._asked = {rater.name: rater.form for rater in raters}
+        own = plan.rubric.form
+        self._asked = {one.name: own if one.form == "auto" else one.form for one in raters}
         for rater in raters:
-            known = None if rater.settled else store.probe(self._settings_hash(rater), rater.form)
+            known = (
+                None
+                if rater.settled
+                else store.probe(self._settings_hash(rater), self._asked[rater.name])
+            )
             if known is not None:
                 rater.settle(known)
         self.columns = [self._column(rater) for rater in raters]
@@ -120,7 +125,7 @@ class Session:
     def _column(self, rater: Rater) -> Column:
         """Look up what is missing. An open form is taken to be JSON schema until it is known."""
         plan = self._plan
-        form = rater.form if rater.form in FORMS else FORMS[0]
+        form = next(one for one in (rater.form, plan.rubric.form, FORMS[0]) if one in FORMS)
         builder = plan.builder(rater, form)
         setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
         number = self._store.number(setup)

@@ -19,18 +19,24 @@ def prompt_of(
     folder: Path,
     *,
     example: str | None = None,
-    form: str = "structured",
+    form: str | None = None,
     overrides: Mapping[str, object] | None = None,
 ) -> tuple[Mapping[str, str], ...]:
     """Return the messages of the prompt for the example with this id, by default the first one.
 
     The fence around the example is that of this run: its nonce is drawn when it is first needed.
+    Without a ``form`` it is that of the recipe's first rater; the prompt is one and the same for
+    all that ask for an object.
 
     Raises:
         InputError: there is no such example or form, or the rubric is wrong.
     """
     run(folder, until="pool", overrides=overrides)
-    settings = load_recipe(folder, overrides).rate
+    recipe = load_recipe(folder, overrides)
+    settings = recipe.rate
+    rubric = load_rubric(folder, settings.rubric)
+    asked = form or next((one.form for one in recipe.raters.values()), "auto")
+    asked = rubric.form if asked == "auto" else asked
     pool = Pool.load(folder / "pool.arrow")
     row = 0
     if example is not None:
@@ -42,6 +48,9 @@ def prompt_of(
     with Store(folder / STORE) as store:
         nonce = store.fact("nonce", secrets.token_hex(16))
     builder = PromptBuilder(
-        load_rubric(folder, settings.rubric), nonce, form, max_tokens=settings.max_prompt_tokens
+        rubric,
+        nonce,
+        "structured" if asked == "auto" else asked,
+        max_tokens=settings.max_prompt_tokens,
     )
     return builder.build(pool[row].messages).messages
