@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.endpoints import clean, is_openai, public_address, read_key, sealed
+from ds2.endpoints import address_of, clean, is_openai, public_address, read_key, sealed
 from ds2.errors import InputError
 
 ELSEWHERE = "http://127.0.0.1:8000/v1"
@@ -51,6 +51,13 @@ def test_nothing_of_the_account_is_sent_elsewhere(monkeypatch, kind):
     assert "canary" not in str(client.default_headers)
     own = sealed(kind(api_key="none", base_url="https://api.openai.com/v1"), None)
     assert "org-canary" in str(own.default_headers)
+
+
+@pytest.mark.parametrize("wrong", ["localhost:8000/v1", "ftp://host/v1", "", "http://", "/v1"])
+def test_what_is_no_address_is_refused(wrong):
+    with pytest.raises(InputError, match=r"must be an address that begins with http://"):
+        address_of(wrong)
+    assert address_of(None) == "https://api.openai.com/v1"
 
 
 def test_an_address_is_shown_without_credentials():

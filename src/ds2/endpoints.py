@@ -7,7 +7,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ds2.errors import InputError
 
-__all__ = ["KEY_VARIABLE", "OPENAI", "clean", "is_openai", "public_address", "read_key", "sealed"]
+__all__ = [
+    "KEY_VARIABLE",
+    "OPENAI",
+    "address_of",
+    "clean",
+    "is_openai",
+    "public_address",
+    "read_key",
+    "sealed",
+]
 
 OPENAI = "https://api.openai.com/v1"
 #: The variable that OpenAI's own key is in. What it holds goes to OpenAI and nowhere else.
@@ -60,6 +69,21 @@ def sealed(client: Any, base_url: str | None) -> Any:
         client.organization = client.project = client.admin_api_key = None
         client._custom_headers = {}
     return client
+
+
+def address_of(base_url: str | None) -> str:
+    """Return the address of an endpoint as it may be shown; None is OpenAI's own.
+
+    Raises:
+        InputError: it is no address.
+    """
+    address = OPENAI if base_url is None else base_url
+    if not re.match(r"https?://[^/\s]", address):
+        raise InputError(
+            "'base_url' must be an address that begins with http:// or https://, such as "
+            f"'http://localhost:8000/v1'. Got {public_address(address)!r}."
+        )
+    return public_address(address)
 
 
 def public_address(url: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ds2.checks import check_int, check_positive
 from ds2.embedding.embedder import Described, unit_rows
-from ds2.endpoints import OPENAI, clean, public_address, read_key, sealed
+from ds2.endpoints import OPENAI, address_of, clean, read_key, sealed
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
 
 __all__ = ["OpenAIEmbedder"]
@@ -59,12 +59,12 @@ class OpenAIEmbedder(Described):
         check_positive("timeout_s", timeout_s)
         if dimensions is not None:
             check_int("dimensions", dimensions, low=1)
+        self._endpoint = address_of(base_url)
         self._key = read_key(api_key_env, base_url, "OpenAIEmbedder")
         self._client = _client(self._key, base_url, timeout_s, max_retries)
         self._model, self.max_tokens = model, max_tokens
         self._extra = {} if dimensions is None else {"dimensions": dimensions}
         self.languages = None if languages is None else frozenset(languages)
-        self._endpoint = public_address(str(self._client.base_url))
         self.dimension = self._request(["dimension"], probe=True).shape[1]
         self.name = f"openai:{model}@{self._endpoint};dimensions={self.dimension}"
 

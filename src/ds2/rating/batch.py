@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ds2.checks import check_choice, check_fraction, check_int, check_positive
-from ds2.endpoints import OPENAI, is_openai, public_address, read_key
+from ds2.endpoints import address_of, is_openai, read_key
 from ds2.errors import InputError
 from ds2.rating.batch_client import BatchClient
 from ds2.rating.batch_plan import Shape
@@ -81,7 +81,7 @@ class BatchRater:
             check_int("max_bytes", max_bytes, low=1),
             check_int("max_output_tokens", max_output_tokens, low=1),
         )
-        self.endpoint = public_address(base_url or OPENAI)
+        self.endpoint = address_of(base_url)
         self._base_url, self._api_key_env, self._timeout_s = base_url, api_key_env, timeout_s
         self._dialect = Dialect(form, limit=limit)
         self._temperature, self._extra, self._variant = temperature, dict(extra or {}), variant

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.atomic import writing
-from ds2.endpoints import OPENAI, public_address, sealed
+from ds2.endpoints import OPENAI, address_of, sealed
 from ds2.errors import InputError, MissingDependencyError, RunError
 from ds2.rating.batch_files import ENDPOINT
 from ds2.rating.chat_failures import explain
@@ -60,7 +60,7 @@ class BatchClient:
         except ImportError:
             raise MissingDependencyError("openai", "BatchRater") from None
         self._model, self._key = model, key
-        self.endpoint = public_address(base_url or OPENAI)
+        self.endpoint = address_of(base_url)
         client = openai.OpenAI(
             api_key=key or "none",
             base_url=base_url or OPENAI,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from ds2.checks import check_choice, check_int, check_positive
-from ds2.endpoints import OPENAI, public_address, read_key
+from ds2.endpoints import address_of, read_key
 from ds2.errors import InputError
 from ds2.rating.chat_client import ChatClient
 from ds2.rating.chat_dialect import Dialect, InBodyError, NotACompletionError, read_body
@@ -82,10 +82,10 @@ class ChatRater:
         if api_version is not None and base_url is None:
             raise InputError("'api_version' is for Azure: give the resource's address as base_url.")
         self._limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
+        self._endpoint = address_of(base_url)
         self._key = read_key(api_key_env, base_url, "ChatRater")
         self._model, self._name = model, name or model
         self._base_url, self._api_version = base_url, api_version
-        self._endpoint = public_address(base_url or OPENAI)
         self._asked, self._dialect = form, None if form == "auto" else Dialect(form)
         self._temperature, self._max_output_tokens = temperature, max_output_tokens
         self._send_seed, self._extra, self._variant = send_seed, dict(extra or {}), variant
