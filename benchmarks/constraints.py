@@ -36,8 +36,8 @@ from constraint_oracle import (
 from ds2.errors import InputError
 from ds2.selection.constraint_choose import choose
 from ds2.selection.constraint_conflict import find_conflict
-from ds2.selection.eligible import eligible_rows
 from ds2.selection.constraints import check_constraints
+from ds2.selection.eligible import eligible_rows
 
 LARGE = (
     PEAK

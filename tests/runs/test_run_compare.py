@@ -72,7 +72,7 @@ def test_every_method_takes_part_or_says_why_not(numbers):
     names = set(by_name(numbers["methods"]))
     left_out = {each["method"]: each["why"] for each in numbers["left_out"]}
     assert set(left_out) == {"rds", "perplexity", "ifd", "deita"}
-    assert "method 'deita' stops after" in left_out["deita"]
+    assert "Method 'deita' stops after" in left_out["deita"]
     assert "set select.targets" in left_out["rds"]
     assert "select.values" in left_out["ifd"]
     assert len(names) == 13

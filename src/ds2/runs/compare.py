@@ -10,7 +10,6 @@ import numpy as np
 from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import InputError
-from ds2.keys import random_order_keys
 from ds2.report import (
     CompareNumbers,
     LeftOut,
@@ -22,12 +21,12 @@ from ds2.report import (
     compare_findings,
     comparison_json,
     comparison_markdown,
-    lay_out,
     pick_of,
     render_comparison,
 )
 from ds2.runs.compare_inputs import Contest, looks_at_scores, open_contest, recipe_words
-from ds2.runs.compare_judges import Verdicts, judge_all, n_judges
+from ds2.runs.compare_judges import Verdicts, judge_all, n_judges, number
+from ds2.runs.compare_map import lay_out_run
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
@@ -189,7 +188,7 @@ def _numbers(
         ),
         overlap=tuple(tuple(float(value) for value in row) for row in found.overlap),
         chance=max(part.n for part in found.selections) / contest.n,
-        radius=_number(found.radius),
+        radius=number(found.radius),
         n_sampled=found.n_sampled,
         n_draws=recipe.compare.n_draws,
         tokenizer=recipe.select.tokenizer,
@@ -218,15 +217,15 @@ def _method(
         reads=reads,
         is_random=part.name in ("random", "random-by-source"),
         n=part.n,
-        raw=_number(part.means["raw"]),
-        curated=_number(part.means["curated"]),
-        gold=_number(part.means.get("gold", float("nan"))),
+        raw=number(part.means["raw"]),
+        curated=number(part.means["curated"]),
+        gold=number(part.means.get("gold", float("nan"))),
         n_gold=int((~np.isnan(gold)).sum()),
-        tail=_number(part.tail),
-        coverage=_number(part.coverage),
-        redundancy=_number(part.redundancy),
-        nearest=_number(part.nearest),
-        length=_number(part.length),
+        tail=number(part.tail),
+        coverage=number(part.coverage),
+        redundancy=number(part.redundancy),
+        nearest=number(part.nearest),
+        length=number(part.length),
         tokens=int(contest.tokens[rows].sum()),
         seconds_s=entry.seconds_s,
         kept_seed=entry.kept_seed,
@@ -270,16 +269,8 @@ def _write(
     rows: Mapping[str, np.ndarray],
 ) -> None:
     recipe = contest.job.recipe
-    made_of = contest.materials
-    order = np.argsort(random_order_keys(made_of.pool.keys, recipe.seed), kind="stable")
-    layout = lay_out(
-        made_of.vectors,
-        made_of.neighbors,
-        order,
-        method=recipe.compare.map,
-        seed=recipe.seed,
-    )
-    page = render_comparison(numbers, choose_points(made_of.pool, layout, rows, order))
+    order, layout = lay_out_run(contest.materials, recipe)
+    page = render_comparison(numbers, choose_points(contest.materials.pool, layout, rows, order))
     for name, text in zip(FILES, (page, comparison_markdown(numbers), document), strict=True):
         with writing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -289,7 +280,3 @@ def _verdict(numbers: CompareNumbers) -> tuple[tuple[str, str], ...]:
     own, *others = compare_findings(numbers)
     first = (own.question, " ".join([own.answer, *own.detail]))
     return (first, *((each.question, each.answer) for each in others))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -16,7 +16,7 @@ from ds2.report import Estimate, Judged, JudgeNumbers
 from ds2.runs.compare_inputs import Contest, looks_at_scores
 from ds2.selection import METHODS, AgainstRandom, against_random
 
-__all__ = ["Verdicts", "judge_all", "n_judges"]
+__all__ = ["Verdicts", "judge_all", "n_judges", "number"]
 
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
@@ -181,8 +181,8 @@ def _numbers(
 ) -> Judged:
     return Judged(
         method=method,
-        chosen=_number(plain.chosen),
-        random=_number(plain.random),
+        chosen=number(plain.chosen),
+        random=number(plain.random),
         difference=_estimate(plain),
         beaten=None if np.isnan(plain.chosen) else plain.beaten,
         n=plain.n,
@@ -192,8 +192,9 @@ def _numbers(
 
 
 def _estimate(found: AgainstRandom) -> Estimate:
-    return Estimate(_number(found.difference), _number(found.low), _number(found.high))
+    return Estimate(number(found.difference), number(found.low), number(found.high))
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """Return a number, or None where there is none."""
     return float(value) if np.isfinite(value) else None

@@ -19,10 +19,10 @@ import numpy as np
 
 from ds2.atomic import writing
 from ds2.errors import InputError, MissingDependencyError, RunError
-from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.rating import Panel
-from ds2.report import excerpt, join, lay_out
+from ds2.report import excerpt, join
+from ds2.runs.compare_map import lay_out_run
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
@@ -71,14 +71,7 @@ def prepare_explorer(
     recipe = load_recipe(folder, overrides)
     with locked(folder):
         materials = load_materials(Job(folder, recipe, listener.progress, listener.said), ())
-        order = np.argsort(random_order_keys(materials.pool.keys, recipe.seed), kind="stable")
-        layout = lay_out(
-            materials.vectors,
-            materials.neighbors,
-            order,
-            method=recipe.compare.map,
-            seed=recipe.seed,
-        )
+        _, layout = lay_out_run(materials, recipe)
         rows = load_selection(folder / "selection.parquet").rows
         panel = Panel.load(folder / "ratings.parquet")
         _write(folder / FILE, materials, layout.places, rows, panel)
