@@ -7,7 +7,8 @@ Conventions of a page (docs/*.md and README.md):
   from 0 to 5, `true_score`) and `RUN`, a finished run.
 - A ```text title="prints" block after it is what it prints; numbers with a decimal point may be
   off by 0.02, since processors round differently.
-- A ```text title="NAME.py" block is what the script examples/NAME.py prints, likewise.
+- A ```text title="NAME.py" block is what the script examples/NAME.py prints, likewise
+  (tests/test_examples.py).
 - `<!-- not run: reason -->` on the line before a block keeps it from being run.
 - ```bash blocks of quickstart.md are run by a slow test; the `ds2` lines of all are checked.
 """
@@ -101,7 +102,16 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("page", pages_with("python"), ids=name_of)
+def pages_to_run():
+    """Pages with Python; those whose blocks take many seconds are marked slow."""
+    slow = {"concepts.md", "choosing.md"}
+    return [
+        pytest.param(page, id=name_of(page), marks=[pytest.mark.slow] * (page.name in slow))
+        for page in pages_with("python")
+    ]
+
+
+@pytest.mark.parametrize("page", pages_to_run())
 def test_python_blocks_run_and_print_what_the_page_says(page, place, tmp_path, monkeypatch):
     shutil.copytree(place, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
@@ -129,16 +139,6 @@ def assert_same_output(printed, expected):
     assert NUMBER.sub("#", " ".join(printed.split())) == NUMBER.sub("#", " ".join(expected.split()))
     for got, wanted in zip(NUMBER.findall(printed), NUMBER.findall(expected), strict=True):
         assert float(got) == pytest.approx(float(wanted), abs=0.021), f"{printed}\n{expected}"
-
-
-def test_scripts_print_what_the_pages_say():
-    shown = [b for page in PAGES for b in blocks(page) if (b.title or "").endswith(".py")]
-    assert shown
-    for block in shown:
-        command = [sys.executable, str(ROOT / "examples" / block.title)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert_same_output(done.stdout, block.text)
 
 
 def test_a_block_that_is_not_run_says_why():

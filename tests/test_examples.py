@@ -10,24 +10,54 @@ import numpy as np
 import pytest
 
 import ds2
+from test_docs import PAGES, assert_same_output, blocks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GRADES = ("good", "middling", "careless")
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 
+#: What pages show of scripts.
+SHOWN = {
+    block.title: block.text
+    for page in PAGES
+    for block in blocks(page)
+    if (block.title or "").endswith(".py")
+}
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """What scripts without arguments have printed."""
+    return {}
+
+
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(printed, monkeypatch, capsys):
     """Run a script in this process, as `python script arguments…` would, and return its output."""
 
     def call(name, *arguments):
+        if not arguments and name in printed:
+            return printed[name]
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ds2.Ds2Warning)
             runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        return capsys.readouterr().out
+        said = capsys.readouterr().out
+        if not arguments:
+            printed[name] = said
+        return said
 
     return call
+
+
+def test_pages_show_scripts():
+    assert SHOWN
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_a_script_prints_what_the_page_says(run, name):
+    assert_same_output(run(name), SHOWN[name])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -51,6 +81,7 @@ def test_arrays_only_takes_files(run, tmp_path):
     assert "selected: 40 rows, left out: {}" in said
 
 
+@pytest.mark.slow
 def test_how_many_rows_shows_what_the_assumption_is_worth(run):
     lines = run("how_many_rows.py", 600, "--pools", 1).splitlines()[1:]
     distance = {line.split()[0]: float(line.split()[2]) for line in lines}

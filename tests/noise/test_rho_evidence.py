@@ -23,7 +23,7 @@ def prepared(rho, seed, n=3000):
     return simulated, ds2.find_neighbors(simulated.vectors)
 
 
-@pytest.mark.parametrize("rho", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.slow), 0.6, 1.0])
 def test_a_hundred_gold_rows_do_nearly_what_knowing_rho_does(rho):
     ours, known = [], []
     for seed in range(2):
@@ -67,7 +67,7 @@ def test_repeats_find_rho_where_a_rater_only_scatters():
         assert any("Repeats show only how a rater scatters" in said for said in found.warnings)
 
 
-@pytest.mark.parametrize("rho", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.slow), 0.5, 1.0])
 def test_the_range_holds_the_truth_without_evidence(rho):
     held, widths = [], []
     for seed in range(2):

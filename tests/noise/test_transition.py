@@ -99,6 +99,7 @@ def test_fewer_neighbours_are_counted_where_lift_falls_with_rank():
     assert found.n_neighbors == 3
 
 
+@pytest.mark.slow
 def test_an_ordinal_prior_steadies_a_small_pool():
     plain, steadied = [], []
     for seed in range(6):
