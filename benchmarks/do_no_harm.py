@@ -8,9 +8,10 @@ Regret without gold: Spearman with the truth of the raters' mean ("raw") minus t
 gold: of the best candidate minus auto, and harm: of raw minus auto, on the rows without gold.
 Where raters share a bias, only gold can tell, and auto without gold must warn.
 
-    python benchmarks/do_no_harm.py [--quick]
+    python benchmarks/do_no_harm.py [--quick] [--seeds 5] [--first-seed 0]
 """
 
+import argparse
 import gzip
 import json
 import sys
@@ -192,15 +193,20 @@ def real(sample: np.ndarray | None, seeds: range) -> list[dict]:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
-    seeds = range(1) if quick else range(5)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="one seed, some of the situations")
+    parser.add_argument("--seeds", type=int, default=5, help="pools of each situation")
+    parser.add_argument("--first-seed", type=int, default=0)
+    asked = parser.parse_args()
+    quick = asked.quick
+    seeds = range(asked.first_seed, asked.first_seed + (1 if quick else asked.seeds))
     start = time.perf_counter()
     sample = np.random.default_rng(0).choice(52_002, 6000, replace=False) if quick else None
     families = {
         "independent errors": simulated(SITUATIONS[::4] if quick else SITUATIONS, drawn, seeds),
         "shared bias": simulated(SHARED, drawn, seeds),
         "real texts": simulated(TEXTS[::3] if quick else TEXTS, on_texts, seeds),
-        "real": real(sample, range(1) if quick else range(2)),
+        "real": real(sample, seeds[:2]),
     }
     figures = {}
     for name, rows in families.items():

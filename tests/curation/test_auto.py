@@ -115,6 +115,18 @@ def test_gold_tells_which_of_two_raters_to_believe_though_raters_see_no_gain():
     assert agreement(found.scores, rest) > agreement(found.raw, rest) + 0.1
 
 
+def test_a_spread_is_checked_and_reaches_the_soft_scores(pair):
+    pool, data = pair
+    spread = np.abs(data[0] - pool.true_scores[:, None])
+    told = quiet(*data, method="soft", spread=spread)
+    plain = quiet(*data, method="soft")
+    truth = pool.true_scores
+    assert agreement(told.scores, truth) > agreement(plain.scores, truth) + 0.02
+    for bad in (-spread, spread[:, 0], spread + np.inf):
+        with pytest.raises(InputError, match="'spread'"):
+            quiet(*data, method="soft", spread=bad)
+
+
 def test_one_rater_without_evidence_is_ds2_where_the_gate_passes_and_raw_where_it_fires():
     for rho, method in ((1.0, "ds2"), (0.0, "raw")):
         _, scores, neighbors = prepared(1000, rho, (0.8,))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import nnls
+from scipy.stats import spearmanr
 
 import ds2
 from ds2.curation.folds import deal, neighborhoods
@@ -8,7 +9,7 @@ from ds2.curation.levels import level_shares, mean_z, rank_shares, to_levels
 from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import Witnesses, nonnegative
-from ds2.curation.shape import level_map
+from ds2.curation.shape import certainty, level_map
 from ds2.curation.soft import soft_scores
 
 
@@ -187,3 +188,36 @@ def test_the_level_scale_keeps_the_order_and_the_shares():
     levels = np.floor(found[known] + 0.5).astype(int)
     np.testing.assert_allclose(np.bincount(levels, minlength=5) / known.sum(), shares, atol=2e-3)
     np.testing.assert_allclose(level_shares(np.array([0.0, 0.5, 1.0, np.nan]), 3), [0.5, 0.5, 0])
+
+
+def test_uncertain_ratings_count_less_as_far_as_the_evidence_bears_that_out():
+    pool, _, means, folds = prepared(3000, rho=0.0, seed=4)
+    rng = np.random.default_rng(4)
+    sd = rng.choice([0.4, 1.5, 5.0], size=3000)
+    own = np.clip(np.round(pool.true_scores + sd * rng.standard_normal(3000)), 0, 5)
+    other = raters(pool, (1.5,), 5)[:, 0]
+    values = np.column_stack([own, other])
+    unknown = np.full(3000, np.nan)
+
+    def agreement(spread):
+        stated = np.column_stack([spread, unknown])
+        found = soft_scores(values, nobody(3000), means, folds, 6, spread=stated)
+        return spearmanr(found.values, pool.true_scores).statistic
+
+    plain = agreement(unknown)
+    assert agreement(sd) > plain + 0.03
+    assert agreement(rng.permutation(sd)) > plain - 0.01  # a spread that says nothing
+    assert agreement(5 - sd) > plain - 0.01  # the more certain, the worse: not believed
+    assert agreement(np.ones(3000)) == pytest.approx(plain, abs=1e-4)
+
+
+def test_certainty_is_the_ratio_of_slopes():
+    rng = np.random.default_rng(0)
+    third = np.repeat([0, 1, 2], 100_000)
+    z = rng.standard_normal(300_000)
+    target = z * np.array([0.8, 0.6, 0.1])[third] + 0.5 * rng.standard_normal(300_000)
+    found = certainty(z, third, [(target, None, 0.0)])
+    np.testing.assert_allclose(found, np.array([0.8, 0.6, 0.1]) / 0.5, atol=0.02)
+    alike = certainty(z, third[::-1], [(target, None, 0.0)])
+    np.testing.assert_allclose(alike, 1.0, atol=0.02)  # rising worth is pooled
+    assert (certainty(z, third, [(-target, None, 0.0)]) == 1).all()

@@ -35,6 +35,7 @@ class Case:
     Attributes:
         scores: (n, r) whole numbers, NaN where missing.
         values: (n, r) the same, expected values in their place where there are any.
+        spread: (n, r) how uncertain a rater calls its own rating, NaN where it does not.
         repeats: (n, r) second scores of the same rater, NaN where none.
         gold: (n,) trusted scores, NaN where unknown.
         gold_weights: (n,) 0 where there is no gold.
@@ -48,6 +49,7 @@ class Case:
 
     scores: np.ndarray
     values: np.ndarray
+    spread: np.ndarray
     repeats: np.ndarray
     gold: np.ndarray
     gold_weights: np.ndarray
@@ -139,7 +141,10 @@ def _soft(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candida
 
 def _soft_with(case: Case, use: np.ndarray, extra: np.ndarray) -> SoftScores:
     witnesses = Witnesses(extra, case.gold, case.gold_weights)
-    return soft_scores(case.values[:, use], witnesses, case.means, case.folds, case.n_scores)
+    return soft_scores(
+        case.values[:, use], witnesses, case.means, case.folds, case.n_scores,
+        spread=case.spread[:, use],
+    )  # fmt: skip
 
 
 def _fused(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:

@@ -11,7 +11,7 @@ from ds2.checks import check_choice, check_fraction, check_int
 from ds2.curation.candidates import CANDIDATES, Case, Voting
 from ds2.curation.finish import finish, finish_choice
 from ds2.curation.folds import deal, neighborhoods
-from ds2.curation.inputs import check_gold, check_noise, check_table
+from ds2.curation.inputs import check_gold, check_noise, check_spread, check_table
 from ds2.curation.means import NeighborMeans
 from ds2.curation.paper import curate_one, vote_each
 from ds2.curation.result import Curation
@@ -33,6 +33,7 @@ def curate(
     *,
     method: str = "auto",
     expected: Shaped[np.ndarray, "n ..."] | None = None,
+    spread: Shaped[np.ndarray, "n ..."] | None = None,
     repeats: Shaped[np.ndarray, "n ..."] | None = None,
     gold: Scores | None = None,
     gold_weights: Scores | None = None,
@@ -77,6 +78,9 @@ def curate(
         method: see above.
         expected: like ``scores``, expected scores 0 … s − 1 (from log-probabilities), NaN where
             none; they stand in the place of the whole scores in "raw" of several raters and "soft".
+        spread: like ``scores``, how uncertain a rater itself calls each rating (the standard
+            deviation of its own distribution; only the order counts), NaN where unknown. "soft"
+            lets uncertain ratings count less as far as the evidence bears that out.
         repeats: like ``scores``, second scores of the same rater. They can set the weight of the
             neighbours for one rater in "soft", and never rank a candidate.
         gold: (n,) trusted scores on 0 … s − 1 (may be fractions), NaN where unknown.
@@ -123,6 +127,7 @@ def curate(
     each = check_noise(noise, table)
     order = check_keys(keys, neighbors.n)
     values = _expected(expected, table, neighbors, n_scores)
+    stated = check_spread(spread, table)
     second = _same_shape("repeats", repeats, table, neighbors, n_scores)
     trusted, weights = check_gold(gold, gold_weights, neighbors, n_scores)
     given = np.asarray(scores, dtype=np.float64)
@@ -140,8 +145,8 @@ def curate(
             method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
         )  # fmt: skip
         case = Case(
-            scores=table, values=values, repeats=second, gold=trusted, gold_weights=weights,
-            n_scores=n_scores, neighbors=neighbors,
+            scores=table, values=values, spread=stated, repeats=second,
+            gold=trusted, gold_weights=weights, n_scores=n_scores, neighbors=neighbors,
             means=NeighborMeans.build(neighbors),
             folds=deal(labels, order, N_FOLDS, seed, 0), voted=voted, seed=seed,
         )  # fmt: skip

@@ -9,7 +9,7 @@ from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 
-__all__ = ["check_gold", "check_noise", "check_table"]
+__all__ = ["check_gold", "check_noise", "check_spread", "check_table"]
 
 
 def check_table(
@@ -40,6 +40,19 @@ def check_table(
             check_scores(label, column, n_rows=neighbors.n, n_scores=n_scores)
         elif ((column < 0) | (column > n_scores - 1) | np.isinf(column)).any():
             raise InputError(f"'{label}' must lie in 0 … {n_scores - 1} (NaN where missing).")
+    return table
+
+
+def check_spread(spread: object, scores: np.ndarray) -> np.ndarray:
+    """(n, r) floats of the shape of ``scores``, 0 or more, NaN where unknown."""
+    if spread is None:
+        return np.full(scores.shape, np.nan)
+    try:
+        table = np.asarray(spread, dtype=np.float64).reshape(scores.shape)
+    except (TypeError, ValueError):
+        raise InputError("'spread' must hold numbers in the shape of 'scores'.") from None
+    if ((table < 0) | np.isinf(table)).any():
+        raise InputError("'spread' must be finite and 0 or more (NaN where unknown).")
     return table
 
 

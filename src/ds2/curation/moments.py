@@ -6,7 +6,7 @@ import numpy as np
 
 from ds2.curation.loadings import SHARED_BIAS_SD, correlations, one_factor
 from ds2.curation.means import MEANS, NeighborMeans
-from ds2.curation.shape import level_map
+from ds2.curation.shape import Evidence, certainty, level_map
 
 __all__ = ["GoldRows", "Witnesses", "mapped", "nonnegative", "pulled", "shrunk"]
 
@@ -72,9 +72,17 @@ class GoldRows:
 
 
 def mapped(
-    values: np.ndarray, gold: GoldRows, train: np.ndarray, n_scores: int
+    values: np.ndarray,
+    spread: np.ndarray,
+    gold: GoldRows,
+    train: np.ndarray,
+    n_scores: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(n, m) mapped z-scores, their loadings, correlations and the pairs behind those."""
+    """(n, m) mapped z-scores, their loadings, correlations and the pairs behind those.
+
+    Where a rater states its own ``spread`` (n, m), ratings count by how much those of their third
+    of it are borne out.
+    """
     raw = _standardised(values, train)
     matrix, pairs = correlations(raw, train)
     loads = one_factor(matrix, pairs, gold.correlation(raw) if gold.n else None, gold.n)
@@ -87,9 +95,7 @@ def mapped(
         others = mass[rows] - loads[i] ** 2
         said = total[rows] - spoken[rows, i] * loads[i]
         target = np.divide(said, others, out=np.full(len(rows), np.nan), where=others > 1e-9)
-        evidence: list[tuple[np.ndarray, np.ndarray | None, float]] = [
-            (target, None, SHARED_BIAS_SD**2 if gold.n else 0.0)
-        ]
+        evidence: list[Evidence] = [(target, None, SHARED_BIAS_SD**2 if gold.n else 0.0)]
         if gold.n:
             trusted = np.full(len(values), np.nan)
             trusted[gold.rows] = gold.z
@@ -99,6 +105,13 @@ def mapped(
         shape = level_map(values[rows, i], evidence, float(loads[i]), n_scores)
         here = known[:, i]
         result[here, i] = np.interp(values[here, i], np.arange(n_scores), shape)
+        if not np.isnan(spread[rows, i]).all():
+            third = _thirds(spread[:, i], rows)
+            stated = third[rows] >= 0
+            said_there = [(t[stated], None if w is None else w[stated], b) for t, w, b in evidence]
+            centred = result[:, i] - result[rows, i].mean()
+            worth = certainty(centred[rows][stated], third[rows][stated], said_there)
+            result[:, i] = centred * np.where(third >= 0, worth[third], 1.0)
     z = _standardised(result, train)
     matrix, pairs = correlations(z, train)
     return (
@@ -107,6 +120,12 @@ def mapped(
         matrix,
         pairs,
     )
+
+
+def _thirds(spread: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n,) the third of a rater's spread that a row is in, by the rows given; −1 where unknown."""
+    ends = np.nanquantile(spread[rows], [1 / 3, 2 / 3])
+    return np.where(np.isnan(spread), -1, np.searchsorted(ends, spread, side="right"))
 
 
 def pulled(

@@ -2,17 +2,21 @@
 
 import numpy as np
 
-__all__ = ["level_map"]
+__all__ = ["certainty", "level_map"]
 
 #: How far a level's meaning may lie from a straight line, in standard deviations of the truth.
 BEND_SD = 0.3
 #: A map may fall where the increasing one is this much worse (chi², 0.1 % for three levels).
 FALLS_FROM = 16.0
+#: How far the worth of a third of the ratings may lie from the average: its standard deviation.
+WORTH_SD = 0.3
+
+Evidence = tuple[np.ndarray, np.ndarray | None, float]
 
 
 def level_map(
     values: np.ndarray,
-    targets: list[tuple[np.ndarray, np.ndarray | None, float]],
+    targets: list[Evidence],
     slope: float,
     n_scores: int,
 ) -> np.ndarray:
@@ -34,11 +38,9 @@ def level_map(
     precision = np.full(n_scores, 1 / BEND_SD**2)
     total = precision * line
     for target, weights, bias in targets:
-        known = ~np.isnan(target)
+        known, weight = _weighted(target, weights)
         if known.sum() < 2:
             continue
-        weight = np.ones(known.sum()) if weights is None else weights[known]
-        weight = weight * (weight.sum() / (weight**2).sum())
         hat, mass = _by_level(values[known], target[known], weight, n_scores)
         variance = max(
             float(np.average((target[known] - hat @ mass[1]) ** 2, weights=weight)), 0.05
@@ -52,6 +54,45 @@ def level_map(
     rising = isotonic_regression(means, weights=precision).x
     falls = (precision * (means - rising) ** 2).sum() > FALLS_FROM
     return np.asarray(means if falls else rising)
+
+
+def certainty(z: np.ndarray, third: np.ndarray, targets: list[Evidence]) -> np.ndarray:
+    """(3,) how much a rating counts in each third of the rater's own spread, on average 1.
+
+    The slope of the truth on the mapped score, third by third, shrunk towards the common slope. A
+    rating that the rater itself calls less certain never counts more.
+
+    Args:
+        z: (t,) mapped scores, none missing.
+        third: (t,) 0 for the least spread, to 2.
+        targets: as in `level_map`; a bias that they may have does not touch a ratio of slopes.
+    """
+    power, both = np.zeros(3), np.zeros(3)
+    left = 0.0
+    for target, weights, _ in targets:
+        known, weight = _weighted(target, weights)
+        if known.sum() < 2:
+            continue
+        part, of = z[known], third[known]
+        power += np.bincount(of, weight * part**2, minlength=3)
+        both += np.bincount(of, weight * part * target[known], minlength=3)
+        left = max(left, float(np.average(target[known] ** 2, weights=weight)))
+    slope = both.sum() / max(power.sum(), 1e-12)
+    if slope <= 0:
+        return np.ones(3)
+    prior = left / (WORTH_SD * slope) ** 2
+    worth = (both + prior * slope) / (power + prior) / slope
+    from scipy.optimize import isotonic_regression
+
+    falling = isotonic_regression(worth, weights=power + prior, increasing=False).x
+    return np.asarray(np.maximum(falling, 0.0))
+
+
+def _weighted(target: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(t,) where there is evidence, and its weights there, summing to the effective number."""
+    known = ~np.isnan(target)
+    weight = np.ones(known.sum()) if weights is None else weights[known]
+    return known, weight * (weight.sum() / max(float((weight**2).sum()), 1e-300))
 
 
 def _by_level(

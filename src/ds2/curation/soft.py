@@ -1,6 +1,6 @@
 """Real-valued scores: the raters together, pulled towards what neighbours say.
 
-Per rater a map of levels z = phi(s), then
+Per rater a map of levels z = phi(s), times what a rating of its own spread is worth, then
 
     y ≈ b · Σ_i w[i] z[i]  +  Σ_q g[q] · P[q],        P[q] = Σ_i v[i] · (neighbours' mean of z[i])
 
@@ -54,6 +54,8 @@ def soft_scores(
     means: NeighborMeans,
     folds: np.ndarray,
     n_scores: int,
+    *,
+    spread: np.ndarray | None = None,
 ) -> SoftScores:
     """Predict the truth of every row from weights learned on the other folds.
 
@@ -63,16 +65,18 @@ def soft_scores(
         means: the neighbours.
         folds: (n,) whole neighbourhoods share a fold.
         n_scores: s.
+        spread: (n, u) how uncertain the raters call their ratings, NaN where they do not.
 
     Raises:
         NoEvidence: where no rater has a witness, or raters do not agree.
     """
+    stated = np.full(values.shape, np.nan) if spread is None else spread
     result = np.full(len(values), np.nan)
     se = np.full(len(values), np.nan)
     shares, loads = [], []
     for fold in range(folds.max() + 1):
         held = folds == fold
-        part = _Fit.learn(values, witnesses, means, ~held, n_scores)
+        part = _Fit.learn(values, stated, witnesses, means, train=~held, n_scores=n_scores)
         result[held], se[held] = part.predict(held)
         shares.append(part.neighbor_share)
         loads.append(part.loadings)
@@ -98,15 +102,18 @@ class _Fit:
     def learn(
         cls,
         values: np.ndarray,
+        spread: np.ndarray,
         witnesses: Witnesses,
         means: NeighborMeans,
+        *,
         train: np.ndarray,
         n_scores: int,
     ) -> "_Fit":
         u = values.shape[1]
         everyone = np.concatenate([values, witnesses.extra], axis=1)
+        stated = np.concatenate([spread, np.full(witnesses.extra.shape, np.nan)], axis=1)
         gold = GoldRows.of(witnesses, train)
-        z, loads, matrix, pairs = mapped(everyone, gold, train, n_scores)
+        z, loads, matrix, pairs = mapped(everyone, stated, gold, train, n_scores)
         own = shrunk(matrix, pairs, loads)[:u, :u]
         weights = nonnegative(own, loads[:u])
         blend = weights / weights.sum() if weights.sum() > 0 else np.full(u, 1 / u)

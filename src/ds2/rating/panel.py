@@ -97,6 +97,11 @@ class Panel:
         """Return real-valued scores in [0, K − 1] of shape (n, r); rounded, they are `scores`."""
         return np.column_stack([ratings.finer() for ratings in self.ratings])
 
+    def spread(self) -> np.ndarray:
+        """Return how uncertain raters call their own ratings, (n, r), NaN where they do not."""
+        none = np.full(len(self.ratings[0]), np.nan)
+        return np.column_stack([none if one.spread is None else one.spread for one in self.ratings])
+
     def repeats(self) -> np.ndarray:
         """Return the scores of second, fresh ratings, (n, r), NaN where nothing was repeated."""
         none = np.full(len(self.ratings[0]), np.nan)

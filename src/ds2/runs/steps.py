@@ -136,6 +136,7 @@ def _curate(job: Job) -> Made:
         noise,
         method=wanted.method,
         expected=_one_or_more(panel.finer()),
+        spread=_if_any(_one_or_more(panel.spread())),
         repeats=_if_any(_one_or_more(panel.repeats())),
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
