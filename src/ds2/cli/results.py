@@ -86,7 +86,8 @@ def stage_phrase(stage: str, numbers: Mapping[str, Any]) -> str:
 
 def _pool(n: Mapping[str, Any]) -> str:
     rejected = f", {n['n_rejected']:,} rows set aside in rejects.jsonl" if n["n_rejected"] else ""
-    return f"{n['n_examples']:,} examples, format {n['format']}{rejected}"
+    examples = "1 example" if n["n_examples"] == 1 else f"{n['n_examples']:,} examples"
+    return f"{examples}, format {n['format']}{rejected}"
 
 
 def _rate(n: Mapping[str, Any]) -> str:

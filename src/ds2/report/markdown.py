@@ -1,7 +1,7 @@
 """The report as Markdown: what the HTML page says, in headings, tables and fenced texts.
 
-The page is read and written anew, so the two cannot differ; charts are left out, since the tables
-beside them hold their numbers. Every text goes through `markdown_text` (one line) or `fenced` (a
+The page is read and written anew, so the two cannot differ. Charts are left out, since the tables
+beside them hold their numbers, and what the page folds away: further examples. Every text goes through `markdown_text` (one line) or `fenced` (a
 block): it cannot become a heading, a link, an image, HTML, or the end of a table.
 """
 
@@ -45,7 +45,8 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
         classes = named.get("class") or ""
-        if self._skipped or tag in _LEFT_OUT or classes == "skip":
+        folded = tag == "details" and "open" not in named
+        if self._skipped or tag in _LEFT_OUT or classes == "skip" or folded:
             self._skipped += tag not in ("meta", "link")  # which have no end
         elif tag in _BLOCKS:
             self._flush("- " if tag == "li" else "")
