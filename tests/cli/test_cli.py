@@ -329,7 +329,7 @@ def test_doctor(monkeypatch):
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     needed = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
     assert set(document["packages"]) == needed
-    monkeypatch.setattr("ds2.cli.doctor.CORE", {"nowhere_to_be_found": "nowhere"})
+    monkeypatch.setattr("ds2.cli.doctor._needed", lambda: ["nowhere"])
     monkeypatch.setattr("ds2.cli.doctor._embedders", lambda installed: {})
     missing = invoke("doctor")
     assert missing.exit_code == 1

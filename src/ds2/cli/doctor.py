@@ -1,8 +1,8 @@
 """What this machine can run: Python, cores, memory, packages, embedders."""
 
 import os
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 from platform import platform, python_version
 from typing import TypedDict
 
@@ -10,34 +10,16 @@ from ds2._version import __version__
 
 __all__ = ["Findings", "doctor_lines", "examine"]
 
-#: Import name → distribution, of what ds2 always needs.
-CORE = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "faiss": "faiss-cpu",
-    "datasets": "datasets",
-    "pyarrow": "pyarrow",
-    "pydantic": "pydantic",
-    "openai": "openai",
-    "typer": "typer",
-    "rich": "rich",
-    "jinja2": "jinja2",
-    "jaxtyping": "jaxtyping",
-    "py3langid": "py3langid",
-    "safetensors": "safetensors",
-    "tokenizers": "tokenizers",
-    "wordllama": "wordllama",
-}
-#: The same for packages that open further doors, and what they open.
+#: Packages that open further doors, and what they open.
 OPTIONAL = {
-    "sentence_transformers": ("sentence-transformers", "the paper's embedder, and any other model"),
-    "model2vec": ("model2vec", "static embeddings of your choice"),
-    "torch": ("torch", "embedding on a GPU, and the likelihoods of some selection methods"),
-    "transformers": ("transformers", "those likelihoods"),
-    "xllamacpp": ("xllamacpp", "a model that rates on this machine"),
-    "tiktoken": ("tiktoken", "budgets in the tokens of an OpenAI model"),
-    "umap": ("umap-learn", "the map of ds2 compare by UMAP"),
-    "embedding_atlas": ("embedding-atlas", "ds2 explore"),
+    "sentence-transformers": "the paper's embedder, and any other model",
+    "model2vec": "static embeddings of your choice",
+    "torch": "embedding on a GPU, and the likelihoods of some selection methods",
+    "transformers": "those likelihoods",
+    "xllamacpp": "a model that rates on this machine",
+    "tiktoken": "budgets in the tokens of an OpenAI model",
+    "umap-learn": "the map of ds2 compare by UMAP",
+    "embedding-atlas": "ds2 explore",
 }
 
 
@@ -57,8 +39,8 @@ class Findings(TypedDict):
 
 def examine() -> Findings:
     """Look at this machine, without importing anything heavy."""
-    packages = {name: _version(module, name) for module, name in CORE.items()}
-    optional = {name: _version(module, name) for module, (name, _) in OPTIONAL.items()}
+    packages = {name: _version(name) for name in _needed()}
+    optional = {name: _version(name) for name in OPTIONAL}
     return {
         "ds2": __version__,
         "python": python_version(),
@@ -83,7 +65,7 @@ def doctor_lines(found: Findings) -> list[str]:
     ]
     for name, installed in found["packages"].items():
         lines.append(f"package    {name}: {installed or 'MISSING'}")
-    for name, opens in OPTIONAL.values():
+    for name, opens in OPTIONAL.items():
         installed = found["optional"][name]
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
@@ -109,13 +91,17 @@ def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
     return states
 
 
-def _version(module: str, distribution: str) -> str | None:
-    if find_spec(module) is None:
-        return None
+def _needed() -> list[str]:
+    """The packages that ds2 always needs, as its own metadata has them."""
+    lines = requires("ds2-select") or ()
+    return [re.split(r"[^\w-]", line)[0] for line in lines if "extra ==" not in line]
+
+
+def _version(distribution: str) -> str | None:
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "unknown version"
+        return None
 
 
 def _cores() -> int:

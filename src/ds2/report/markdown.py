@@ -1,8 +1,9 @@
 """The report as Markdown: what the HTML page says, in headings, tables and fenced texts.
 
 The page is read and written anew, so the two cannot differ. Charts are left out, since the tables
-beside them hold their numbers, and what the page folds away: further examples. Every text goes through `markdown_text` (one line) or `fenced` (a
-block): it cannot become a heading, a link, an image, HTML, or the end of a table.
+beside them hold their numbers, and what the page folds away: further examples. Every text goes
+through `markdown_text` (one line) or `fenced` (a block): it cannot become a heading, a link, an
+image, HTML, or the end of a table.
 """
 
 from html.parser import HTMLParser
