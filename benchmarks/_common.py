@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +53,6 @@ def _cell(value: object) -> str:
 def json_line(benchmark: str, **figures: object) -> None:
     """Print the figures as one JSON line, the last of the output."""
     print(json.dumps({"benchmark": benchmark, **figures}, default=float))
-
-
-@contextmanager
-def stopwatch(into: dict, name: str) -> Iterator[None]:
-    """Store the wall seconds of a block in ``into[name]``."""
-    start = time.perf_counter()
-    yield
-    into[name] = time.perf_counter() - start
 
 
 #: Defines peak_mb(), the peak resident memory of a process since its program started (Linux);

@@ -48,12 +48,13 @@ def raters(
 def matrices(n: int, seeds: range) -> list[dict]:
     rows = []
     for r, rho, joint in ((3, 0.0, False), (5, 0.0, False), (2, 0.5, True), (3, 0.5, True)):
-        held, errors, rho_held, widths, estimates = [], [], [], [], []
+        held, errors, rho_held, rho_errors, widths, estimates = [], [], [], [], [], []
         for seed in seeds:
             pool, scores, T = raters(n, r, rho, seed)
             if joint:
                 neighbors = ds2.find_neighbors(pool.vectors)
                 fit = ds2.estimate_transition(scores, neighbors, n_scores=6, seed=seed)
+                rho_errors.append(fit.rho - rho)
                 rho_held.append(fit.rho_interval[0] <= rho <= fit.rho_interval[1])
             else:
                 fit = fit_raters(scores, 6)
@@ -75,6 +76,7 @@ def matrices(n: int, seeds: range) -> list[dict]:
                 "width / Monte Carlo": float(np.mean(widths) / spread),
                 "TV of T": float(np.mean(errors)),
                 "coverage of rho": float(np.mean(rho_held)) if joint else float("nan"),
+                "error of rho": float(np.mean(rho_errors)) if joint else float("nan"),
             }
         )
     return rows
