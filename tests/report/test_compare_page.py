@@ -70,6 +70,19 @@ def test_a_difference_that_the_mix_of_sources_explains_is_said():
     one = judged("ds2", 0.15)
     (own, *_) = beats_random(comparison(judge("rater", "a", one)))
     assert "same mix of sources" in own.says
+    assert (own.answer, own.same_mix) == ("yes", "not shown")
+
+
+def test_a_difference_that_lengths_explain_is_said():
+    numbers = comparison(judge("rater", "a", judged("ds2", 0.15), judged("length", 0.5)))
+    own, random, length = beats_random(numbers)
+    assert "0.07 (−0.03 to 0.17) from random with the same lengths" in own.says
+    assert (own.answer, own.same_length) == ("yes", "not shown")
+    assert (length.answer, length.same_length) == ("yes", "yes")
+    markdown = comparison_markdown(numbers)
+    assert "| ds2 | yes | not shown | not shown | +0.15 (0.05 to 0.25) |" in markdown
+    assert "| random | is random | – | – | – |" in markdown
+    assert random.says == "Nothing to hold it against."
 
 
 @pytest.fixture(scope="module")
