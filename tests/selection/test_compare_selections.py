@@ -116,6 +116,18 @@ def test_random_rows_of_the_same_sources_are_the_harder_baseline():
     assert abs(mixed.difference) < 0.01
 
 
+def test_the_interval_is_as_wide_as_chance_among_rows_of_the_same_sources():
+    """What sources differ by is no chance: random selections hold as many rows of each."""
+    rng = np.random.default_rng(3)
+    source, held = np.arange(1000) % 4, []
+    for seed in range(400):
+        value = 2.0 * source + rng.normal(size=1000)
+        rows = rng.choice(1000, 200, replace=False)
+        found = against_random(value, rows, sources=source, n_draws=20, seed=seed)
+        held.append(found.low <= 0 <= found.high)
+    assert 0.92 <= np.mean(held) <= 0.97
+
+
 def test_too_few_gold_rows_carry_no_interval():
     value = np.full(100, np.nan)
     value[:5] = 1.0

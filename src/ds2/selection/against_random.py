@@ -7,7 +7,9 @@ i, and w_i the weight of its trusted value v_i (1 where every row has one),
 
 The 95 % interval of the difference is paired: a row that both hold moves both. It comes from each
 row's influence u_i = w_i (s_i (v_i − chosen) / Σ w s − π_i (v_i − random) / Σ w π), with the
-standard error √(Σ u²·g / (g − 1)) over the g rows that have a value.
+standard error √(Σ u²·g / (g − 1)) over the g rows that have a value. Where random selections have
+the selection's number of rows of every source, and every row has a value, what sources differ by
+cancels out: u is then taken of the values less the mean of their source.
 """
 
 from dataclasses import dataclass
@@ -109,7 +111,11 @@ def against_random(
     mean, usual = _mean(known, w * s), _mean(known, w * pi)
     draws = np.array([_draw(known, w, strata, rng) for _ in range(n_draws)])
     n_chosen = int(((w > 0) & (s > 0)).sum())
-    error = _error(known, w, s, pi) if n_chosen >= MIN_ROWS else float("nan")
+    apart = known.copy()
+    if sources is not None and (w[drawn_from] == 1).all():
+        for members, _ in strata:
+            apart[members] -= apart[members].mean()
+    error = _error(apart, w, s, pi) if n_chosen >= MIN_ROWS else float("nan")
     return AgainstRandom(
         chosen=mean,
         random=usual,
