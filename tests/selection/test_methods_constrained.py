@@ -139,3 +139,13 @@ def test_rows_that_complete_the_selection_say_so(pool):
     assert 235 in chosen.rows
     reason = chosen.reasons[chosen.rows.tolist().index(235)]
     assert "rare" in reason or "completes" in reason
+
+
+def test_the_lowest_score_is_of_the_curated_scores_whatever_the_method(pool):
+    constraints = Constraints(min_score=3)
+    for method in ("ds2", "top-score", "random", "k-center"):
+        rows = ds2.select(**pool, size=40, method=method, constraints=constraints).rows
+        assert pool["scores"][rows].min() >= 3
+    without = {**pool, "scores": None}
+    rows = ds2.select(**without, size=40, method="top-score", constraints=constraints).rows
+    assert pool["raw"][rows].min() >= 3

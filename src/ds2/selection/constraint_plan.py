@@ -78,16 +78,19 @@ class Plan:
         if self._plan[cell]:
             self._plan[cell] -= 1
             return True
-        group = np.searchsorted(self._cells.group, self._cells.group[cell] + np.arange(2))
-        mine = slice(*group.tolist())
-        planned = np.flatnonzero(self._plan[mine])
-        if len(planned) and self._fits(cell, int(planned[-1]) + mine.start):
-            self._exchange(int(planned[-1]) + mine.start, cell)
-            return True
-        if self._fits(cell, None):
-            self._exchange(None, cell)
-            return True
+        first, stop = self._group(cell)
+        planned = first + np.flatnonzero(self._plan[first:stop])
+        for out in (*planned[-1:].tolist(), None):
+            if self._fits(cell, out):
+                self._exchange(out, cell)
+                return True
         return False
+
+    def _group(self, cell: int) -> tuple[int, int]:
+        """Where the cells stand that differ from one by their cost alone, the cheapest first."""
+        number = self._cells.group[cell]
+        first, stop = np.searchsorted(self._cells.group, [number, number + 1]).tolist()
+        return first, stop
 
     def _fits(self, cell: int, out: int | None) -> bool:
         """Whether the plan can hold one row more of a cell, without one of another."""
@@ -185,8 +188,8 @@ class Plan:
 
     def _close(self, cell: int, least: int) -> None:
         """Rule out the cells of a group whose rows cost ``least`` or more."""
-        group, cost = self._cells.group, self._cells.cost
-        first, stop = np.searchsorted(group, group[cell] + np.arange(2)).tolist()
+        cost = self._cells.cost
+        first, stop = self._group(cell)
         counted = self._cells.member[:, cell]
         full = counted & (self._member @ self._taken + 1 > self._high)
         spent, caps = self._member @ (self._taken * cost), self._limits.tokens

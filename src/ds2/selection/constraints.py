@@ -54,7 +54,8 @@ class Constraints:
             best-scored can be chosen.
         must_have: rows that are chosen whatever their score, even without one.
         must_not: rows that are not chosen.
-        min_score: rows with a lower score, or without one, are not chosen.
+        min_score: rows with a lower score, or without one, are not chosen: of ``scores``, whatever
+            the method goes by, and of its own scores only where those are not given.
         blocked: rows that are not chosen, by the reason (decontamination and the like).
     """
 
