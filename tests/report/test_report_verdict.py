@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from ds2.curation import measure_bias
 from ds2.report import ReportNumbers
+from ds2.report.bias import leanings
 from ds2.report.numbers import NoiseNumbers, Share
 from ds2.report.verdict import Finding, how_curated, standing, verdict
 
@@ -178,3 +181,18 @@ def test_the_gate_is_named_where_it_decides(
     said_of = how_curated(replace(numbers.curation, method=method, gate=gate))
     assert words in said_of
     assert ("gate" in said_of) is (method == "ds2")
+
+
+def test_what_curated_scores_lean_on_is_said(numbers: ReportNumbers) -> None:
+    rng = np.random.default_rng(0)
+    length, truth = rng.standard_normal((2, 1000))
+    raw, curated = truth + 0.3 * length, truth + 2 * length
+    place = np.arange(1000.0)
+    measured = measure_bias(raw, curated, {"length": length, "place": place})
+    (sentence,) = leanings(measured)
+    assert "go with the length more" in sentence
+    assert leanings(measure_bias(curated, raw, {"length": length})) == ()
+    leaning = replace(numbers, curation=replace(numbers.curation, leanings=(sentence,)))
+    finding = verdict(leaning)[3]
+    assert sentence in finding.detail
+    assert finding.tone != "plain"

@@ -1,24 +1,37 @@
 """What scores go with beside quality, before and after curation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.curation import Figure, measure_bias
+from ds2.curation import BiasRow, Figure
 from ds2.embedding import identify_languages
 from ds2.pool import Pool
 from ds2.report.sheets import Column, Sheet, Value
 from ds2.report.tables import number
 
-__all__ = ["bias_sheet", "sampled_languages"]
+__all__ = ["bias_sheet", "leanings", "sampled_languages"]
 
 #: Examples whose language is told: enough for a correlation, and bounded.
 SAMPLE = 2000
+#: A correlation that curation raises by so much is said in the verdict.
+RISES_BY = 0.1
 
 
-def bias_sheet(
-    raw: np.ndarray, curated: np.ndarray, covariates: Mapping[str, np.ndarray | Sequence[object]]
-) -> Sheet:
+def leanings(measured: Sequence[BiasRow]) -> tuple[str, ...]:
+    """Say what curated scores go with clearly more than raw ones did."""
+    return tuple(
+        f"Curated scores go with the {row.covariate} more than raw ones did (Spearman "
+        f"{row.curated.value:.2f}, before {row.raw.value:.2f}). That can be quality, or a bias "
+        "that raters and neighbours share: only trusted scores can tell."
+        for row in measured
+        if row.measure == "spearman"
+        and abs(row.curated.value) - abs(row.raw.value) >= RISES_BY
+        and (row.change.low > 0 or row.change.high < 0)
+    )
+
+
+def bias_sheet(measured: Sequence[BiasRow]) -> Sheet:
     """Return how far raw and curated scores go with each covariate, alone and others fixed."""
 
     def ends(figure: Figure) -> Value:
@@ -36,7 +49,7 @@ def bias_sheet(
             number(row.curated_partial.value),
             row.n,
         )
-        for row in measure_bias(raw, curated, covariates)
+        for row in measured
     ]
     columns = (
         Column("with", "text"),

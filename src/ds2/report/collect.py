@@ -10,14 +10,14 @@ import numpy as np
 from ds2._version import __version__
 from ds2.arrays import Groups, Scores, Transition, Values
 from ds2.checks import check_int, check_rows, check_scores
-from ds2.curation import Curation
+from ds2.curation import Curation, measure_bias
 from ds2.embedding import EmbeddingReport
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool
 from ds2.rating import Panel, Ratings
 from ds2.report import tables
-from ds2.report.bias import bias_sheet, sampled_languages
+from ds2.report.bias import bias_sheet, leanings, sampled_languages
 from ds2.report.examples import corrections, duplicate_numbers, first_picks
 from ds2.report.matrix import noise_numbers, prior_estimates
 from ds2.report.numbers import (
@@ -252,6 +252,7 @@ def _curation(
 ) -> CurationNumbers:
     raw, curated = scores.raw, scores.curated
     up, down = int((curated > raw).sum()), int((curated < raw).sum())
+    biases = measure_bias(raw, curated, traits.covariates())
     return CurationNumbers(
         method=curation.method,
         gate=curation.gate,
@@ -264,7 +265,8 @@ def _curation(
         evidence=curation.evidence,
         next_evidence=curation.next_evidence,
         corrections=shown,
-        bias=bias_sheet(raw, curated, traits.covariates()),
+        bias=bias_sheet(biases),
+        leanings=leanings(biases),
     )
 
 

@@ -265,6 +265,7 @@ class CurationNumbers:
     next_evidence: str
     corrections: tuple[Correction, ...]
     bias: Sheet
+    leanings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ neighbours are seen to share a score: it mixes the rater's noise with neighbours
 a figure that rests on an assumption names the assumption.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal
 
@@ -71,7 +71,7 @@ def verdict(numbers: ReportNumbers) -> tuple[Finding, ...]:
         _how_noisy(numbers.noise, state),
         _how_sure(numbers.noise),
         _assumption(numbers.noise, state),
-        _changes(numbers, state),
+        _leaning(_changes(numbers, state), numbers.curation),
         _selected(numbers),
         *known,
     )
@@ -344,6 +344,14 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
     weak = state in ("unknown", "absent", "weak") or not tested
     tone: Tone = "care" if weak and curation.n_changed else "plain"
     return Finding(question, answer, tuple(detail), tone)
+
+
+def _leaning(finding: Finding, curation: CurationNumbers) -> Finding:
+    """The finding, and what the curated scores go with more than the raw ones did."""
+    if not curation.leanings:
+        return finding
+    tone: Tone = "care" if finding.tone in ("plain", "clear") else finding.tone
+    return replace(finding, detail=(*finding.detail, *curation.leanings), tone=tone)
 
 
 def how_curated(curation: CurationNumbers) -> str:
