@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := demo/run
+export NO_MKDOCS_2_WARNING = 1
 
 .PHONY: help demo test slow models check lint format docs bench clean
 
