@@ -29,6 +29,7 @@ from ds2.runs.recipe_faults import (
     members_of,
     path_of,
 )
+from ds2.runs.stages import STAGES
 
 __all__ = [
     "HUB",
@@ -42,18 +43,8 @@ __all__ = [
 ]
 
 RECIPE = "recipe.toml"
-PATH_KEYS = (
-    "pool.path",
-    "scores.file",
-    "scores.planted",
-    "rate.rubric",
-    "rate.prices",
-    "gold.path",
-    "embed.path",
-    "select.must_have",
-    "select.must_not",
-    "select.targets",
-)
+#: Keys that name files outside the run folder: the inputs of its stages.
+PATH_KEYS = {key for stage in STAGES for key in stage.inputs}
 HUB = "hf:"
 
 _HEADER = """\
@@ -230,23 +221,23 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
     parts = [part for part in members_of(field.annotation) if part is not type(None)]
     if not value and len(parts) < len(members_of(field.annotation)):
         return None
-    if key in PATH_KEYS and not value.startswith(HUB):
-        return str(Path(value).expanduser().absolute())
-    if key == "select.decontaminate" and not value.startswith("["):
-        return [str(Path(value).expanduser().absolute())]
     texts = all(part is str or get_origin(part) is Literal for part in parts)
     if texts or (str in parts and not value.startswith("[")):  # or a list of texts
-        return value
-    return _from_toml(key, value)
+        return _located(value) if key in PATH_KEYS else value
+    typed = _from_toml(value)
+    if key in PATH_KEYS:  # a list of files; one needs no brackets
+        return [_located(str(path)) for path in (typed if isinstance(typed, list) else [typed])]
+    return typed
 
 
-def _from_toml(key: str, value: str) -> object:
+def _located(path: str) -> str:
+    """A path of the command line, from the current folder."""
+    return path if path.startswith(HUB) else str(Path(path).expanduser().absolute())
+
+
+def _from_toml(value: str) -> object:
     try:
         typed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return value
-    if set(typed) != {"value"}:
-        return value
-    if key == "select.decontaminate" and isinstance(typed["value"], list):
-        return [str(Path(str(path)).expanduser().absolute()) for path in typed["value"]]
-    return typed["value"]
+    return typed["value"] if set(typed) == {"value"} else value
