@@ -52,6 +52,7 @@ def test_gold_goes_before_raters_where_it_can_say():
 def test_a_single_rater_has_no_judge_and_the_page_says_what_would_settle_it():
     findings = compare_findings(comparison())
     assert findings[0].answer == "Nothing here can say."
+    assert "ds2 gold RUN" in findings[0].detail[0]
     assert "fine-tuned" in findings[0].detail[-1]
     assert "one rater, and no gold" in findings[2].answer
     assert "ds2 gold RUN" in findings[2].detail[0]

@@ -127,7 +127,8 @@ def beats_sheet(n: CompareNumbers) -> Sheet:
     rows: list[tuple[Value, ...]] = []
     for each in beats_random(n):
         is_random = each.answer == "is random"
-        same: tuple[Value, ...] = (each.same_length, *((each.same_mix,) if mixed else ()))
+        same: list[Value] = [each.same_length] if n.judges else []
+        same += [each.same_mix] if mixed else []
         by = (_difference(found.get((judge.name, each.method))) for judge in n.judges)
         rows.append((each.method, each.answer, *((None,) * len(same) if is_random else same), *by))
     return Sheet(
@@ -140,7 +141,7 @@ def beats_sheet(n: CompareNumbers) -> Sheet:
         (
             Column("method", "text"),
             Column("answer", "text"),
-            Column("at the same lengths", "text"),
+            *((Column("at the same lengths", "text"),) if n.judges else ()),
             *((Column("with the same sources", "text"),) if mixed else ()),
             *(Column(_judged_on(judge), "text") for judge in n.judges),
         ),

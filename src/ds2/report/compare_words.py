@@ -58,8 +58,9 @@ def _one(method: str, numbers: CompareNumbers) -> Beats:
     found = [(judge, judged) for judge in numbers.judges for judged in judge.methods]
     own = [(judge, judged) for judge, judged in found if judged.method == method]
     if not own:
-        why = "No judge could be asked." if numbers.judges else "Nothing independent to judge by."
-        return Beats(method, "not known", why)
+        return Beats(
+            method, "not known", "No judge could be asked." if numbers.judges else _SETTLES
+        )
     gold = [pair for pair in own if pair[0].kind == "gold" and _sure(pair[1].difference)]
     raters = [pair for pair in own if pair[0].kind == "rater"]
     asked = gold or raters or own
@@ -70,6 +71,12 @@ def _one(method: str, numbers: CompareNumbers) -> Beats:
         _answer([judged.mixed for _, judged in asked]),
         _answer([judged.same_length for _, judged in asked]),
     )
+
+
+_SETTLES = (
+    "There is one rater and no gold, so nothing independent to judge by: trusted scores (ds2 gold "
+    "RUN --size 100) or a second rater would settle it."
+)
 
 
 def _answer(differences: Sequence[Estimate | None]) -> Answer:
