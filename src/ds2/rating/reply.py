@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 from ds2.rating.expected import expected_rating
 from ds2.rating.rows import REPLIED, Row
@@ -174,13 +175,23 @@ def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict
 _NOUNS = ("rating", "score", "grade", "value")
 
 
+@cache
+def _spellings(name: str) -> frozenset[str]:
+    wanted = name.replace("_", "")
+    found = {wanted, *(wanted + noun for noun in _NOUNS), *(noun + wanted for noun in _NOUNS)}
+    return frozenset(found - {""})
+
+
+@lru_cache(maxsize=1024)
+def _plain_key(key: str) -> str:
+    return re.sub(r"[\W_]+", "", key).lower()
+
+
 def _rating(value: Mapping[str, object], source: str, name: str, high: float) -> float | None:
     """Return the number under a criterion's key, however the key is written."""
-    wanted = name.replace("_", "")
-    spellings = {wanted, *(wanted + noun for noun in _NOUNS), *(noun + wanted for noun in _NOUNS)}
+    spellings = _spellings(name)
     for key, inner in value.items():
-        plain_key = re.sub(r"[\W_]+", "", key).lower()
-        if not plain_key or plain_key not in spellings:
+        if _plain_key(key) not in spellings:
             continue
         if isinstance(inner, dict) and name:
             return _rating(inner, source, "", high)
