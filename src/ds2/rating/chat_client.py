@@ -63,7 +63,7 @@ class ChatClient:
         self._openai, self._model = openai, model
         self._key, self._base_url, self._api_version = key or "none", base_url, api_version
         self._address: Any = None
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers = self._httpx.Headers()
 
     async def open(self) -> None:
         """Let the openai library write a request, and take it down in place of sending it."""
@@ -88,11 +88,12 @@ class ChatClient:
         async with sealed(client, self._base_url) as open_client:
             await open_client.post(_PATH, cast_to=bytes, body={"model": self._model})
         first = written[0]
-        self._headers = [
+        own = [
             (name, value)
             for name, value in first.headers.raw
             if name.lower() != b"content-length" and not name.lower().startswith(_TELEMETRY)
         ]
+        self._headers = self._httpx.Headers(own)
         self._address = first.url
 
     async def post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
