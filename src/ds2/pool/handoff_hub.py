@@ -75,7 +75,7 @@ def _upload(repo: str, token: str, data: Path, card: str, *, private: bool, repl
         if not replace and api.repo_exists(repo, repo_type="dataset"):
             raise InputError(
                 f"The dataset {repo} is on the hub already, and was left alone. Choose another "
-                "name, or publish with replace=True to add a commit to it."
+                "name, or publish with --replace (replace=True) to add a commit to it."
             )
         made = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=replace)
         api.create_commit(
@@ -110,5 +110,5 @@ def _explained(repo: str, token: str) -> Iterator[None]:
             raise InputError(f"The hub refuses {repo} ({status}): {reason}.") from None
         raise RunError(
             f"The hub could not be reached for {repo}: {reason}. Nothing is lost: publish again, "
-            "with replace=True where the dataset has been made."
+            "with --replace (replace=True) where the dataset has been made."
         ) from None
