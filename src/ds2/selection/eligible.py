@@ -51,7 +51,7 @@ def eligible_rows(
     A row that is ruled out by name or reason rules out its exact duplicates: they hold the same
     text. Of exact duplicates, then of near-duplicates, the best stays: one that must be chosen,
     then the highest score, then the smallest key. Near-duplicates are looked for among the rows
-    that pass everything else, whatever the method, so that methods are compared on one pool.
+    that pass everything else, not only among those that the method would pick.
 
     Args:
         n: rows of the pool.
