@@ -379,7 +379,7 @@ def test_wrong_settings_are_refused(wrong):
         ChatRater(**{"model": "m", "base_url": "http://127.0.0.1:1/v1", **wrong})
 
 
-def test_a_certificate_is_verified(tmp_path):
+def test_a_certificate_is_verified(tmp_path, monkeypatch):
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl makes the certificate")
@@ -395,6 +395,9 @@ def test_a_certificate_is_verified(tmp_path):
         with pytest.raises(RunError, match=r"certificate of the endpoint .* cannot be verified"):
             rate(make_pool(tmp_path, 3), rater(endpoint), store=tmp_path / "s.sqlite")
         assert endpoint.n == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(names[1]))  # what the message tells to do
+        trusted = rate(make_pool(tmp_path, 3), rater(endpoint), store=tmp_path / "s.sqlite")
+        assert trusted.problems == {}
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
