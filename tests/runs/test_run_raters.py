@@ -142,6 +142,19 @@ def test_what_can_pass_is_asked_again_by_the_next_run(tmp_path):
         assert endpoint.n == asked
 
 
+def test_too_few_ratings_before_a_stop_blame_the_stop(tmp_path):
+    def plan(body, number):
+        quota = refusal(429, "You exceeded your current quota", "insufficient_quota")
+        return quota if number > 1 else Step()
+
+    with Endpoint(plan) as endpoint:
+        folder = make_run(tmp_path, chat(endpoint, more="concurrency = 1"))
+        with pytest.raises(
+            RunError, match=r"no quota .* 1 of 60 examples were rated, all"
+        ):
+            run(folder, resume=True)
+
+
 def test_a_budget_that_ends_the_rating_leaves_it_complete(tmp_path, endpoint):
     (tmp_path / "prices.toml").write_text('[models]\n"m-judge" = { input = 1, output = 1 }\n')
     settings = "[rate]\nprices = '../prices.toml'\nmax_cost_usd = 0.006\n"

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.pool import Pool
 from ds2.rating import Panel, Ratings, Scale, import_ratings
 from ds2.runs.job import Job, Made
@@ -83,6 +83,11 @@ def _columns(wanted: ScoresSection) -> tuple[str | None, ...]:
 def _check_tells_apart(ratings: Ratings) -> None:
     scores = ratings.scores()[~np.isnan(ratings.values)]
     if len(scores) and (scores == scores[0]).all():
+        if stopped := ratings.usage.get("stopped"):
+            raise RunError(
+                f"{stopped} Until then {len(scores):,} of {len(ratings):,} examples were rated, "
+                "all with one score: that is nothing to go on with."
+            )
         for sentence in ratings.warnings[:-1]:  # the last one says what the error says
             warnings.warn(sentence, Ds2Warning, stacklevel=1)
         remedy = (
