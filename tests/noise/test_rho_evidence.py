@@ -122,6 +122,12 @@ def test_gold_alone_is_what_many_gold_rows_say():
     assert (found.matrix <= found.intervals[1]).all()
 
 
+def test_rows_corrected_by_gold_sum_to_one():
+    D = np.random.default_rng(0).integers(0, 9, (6, 6)).astype(float)
+    found = explain(D, [ordinal_guesses(6)], np.random.default_rng(0))
+    np.testing.assert_allclose(found.matrix.sum(axis=1), 1.0, atol=1e-12)
+
+
 def test_weighted_gold_counts_as_its_effective_number():
     shares = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     D = gold_counts(shares, np.array([0.0, 1.0, np.nan]), np.array([1.0, 3.0, 9.0]))

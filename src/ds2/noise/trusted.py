@@ -108,6 +108,7 @@ def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) ->
             for v, w in zip(strengths, row, strict=True):
                 if w > 1e-6:
                     mean += w * (v * _held(M) + D) / (v + D.sum(axis=1, keepdims=True))
+    mean /= mean.sum(axis=1, keepdims=True)  # what was too unlikely to be looked at is left out
     bounds = _intervals(D, families, _weights(logs, strengths**DOUBT), rng)
     return Trusted(mean, bounds, tuple(weight.sum(axis=1) for weight in weights))
 
