@@ -20,6 +20,7 @@ __all__ = [
     "check_rows",
     "check_scores",
     "check_vectors",
+    "check_weights",
 ]
 
 #: Elements of vectors beyond these could not be squared and summed in float32.
@@ -146,6 +147,22 @@ def check_scores(
                 f"Got {array[row]:g} in row {row}. Bin the ratings first (Ratings.scores)."
             )
     return array
+
+
+def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
+    """Return inverse inclusion probabilities as (n,) floats, 0 where there is none."""
+    array = np.asarray(weights, dtype=np.float64)
+    if array.ndim != 1:
+        raise InputError(f"'{name}' must have shape (n,). Got {array.shape}.")
+    check_rows(name, array, n_rows)
+    wrong = (array < 0) | np.isinf(array)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"'{name}' must be finite and 0 or more. Got {array[row]:g} in row {row}. A weight is "
+            "the inverse of a row's probability of being asked for."
+        )
+    return np.where(np.isnan(array), 0.0, array)
 
 
 def check_rows(name: str, array: np.ndarray, n_rows: int | None) -> None:

@@ -349,3 +349,9 @@ def test_control_removes_what_a_covariate_explains_within_neighborhoods():
     assert agreement(freed.scores, pool.true_scores) > agreement(plain.scores, pool.true_scores)
     assert freed.scores.min() >= 0
     assert freed.scores.max() <= 5
+
+
+def test_infinite_gold_weights_are_named(pair):
+    _, data = pair
+    with pytest.raises(InputError, match=r"'gold_weights' must be finite and 0 or more\. Got inf"):
+        quiet(*data, gold=np.ones(2000), gold_weights=np.full(2000, np.inf))

@@ -84,5 +84,7 @@ def test_bad_input_is_named(untyped):
         agreement(np.ones(3), np.ones(3), measure="speerman")
     with pytest.raises(InputError, match="'values' must have 3 rows"):
         agreement(np.ones(2), np.ones(3))
-    with pytest.raises(InputError, match=r"'weights' must be 0 or more. Got -1 in row 1"):
+    with pytest.raises(
+        InputError, match=r"'weights' must be finite and 0 or more. Got -1 in row 1"
+    ):
         agreement(np.ones(3), np.ones(3), np.array([1.0, -1.0, 1.0]))

@@ -1,6 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
 
+from ds2.errors import InputError
 from ds2.noise import measure_reliability
 
 
@@ -105,3 +108,21 @@ def test_the_same_seed_gives_the_same_intervals():
     scores = judged((0.5, 0.6, 0.7), n=500)[1]
     one, two = (measure_reliability(scores, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.low, two.low)
+
+
+def test_raters_that_share_no_row_get_no_figure_and_no_numerical_warning():
+    _, scores = judged([0.8, 0.8], n=400)
+    scores[:200, 0] = np.nan
+    scores[200:, 1] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = measure_reliability(scores, n_bootstrap=10)
+    assert np.isnan(found.values).all()
+    assert np.isnan(found.low).all()
+
+
+def test_weights_of_gold_that_are_none_are_named():
+    _, scores = judged([0.8, 0.8], n=400)
+    for wrong in (-1.0, np.inf):
+        with pytest.raises(InputError, match="'gold_weights' must be finite and 0 or more"):
+            measure_reliability(scores, gold=scores[:, 0], gold_weights=np.full(400, wrong))

@@ -157,6 +157,7 @@ def test_little_evidence_is_no_evidence():
         ({"gold": np.full(800, 9.0)}, "'gold' must lie on the level scale"),
         ({"gold": np.ones(5)}, "'gold' must have 800 rows"),
         ({"gold": np.ones(800), "gold_weights": np.full(800, -1.0)}, "'gold_weights' must be"),
+        ({"gold": np.ones(800), "gold_weights": np.full(800, np.inf)}, "'gold_weights' must be"),
         ({"repeats": np.ones((800, 2))}, "'repeats' must have the shape of 'scores'"),
         ({"rho": "often"}, "'rho' must be"),
     ],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.checks import check_rows, check_scores
+from ds2.checks import check_rows, check_scores, check_weights
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
@@ -100,12 +100,7 @@ def check_gold(
     known = ~np.isnan(values[:, 0])
     if weights is None:
         return values[:, 0], known.astype(np.float64)
-    given = np.nan_to_num(np.asarray(weights, dtype=np.float64))
-    if given.shape != (neighbors.n,) or not np.isfinite(given).all() or (given < 0).any():
-        raise InputError(
-            f"'gold_weights' must be {neighbors.n} finite numbers, 0 or more: the inverse of each "
-            "row's probability of being asked for."
-        )
+    given = check_weights("gold_weights", weights, neighbors.n)
     if (known & (given == 0)).any():
         row = int(np.argmax(known & (given == 0)))
         raise InputError(f"'gold_weights' row {row} is 0 or missing, but the row has gold.")

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.arrays import Values
-from ds2.checks import check_choice, check_rows
-from ds2.errors import InputError
+from ds2.checks import check_choice, check_rows, check_weights
 
 __all__ = ["MEASURES", "Agreement", "agreement", "agreement_difference", "effective_rows"]
 
@@ -70,7 +69,7 @@ def agreement(
         `Agreement`.
 
     Raises:
-        InputError: lengths that differ, an unknown measure, negative weights.
+        InputError: lengths that differ, an unknown measure, weights that are negative or infinite.
     """
     compute = _MEASURES[check_choice("measure", measure, MEASURES)]
     (x,), y, w, n_missing = _rows([values], gold, weights)
@@ -123,12 +122,8 @@ def _rows(
     arrays = [np.asarray(column, dtype=np.float64) for column in columns]
     for array in arrays:
         check_rows("values", array, len(y))
-    w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-    check_rows("weights", w, len(y))
-    if (w < 0).any():
-        row = int(np.argmax(w < 0))
-        raise InputError(f"'weights' must be 0 or more. Got {w[row]:g} in row {row}.")
-    known = ~np.isnan(y) & (np.nan_to_num(w) > 0)
+    w = np.ones(len(y)) if weights is None else check_weights("weights", weights, len(y))
+    known = ~np.isnan(y) & (w > 0)
     present = known & ~np.any([np.isnan(array) for array in arrays], axis=0)
     kept = w[present]
     scaled = kept / kept.mean() if len(kept) else kept

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_int, check_rows
+from ds2.checks import check_int, check_weights
 from ds2.noise.agreement import agreement
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
 from ds2.noise.patterns import Patterns
@@ -183,9 +183,8 @@ def _gold_rows(
     """Scores and gold of the rows that have gold (g, r + 1), and their weights (g,)."""
     if gold is None:
         return np.empty((0, values.shape[1] + 1)), np.empty(0)
-    w = np.ones(len(gold)) if weights is None else np.asarray(weights, dtype=np.float64)
-    check_rows("gold_weights", w, len(gold))
-    known = ~np.isnan(gold) & (np.nan_to_num(w) > 0)
+    w = np.ones(len(gold)) if weights is None else check_weights("gold_weights", weights, len(gold))
+    known = ~np.isnan(gold) & (w > 0)
     return np.column_stack([values, gold])[known], w[known]
 
 
@@ -229,7 +228,9 @@ def _ends(loadings: np.ndarray, rounds: list[np.ndarray], r: int) -> tuple[np.nd
         return np.full(r, np.nan), np.full(r, np.nan)
     z = np.arctanh(np.clip(rounds, -0.9999, 0.9999))
     centre = np.arctanh(np.clip(loadings, -0.9999, 0.9999))
-    half = 1.96 * np.nanstd(z, axis=0, ddof=1)
+    half = np.full(r, np.nan)
+    seen = (~np.isnan(z)).sum(axis=0) > 1
+    half[seen] = 1.96 * np.nanstd(z[:, seen], axis=0, ddof=1)
     return np.tanh(centre - half), np.tanh(centre + half)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_fraction, check_int, check_positive, check_rows, check_scores
+from ds2.checks import check_fraction, check_int, check_positive, check_scores, check_weights
 from ds2.errors import Ds2Warning, InputError
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate
@@ -162,10 +162,7 @@ def _check_gold(
     if weights is None or trusted is None:
         w = np.ones(neighbors.n)
     else:
-        w = np.nan_to_num(np.asarray(weights, dtype=np.float64))
-        check_rows("gold_weights", w, neighbors.n)
-        if (w < 0).any() or not np.isfinite(w).all():
-            raise InputError("'gold_weights' must be finite and 0 or more (or NaN: no gold).")
+        w = check_weights("gold_weights", weights, neighbors.n)
     if trusted is None or int((~np.isnan(trusted) & (w > 0)).sum()) < MIN_GOLD:
         return None, w
     return trusted, w
