@@ -355,3 +355,22 @@ def test_infinite_gold_weights_are_named(pair):
     _, data = pair
     with pytest.raises(InputError, match=r"'gold_weights' must be finite and 0 or more\. Got inf"):
         quiet(*data, gold=np.ones(2000), gold_weights=np.full(2000, np.inf))
+
+
+@pytest.mark.parametrize("blocks", [3, 6])
+def test_few_neighbourhoods_seldom_show_a_gain_that_is_none(blocks):
+    rng = np.random.default_rng(blocks)
+    label = np.repeat(np.arange(blocks), 8)
+    shown, rounds = 0, 200
+    for _ in range(rounds):
+        truth = rng.standard_normal(len(label))
+        errors = rng.standard_normal((2, blocks))[:, label]
+        errors = errors + 0.3 * rng.standard_normal((2, len(label)))
+        measure = Measure(
+            "gold", truth, np.ones(len(label)), 1.0, dict(zip("ab", truth + errors, strict=True))
+        )
+        (found,) = judge(measure, label, "rank", rng)
+        _, low, high = found.difference("a", "b")
+        shown += low > 0 or high < 0
+    assert shown / rounds <= 0.08
+    assert judge(measure, np.zeros(len(label), dtype=int), "rank", rng) == []

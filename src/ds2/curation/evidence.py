@@ -2,7 +2,9 @@
 
 Each measure holds a judge (gold, or a rater that was left out) and each candidate's values for the
 judge's rows, learned without the judge's word on those rows. Whole neighbourhoods are drawn anew
-for the intervals; agreement is a function of sums, so a round of the bootstrap is one product.
+for the intervals; agreement is a function of sums, so a round of the bootstrap is one product. Few
+neighbourhoods spread less than the truth (two can hardly contradict each other), so the draws are
+widened by Student's factor.
 """
 
 from collections.abc import Mapping
@@ -49,7 +51,7 @@ class Judgement:
         reliability: as in `Measure`.
         names: the candidates.
         values: (c,) agreement of each.
-        draws: (rounds, c) bootstrap.
+        draws: (rounds, c) bootstrap, wider where there are few blocks.
         n: rows.
     """
 
@@ -64,7 +66,7 @@ class Judgement:
     def value(self, name: str) -> tuple[float, float, float]:
         """Judgement of a candidate with its 95 % interval."""
         at = self.names.index(name)
-        return float(self.values[at]), *_ends(self.draws[:, at])
+        return float(self.values[at]), *_ends(np.clip(self.draws[:, at], -1, 1))
 
     def difference(self, name: str, other: str) -> tuple[float, float, float]:
         """How much more one agrees than the other, with its paired 95 % interval."""
@@ -92,7 +94,9 @@ def judge(
     table = np.stack([measure.candidates[name] for name in names], axis=1)
     known = ~np.isnan(measure.truth) & ~np.isnan(table).any(axis=1) & (measure.weights > 0)
     rows = np.flatnonzero(known)
-    if len(rows) < LEAST_ROWS or np.ptp(measure.truth[rows]) == 0:
+    _, block = np.unique(blocks[rows], return_inverse=True)
+    n_blocks = int(block.max(initial=-1)) + 1
+    if len(rows) < LEAST_ROWS or n_blocks < 2 or np.ptp(measure.truth[rows]) == 0:
         return []
     weight = measure.weights[rows] / measure.weights[rows].mean()
     if objective == "rank":
@@ -100,25 +104,27 @@ def judge(
         x = np.stack([rank_shares(column, weight) - 0.5 for column in table[rows].T], axis=1)
     else:
         y, x = measure.truth[rows], table[rows]
-    _, block = np.unique(blocks[rows], return_inverse=True)
     sums = _sums(x, y, weight, block.reshape(-1))
     taken = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=ROUNDS)
     drawn = (taken.astype(np.float64) @ sums.reshape(len(sums), -1)).reshape(
         ROUNDS, *sums.shape[1:]
     )
     figures = {"Spearman": _correlation} if objective == "rank" else LEVEL_FIGURES
-    return [
-        Judgement(
-            judge=measure.judge,
-            figure=figure,
-            reliability=measure.reliability,
-            names=names,
-            values=of(sums.sum(axis=0)),
-            draws=of(drawn),
-            n=len(rows),
+    found = []
+    for figure, of in figures.items():
+        values = of(sums.sum(axis=0))
+        draws = values + _widening(n_blocks) * (of(drawn) - values)
+        found.append(
+            Judgement(measure.judge, figure, measure.reliability, names, values, draws, len(rows))
         )
-        for figure, of in figures.items()
-    ]
+    return found
+
+
+def _widening(n_blocks: int) -> float:
+    """How much wider than the bootstrap's an interval from so few blocks must be (Student)."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, n_blocks - 1) / 1.96 * np.sqrt(n_blocks / (n_blocks - 1)))
 
 
 def _sums(x: np.ndarray, y: np.ndarray, weight: np.ndarray, block: np.ndarray) -> np.ndarray:
