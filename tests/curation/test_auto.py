@@ -1,12 +1,14 @@
 import functools
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 import ds2
+from ds2.curation.auto import _loadings
 from ds2.curation.evidence import Measure, judge
 from ds2.errors import Ds2Warning, InputError
 
@@ -374,3 +376,33 @@ def test_few_neighbourhoods_seldom_show_a_gain_that_is_none(blocks):
         shown += low > 0 or high < 0
     assert shown / rounds <= 0.08
     assert judge(measure, np.zeros(len(label), dtype=int), "rank", rng) == []
+
+
+def test_gold_weights_undo_a_choice_of_easy_rows_in_the_raters_loadings():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 6, 4000).astype(float)
+    easy = rng.random(4000) < 0.5
+    noisy = np.where(easy, truth, rng.integers(0, 6, 4000))
+    table = np.column_stack([noisy, np.clip(truth + rng.integers(-1, 2, 4000), 0, 5)])
+    asked = rng.random(4000) < np.where(easy, 0.4, 0.04)
+    gold = np.where(asked, truth, np.nan)
+    weights = np.where(asked, np.where(easy, 1.0, 10.0), 0.0)
+
+    def load(weights):
+        case = SimpleNamespace(
+            n_raters=2, values=table, gold=gold, gold_weights=weights, has_gold=True
+        )
+        return _loadings(case)[0]
+
+    real = np.corrcoef(noisy, truth)[0, 1]
+    assert abs(load(weights) - real) < 0.08
+    assert load(asked.astype(float)) > real + 0.15
+
+
+def test_gold_that_says_one_thing_only_has_not_spoken(pair):
+    pool, data = pair
+    gold = np.where(np.arange(len(pool.scores)) % 20 == 0, 2.0, np.nan)
+    found = quiet(*data, gold=gold)
+    assert found.method == quiet(*data).method
+    assert "trusted scores have spoken" not in found.next_evidence
+    assert any("only trusted scores can show it" in said for said in found.warnings)

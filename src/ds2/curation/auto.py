@@ -25,6 +25,7 @@ from ds2.curation.candidates import CANDIDATES, Candidate, Case
 from ds2.curation.evidence import Judgement, Measure, judge
 from ds2.curation.levels import level_shares, to_levels
 from ds2.curation.loadings import NoEvidence, correlations, one_factor
+from ds2.curation.moments import GoldRows, Witnesses
 from ds2.curation.result import Evidence
 
 __all__ = ["Choice", "as_levels", "choose"]
@@ -139,14 +140,10 @@ def _loadings(case: Case) -> np.ndarray | None:
         return None
     everywhere = np.ones(len(case.values), dtype=bool)
     matrix, pairs = correlations(case.values, everywhere)
-    with_gold, n_gold = None, 0.0
-    if case.has_gold:
-        rows = case.gold_weights > 0
-        table = np.column_stack([case.values, case.gold])
-        both, seen = correlations(table, rows)
-        with_gold, n_gold = both[:-1, -1], float(seen[:-1, -1].mean())
+    witnesses = Witnesses(np.empty((len(case.values), 0)), case.gold, case.gold_weights)
+    gold = GoldRows.of(witnesses, everywhere)
     try:
-        return one_factor(matrix, pairs, with_gold, n_gold)
+        return one_factor(matrix, pairs, gold.correlation(case.values) if gold.n else None, gold.n)
     except NoEvidence:
         return None
 

@@ -30,7 +30,7 @@ def choice_warnings(case: Case, choice: Choice) -> tuple[str, ...]:
             if load < 0
         ]
     leans = choice.name in ("soft", "fused+neighbors", "ds2")
-    if case.n_raters > 1 and not _decided_by_gold(case) and choice.loadings is not None:
+    if case.n_raters > 1 and not _decided_by_gold(choice) and choice.loadings is not None:
         what = "raters or neighbours share" if leans else "raters share"
         found.append(
             f"A bias that {what} (length, style) looks like truth to this evidence; only trusted "
@@ -49,7 +49,7 @@ def next_evidence(case: Case, choice: Choice) -> str:
             f"about {gold_needed(choice)} trusted scores, would."
         )
     names = f"'{choice.name}' and '{rival}'"
-    if not _decided_by_gold(case):
+    if not _decided_by_gold(choice):
         return (
             f"The evidence is what raters say of each other; {gold_needed(choice)} trusted "
             f"scores would tell a difference of {WORTH:g} in Spearman between {names} from none "
@@ -94,5 +94,5 @@ def _rival(choice: Choice) -> str | None:
     return max(others, key=lambda name: others[name], default=None)
 
 
-def _decided_by_gold(case: Case) -> bool:
-    return int((case.gold_weights > 0).sum()) >= LEAST_GOLD
+def _decided_by_gold(choice: Choice) -> bool:
+    return any(found.judge == "gold" for found in choice.agreements)
