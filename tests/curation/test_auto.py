@@ -406,3 +406,20 @@ def test_gold_that_says_one_thing_only_has_not_spoken(pair):
     assert found.method == quiet(*data).method
     assert "trusted scores have spoken" not in found.next_evidence
     assert any("only trusted scores can show it" in said for said in found.warnings)
+
+
+def test_a_rater_of_one_neighbourhood_cannot_judge_and_stops_nothing():
+    pool, scores, _ = prepared(300, 0.7)
+    vectors = pool.vectors.copy()
+    vectors[280:] = vectors[280]
+    neighbors = ds2.find_neighbors(vectors)
+    few = scores.copy()
+    few[:280, 1] = np.nan
+    few[280:] = (np.arange(20) % 6)[:, None]
+    assert quiet(few, neighbors, estimates(few, neighbors)).method == "raw"
+    three = np.column_stack([scores, few[:, 1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", Ds2Warning)
+        found = ds2.curate(three, neighbors, estimates(three, neighbors), method="soft")
+    assert not np.isnan(found.scores).any()

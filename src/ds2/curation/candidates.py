@@ -167,6 +167,9 @@ def _posterior(
         )  # fmt: skip
         return Candidate(found.expected, posterior=found)
     both = np.append(use, held)
+    told = ~np.isnan(case.scores[:, both])
+    if any(not told[case.folds != fold].any(axis=0).all() for fold in range(case.folds.max() + 1)):
+        raise NoEvidence("a rater's ratings are all in one neighbourhood")
     shares = np.full((len(case.scores), case.n_scores), np.nan)
     for fold in range(case.folds.max() + 1):
         apart = case.folds == fold

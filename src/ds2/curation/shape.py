@@ -32,6 +32,8 @@ def level_map(
         slope: correlation of the rater with the truth: the slope of the straight line.
         n_scores: s.
     """
+    if not len(values):
+        return np.zeros(n_scores)
     at = np.arange(n_scores)
     spread = values.std()
     line = slope * (at - values.mean()) / spread if spread > 0 else np.zeros(n_scores)
