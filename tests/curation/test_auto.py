@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 import ds2
 from ds2.curation.auto import _loadings
 from ds2.curation.evidence import Measure, judge
+from ds2.curation.fused import fused_posterior
 from ds2.errors import Ds2Warning, InputError
 
 SHAPED = ("soft", "fused", "fused+neighbors")
@@ -423,3 +424,12 @@ def test_a_rater_of_one_neighbourhood_cannot_judge_and_stops_nothing():
         warnings.simplefilter("ignore", Ds2Warning)
         found = ds2.curate(three, neighbors, estimates(three, neighbors), method="soft")
     assert not np.isnan(found.scores).any()
+
+
+def test_the_posterior_of_many_raters_is_a_distribution():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 10, 300)
+    right = rng.random((300, 14)) < 0.3
+    scores = np.where(right, truth[:, None], rng.integers(0, 10, (300, 14))).astype(float)
+    found = fused_posterior(scores, 10, use=np.arange(14))
+    np.testing.assert_allclose(found.shares.sum(axis=1), 1.0, atol=1e-6)

@@ -20,7 +20,8 @@ __all__ = ["Posterior", "fused_posterior"]
 GRID = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
 #: Which means of `NeighborMeans` may stand for the neighbours: all of them, or one step further.
 REACH = (1, 2)
-SMALLEST = 1e-12
+#: Many raters make any row of ratings unlikely: nothing above this may be taken for 0.
+SMALLEST = 1e-250
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,14 @@ def _likelihoods(scores: np.ndarray, T: np.ndarray) -> np.ndarray:
 
 def _posterior(votes: np.ndarray, prior: np.ndarray, rated: np.ndarray) -> np.ndarray:
     """(n, s) normalised; NaN in rows that are not rated."""
-    mass = prior * votes.prod(axis=1)
+    mass = prior * votes.prod(axis=1, dtype=np.float64)
     total = mass.sum(axis=1, keepdims=True)
     return np.where(rated[:, None], mass / np.maximum(total, SMALLEST), np.nan)
 
 
 def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMeans) -> np.ndarray:
     """(n, s, 2) mean posterior of the neighbours at each `REACH`; p where none is rated."""
-    near = means(_posterior(votes, p, rated))[:, :, REACH]
+    near = means(_posterior(votes, p, rated))[:, :, REACH].astype(np.float64)
     total = near.sum(axis=1, keepdims=True)
     return np.where(total > 0, near / np.maximum(total, SMALLEST), p[:, None])
 
@@ -126,7 +127,7 @@ def _trust(
         rated = ~np.isnan(scores[:, others]).all(axis=1)
         near = _near(votes[:, others], p, rated, means)
         judged = rows & rated & ~np.isnan(scores[:, m])
-        told, own = votes[judged][:, others].prod(axis=1), votes[judged, m]
+        told, own = votes[judged][:, others].prod(axis=1, dtype=np.float64), votes[judged, m]
         before, after = told @ p, (told * own) @ p
         for place in range(len(REACH)):
             mixed = told * near[judged, :, place]
