@@ -157,6 +157,12 @@ def test_it_takes_seconds_for_a_large_pool():
     assert len(plan.rows) == 2000
 
 
+def test_the_cut_is_found_where_errors_are_larger_than_the_scores_spread():
+    means = np.random.default_rng(0).normal(50, 3, 1000)
+    plan = plan_rerating(means, np.full(1000, 25.0), size=10, budget=50, noise_se=10.0)
+    assert plan.probability.sum() == pytest.approx(10, abs=1e-6)
+
+
 def test_bad_input_to_rerating_is_one_sentence(untyped):
     scores, se = np.arange(10.0), np.ones(10)
     good = {"size": 3, "budget": 5, "noise_se": 0.5}
@@ -164,6 +170,7 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
         ({"size": 10}, r"'size' must be a whole number in \[1, 9\]"),
         ({"budget": -1}, "budget"),
         ({"noise_se": 0.0}, "noise_se"),
+        ({"noise_se": np.ones(3)}, "noise_se"),
         ({"cost": np.zeros(10)}, "cost"),
         ({"cost": np.ones(3)}, "cost"),
     ):

@@ -186,7 +186,8 @@ class _Known:
         se = np.maximum(se, TINY)
         self._tau = se**2 / np.hypot(se, noise)
         self._after = se * noise / np.hypot(se, noise)
-        self.cut = _solve(lambda c: ndtr((s - c) / se).sum() - size, s.min() - 9, s.max() + 9)
+        far = 9 * se.max()
+        self.cut = _solve(lambda c: ndtr((s - c) / se).sum() - size, s.min() - far, s.max() + far)
         self._z = (s - self.cut) / se
         self._off = s - self.cut
         self.now = np.asarray(ndtr(self._z))
@@ -263,7 +264,10 @@ def _errors(se: np.ndarray, n: int) -> np.ndarray:
 
 
 def _noise(noise_se: float | np.ndarray, n: int) -> np.ndarray:
-    noise = np.broadcast_to(np.asarray(noise_se, dtype=np.float64), (n,))
+    given = np.asarray(noise_se, dtype=np.float64)
+    if given.shape not in ((), (n,)):
+        raise InputError(f"'noise_se' must be one number, or {n}: one a row. Got {given.shape}.")
+    noise = np.broadcast_to(given, (n,))
     if not (np.isfinite(noise).all() and (noise > 0).all()):
         raise InputError("'noise_se' must be finite and above 0.")
     return noise
