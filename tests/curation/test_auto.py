@@ -433,3 +433,22 @@ def test_the_posterior_of_many_raters_is_a_distribution():
     scores = np.where(right, truth[:, None], rng.integers(0, 10, (300, 14))).astype(float)
     found = fused_posterior(scores, 10, use=np.arange(14))
     np.testing.assert_allclose(found.shares.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_levels_stay_whole_when_a_covariate_is_taken_out_of_one_rater():
+    _, scores, neighbors = prepared(400, 0.9, (1.0,))
+    (noise,) = true_estimates(scores, neighbors)
+    control = {"length": np.random.default_rng(0).random(400) + scores[:, 0]}
+    for method in ("auto", "ds2", "none"):
+        found = quiet(
+            scores[:, 0], neighbors, noise, method=method, objective="level", control=control
+        )
+        np.testing.assert_array_equal(found.scores, np.round(found.scores))
+
+
+def test_gold_that_is_all_missing_is_no_gold():
+    _, scores, neighbors = prepared(400, 0.9, (1.0,))
+    noise = true_estimates(scores, neighbors)
+    nothing = np.full(400, np.nan)
+    for gold in (None, nothing):
+        assert quiet(scores[:, 0], neighbors, noise[0], gate="off", gold=gold).method == "ds2"

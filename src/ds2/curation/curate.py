@@ -68,8 +68,9 @@ def curate(
     "fused" scores are posterior means. The other real-valued results are put on the level scale
     by rank: a value that exceeds a share q of the pool gets the level below which a share q of the
     levels lies (gold's levels as far as there is gold, else the raters'). Rows without any rating
-    stay NaN. No row's value is made with weights learned from the row itself, and its own gold is
-    not put in its place.
+    stay NaN. No row's own gold is put in its place. The weights of "soft" are cross-fitted: none is
+    learned from the row that it is applied to. "fused" learns one matrix per rater from all rows,
+    gold among them once it no longer judges, and "ds2" takes the matrices of ``noise``.
 
     Args:
         scores: (n,) or (n, r) whole numbers 0 … s − 1, NaN where missing.
@@ -77,7 +78,8 @@ def curate(
         noise: the estimate for these scores; several raters: one each.
         method: see above.
         expected: like ``scores``, expected scores 0 … s − 1 (from log-probabilities), NaN where
-            none; they stand in the place of the whole scores in "raw" of several raters and "soft".
+            none; they stand in the place of the whole scores in "raw" and "soft" (not in "none",
+            nor in "auto" for one rater without gold).
         spread: like ``scores``, how uncertain a rater itself calls each rating (the standard
             deviation of its own distribution; only the order counts), NaN where unknown. "soft"
             lets uncertain ratings count less as far as the evidence bears that out.
@@ -132,12 +134,14 @@ def curate(
     trusted, weights = check_gold(gold, gold_weights, neighbors, n_scores)
     given = np.asarray(scores, dtype=np.float64)
     only = each[0] if len(each) == 1 else None
-    if only is not None and (method in ("ds2", "none") or (method == "auto" and gold is None)):
+    if only is not None and (
+        method in ("ds2", "none") or (method == "auto" and np.isnan(trusted).all())
+    ):
         result = curate_one(
             table[:, 0], given, neighbors, only, voting,
             method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
         )  # fmt: skip
-        result = finish(result, control, neighbors)
+        result = finish(result, objective, control, neighbors)
     else:
         labels = neighborhoods(neighbors)
         voted, found = vote_each(

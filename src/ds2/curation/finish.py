@@ -18,13 +18,17 @@ __all__ = ["finish", "finish_choice"]
 
 
 def finish(
-    curation: Curation, control: Mapping[str, np.ndarray] | None, neighbors: Neighbors
+    curation: Curation,
+    objective: str,
+    control: Mapping[str, np.ndarray] | None,
+    neighbors: Neighbors,
 ) -> Curation:
     """The curation of one rater with the effect of covariates removed, if any are named."""
     if not control:
         return curation
     scores = _without(curation.scores, control, neighbors)
-    return replace(curation, scores=np.clip(scores, *_ends(curation.observed)))
+    scores = np.clip(scores, *_ends(curation.observed))
+    return replace(curation, scores=np.floor(scores + 0.5) if objective == "level" else scores)
 
 
 def finish_choice(

@@ -59,8 +59,8 @@ class Curation:
         warnings: plain sentences.
         se: (n,) standard error of a score, in levels; None for methods that have none.
         posterior: (n, s) P(true score); None likewise.
-        raw: (n,) what the ratings say without curation: the score of one rater, or the mean of
-            several raters' z-scores on the level scale.
+        raw: (n,) what the ratings say without curation: the score of one rater (its expected score
+            where "raw" takes those), or the mean of several raters' z-scores on the level scale.
         next_evidence: one sentence: what further evidence would decide, and how much of it.
     """
 
