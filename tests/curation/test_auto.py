@@ -452,3 +452,15 @@ def test_gold_that_is_all_missing_is_no_gold():
     nothing = np.full(400, np.nan)
     for gold in (None, nothing):
         assert quiet(scores[:, 0], neighbors, noise[0], gate="off", gold=gold).method == "ds2"
+
+
+def test_the_posterior_computes_no_intervals_that_nobody_reads(monkeypatch):
+    def asked(*_):
+        raise AssertionError("intervals of T were computed")
+
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 6, (400, 3)).astype(float)
+    fit = ds2.fit_raters(scores, 6)
+    monkeypatch.setattr("ds2.noise.raters.cell_intervals", asked)
+    found = fused_posterior(scores, 6, use=np.arange(3))
+    np.testing.assert_allclose(found.shares, fit.posterior, atol=1e-5)

@@ -149,9 +149,7 @@ def test_too_few_ratings_before_a_stop_blame_the_stop(tmp_path):
 
     with Endpoint(plan) as endpoint:
         folder = make_run(tmp_path, chat(endpoint, more="concurrency = 1"))
-        with pytest.raises(
-            RunError, match=r"no quota .* 1 of 60 examples were rated, all"
-        ):
+        with pytest.raises(RunError, match=r"no quota .* 1 of 60 examples were rated, all"):
             run(folder, resume=True)
 
 

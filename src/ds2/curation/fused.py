@@ -2,7 +2,7 @@
 
     P(true = i | row) ∝ q[i] Π_m T_m[i, a_m],        q = (1 − rho) p + rho · m
 
-T and p from `ds2.noise.fit_raters`; m is the mean of the neighbours' posteriors, and rho how far
+T and p as `ds2.fit_raters` finds them; m is the mean of the neighbours' posteriors, and rho how far
 it can be trusted: the value that predicts each rater's scores best from the other raters'. rho = 0
 is the posterior of the raters alone.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.curation.means import NeighborMeans
-from ds2.noise.raters import fit_raters
+from ds2.noise.raters import solve_raters
 
 __all__ = ["Posterior", "fused_posterior"]
 
@@ -78,8 +78,7 @@ def fused_posterior(
     """
     rows = np.ones(len(scores), dtype=bool) if train is None else train
     learn = np.where(rows[:, None], scores, np.nan)
-    fit = fit_raters(learn, n_scores, gold=gold, seed=seed)
-    T, p = fit.matrix, fit.prior
+    T, p = solve_raters(learn, n_scores, gold=gold, seed=seed)
     votes = _likelihoods(scores, T)
     rated = ~np.isnan(scores[:, use]).all(axis=1)
     if means is None:

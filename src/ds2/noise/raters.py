@@ -28,8 +28,10 @@ from ds2.noise.information import (
 from ds2.noise.ordered import in_order
 from ds2.noise.patterns import Patterns
 
-__all__ = ["RaterFit", "check_gold", "check_raters", "fit_raters"]
+__all__ = ["RaterFit", "check_gold", "check_raters", "fit_raters", "solve_raters"]
 
+#: Examples per row of T that the ordinal prior is worth, and EM starts, unless given.
+PRIOR_STRENGTH, N_STARTS = 4.0, 4
 #: Pseudo-examples of each level in the prior of the true scores.
 PRIOR_EXAMPLES = 1.0
 MAX_ITERATIONS = 3000
@@ -78,9 +80,9 @@ def fit_raters(
     scores: Float[np.ndarray, "n r"],
     n_scores: int,
     *,
-    prior_strength: float = 4.0,
+    prior_strength: float = PRIOR_STRENGTH,
     gold: Scores | None = None,
-    n_starts: int = 4,
+    n_starts: int = N_STARTS,
     seed: int = 0,
 ) -> RaterFit:
     """Fit one transition matrix per rater from what the raters say of the same rows.
@@ -104,38 +106,43 @@ def fit_raters(
     n_scores = check_int("n_scores", n_scores, low=2, high=100)
     values = check_raters(scores, n_scores)
     trusted = check_gold(gold, len(values), n_scores)
-    strength = check_positive("prior_strength", prior_strength, zero=True)
-    rng = np.random.default_rng(check_int("seed", seed, low=0))
-    patterns = Patterns.build(values, trusted, n_scores)
-    problem = RaterProblem.build(patterns, n_scores, strength)
-    start = _starts(patterns, n_scores, check_int("n_starts", n_starts, low=1), rng)
-    tried, _, taken, _ = accelerate(problem, start, n_examples=1, max_iterations=120)
-    best = int(problem.likelihood(tried).argmax())
-    state, _, more, still = _run(problem, tried, best)
-    matrix = state.matrix[0].reshape(-1, n_scores, n_scores)
-    order = in_order(matrix, state.prior[0])
-    if order is not None:
-        moved = State(matrix[:, order].reshape(1, -1, n_scores), state.prior[:, order])
-        state, _, again, still = _run(problem, moved, 0)
-        matrix = state.matrix[0].reshape(-1, n_scores, n_scores)
-        more += again
-    rows = state.matrix[0]
-    bounds = cell_intervals(rows, covariance(_information(problem, state)))
+    solved = _Solved.find(
+        values,
+        trusted,
+        n_scores,
+        strength=check_positive("prior_strength", prior_strength, zero=True),
+        n_starts=check_int("n_starts", n_starts, low=1),
+        seed=check_int("seed", seed, low=0),
+    )
+    problem, state, patterns = solved.problem, solved.state, solved.patterns
+    bounds = cell_intervals(state.matrix[0], covariance(_information(problem, state)))
     posterior = problem.posterior(state)[0][patterns.of_row]
     posterior[~patterns.rated[patterns.of_row]] = np.nan
     note = _note(values, trusted)
     return RaterFit(
-        matrix=matrix,
+        matrix=solved.matrix,
         prior=state.prior[0],
         posterior=posterior,
-        intervals=bounds.reshape(2, *matrix.shape),
+        intervals=bounds.reshape(2, *solved.matrix.shape),
         log_likelihood=float(problem.data_likelihood(state)[0]),
-        converged=bool(still[0]),
-        iterations=taken + more,
-        reordered=order is not None,
+        converged=solved.converged,
+        iterations=solved.iterations,
+        reordered=solved.reordered,
         identified=not note,
         note=note,
     )
+
+
+def solve_raters(
+    scores: np.ndarray, n_scores: int, *, gold: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(r, s, s) and (s,): T and p of `fit_raters`, whose intervals take longer than the fit."""
+    trusted = check_gold(gold, len(scores), n_scores)
+    solved = _Solved.find(
+        check_raters(scores, n_scores), trusted, n_scores,
+        strength=PRIOR_STRENGTH, n_starts=N_STARTS, seed=seed,
+    )  # fmt: skip
+    return solved.matrix, solved.state.prior[0]
 
 
 def check_raters(scores: object, n_scores: int | None, *, n_rows: int | None = None) -> np.ndarray:
@@ -242,6 +249,49 @@ def _starts(patterns: Patterns, s: int, n_starts: int, rng: np.random.Generator)
 def _run(problem: RaterProblem, state: State, of: int) -> tuple[State, np.ndarray, int, np.ndarray]:
     chosen = State(state.matrix[of][None], state.prior[of][None])
     return accelerate(problem, chosen, n_examples=1, max_iterations=MAX_ITERATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """Where EM came to, the rows in order."""
+
+    patterns: Patterns
+    problem: RaterProblem
+    state: State
+    converged: bool
+    iterations: int
+    reordered: bool
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(r, s, s)."""
+        s = self.state.matrix.shape[2]
+        return np.asarray(self.state.matrix[0].reshape(-1, s, s))
+
+    @classmethod
+    def find(
+        cls,
+        values: np.ndarray,
+        gold: np.ndarray | None,
+        n_scores: int,
+        *,
+        strength: float,
+        n_starts: int,
+        seed: int,
+    ) -> "_Solved":
+        """Run EM from the best of some starts, and once more where the rows were out of order."""
+        patterns = Patterns.build(values, gold, n_scores)
+        problem = RaterProblem.build(patterns, n_scores, strength)
+        start = _starts(patterns, n_scores, n_starts, np.random.default_rng(seed))
+        tried, _, taken, _ = accelerate(problem, start, n_examples=1, max_iterations=120)
+        state, _, more, still = _run(problem, tried, int(problem.likelihood(tried).argmax()))
+        found = cls(patterns, problem, state, bool(still[0]), taken + more, reordered=False)
+        order = in_order(found.matrix, state.prior[0])
+        if order is None:
+            return found
+        moved = State(found.matrix[:, order].reshape(1, -1, n_scores), state.prior[:, order])
+        state, _, again, still = _run(problem, moved, 0)
+        return cls(patterns, problem, state, bool(still[0]), taken + more + again, reordered=True)
 
 
 def _information(problem: RaterProblem, state: State) -> np.ndarray:
