@@ -183,6 +183,7 @@ def test_bad_input_is_one_sentence(untyped):
         ({"size": 50, "disagreement": np.ones(3)}, "disagreement"),
         ({"size": 50, "strata": np.full(100, -1)}, "no rated example"),
         ({"size": 50, "strata": np.zeros(3, dtype=int)}, "strata"),
+        ({"size": 50, "strata": np.full(100, 0.5)}, "must hold whole numbers"),
         ({"size": 50, "groups": np.zeros(3, dtype=int)}, "groups"),
     ):
         with pytest.raises(InputError, match=words):

@@ -182,5 +182,7 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
         plan_rerating(scores, se[:3], **good)
     with pytest.raises(InputError, match="without noise"):
         combine_ratings(scores, se, scores, noise_se=0.0)
+    with pytest.raises(InputError, match="one for each row"):
+        combine_ratings(scores, se, scores, noise_se=np.ones(10))
     with pytest.raises(InputError, match="All 'scores' are equal"):
         normal_posterior(se, noise_se=0.5)

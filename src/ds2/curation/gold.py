@@ -223,6 +223,11 @@ def _levels(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 def _given(strata: np.ndarray, n: int, asked: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     check_rows("strata", strata, n)
+    if not np.issubdtype(np.asarray(strata).dtype, np.integer):
+        raise InputError(
+            "'strata' must hold whole numbers, codes from 0 and -1 for rows to leave alone. "
+            f"Got {np.asarray(strata).dtype}."
+        )
     stratum = np.where(asked, strata, -1).astype(np.int64)
     if stratum.max(initial=-1) < 0:
         raise InputError("'strata' leaves no rated example to ask for. Use codes from 0.")

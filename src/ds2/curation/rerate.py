@@ -147,6 +147,12 @@ def combine_ratings(
     noise = np.asarray(noise_se, dtype=np.float64)
     if not (noise > 0).all():
         raise InputError("'noise_se' must be above 0: a rating without noise is the true score.")
+    n, r = table.shape
+    if noise.shape not in ((), (1,), (r,), (n, 1), (1, r), (n, r)):
+        raise InputError(
+            f"'noise_se' must be one number, one for each column ({r},) or one for each row "
+            f"({n}, 1). Got {noise.shape}."
+        )
     errors = np.maximum(_errors(se, len(before)), TINY)
     prior = np.where(np.isnan(before), 0.0, 1 / errors**2)
     weights = np.where(np.isnan(table), 0.0, 1 / np.broadcast_to(noise, table.shape) ** 2)
