@@ -61,11 +61,14 @@ def test_votes_equal_the_naive_ones():
     scores[rng.random(150) < 0.15] = np.nan
     neighbors = ds2.find_neighbors(vectors, 4)
     drawn = rng.random(150) < 0.4
-    votes = Ballot.build(scores, neighbors, 4).votes(drawn)
+    ballot = Ballot.build(scores, neighbors, 4)
+    votes = ballot.votes(drawn)
     expected = naive_votes(scores, neighbors, drawn, 4)
     rated = np.flatnonzero(~np.isnan(scores))
-    assert set(rated[votes.visited]) == set(expected)
-    for place, row in enumerate(rated):
+    assert set(np.flatnonzero(ballot.of_row >= 0)) == set(rated)
+    assert {row for row in rated if votes.visited[ballot.of_row[row]]} == set(expected)
+    for row in rated:
+        place = ballot.of_row[row]
         if row in expected:
             assert votes.agreement[place] == pytest.approx(expected[row][0])
             assert votes.suggestion[place] == expected[row][1]
@@ -103,6 +106,30 @@ def test_flags_and_confidence_equal_the_naive_ones():
     np.testing.assert_allclose(found.flag_rate, rate)
     np.testing.assert_allclose(found.confidence, confidence)
     np.testing.assert_array_equal(found.suggestion, suggestion)
+
+
+@pytest.mark.parametrize("copies", [1, 40])
+def test_copies_of_rows_change_nothing_for_the_others(copies):
+    simulated = ds2.simulate(240, seed=0)
+    again = np.tile(np.arange(7), copies)
+    rows = np.append(np.arange(240), again)
+    groups = np.append(np.arange(240), again)
+    shares = np.array([0.3, 0.1, 0.4, 0.25, 0.95, 0.5])
+    found = [
+        flag_by_vote(
+            simulated.scores[some],
+            ds2.find_neighbors(simulated.vectors[some], groups=same),
+            shares,
+            n_draws=21,
+            draw_share=0.8,
+            keys=some.astype(np.uint64),
+            seed=3,
+        )
+        for some, same in ((np.arange(240), None), (rows, groups))
+    ]
+    for name in ("flag_rate", "confidence", "suggestion"):
+        alone, doubled = (getattr(one, name) for one in found)
+        np.testing.assert_array_equal(doubled, alone[rows])
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,8 +1,8 @@
 """Curation as in the paper: flag what neighbours disagree with, as often as the matrix says.
 
 e[c] = 1 − min(1, T[c, c] · p[c] / P(observed = c)) is the share of the examples observed as c whose
-true score is another. In each of many draws, that share of the examples with the lowest neighbour
-agreement is flagged. Flags and suggestions are averaged over the draws.
+true score is another. In each of many draws, that share of the distinct examples with the lowest
+neighbour agreement is flagged. Flags and suggestions are averaged over the draws.
 """
 
 from dataclasses import dataclass
@@ -76,19 +76,19 @@ def flag_by_vote(
     n_scores = len(shares)
     ballot = Ballot.build(scores, neighbors, n_scores)
     entries = np.flatnonzero(np.bincount(ballot.entry, minlength=neighbors.n))
-    entry_keys = _entry_keys(keys, neighbors)[entries]
-    tie_order = random_order_keys(keys, seed, TIES)[ballot.rows]
+    entry_keys = _entry_keys(keys, neighbors)
+    tie_order = random_order_keys(entry_keys, seed, TIES)[ballot.entry]
     flags = np.zeros(len(ballot.rows))
     suggested = np.zeros((len(ballot.rows), n_scores))
     visits = np.zeros(len(ballot.rows))
-    for chosen in balanced_draws(entry_keys, n_draws, draw_share, seed):
+    for chosen in balanced_draws(entry_keys[entries], n_draws, draw_share, seed):
         drawn = np.zeros(neighbors.n, dtype=bool)
         drawn[entries[chosen]] = True
         votes = ballot.votes(drawn)
         flags += _lowest(votes, ballot.own, shares, tie_order)
         visits += votes.visited
         suggested[np.flatnonzero(votes.visited), votes.suggestion[votes.visited]] += 1
-    return _average(ballot, neighbors.n, flags, suggested, visits)
+    return _average(ballot, flags, suggested, visits)
 
 
 def _entry_keys(keys: np.ndarray, neighbors: Neighbors) -> np.ndarray:
@@ -118,17 +118,13 @@ def _lowest(votes: Votes, own: np.ndarray, shares: np.ndarray, tie_order: np.nda
     return flagged
 
 
-def _average(
-    ballot: Ballot, n: int, flags: np.ndarray, suggested: np.ndarray, visits: np.ndarray
-) -> Flags:
+def _average(ballot: Ballot, flags: np.ndarray, suggested: np.ndarray, visits: np.ndarray) -> Flags:
     n_scores = suggested.shape[1]
     rate = (flags + 1) / (visits + 2)
     share = (suggested + 1) / (visits[:, None] + n_scores)
     share[np.arange(len(share)), ballot.own] = -1.0
     best = share.argmax(axis=1)
     confidence = share[np.arange(len(share)), best] * rate
-    result = Flags(*(np.full(n, np.nan) for _ in range(3)))
-    result.flag_rate[ballot.rows] = rate
-    result.confidence[ballot.rows] = confidence
-    result.suggestion[ballot.rows] = np.where(visits > 0, best, np.nan)
-    return result
+    found = np.where(visits > 0, best, np.nan)
+    rated = ballot.of_row >= 0
+    return Flags(*(np.where(rated, x[ballot.of_row], np.nan) for x in (rate, confidence, found)))

@@ -32,10 +32,13 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """Everything about a pool that does not change between draws, for its rated rows.
+    """Everything about a pool that does not change between draws.
+
+    Exact duplicates with one score are one example here, however many rows they are.
 
     Attributes:
-        rows: (r,) row numbers of the rated examples.
+        rows: (r,) a rated row for each entry and each score that its rows were given.
+        of_row: (n,) the place in ``rows`` that speaks for a row; −1 where unrated.
         entry: (r,) the entry each belongs to.
         own: (r,) their scores.
         own_weight: (r,) the weight of the own score.
@@ -45,6 +48,7 @@ class Ballot:
     """
 
     rows: np.ndarray
+    of_row: np.ndarray
     entry: np.ndarray
     own: np.ndarray
     own_weight: np.ndarray
@@ -57,20 +61,29 @@ class Ballot:
         """Prepare the votes of a pool; ``scores`` (n,) whole numbers, NaN where unrated."""
         from scipy.sparse import csr_array
 
-        rows = np.flatnonzero(~np.isnan(scores))
+        rated = np.flatnonzero(~np.isnan(scores))
+        entry = rated if neighbors.groups is None else neighbors.groups[rated]
+        _, first, place = np.unique(
+            entry * n_scores + scores[rated].astype(np.int64),
+            return_index=True,
+            return_inverse=True,
+        )
+        rows, entry = rated[first], entry[first]
+        of_row = np.full(len(scores), -1)
+        of_row[rated] = place.reshape(-1)
         distances = neighbors.distances[rows].astype(np.float64)
-        first, second = distances[:, 0], distances[:, min(1, neighbors.k - 1)]
+        nearest, second = distances[:, 0], distances[:, min(1, neighbors.k - 1)]
         columns = neighbors.indices[rows].ravel()
         pointers = np.arange(len(rows) + 1) * neighbors.k
         shape = (len(rows), neighbors.n)
         near = np.clip(1 - distances, 0, None).ravel()
-        entry = rows if neighbors.groups is None else neighbors.groups[rows]
         shared = neighbors.entry_scores(scores)
         return cls(
             rows=rows,
+            of_row=of_row,
             entry=entry,
             own=scores[rows].astype(np.int64),
-            own_weight=np.clip(1 - (2 * first - second), 0, None),
+            own_weight=np.clip(1 - (2 * nearest - second), 0, None),
             weights=csr_array((near, columns, pointers), shape=shape),
             links=csr_array((np.ones(len(columns)), columns, pointers), shape=shape),
             hot=(shared[:, None] == np.arange(n_scores)).astype(np.float64),
