@@ -232,3 +232,11 @@ def test_bad_input_to_bias_is_one_sentence(untyped):
         measure_bias(scores, scores, {"length": np.ones((50, 2))})
     with pytest.raises(InputError, match="'curated' must have 50 rows"):
         measure_bias(scores, scores[:4], {})
+
+
+def test_one_label_explains_nothing_and_stops_nothing():
+    vectors = np.random.default_rng(0).standard_normal((60, 4))
+    values = np.arange(60) % 6.0
+    for source in (["web"] * 60, [str(i) for i in range(60)]):
+        cleaned = remove_covariate(values, source, ds2.find_neighbors(vectors))
+        np.testing.assert_array_equal(cleaned, values)

@@ -115,7 +115,7 @@ def remove_covariate(
     known = usable[near]
     counts = known.sum(axis=1)
     rows = np.flatnonzero(usable & (counts > 0))
-    if len(rows) <= basis.shape[1] + 1:
+    if not basis.shape[1] or len(rows) <= basis.shape[1] + 1:  # one label says nothing
         return scores.copy()
 
     def departure(column: np.ndarray) -> np.ndarray:
