@@ -138,6 +138,9 @@ def test_one_rater_without_evidence_is_ds2_where_the_gate_passes_and_raw_where_i
         assert found.method == method
         assert "100 trusted scores" in found.next_evidence
         assert "'warn'" not in " ".join(found.warnings)
+        few = np.full(1000, np.nan)
+        few[:19] = scores[:19, 0]  # too few to judge by: as without any
+        assert quiet(scores[:, 0], neighbors, noise, gold=few).method == method
         if method == "raw":
             np.testing.assert_array_equal(found.scores, scores[:, 0])
         else:

@@ -28,7 +28,7 @@ from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.moments import GoldRows, Witnesses
 from ds2.curation.result import Evidence
 
-__all__ = ["Choice", "as_levels", "choose"]
+__all__ = ["LEAST_GOLD", "Choice", "as_levels", "choose"]
 
 #: What raters may share that is not quality, or miss: correlations, equally likely beforehand.
 BIASES = np.array([0.03, 0.1, 0.3])

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from ds2.arrays import Keys, Scores
 from ds2.checks import check_choice, check_fraction, check_int
+from ds2.curation.auto import LEAST_GOLD
 from ds2.curation.candidates import CANDIDATES, Case, Voting
 from ds2.curation.finish import finish, finish_choice
 from ds2.curation.folds import deal, neighborhoods
@@ -62,8 +63,8 @@ def curate(
       give (another rater, gold, or repeats for the weight alone), cross-fitted.
     * "auto": "raw", unless gold or left-out raters show that others are better (paired 95 %
       interval of the gain above 0), and then the one that gains most; the table is in
-      ``evidence``. One rater without gold: "ds2" where the gate passes (with a warning that
-      nothing has tested it), "raw" where it fires.
+      ``evidence``. One rater with fewer than 20 gold rows: "ds2" where the gate passes (with a
+      warning that nothing has tested it), "raw" where it fires.
 
     "fused" scores are posterior means. The other real-valued results are put on the level scale
     by rank: a value that exceeds a share q of the pool gets the level below which a share q of the
@@ -135,7 +136,7 @@ def curate(
     given = np.asarray(scores, dtype=np.float64)
     only = each[0] if len(each) == 1 else None
     if only is not None and (
-        method in ("ds2", "none") or (method == "auto" and np.isnan(trusted).all())
+        method in ("ds2", "none") or (method == "auto" and (weights > 0).sum() < LEAST_GOLD)
     ):
         result = curate_one(
             table[:, 0], given, neighbors, only, voting,
