@@ -100,7 +100,7 @@ def test_tiktoken_counts_text_that_looks_special(pool, monkeypatch):
 def test_what_is_no_tokenizer_is_named(pool, tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=r"bad\.json' could not be loaded"):
+    with pytest.raises(InputError, match=r"bad\.json could not be loaded"):
         count_tokens(pool, tmp_path / "bad.json")
     with pytest.raises(InputError, match=r"holds no tokenizer\.json"):
         count_tokens(pool, tmp_path / "folder")

@@ -77,7 +77,7 @@ def _hugging_face(name: str) -> _Counter:
     except Exception as error:  # the tokenizers library raises plain exceptions
         reason = shown(str(error).strip().partition("\n")[0], 160)
         raise InputError(
-            f"The tokenizer {shown(name, 80)} could not be loaded: {reason}. Give 'characters', a "
+            f"The tokenizer {shown_path(file) if local else shown(name, 80)} could not be loaded: {reason}. Give 'characters', a "
             "tokenizer.json, a name that this machine can download, or tiktoken:NAME."
         ) from error
     loaded.no_truncation()
