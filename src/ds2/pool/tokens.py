@@ -76,8 +76,9 @@ def _hugging_face(name: str) -> _Counter:
         loaded: Any = Tokenizer.from_file(str(file)) if local else Tokenizer.from_pretrained(name)
     except Exception as error:  # the tokenizers library raises plain exceptions
         reason = shown(str(error).strip().partition("\n")[0], 160)
+        called = shown_path(file) if local else shown(name, 80)
         raise InputError(
-            f"The tokenizer {shown_path(file) if local else shown(name, 80)} could not be loaded: {reason}. Give 'characters', a "
+            f"The tokenizer {called} could not be loaded: {reason}. Give 'characters', a "
             "tokenizer.json, a name that this machine can download, or tiktoken:NAME."
         ) from error
     loaded.no_truncation()
