@@ -142,6 +142,29 @@ def test_init_twice_is_once_and_another_run_is_kept(tmp_path, monkeypatch):
     assert "'run' holds 'selected.jsonl', which a run would replace" in held.stderr
 
 
+def test_init_with_the_settings_of_the_paper_says_what_differs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    Path("pool.jsonl").write_text("rows")
+    words = ("init", "run", "--pool", "pool.jsonl", "--paper", "--rater", "gpt-4o-mini")
+    made = invoke(*words)
+    assert made.exit_code == 0
+    size, wrote = made.stdout.splitlines()
+    assert "10,000 examples" in size
+    assert "select.size" in size
+    assert wrote.endswith("ds2 run run")
+    assert made.stderr.startswith("warning: The recipe has the embedder 'wordllama'")
+    assert made.stderr.count("\n") == 1
+    recipe = tomllib.loads(Path("run/recipe.toml").read_text())
+    assert recipe["raters"]["gpt-4o-mini"]["model"] == "gpt-4o-mini"
+    assert (recipe["curate"]["method"], recipe["select"]["size"]) == ("ds2", 10_000)
+    again = invoke(*words, "--json")
+    assert json.loads(again.stdout) == {"run": "run", "recipe": "run/recipe.toml"}
+    plain = invoke("init", "plain", "--pool", "pool.jsonl")
+    assert plain.stdout.count("\n") == 1
+    assert plain.stderr == ""
+
+
 def test_names_are_quoted_in_the_line_to_paste(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("pool.jsonl").write_text("rows")

@@ -70,18 +70,37 @@ def init_command(
             "--base-url", metavar="URL", help="The endpoint, when it is not api.openai.com."
         ),
     ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="Start from the settings of the DS² paper, to reproduce it: its rubric and scale, "
+            "its embedder where sentence-transformers is installed, its curation, 10,000 examples, "
+            "its baselines in compare. What else is given here wins.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a run folder: RUN/recipe.toml, every setting spelled out."""
+    from ds2.cli.progress import Lines
     from ds2.runs.init import init_run
 
     path = init_run(
-        run, pool=pool, scores=scores or (), scale=scale, raters=raters or (), base_url=base_url
+        run,
+        pool=pool,
+        scores=scores or (),
+        scale=scale,
+        raters=raters or (),
+        base_url=base_url,
+        paper=paper,
+        listener=Lines(),
     )
     if as_json:
         print_json({"run": str(run), "recipe": str(path)})
-    else:
-        say([f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"])
+        return
+    if paper:
+        say(["It selects 10,000 examples, as the paper did: set select.size for a smaller pool."])
+    say([f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"])
 
 
 @app.command("run")

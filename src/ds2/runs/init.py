@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from ds2.atomic import explain_write_errors, writing
 from ds2.errors import InputError
+from ds2.runs.listener import Listener
 from ds2.runs.manifest import MANIFEST
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
@@ -22,6 +24,32 @@ __all__ = ["init_run"]
 
 _TABLES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst")
 
+#: The settings of arXiv 2410.10877. Defaults are among them, so that they hold when one changes.
+#: Its rubric is the one in ds2; perplexity, its other baseline, needs a column or a model.
+_PAPER: dict[str, object] = {
+    "scores.scale": "1-10",
+    "neighbors.k": 10,
+    "noise.rho": 1.0,
+    "noise.n_neighbors": 2,
+    "noise.ordinal_prior": 0.0,
+    "curate.method": "ds2",
+    "curate.n_draws": 51,
+    "curate.draw_share": 0.8,
+    "curate.min_confidence": 0.5,
+    "curate.gate": "warn",
+    "curate.paper_floor": False,
+    "select.method": "ds2",
+    "select.size": 10_000,
+    "compare.methods": [
+        *("ds2", "ds2-no-curation", "ds2-no-diversity"),
+        *("random", "length", "knn-10", "alpagasus", "deita"),
+    ],
+}
+_PAPER_EMBEDDER = {
+    "embed.embedder": "sentence-transformers",
+    "embed.model": "BAAI/bge-large-en-v1.5",
+}
+
 
 def init_run(
     folder: Path,
@@ -31,6 +59,8 @@ def init_run(
     scale: str | None = None,
     raters: Sequence[str] = (),
     base_url: str | None = None,
+    paper: bool = False,
+    listener: Listener | None = None,
 ) -> Path:
     """Write ``folder/recipe.toml`` and return its path.
 
@@ -41,13 +71,18 @@ def init_run(
         scale: what the scores mean, as ``scores.scale`` in the recipe.
         raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
         base_url: their endpoint, when it is not api.openai.com.
+        paper: start from the settings of the DS² paper; what else is given here wins over them.
+        listener: is warned of what differs from the paper.
 
     A recipe that says the same already is left as it is.
 
     Raises:
         InputError: a file is not there, the folder holds another run or cannot be written.
     """
-    settings: dict[str, object] = {"pool.path": pool}
+    settings: dict[str, object] = {**(_PAPER if paper else {}), "pool.path": pool}
+    as_paper = find_spec("sentence_transformers") is not None
+    if paper and as_paper:
+        settings |= _PAPER_EMBEDDER
     if not pool.startswith(HUB):
         settings["pool.path"] = _existing("--pool", pool)
     scores = (scores,) if isinstance(scores, str) else scores
@@ -77,6 +112,13 @@ def init_run(
     if not _holds(folder, recipe):
         with writing(path) as temporary:
             temporary.write_text(render_recipe(recipe), encoding="utf-8")
+    if paper and not as_paper:
+        name, model = _PAPER_EMBEDDER.values()
+        (listener or Listener()).warning(
+            f"The recipe has the embedder '{recipe.embed.embedder}' where the paper has {model}, "
+            f"since {name} is not installed. For the paper's: pip install {name}, and under "
+            f'[embed] set embedder = "{name}" and model = "{model}".'
+        )
     return path
 
 
