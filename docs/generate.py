@@ -84,9 +84,10 @@ def recipe() -> str:
         NOTE,
         "# Recipe",
         "Every setting of a run is in `RUN/recipe.toml`. `ds2 init` writes the file with every "
-        "default and a comment for each key. A key that is not known is an error that names the "
-        "nearest one. `--set KEY=VALUE` overrides one key for one command; an empty value means "
-        "“not given”.",
+        "default and a comment for each key; `ds2 init --paper` starts from [the paper's "
+        "settings](choosing.md#the-papers-settings). A key that is not known is an error that "
+        "names the nearest one. `--set KEY=VALUE` overrides one key for one command; an empty "
+        "value means “not given”.",
         "The last column says which stages depend on the key. When it changes they are redone, and "
         "so is every later stage whose input has changed by that.",
         _keys(plain),
