@@ -39,6 +39,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo/make_pool.py demo
 	@test -e $(RUN)/recipe.toml || $(BIN)/ds2 init $(RUN) --pool demo/pool.jsonl \
 		--scores score --scale levels:6
+	@test -e $(RUN)/gold.jsonl || $(BIN)/ds2 gold $(RUN) --add demo/gold.jsonl
 	$(BIN)/ds2 run $(RUN) --set scores.true_column=true_score \
 		--set scores.planted=demo/planted.json
 	@$(BIN)/python examples/demo/compare_with_planted.py $(RUN) demo/planted.json

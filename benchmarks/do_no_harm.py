@@ -6,7 +6,7 @@ raters with people, or another rater, as the truth.
 
 Regret without gold: Spearman with the truth of the raters' mean ("raw") minus that of auto. With
 gold: of the best candidate minus auto, and harm: of raw minus auto, on the rows without gold.
-Where raters share a bias, only gold can tell, and auto without gold must warn.
+Where raters share a bias, only gold can tell, and auto without gold must say so.
 
     python benchmarks/do_no_harm.py [--quick] [--seeds 5] [--first-seed 0]
 """
@@ -56,7 +56,7 @@ def measured(pool: Pool, seed: int, sizes: tuple[int, ...]) -> dict:
         "raw": raw,
         "auto": spearman(auto.scores, pool.truth),
         "took": auto.method,
-        "warned": bool(auto.warnings),
+        "warned": "looks like truth" in auto.next_evidence,
     }
     for size in sizes:
         rows = np.random.default_rng([seed, size]).permutation(len(pool.truth))

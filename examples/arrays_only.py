@@ -33,7 +33,8 @@ def main() -> None:
     chosen = ds2.select(curation.scores, tail, size=0.1, neighbors=neighbors)
     print(f"lift {noise.lift.value:.2f} [{noise.lift.low:.2f}, {noise.lift.high:.2f}]")
     print(f"share of wrong scores at rho = 1: {noise.error_rate:.2f}")
-    print(f"scores changed: {curation.n_changed} of {noise.n_examples}")
+    print(f"auto took: {curation.method}; scores changed: {curation.n_changed}")
+    print(f"  {curation.next_evidence}")
     print(f"selected: {len(chosen.rows)} rows, left out: {dict(chosen.dropped)}")
     for row, reason in zip(chosen.rows[:3], chosen.reasons, strict=False):
         print(f"  row {row}: {reason}")

@@ -2,8 +2,9 @@
 
     python examples/compare_selections.py
 
-The pool is simulated, so the mean true score of what was selected is known as well. With real
-data the rows of a run are in the column `row` of RUN/selection.parquet.
+One rater and 100 trusted scores, by which `auto` corrects the others. The pool is simulated, so the
+mean true score of what was selected is known as well. With real data the rows of a run are in the
+column `row` of RUN/selection.parquet.
 """
 
 import numpy as np
@@ -21,8 +22,12 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 def main() -> None:
     pool = ds2.simulate(3000, clusterability=0.7, seed=4)
     neighbors = ds2.find_neighbors(pool.vectors)
-    noise = ds2.estimate_transition(pool.scores, neighbors, n_scores=6, n_bootstrap=0)
-    curated = ds2.curate(pool.scores, neighbors, noise).scores
+    gold = np.where(np.arange(3000) % 30 == 0, pool.true_scores, np.nan)  # a person's work
+    noise = ds2.estimate_transition(
+        pool.scores, neighbors, n_scores=6, n_bootstrap=0, rho="auto", gold=gold
+    )
+    curation = ds2.curate(pool.scores, neighbors, noise, gold=gold)
+    curated = curation.scores
     selections = {
         "ds2": ds2.select(curated, size=SIZE, neighbors=neighbors),
         "uncurated": ds2.select(pool.scores, size=SIZE, neighbors=neighbors),
@@ -35,7 +40,8 @@ def main() -> None:
         shares = [overlap(one.rows, other.rows) for other in selections.values()]
         quality = pool.true_scores[one.rows].mean()
         print(f"{name:10}", *(f"{share:10.2f}" for share in shares), f"{quality:15.2f}")
-    print(f"By chance two selections share {SIZE / len(pool.scores):.2f}.")
+    print(f"By chance two selections share {SIZE / len(pool.scores):.2f}.", end=" ")
+    print(f"The curated scores are by method {curation.method}.")
 
 
 if __name__ == "__main__":

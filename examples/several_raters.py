@@ -45,7 +45,9 @@ def main() -> None:
     print(f"auto took: {curation.method}")
     for row in curation.evidence:
         if row.chosen and row.candidate != "raw":
-            print(f"  {row.measure} {row.value:.2f}, {row.difference:+.2f} to raw")
+            gain = row.difference
+            print(f"  {row.measure} {row.value:.2f}, above raw", end=" ")
+            print(f"{gain.value:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]")
     for sentence in (*curation.warnings, curation.next_evidence):
         print(f"note: {sentence}")
     print("Spearman with the true scores, which only a simulation knows:")

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ds2"
-BASE = {"errors", "arrays", "checks", "keys", "atomic", "endpoints", "_version"}
+BASE = {
+    "errors", "arrays", "checks", "keys", "atomic", "endpoints", "levels", "measures", "_version",
+}  # fmt: skip
 ARROWS = {
     "pool": set(),
     "rating": {"pool"},

@@ -4,7 +4,7 @@ Conventions of a page (docs/*.md and README.md):
 
 - Every ```python block is run, in the order of the page, in one namespace and one folder. The
   folder holds `pool.jsonl` and `demo/pool.jsonl` (a small demo pool: `messages`, `source`, `score`
-  from 0 to 5, `true_score`) and `RUN`, a finished run.
+  from 0 to 5, `true_score`), `demo/gold.jsonl` (its trusted scores) and `RUN`, a finished run.
 - A ```text title="prints" block after it is what it prints; numbers with a decimal point may be
   off by 0.02, since processors round differently.
 - A ```text title="NAME.py" block is what the script examples/NAME.py prints, likewise

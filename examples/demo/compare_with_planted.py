@@ -1,7 +1,8 @@
 """Compare a run with the planted truth: `python compare_with_planted.py RUN_DIR PLANTED_JSON`.
 
-Prints the planted transition matrix beside the one that the run recovered, and how many wrong
-scores its curation found. `pool.jsonl`, with the true scores, is expected beside PLANTED_JSON.
+Prints the planted transition matrix beside the one that the run recovered, how many wrong scores
+its curation found, and whether curated scores and selected rows are better than raw scores would
+have it. `pool.jsonl`, with the true scores, is expected beside PLANTED_JSON.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+
+import ds2
+from ds2.levels import nearest_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Scores:
     observed: np.ndarray
     curated: np.ndarray
     misrated: np.ndarray  # 1, 0 or NaN
+    selected: np.ndarray  # the rows that were selected
 
 
 def read_estimate(path: Path) -> Estimate:
@@ -49,8 +54,8 @@ def read_estimate(path: Path) -> Estimate:
     )
 
 
-def read_scores(curation: Path, pool: Path) -> Scores:
-    """Join the curation of a run with the true scores of the pool, by id."""
+def read_scores(curation: Path, selection: Path, pool: Path) -> Scores:
+    """Join the curation and selection of a run with the true scores of the pool, by id."""
     with pool.open(encoding="utf-8") as lines:
         true = {row["id"]: row["true_score"] for row in map(json.loads, lines)}
     table = pq.read_table(curation, columns=["id", "observed", "score", "misrated"]).to_pydict()
@@ -59,6 +64,7 @@ def read_scores(curation: Path, pool: Path) -> Scores:
         observed=_numbers(table["observed"]),
         curated=_numbers(table["score"]),
         misrated=_numbers(table["misrated"]),
+        selected=pq.read_table(selection, columns=["row"])["row"].to_numpy(),
     )
 
 
@@ -93,21 +99,54 @@ def describe_scores(scores: Scores) -> Iterator[str]:
     known = np.isfinite(scores.true) & np.isfinite(scores.observed)
     wrong = known & (scores.observed != scores.true)
     flagged = known & (scores.misrated == 1)
-    changed = known & (scores.curated != scores.observed)
+    curated = nearest_level(scores.curated)  # some methods give fractions
+    changed = known & (curated != scores.observed)
     both = (wrong & flagged).sum()
     yield f"Examples with a score: {known.sum()}, of which {wrong.sum()} have a wrong one."
-    if np.isnan(scores.misrated).all():
-        yield "The run flagged nothing, because it was asked for no curation."
-    else:
+    if not np.isnan(scores.misrated).all():
         yield (
             f"Flagged as misrated: {flagged.sum()}; precision {_share(both, flagged.sum())}, "
             f"recall {_share(both, wrong.sum())}."
         )
-    right = [(known & (s == scores.true)).sum() for s in (scores.observed, scores.curated)]
+    elif changed.any():
+        yield "The run flagged nothing: its method does not call single scores wrong."
+    else:
+        yield "The run flagged nothing: it kept the raw scores."
+    right = [(known & (s == scores.true)).sum() for s in (scores.observed, curated)]
     yield (
         f"Scores changed: {changed.sum()}; right before {_share(right[0], known.sum())}, "
         f"after {_share(right[1], known.sum())}."
     )
+
+
+def describe_worth(scores: Scores) -> Iterator[str]:
+    """Whether the order of the scores, and the rows that were selected, are better than raw."""
+    raw, curated = (
+        ds2.agreement(each, scores.true).value for each in (scores.observed, scores.curated)
+    )
+    yield f"Spearman with the planted scores: raw {raw:.3f}, curated {curated:.3f}."
+    size = len(scores.selected)
+    chosen = float(scores.true[scores.selected].mean())
+    top = _top_mean(scores.observed, scores.true, size)
+    yield (
+        f"Mean planted score of {size} rows: selected {chosen:.2f}, highest raw scores {top:.2f}, "
+        f"random {np.nanmean(scores.true):.2f}."
+    )
+    if round(curated, 3) == round(raw, 3):
+        yield "Curation left the order of the scores as it was."
+    else:
+        yield f"Curation made the order of the scores {'better' if curated > raw else 'worse'}."
+
+
+def _top_mean(values: np.ndarray, true: np.ndarray, size: int) -> float:
+    """Mean truth of the rows with the highest values; those tied at the end share the places."""
+    rated = np.isfinite(values) & np.isfinite(true)
+    mean = total = 0.0
+    for level in np.unique(values[rated])[::-1]:
+        of_level = true[rated & (values == level)]
+        places = min(len(of_level), size - total)
+        mean, total = mean + places * float(of_level.mean()), total + places
+    return mean / max(total, 1)
 
 
 def _cells(values: Iterable[float]) -> str:
@@ -127,9 +166,11 @@ def main() -> int:
     parser.add_argument("run", type=Path, metavar="RUN_DIR")
     parser.add_argument("planted", type=Path, metavar="PLANTED_JSON")
     options = parser.parse_args()
-    noise, curation = options.run / "noise.json", options.run / "curation.parquet"
+    noise, *tables = (
+        options.run / name for name in ("noise.json", "curation.parquet", "selection.parquet")
+    )
     pool = options.planted.with_name("pool.jsonl")
-    missing = [path for path in (options.planted, pool, noise, curation) if not path.is_file()]
+    missing = [path for path in (options.planted, pool, noise, *tables) if not path.is_file()]
     if missing:
         print(f"No such file: {missing[0]}", file=sys.stderr)
         return 2
@@ -139,8 +180,11 @@ def main() -> int:
         print(f"The matrices differ in size: {shapes}.", file=sys.stderr)
         return 2
     print(*describe_matrices(planted, found), sep="\n")
+    scores = read_scores(*tables, pool)
     print()
-    print(*describe_scores(read_scores(curation, pool)), sep="\n")
+    print(*describe_scores(scores), sep="\n")
+    print()
+    print(*describe_worth(scores), sep="\n")
     return 0
 
 

@@ -4,6 +4,8 @@
 an observed score, drawn from the row of MATRIX that belongs to the true score. Texts come from
 `texts/*.toml`: each file is a family of tasks, each cell in it one task at one level of quality.
 `OUT_DIR/planted.json` holds MATRIX and PRIOR, so that what is estimated can be compared.
+`OUT_DIR/gold.jsonl` holds trusted scores of some examples, drawn by lot: the true score plays the
+person who gives them.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ MATRIX = np.array(
 )
 DUPLICATE_SHARE = 0.03
 MISSING_SHARE = 0.01
+GOLD_SHARE = 1 / 12
 ROWS_PER_CELL = 20  # a level uses only as many cells as give each about this many rows
 SIZES = (200, 5000)
 NOTES = (
@@ -82,10 +85,19 @@ def make_rows(size: int, seed: int) -> list[dict[str, object]]:
     return [{"id": f"demo-{i:05d}", **row} for i, row in enumerate(rows)]
 
 
+def make_gold(rows: list[dict[str, object]], seed: int) -> list[dict[str, object]]:
+    """Draw rated examples by lot and give each the score of a person who is right."""
+    rated = [row for row in rows if row["score"] is not None]
+    # A stream of its own: the pool does not depend on how many are drawn.
+    drawn = np.random.default_rng([seed, 1]).permutation(len(rated))
+    chosen = sorted(drawn[: round(GOLD_SHARE * len(rows))].tolist())
+    return [{"id": rated[i]["id"], "score": rated[i]["true_score"]} for i in chosen]
+
+
 def write_pool(out: Path, *, size: int, seed: int) -> None:
-    """Write `pool.jsonl` and `planted.json` into the folder `out`."""
+    """Write `pool.jsonl`, `planted.json` and `gold.jsonl` into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(size, seed)]
+    rows = make_rows(size, seed)
     planted = {
         "matrix": MATRIX.tolist(),
         "prior": PRIOR.tolist(),
@@ -94,8 +106,13 @@ def write_pool(out: Path, *, size: int, seed: int) -> None:
         "seed": seed,
         "notes": NOTES,
     }
-    _replace(out / "pool.jsonl", "".join(lines))
+    _replace(out / "pool.jsonl", _lines(rows))
+    _replace(out / "gold.jsonl", _lines(make_gold(rows, seed)))
     _replace(out / "planted.json", json.dumps(planted, indent=2) + "\n")
+
+
+def _lines(rows: list[dict[str, object]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from auto_sample import curated, prepared, seen, some
 from scipy import stats
 
 import ds2
 from ds2.curation.bias import measure_bias, remove_covariate
-from ds2.curation.influence import correlation, correlation_ratio, mid_ranks, residuals
 from ds2.errors import InputError
+from ds2.measures import residuals
 
 
 def draw(n, rho, rng, levels=6):
@@ -15,87 +14,6 @@ def draw(n, rho, rng, levels=6):
     x = rng.normal(size=n)
     y = rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n)
     return x, np.clip(np.round(1.2 * y + 2.5), 0, levels - 1)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), min_size=5, max_size=60))
-def test_spearman_is_scipys(pairs):
-    x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
-    figure = correlation(mid_ranks(x), mid_ranks(y), ranks=True)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        assert np.isnan(figure.value)
-    else:
-        assert figure.value == pytest.approx(stats.spearmanr(x, y).statistic)
-        assert figure.influence.mean() == pytest.approx(0, abs=1e-9)
-
-
-def test_influence_is_the_jackknifes():
-    rng = np.random.default_rng(0)
-    x, y = draw(400, 0.5, rng)
-    figure = correlation(mid_ranks(x), mid_ranks(y), ranks=True)
-    left = np.array(
-        [stats.spearmanr(np.delete(x, i), np.delete(y, i)).statistic for i in range(400)]
-    )
-    pseudo = 399 * (left.mean() - left)
-    np.testing.assert_allclose(pseudo, figure.influence, atol=0.06)
-    assert np.corrcoef(pseudo, figure.influence)[0, 1] > 0.999
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.6])
-def test_intervals_of_spearman_hold_with_ties(rho):
-    rng = np.random.default_rng(1)
-    x, y = draw(400_000, rho, rng)
-    truth = stats.spearmanr(x, y).statistic
-    held = 0
-    for _ in range(500):
-        a, b = draw(150, rho, rng)
-        figure = correlation(mid_ranks(a), mid_ranks(b), ranks=True)
-        held += figure.low <= truth <= figure.high
-    assert 0.915 <= held / 500 <= 0.98
-
-
-def test_the_change_is_paired():
-    rng = np.random.default_rng(2)
-    held, widths = 0, []
-    length = rng.normal(size=300_000)
-    base = rng.normal(size=300_000)
-
-    def scores(length, base, rng):
-        raw = np.round(base + 0.5 * length)
-        return raw, raw - 0.3 * length + 0.1 * rng.normal(size=len(raw))
-
-    raw, curated = scores(length, base, rng)
-    (row,) = measure_bias(raw, curated, {"length": length})
-    truth = row.change.value
-    for _ in range(300):
-        pick = rng.integers(0, 300_000, 200)
-        raw, curated = scores(length[pick], base[pick], rng)
-        (row,) = measure_bias(raw, curated, {"length": length[pick]})
-        held += row.change.low <= truth <= row.change.high
-        widths.append((row.change.high - row.change.low) / (row.raw.high - row.raw.low))
-    assert 0.91 <= held / 300 <= 0.985
-    assert np.mean(widths) < 0.8, "less wide than that of one alone"
-
-
-def test_eta_is_unbiased_where_labels_say_nothing_and_right_where_they_do():
-    rng = np.random.default_rng(3)
-    null, held_null, held, uncorrected = [], 0, 0, []
-    means = np.array([0.0, 0.3, 0.6, 0.9, 1.2])
-    truth = float(np.sqrt(means.var() / (means.var() + 1)))
-    for _ in range(300):
-        group = rng.permutation(np.arange(200) % 5)
-        y = rng.normal(size=200)
-        figure = correlation_ratio(group, y)
-        null.append(figure.value**2)
-        held_null += figure.low <= 0
-        uncorrected.append(
-            np.corrcoef(np.eye(5)[group] @ [y[group == g].mean() for g in range(5)], y)[0, 1]
-        )
-        found = correlation_ratio(group, y + means[group])
-        held += found.low <= truth <= found.high
-    assert np.mean(null) < 0.01 < np.mean(np.square(uncorrected)) - 0.005
-    assert held_null / 300 > 0.93
-    assert 0.9 <= held / 300 <= 0.99
 
 
 def test_partial_figures_take_the_others_out():
@@ -113,7 +31,7 @@ def test_partial_figures_take_the_others_out():
     assert rows["length"].change.value == 0
     assert rows["source"].measure == "eta"
     assert rows["source"].n_labels == 2
-    x, y = mid_ranks(length), mid_ranks(raw)
+    x, y = stats.rankdata(length), stats.rankdata(raw)
     dummy = (source == "short").astype(float)[:, None]
     expected = np.corrcoef(residuals(x, dummy), residuals(y, dummy))[0, 1]
     assert rows["length"].raw_partial.value == pytest.approx(expected)
@@ -240,3 +158,85 @@ def test_one_label_explains_nothing_and_stops_nothing():
     for source in (["web"] * 60, [str(i) for i in range(60)]):
         cleaned = remove_covariate(values, source, ds2.find_neighbors(vectors))
         np.testing.assert_array_equal(cleaned, values)
+
+
+def named(found, *words):
+    return [said for said in found.warnings if all(word in said for word in words)]
+
+
+@pytest.fixture(scope="module")
+def swayed():
+    """Two raters who like length beside quality, which has nothing to do with it."""
+    pool, _, neighbors = prepared(1500, 0.3)
+    length = np.random.default_rng(2).normal(size=1500)
+    return pool.true_scores, seen(pool.true_scores + length, (1.0, 1.0)), length, neighbors
+
+
+def test_what_two_raters_go_with_is_named_until_gold_says_that_it_is_quality(swayed):
+    truth, scores, length, neighbors = swayed
+    source = np.where(length > 0.5, "long", "short")
+    blind = curated(scores, neighbors, covariates={"length": length, "source": source})
+    assert len(named(blind, "The scores go with length (Spearman", "only trusted scores")) == 1
+    assert len(named(blind, "The scores go with source (correlation ratio", "control")) == 1
+    told = curated(scores, neighbors, covariates={"length": length}, gold=some(truth, 200))
+    assert len(named(told, "The scores go with length", "more than trusted scores do", "bias")) == 1
+    quality = np.clip(np.round(truth + length), 0, 5)
+    fine = curated(scores, neighbors, covariates={"length": length}, gold=some(quality, 200))
+    assert not named(fine, "length")
+
+
+def test_what_one_of_two_raters_goes_with_is_not_shared(swayed):
+    truth, scores, length, neighbors = swayed
+    scores = np.column_stack([scores[:, 0], seen(truth, (1.0,), 7)[:, 0]])
+    assert not named(curated(scores, neighbors, covariates={"length": length}), "go with")
+    only = curated(scores[:, 0], neighbors, covariates={"length": length})
+    assert len(named(only, "The scores go with length")) == 1
+
+
+def test_honest_raters_are_not_said_to_share_anything():
+    said = 0
+    for seed in range(12):
+        pool, scores, neighbors = prepared(500, 0.3, (1.0, 1.0, 1.0), seed)
+        rng = np.random.default_rng(seed)
+        covariates = {"length": rng.normal(size=500), "source": rng.choice(list("abcd"), 500)}
+        gold = some(pool.true_scores, 100, seed)
+        found = curated(scores, neighbors, covariates=covariates, gold=gold)
+        said += bool(named(found, "go with")) + bool(named(found, "share errors"))
+    assert said <= 1
+
+
+def test_a_hidden_error_that_raters_share_is_shown_by_gold():
+    pool, _, neighbors = prepared(1500, 0.3)
+    hidden = 1.5 * np.random.default_rng(4).normal(size=1500)
+    scores = seen(pool.true_scores + hidden, (0.8, 0.8, 0.8))
+    assert not named(curated(scores, neighbors), "share errors")
+    told = curated(scores, neighbors, gold=some(pool.true_scores, 200))
+    assert len(named(told, "The raters share errors that the trusted scores do not")) == 1
+
+
+def test_a_gain_that_is_only_the_covariates_is_no_gain():
+    n = 2000
+    rng = np.random.default_rng(6)
+    place = rng.standard_normal((n // 8, 6)).repeat(8, axis=0) + 0.2 * rng.standard_normal((n, 6))
+    length = 2.0 * rng.standard_normal(n // 8).repeat(8)  # neighbours share it, not quality
+    truth = 2.5 + rng.standard_normal(n)
+    scores, neighbors = seen(truth + length, (1.5, 1.5)), ds2.find_neighbors(place)
+    fooled = curated(scores, neighbors)
+    assert fooled.method != "raw"
+    aware = curated(scores, neighbors, covariates={"length": length})
+    ours, raw = (stats.spearmanr(one, truth).statistic for one in (aware.scores, aware.raw))
+    assert ours > raw - 0.02
+    assert stats.spearmanr(fooled.scores, truth).statistic < raw - 0.02
+
+
+def test_control_takes_out_what_raters_share(swayed):
+    truth, scores, length, neighbors = swayed
+    for method in ("raw", "auto"):
+        plain = curated(scores, neighbors, method=method).scores
+        freed = curated(scores, neighbors, method=method, control={"length": length}).scores
+        before, after = (stats.spearmanr(one, length).statistic for one in (plain, freed))
+        assert before > 0.3
+        assert abs(after) < 0.1
+        right = [stats.spearmanr(one, truth).statistic for one in (plain, freed)]
+        assert right[1] > right[0]
+        assert 0 <= freed.min() <= freed.max() <= 5

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 import ds2
-from ds2.curation.draws import balanced_draws
-from ds2.curation.ds2 import error_shares, flag_by_vote
-from ds2.curation.vote import Ballot
+from ds2.curation.vote import Ballot, balanced_draws, error_shares, flag_by_vote
 from ds2.errors import Ds2Warning, InputError
 
 
@@ -265,37 +263,28 @@ def test_the_gate_refuses_and_keeps_the_raw_scores(doubtful):
     with pytest.warns(Ds2Warning, match="The raw scores were kept"):
         found = ds2.curate(*doubtful, method="ds2", gate="refuse")
     assert found.gate == "fired"
-    assert found.method == "none"
+    assert found.method == "raw"
     np.testing.assert_array_equal(found.scores, doubtful[0])
     assert found.misrated is None
     assert not found.evidence[0].chosen
 
 
 def test_the_gate_can_be_off_and_its_limit_moved(doubtful, pool):
-    assert ds2.curate(*doubtful, gate="off").gate == "off"
+    assert ds2.curate(*doubtful, method="ds2", gate="off").gate == "off"
+    assert ds2.curate(*doubtful).gate == "unused"
     _, scores, neighbors, noise = pool
     with pytest.warns(Ds2Warning, match="against the gate's 0.9"):
         ds2.curate(scores, neighbors, noise, method="ds2", min_lift=0.9)
 
 
-def test_an_untested_correction_says_so(pool):
+def test_method_raw_returns_the_scores(pool):
     _, scores, neighbors, noise = pool
-    with pytest.warns(Ds2Warning, match="Nothing here can test the correction of [0-9,]+ scores"):
-        found = ds2.curate(scores, neighbors, noise)
-    assert found.method == "ds2"
-    assert found.n_changed > 0
-    assert not ds2.curate(scores, neighbors, noise, gate="off").warnings
-    _, true, near, right = prepare(400, perfect=True, seed=12)
-    assert not ds2.curate(true, near, right).warnings  # nothing was corrected
-
-
-def test_method_none_returns_the_scores(pool):
-    _, scores, neighbors, noise = pool
-    found = ds2.curate(scores, neighbors, noise, method="none")
+    found = ds2.curate(scores, neighbors, noise, method="raw", min_lift=0.9)
     np.testing.assert_array_equal(found.scores, scores)
     assert found.n_changed == 0
     assert found.confidence is None
-    assert ds2.curate(scores, neighbors, noise, method="none", min_lift=0.9).gate == "off"
+    assert found.gate == "unused"
+    assert not found.warnings
 
 
 @pytest.mark.parametrize(

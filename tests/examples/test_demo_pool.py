@@ -89,6 +89,22 @@ def test_the_awkward_kinds_are_there(rows, distinct):
     assert 0.003 <= np.mean([row["score"] is None for row in rows]) <= 0.025
 
 
+def test_trusted_scores_are_the_true_ones_of_rated_rows(folder, rows):
+    with (folder / "gold.jsonl").open(encoding="utf-8") as lines:
+        gold = [json.loads(line) for line in lines]
+    by_id = {row["id"]: row for row in rows}
+    assert len({line["id"] for line in gold}) == len(gold) == 200
+    for line in gold:
+        assert set(line) == {"id", "score"}
+        assert by_id[line["id"]]["score"] is not None
+        assert line["score"] == by_id[line["id"]]["true_score"]
+    drawn, prior = (
+        np.bincount([line["score"] for line in gold], minlength=N_SCORES),
+        [np.mean([row["true_score"] == level for row in rows]) for level in range(N_SCORES)],
+    )
+    assert_within_sampling_error(drawn, np.array(prior))
+
+
 def test_duplicates_share_their_scores(rows):
     seen: dict[str, dict] = {}
     for row in rows:
@@ -180,7 +196,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
         make(tmp_path / folder, "--size", 200, "--seed", seed)
         content = (tmp_path / folder / "pool.jsonl").read_bytes()
-        hashes.append(hashlib.sha256(content).hexdigest())
+        trusted = (tmp_path / folder / "gold.jsonl").read_bytes()
+        hashes.append(hashlib.sha256(content + trusted).hexdigest())
         assert content.count(b"\n") == 200
     assert hashes[0] == hashes[1] != hashes[2]
 
@@ -216,6 +233,8 @@ def run(tmp_path, rows, planted):
         "confidence": found.astype(float).tolist(),
     }
     pq.write_table(pa.table(table), tmp_path / "curation.parquet")
+    best = np.argsort([-row["true_score"] for row in rows], kind="stable")[:100]
+    pq.write_table(pa.table({"row": best}), tmp_path / "selection.parquet")
     return tmp_path
 
 
@@ -230,6 +249,32 @@ def test_compare_prints_what_was_recovered(run, folder, rows):
     assert f"{len(rated)}, of which {wrong} have a wrong one" in done.stdout
     assert f"precision 1.000, recall {wrong // 2 / wrong:.3f}" in done.stdout
     assert f"right before {1 - wrong / len(rated):.3f}, after {after:.3f}" in done.stdout
+    top = [row["true_score"] for row in rated if row["score"] == N_SCORES - 1]
+    assert len(top) >= 100  # so the highest raw scores are all 5
+    means = f"{np.mean(top):.2f}, random {np.mean([row['true_score'] for row in rows]):.2f}"
+    assert f"100 rows: selected 5.00, highest raw scores {means}" in done.stdout
+    assert "Curation made the order of the scores better." in done.stdout
+
+
+def test_compare_says_when_curation_did_harm(run, folder, rows):
+    table = pq.read_table(run / "curation.parquet")
+    worse = [None if s is None else 5 - s for s in table["score"].to_pylist()]
+    worse = table.drop_columns(["score"]).append_column("score", pa.array(worse, pa.float64()))
+    pq.write_table(worse, run / "curation.parquet")
+    done = call("compare_with_planted.py", run, folder / "planted.json")
+    assert done.returncode == 0, done.stderr
+    assert "Curation made the order of the scores worse." in done.stdout
+
+
+def test_compare_takes_scores_between_levels(run, folder, rows):
+    """A score half-way between two levels belongs to the lower one."""
+    table = pq.read_table(run / "curation.parquet")
+    half = [None if s is None else s + 0.5 for s in table["observed"].to_pylist()]
+    half = table.drop_columns(["score"]).append_column("score", pa.array(half, pa.float64()))
+    pq.write_table(half, run / "curation.parquet")
+    done = call("compare_with_planted.py", run, folder / "planted.json")
+    assert "Scores changed: 0;" in done.stdout
+    assert "Curation left the order of the scores as it was." in done.stdout
 
 
 def test_compare_without_intervals_and_curation(run, folder):

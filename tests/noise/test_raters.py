@@ -8,7 +8,7 @@ import ds2
 from ds2.errors import InputError
 from ds2.noise import fit_raters
 from ds2.noise.em import State
-from ds2.noise.patterns import Patterns, levels_of
+from ds2.noise.patterns import Patterns
 from ds2.noise.raters import RaterProblem
 
 T = np.array([rater(right) for right in (0.5, 0.6, 0.7)])
@@ -67,7 +67,7 @@ def test_the_posterior_mean_is_nearer_the_truth_than_the_raters(pool, fit):
 
 def test_every_step_raises_the_likelihood(pool):
     patterns = Patterns.build(pool[1], None, 6)
-    problem = RaterProblem.build(patterns, 6, 2.0)
+    problem = RaterProblem.build(patterns, 6, 2.0, np.ones(6, dtype=bool))
     rng = np.random.default_rng(0)
     state = State(rng.dirichlet(np.ones(6), (2, 18)), rng.dirichlet(np.ones(6), 2))
     last = problem.likelihood(state)
@@ -90,13 +90,6 @@ def test_gold_settles_what_two_raters_leave_open():
     assert settled.identified
     assert distance(settled.matrix, pair) < distance(alone.matrix, pair) - 0.02
     np.testing.assert_allclose(settled.posterior[:600].argmax(axis=1), true[:600])
-
-
-def test_a_fractional_gold_score_lies_between_its_levels():
-    np.testing.assert_allclose(
-        levels_of(np.array([0.0, 2.25, 5.0]), 6),
-        [[1, 0, 0, 0, 0, 0], [0, 0, 0.75, 0.25, 0, 0], [0, 0, 0, 0, 0, 1]],
-    )
 
 
 @settings(max_examples=20, deadline=None)

@@ -63,10 +63,46 @@ def test_errors_that_two_of_five_share_are_found():
     found = measure_reliability(scores)
     np.testing.assert_allclose(found.values, correlation(truth, scores), atol=0.06)
     assert found.errors[0, 1] == pytest.approx(0.6, abs=0.12)
-    assert found.effective == pytest.approx(5 / (1 + 4 * 0.06), abs=0.3)
-    assert found.effective_low <= found.effective <= found.effective_high
     apart = measure_reliability(judged((0.5, 0.5, 0.6, 0.6, 0.7))[1])
-    assert apart.effective == pytest.approx(5.0)
+    assert found.effective_high < apart.effective_high - 0.4
+
+
+@pytest.mark.parametrize("r", [2, 4])
+def test_with_gold_independent_raters_count_as_many_as_they_are(r):
+    held = []
+    for seed in range(5):
+        truth, scores = judged((0.6,) * r, n=4000, seed=seed)
+        gold = np.where(np.arange(4000) < 400, truth + 10, np.nan)
+        found = measure_reliability(scores, gold=gold, seed=seed)
+        held.append(found.effective_low <= r <= found.effective_high + 1e-6)
+        assert f"Your {r} raters count as {found.effective:.1f} independent ones" in found.counts_as
+    assert sum(held) >= 4
+
+
+@pytest.mark.parametrize("loads", [(0.5, 0.5, 0.5), (0.4, 0.6, 0.7, 0.5)])
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_raters_with_correlated_errors_count_as_those_that_would_do_as_well(loads, shared):
+    truth, scores = judged(loads, n=20_000, shared=shared)
+    z = (scores - scores.mean(axis=0)) / scores.std(axis=0)
+    rho, level = np.corrcoef(z.mean(axis=1), truth)[0, 1], correlation(truth, scores).mean()
+    expected = min(rho**2 * (1 - level**2) / (level**2 * (1 - rho**2)), len(loads))
+    found = measure_reliability(scores, gold=truth + 10)
+    assert found.effective == pytest.approx(expected, rel=0.02)
+    assert found.effective_low <= expected <= found.effective_high
+
+
+def test_without_gold_only_an_upper_end_is_known_and_that_from_four_raters_on():
+    for r in (2, 3, 4, 5):
+        found = measure_reliability(judged((0.6,) * r, n=3000, shared=0.5)[1])
+        assert np.isnan(found.effective)
+        assert np.isnan(found.effective_low)
+        assert np.isfinite(found.effective_high) == (r >= 4)
+        if r < 4:
+            assert found.counts_as == ""
+        else:
+            assert found.effective_high <= r
+            words = f"Your {r} raters count as at most {found.effective_high:.1f} independent ones"
+            assert words in found.counts_as
 
 
 def test_gold_shows_a_bias_that_the_raters_share():

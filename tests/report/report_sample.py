@@ -93,7 +93,7 @@ def build_stages(path: Path, n: int = 400) -> Stages:
         ratings = import_ratings(pool, column="score", scale="levels:6", rater="the rater")
         neighbors = find_neighbors(simulated.vectors, groups=find_duplicates(pool))
         noise = estimate_transition(ratings.scores(), neighbors, n_scores=6, n_bootstrap=20)
-        curation = curate(ratings.scores(), neighbors, noise)
+        curation = curate(ratings.scores(), neighbors, noise, method="ds2")
     tail = long_tail_scores(neighbors)
     selection = select(curation.scores, tail, size=0.1, neighbors=neighbors)
     return Stages(pool, ratings, neighbors, noise, curation, tail, selection, simulated)

@@ -180,7 +180,7 @@ def test_every_shape_of_result_renders(stages: Stages, case: str) -> None:
         curation = replace(curation, scores=curation.observed, misrated=np.zeros(400, dtype=bool))
     elif case == "gate fired":
         curation = replace(
-            curation, scores=curation.observed, method="none", gate="fired",
+            curation, scores=curation.observed, method="raw", gate="fired",
             misrated=None, confidence=None, suggestion=None,
         )  # fmt: skip
     elif case == "no intervals":

@@ -107,8 +107,8 @@ def test_no_intervals_thin_scores_and_no_convergence_are_said(numbers: ReportNum
 @pytest.mark.parametrize(
     ("method", "gate", "n_changed", "words"),
     [
-        ("none", "off", 0, "as the rater gave it"),
-        ("none", "fired", 0, "too low for neighbours"),
+        ("raw", "off", 0, "as the rater gave it"),
+        ("raw", "fired", 0, "too low for neighbours"),
         ("ds2", "passed", 0, "No score"),
         ("ds2", "fired", 7, "The gate fired"),
         ("ds2", "passed", 7, "not a human judgement"),

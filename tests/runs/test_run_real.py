@@ -197,7 +197,7 @@ def test_a_selection_can_be_the_pool_of_another_run(folder):
     go(folder, "select.size=60")
     shutil.copy(folder / "selected.jsonl", folder.parent / "again.jsonl")
     pool = f"pool.path={folder.parent / 'again.jsonl'}"
-    go(folder, pool, "neighbors.k=5", "curate.method=none", "select.size=5")
+    go(folder, pool, "neighbors.k=5", "curate.method=raw", "select.size=5")
     chosen = read_pool(folder / "selected.jsonl")
     assert chosen.column("ds2_score") == chosen.column("score")  # not what the first run wrote
 
@@ -254,11 +254,11 @@ def test_vectors_from_a_file(folder, tmp_path):
 
 
 def test_every_method_and_no_curation(folder):
-    go(folder, "curate.method=none", "select.size=5")
+    go(folder, "curate.method=raw", "select.size=5")
     curation = load_curation(folder / "curation.parquet")
     assert (curation.misrated, curation.confidence, curation.suggestion) == (None, None, None)
     for method in ("top-score", "random", "length", "knn-10"):
-        settings = ("curate.method=none", "select.size=5", f"select.method={method}")
+        settings = ("curate.method=raw", "select.size=5", f"select.method={method}")
         go(folder, *settings, until="select")
         assert load_selection(folder / "selection.parquet").method == method
 

@@ -19,8 +19,21 @@ def gold_command(
     *,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="N", help="Write N examples for people to score."),
+        typer.Option(
+            "--size",
+            metavar="N",
+            help="Write N examples for people to score. Default: as many as would tell, on this "
+            "pool, a gain worth having from none.",
+        ),
     ] = None,
+    again: Annotated[
+        int,
+        typer.Option(
+            "--again",
+            metavar="N",
+            help="Write N examples that have a trusted score, to be scored once more as a check.",
+        ),
+    ] = 0,
     add: Annotated[
         list[Path] | None,
         typer.Option("--add", metavar="FILE", help="Read a file of scores; several times."),
@@ -29,18 +42,22 @@ def gold_command(
 ) -> None:
     """Write the examples that are worth a trusted score, or read the scores back.
 
-    --size writes the same examples three times: gold-sheet.html, a page to score on with the
-    keyboard, gold-sheet.csv and gold-sheet.jsonl. --add takes any of them, filled in, or what the
-    page downloads. A larger size later extends the plan; what has a score is not asked for again.
+    Without --add the same examples are written three times: gold-sheet.html, a page to score on
+    with the keyboard, gold-sheet.csv and gold-sheet.jsonl. --add takes any of them, filled in, or
+    what the page downloads. A larger size later extends the plan; what has a score is not asked for
+    again, but for --again N: then --add says how far the second scores go with the first.
     """
     from ds2.runs.gold import add_gold, write_gold_sheets
     from ds2.runs.recipe_file import parse_overrides
 
-    if (size is None) == (not add):
-        raise InputError("Give --size N to write examples, or --add FILE to read scores.")
+    if sum([size is not None, bool(again), bool(add)]) > 1:
+        raise InputError(
+            "Give one of --size N to write examples, --again N to write some that have a score, "
+            "or --add FILE to read scores."
+        )
     overrides = parse_overrides(settings or [])
-    if size is not None:
-        sheets = write_gold_sheets(run, size=size, overrides=overrides)
+    if not add:
+        sheets = write_gold_sheets(run, size=size, again=again, overrides=overrides)
         document: dict[str, object] = {
             "files": [str(path) for path in sheets.files],
             "n_examples": sheets.n_examples,
@@ -49,7 +66,8 @@ def gold_command(
         }
         page = next(path for path in sheets.files if path.suffix == ".html")
         lines = [
-            f"Wrote {sheets.n_new:,} examples to score (of {sheets.n_examples:,} in the plan):",
+            f"Wrote {sheets.n_new:,} examples to score"
+            + (" once more:" if again else f" (of {sheets.n_examples:,} in the plan):"),
             *(f"  {path}" for path in sheets.files),
             f"Scores go from {sheets.low:g}, the worst, to {sheets.high:g}, the best.",
             f"Open {page} in a browser, score, download, then: "
@@ -65,9 +83,20 @@ def gold_command(
             "n_added": added.n_added,
             "warnings": list(added.warnings),
         }
+        if added.again is not None:
+            document["again"] = {"n": added.again.n, "spearman": added.again.value}
         lines = [
+            *(
+                [
+                    f"{added.again.n:,} examples were scored twice: Spearman "
+                    f"{added.again.value:.2f} (95 % interval {added.again.low:.2f} to "
+                    f"{added.again.high:.2f}) between the first and the second score."
+                ]
+                if added.again is not None
+                else []
+            ),
             f"{added.n_added:,} trusted scores added, {added.n_scored:,} in all. Then: "
-            f"ds2 run {quote(str(run))}"
+            f"ds2 run {quote(str(run))}",
         ]
     if as_json:
         print_json(document)

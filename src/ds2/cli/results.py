@@ -115,7 +115,7 @@ def _noise(n: Mapping[str, Any]) -> str:
 
 
 def _curate(n: Mapping[str, Any]) -> str:
-    if n["method"] not in ("ds2", "raw", "none"):  # evidence takes the place of the gate
+    if n["method"] not in ("ds2", "raw"):  # evidence takes the place of the gate
         return f"a real number for every score by method {n['method']}"
     gate = {"fired": "; the gate fired", "off": "; the gate is off"}.get(n["gate"], "")
     return f"{n['n_changed']:,} scores changed by method {n['method']}{gate}"

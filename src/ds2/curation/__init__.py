@@ -3,7 +3,6 @@
 from ds2.curation.bias import BiasRow, measure_bias, remove_covariate
 from ds2.curation.curate import curate
 from ds2.curation.gold import GoldPlan, plan_gold
-from ds2.curation.influence import Figure
 from ds2.curation.rerate import ReratePlan, combine_ratings, normal_posterior, plan_rerating
 from ds2.curation.result import Curation, Evidence
 
@@ -11,7 +10,6 @@ __all__ = [
     "BiasRow",
     "Curation",
     "Evidence",
-    "Figure",
     "GoldPlan",
     "ReratePlan",
     "combine_ratings",

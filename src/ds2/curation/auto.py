@@ -1,19 +1,27 @@
 """Which candidate to trust: raw, unless the evidence says that another is better.
 
-Of the candidates whose gain over raw has an interval above 0, the one with the largest gain. Levels
-have two figures, accuracy and quadratic kappa: one must be shown to rise and the other must not
-fall, since a value pulled to the middle can agree better by kappa and be right less often.
+The law of `auto`, never silently worse than raw:
 
-Gold judges the candidates as they would be applied. Each rater in turn judges what the others give
-without it; since r − 1 raters gain more from neighbours than r do, every candidate is fitted anew
-for the raters that it has. An agreement with rater j is that with the truth times j's reliability
-l[j], so the gains are pooled as Σ l[j] d[j] / Σ l[j]².
+1. One rater and no gold: raw.
+2. A judge has not taught: gold, or each rater in turn, judging what the others give without it.
+   Where there are only two, each tells what the other's levels mean, never against their order, on
+   the neighbourhoods that it does not judge.
+3. Raters are evidence where they agree above chance, those that are one counted once.
+4. What is applied is what was judged: a fit to all raters that is far from the fits without one of
+   them, or farther from raw than they were, is out.
+5. Gold that does not go with the ratings is no evidence.
+
+An agreement with rater j is that with the truth times j's reliability l[j], so gains are pooled as
+Σ l[j] d[j] / Σ l[j]². A gain counts where its simultaneous interval is above 0, and the mean truth
+of the top 5 % must not fall, nor the gain vanish once covariates are held fixed.
 
 Where there is gold as well, what raters see of a gain may be theirs alone (a bias that they share)
 or miss what only gold can know (which rater to believe). Something of correlation δ with a score
 moves the difference of two candidates by δ √(2 (1 − c)), c their correlation: that is the standard
 deviation of the raters' bias. δ is not known, so three sizes of it compete, each weighed by how
-well it explains that raters and gold differ as they do.
+well it explains that raters and gold differ as they do. Gold that is too little to show anything
+does not stop a gain that raters show, unless it is surely below what they claim, or a standard
+error below 0.
 """
 
 from collections.abc import Mapping
@@ -21,18 +29,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2.curation.candidates import CANDIDATES, Candidate, Case
-from ds2.curation.evidence import Judgement, Measure, judge
-from ds2.curation.levels import level_shares, to_levels
+from ds2.curation.candidates import CANDIDATES, Candidate, Case, Team
+from ds2.curation.evidence import FIGURES, Judge, Judgement, judge, table_row
 from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.moments import GoldRows, Witnesses
 from ds2.curation.result import Evidence
+from ds2.levels import level_shares, nearest_level, to_levels
+from ds2.measures import Interval, Measured, effective_rows
+from ds2.noise.panel import LEAST_GOLD, mean_z
 
-__all__ = ["LEAST_GOLD", "Choice", "as_levels", "choose"]
+__all__ = ["Choice", "as_levels", "choose", "reference_shares"]
 
 #: What raters may share that is not quality, or miss: correlations, equally likely beforehand.
 BIASES = np.array([0.03, 0.1, 0.3])
-LEAST_GOLD = 20
+#: The fit to all raters correlates at least so with the mean of those without one …
+NEAR = 0.9
+#: … and at most so much less with raw than they did.
+FARTHER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,86 +55,52 @@ class Choice:
     Attributes:
         name: the candidate.
         candidates: those fitted to everything, by name.
-        agreements: the evidence.
+        judgements: the evidence.
         evidence: the same as rows of a table.
-        loadings: (r,) correlation of each rater with what the raters share, or None.
-        gains: candidate → gain over raw, with its interval, all evidence together.
-        without: why a candidate is not there.
+        gains: candidate → gain over raw in the leading figure, all evidence together.
+        unstable: candidates that were shown better and left out by rule 4.
     """
 
     name: str
     candidates: Mapping[str, Candidate]
-    agreements: tuple[Judgement, ...]
+    judgements: tuple[Judgement, ...]
     evidence: tuple[Evidence, ...]
-    loadings: np.ndarray | None
-    gains: Mapping[str, tuple[float, float, float]]
-    without: Mapping[str, str]
+    gains: Mapping[str, Interval]
+    unstable: tuple[str, ...] = ()
 
 
-def choose(case: Case, blocks: np.ndarray, objective: str, seed: int) -> Choice:
+def choose(case: Case, objective: str) -> Choice:
     """Fit and compare every candidate.
 
     Args:
-        case: what is known.
-        blocks: (n,) for the bootstrap.
+        case: what is known; gold that does not go with the ratings has been taken out.
         objective: "rank" or "level".
-        seed: same seed, same choice.
     """
-    everyone = np.arange(case.n_raters)
-    names = [name for name in CANDIDATES if case.n_raters > 1 or not name.startswith("fused")]
-    candidates: dict[str, Candidate] = {}
-    without: dict[str, str] = {}
-    for name in names:
-        try:
-            candidates[name] = CANDIDATES[name](case, everyone, None, False)
-        except NoEvidence as reason:
-            without[name] = str(reason)
-    loadings = _loadings(case)
-    rng = np.random.default_rng([seed, 7])
-    agreements: list[Judgement] = []
-    for measure in _measures(case, candidates, loadings, objective):
-        agreements += judge(measure, blocks, objective, rng)
-    gains, shown = _gains(agreements, candidates)
-    chosen = max(shown, key=lambda name: gains[name][0], default="raw")
+    candidates = _fits(case, case.everyone)
+    judges, held = _judges(case, candidates, objective)
+    judgements = [
+        found for one in judges for found in judge(one, case.blocks, objective, case.fixed)
+    ]
+    gains, shown = _gains(judgements, candidates, objective)
+    unstable = [
+        name for name in shown if not case.has_gold and not _as_judged(name, candidates, held)
+    ]
+    chosen = next((name for name in shown if name not in unstable), "raw")
     return Choice(
         name=chosen,
         candidates=candidates,
-        agreements=tuple(agreements),
-        evidence=_table(agreements, chosen),
-        loadings=loadings,
+        judgements=tuple(judgements),
+        evidence=_table(judgements, chosen),
         gains=gains,
-        without=without,
+        unstable=tuple(unstable),
     )
-
-
-def _gains(
-    agreements: list[Judgement], candidates: Mapping[str, Candidate]
-) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
-    """Gains over raw in the leading figure, and who is shown better in one and falls in none."""
-    figures = dict.fromkeys(found.figure for found in agreements)
-    gains, shown = {}, []
-    for name, candidate in candidates.items():
-        if name == "raw":
-            continue
-        apart = _apart(candidate, candidates["raw"])
-        found = [
-            combined([a for a in agreements if a.figure == figure], name, "raw", apart)
-            for figure in figures
-        ]
-        known = [gain for gain in found if gain is not None]
-        if not known:
-            continue
-        gains[name] = known[0]
-        if any(low > 0 for _, low, _ in known) and all(value >= 0 for value, _, _ in known):
-            shown.append(name)
-    return gains, shown
 
 
 def as_levels(case: Case, candidate: Candidate) -> np.ndarray:
     """(n,) a level for each row: the posterior's mode, or the value's place on the level scale."""
     if candidate.posterior is not None:
         return candidate.posterior.mode
-    return np.floor(to_levels(candidate.values, reference_shares(case)) + 0.5)
+    return nearest_level(to_levels(candidate.values, reference_shares(case)))
 
 
 def reference_shares(case: Case) -> np.ndarray:
@@ -129,139 +108,204 @@ def reference_shares(case: Case) -> np.ndarray:
     shares = level_shares(case.values, case.n_scores)
     if not case.has_gold:
         return shares
-    weights = case.gold_weights
-    trusted = float(weights.sum() ** 2 / (weights**2).sum())
-    gold = level_shares(case.gold, case.n_scores, weights)
+    trusted = effective_rows(case.gold_weights)
+    gold = level_shares(case.gold, case.n_scores, case.gold_weights)
     return np.asarray((trusted * gold + LEAST_GOLD * shares) / (trusted + LEAST_GOLD))
 
 
-def _loadings(case: Case) -> np.ndarray | None:
-    if case.n_raters < 2:
-        return None
+def _fits(case: Case, team: Team) -> dict[str, Candidate]:
+    """Every candidate that the team gives, "raw" first."""
+    found = {}
+    for name, make in CANDIDATES.items():
+        try:
+            found[name] = make(case, team, False)
+        except NoEvidence:
+            continue
+    return found
+
+
+def _judges(
+    case: Case, candidates: Mapping[str, Candidate], objective: str
+) -> tuple[list[Judge], list[dict[str, Candidate]]]:
+    """Gold and the raters as judges, and what was fitted without each of these."""
+
+    def shown(found: Mapping[str, Candidate]) -> dict[str, np.ndarray]:
+        return {
+            name: one.values if objective == "rank" else as_levels(case, one)
+            for name, one in found.items()
+        }
+
+    judges, held = [], []
+    if (case.gold_weights > 0).sum() >= LEAST_GOLD:
+        judges.append(Judge("gold", case.gold, case.gold_weights, 1.0, shown(candidates)))
+    loadings = _loadings(case)
+    for j, load in loadings.items():
+        fits = _fits(case, case.without(j))
+        held.append(fits)
+        weights = np.ones(len(case.values))
+        name = f"rater {j + 1} held out"
+        judges.append(Judge(name, case.scores[:, j], weights, load, shown(fits)))
+    return judges, held
+
+
+def _loadings(case: Case) -> dict[int, float]:
+    """Each rater's correlation with what the raters share; empty where they cannot judge."""
+    heard = list(case.panel.heard)
+    if len(heard) < 2 or not case.panel.agrees:
+        return {}
     everywhere = np.ones(len(case.values), dtype=bool)
-    matrix, pairs = correlations(case.values, everywhere)
-    witnesses = Witnesses(np.empty((len(case.values), 0)), case.gold, case.gold_weights)
+    values = case.values[:, heard]
+    matrix, pairs = correlations(values, everywhere)
+    witnesses = Witnesses(np.empty((len(values), 0)), case.gold, case.gold_weights)
     gold = GoldRows.of(witnesses, everywhere)
     try:
-        return one_factor(matrix, pairs, gold.correlation(case.values) if gold.n else None, gold.n)
+        with_gold = gold.correlation(values) if gold.n else None
+        loadings = one_factor(matrix, pairs, with_gold, gold.n)
     except NoEvidence:
-        return None
+        return {}
+    return {m: float(load) for m, load in zip(heard, loadings, strict=True) if load > 0}
 
 
-def _measures(
-    case: Case, candidates: Mapping[str, Candidate], loadings: np.ndarray | None, objective: str
-) -> list[Measure]:
-    measures = []
-    if (case.gold_weights > 0).sum() >= LEAST_GOLD:
-        shown = {name: _shown(case, found, objective) for name, found in candidates.items()}
-        measures.append(Measure("gold", case.gold, case.gold_weights, 1.0, shown))
-    if loadings is None:
-        return measures
-    for j in range(case.n_raters):
-        use = np.delete(np.arange(case.n_raters), j)
-        shown = {}
-        for name in candidates:
-            try:
-                found = CANDIDATES[name](case, use, j, False)
-            except NoEvidence:
-                continue
-            shown[name] = _shown(case, found, objective)
-        equal = np.ones(len(case.values))
-        name = f"rater {j + 1} held out"
-        measures.append(Measure(name, case.scores[:, j], equal, float(loadings[j]), shown))
-    return measures
+def _gains(
+    judgements: list[Judgement], candidates: Mapping[str, Candidate], objective: str
+) -> tuple[dict[str, Interval], list[str]]:
+    """Gains over raw in the leading figure, and who is shown better, the largest gain first."""
+    rivals = [name for name in candidates if name != "raw"]
+    by_gold = [one for one in judgements if one.judge == "gold"]
+    by_raters = [one for one in judgements if one.judge != "gold"]
+    gains, better = {}, []
+    for name in rivals:
+        apart = _apart(candidates[name], candidates["raw"])
+        together = _found(judgements, name, apart, len(rivals))
+        leading = together.get(FIGURES[objective][0])
+        if leading is None:
+            continue
+        gains[name] = leading
+        rises = _rises(together, objective) if by_gold else False
+        if not rises and by_raters:
+            seen = _found(by_raters, name, apart, len(rivals))
+            rises = _rises(seen, objective) and all(
+                _allows(one.gain(name), seen[one.figure]) for one in by_gold if one.figure in seen
+            )
+        if rises:
+            better.append(name)
+    return gains, sorted(better, key=lambda name: -gains[name].value)
 
 
-def _shown(case: Case, candidate: Candidate, objective: str) -> np.ndarray:
-    return candidate.values if objective == "rank" else as_levels(case, candidate)
+def _found(
+    judgements: list[Judgement], name: str, apart: float, competing: int
+) -> dict[str, Interval]:
+    """Figure → gain of a candidate, as far as there is one."""
+    figures = dict.fromkeys(one.figure for one in judgements)
+    every = {
+        figure: combined(
+            [one for one in judgements if one.figure == figure], name, apart, competing
+        )
+        for figure in figures
+        if figure != "given" or not any(one.judge == "gold" for one in judgements)
+    }
+    return {figure: gain for figure, gain in every.items() if gain is not None}
+
+
+def _rises(found: Mapping[str, Interval], objective: str) -> bool:
+    """Whether the leading figure is shown to rise and the others do not fall."""
+    known = [found[figure] for figure in FIGURES[objective] if figure in found]
+    if objective == "level":
+        return any(one.low > 0 for one in known) and all(one.value >= 0 for one in known)
+    given = found.get("given")
+    leads = FIGURES[objective][0] in found and known[0].low > 0
+    return leads and all(one.high > 0 for one in known) and (given is None or given.low > 0)
+
+
+def _allows(gold: Measured, claim: Interval) -> bool:
+    """Whether gold, too little to show a gain by itself, could be of one that raters claim."""
+    return gold.value > max(claim.value - 1.64 * gold.error, -gold.error)
 
 
 def combined(
-    agreements: list[Judgement], name: str, other: str, apart: float
-) -> tuple[float, float, float] | None:
-    """How much one candidate gains over another, with a 95 % interval; None without evidence.
+    judgements: list[Judgement], name: str, apart: float, competing: int = 1
+) -> Interval | None:
+    """How much a candidate gains over raw, all judges of one figure together; None without any.
 
     Args:
-        agreements: of every judge.
+        judgements: of every judge.
         name: the candidate.
-        other: what it is compared with.
-        apart: √(2 (1 − c)), c the correlation of the two.
+        apart: √(2 (1 − c)), c its correlation with raw.
+        competing: how many candidates there are: the intervals are simultaneous.
     """
-    gold = [_gain(found, name, other) for found in agreements if found.judge == "gold"]
-    raters = _raters_gain([found for found in agreements if found.judge != "gold"], name, other)
-    if gold and raters:
+    gold = [one.gain(name) for one in judgements if one.judge == "gold" and name in one.found]
+    raters = _raters_gain([one for one in judgements if one.judge != "gold"], name)
+    if gold and raters is not None:
         return _pooled(gold[0], raters, BIASES * apart)
     alone = gold[0] if gold else raters
-    if alone is None:
+    return None if alone is None else alone.interval(competing=competing)
+
+
+def _raters_gain(judgements: list[Judgement], name: str) -> Measured | None:
+    """The gain that left-out raters see; None unless every one of them can tell."""
+    mass = sum(one.reliability**2 for one in judgements)
+    if not judgements or not mass > 0 or not all(name in one.found for one in judgements):
         return None
-    value, draws = alone
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return value, float(low), float(high)
+    total: Measured | None = None
+    for one in judgements:
+        part = one.gain(name) * (one.reliability / mass)
+        total = part if total is None else total + part
+    return total
 
 
-def _raters_gain(
-    agreements: list[Judgement], name: str, other: str
-) -> tuple[float, np.ndarray] | None:
-    """The gain that left-out raters see, and its draws; None unless every one of them can tell."""
-    mass = sum(found.reliability**2 for found in agreements)
-    if not mass > 0 or not all({name, other} <= set(found.names) for found in agreements):
-        return None
-    value, draws = 0.0, np.zeros(len(agreements[0].draws))
-    for found in agreements:
-        one, many = _gain(found, name, other)
-        value += found.reliability * one / mass
-        draws = draws + found.reliability * many / mass
-    return value, draws
-
-
-def _pooled(
-    gold: tuple[float, np.ndarray], raters: tuple[float, np.ndarray], biases: np.ndarray
-) -> tuple[float, float, float]:
+def _pooled(gold: Measured, raters: Measured, biases: np.ndarray) -> Interval:
     """Gold's gain and the raters' together, the latter with a bias of one of these sizes (b,)."""
-    gold_variance = max(float(gold[1].var()), 1e-12)
-    variances = np.maximum(float(raters[1].var()) + biases**2, 1e-12)
+    gold_variance = max(gold.error**2, 1e-12)
+    variances = np.maximum(raters.error**2 + biases**2, 1e-12)
     both = gold_variance + variances
-    logs = -((gold[0] - raters[0]) ** 2) / (2 * both) - np.log(both) / 2
+    logs = -((gold.value - raters.value) ** 2) / (2 * both) - np.log(both) / 2
     chances = np.exp(logs - logs.max())
     chances /= chances.sum()
-    means = (gold[0] * variances + raters[0] * gold_variance) / both
+    means = (gold.value * variances + raters.value * gold_variance) / both
     value = float(chances @ means)
     spread = chances @ (gold_variance * variances / both + (means - value) ** 2)
     error = 1.96 * float(np.sqrt(spread))
-    return value, value - error, value + error
+    return Interval(value, value - error, value + error)
+
+
+def _as_judged(
+    name: str, candidates: Mapping[str, Candidate], held: list[dict[str, Candidate]]
+) -> bool:
+    """Rule 4: whether the fit to all raters is what the fits without one of them were."""
+    whole, raw = candidates[name].values, candidates["raw"].values
+    parts = [fits[name].values for fits in held if name in fits]
+    before = [_together(fits[name].values, fits["raw"].values) for fits in held if name in fits]
+    near = _together(whole, mean_z(np.stack(parts, axis=1)))
+    return near >= NEAR and _together(whole, raw) >= min(before) - FARTHER
+
+
+def _together(one: np.ndarray, two: np.ndarray) -> float:
+    """Correlation where both have a value; 0 where it is not defined."""
+    both = ~np.isnan(one) & ~np.isnan(two)
+    if both.sum() < 3 or one[both].std() < 1e-12 or two[both].std() < 1e-12:
+        return 0.0
+    return float(np.corrcoef(one[both], two[both])[0, 1])
 
 
 def _apart(candidate: Candidate, other: Candidate) -> float:
     """√(2 (1 − c)), c the correlation of two candidates where both have a value."""
-    table = np.stack([candidate.values, other.values])
-    table = table[:, ~np.isnan(table).any(axis=0)]
-    if table.shape[1] < 3 or not (table.std(axis=1) > 0).all():
-        return 1.0
-    return float(np.sqrt(max(2 * (1 - np.corrcoef(table)[0, 1]), 0.0)))
+    return float(np.sqrt(max(2 * (1 - _together(candidate.values, other.values)), 0.0)))
 
 
-def _gain(found: Judgement, name: str, other: str) -> tuple[float, np.ndarray]:
-    a, b = found.names.index(name), found.names.index(other)
-    return float(found.values[a] - found.values[b]), found.draws[:, a] - found.draws[:, b]
-
-
-def _table(agreements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:
+def _table(judgements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:
     rows = []
-    for found in agreements:
-        for name in found.names:
-            value, low, high = found.value(name)
-            apart = found.difference(name, "raw") if name != "raw" else (float("nan"),) * 3
+    for found in judgements:
+        for name in found.found:
+            figure, gain = table_row(found, name)
             rows.append(
                 Evidence(
+                    value=figure.value,
+                    low=figure.low,
+                    high=figure.high,
                     candidate=name,
-                    measure=f"{found.judge}: {found.figure}",
-                    value=value,
-                    low=low,
-                    high=high,
+                    measure=found.measure,
                     chosen=name == chosen,
-                    difference=apart[0],
-                    difference_low=apart[1],
-                    difference_high=apart[2],
+                    difference=gain,
                     n=found.n,
                 )
             )

@@ -19,11 +19,19 @@ import numpy as np
 
 from ds2.arrays import Scores, Values
 from ds2.checks import check_rows, check_scores
-from ds2.curation.influence import Figure, correlation, correlation_ratio, mid_ranks, residuals
 from ds2.errors import InputError
+from ds2.levels import rank_shares
+from ds2.measures import Interval, Measured, correlation_ratio, measure, residuals
 from ds2.neighbors import Neighbors
 
-__all__ = ["BiasRow", "measure_bias", "remove_covariate"]
+__all__ = [
+    "BiasRow",
+    "association",
+    "covariate_columns",
+    "is_number",
+    "measure_bias",
+    "remove_covariate",
+]
 
 #: Fewer rows than this are not measured.
 LEAST = 30
@@ -37,7 +45,7 @@ MOST_LABELS = 50
 class BiasRow:
     """How much scores go with one covariate, before and after curation.
 
-    Every figure is a `Figure`: value, low and high of the 95 % interval. NaN is "not measured".
+    Every figure is an `Interval`: value, low and high of 95 %. NaN is "not measured".
 
     Attributes:
         covariate: its name.
@@ -54,11 +62,11 @@ class BiasRow:
 
     covariate: str
     measure: str
-    raw: Figure
-    curated: Figure
-    change: Figure
-    raw_partial: Figure
-    curated_partial: Figure
+    raw: Interval
+    curated: Interval
+    change: Interval
+    raw_partial: Interval
+    curated_partial: Interval
     n: int
     n_labels: int
     note: str
@@ -131,6 +139,51 @@ def remove_covariate(
     return cleaned
 
 
+def is_number(covariate: np.ndarray | Sequence[object]) -> bool:
+    """Whether a covariate holds numbers; otherwise labels."""
+    return _column("covariate", covariate, len(covariate)).numbers is not None
+
+
+def association(
+    scores: Scores, covariate: np.ndarray | Sequence[object], blocks: np.ndarray | None
+) -> Measured | None:
+    """How scores go with one covariate: Spearman, or η of labels; None where it is not measured.
+
+    Args:
+        scores: (n,) NaN where missing.
+        covariate: (n,) numbers or labels.
+        blocks: (n,) rows of one block count as one; None: each row counts.
+    """
+    column = _column("covariate", covariate, len(scores))
+    use = ~np.isnan(scores) & ~column.missing
+    if use.sum() < LEAST:
+        return None
+    if column.numbers is not None:
+        found = measure("spearman", column.numbers[use], scores[use])
+    else:
+        assert column.codes is not None
+        group = _grouped(column.codes[use])
+        if not 2 <= group.max() + 1 <= use.sum() / RARE:
+            return None
+        found = correlation_ratio(group, rank_shares(scores[use]))[0]
+    if np.isnan(found.value):
+        return None
+    return found if blocks is None else found.by_block(blocks[use])
+
+
+def covariate_columns(
+    covariates: Mapping[str, np.ndarray | Sequence[object]], n: int
+) -> np.ndarray:
+    """(n, c) columns that stand for the covariates; labels that are too many are left out."""
+    parts = [np.empty((n, 0))]
+    for name, values in covariates.items():
+        column = _column(name, values, n)
+        basis = np.empty((n, 0)) if column.missing.all() else _basis(column)
+        if basis.shape[1] <= MOST_LABELS:
+            parts.append(basis)
+    return np.column_stack(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     """A covariate: numbers, or codes of labels (−1 where missing)."""
@@ -178,7 +231,7 @@ def _basis(column: _Column, rows: np.ndarray | None = None) -> np.ndarray:
     use = np.ones(len(column.missing), dtype=bool) if rows is None else rows
     if column.numbers is not None:
         filled = np.where(column.missing, np.nanmedian(_finite(column.numbers)), column.numbers)
-        rank = 2 * mid_ranks(filled[use])
+        rank = 2 * rank_shares(filled[use]) - 1
         return np.column_stack([rank, rank**2, rank**3])
     assert column.codes is not None
     codes = np.where(column.missing, 0, column.codes)
@@ -201,19 +254,20 @@ def _row(
     column = columns[name]
     use = rated & ~column.missing
     n = int(use.sum())
-    measure = "spearman" if column.numbers is not None else "eta"
-    none = Figure.nothing()
+    figure = "spearman" if column.numbers is not None else "eta"
+    none = Interval(float("nan"))
     if n < LEAST:
         note = f"Only {n} rows have both scores and this covariate; {LEAST} are needed."
-        return BiasRow(name, measure, none, none, none, none, none, n, 0, note)
-    scores = [mid_ranks(before[use]), mid_ranks(after[use])]
+        return BiasRow(name, figure, none, none, none, none, none, n, 0, note)
+    scores = [rank_shares(before[use]), rank_shares(after[use])]
     others = {other: one for other, one in columns.items() if other != name}
     controls, note = _controls(others, use)
     if column.numbers is not None:
         x = column.numbers[use]
-        plain = [correlation(mid_ranks(x), y, ranks=True) for y in scores]
-        left = residuals(mid_ranks(x), controls)
-        partial = [correlation(left, residuals(y, controls)) for y in scores]
+        each = [measure("spearman", x, y) for y in scores]
+        plain = [one.interval() for one in each]
+        left = residuals(rank_shares(x), controls)
+        partial = [measure("pearson", left, residuals(y, controls)).interval() for y in scores]
         n_labels = 0
     else:
         assert column.codes is not None
@@ -221,16 +275,17 @@ def _row(
         n_labels = int(group.max()) + 1
         if n_labels > n / RARE or n_labels < 2:
             note = f"{n_labels} labels on {n} rows say nothing about labels."
-            return BiasRow(name, measure, none, none, none, none, none, n, n_labels, note)
-        plain = [correlation_ratio(group, y) for y in scores]
-        partial = [correlation_ratio(group, y, controls) for y in scores]
+            return BiasRow(name, figure, none, none, none, none, none, n, n_labels, note)
+        found = [correlation_ratio(group, y) for y in scores]
+        each, plain = [one for one, _ in found], [ends for _, ends in found]
+        partial = [correlation_ratio(group, y, controls)[1] for y in scores]
     shown = partial if controls.shape[1] else plain
     return BiasRow(
         covariate=name,
-        measure=measure,
+        measure=figure,
         raw=plain[0],
         curated=plain[1],
-        change=plain[1].less(plain[0]),
+        change=(each[1] - each[0]).interval(),
         raw_partial=shown[0],
         curated_partial=shown[1],
         n=n,

@@ -1,31 +1,19 @@
 """The candidates of curation: one function each, from the same case to values for every row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ds2.curation.ds2 import Flags, error_shares, flag_by_vote
-from ds2.curation.fused import Posterior, fused_posterior
-from ds2.curation.levels import mean_z
 from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import Witnesses
-from ds2.curation.soft import SoftScores, soft_scores
+from ds2.curation.posterior import Posterior, fused_posterior
+from ds2.curation.soft import soft_scores
 from ds2.neighbors import Neighbors
-from ds2.noise import TransitionEstimate
+from ds2.noise.panel import Panel, mean_z
 
-__all__ = ["CANDIDATES", "Candidate", "Case", "Voting", "flags_of", "replaced"]
-
-
-@dataclass(frozen=True, slots=True)
-class Voting:
-    """Settings of method "ds2"; see `ds2.curate`."""
-
-    n_draws: int
-    draw_share: float
-    min_confidence: float
-    paper_floor: bool
+__all__ = ["CANDIDATES", "Candidate", "Case", "Team"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +31,12 @@ class Case:
         neighbors: the graph.
         means: its means.
         folds: (n,) for cross-fitting; whole neighbourhoods.
+        blocks: (n,) for intervals; whole neighbourhoods.
+        panel: what the raters are to each other.
         voted: (n, r) scores after method "ds2" on each rater.
+        fixed: (n, c) covariates as columns, without which a gain must be seen as well; c may be 0.
         seed: for the fits' starts.
+        fitted: posteriors that two candidates share, once they are there.
     """
 
     scores: np.ndarray
@@ -57,8 +49,12 @@ class Case:
     neighbors: Neighbors
     means: NeighborMeans
     folds: np.ndarray
+    blocks: np.ndarray
+    panel: Panel
     voted: np.ndarray
+    fixed: np.ndarray
     seed: int
+    fitted: dict[tuple[int, ...], tuple[Posterior, Posterior]] = field(default_factory=dict)
 
     @property
     def n_raters(self) -> int:
@@ -69,6 +65,36 @@ class Case:
     def has_gold(self) -> bool:
         """Whether any row has gold."""
         return bool((self.gold_weights > 0).any())
+
+    @property
+    def everyone(self) -> "Team":
+        """All raters but those who run against the others."""
+        rest = np.setdiff1d(np.arange(self.n_raters), self.panel.contrary)
+        heard = np.array(self.panel.heard, dtype=int)
+        return Team(rest, heard if len(heard) else rest)
+
+    def without(self, judge: int) -> "Team":
+        """The same without one rater, and without those who are the same rater."""
+        whole = self.everyone
+        rest = np.setdiff1d(whole.mean, self.panel.group_of(judge))
+        heard = whole.heard[whole.heard != judge]
+        return Team(rest, heard, judge if len(heard) == 1 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The raters that a candidate is made from.
+
+    Attributes:
+        mean: (a,) those whose mean is "raw".
+        heard: (b,) those that weights are learned for: one of each that are the same.
+        witness: where one is heard and another judges: who tells what its levels mean, on the folds
+            that it does not judge. None otherwise.
+    """
+
+    mean: np.ndarray
+    heard: np.ndarray
+    witness: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,105 +112,60 @@ class Candidate:
     posterior: Posterior | None = None
 
 
-def flags_of(
-    scores: np.ndarray,
-    noise: TransitionEstimate,
-    neighbors: Neighbors,
-    voting: Voting,
-    *,
-    keys: np.ndarray,
-    seed: int,
-) -> Flags:
-    """Method "ds2" on one rater (n,)."""
-    return flag_by_vote(
-        scores,
-        neighbors,
-        error_shares(noise, paper_floor=voting.paper_floor),
-        n_draws=voting.n_draws,
-        draw_share=voting.draw_share,
-        keys=keys,
-        seed=seed,
-    )
+def _raw(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
+    return Candidate(mean_z(case.values[:, team.mean]))
 
 
-def replaced(scores: np.ndarray, flags: Flags, min_confidence: float) -> np.ndarray:
-    """(n,) scores with those misrated with enough confidence replaced."""
-    result = scores.copy()
-    wrong = (flags.flag_rate > 0.5) & (flags.confidence >= min_confidence)
-    result[wrong] = flags.suggestion[wrong]
-    return result
+def _ds2(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
+    return Candidate(mean_z(case.voted[:, team.mean]))
 
 
-def _raw(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:  # noqa: ARG001
-    return Candidate(mean_z(case.values[:, use]))
-
-
-def _ds2(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:  # noqa: ARG001
-    return Candidate(mean_z(case.voted[:, use]))
-
-
-def _soft(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:  # noqa: ARG001
-    """The rater left out is a witness too, on the other folds, where there is no other rater."""
+def _soft(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
     extra = np.empty((len(case.values), 0))
-    if held is not None and len(use) == 1:
-        extra = case.values[:, [held]]
+    if team.witness is not None:
+        extra = case.values[:, [team.witness]]
     elif case.n_raters == 1 and not case.has_gold and not np.isnan(case.repeats).all():
         extra = case.repeats
-    try:
-        found = _soft_with(case, use, extra)
-    except NoEvidence:
-        if held is None:
-            raise
-        found = _soft_with(case, use, case.values[:, [held]])
+    found = soft_scores(
+        case.values[:, team.heard],
+        Witnesses(extra, case.gold, case.gold_weights),
+        case.means,
+        case.folds,
+        case.n_scores,
+        spread=case.spread[:, team.heard],
+    )
     return Candidate(found.values, found.se)
 
 
-def _soft_with(case: Case, use: np.ndarray, extra: np.ndarray) -> SoftScores:
-    witnesses = Witnesses(extra, case.gold, case.gold_weights)
-    return soft_scores(
-        case.values[:, use], witnesses, case.means, case.folds, case.n_scores,
-        spread=case.spread[:, use],
-    )  # fmt: skip
+def _fused(case: Case, team: Team, final: bool) -> Candidate:
+    alone, _ = _posteriors(case, team, final)
+    return Candidate(alone.expected, posterior=alone)
 
 
-def _fused(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:
-    return _posterior(case, use, held, final, None)
+def _fused_neighbors(case: Case, team: Team, final: bool) -> Candidate:
+    _, together = _posteriors(case, team, final)
+    return Candidate(together.expected, posterior=together)
 
 
-def _fused_neighbors(case: Case, use: np.ndarray, held: int | None, final: bool) -> Candidate:
-    return _posterior(case, use, held, final, case.means)
-
-
-def _posterior(
-    case: Case, use: np.ndarray, held: int | None, final: bool, means: NeighborMeans | None
-) -> Candidate:
-    """Gold rows enter only at the end: before that they judge."""
-    gold = case.gold if final and case.has_gold else None
-    if held is None or len(use) > 1:
-        found = fused_posterior(
-            case.scores[:, use], case.n_scores, use=np.arange(len(use)), means=means, gold=gold,
+def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posterior]:
+    """Both, fitted once. Gold rows enter only at the end: before that they judge."""
+    if len(team.heard) < 2:
+        raise NoEvidence("there is one rater, or one twice")
+    taught = final and case.has_gold
+    key = (*team.heard.tolist(), taught)
+    if key not in case.fitted:
+        case.fitted[key] = fused_posterior(
+            case.scores[:, team.heard],
+            case.n_scores,
+            case.means,
+            gold=case.gold if taught else None,
             seed=case.seed,
-        )  # fmt: skip
-        return Candidate(found.expected, posterior=found)
-    both = np.append(use, held)
-    told = ~np.isnan(case.scores[:, both])
-    if any(not told[case.folds != fold].any(axis=0).all() for fold in range(case.folds.max() + 1)):
-        raise NoEvidence("a rater's ratings are all in one neighbourhood")
-    shares = np.full((len(case.scores), case.n_scores), np.nan)
-    for fold in range(case.folds.max() + 1):
-        apart = case.folds == fold
-        found = fused_posterior(
-            case.scores[:, both], case.n_scores, use=np.array([0]), means=means, train=~apart,
-            seed=case.seed,
-        )  # fmt: skip
-        shares[apart] = found.shares[apart]
-    whole = Posterior(shares, float("nan"))
-    return Candidate(whole.expected, posterior=whole)
+        )
+    return case.fitted[key]
 
 
-#: Name → the candidate from the raters ``use``, rater ``held`` being left out to judge; with
-#: ``final`` everything known may enter. Simplest first.
-CANDIDATES: dict[str, Callable[[Case, np.ndarray, int | None, bool], Candidate]] = {
+#: Name → the candidate of a team; with ``final`` everything known may enter. Simplest first.
+CANDIDATES: dict[str, Callable[[Case, Team, bool], Candidate]] = {
     "raw": _raw,
     "ds2": _ds2,
     "fused": _fused,

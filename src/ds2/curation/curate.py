@@ -2,29 +2,43 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Keys, Scores
-from ds2.checks import check_choice, check_fraction, check_int
-from ds2.curation.auto import LEAST_GOLD
-from ds2.curation.candidates import CANDIDATES, Case, Voting
-from ds2.curation.finish import finish, finish_choice
-from ds2.curation.folds import deal, neighborhoods
-from ds2.curation.inputs import check_gold, check_noise, check_spread, check_table
+from ds2.checks import (
+    check_choice,
+    check_fraction,
+    check_int,
+    check_rows,
+    check_scores,
+    check_weights,
+)
+from ds2.curation.auto import Choice, as_levels, choose, reference_shares
+from ds2.curation.bias import covariate_columns, remove_covariate
+from ds2.curation.candidates import CANDIDATES, Candidate, Case
+from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
-from ds2.curation.paper import curate_one, vote_each
-from ds2.curation.result import Curation
+from ds2.curation.result import Curation, Evidence
+from ds2.curation.vote import Voting, vote_each
+from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
 from ds2.errors import Ds2Warning, InputError
 from ds2.keys import check_keys
-from ds2.neighbors import Neighbors
+from ds2.levels import nearest_level, to_levels
+from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
+from ds2.noise.panel import check_mean, check_trust, look_at, mean_z
 
 __all__ = ["curate"]
 
-METHODS = ("auto", *CANDIDATES, "none")
+METHODS = ("auto", *CANDIDATES)
 N_FOLDS, N_BLOCKS = 5, 1000
+#: What gold has taught may differ so far from what gold has judged: a correlation.
+TAUGHT = 0.95
+
+Covariates = Mapping[str, np.ndarray | Sequence[object]]
 
 
 def curate(
@@ -39,7 +53,8 @@ def curate(
     gold: Scores | None = None,
     gold_weights: Scores | None = None,
     objective: str = "rank",
-    control: Mapping[str, Scores] | None = None,
+    covariates: Covariates | None = None,
+    control: Covariates | None = None,
     n_draws: int = 51,
     draw_share: float = 0.8,
     min_confidence: float = 0.5,
@@ -52,7 +67,7 @@ def curate(
     """Curate the scores of one rater or several, by what raters, neighbours and gold say.
 
     * "raw": one rater's scores as they are; of several, the mean of z-scores over the ratings
-      present. "none" is the same for one rater.
+      present.
     * "ds2": the curation of the DS² paper (arXiv 2410.10877) on the graph: a score is flagged in
       as many cases as the transition matrix says are wrong, where the neighbours agree least, over
       balanced draws; it is replaced where the confidence reaches ``min_confidence``. Several
@@ -63,15 +78,17 @@ def curate(
       give (another rater, gold, or repeats for the weight alone), cross-fitted.
     * "auto": "raw", unless gold or left-out raters show that others are better (paired 95 %
       interval of the gain above 0), and then the one that gains most; the table is in
-      ``evidence``. One rater with fewer than 20 gold rows: "ds2" where the gate passes (with a
-      warning that nothing has tested it), "raw" where it fires.
+      ``evidence``, the law in `ds2.curation.auto`. One rater with fewer than 20 gold rows: "raw",
+      since nothing can test a correction (23 of 26 measured ones lowered the agreement with the
+      truth); so also where raters do not agree above chance, or gold does not go with them. A rater
+      who runs against the others is named and left out; one that is another once more counts once.
 
-    "fused" scores are posterior means. The other real-valued results are put on the level scale
-    by rank: a value that exceeds a share q of the pool gets the level below which a share q of the
-    levels lies (gold's levels as far as there is gold, else the raters'). Rows without any rating
-    stay NaN. No row's own gold is put in its place. The weights of "soft" are cross-fitted: none is
-    learned from the row that it is applied to. "fused" learns one matrix per rater from all rows,
-    gold among them once it no longer judges, and "ds2" takes the matrices of ``noise``.
+    Real-valued results are put on the level scale by rank: a value that exceeds a share q of the
+    pool gets the level below which a share q of the levels lies (gold's levels as far as there is
+    gold, else the raters'). Rows without any rating stay NaN. No row's own gold is put in its
+    place. The weights of "soft" are cross-fitted: none is learned from the row that it is applied
+    to. "fused" learns one matrix per rater from all rows, gold among them once it no longer judges,
+    and "ds2" takes the matrices of ``noise``.
 
     Args:
         scores: (n,) or (n, r) whole numbers 0 … s − 1, NaN where missing.
@@ -79,8 +96,7 @@ def curate(
         noise: the estimate for these scores; several raters: one each.
         method: see above.
         expected: like ``scores``, expected scores 0 … s − 1 (from log-probabilities), NaN where
-            none; they stand in the place of the whole scores in "raw" and "soft" (not in "none",
-            nor in "auto" for one rater without gold).
+            none; they stand in the place of the whole scores in "raw" and "soft".
         spread: like ``scores``, how uncertain a rater itself calls each rating (the standard
             deviation of its own distribution; only the order counts), NaN where unknown. "soft"
             lets uncertain ratings count less as far as the evidence bears that out.
@@ -90,15 +106,16 @@ def curate(
         gold_weights: (n,) inverse probabilities of having been asked for; default equal.
         objective: "rank" (order matters; judged by Spearman) or "level" (returns whole levels;
             judged by accuracy and quadratic kappa: one must be shown to rise, none may fall).
-        control: name → (n,) numbers or labels whose effect within neighbourhoods is removed from
-            the curated scores.
+        covariates: name → (n,) numbers or labels that raters may be swayed by (length, source). A
+            warning names those that the scores go with; in "auto" a gain that raters see must be
+            there with them held fixed as well.
+        control: likewise; their effect within neighbourhoods is removed from the curated scores.
         n_draws: draws of the pool.
         draw_share: share of the distinct examples in each draw.
         min_confidence: replace a misrated score from this confidence on (the authors of DS² used
             0.3 to 0.5).
         gate: what method "ds2" does where the lower end of lift's interval is below ``min_lift``:
             "warn" (correct, and say so), "refuse" (keep the raw scores, and say so) or "off".
-            Method "auto" refuses unless it is "off".
         min_lift: see ``gate``.
         paper_floor: flag 5 % of a score that the matrix calls right, as the published code does.
         keys: (n,) whole numbers that identify the content (Pool.keys), so that the order of the
@@ -109,59 +126,178 @@ def curate(
         `Curation`.
 
     Raises:
-        InputError: shapes or settings that do not fit; a method whose evidence is not there.
+        InputError: shapes or settings that do not fit; raters that cancel each other out; a method
+            whose evidence is not there.
 
     Warns:
         Ds2Warning: for each sentence in the result's ``warnings``.
     """
     method = check_choice("method", method, METHODS)
     objective = check_choice("objective", objective, ("rank", "level"))
-    gate = check_choice("gate", gate, ("warn", "refuse", "off"))
-    min_lift = check_fraction("min_lift", min_lift)
     voting = Voting(
         n_draws=check_int("n_draws", n_draws, low=1),
         draw_share=check_fraction("draw_share", draw_share, open_low=True),
         min_confidence=check_fraction("min_confidence", min_confidence),
         paper_floor=paper_floor,
+        gate=check_choice("gate", gate, ("warn", "refuse", "off")),
+        min_lift=check_fraction("min_lift", min_lift),
     )
     seed = check_int("seed", seed, low=0)
     n_scores = _n_scores(noise)
-    table = check_table("scores", scores, neighbors, n_scores)
-    each = check_noise(noise, table)
+    table = _table("scores", scores, neighbors, n_scores)
+    each = _noise(noise, table)
     order = check_keys(keys, neighbors.n)
-    values = _expected(expected, table, neighbors, n_scores)
-    stated = check_spread(spread, table)
-    second = _same_shape("repeats", repeats, table, neighbors, n_scores)
-    trusted, weights = check_gold(gold, gold_weights, neighbors, n_scores)
-    given = np.asarray(scores, dtype=np.float64)
-    only = each[0] if len(each) == 1 else None
-    if only is not None and (
-        method in ("ds2", "none") or (method == "auto" and (weights > 0).sum() < LEAST_GOLD)
-    ):
-        result = curate_one(
-            table[:, 0], given, neighbors, only, voting,
-            method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
-        )  # fmt: skip
-        result = finish(result, objective, control, neighbors)
+    trusted, weights = _gold(gold, gold_weights, neighbors, n_scores)
+    check_mean(table)
+    labels = neighborhoods(neighbors)
+    blocks = deal(labels, order, N_BLOCKS, seed, 1)
+    panel = look_at(table, blocks)
+    said = panel.sentences
+    trust = check_trust(table, trusted, weights, panel)
+    if trust.contradicts:
+        said = (*said, trust.sentence)
+        trusted, weights = np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
+    voted, flags, fired, gate_says = vote_each(
+        table, neighbors, each, voting, method=method, keys=order, seed=seed
+    )
+    seen = covariates or {}
+    case = Case(
+        scores=table,
+        values=_expected(expected, table, neighbors, n_scores),
+        spread=_spread(spread, table),
+        repeats=_same_shape("repeats", repeats, table, neighbors, n_scores),
+        gold=trusted,
+        gold_weights=weights,
+        n_scores=n_scores,
+        neighbors=neighbors,
+        means=NeighborMeans.build(neighbors),
+        folds=deal(labels, order, N_FOLDS, seed, 0),
+        blocks=blocks,
+        panel=panel,
+        voted=voted,
+        fixed=covariate_columns(seen, neighbors.n),
+        seed=seed,
+    )
+    choice: Choice | None = None
+    asked = method
+    if method == "auto":
+        choice = choose(case, objective)
+        method, candidate = choice.name, _final(case, choice)
+        said = (*said, *choice_warnings(case, choice))
     else:
-        labels = neighborhoods(neighbors)
-        voted, found = vote_each(
-            table, neighbors, each, voting,
-            method=method, gate=gate, min_lift=min_lift, keys=order, seed=seed,
-        )  # fmt: skip
-        case = Case(
-            scores=table, values=values, spread=stated, repeats=second,
-            gold=trusted, gold_weights=weights, n_scores=n_scores, neighbors=neighbors,
-            means=NeighborMeans.build(neighbors),
-            folds=deal(labels, order, N_FOLDS, seed, 0), voted=voted, seed=seed,
-        )  # fmt: skip
-        blocks = deal(labels, order, N_BLOCKS, seed, 1)
-        result = finish_choice(
-            case, given, blocks, method=method, objective=objective, control=control, found=found
+        candidate = _asked_for(case, method)
+        if method == "ds2" and len(each) == 1 and flags is None:
+            method = "raw"  # the gate refused
+    said = (*said, *gate_says, *shared_bias(case, seen))
+    result = _result(case, method, candidate, objective, control)
+    only = each[0] if len(each) == 1 else None
+    if only is not None and method == "ds2" and flags is not None:
+        result = replace(
+            result,
+            misrated=flags.flag_rate > 0.5,
+            confidence=flags.confidence,
+            suggestion=flags.suggestion,
         )
+    evidence = choice.evidence if choice else ()
+    if only is not None and not evidence:
+        lift = only.lift
+        evidence = (
+            Evidence(lift.value, lift.low, lift.high, "ds2", "lift", chosen=method == "ds2"),
+        )
+    used = choice is None and "ds2" in (method, asked)
+    result = replace(
+        result,
+        observed=np.asarray(scores, dtype=np.float64),
+        gate="unused" if not used else "fired" if fired else _passed(voting),
+        evidence=evidence,
+        warnings=said,
+        next_evidence=next_evidence(case, choice) if choice else "",
+        contradiction=trust.sentence,
+        gold_needed=gold_needed(case, choice) if choice else 0,
+    )
     for sentence in result.warnings:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
     return result
+
+
+def _passed(voting: Voting) -> str:
+    return "off" if voting.gate == "off" else "passed"
+
+
+def _asked_for(case: Case, name: str) -> Candidate:
+    """The candidate that was named, from every rater that is there."""
+    team = replace(case.everyone, mean=np.arange(case.n_raters))
+    try:
+        return CANDIDATES[name](case, team, True)
+    except NoEvidence as reason:
+        raise InputError(
+            f"Method '{name}' goes by evidence that a rater itself did not give, and {reason}. Add "
+            "trusted scores or another rater, or use 'auto'."
+        ) from None
+
+
+def _final(case: Case, choice: Choice) -> Candidate:
+    """What was chosen; gold, which has judged, may now teach a posterior too."""
+    chosen = choice.candidates[choice.name]
+    if chosen.posterior is None or not case.has_gold:
+        return chosen
+    taught = CANDIDATES[choice.name](case, case.everyone, True)
+    both = ~np.isnan(taught.values) & ~np.isnan(chosen.values)
+    same = np.corrcoef(taught.values[both], chosen.values[both])[0, 1]
+    return taught if same >= TAUGHT else chosen
+
+
+def _result(
+    case: Case, name: str, candidate: Candidate, objective: str, control: Covariates | None
+) -> Curation:
+    """Values on the level scale, with standard errors."""
+    shares = reference_shares(case)
+    levels = np.arange(case.n_scores)
+    spread = float(np.sqrt(shares @ levels**2 - (shares @ levels) ** 2))
+    raw = case.values[:, 0].copy()
+    if case.n_raters > 1:
+        raw = to_levels(mean_z(case.values), shares)
+    if case.n_raters == 1 and name in ("raw", "ds2"):
+        values, se = (raw if name == "raw" else case.voted[:, 0]).copy(), None
+    else:
+        values = to_levels(_filled(candidate.values, mean_z(case.values)), shares)
+        se = candidate.posterior.se if candidate.posterior else candidate.se
+        if se is not None and candidate.posterior is None:
+            se = se * spread
+    if control:
+        for covariate in control.values():
+            values = remove_covariate(values, covariate, case.neighbors)
+        whole = case.n_raters == 1 and name in ("raw", "ds2")
+        if whole:
+            values = np.clip(values, np.nanmin(case.values), np.nanmax(case.values))
+        else:
+            values = to_levels(values, shares)
+    if objective == "level":
+        values = as_levels(case, candidate) if not control else nearest_level(values)
+    return Curation(
+        scores=values,
+        observed=case.scores,
+        method=name,
+        misrated=None,
+        confidence=None,
+        suggestion=None,
+        gate="off",
+        evidence=(),
+        warnings=(),
+        se=se,
+        posterior=candidate.posterior.shares if candidate.posterior else None,
+        raw=raw,
+    )
+
+
+def _filled(values: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """(n,) values, and where there is none but a rating what raw says of it, by regression."""
+    gone = np.isnan(values) & ~np.isnan(raw)
+    both = ~np.isnan(values) & ~np.isnan(raw)
+    if not gone.any() or both.sum() < 2 or raw[both].std() < 1e-12:
+        return values
+    slope, at = np.polyfit(raw[both], values[both], 1)
+    return np.where(gone, at + slope * raw, values)
 
 
 def _n_scores(noise: TransitionEstimate | Sequence[TransitionEstimate]) -> int:
@@ -185,7 +321,102 @@ def _same_shape(
 ) -> np.ndarray:
     if given is None:
         return np.full(table.shape, np.nan)
-    array = check_table(name, given, neighbors, n_scores, whole=False)
+    array = _table(name, given, neighbors, n_scores, whole=False)
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
     return array
+
+
+def _table(
+    name: str, scores: object, neighbors: Neighbors, n_scores: int, *, whole: bool = True
+) -> np.ndarray:
+    """(n, r) floats from (n,) or (n, r), NaN where missing.
+
+    Args:
+        name: the argument's name.
+        scores: as given.
+        neighbors: says how many rows there must be.
+        n_scores: scores lie in 0 … n_scores − 1.
+        whole: whether they must be whole numbers.
+    """
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"'{name}' must hold numbers (NaN where missing).") from None
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InputError(
+            f"'{name}' must have shape (n,), or (n, r) for r raters. Got {array.shape}."
+        )
+    table = array.reshape(len(array), -1)
+    check_rows(name, table, neighbors.n)
+    for i, column in enumerate(table.T):
+        label = name if table.shape[1] == 1 else f"{name}[:, {i}]"
+        if whole:
+            check_scores(label, column, n_rows=neighbors.n, n_scores=n_scores)
+        elif ((column < 0) | (column > n_scores - 1) | np.isinf(column)).any():
+            raise InputError(f"'{label}' must lie in 0 … {n_scores - 1} (NaN where missing).")
+    return table
+
+
+def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
+    """(n, r) floats of the shape of ``scores``, 0 or more, NaN where unknown."""
+    if spread is None:
+        return np.full(scores.shape, np.nan)
+    try:
+        table = np.asarray(spread, dtype=np.float64).reshape(scores.shape)
+    except (TypeError, ValueError):
+        raise InputError("'spread' must hold numbers in the shape of 'scores'.") from None
+    if ((table < 0) | np.isinf(table)).any():
+        raise InputError("'spread' must be finite and 0 or more (NaN where unknown).")
+    return table
+
+
+def _noise(
+    noise: TransitionEstimate | Sequence[TransitionEstimate], scores: np.ndarray
+) -> tuple[TransitionEstimate | None, ...]:
+    """One estimate per rater, each made from that rater's scores; None where it has none."""
+    r = scores.shape[1]
+    each: tuple[TransitionEstimate | None, ...]
+    if isinstance(noise, Sequence):
+        each = tuple(noise)
+    elif noise.n_raters == 1 and not noise.raters:
+        each = (noise,)
+    else:
+        each = tuple(
+            None if alone is None else noise.rater(i) for i, alone in enumerate(noise.raters)
+        )
+    if len(each) != r:
+        raise InputError(
+            f"'noise' must hold an estimate for each of the {r} raters. Got {len(each)}. "
+            "Estimate it from the same table of scores (estimate_transition)."
+        )
+    for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
+        missing = int(np.isnan(column).sum())
+        if one is not None and one.n_missing != missing:
+            which = "" if r == 1 else f" of rater {i + 1}"
+            raise InputError(
+                f"'noise'{which} was estimated from other scores: it counts {one.n_missing} "
+                f"missing, these have {missing}."
+            )
+    return each
+
+
+def _gold(
+    gold: object, weights: object, neighbors: Neighbors, n_scores: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) gold and (n,) weights, 0 where there is no gold."""
+    if gold is None:
+        if weights is not None:
+            raise InputError("'gold_weights' needs 'gold'. Pass both, or neither.")
+        return np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
+    values = _table("gold", gold, neighbors, n_scores, whole=False)
+    if values.shape[1] != 1:
+        raise InputError(f"'gold' must have shape (n,). Got {np.asarray(gold).shape}.")
+    known = ~np.isnan(values[:, 0])
+    if weights is None:
+        return values[:, 0], known.astype(np.float64)
+    given = check_weights("gold_weights", weights, neighbors.n)
+    if (known & (given == 0)).any():
+        row = int(np.argmax(known & (given == 0)))
+        raise InputError(f"'gold_weights' row {row} is 0 or missing, but the row has gold.")
+    return values[:, 0], np.where(known, given, 0.0)

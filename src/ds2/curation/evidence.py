@@ -1,10 +1,8 @@
-"""How well candidates agree with what none of them has seen, with paired intervals.
+"""How well candidates agree with what none of them has seen, in pairs.
 
-Each measure holds a judge (gold, or a rater that was left out) and each candidate's values for the
-judge's rows, learned without the judge's word on those rows. Whole neighbourhoods are drawn anew
-for the intervals; agreement is a function of sums, so a round of the bootstrap is one product. Few
-neighbourhoods spread less than the truth (two can hardly contradict each other), so the draws are
-widened by Student's factor.
+A judge is gold, or a rater that was left out; what it judges was learned without its word on the
+rows that it judges. Every figure keeps what each neighbourhood contributes to it (`ds2.measures`),
+so differences and sums over judges have the interval that they should have.
 """
 
 from collections.abc import Mapping
@@ -12,21 +10,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2.curation.levels import rank_shares
+from ds2.levels import rank_shares
+from ds2.measures import Interval, Measured, measure, residuals
 
-__all__ = ["Judgement", "Measure", "judge"]
+__all__ = ["FIGURES", "Judge", "Judgement", "judge"]
 
-ROUNDS = 1000
+#: By objective: the figures, the leading one first. One must be shown to rise, and none may fall.
+FIGURES: dict[str, tuple[str, str]] = {"rank": ("spearman", "top"), "level": ("accuracy", "kappa")}
+NAMES = {
+    "spearman": "Spearman",
+    "top": "mean of the top 5 %",
+    "given": "Spearman given the covariates",
+    "accuracy": "accuracy",
+    "kappa": "quadratic kappa",
+}
 #: Rows of a judge below which nothing is measured.
 LEAST_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Judge:
     """A judge and the candidates before it.
 
     Attributes:
-        judge: "gold", or "rater" and its number.
+        name: "gold", or a rater and its number.
         truth: (n,) what the judge says, NaN where nothing.
         weights: (n,) weights of its rows.
         reliability: correlation of the judge with the truth (1 for gold): an agreement is that
@@ -34,7 +41,7 @@ class Measure:
         candidates: name → (n,) values.
     """
 
-    judge: str
+    name: str
     truth: np.ndarray
     weights: np.ndarray
     reliability: float
@@ -43,129 +50,77 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How far each candidate agrees with one judge.
+    """How far each candidate agrees with one judge by one figure.
 
     Attributes:
-        judge: as in `Measure`.
-        figure: "Spearman", "accuracy" or "quadratic kappa".
-        reliability: as in `Measure`.
-        names: the candidates.
-        values: (c,) agreement of each.
-        draws: (rounds, c) bootstrap, wider where there are few blocks.
+        judge: its name.
+        figure: a measure of `ds2.measures`, or "given": the rank correlation without covariates.
+        reliability: as in `Judge`.
+        found: candidate → its figure, with the parts of each block.
         n: rows.
     """
 
     judge: str
     figure: str
     reliability: float
-    names: tuple[str, ...]
-    values: np.ndarray
-    draws: np.ndarray
+    found: Mapping[str, Measured]
     n: int
 
-    def value(self, name: str) -> tuple[float, float, float]:
-        """Judgement of a candidate with its 95 % interval."""
-        at = self.names.index(name)
-        return float(self.values[at]), *_ends(np.clip(self.draws[:, at], -1, 1))
+    @property
+    def measure(self) -> str:
+        """The judge and the figure, in words."""
+        return f"{self.judge}: {NAMES[self.figure]}"
 
-    def difference(self, name: str, other: str) -> tuple[float, float, float]:
-        """How much more one agrees than the other, with its paired 95 % interval."""
-        a, b = self.names.index(name), self.names.index(other)
-        return float(self.values[a] - self.values[b]), *_ends(self.draws[:, a] - self.draws[:, b])
-
-
-def _ends(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+    def gain(self, name: str, other: str = "raw") -> Measured:
+        """How much more one candidate agrees than another."""
+        return self.found[name] - self.found[other]
 
 
-def judge(
-    measure: Measure, blocks: np.ndarray, objective: str, rng: np.random.Generator
-) -> list[Judgement]:
-    """Judgement of every candidate with the judge; empty where it has too few rows.
+def judge(one: Judge, blocks: np.ndarray, objective: str, fixed: np.ndarray) -> list[Judgement]:
+    """Judge every candidate; empty where the judge has too few rows.
 
     Args:
-        measure: the judge and the candidates.
-        blocks: (n,) rows of one block are drawn together.
-        objective: "rank" for Spearman; "level" for accuracy and quadratic kappa.
-        rng: for the bootstrap.
+        one: the judge and the candidates.
+        blocks: (n,) rows of one block count as one.
+        objective: "rank" or "level".
+        fixed: (n, c) covariates; where there are any, ranks are judged without them as well.
     """
-    names = tuple(measure.candidates)
-    table = np.stack([measure.candidates[name] for name in names], axis=1)
-    known = ~np.isnan(measure.truth) & ~np.isnan(table).any(axis=1) & (measure.weights > 0)
-    rows = np.flatnonzero(known)
-    _, block = np.unique(blocks[rows], return_inverse=True)
-    n_blocks = int(block.max(initial=-1)) + 1
-    if len(rows) < LEAST_ROWS or n_blocks < 2 or np.ptp(measure.truth[rows]) == 0:
+    table = np.stack(list(one.candidates.values()), axis=1)
+    rows = ~np.isnan(one.truth) & ~np.isnan(table).any(axis=1) & (one.weights > 0)
+    if rows.sum() < LEAST_ROWS or np.ptp(one.truth[rows]) == 0 or np.ptp(blocks[rows]) == 0:
         return []
-    weight = measure.weights[rows] / measure.weights[rows].mean()
-    if objective == "rank":
-        y = rank_shares(measure.truth[rows], weight) - 0.5
-        x = np.stack([rank_shares(column, weight) - 0.5 for column in table[rows].T], axis=1)
-    else:
-        y, x = measure.truth[rows], table[rows]
-    sums = _sums(x, y, weight, block.reshape(-1))
-    taken = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=ROUNDS)
-    drawn = (taken.astype(np.float64) @ sums.reshape(len(sums), -1)).reshape(
-        ROUNDS, *sums.shape[1:]
-    )
-    figures = {"Spearman": _correlation} if objective == "rank" else LEVEL_FIGURES
+    truth, block = one.truth[rows], blocks[rows]
+    weights = one.weights[rows]
+    figures: tuple[str, ...] = FIGURES[objective]
+    if objective == "rank" and fixed.shape[1]:
+        figures = (*figures, "given")
+    n_blocks = int(blocks.max()) + 1
     found = []
-    for figure, of in figures.items():
-        values = of(sums.sum(axis=0))
-        draws = values + _widening(n_blocks) * (of(drawn) - values)
-        found.append(
-            Judgement(measure.judge, figure, measure.reliability, names, values, draws, len(rows))
-        )
+    for figure in figures:
+        inside = fixed[rows] if figure == "given" else None
+        each = {
+            name: _measured(figure, values[rows], truth, weights, inside).by_block(block, n_blocks)
+            for name, values in one.candidates.items()
+        }
+        if all(np.isfinite(part.value) for part in each.values()):
+            found.append(Judgement(one.name, figure, one.reliability, each, int(rows.sum())))
     return found
 
 
-def _widening(n_blocks: int) -> float:
-    """How much wider than the bootstrap's an interval from so few blocks must be (Student)."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, n_blocks - 1) / 1.96 * np.sqrt(n_blocks / (n_blocks - 1)))
-
-
-def _sums(x: np.ndarray, y: np.ndarray, weight: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """(b, c, 7) sums over each block of 1, x, y, x², y², xy and [x = y]."""
-    parts = []
-    for column in x.T:
-        terms = (np.ones(len(y)), column, y, column**2, y**2, column * y, column == np.round(y))
-        parts.append(np.stack([np.bincount(block, weight * term) for term in terms], axis=1))
-    return np.stack(parts, axis=1)
+def _measured(
+    figure: str,
+    values: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    fixed: np.ndarray | None,
+) -> Measured:
+    if fixed is None:
+        return measure(figure, values, truth, weights)
+    x, y = (residuals(rank_shares(side, weights), fixed) for side in (values, truth))
+    return measure("pearson", x, y, weights)
 
 
-def _moments(sums: np.ndarray) -> tuple[np.ndarray, ...]:
-    total = np.maximum(sums[..., 0], 1e-12)
-    mean_x, mean_y = sums[..., 1] / total, sums[..., 2] / total
-    return (
-        mean_x,
-        mean_y,
-        sums[..., 3] / total - mean_x**2,
-        sums[..., 4] / total - mean_y**2,
-        sums[..., 5] / total - mean_x * mean_y,
-    )
-
-
-def _correlation(sums: np.ndarray) -> np.ndarray:
-    _, _, var_x, var_y, both = _moments(sums)
-    scale = np.sqrt(np.maximum(var_x * var_y, 0))
-    return np.asarray(np.divide(both, scale, out=np.zeros_like(scale), where=scale > 1e-12))
-
-
-def _kappa(sums: np.ndarray) -> np.ndarray:
-    """1 − E(x − y)² / what it would be if x and y were independent."""
-    mean_x, mean_y, var_x, var_y, both = _moments(sums)
-    apart = (mean_x - mean_y) ** 2
-    chance = var_x + var_y + apart
-    off = var_x + var_y - 2 * both + apart
-    return np.asarray(1 - np.divide(off, chance, out=np.ones_like(off), where=chance > 1e-12))
-
-
-def _accuracy(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(sums[..., 6] / np.maximum(sums[..., 0], 1e-12))
-
-
-#: The leading one first.
-LEVEL_FIGURES = {"accuracy": _accuracy, "quadratic kappa": _kappa}
+def table_row(found: Judgement, name: str) -> tuple[Interval, Interval]:
+    """An agreement and its gain over raw, with 95 % intervals."""
+    none = Interval(float("nan"))
+    return found.found[name].interval(), none if name == "raw" else found.gain(name).interval()

@@ -102,7 +102,10 @@ def mapped(
             weights = np.zeros(len(values))
             weights[gold.rows] = gold.weights
             evidence.append((trusted[rows], weights[rows], 0.0))
-        shape = level_map(values[rows, i], evidence, float(loads[i]), n_scores)
+        shape = level_map(
+            values[rows, i], evidence, float(loads[i]), n_scores,
+            may_fall=bool(gold.n) or values.shape[1] > 2,
+        )  # fmt: skip
         here = known[:, i]
         result[here, i] = np.interp(values[here, i], np.arange(n_scores), shape)
         if not np.isnan(spread[rows, i]).all():

@@ -1,42 +1,36 @@
 """The result of curation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from ds2.arrays import Mask, Scores, Values
+from ds2.measures import Interval
 
 __all__ = ["Curation", "Evidence"]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Interval):
     """One figure that a choice of method rests on.
 
     Attributes:
-        candidate: the method it speaks of.
-        measure: what was measured: "lift", or the judge and the figure ("gold: Spearman",
-            "rater 2 held out: Spearman").
         value: the figure.
         low: lower end of its 95 % interval.
         high: upper end.
+        candidate: the method it speaks of.
+        measure: what was measured: "lift", or the judge and the figure ("gold: Spearman",
+            "rater 2 held out: Spearman").
         chosen: whether the candidate was applied.
         difference: how much more than raw; NaN for raw itself and for lift.
-        difference_low: lower end of its paired 95 % interval.
-        difference_high: upper end.
         n: rows it rests on.
     """
 
-    candidate: str
-    measure: str
-    value: float
-    low: float
-    high: float
-    chosen: bool
-    difference: float = float("nan")
-    difference_low: float = float("nan")
-    difference_high: float = float("nan")
+    candidate: str = ""
+    measure: str = ""
+    chosen: bool = False
+    difference: Interval = field(default_factory=lambda: Interval(float("nan")))
     n: int = 0
 
 
@@ -48,20 +42,23 @@ class Curation:
         scores: (n,) curated scores on the scale 0 … s − 1; NaN where no rater gave one. Real
             numbers for "soft", "fused", "fused+neighbors" and for several raters.
         observed: (n,) or (n, r) the scores as given.
-        method: what was applied: "ds2", "soft", "fused", "fused+neighbors", "raw", or "none" (asked
-            for, or where the gate of method "ds2" refused).
+        method: what was applied: "raw", "ds2", "soft", "fused" or "fused+neighbors".
         misrated: (n,) flagged as wrong; None when nothing was looked at, or with several raters.
         confidence: (n,) in [0, 1]: share of the best other score times the flag rate. Not a
             calibrated probability. NaN where unrated; None likewise.
         suggestion: (n,) the best other score; NaN where unrated or never visited; None likewise.
-        gate: "passed", "fired" or "off".
+        gate: what that of method "ds2" said: "passed", "fired" or "off"; "unused" by the others.
         evidence: what the choice went by.
         warnings: plain sentences.
         se: (n,) standard error of a score, in levels; None for methods that have none.
         posterior: (n, s) P(true score); None likewise.
         raw: (n,) what the ratings say without curation: the score of one rater (its expected score
-            where "raw" takes those), or the mean of several raters' z-scores on the level scale.
+            where there are any), or the mean of several raters' z-scores on the level scale.
         next_evidence: one sentence: what further evidence would decide, and how much of it.
+        contradiction: one sentence where trusted scores do not go with the ratings, or go against
+            them, so that nothing was concluded from them; else empty.
+        gold_needed: trusted scores that would tell a gain worth having from none on this pool; 0
+            where nothing was to be chosen.
     """
 
     scores: Scores
@@ -77,6 +74,8 @@ class Curation:
     posterior: Float[np.ndarray, "n s"] | None = None
     raw: Values | None = None
     next_evidence: str = ""
+    contradiction: str = ""
+    gold_needed: int = 0
 
     @property
     def n_changed(self) -> int:

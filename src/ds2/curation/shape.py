@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from ds2.curation.loadings import NoEvidence
+from ds2.levels import split_levels
+
 __all__ = ["certainty", "level_map"]
 
 #: How far a level's meaning may lie from a straight line, in standard deviations of the truth.
@@ -19,11 +22,14 @@ def level_map(
     targets: list[Evidence],
     slope: float,
     n_scores: int,
+    *,
+    may_fall: bool,
 ) -> np.ndarray:
     """(s,) the expected truth at each level, in standard deviations of the truth.
 
     The mean of what others say at each level, shrunk towards a straight line, increasing unless
-    the evidence against that is strong (a rater with levels in the wrong order).
+    the evidence against that is strong (a rater with levels in the wrong order). One other rater's
+    word is no such evidence: it might as well be the one in the wrong order.
 
     Args:
         values: (t,) the rater's values on 0 … s − 1, none missing.
@@ -31,6 +37,10 @@ def level_map(
             weights (t,) or None; variance of a bias that they may have.
         slope: correlation of the rater with the truth: the slope of the straight line.
         n_scores: s.
+        may_fall: whether the evidence is more than one other rater's word.
+
+    Raises:
+        NoEvidence: one other rater's word has it that the map falls.
     """
     if not len(values):
         return np.zeros(n_scores)
@@ -55,6 +65,8 @@ def level_map(
 
     rising = isotonic_regression(means, weights=precision).x
     falls = (precision * (means - rising) ** 2).sum() > FALLS_FROM
+    if falls and not may_fall:
+        raise NoEvidence("two raters differ on the order of levels, and nobody says who is right")
     return np.asarray(means if falls else rising)
 
 
@@ -101,11 +113,7 @@ def _by_level(
     values: np.ndarray, target: np.ndarray, weight: np.ndarray, n_scores: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(t, s) each row's share in each level, and (2, s) mass and mean target of the levels."""
-    low = np.clip(np.floor(values), 0, n_scores - 2).astype(np.int64)
-    above = np.clip(values - low, 0, 1)
-    hat = np.zeros((len(values), n_scores), dtype=np.float32)
-    rows = np.arange(len(values))
-    hat[rows, low], hat[rows, low + 1] = 1 - above, above
+    hat = split_levels(values, n_scores).astype(np.float32)
     mass = hat.T @ weight
     mean = np.divide(hat.T @ (weight * target), mass, out=np.zeros(n_scores), where=mass > 0)
     return hat, np.stack([mass, mean])

@@ -1,18 +1,71 @@
-"""What an example's neighbours vote for, within one draw.
+"""Curation as in the paper: flag what neighbours disagree with, as often as the matrix says.
+
+What an example's neighbours vote for, within one draw of the pool:
 
     v[c] = Σ over the neighbours in the draw, and the example, of (1 − distance) · [score = c]
 
-with weights clipped at 0, and the example's own distance replaced by 2·d1 − d2.
+with weights clipped at 0, and the example's own distance replaced by 2·d1 − d2. Of the examples
+observed as c the share
+
+    e[c] = 1 − min(1, T[c, c] · p[c] / P(observed = c))
+
+has another true score: in each of many draws, those with the lowest agreement v[c] / ‖v‖₂ are
+flagged. Flags and suggestions are averaged over the draws.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
 
-__all__ = ["Ballot", "Votes"]
+__all__ = [
+    "Ballot",
+    "Flags",
+    "Voting",
+    "balanced_draws",
+    "error_shares",
+    "flag_by_vote",
+    "vote_each",
+]
+
+#: What the published code flags where the matrix says that nothing is wrong.
+PAPER_FLOOR = 0.05
+#: The largest share of a score that is ever flagged.
+CEILING = 0.95
+#: Stream of random order for ties in agreement; draws use the streams from 0.
+TIES = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Voting:
+    """Settings of method "ds2"; see `ds2.curate`."""
+
+    n_draws: int
+    draw_share: float
+    min_confidence: float
+    paper_floor: bool
+    gate: str
+    min_lift: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Averages over the draws, for every row of the pool.
+
+    Attributes:
+        flag_rate: (n,) add-one smoothed share of the visits that flagged it; NaN where unrated.
+        confidence: (n,) share of the best other score times the flag rate; NaN where unrated.
+        suggestion: (n,) the best other score; NaN where unrated or never visited.
+    """
+
+    flag_rate: np.ndarray
+    confidence: np.ndarray
+    suggestion: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +154,197 @@ class Ballot:
         )
         accompanied = self.links @ voters.any(axis=1).astype(np.float64) > 0
         return Votes(agreement, tally.argmax(axis=1), accompanied & drawn[self.entry])
+
+
+def error_shares(noise: TransitionEstimate, *, paper_floor: bool = False) -> np.ndarray:
+    """(s,) e[c]: the share of each observed score that is wrong, by the fitted model."""
+    right = noise.matrix.diagonal() * noise.prior
+    present = noise.observed > 0
+    share = np.zeros(len(right))
+    share[present] = 1 - np.minimum(1, right[present] / noise.observed[present])
+    share[share >= 1] = CEILING
+    if paper_floor:
+        share[present & (share <= 0)] = PAPER_FLOOR
+    return share
+
+
+def flag_by_vote(
+    scores: np.ndarray,
+    neighbors: Neighbors,
+    shares: np.ndarray,
+    *,
+    n_draws: int,
+    draw_share: float,
+    keys: np.ndarray,
+    seed: int,
+) -> Flags:
+    """Run the draws and average them.
+
+    Args:
+        scores: (n,) whole numbers, NaN where unrated.
+        neighbors: the graph.
+        shares: (s,) e[c].
+        n_draws: draws.
+        draw_share: share of the distinct examples in each.
+        keys: (n,) uint64.
+        seed: same seed, same flags.
+    """
+    n_scores = len(shares)
+    ballot = Ballot.build(scores, neighbors, n_scores)
+    entries = np.flatnonzero(np.bincount(ballot.entry, minlength=neighbors.n))
+    entry_keys = _entry_keys(keys, neighbors)
+    tie_order = random_order_keys(entry_keys, seed, TIES)[ballot.entry]
+    flags = np.zeros(len(ballot.rows))
+    suggested = np.zeros((len(ballot.rows), n_scores))
+    visits = np.zeros(len(ballot.rows))
+    for chosen in balanced_draws(entry_keys[entries], n_draws, draw_share, seed):
+        drawn = np.zeros(neighbors.n, dtype=bool)
+        drawn[entries[chosen]] = True
+        votes = ballot.votes(drawn)
+        flags += _lowest(votes, ballot.own, shares, tie_order)
+        visits += votes.visited
+        suggested[np.flatnonzero(votes.visited), votes.suggestion[votes.visited]] += 1
+    return _average(ballot, flags, suggested, visits)
+
+
+def _entry_keys(keys: np.ndarray, neighbors: Neighbors) -> np.ndarray:
+    """(n,) keys with each first row of a group holding its group's smallest."""
+    if neighbors.groups is None:
+        return keys
+    smallest = keys.copy()
+    np.minimum.at(smallest, neighbors.groups, keys)
+    return smallest
+
+
+def _lowest(votes: Votes, own: np.ndarray, shares: np.ndarray, tie_order: np.ndarray) -> np.ndarray:
+    """(r,) marks, of the visited examples of each score, the share with the lowest agreement."""
+    flagged = np.zeros(len(own), dtype=bool)
+    for score in np.flatnonzero(shares > 0):
+        rows = np.flatnonzero(votes.visited & (own == score))
+        wanted = round(shares[score] * len(rows))
+        if wanted == 0:
+            continue
+        agreement = votes.agreement[rows]
+        limit = np.partition(agreement, wanted - 1)[wanted - 1]
+        below = rows[agreement < limit]
+        level = rows[agreement == limit]
+        level = level[np.argsort(tie_order[level], kind="stable")]
+        flagged[below] = True
+        flagged[level[: wanted - len(below)]] = True
+    return flagged
+
+
+def _average(ballot: Ballot, flags: np.ndarray, suggested: np.ndarray, visits: np.ndarray) -> Flags:
+    n_scores = suggested.shape[1]
+    rate = (flags + 1) / (visits + 2)
+    share = (suggested + 1) / (visits[:, None] + n_scores)
+    share[np.arange(len(share)), ballot.own] = -1.0
+    best = share.argmax(axis=1)
+    confidence = share[np.arange(len(share)), best] * rate
+    found = np.where(visits > 0, best, np.nan)
+    rated = ballot.of_row >= 0
+    return Flags(*(np.where(rated, x[ballot.of_row], np.nan) for x in (rate, confidence, found)))
+
+
+def balanced_draws(keys: np.ndarray, n_draws: int, share: float, seed: int) -> Iterator[np.ndarray]:
+    """Yield ``n_draws`` masks (n,), each with round(share · n) rows.
+
+    How often two rows are drawn differs by at most one. What a draw leaves out is dealt from
+    shuffled decks of all rows, one after the other; a row that would be dealt twice to one draw
+    goes to the end of its deck. Order within a deck depends on the keys alone.
+
+    Args:
+        keys: (n,) uint64, one per row.
+        n_draws: how many.
+        share: of the rows, in (0, 1].
+        seed: same seed, same draws.
+    """
+    n = len(keys)
+    left_out = n - round(share * n)
+    deck = np.empty(0, dtype=np.int64)
+    n_decks = 0
+    for _ in range(n_draws):
+        dealt = deck[:left_out]
+        deck = deck[left_out:]
+        if len(dealt) < left_out:
+            fresh = np.lexsort((keys, random_order_keys(keys, seed, n_decks)))
+            n_decks += 1
+            again = np.isin(fresh, dealt)
+            deck = np.concatenate([fresh[~again], fresh[again]])
+            missing = left_out - len(dealt)
+            dealt = np.concatenate([dealt, deck[:missing]])
+            deck = deck[missing:]
+        drawn = np.ones(n, dtype=bool)
+        drawn[dealt] = False
+        yield drawn
+
+
+def vote_each(
+    scores: np.ndarray,
+    neighbors: Neighbors,
+    noise: tuple[TransitionEstimate | None, ...],
+    voting: Voting,
+    *,
+    method: str,
+    keys: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, Flags | None, bool, tuple[str, ...]]:
+    """Method "ds2" on each rater, behind its gate.
+
+    Nothing is voted on where the method has no use for it, or a rater has too few scores. With
+    "auto" the evidence decides in the gate's place.
+
+    Returns:
+        (n, r) scores, misrated ones replaced; the flags of a single rater; whether any gate fired;
+        and what it says.
+    """
+    voted = scores.copy()
+    found: list[str] = []
+    flags, any_fired = None, False
+    for i, one in enumerate(noise):
+        if one is None or method not in ("auto", "ds2"):
+            continue
+        fired = method == "ds2" and voting.gate != "off" and gate_fires(one, voting.min_lift)
+        if fired:
+            any_fired = True
+            sentence = gate_sentence(one, voting.min_lift, refused=voting.gate == "refuse")
+            found.append(sentence if len(noise) == 1 else f"Rater {i + 1}: {sentence}")
+        if fired and voting.gate == "refuse":
+            continue
+        flags = flag_by_vote(
+            scores[:, i],
+            neighbors,
+            error_shares(one, paper_floor=voting.paper_floor),
+            n_draws=voting.n_draws,
+            draw_share=voting.draw_share,
+            keys=keys,
+            seed=seed,
+        )
+        wrong = (flags.flag_rate > 0.5) & (flags.confidence >= voting.min_confidence)
+        voted[wrong, i] = flags.suggestion[wrong]
+    return voted, flags if len(noise) == 1 else None, any_fired, tuple(found)
+
+
+def gate_fires(noise: TransitionEstimate, min_lift: float) -> bool:
+    """Whether the lower end of lift's interval is below ``min_lift``, or lift is undefined."""
+    return not noise.lift.low >= min_lift
+
+
+def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) -> str:
+    """What the gate found and what would settle it."""
+    lift = noise.lift
+    if lift.low != lift.low:
+        found = "Neighbour agreement cannot be measured (all scores are equal)."
+    else:
+        found = (
+            f"Neighbour agreement is low: lift {lift.value:.2f} (95 % interval {lift.low:.2f} to "
+            f"{lift.high:.2f}) against the gate's {min_lift:g}. That means a very noisy rater, or "
+            "neighbours that do not share a true score; in the second case replacing scores by "
+            "the neighbours' vote makes them worse."
+        )
+    done = (
+        "The raw scores were kept."
+        if refused
+        else "The correction was made all the same (gate = 'warn')."
+    )
+    return f"{found} {done} A second rater, or trusted scores, would settle which it is."

@@ -4,5 +4,13 @@ from ds2.neighbors.blocks import n_threads
 from ds2.neighbors.find import find_neighbors
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
+from ds2.neighbors.neighborhoods import deal, neighborhoods
 
-__all__ = ["Neighbors", "find_neighbors", "identical_groups", "n_threads"]
+__all__ = [
+    "Neighbors",
+    "deal",
+    "find_neighbors",
+    "identical_groups",
+    "n_threads",
+    "neighborhoods",
+]

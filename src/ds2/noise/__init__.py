@@ -1,6 +1,6 @@
 """How noisy raters are: transition matrices, reliability, agreement with gold, how sure it is."""
 
-from ds2.noise.agreement import Agreement, agreement, agreement_difference, effective_rows
+from ds2.noise.agreement import Agreement, agreement, agreement_difference
 from ds2.noise.estimate import TransitionEstimate
 from ds2.noise.findings import LOW_LIFT, MIN_COUNT
 from ds2.noise.levels import SwappedLevels, find_swapped_levels
@@ -22,7 +22,6 @@ __all__ = [
     "TransitionEstimate",
     "agreement",
     "agreement_difference",
-    "effective_rows",
     "estimate_transition",
     "find_swapped_levels",
     "fit_raters",

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.em import TINY, Fit
 from ds2.noise.estimate import TransitionEstimate
 from ds2.noise.hull import RHO_FLOOR
-from ds2.noise.patterns import levels_of
 from ds2.noise.single import Single, dominant
 from ds2.noise.trusted import Guesses, Trusted, explain, gold_counts, ordinal_guesses
 
@@ -47,7 +47,7 @@ def with_gold(
         seed: of the draws behind the intervals.
     """
     rows = np.flatnonzero(~np.isnan(gold) & (weights > 0))
-    shares = levels_of(gold[rows], single.counted.graph.n_scores)
+    shares = split_levels(gold[rows], single.counted.graph.n_scores)
     grid = _grid(single, rho)
     fits = single.counted.along(grid, single.fit, prior_rho=1.0)
     near = neighbors.indices[rows, : single.counted.used]

@@ -1,5 +1,7 @@
 """What a user should know about an estimate, in plain sentences."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ds2.neighbors import Neighbors
@@ -15,14 +17,22 @@ NEAR_SHARE = 0.1
 MISSING_SHARE = 0.2
 
 
-def describe(estimate: TransitionEstimate, neighbors: Neighbors) -> tuple[str, ...]:
-    """One sentence for each thing that limits the estimate; empty where nothing does."""
+def describe(
+    estimate: TransitionEstimate, neighbors: Neighbors, aside: Collection[int] = ()
+) -> tuple[str, ...]:
+    """One sentence for each thing that limits the estimate; empty where nothing does.
+
+    Args:
+        estimate: what was found.
+        neighbors: the graph.
+        aside: raters of whom all is said: they run against the others, or are another once more.
+    """
     found = (
         _lift(estimate),
         _wide(estimate),
         _evidence(estimate),
         _few(estimate),
-        _dominance(estimate),
+        _dominance(estimate, aside),
         _fit(estimate),
         _convergence(estimate),
         _near_duplicates(estimate, neighbors),
@@ -92,12 +102,15 @@ def _few(estimate: TransitionEstimate) -> str:
     )
 
 
-def _dominance(estimate: TransitionEstimate) -> str:
-    if estimate.diagonal_dominant:
-        return ""
+def _dominance(estimate: TransitionEstimate, aside: Collection[int]) -> str:
     enough = estimate.effective_counts >= MIN_COUNT
     likeliest = estimate.matrix.argmax(axis=-1)
-    wrong = np.argwhere(enough & (likeliest != np.arange(likeliest.shape[-1])))
+    off = enough & (likeliest != np.arange(likeliest.shape[-1]))
+    if off.ndim > 1:
+        off[list(aside)] = False
+    wrong = np.argwhere(off)
+    if not len(wrong):
+        return ""
     pairs = ", ".join(
         f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if len(at) > 1 else ")")
         for at in wrong

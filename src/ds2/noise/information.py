@@ -12,6 +12,8 @@ of a cell are taken on its log-odds, so that they stay within (0, 1) and are wid
 
 import numpy as np
 
+from ds2.measures import Z
+
 __all__ = [
     "cell_intervals",
     "covariance",
@@ -22,7 +24,6 @@ __all__ = [
 
 #: The ordinal prior's mass falls to this share with each level of distance.
 ORDINAL_DECAY = 0.5
-Z = 1.96
 #: Eigenvalues below this share of the largest are directions that nothing is known of.
 FLAT = 1e-9
 EDGE = 1e-6

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ds2.measures import Z
 from ds2.noise.em import TINY, State, accelerate, diagonal_starts
 from ds2.noise.information import cell_intervals, covariance, log_odds_interval, prior_information
 from ds2.noise.ordered import in_order
@@ -184,7 +185,7 @@ def _rho(sharing: np.ndarray, cov: np.ndarray) -> tuple[float, tuple[float, floa
     flat = sharing.ravel()
     slope = flat * (gradient.ravel() - float((flat * gradient.ravel()).sum()))
     error = float(np.sqrt(max(slope @ cov @ slope, 0.0)))
-    low, high = np.clip([rho - 1.96 * error, rho + 1.96 * error], 0.0, 1.0)
+    low, high = np.clip([rho - Z * error, rho + Z * error], 0.0, 1.0)
     return float(np.clip(rho, 0.0, 1.0)), (float(low), float(high))
 
 

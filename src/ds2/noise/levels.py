@@ -6,7 +6,7 @@ than a higher level's, the two are out of order: swapped in a file, or filled wi
 never rated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -39,7 +39,7 @@ class SwappedLevels:
         judges: the raters (and −1 for gold) that say so.
         certain: whether more than half of at least two judges say so; with one judge it may as
             well be the judge whose levels are out of order.
-        sentence: the finding in words.
+        sentence: the finding in words, this pair and the rater's others together.
     """
 
     rater: int
@@ -77,17 +77,23 @@ def find_swapped_levels(
     """
     from scipy.stats import norm
 
+    from ds2.noise.panel import look_at
+
     n_scores = check_int("n_scores", n_scores, low=2, high=100)
     values = check_raters(scores, n_scores)
     trusted = check_gold(gold, len(values), n_scores)
     table = values if trusted is None else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
+    panel = look_at(values)
+    aside = {*panel.contrary, *(m for group in panel.same for m in group[1:])}
     called = names or tuple(f"rater {m + 1}" for m in range(r))
     bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []
     for m in range(r):
-        judges = [j for j in range(table.shape[1]) if j != m]
+        judges = [j for j in range(table.shape[1]) if j not in {*panel.group_of(m), *aside}]
+        if m in aside or panel.opposed or not judges:
+            continue
         means, errors = _by_level(values[:, m], scaled[:, judges], n_scores)
         for low, high in combinations(range(n_scores), 2):
             case = _judge(means[[low, high]], errors[[low, high]], bar)
@@ -98,9 +104,12 @@ def find_swapped_levels(
             certain = len(judges) >= 2 and 2 * len(said) > len(judges)
             if len(judges) >= 2 and not certain:
                 continue
-            words = _words(called[m], (low, high), gap, z, certain)
-            found.append(SwappedLevels(m, low, high, gap, z, who, certain, words))
-    return tuple(sorted(found, key=lambda case: -case.z))
+            found.append(SwappedLevels(m, low, high, gap, z, who, certain, ""))
+    found.sort(key=lambda case: -case.z)
+    own = {m: [case for case in found if case.rater == m] for m in range(r)}
+    return tuple(
+        replace(case, sentence=_words(called[case.rater], own[case.rater])) for case in found
+    )
 
 
 def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,15 +141,19 @@ def _judge(
     return float(gaps[0]), float(zs[0]), said
 
 
-def _words(name: str, levels: tuple[int, int], gap: float, z: float, certain: bool) -> str:
-    low, high = levels
+def _words(name: str, cases: list[SwappedLevels]) -> str:
+    """One sentence for all pairs of levels of one rater, the clearest first."""
+    first = cases[0]
+    pairs = [f"{case.lower} and {case.higher}" for case in cases]
+    more = f", and so are {', '.join(pairs[1:])}" if len(pairs) > 1 else ""
     text = (
-        f"Levels {low} and {high} of {name} are out of order: the others score the rows of level "
-        f"{low} higher than those of level {high} (by {gap:.2f} standard deviations, {z:.0f} "
-        "standard errors)."
+        f"Levels {pairs[0]} of {name} are out of order: the others score the rows of level "
+        f"{first.lower} higher than those of level {first.higher} (by {first.gap:.2f} standard "
+        f"deviations){more}."
     )
-    if certain:
-        return text + (
-            f" Look whether the levels were swapped, or whether unrated rows stand as {low}."
+    if first.certain:
+        return (
+            f"{text} Look whether the levels were swapped, or whether unrated rows stand as "
+            f"{first.lower}."
         )
-    return text + " It may as well be the other rater's levels; a third rater or gold would tell."
+    return f"{text} It may as well be the other rater's levels; a third rater or gold would tell."

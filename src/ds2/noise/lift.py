@@ -10,32 +10,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ds2.measures import Interval, Z
 from ds2.noise.consensus import ScoreGraph
 
 __all__ = ["Lift", "measure_lift"]
 
 
 @dataclass(frozen=True, slots=True)
-class Lift:
+class Lift(Interval):
     """Agreement of an example's score with those of its first ``k`` neighbours.
 
     Attributes:
-        k: how many neighbours were looked at.
-        agreement: share of (example, neighbour) pairs with equal scores.
-        chance: the share that independent scores of the same marginal would have.
         value: lift.
         low: lower end of its 95 % interval.
         high: upper end.
+        k: how many neighbours were looked at.
+        agreement: share of (example, neighbour) pairs with equal scores.
+        chance: the share that independent scores of the same marginal would have.
         n_pairs: how many pairs were counted.
     """
 
-    k: int
-    agreement: float
-    chance: float
-    value: float
-    low: float
-    high: float
-    n_pairs: int
+    k: int = 1
+    agreement: float = float("nan")
+    chance: float = float("nan")
+    n_pairs: int = 0
 
 
 def measure_lift(graph: ScoreGraph, k: int, *, first: int = 0) -> Lift:
@@ -51,7 +49,7 @@ def measure_lift(graph: ScoreGraph, k: int, *, first: int = 0) -> Lift:
     n_pairs = int(known.sum())
     if n_pairs == 0 or chance >= 1.0:
         agreement = 1.0 if n_pairs else float("nan")
-        return Lift(k, agreement, chance, float("nan"), float("nan"), float("nan"), n_pairs)
+        return Lift(float("nan"), k=k, agreement=agreement, chance=chance, n_pairs=n_pairs)
     equal = near == graph.own[:, None]
     agreement = float(equal[known].mean())
     value = (agreement - chance) / (1 - chance)
@@ -59,7 +57,8 @@ def measure_lift(graph: ScoreGraph, k: int, *, first: int = 0) -> Lift:
     slope = 2 * (1 - agreement) / (1 - chance) ** 2
     marginal = slope * (q[graph.own] - chance) / len(graph.own)
     error = _standard_error(graph, centred, graph.indices[:, first:k], marginal)
-    return Lift(k, agreement, chance, value, value - 1.96 * error, value + 1.96 * error, n_pairs)
+    low, high = value - Z * error, value + Z * error
+    return Lift(value, low, high, k=k, agreement=agreement, chance=chance, n_pairs=n_pairs)
 
 
 def _standard_error(

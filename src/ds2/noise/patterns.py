@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Patterns", "levels_of"]
+from ds2.levels import split_levels
+
+__all__ = ["Patterns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Patterns:
         columns = [*(small.T + 1), code]
         base = [n_scores + 1] * r + [len(values) + 1]
         first, of_row, counts = _distinct(columns, base)
-        levels = np.vstack([np.ones(n_scores), levels_of(values, n_scores)])
+        levels = np.vstack([np.ones(n_scores), split_levels(values, n_scores)])
         return cls(
             small[first].astype(np.int16),
             levels[code[first]],
@@ -85,15 +87,3 @@ def _distinct(
             return_counts=True,
         )
     return first, inverse.reshape(-1), counts
-
-
-def levels_of(values: np.ndarray, n_scores: int) -> np.ndarray:
-    """(g, s) Each value of 0 … s − 1 as a mixture of the two levels next to it."""
-    if n_scores == 1:
-        return np.ones((len(values), 1))
-    below = np.clip(np.floor(values), 0, n_scores - 2).astype(int)
-    part = values - below
-    shares = np.zeros((len(values), n_scores))
-    shares[np.arange(len(values)), below] = 1 - part
-    shares[np.arange(len(values)), below + 1] += part
-    return shares

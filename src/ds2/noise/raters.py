@@ -5,9 +5,9 @@ Given the true score the raters err independently of each other:
     P(a_1 … a_r) = Σ_i p[i] Π_m T_m[i, a_m]            (a missing rating is left out of the product)
 
 EM finds p and every T_m; gold rows are rows whose true score is known. The likelihood does not
-know the order of the classes. It is fixed by starts with most mass on the diagonal, by an ordinal
-prior (a near level is a likelier error than a far one), and at the end by the order of the rows
-that puts most mass on the diagonals.
+know the order of the classes: it is what raters say in each (`ds2.noise.ordered`). Starts with most
+mass on the diagonal and an ordinal prior (a near level is a likelier error than a far one) lead
+there. A level that hardly anybody uses has no class of its own.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from jaxtyping import Float
 from ds2.arrays import Prior, Scores
 from ds2.checks import check_int, check_positive, check_rows, check_scores
 from ds2.errors import InputError
-from ds2.noise.em import TINY, State, accelerate, diagonal_starts
+from ds2.noise.em import TINY, TOLERANCE, State, accelerate, diagonal_starts
 from ds2.noise.information import (
     cell_intervals,
     covariance,
     ordinal_shares,
     prior_information,
 )
-from ds2.noise.ordered import in_order
+from ds2.noise.ordered import class_values, in_order, used_levels
 from ds2.noise.patterns import Patterns
 
 __all__ = ["RaterFit", "check_gold", "check_raters", "fit_raters", "solve_raters"]
@@ -35,6 +35,10 @@ PRIOR_STRENGTH, N_STARTS = 4.0, 4
 #: Pseudo-examples of each level in the prior of the true scores.
 PRIOR_EXAMPLES = 1.0
 MAX_ITERATIONS = 3000
+#: EM steps that every start gets before the best one goes on.
+FIRST_STEPS = 60
+#: A posterior that is read as a score needs no cell more exactly than this.
+ROUGH = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class RaterFit:
         converged: whether EM stood still.
         iterations: EM steps.
         reordered: whether the rows had to be put into another order at the end.
+        values: (s,) what raters say in each class, in standard deviations of each rater's scores.
         identified: whether the ratings determine the matrices: three raters, or gold.
         note: a sentence where they do not, otherwise empty.
     """
@@ -62,6 +67,7 @@ class RaterFit:
     converged: bool
     iterations: int
     reordered: bool
+    values: Prior
     identified: bool
     note: str
 
@@ -128,6 +134,7 @@ def fit_raters(
         converged=solved.converged,
         iterations=solved.iterations,
         reordered=solved.reordered,
+        values=class_values(solved.matrix, state.prior[0]),
         identified=not note,
         note=note,
     )
@@ -136,11 +143,11 @@ def fit_raters(
 def solve_raters(
     scores: np.ndarray, n_scores: int, *, gold: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(r, s, s) and (s,): T and p of `fit_raters`, whose intervals take longer than the fit."""
+    """(r, s, s) and (s,): T and p of `fit_raters` as exactly as a posterior needs them."""
     trusted = check_gold(gold, len(scores), n_scores)
     solved = _Solved.find(
         check_raters(scores, n_scores), trusted, n_scores,
-        strength=PRIOR_STRENGTH, n_starts=N_STARTS, seed=seed,
+        strength=PRIOR_STRENGTH, n_starts=2, seed=seed, tolerance=ROUGH,
     )  # fmt: skip
     return solved.matrix, solved.state.prior[0]
 
@@ -188,14 +195,20 @@ class RaterProblem:
     log_gold: np.ndarray
     counts: np.ndarray
     pseudo: np.ndarray
+    used: np.ndarray
 
     @classmethod
-    def build(cls, patterns: Patterns, n_scores: int, strength: float) -> "RaterProblem":
-        """Take the patterns of a table; ``strength`` examples per row of each T."""
+    def build(
+        cls, patterns: Patterns, n_scores: int, strength: float, used: np.ndarray
+    ) -> "RaterProblem":
+        """Take the patterns of a table; ``strength`` examples per row of each T.
+
+        ``used`` (s,) says which levels have a class.
+        """
         r = patterns.scores.shape[1]
         pseudo = np.tile(strength * ordinal_shares(n_scores), (r, 1))
         counts = np.where(patterns.rated, patterns.counts, 0.0)
-        return cls(patterns.one_hot(n_scores), patterns.log_gold(), counts[None], pseudo)
+        return cls(patterns.one_hot(n_scores), patterns.log_gold(), counts[None], pseudo, used)
 
     def posterior(self, state: State) -> np.ndarray:
         """(z, u, s) P(true = i given the pattern)."""
@@ -221,7 +234,7 @@ class RaterProblem:
     def likelihood(self, state: State) -> np.ndarray:
         """(z,) Log-posterior: what an EM step never lowers."""
         cells = (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
-        shares = PRIOR_EXAMPLES * np.log(np.maximum(state.prior, TINY)).sum(axis=1)
+        shares = PRIOR_EXAMPLES * np.log(np.maximum(state.prior[:, self.used], TINY)).sum(axis=1)
         return np.asarray(self.data_likelihood(state) + cells + shares)
 
     def step(self, state: State) -> State:
@@ -232,7 +245,7 @@ class RaterProblem:
         cells = cells.reshape(z, rows, s) + self.pseudo
         total = cells.sum(axis=2, keepdims=True)
         matrix = np.where(total > TINY, cells / np.maximum(total, TINY), state.matrix)
-        prior = weighted.sum(axis=1) + PRIOR_EXAMPLES
+        prior = (weighted.sum(axis=1) + PRIOR_EXAMPLES) * self.used
         return State(matrix, prior / prior.sum(axis=1, keepdims=True))
 
 
@@ -246,9 +259,13 @@ def _starts(patterns: Patterns, s: int, n_starts: int, rng: np.random.Generator)
     return State(np.tile(matrices, (1, patterns.scores.shape[1], 1)), priors)
 
 
-def _run(problem: RaterProblem, state: State, of: int) -> tuple[State, np.ndarray, int, np.ndarray]:
+def _run(
+    problem: RaterProblem, state: State, of: int, tolerance: float
+) -> tuple[State, np.ndarray, int, np.ndarray]:
     chosen = State(state.matrix[of][None], state.prior[of][None])
-    return accelerate(problem, chosen, n_examples=1, max_iterations=MAX_ITERATIONS)
+    return accelerate(
+        problem, chosen, n_examples=1, tolerance=tolerance, max_iterations=MAX_ITERATIONS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,19 +295,25 @@ class _Solved:
         strength: float,
         n_starts: int,
         seed: int,
+        tolerance: float = TOLERANCE,
     ) -> "_Solved":
         """Run EM from the best of some starts, and once more where the rows were out of order."""
         patterns = Patterns.build(values, gold, n_scores)
-        problem = RaterProblem.build(patterns, n_scores, strength)
+        used = used_levels(values, n_scores, gold)
+        problem = RaterProblem.build(patterns, n_scores, strength, used)
         start = _starts(patterns, n_scores, n_starts, np.random.default_rng(seed))
-        tried, _, taken, _ = accelerate(problem, start, n_examples=1, max_iterations=120)
-        state, _, more, still = _run(problem, tried, int(problem.likelihood(tried).argmax()))
+        start = State(start.matrix, start.prior * used / (start.prior @ used)[:, None])
+        tried, _, taken, _ = accelerate(
+            problem, start, n_examples=1, tolerance=tolerance, max_iterations=FIRST_STEPS
+        )
+        best = int(problem.likelihood(tried).argmax())
+        state, _, more, still = _run(problem, tried, best, tolerance)
         found = cls(patterns, problem, state, bool(still[0]), taken + more, reordered=False)
-        order = in_order(found.matrix, state.prior[0])
+        order = in_order(found.matrix, state.prior[0], used)
         if order is None:
             return found
         moved = State(found.matrix[:, order].reshape(1, -1, n_scores), state.prior[:, order])
-        state, _, again, still = _run(problem, moved, 0)
+        state, _, again, still = _run(problem, moved, 0, tolerance)
         return cls(patterns, problem, state, bool(still[0]), taken + more + again, reordered=True)
 
 

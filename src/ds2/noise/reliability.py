@@ -9,6 +9,13 @@ errors that they share. Gold gives λ directly, and with it every pair's error c
 
 The best linear combination of the raters correlates √(λᵀ R⁻¹ λ) with the truth; leaving one out,
 or adding one like the average, gives what each is worth.
+
+The mean of the raters correlates ρ = Σ λ / √(Σ R) with the truth; n independent raters of the mean
+reliability λ̄ would reach √(n λ̄² / (1 + (n − 1) λ̄²)). So they count as
+
+    n = ρ² (1 − λ̄²) / (λ̄² (1 − ρ²)).
+
+Without gold what all raters share enters the factor and raises λ, so this is an upper end only.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +25,7 @@ from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
 from ds2.checks import check_int, check_weights
+from ds2.measures import Z
 from ds2.noise.agreement import agreement
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
 from ds2.noise.patterns import Patterns
@@ -42,9 +50,10 @@ class Reliability:
             "none".
         agreement: (r, r) correlations between the raters; NaN where two share too few rows.
         errors: (r, r) correlations of their errors given the truth.
-        effective: how many raters with independent errors would be worth as much.
+        effective: how many independent raters of their mean reliability they count as; NaN where
+            that is not identified (no gold).
         effective_low: lower end of its 95 % interval.
-        effective_high: upper end.
+        effective_high: upper end; with four raters or more, and without gold, all that is known.
         weights: (r,) of the best linear combination of the z-scored raters, summing to 1.
         together: correlation of that combination with the truth.
         without: (r,) the same when each rater in turn is left out.
@@ -70,6 +79,20 @@ class Reliability:
     n: int
     n_gold: int
     notes: tuple[str, ...]
+
+    @property
+    def counts_as(self) -> str:
+        """How many independent raters they count as, in a sentence; empty where it is not known."""
+        r = len(self.values)
+        if np.isfinite(self.effective):
+            ends = f"95 % interval {self.effective_low:.1f} to {self.effective_high:.1f}"
+            return f"Your {r} raters count as {self.effective:.1f} independent ones ({ends})."
+        if np.isfinite(self.effective_high):
+            return (
+                f"Your {r} raters count as at most {self.effective_high:.1f} independent ones: "
+                "what all of them share is not seen without trusted scores."
+            )
+        return ""
 
     @property
     def contribution(self) -> np.ndarray:
@@ -195,8 +218,9 @@ def _report(found: Factor, rounds: list[Factor], source: str, R: np.ndarray) -> 
     else:
         low, high = _ends(found.loadings, [part.loadings for part in rounds], r)
     known = r > 1 and (source == "gold" or r >= 4)
-    spread = [_effective(part.errors) for part in rounds] if known else []
+    spread = [_effective(R, part.loadings) for part in rounds] if known else []
     ends = np.nanquantile(spread, (0.025, 0.975)) if np.isfinite(spread).any() else (np.nan, np.nan)
+    trusted = known and source == "gold"
     best = combined(R, found.loadings)
     without = [
         combined(np.delete(np.delete(R, m, 0), m, 1), np.delete(found.loadings, m)).value
@@ -209,8 +233,8 @@ def _report(found: Factor, rounds: list[Factor], source: str, R: np.ndarray) -> 
         source=source,
         agreement=R,
         errors=found.errors if known else np.full((r, r), np.nan),
-        effective=_effective(found.errors) if known else float("nan"),
-        effective_low=float(ends[0]),
+        effective=_effective(R, found.loadings) if trusted else float("nan"),
+        effective_low=float(ends[0]) if trusted else float("nan"),
         effective_high=float(ends[1]),
         weights=best.weights,
         together=best.value,
@@ -230,17 +254,19 @@ def _ends(loadings: np.ndarray, rounds: list[np.ndarray], r: int) -> tuple[np.nd
     centre = np.arctanh(np.clip(loadings, -0.9999, 0.9999))
     half = np.full(r, np.nan)
     seen = (~np.isnan(z)).sum(axis=0) > 1
-    half[seen] = 1.96 * np.nanstd(z[:, seen], axis=0, ddof=1)
+    half[seen] = Z * np.nanstd(z[:, seen], axis=0, ddof=1)
     return np.tanh(centre - half), np.tanh(centre + half)
 
 
-def _effective(errors: np.ndarray) -> float:
-    r = len(errors)
-    apart = errors[~np.eye(r, dtype=bool)]
-    if np.isnan(apart).all():
+def _effective(R: np.ndarray, loadings: np.ndarray) -> float:
+    r, average = len(R), float(loadings.mean())
+    filled = np.where(np.isnan(R), np.outer(loadings, loadings), R)
+    both = float(loadings.sum() ** 2 / max(float(filled.sum()), 1e-9))
+    if not average > 0:
         return float("nan")
-    shared = float(np.clip(np.nanmean(apart), 0.0, 1.0))
-    return r / (1 + (r - 1) * shared)
+    best = average**2 * r / (1 + (r - 1) * average**2)  # of r independent ones
+    square = min(both, best)
+    return float(np.clip(square * (1 - average**2) / (average**2 * (1 - square)), 0, r))
 
 
 def _with_next(R: np.ndarray, found: Factor) -> float:

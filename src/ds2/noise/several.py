@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ds2.errors import InputError
+from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.consensus import ScoreGraph
 from ds2.noise.counted import pick_neighbors
@@ -16,11 +17,10 @@ from ds2.noise.joint import JointFit, fit_joint
 from ds2.noise.levels import find_swapped_levels
 from ds2.noise.lift import Lift, measure_lift
 from ds2.noise.pairs import PairTable
-from ds2.noise.patterns import levels_of
 from ds2.noise.single import Wanted, dominant, estimate_single
 from ds2.noise.trusted import Guesses, explain, gold_counts, ordinal_guesses
 
-__all__ = ["estimate_pair", "estimate_several"]
+__all__ = ["estimate_pair", "estimate_several", "for_each_column"]
 
 #: Examples per row that the ordinal prior of a joint fit is worth, unless one is given.
 JOINT_PRIOR = 4.0
@@ -36,8 +36,9 @@ def estimate_several(
     gold: np.ndarray | None,
     gold_weights: np.ndarray,
     rho: float | None,
+    names: tuple[str, ...],
 ) -> TransitionEstimate:
-    """Estimate r raters: ``values`` (n, r), NaN where missing."""
+    """Estimate r raters of whom no two are one: ``values`` (n, r), NaN where missing."""
     r = values.shape[1]
     joint = _fit(values, np.arange(r), neighbors, wanted, gold)
     used = float(np.clip(joint.rho if rho is None else rho, RHO_FLOOR, 1.0))
@@ -46,8 +47,56 @@ def estimate_several(
     estimate = _assemble(joint, raters, values, neighbors, used)
     if gold is not None:
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
-    said = tuple(case.sentence for case in find_swapped_levels(values, wanted.n_scores, gold=gold))
-    return replace(estimate, warnings=said)
+    cases = find_swapped_levels(values, wanted.n_scores, gold=gold, names=names)
+    return replace(estimate, warnings=tuple(dict.fromkeys(case.sentence for case in cases)))
+
+
+def for_each_column(
+    estimate: TransitionEstimate, values: np.ndarray, first: np.ndarray
+) -> TransitionEstimate:
+    """The estimate of distinct raters for all columns; one that repeats another has its errors.
+
+    Args:
+        estimate: of the distinct columns, in their order.
+        values: (n, r) all columns.
+        first: (r,) the distinct column that each of them is.
+    """
+    s = len(estimate.prior)
+    distinct, place = np.unique(first, return_inverse=True)
+    maps = [
+        np.eye(s) if m == f else _map_of(values[:, f], values[:, m], s) for m, f in enumerate(first)
+    ]
+    each = estimate.matrix.reshape(len(distinct), s, s)
+
+    def spread(cells: np.ndarray | None) -> np.ndarray | None:
+        if cells is None:
+            return None
+        shaped = cells.reshape(2, len(distinct), s, s)
+        parts = [np.clip(shaped[:, p] @ M, 0, 1) for p, M in zip(place, maps, strict=True)]
+        return np.stack(parts, axis=1)
+
+    alone = (estimate,) if len(distinct) == 1 else estimate.raters
+    matrix = np.array([each[p] @ M for p, M in zip(place, maps, strict=True)])
+    raters = [
+        None if alone[p] is None else replace(alone[p], n_missing=int(np.isnan(column).sum()))
+        for p, column in zip(place, values.T, strict=True)
+    ]
+    return replace(
+        estimate,
+        matrix=matrix,
+        range=spread(estimate.range),
+        intervals=spread(estimate.intervals),
+        raters=tuple(raters),
+        diagonal_dominant=dominant(matrix, estimate.effective_counts),
+    )
+
+
+def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
+    """(s, s) Share of each level of the other at each level of the one; itself where unknown."""
+    both = ~np.isnan(one) & ~np.isnan(other)
+    code = one[both].astype(np.int64) * s + other[both].astype(np.int64)
+    counts = np.bincount(code, minlength=s * s).reshape(s, s) + 1e-6 * np.eye(s)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
 def estimate_pair(
@@ -173,8 +222,7 @@ def _most_lift(raters: tuple[TransitionEstimate | None, ...]) -> tuple[Lift, ...
     """The lifts of the rater whose neighbours agree most."""
     known = [one for one in raters if one is not None]
     if not known:
-        nan = float("nan")
-        return (Lift(1, nan, nan, nan, nan, nan, 0),)
+        return (Lift(float("nan")),)
     return max(known, key=lambda one: float(np.nan_to_num(one.lift.value, nan=-1.0))).lifts
 
 
@@ -194,7 +242,7 @@ def _corrected(
     """Each rater's matrix as gold leaves it, the joint fit being the guess."""
     rows = np.flatnonzero(~np.isnan(gold) & (weights > 0))
     s = len(estimate.prior)
-    shares = levels_of(gold[rows], s)
+    shares = split_levels(gold[rows], s)
     rng = np.random.default_rng(seed)
     matrices, bounds = [], []
     for m, T in enumerate(estimate.matrix):

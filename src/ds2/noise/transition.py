@@ -13,8 +13,9 @@ from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate
 from ds2.noise.evidenced import with_gold, with_repeats
 from ds2.noise.findings import describe
+from ds2.noise.panel import check_mean, check_trust, look_at
 from ds2.noise.raters import check_gold, check_raters
-from ds2.noise.several import estimate_pair, estimate_several
+from ds2.noise.several import estimate_pair, estimate_several, for_each_column
 from ds2.noise.single import Wanted, estimate_single
 
 __all__ = ["estimate_transition"]
@@ -52,7 +53,10 @@ def estimate_transition(
 
     Several raters: what they say of the same example and of its neighbour, counted in pairs,
     determines every rater's T and rho together, as long as their errors are independent given
-    the truth. Gold corrects each T.
+    the truth. Gold corrects each T. Columns that are one rater twice count as one.
+
+    Trusted scores that do not go with the ratings, or go against them, are not used; a warning says
+    so (`ds2.noise.panel`).
 
     Args:
         scores: (n,) or (n, r) whole numbers 0 … n_scores − 1, NaN where unrated.
@@ -80,7 +84,8 @@ def estimate_transition(
 
     Raises:
         InputError: scores that are no whole numbers in range, all missing, or of another length
-            than the graph; gold off the scale; settings out of range.
+            than the graph; raters that cancel each other out; gold off the scale; settings out of
+            range.
 
     Warns:
         Ds2Warning: once for each finding in the result's ``warnings``.
@@ -103,14 +108,34 @@ def estimate_transition(
             raise InputError(
                 f"'repeats' must have the shape of 'scores', {values.shape}. Got {again.shape}."
             )
-    if values.shape[1] > 1:
+    check_mean(values)
+    panel = look_at(values)
+    said = list(panel.sentences)
+    if trusted is not None:
+        trust = check_trust(values, trusted, weights, panel)
+        if trust.contradicts:
+            trusted = None
+            said.append(trust.sentence)
+    first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
+    distinct = np.unique(first)
+    if len(distinct) > 1:
         estimate = estimate_several(
-            values, neighbors, wanted, gold=trusted, gold_weights=weights, rho=given
+            values[:, distinct],
+            neighbors,
+            wanted,
+            gold=trusted,
+            gold_weights=weights,
+            rho=given,
+            names=tuple(f"rater {m + 1}" for m in distinct),
         )
     else:
-        second = None if again is None else again[:, 0]
-        estimate = _one(values[:, 0], neighbors, wanted, given, (trusted, weights, second))
-    sentences = (*estimate.warnings, *describe(estimate, neighbors))
+        second = None if again is None else again[:, distinct[0]]
+        evidence = (trusted, weights, second)
+        estimate = _one(values[:, distinct[0]], neighbors, wanted, given, evidence)
+    if len(distinct) < len(first):
+        estimate = for_each_column(estimate, values, first)
+    aside = {*panel.contrary, *np.flatnonzero(first != np.arange(len(first))).tolist()}
+    sentences = (*said, *estimate.warnings, *describe(estimate, neighbors, aside))
     for sentence in sentences:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
     return replace(estimate, warnings=sentences)

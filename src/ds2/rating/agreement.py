@@ -7,8 +7,9 @@ import numpy as np
 
 from ds2.checks import check_int, check_rows
 from ds2.errors import InputError
+from ds2.measures import measure, spearman
 from ds2.pool.wording import shown
-from ds2.rating.association import exact_agreement, quadratic_kappa, spearman, top_overlap
+from ds2.rating.association import exact_agreement, top_overlap
 from ds2.rating.audit import Histogram, PairAgreement, RaterAudit, RatingAudit, Retest
 from ds2.rating.panel import Panel
 from ds2.rating.ratings import Ratings
@@ -108,7 +109,7 @@ def _retest(one: Ratings) -> Retest | None:
         int(twice.sum()),
         exact_agreement(*scores)[0],
         spearman(first, second),
-        quadratic_kappa(*scores),
+        measure("kappa", *scores).value,
         float(np.sqrt(np.mean((first - second) ** 2) / 2)),
     )
 
@@ -127,7 +128,7 @@ def _compare(one: Ratings, two: Ratings, top: int | None) -> PairAgreement:
         n,
         exact,
         chance,
-        quadratic_kappa(*scores),
+        measure("kappa", *scores).value,
         spearman(one.values, two.values),
         size,
         overlap,

@@ -1,35 +1,11 @@
-"""How two columns of numbers agree: Spearman, quadratic kappa, overlap of the tops."""
+"""How two columns of scores agree exactly, and how far their tops overlap."""
 
 import numpy as np
 
 from ds2.checks import check_int
 from ds2.errors import InputError
 
-__all__ = ["exact_agreement", "quadratic_kappa", "ranks", "spearman", "top_overlap"]
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Return ranks from 0, equal values sharing their mean rank, float64 of shape (n,)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(np.concatenate([starts, [len(values)]]))
-    out = np.empty(len(values))
-    out[order] = np.repeat(starts + (counts - 1) / 2, counts)
-    return out
-
-
-def spearman(one: np.ndarray, two: np.ndarray) -> float:
-    """Return Spearman's rank correlation over the rows where neither is NaN.
-
-    NaN where fewer than two rows are left, or one side is all equal.
-    """
-    one, two = _both(one, two)
-    if len(one) < 2:
-        return float("nan")
-    x, y = (ranks(side) - (len(one) - 1) / 2 for side in (one, two))
-    size = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / size if size else float("nan")
+__all__ = ["exact_agreement", "top_overlap"]
 
 
 def exact_agreement(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
@@ -40,22 +16,6 @@ def exact_agreement(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
     levels = np.union1d(one, two)
     shares = [np.array([(side == level).mean() for level in levels]) for side in (one, two)]
     return float((one == two).mean()), float(shares[0] @ shares[1])
-
-
-def quadratic_kappa(one: np.ndarray, two: np.ndarray) -> float:
-    """Return Cohen's kappa with quadratic weights (Cohen 1968), over rows where neither is NaN.
-
-        κ = 1 − Σ_ab (a − b)²·O[a,b] / Σ_ab (a − b)²·P₁[a]·P₂[b]
-
-    The sums need no table: they are the means of (a − b)² over the pairs, and over all pairs of a
-    row of one side with a row of the other. NaN where both sides are one and the same constant.
-    """
-    one, two = _both(one, two)
-    if len(one) == 0:
-        return float("nan")
-    observed = float(np.mean((one - two) ** 2))
-    expected = float(one.var() + two.var() + (one.mean() - two.mean()) ** 2)
-    return 1 - observed / expected if expected else float("nan")
 
 
 def top_overlap(one: np.ndarray, two: np.ndarray, size: int) -> tuple[float, float]:

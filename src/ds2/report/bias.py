@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.curation import BiasRow, Figure
+from ds2.curation import BiasRow
 from ds2.embedding import identify_languages
+from ds2.measures import Interval
 from ds2.pool import Pool
 from ds2.report.sheets import Column, Sheet, Value
 from ds2.report.tables import number
@@ -34,7 +35,7 @@ def leanings(measured: Sequence[BiasRow]) -> tuple[str, ...]:
 def bias_sheet(measured: Sequence[BiasRow]) -> Sheet:
     """Return how far raw and curated scores go with each covariate, alone and others fixed."""
 
-    def ends(figure: Figure) -> Value:
+    def ends(figure: Interval) -> Value:
         return (number(figure.low), number(figure.high))
 
     rows: list[tuple[Value, ...]] = [

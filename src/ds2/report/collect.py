@@ -264,6 +264,7 @@ def _curation(
         real_valued=bool((curated[np.isfinite(curated)] % 1 != 0).any()),
         evidence=curation.evidence,
         next_evidence=curation.next_evidence,
+        contradiction=curation.contradiction,
         corrections=shown,
         bias=bias_sheet(biases),
         leanings=leanings(biases),

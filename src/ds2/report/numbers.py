@@ -263,6 +263,7 @@ class CurationNumbers:
     real_valued: bool
     evidence: tuple[Evidence, ...]
     next_evidence: str
+    contradiction: str
     corrections: tuple[Correction, ...]
     bias: Sheet
     leanings: tuple[str, ...]

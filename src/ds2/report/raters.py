@@ -210,17 +210,11 @@ def _reliability(panel: Panel, found: Reliability) -> Iterator[Sheet]:
         "raters": "from how the raters agree, errors taken as independent",
         "equal": "equal by assumption: two raters cannot tell which is better",
     }.get(found.source, "not known")
-    effective = number(found.effective)
-    worth = (
-        "how many independent raters they are worth is not identified"
-        if effective is None
-        else f"they are worth {effective:.1f} raters with independent errors "
-        f"({found.effective_low:.1f} to {found.effective_high:.1f})"
-    )
     together, following = number(found.together), number(found.with_next)
     next_ = "" if following is None else f", with one more like them {following:.2f}"
     best = "" if together is None else f" Together, best weighted, {together:.2f}{next_}."
-    says = f"Correlation with the truth, {source}; {worth}.{best}"
+    worth = found.counts_as or "How many independent raters they count as is not identified."
+    says = f"Correlation with the truth, {source}. {worth}{best}"
     yield Sheet("How far each can be trusted", says, columns, tuple(rows))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ds2.levels import nearest_level
 from ds2.report.numbers import Estimate, ScoreLevel, SharedBy, Spread, TailNumbers
 
 __all__ = [
@@ -54,8 +55,8 @@ def spread(values: np.ndarray) -> Spread | None:
 def to_levels(scores: np.ndarray, n_scores: int) -> np.ndarray:
     """Return (n,) int64 score levels, the nearest one to a real score, and −1 where unrated."""
     present = np.isfinite(scores)
-    nearest = np.clip(np.rint(np.where(present, scores, 0.0)), 0, n_scores - 1).astype(np.int64)
-    return np.where(present, nearest, -1)
+    nearest = np.clip(nearest_level(np.where(present, scores, 0.0)), 0, n_scores - 1)
+    return np.where(present, nearest, -1.0).astype(np.int64)
 
 
 def rating_words(low: float, high: float, cuts: Sequence[float]) -> tuple[str, ...]:
@@ -184,8 +185,3 @@ def tail_numbers(tail: np.ndarray, rows: np.ndarray, *, n_bins: int = 24) -> Tai
         pool_spread=pool_spread,
         selected_spread=spread(chosen),
     )
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2.0)[place])

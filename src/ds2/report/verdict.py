@@ -18,6 +18,7 @@ from ds2.report.numbers import (
     TruthNumbers,
 )
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
+from ds2.selection import looks_at_scores
 
 __all__ = [
     "STRONG_LIFT",
@@ -33,8 +34,6 @@ __all__ = [
 STRONG_LIFT = 0.5
 #: A wider range of the share of wrong scores is no answer.
 _WIDE = 0.6
-#: Methods that do not look at scores, so that the mean score of what they select is not optimistic.
-_BLIND = frozenset({"random", "length", "knn-10"})
 
 Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
 Tone = Literal["clear", "care", "open", "plain"]
@@ -68,6 +67,7 @@ def verdict(numbers: ReportNumbers) -> tuple[Finding, ...]:
     known = () if numbers.truth is None else (_against_truth(numbers.truth),)
     return (
         *_outside(numbers.ratings),
+        *_contradicted(numbers.curation),
         _how_noisy(numbers.noise, state),
         _how_sure(numbers.noise),
         _assumption(numbers.noise, state),
@@ -87,6 +87,13 @@ def _outside(ratings: RatingNumbers) -> tuple[Finding, ...]:
     )
     detail = ("If another scale is meant, set scores.scale and run again.",)
     return (Finding("Could the ratings be read?", answer, detail, "open"),)
+
+
+def _contradicted(curation: CurationNumbers) -> tuple[Finding, ...]:
+    """Trusted scores that do not go with the ratings: said before anything is concluded."""
+    if not curation.contradiction:
+        return ()
+    return (Finding("Can the trusted scores be believed?", curation.contradiction, (), "open"),)
 
 
 _WRONG = "A score is wrong when it is not the true score, be it by one level."
@@ -245,7 +252,7 @@ def _known_to(noise: NoiseNumbers) -> str:
     return f"{answer}, and to ±\u00a0{both} since ρ is not known exactly either."
 
 
-_EVIDENCE = "A second rater, or about 100 trusted (gold) scores, would settle it."
+_EVIDENCE = "A second rater, or trusted (gold) scores, would settle it."
 _STANDING: dict[Standing, tuple[str, str, Tone]] = {
     "unknown": ("Not enough data to tell.", _EVIDENCE, "open"),
     "absent": (
@@ -296,7 +303,7 @@ def _assumption(noise: NoiseNumbers, state: Standing) -> Finding:
 def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
     question = "What did curation change?"
     curation, n_rated = numbers.curation, numbers.ratings.n_rated
-    if curation.method in ("none", "raw"):
+    if curation.method == "raw":
         fired = curation.gate == "fired"
         why = (
             ("The gate fired: lift is too low for neighbours to correct scores.",) if fired else ()
@@ -317,7 +324,7 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
         else ""
     )
     detail = [flagged] if flagged else []
-    tested = any(isfinite(row.difference) for row in curation.evidence if row.chosen)
+    tested = any(isfinite(row.difference.value) for row in curation.evidence if row.chosen)
     if curation.n_changed == 0:
         answer = f"No score (method {curation.method})."
     else:
@@ -341,6 +348,7 @@ def _changes(numbers: ReportNumbers, state: Standing) -> Finding:
                 "A changed score is the neighbours' vote, not a human judgement"
                 + ("." if tested else "; nothing but the neighbours' agreement speaks for it.")
             )
+        detail += _speaks_for(curation)
     weak = state in ("unknown", "absent", "weak") or not tested
     tone: Tone = "care" if weak and curation.n_changed else "plain"
     return Finding(question, answer, tuple(detail), tone)
@@ -356,12 +364,13 @@ def _leaning(finding: Finding, curation: CurationNumbers) -> Finding:
 
 def how_curated(curation: CurationNumbers) -> str:
     """Say by which method, and what the gate of the paper's method found."""
-    if curation.method not in ("ds2", "raw", "none"):
+    if curation.method not in ("ds2", "raw"):
         return f"Method {curation.method}, which goes by evidence."
     gate = {
         "passed": "the gate passed",
         "fired": "the gate fired: lift is too low to trust a correction",
         "off": "the gate was off",
+        "unused": "chosen by evidence" if curation.next_evidence else "as asked for",
     }
     changed = "" if curation.n_changed else " No score was changed."
     return f"Method {curation.method}; {gate[curation.gate]}.{changed}"
@@ -370,17 +379,22 @@ def how_curated(curation: CurationNumbers) -> str:
 def _real_valued(question: str, numbers: ReportNumbers) -> Finding:
     """Every score is a new one: say what shows that it is better."""
     curation = numbers.curation
-    gains = [
-        f"{row.measure} {decimal(row.value, 3)}, above raw {decimal(row.difference, 3)} "
-        f"({interval(row.difference_low, row.difference_high, 3)})"
-        for row in curation.evidence
-        if row.chosen and isfinite(row.difference)
-    ]
+    gains = _speaks_for(curation)
     answer = f"Every score became a real number (method {curation.method})."
-    detail = [f"What speaks for it: {'; '.join(gains)}."] if gains else []
+    detail = [*gains]
     if curation.next_evidence:
         detail.append(curation.next_evidence)
     return Finding(question, answer, tuple(detail), "plain" if gains else "care")
+
+
+def _speaks_for(curation: CurationNumbers) -> list[str]:
+    gains = [
+        f"{row.measure} {decimal(row.value, 3)}, above raw {decimal(row.difference.value, 3)} "
+        f"({interval(row.difference.low, row.difference.high, 3)})"
+        for row in curation.evidence
+        if row.chosen and isfinite(row.difference.value)
+    ]
+    return [f"What speaks for it: {'; '.join(gains)}."] if gains else []
 
 
 def _selected(numbers: ReportNumbers) -> Finding:
@@ -391,7 +405,7 @@ def _selected(numbers: ReportNumbers) -> Finding:
     )
     detail: list[str] = []
     if chosen.selected_score is not None and chosen.pool_score is not None:
-        blind = chosen.method in _BLIND
+        blind = not looks_at_scores(chosen.method)
         detail.append(
             f"Their mean curated score is {decimal(chosen.selected_score)}; the pool's is "
             f"{decimal(chosen.pool_score)}."

@@ -24,7 +24,7 @@ from ds2.report import (
     pick_of,
     render_comparison,
 )
-from ds2.runs.compare_inputs import Contest, looks_at_scores, open_contest, recipe_words
+from ds2.runs.compare_inputs import Contest, open_contest, recipe_words
 from ds2.runs.compare_judges import Verdicts, judge_all, n_judges, number
 from ds2.runs.compare_map import lay_out_run
 from ds2.runs.job import Job
@@ -33,7 +33,14 @@ from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.store import locked
 from ds2.runs.tables import observed_of
-from ds2.selection import METHODS, ComparedSelection, Comparison, Selection, compare_selections
+from ds2.selection import (
+    METHODS,
+    ComparedSelection,
+    Comparison,
+    Selection,
+    compare_selections,
+    looks_at_scores,
+)
 
 __all__ = ["Compared", "compare_run"]
 

@@ -19,9 +19,10 @@ from ds2.runs.recipe_words import in_recipe_words
 from ds2.runs.select_step import constraints_of
 from ds2.runs.selecting_files import embed_targets, token_counts
 from ds2.runs.stages import STAGES
+from ds2.runs.steps import covariates_of
 from ds2.selection import METHODS, Constraints, Selection, select
 
-__all__ = ["Contest", "looks_at_scores", "open_contest", "recipe_words"]
+__all__ = ["Contest", "open_contest", "recipe_words"]
 
 _SELECT = next(stage for stage in STAGES if stage.name == "select")
 
@@ -122,9 +123,12 @@ class Contest:
             seed=recipe.seed,
         )
         settings: dict[str, Any] = dict(recipe.curate.model_dump(exclude={"method", "control"}))
+        spread = _one_or_more(kept.spread())
         settings |= {"expected": _one_or_more(kept.finer()), "repeats": repeated}
+        settings |= {"spread": None if np.isnan(spread).all() else spread}
         settings |= {"keys": materials.pool.keys, "seed": recipe.seed}
-        settings |= {"control": self._covariates()}
+        settings |= {"covariates": covariates_of(materials.pool)}
+        settings |= {"control": covariates_of(materials.pool, recipe.curate.control)}
 
         def curated(method: str) -> Curation:
             return unheard(curate, scores, materials.neighbors, noise, method=method, **settings)
@@ -142,16 +146,6 @@ class Contest:
             )
         new = replace(materials, curation=curation, prior=noise.prior)
         return replace(self, materials=new, note=note)
-
-    def _covariates(self) -> dict[str, np.ndarray] | None:
-        lengths = np.log1p(self.materials.pool.lengths.astype(np.float64))
-        known = {"length": lengths, "source": self.sources}
-        return {name: known[name] for name in self.job.recipe.curate.control} or None
-
-
-def looks_at_scores(method: str) -> bool:
-    """Whether a method goes by what raters say, raw or curated."""
-    return bool({"scores", "raw", "rating"} & set(METHODS[method].needs))
 
 
 def recipe_words(error: InputError) -> str:

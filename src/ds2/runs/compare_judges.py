@@ -13,8 +13,8 @@ import numpy as np
 
 from ds2.errors import InputError
 from ds2.report import Estimate, Judged, JudgeNumbers
-from ds2.runs.compare_inputs import Contest, looks_at_scores
-from ds2.selection import METHODS, AgainstRandom, against_random
+from ds2.runs.compare_inputs import Contest
+from ds2.selection import METHODS, AgainstRandom, against_random, looks_at_scores
 
 __all__ = ["Verdicts", "judge_all", "n_judges", "number"]
 

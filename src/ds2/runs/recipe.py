@@ -182,10 +182,11 @@ class NoiseSection(Section):
 class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw", "none"] = Field(
+    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw"] = Field(
         default="auto",
-        description="auto keeps raw unless evidence shows another to be better; ds2 is the "
-        "paper's; raw keeps the scores (several raters: their mean), none one rater's",
+        description="auto keeps raw unless evidence (other raters, gold) shows another to be "
+        "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "
+        "(several raters: their mean)",
     )
     objective: Literal["rank", "level"] = Field(
         default="rank",

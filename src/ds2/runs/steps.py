@@ -26,7 +26,7 @@ from ds2.runs.report_step import write_report
 from ds2.runs.select_step import select_subset
 from ds2.runs.tables import save_curation
 
-__all__ = ["STEPS"]
+__all__ = ["STEPS", "covariates_of"]
 
 
 def _pool(job: Job) -> Made:
@@ -141,7 +141,8 @@ def _curate(job: Job) -> Made:
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
         objective=wanted.objective,
-        control=_covariates(pool, wanted.control),
+        covariates=covariates_of(pool),
+        control=covariates_of(pool, wanted.control),
         n_draws=wanted.n_draws,
         draw_share=wanted.draw_share,
         min_confidence=wanted.min_confidence,
@@ -162,14 +163,14 @@ def _curate(job: Job) -> Made:
     return Made(summary, curation.warnings)
 
 
-def _covariates(pool: Pool, names: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """What curation may control for, by name."""
+def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> dict[str, np.ndarray]:
+    """What raters may be swayed by, by name; a pool of one source says nothing of it."""
     found = {}
     if "length" in names:
         found["length"] = np.log1p(pool.lengths.astype(np.float64))
-    if "source" in names:
+    if "source" in names and len(set(pool.sources)) > 1:
         found["source"] = np.array([source or "" for source in pool.sources])
-    return found or None
+    return found
 
 
 def _load_pool(job: Job) -> Pool:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ds2.atomic import writing
 from ds2.curation import Curation, Evidence
+from ds2.measures import Interval
 from ds2.runs.artefacts import plain
 from ds2.selection import Selection
 
@@ -59,6 +60,8 @@ def save_curation(path: Path, curation: Curation, ids: pa.Array) -> None:
         "gate": curation.gate,
         "evidence": curation.evidence,
         "next_evidence": curation.next_evidence,
+        "contradiction": curation.contradiction,
+        "gold_needed": curation.gold_needed,
         "warnings": curation.warnings,
     }
     _write(path, columns, facts)
@@ -83,13 +86,16 @@ def load_curation(path: Path) -> Curation:
         evidence=tuple(_evidence(row) for row in facts["evidence"]),
         gate=facts["gate"],
         next_evidence=facts["next_evidence"],
+        contradiction=facts["contradiction"],
+        gold_needed=facts["gold_needed"],
         warnings=tuple(facts["warnings"]),
     )
 
 
 def _evidence(row: Mapping[str, Any]) -> Evidence:
     values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in row.items()}
-    return Evidence(**values)
+    ends = {k: float("nan") if v is None else v for k, v in row["difference"].items()}
+    return Evidence(**(values | {"difference": Interval(**ends)}))
 
 
 def save_selection(

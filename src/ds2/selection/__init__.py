@@ -8,7 +8,7 @@ from ds2.selection.near_duplicates import find_near, find_near_duplicates
 from ds2.selection.result import Selection
 from ds2.selection.select import check_size, select
 from ds2.selection.stability import Stability, selection_stability
-from ds2.selection.strategies import METHODS
+from ds2.selection.strategies import METHODS, looks_at_scores
 
 __all__ = [
     "METHODS",
@@ -25,6 +25,7 @@ __all__ = [
     "find_near",
     "find_near_duplicates",
     "long_tail_scores",
+    "looks_at_scores",
     "select",
     "selection_stability",
 ]

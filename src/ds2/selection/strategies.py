@@ -95,3 +95,8 @@ METHODS: dict[str, Method] = {
         ("scores", "vectors"), order_cluster_balanced, "arXiv 2402.18191, step 2", "n^1.5 · d"
     ),
 }
+
+
+def looks_at_scores(method: str) -> bool:
+    """Whether a method goes by what raters say, raw or curated."""
+    return bool({"scores", "raw", "rating"} & set(METHODS[method].needs))

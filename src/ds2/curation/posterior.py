@@ -2,9 +2,10 @@
 
     P(true = i | row) ∝ q[i] Π_m T_m[i, a_m],        q = (1 − rho) p + rho · m
 
-T and p as `ds2.fit_raters` finds them; m is the mean of the neighbours' posteriors, and rho how far
-it can be trusted: the value that predicts each rater's scores best from the other raters'. rho = 0
-is the posterior of the raters alone.
+T and p as `ds2.fit_raters` finds them; as a score, a class counts what raters say in it
+(`ds2.noise.ordered`), so the posterior's value is Σ_i P(i) v[i]. m is the mean of the neighbours'
+posteriors, and rho how far it can be trusted: the value that predicts each rater's scores best from
+the other raters'. rho = 0 is the posterior of the raters alone.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.curation.means import NeighborMeans
+from ds2.noise.ordered import class_values
 from ds2.noise.raters import solve_raters
 
 __all__ = ["Posterior", "fused_posterior"]
@@ -30,22 +32,25 @@ class Posterior:
 
     Attributes:
         shares: (n, s) NaN in rows without any rating.
+        values: (s,) what raters say in each class, in standard deviations.
         rho: how far neighbours were trusted.
     """
 
     shares: np.ndarray
+    values: np.ndarray
     rho: float
 
     @property
     def expected(self) -> np.ndarray:
-        """(n,) posterior means."""
-        return np.asarray(self.shares @ np.arange(self.shares.shape[1]))
+        """(n,) posterior means of the classes' values."""
+        return np.asarray(self.shares @ self.values)
 
     @property
     def se(self) -> np.ndarray:
-        """(n,) posterior standard deviations."""
+        """(n,) posterior standard deviations, in levels."""
         levels = np.arange(self.shares.shape[1])
-        return np.asarray(np.sqrt(np.maximum(self.shares @ levels**2 - self.expected**2, 0)))
+        mean = self.shares @ levels
+        return np.asarray(np.sqrt(np.maximum(self.shares @ levels**2 - mean**2, 0)))
 
     @property
     def mode(self) -> np.ndarray:
@@ -58,34 +63,30 @@ class Posterior:
 def fused_posterior(
     scores: np.ndarray,
     n_scores: int,
+    means: NeighborMeans,
     *,
-    use: np.ndarray,
-    means: NeighborMeans | None = None,
     gold: np.ndarray | None = None,
-    train: np.ndarray | None = None,
     seed: int = 0,
-) -> Posterior:
-    """The posterior from the raters ``use``, with T, p and rho learned from all columns.
+) -> tuple[Posterior, Posterior]:
+    """The posteriors of two raters or more: without the neighbours, and with them.
 
     Args:
         scores: (n, m) whole numbers 0 … s − 1, NaN where missing; two columns or more.
         n_scores: s.
-        use: columns that enter the posterior.
-        means: the neighbours; None for the raters alone.
+        means: the neighbours.
         gold: (n,) trusted scores that enter T as known rows, or None.
-        train: (n,) rows to learn from; None for all.
         seed: of the fit's starts.
     """
-    rows = np.ones(len(scores), dtype=bool) if train is None else train
-    learn = np.where(rows[:, None], scores, np.nan)
-    T, p = solve_raters(learn, n_scores, gold=gold, seed=seed)
+    T, p = solve_raters(scores, n_scores, gold=gold, seed=seed)
+    values = class_values(T, p)
     votes = _likelihoods(scores, T)
-    rated = ~np.isnan(scores[:, use]).all(axis=1)
-    if means is None:
-        return Posterior(_posterior(votes[:, use], p, rated), 0.0)
-    rho, reach = _trust(votes, scores, p, means, rows)
-    near = _near(votes[:, use], p, rated, means)[:, :, REACH.index(reach)]
-    return Posterior(_posterior(votes[:, use], (1 - rho) * p + rho * near, rated), rho)
+    rated = ~np.isnan(scores).all(axis=1)
+    alone = Posterior(_posterior(votes, p, rated), values, 0.0)
+    rho, reach = _trust(votes, scores, p, means)
+    if rho == 0:
+        return alone, alone
+    near = _near(votes, p, rated, means)[:, :, REACH.index(reach)]
+    return alone, Posterior(_posterior(votes, (1 - rho) * p + rho * near, rated), values, rho)
 
 
 def _likelihoods(scores: np.ndarray, T: np.ndarray) -> np.ndarray:
@@ -113,11 +114,7 @@ def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMe
 
 
 def _trust(
-    votes: np.ndarray,
-    scores: np.ndarray,
-    p: np.ndarray,
-    means: NeighborMeans,
-    rows: np.ndarray,
+    votes: np.ndarray, scores: np.ndarray, p: np.ndarray, means: NeighborMeans
 ) -> tuple[float, int]:
     """The rho and the reach under which each rater's scores are likeliest, given the others'."""
     gain = np.zeros((len(GRID), len(REACH)))
@@ -125,7 +122,7 @@ def _trust(
         others = np.delete(np.arange(votes.shape[1]), m)
         rated = ~np.isnan(scores[:, others]).all(axis=1)
         near = _near(votes[:, others], p, rated, means)
-        judged = rows & rated & ~np.isnan(scores[:, m])
+        judged = rated & ~np.isnan(scores[:, m])
         told, own = votes[judged][:, others].prod(axis=1, dtype=np.float64), votes[judged, m]
         before, after = told @ p, (told * own) @ p
         for place in range(len(REACH)):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ds2.keys import random_order_keys
-from ds2.neighbors import Neighbors
+from ds2.neighbors.graph import Neighbors
 
 __all__ = ["deal", "neighborhoods"]
 

@@ -1,23 +1,30 @@
-"""Values on the level scale: z-scores, their mean over raters, and a monotone map back."""
+"""Levels and real values: one rounding rule, one map there and one map back.
+
+A value half-way between two levels belongs to the lower one, as a rating on a cut does
+(`ds2.Scale`: the score is the number of cuts below the rating).
+"""
 
 import numpy as np
 
-__all__ = ["level_shares", "mean_z", "rank_shares", "to_levels"]
+__all__ = ["level_shares", "nearest_level", "rank_shares", "split_levels", "to_levels"]
 
 
-def mean_z(values: np.ndarray) -> np.ndarray:
-    """(n,) mean over raters (n, r) of z-scores over the ratings present; NaN where none is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    filled = np.where(known, values, 0.0)
-    centre = filled.sum(axis=0) / np.maximum(count, 1)
-    away = np.where(known, values - centre, 0.0)
-    spread = np.sqrt((away**2).sum(axis=0) / np.maximum(count, 1))
-    z = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
-    raters = known.sum(axis=1)
-    total = z.sum(axis=1)
-    mean = np.divide(total, raters, out=np.full(len(values), np.nan), where=raters > 0)
-    return np.asarray(mean)
+def nearest_level(values: np.ndarray) -> np.ndarray:
+    """(…) the level of each value, half-way to the lower one; NaN stays NaN."""
+    return np.asarray(np.ceil(values - 0.5) + 0.0)
+
+
+def split_levels(values: np.ndarray, n_scores: int) -> np.ndarray:
+    """(m, s) each value of 0 … s − 1 as a mixture of the two levels next to it; none missing."""
+    if n_scores == 1:
+        return np.ones((len(values), 1))
+    at = np.clip(values, 0, n_scores - 1)
+    below = np.minimum(at.astype(np.int64), n_scores - 2)
+    rows, part = np.arange(len(at)), at - below
+    shares = np.zeros((len(at), n_scores))
+    shares[rows, below] = 1 - part
+    shares[rows, below + 1] = part
+    return shares
 
 
 def level_shares(
@@ -31,23 +38,18 @@ def level_shares(
         weights: one weight per value, or None for equal ones.
     """
     known = ~np.isnan(values)
-    at = np.clip(values[known], 0, n_scores - 1)
-    weight = np.ones(len(at)) if weights is None else weights[known]
-    low = np.minimum(at.astype(np.int64), n_scores - 2)
-    above = at - low
-    counts = np.bincount(low, weight * (1 - above), minlength=n_scores)
-    counts += np.bincount(low + 1, weight * above, minlength=n_scores)
-    return np.asarray(counts / max(counts.sum(), 1e-300))
+    weight = np.ones(int(known.sum())) if weights is None else weights[known]
+    counts = weight @ split_levels(values[known], n_scores)
+    return np.asarray(counts / max(float(counts.sum()), 1e-300))
 
 
 def rank_shares(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """(n,) share of the (weighted) values below each, ties in the middle; NaN where missing."""
     result = np.full(len(values), np.nan)
     rows = np.flatnonzero(~np.isnan(values))
-    weight = np.ones(len(rows)) if weights is None else weights[rows]
     _, place = np.unique(values[rows], return_inverse=True)
-    mass = np.bincount(place.reshape(-1), weight)
-    middle = (np.cumsum(mass) - mass / 2) / max(mass.sum(), 1e-300)
+    mass = np.bincount(place.reshape(-1), None if weights is None else weights[rows])
+    middle = (np.cumsum(mass) - mass / 2) / max(float(mass.sum()), 1e-300)
     result[rows] = middle[place.reshape(-1)]
     return result
 

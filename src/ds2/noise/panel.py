@@ -1,0 +1,378 @@
+"""What several raters are to each other, and whether trusted scores go with them: looked at first.
+
+Two columns are one rater twice where one is the other after a non-decreasing map f of its levels:
+
+    kappa = (P(b = f(a)) − chance) / (1 − chance) ≥ 0.95,       chance: of independent columns
+
+and a mirror image where that holds of the reversed levels. Of the others, the signs of the leading
+eigenvector of their rank correlations split raters who run against each other; a minority is named.
+Evidence begins where the raters that are left agree above chance.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.measures import Interval, Measured, measure
+from ds2.noise.factor import error_correlations, one_factor
+
+__all__ = ["LEAST_GOLD", "Panel", "Trust", "check_mean", "check_trust", "look_at", "mean_z"]
+
+#: From this kappa on two columns are one rater.
+SAME = 0.95
+#: Two raters need so many common rows before anything is said of them.
+LEAST_COMMON = 20
+#: Fewer trusted scores than this judge nothing.
+LEAST_GOLD = 20
+#: Trusted scores whose agreement with the ratings is surely below this do not go with them.
+UNRELATED = 0.25
+#: A panel stops where the mean of the z-scores spreads less than this: raters that agree by nothing
+#: spread 1/√r, and only opposites so little.
+CANCELLED = 0.1
+#: Error correlation from which a pair is named.
+ALIKE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What raters are to each other.
+
+    Attributes:
+        same: groups of raters whose columns are equal, or equal after a monotone map.
+        contrary: raters who run against the others.
+        heard: the others, one of each group: those whose word counts.
+        opposed: whether raters run against each other and no majority says who is right.
+        agreement: mean rank correlation between those that are heard; NaN where there is no pair.
+        alike: pairs that agree more than their agreement with the others allows.
+        sentences: what of this a user should know.
+    """
+
+    same: tuple[tuple[int, ...], ...]
+    contrary: tuple[int, ...]
+    heard: tuple[int, ...]
+    opposed: bool
+    agreement: Interval
+    alike: tuple[tuple[int, int], ...]
+    sentences: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether those that are heard agree above chance."""
+        return bool(self.agreement.low > 0 and not self.opposed)
+
+    def group_of(self, rater: int) -> tuple[int, ...]:
+        """The raters that are this one, itself among them."""
+        return next((group for group in self.same if rater in group), (rater,))
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether trusted scores go with the ratings.
+
+    Attributes:
+        state: "agrees"; "against" or "unrelated", and then nothing is concluded from them; "few".
+        agreement: Spearman's correlation with the mean of the ratings.
+        n: rows that have both.
+        sentence: what a user should know; empty where they agree or are few.
+    """
+
+    state: str
+    agreement: Interval
+    n: int
+    sentence: str = ""
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether they do not go with the ratings at all, or go against them."""
+        return self.state in ("against", "unrelated")
+
+
+def mean_z(values: np.ndarray) -> np.ndarray:
+    """(n,) mean over raters (n, r) of z-scores over the ratings present; NaN where none is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    filled = np.where(known, values, 0.0)
+    centre = filled.sum(axis=0) / np.maximum(count, 1)
+    away = np.where(known, values - centre, 0.0)
+    spread = np.sqrt((away**2).sum(axis=0) / np.maximum(count, 1))
+    z = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
+    raters = known.sum(axis=1)
+    mean = np.divide(z.sum(axis=1), raters, out=np.full(len(values), np.nan), where=raters > 0)
+    return np.asarray(mean)
+
+
+def check_mean(scores: np.ndarray) -> None:
+    """Stop where raters cancel out: their mean is the same (nearly) everywhere, they are not.
+
+    Args:
+        scores: (n, r) floats, NaN where missing.
+
+    Raises:
+        InputError: names them and the remedy.
+    """
+    told = [column for column in scores.T if _largest_share(column) < 1]
+    several = (~np.isnan(scores)).sum(axis=1) >= 2
+    if len(told) < 2 or several.mean() < 0.5:
+        return
+    mean = mean_z(scores)[several]
+    if mean.std() >= CANCELLED:
+        return
+    known = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
+    names = " and ".join(f"rater {m + 1}" for m in known)
+    raise InputError(
+        f"The mean of the raters is the same for nearly every example: {names} cancel each other "
+        "out, as the mirror image of a column does. Turn the scale of one of them round, or leave "
+        "one out."
+    )
+
+
+def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
+    """Find columns that are one rater, raters who run against the others, and the agreement.
+
+    Args:
+        scores: (n, r) whole numbers 0 … s − 1, NaN where missing.
+        blocks: (n,) rows that do not tell more than one (neighbourhoods), for the intervals.
+    """
+    told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
+    same, mirrored = _groups(scores, told)
+    distinct = [m for m in told if m == next((g[0] for g in same if m in g), m)]
+    pairs = _correlations(scores, distinct, blocks)
+    contrary, opposed = _against(pairs, distinct)
+    heard = tuple(m for m in distinct if m not in contrary)
+    agreement = _mean_of(pairs, heard)
+    alike = _alike(pairs, heard, scores)
+    everyone = {m for n in contrary for m in next((g for g in same if n in g), (n,))}
+    return Panel(
+        same=same,
+        contrary=tuple(sorted(everyone)),
+        heard=heard,
+        opposed=opposed,
+        agreement=agreement,
+        alike=alike,
+        sentences=(
+            *_same_words(same),
+            *_against_words(mirrored, contrary, pairs, heard),
+            *(_opposed_words(pairs) if opposed else ()),
+            *_alike_words(alike),
+        ),
+    )
+
+
+def check_trust(
+    scores: np.ndarray,
+    gold: np.ndarray,
+    weights: np.ndarray | None = None,
+    panel: Panel | None = None,
+) -> Trust:
+    """Look whether trusted scores go with the ratings, before anything is concluded from them.
+
+    Args:
+        scores: (n, r) floats, NaN where missing.
+        gold: (n,) trusted scores, NaN where unknown.
+        weights: (n,) inverse inclusion probabilities, 0 where unknown.
+        panel: who of the raters is heard; None for one rater.
+    """
+    heard = list(panel.heard) if panel is not None and panel.heard else range(scores.shape[1])
+    mean = mean_z(scores[:, list(heard)])
+    both = ~np.isnan(gold) & ~np.isnan(mean)
+    n = int((both if weights is None else both & (weights > 0)).sum())
+    if n < LEAST_GOLD:
+        return Trust("few", Interval(float("nan")), n)
+    found = measure("spearman", mean, gold, weights).interval()
+    if np.isnan(found.value):
+        return Trust("few", found, n)
+    competing = len(heard) + 1
+    for column in [mean, *scores[:, list(heard)].T]:
+        if measure("spearman", column, gold, weights).interval(competing=competing).low > 0:
+            return Trust("agrees", found, n)
+    figure = (
+        f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
+        f"{n:,} examples)"
+    )
+    check = (
+        "Have 20 of them scored a second time: where the second scores go with the first, the "
+        "ratings are at fault, otherwise whoever scored."
+    )
+    if found.high < 0:
+        said = (
+            f"The trusted scores run against the ratings {figure}, so nothing was concluded from "
+            "them. One of the two scales is probably upside down, or another column was read. "
+            f"{check}"
+        )
+        return Trust("against", found, n, said)
+    if found.low <= 0 and found.high < UNRELATED:
+        said = (
+            f"The trusted scores do not go with the ratings at all {figure}, so nothing was "
+            "concluded from them: the wrong column, a careless scorer, or ratings that carry "
+            f"nothing. {check}"
+        )
+        return Trust("unrelated", found, n, said)
+    return Trust("few" if found.low <= 0 else "agrees", found, n)
+
+
+def _largest_share(column: np.ndarray) -> float:
+    """Share of the commonest value among those that are present; 1 where there is none."""
+    present = column[~np.isnan(column)]
+    if not len(present):
+        return 1.0
+    return float(np.unique(present, return_counts=True)[1].max() / len(present))
+
+
+def _groups(
+    scores: np.ndarray, told: list[int]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, int], ...]]:
+    """Raters that are one, and pairs that are mirror images."""
+    first = {m: m for m in told}
+    mirrored = []
+    for a, b in combinations(told, 2):
+        counts = _table(scores[:, a], scores[:, b])
+        if counts.sum() < LEAST_COMMON:
+            continue
+        if max(_mapped(counts), _mapped(counts.T)) >= SAME:
+            old, new = first[b], first[a]
+            first = {m: new if f == old else f for m, f in first.items()}
+        elif max(_mapped(counts[:, ::-1]), _mapped(counts[:, ::-1].T)) >= SAME:
+            mirrored.append((a, b))
+    groups = [tuple(m for m in told if first[m] == f) for f in sorted(set(first.values()))]
+    return tuple(group for group in groups if len(group) > 1), tuple(mirrored)
+
+
+def _table(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Counts of the levels of two raters, in the order of the levels."""
+    both = ~np.isnan(a) & ~np.isnan(b)
+    rows, at = np.unique(a[both], return_inverse=True)
+    columns, to = np.unique(b[both], return_inverse=True)
+    size = len(rows) * len(columns)
+    return np.bincount(at * len(columns) + to, minlength=size).reshape(len(rows), len(columns))
+
+
+def _mapped(counts: np.ndarray) -> float:
+    """Kappa of the second rater and the best non-decreasing map of the first's levels."""
+    if min(counts.shape, default=0) < 2:
+        return 0.0
+    shares = counts / counts.sum()
+    chance = _best_map(np.outer(shares.sum(axis=1), shares.sum(axis=0)))
+    return (_best_map(shares) - chance) / max(1 - chance, 1e-12)
+
+
+def _best_map(shares: np.ndarray) -> float:
+    reached = np.zeros(shares.shape[1])
+    for row in shares:
+        reached = np.maximum.accumulate(reached) + row
+    return float(reached.max())
+
+
+def _correlations(
+    scores: np.ndarray, raters: Sequence[int], blocks: np.ndarray | None
+) -> dict[tuple[int, int], Measured]:
+    found = {}
+    for a, b in combinations(raters, 2):
+        one = measure("spearman", scores[:, a], scores[:, b])
+        if one.n_effective >= LEAST_COMMON and not np.isnan(one.value):
+            found[a, b] = one if blocks is None else one.by_block(blocks)
+    return found
+
+
+def _against(
+    pairs: dict[tuple[int, int], Measured], raters: list[int]
+) -> tuple[tuple[int, ...], bool]:
+    """The minority that runs against the others, and whether there is none though some do."""
+    negative = any(one.interval(competing=len(pairs)).high < 0 for one in pairs.values())
+    if not negative:
+        return (), False
+    R = np.eye(len(raters))
+    for (a, b), one in pairs.items():
+        at, to = raters.index(a), raters.index(b)
+        R[at, to] = R[to, at] = one.value
+    leading = np.linalg.eigh(R)[1][:, -1]
+    sides = [m for m, side in zip(raters, leading, strict=True) if side < 0]
+    other = [m for m in raters if m not in sides]
+    few, many = sorted((sides, other), key=len)
+    if len(few) == len(many) or not _mean_of(pairs, many).low > 0:
+        return (), True
+    named = []
+    for m in few:
+        across = {pair: one for pair, one in pairs.items() if m in pair and set(pair) & set(many)}
+        if across and _mean(list(across.values())).interval().high < 0:
+            named.append(m)
+    return tuple(named), False
+
+
+def _mean(found: list[Measured]) -> Measured:
+    total = found[0]
+    for one in found[1:]:
+        total = total + one
+    return total * (1 / len(found))
+
+
+def _mean_of(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> Interval:
+    inside = [one for pair, one in pairs.items() if set(pair) <= set(raters)]
+    return _mean(inside).interval() if inside else Interval(float("nan"))
+
+
+def _alike(
+    pairs: dict[tuple[int, int], Measured], heard: Sequence[int], scores: np.ndarray
+) -> tuple[tuple[int, int], ...]:
+    """Pairs whose errors go together, by the one-factor model; it takes four raters to see."""
+    if len(heard) < 4:
+        return ()
+    R, shared = np.full((len(heard),) * 2, np.nan), np.zeros((len(heard),) * 2)
+    np.fill_diagonal(R, 1.0)
+    for (a, b), one in pairs.items():
+        if {a, b} <= set(heard):
+            at, to = heard.index(a), heard.index(b)
+            R[at, to] = R[to, at] = one.value
+            shared[at, to] = shared[to, at] = (~np.isnan(scores[:, a] + scores[:, b])).sum()
+    factor = one_factor(R, shared)
+    errors = error_correlations(R, factor.loadings)
+    return tuple((heard[a], heard[b]) for a, b in factor.freed if errors[a, b] > ALIKE)
+
+
+def _same_words(same: tuple[tuple[int, ...], ...]) -> Iterator[str]:
+    for group in same:
+        yield (
+            f"{_listed(group)} gave the same scores, or scores that are equal after a map of their "
+            "levels: they count as one rater. Was a column named twice?"
+        )
+
+
+def _against_words(
+    mirrored: tuple[tuple[int, int], ...],
+    contrary: tuple[int, ...],
+    pairs: dict[tuple[int, int], Measured],
+    heard: tuple[int, ...],
+) -> Iterator[str]:
+    for m in contrary:
+        mirror = next((set(pair) - {m} for pair in mirrored if m in pair), set())
+        how = f", and is the mirror image of rater {mirror.pop() + 1}" if mirror else ""
+        against = [one.value for pair, one in pairs.items() if m in pair and set(pair) & set(heard)]
+        yield (
+            f"Rater {m + 1} runs against the others (correlation {np.mean(against):.2f}{how}) and "
+            "was left out. If its scale is upside down, turn it round."
+        )
+
+
+def _opposed_words(pairs: dict[tuple[int, int], Measured]) -> Iterator[str]:
+    worst = min(pairs, key=lambda pair: pairs[pair].value)
+    yield (
+        f"{_listed(worst)} run against each other (correlation "
+        f"{pairs[worst].value:.2f}), and no majority says who is right: nothing can be learned "
+        "from them. Turn a scale that is upside down round, or leave one out."
+    )
+
+
+def _alike_words(alike: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    for a, b in alike:
+        yield (
+            f"{_listed((a, b))} agree with each other more than their agreement with the "
+            "others allows: they share errors, and count as less than two."
+        )
+
+
+def _listed(raters: Sequence[int]) -> str:
+    names = [f"rater {m + 1}" for m in raters]
+    text = f"{', '.join(names[:-1])} and {names[-1]}"
+    return text[0].upper() + text[1:]
