@@ -102,6 +102,7 @@ def proof_command(
         filters=filters or (),
         tasks=tasks or (),
         cluster=cluster,
+        paired=paired,
         listener=lambda line: typer.echo(f"reading    {printable(line)}", err=True),
     )
     base = check_choice("--against", against or list(arms.values)[-1], arms.values)

@@ -53,6 +53,7 @@ def read_arms(
     filters: Sequence[str] = (),
     tasks: Sequence[str] = (),
     cluster: str | None = None,
+    paired: bool = False,
     listener: Callable[[str], None] | None = None,
 ) -> Arms:
     """Read the evaluations of several arms: what lm-eval writes with ``--log_samples``.
@@ -69,13 +70,14 @@ def read_arms(
         tasks: read these alone, tasks or groups of lm-eval.
         cluster: the field of a document that items share, such as a passage. Default: passage,
             context or article, where there are 20 or more of them.
+        paired: demand that all arms have runs of the same numbers, and order them by these.
         listener: told which run is being read.
 
     Raises:
         InputError: nothing to read, lines that cannot be read, prompts or targets that differ, no
             task or item in common.
     """
-    found = find_arms([str(path) for path in paths])
+    found = find_arms([str(path) for path in paths], paired=paired)
     arms: dict[str, list[Run]] = {}
     for arm, runs in found.items():
         for label, files in runs.items():
@@ -100,7 +102,7 @@ def _join(
     values: dict[str, dict[str, np.ndarray]] = {arm: {} for arm in arms}
     clusters: dict[str, np.ndarray] = {}
     missing: dict[str, int] = {}
-    groups = _grouped(keys, runs[0][1].groups, notes)
+    groups = _grouped(keys, _groups(runs), notes)
     for name, members in groups.items():
         joined = [_common(key, runs) for key in members]
         missing[name] = sum(n_missing for _, n_missing in joined)
@@ -134,7 +136,7 @@ def _choose(
     """One (task, filter, metric) for each task that every run has."""
     shared = set.intersection(*(set(run.tables) for _, run in runs))
     everywhere = {task for _, run in runs for task, *_ in run.tables}
-    groups = runs[0][1].groups
+    groups = _groups(runs)
     for name in tasks:
         if name not in everywhere and name not in groups.values():
             raise InputError(f"No arm has the task '{name}'. There are: {_few(everywhere)}.")
@@ -165,6 +167,10 @@ def _choose(
     if unread := sorted({task for _, run in runs for task in run.unread}):
         notes.append(f"Left out, since no metric is a number for each item: {_few(unread)}.")
     return chosen
+
+
+def _groups(runs: Sequence[tuple[str, Run]]) -> dict[str, str]:
+    return {task: group for _, run in runs for task, group in run.groups.items()}
 
 
 def _rank(name: str, order: Sequence[str]) -> int:

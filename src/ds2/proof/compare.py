@@ -63,7 +63,7 @@ def compare_arms(
 
         no difference that matters    low > −smallest and high < smallest
         better, worse                 else, where p < 0.05 after Holm over all pairs
-        cannot tell                   else
+        cannot tell                   else, and where no value differs at all
         no verdict                    an arm has one run: nothing is known about another
 
     Args:
@@ -85,12 +85,10 @@ def compare_arms(
     chosen = [(name, names[-1]) for name in names[:-1]] if pairs is None else list(pairs)
     found = []
     for a, b in chosen:
-        tasks = {
-            task: _checked(a, b, task, values, clusters)
-            for task in values[check_choice("pairs", a, names)]
-        }
-        if set(tasks) != set(values[check_choice("pairs", b, names)]) or not tasks:
+        first, second = (values[check_choice("pairs", name, names)] for name in (a, b))
+        if set(first) != set(second) or not first:
             raise InputError(f"'{a}' and '{b}' must have the same tasks, one or more.")
+        tasks = {task: _checked(a, b, task, values, clusters) for task in first}
         seeds = {(len(task.a), len(task.b)) for task in tasks.values()}
         if len(seeds) > 1 or (paired and len(set(seeds.pop())) > 1):
             raise InputError(
@@ -126,7 +124,7 @@ def _checked(
     values: Mapping[str, Mapping[str, np.ndarray]],
     clusters: Mapping[str, np.ndarray] | None,
 ) -> ItemValues:
-    pair = [np.asarray(values[arm].get(task, np.zeros((0, 0))), dtype=np.float64) for arm in (a, b)]
+    pair = [np.asarray(values[arm][task], dtype=np.float64) for arm in (a, b)]
     n = pair[0].shape[-1] if pair[0].ndim == 2 else 0
     for arm, x in zip((a, b), pair, strict=True):
         if x.ndim != 2 or x.shape != (len(x), n) or len(x) < 1 or n < 2:
@@ -163,6 +161,8 @@ def _holm(p: Sequence[float]) -> list[float]:
 def _judge(overall: Difference, p_holm: float, higher_is_better: bool, smallest: float) -> str:
     if min(overall.n_seeds) < 2:
         return "no verdict"
+    if overall.noise.variance == 0 and overall.value == 0:
+        return "cannot tell"
     if -smallest < overall.low and overall.high < smallest:
         return "no difference that matters"
     if p_holm < 1 - LEVEL:

@@ -16,10 +16,11 @@ _SEED = re.compile(r"(?P<arm>.+?)[-_.](?:s|seed|run)[-_]?\d+")
 _BARE_SEED = re.compile(r"(?:s|seed|run)?[-_]?\d+")
 
 
-def find_arms(specs: Sequence[str]) -> dict[str, dict[str, list[Path]]]:
+def find_arms(specs: Sequence[str], *, paired: bool = False) -> dict[str, dict[str, list[Path]]]:
     """Return arm → run → files, from paths and patterns, each with ``NAME=`` before it or not.
 
     ``ds2-s0`` and ``ds2-s1`` are runs of the arm ``ds2``, and so are paths that are given one name.
+    Runs come in the order of their numbers, which must be the same in all arms where ``paired``.
 
     Raises:
         InputError: a path is not there or holds no samples, or what it is can be read in two ways.
@@ -33,12 +34,13 @@ def find_arms(specs: Sequence[str]) -> dict[str, dict[str, list[Path]]]:
                 f"{pattern} is not there. Give a folder that lm-eval wrote, or a file."
             )
         for path in map(Path, matches):
-            name, seed = (given, path.name) if given else _name(path)
+            name, seed = _name(path)
+            name = given or name
             runs = _runs(path, seed)
-            if (arms[name] and not seed) or runs.keys() & arms[name].keys():
+            if (arms[name] and not seed and not given) or runs.keys() & arms[name].keys():
                 raise InputError(
-                    f"Two paths make an arm '{name}'. Name each: NAME={path}. Paths of one name "
-                    "are runs of one arm."
+                    f"Two paths make the arm '{name}', with runs of one name or none. Name the arms "
+                    f"(NAME={path}), and the folders of their runs by number."
                 )
             arms[name].update(runs)
     if len(arms) < 2:
@@ -46,7 +48,22 @@ def find_arms(specs: Sequence[str]) -> dict[str, dict[str, list[Path]]]:
             f"There is one arm, '{next(iter(arms), '')}'. Give two or more, each a folder or "
             "NAME=PATH; the last is the baseline."
         )
-    return dict(arms)
+    ordered = {arm: dict(sorted(runs.items(), key=_place)) for arm, runs in arms.items()}
+    numbers = {arm: [_place(run)[0] for run in runs.items()] for arm, runs in ordered.items()}
+    first = next(iter(numbers))
+    for arm, found in numbers.items():
+        if paired and (found != numbers[first] or len(set(found)) < len(found)):
+            raise InputError(
+                f"Runs are paired by the number that their names end in. '{first}' has "
+                f"{', '.join(ordered[first])}; '{arm}' has {', '.join(ordered[arm])}. Rename the "
+                "folders, or compare unpaired."
+            )
+    return ordered
+
+
+def _place(run: tuple[str, list[Path]]) -> tuple[int, str]:
+    number = re.search(r"(\d+)\D*$", run[0])
+    return (int(number[1]) if number else -1, run[0])
 
 
 def _split(spec: str) -> tuple[str, str]:

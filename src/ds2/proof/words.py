@@ -108,7 +108,7 @@ def _findings(one: ArmComparison, n_comparisons: int) -> list[tuple[str, str]]:
         said = f"{items}, runs {noise.runs**0.5:.4f} ({noise.df_runs:.1f} degrees of freedom)"
     lines = [("noise", f"standard errors: {said}")]
     if not math.isnan(noise.runs):
-        lines.append(("could see", f"{one.detectable:.4f} or more, in 80 % of such comparisons"))
+        lines.append(("detectable", f"{one.detectable:.4f} or more, in 80 % of such comparisons"))
     if n_comparisons > 1 and not math.isnan(one.p_holm):
         lines.append(
             ("p", f"{one.p:.2g}; {one.p_holm:.2g} after Holm, {n_comparisons} comparisons")
@@ -121,21 +121,23 @@ def _verdict(one: ArmComparison) -> str:
     span = f"{_signed(found.value)} {_interval(found)}"
     if one.verdict == "no verdict":
         return (
-            f"none for {pair}: {' and '.join(_single(one))} one run. The interval {span} is about "
-            "these models on other items, and says nothing about another seed. Train two runs of "
-            "each or more; three are little."
+            f"none for {pair}: {_single(one)} one run. {span} is about these very models on other "
+            "items, and says nothing about models of another seed. Train and evaluate more runs of "
+            "each: two at least, three or more to see much."
         )
     if one.verdict == "no difference that matters":
         return f"{pair}: no difference that matters. {span} is within ±{one.smallest:g}."
     if one.verdict in ("better", "worse"):
         return f"{one.a} is {one.verdict} than {one.b}: {span}."
+    if found.noise.variance == 0:
+        return f"{pair}: cannot tell. No item's value differs, so this measure sees nothing here."
     why = "allows for 0" if found.low <= 0 <= found.high else "leaves out 0, but not after Holm"
     return f"{pair}: cannot tell. {span} {why}. {_more(one)}"
 
 
-def _single(one: ArmComparison) -> list[str]:
+def _single(one: ArmComparison) -> str:
     names = [n for n, s in zip((one.a, one.b), one.overall.n_seeds, strict=True) if s < 2]
-    return [" and ".join(names), "has" if len(names) == 1 else "have"]
+    return f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'}"
 
 
 def _more(one: ArmComparison) -> str:
