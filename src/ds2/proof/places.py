@@ -39,8 +39,8 @@ def find_arms(specs: Sequence[str], *, paired: bool = False) -> dict[str, dict[s
             runs = _runs(path, seed)
             if (arms[name] and not seed and not given) or runs.keys() & arms[name].keys():
                 raise InputError(
-                    f"Two paths make the arm '{name}', with runs of one name or none. Name the arms "
-                    f"(NAME={path}), and the folders of their runs by number."
+                    f"Two paths make the arm '{name}', with runs of one name or none. Name the "
+                    f"arms (NAME={path}), and the folders of their runs by number."
                 )
             arms[name].update(runs)
     if len(arms) < 2:
