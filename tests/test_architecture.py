@@ -22,10 +22,12 @@ ARROWS = {
     "curation": {"noise", "neighbors"},
     "selection": {"neighbors"},
     "report": {"pool", "rating", "embedding", "neighbors", "noise", "curation", "selection"},
+    "proof": set(),
     "runs": {
         "pool", "rating", "embedding", "neighbors", "noise", "curation", "selection", "report",
+        "proof",
     },
-    "cli": {"runs"},
+    "cli": {"runs", "proof"},
 }  # fmt: skip
 ARRAYS_TOWER = ("neighbors", "noise", "curation", "selection")
 OPTIONAL = {

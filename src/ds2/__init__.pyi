@@ -64,6 +64,15 @@ from ds2.pool import (
     read_pool as read_pool,
     write_pool as write_pool,
 )
+from ds2.proof import (
+    ArmComparison as ArmComparison,
+    Arms as Arms,
+    Difference as Difference,
+    Noise as Noise,
+    compare_arms as compare_arms,
+    detectable_effect as detectable_effect,
+    read_arms as read_arms,
+)
 from ds2.rating import (
     Batches as Batches,
     BatchRater as BatchRater,

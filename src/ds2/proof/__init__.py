@@ -1,0 +1,16 @@
+"""Proof by training: is a model that was trained on one arm better than one trained on another?"""
+
+from ds2.proof.arms import Arms, read_arms
+from ds2.proof.compare import ArmComparison, compare_arms
+from ds2.proof.items import Difference
+from ds2.proof.power import Noise, detectable_effect
+
+__all__ = [
+    "ArmComparison",
+    "Arms",
+    "Difference",
+    "Noise",
+    "compare_arms",
+    "detectable_effect",
+    "read_arms",
+]

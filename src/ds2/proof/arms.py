@@ -1,0 +1,283 @@
+"""`read_arms`: find the runs of every arm, and join them item by item."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations
+from os import PathLike
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.proof.places import find_arms
+from ds2.proof.samples import LOWER, METRICS, Run, read_run
+
+__all__ = ["Arms", "read_arms"]
+
+#: Filters of a task that has several: the first of these, else the first by name.
+FILTERS = ("flexible-extract", "none")
+#: Passages are taken as clusters unasked only where there are this many.
+FEW_CLUSTERS = 20
+#: Two runs of an arm that agree on so many items are one run twice.
+MANY_ITEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Several arms on the same items.
+
+    Attributes:
+        values: arm → task → (runs, n), as `ds2.compare_arms` takes it.
+        clusters: task → (n,) labels of items that share a passage.
+        seeds: arm → names of its runs.
+        measures: task → metric and filter.
+        higher_is_better: whether it is so for all tasks, or for none.
+        n_missing: task → items that some run lacks; they are left out of all.
+        notes: what was decided, and what was left out and why.
+    """
+
+    values: Mapping[str, Mapping[str, np.ndarray]]
+    clusters: Mapping[str, np.ndarray]
+    seeds: Mapping[str, tuple[str, ...]]
+    measures: Mapping[str, str]
+    higher_is_better: bool
+    n_missing: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def read_arms(
+    paths: Sequence[str | PathLike[str]],
+    *,
+    metrics: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    cluster: str | None = None,
+    paired: bool = False,
+    listener: Callable[[str], None] | None = None,
+) -> Arms:
+    """Read the evaluations of several arms: what lm-eval writes with ``--log_samples``.
+
+    Items are joined on task, filter and hash of the document. Equal items must have had equal
+    prompts and targets in all runs. An item that one run lacks is left out of all, and counted.
+
+    Args:
+        paths: folders, samples files or patterns, ``NAME=PATH`` to name the arm. A folder is one
+            run, or has one sub-folder for each. ``ds2-s0`` and ``ds2-s1`` are two runs of ``ds2``.
+        metrics: the metric of each task is the first of these that it has. Default: acc_norm, acc,
+            exact_match, f1, em, else the first that lm-eval lists.
+        filters: likewise. Default: flexible-extract, none, else the first by name.
+        tasks: read these alone, tasks or groups of lm-eval.
+        cluster: the field of a document that items share, such as a passage. Default: passage,
+            context or article, where there are 20 or more of them.
+        paired: demand that all arms have runs of the same numbers, and order them by these.
+        listener: told which run is being read.
+
+    Raises:
+        InputError: nothing to read, lines that cannot be read, prompts or targets that differ, no
+            task or item in common.
+    """
+    found = find_arms([str(path) for path in paths], paired=paired)
+    arms: dict[str, list[Run]] = {}
+    for arm, runs in found.items():
+        for label, files in runs.items():
+            if listener:
+                listener(f"{arm}, {label}: {len(files)} files")
+            arms.setdefault(arm, []).append(
+                read_run(label, files, metrics=metrics, cluster=cluster)
+            )
+    return _join(arms, metrics, filters, tasks, cluster)
+
+
+def _join(
+    arms: Mapping[str, Sequence[Run]],
+    metrics: Sequence[str],
+    filters: Sequence[str],
+    tasks: Sequence[str],
+    cluster: str | None,
+) -> Arms:
+    runs = [(arm, run) for arm, all_runs in arms.items() for run in all_runs]
+    notes: list[str] = []
+    keys = _choose(runs, metrics, filters, tasks, notes)
+    values: dict[str, dict[str, np.ndarray]] = {arm: {} for arm in arms}
+    clusters: dict[str, np.ndarray] = {}
+    missing: dict[str, int] = {}
+    groups = _grouped(keys, _groups(runs), notes)
+    for name, members in groups.items():
+        joined = [_common(key, runs) for key in members]
+        missing[name] = sum(n_missing for _, n_missing in joined)
+        rows = np.hstack([np.stack(tables) for tables, _ in joined])
+        clusters[name] = _clusters(rows[0], name, cluster, notes)
+        for arm in arms:
+            mine = [i for i, (owner, _) in enumerate(runs) if owner == arm]
+            values[arm][name] = rows["value"][mine]
+    _refuse_copies(values, {arm: [run.label for run in rs] for arm, rs in arms.items()})
+    return Arms(
+        values=values,
+        clusters=clusters,
+        seeds={arm: tuple(run.label for run in all_runs) for arm, all_runs in arms.items()},
+        measures={
+            name: ", ".join(dict.fromkeys(f"{metric} ({kind})" for _, kind, metric in members))
+            for name, members in groups.items()
+        },
+        higher_is_better=_direction(keys, runs),
+        n_missing={name: n for name, n in missing.items() if n},
+        notes=tuple(notes),
+    )
+
+
+def _choose(
+    runs: Sequence[tuple[str, Run]],
+    metrics: Sequence[str],
+    filters: Sequence[str],
+    tasks: Sequence[str],
+    notes: list[str],
+) -> list[tuple[str, str, str]]:
+    """One (task, filter, metric) for each task that every run has."""
+    shared = set.intersection(*(set(run.tables) for _, run in runs))
+    everywhere = {task for _, run in runs for task, *_ in run.tables}
+    groups = _groups(runs)
+    for name in tasks:
+        if name not in everywhere and name not in groups.values():
+            raise InputError(f"No arm has the task '{name}'. There are: {_few(everywhere)}.")
+    if tasks:
+        wanted = {t for t in everywhere if t in tasks or groups.get(t) in tasks}
+        shared = {key for key in shared if key[0] in wanted}
+        everywhere = wanted
+    chosen = []
+    for task in sorted({task for task, *_ in shared}):
+        options = [(f, m) for t, f, m in shared if t == task]
+        best = min(
+            options,
+            key=lambda o: (_rank(o[0], (*filters, *FILTERS)), _rank(o[1], (*metrics, *METRICS)), o),
+        )
+        chosen.append((task, *best))
+    left = sorted(everywhere - {task for task, *_ in shared})
+    for name, given, place in (("metric", metrics, 2), ("filter", filters, 1)):
+        unused = [x for x in given if x not in {key[place] for key in chosen}]
+        if unused and chosen:
+            raise InputError(f"No task that all arms have has the {name} '{unused[0]}' to go by.")
+    if not chosen:
+        raise InputError(
+            f"No task is in every run of every arm; in some: {_few(left) or 'none'}. Each "
+            "sub-folder of an arm counts as a run: put the tasks of one run into one folder."
+        )
+    if left:
+        notes.append(f"Left out, since some run lacks them: {_few(left)}.")
+    if unread := sorted({task for _, run in runs for task in run.unread}):
+        notes.append(f"Left out, since no metric is a number for each item: {_few(unread)}.")
+    return chosen
+
+
+def _groups(runs: Sequence[tuple[str, Run]]) -> dict[str, str]:
+    return {task: group for _, run in runs for task, group in run.groups.items()}
+
+
+def _rank(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def _few(names: set[str] | Sequence[str]) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+    return ", ".join(listed[:5]) + more
+
+
+def _grouped(
+    keys: Sequence[tuple[str, str, str]], groups: Mapping[str, str], notes: list[str]
+) -> dict[str, list[tuple[str, str, str]]]:
+    """The parts of a group are one task, as lm-eval counts them, where their metric is one."""
+    members: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for key in keys:
+        members[groups.get(key[0], key[0])].append(key)
+    for name, parts in list(members.items()):
+        if len({metric for *_, metric in parts}) > 1:
+            del members[name]
+            members.update({key[0]: [key] for key in parts})
+        elif len(parts) > 1:
+            notes.append(f"{name}: {len(parts)} parts, every item counts the same.")
+    return dict(sorted(members.items()))
+
+
+def _common(
+    key: tuple[str, str, str], runs: Sequence[tuple[str, Run]]
+) -> tuple[list[np.ndarray], int]:
+    """The rows of one task that all runs have, and how many some run lacks."""
+    tables = [run.tables[key] for _, run in runs]
+    common = reduce(np.intersect1d, [table["key"] for table in tables])
+    n_all = len(reduce(np.union1d, [table["key"] for table in tables]))
+    if not len(common):
+        raise InputError(
+            f"Task '{key[0]}': no document is in all runs. Evaluate the same version of the "
+            f"task, on the same items, in all.{_explain(key[0], runs)}"
+        )
+    tables = [table[np.searchsorted(table["key"], common)] for table in tables]
+    for name in ("prompt", "target"):
+        for (arm, run), table in zip(runs[1:], tables[1:], strict=True):
+            differ = np.flatnonzero(table[name] != tables[0][name])
+            if len(differ):
+                here = f"'{arm}' ({run.place(table[differ[0]])})"
+                there = f"'{runs[0][0]}' ({runs[0][1].place(tables[0][differ[0]])})"
+                raise InputError(
+                    f"Task '{key[0]}': {len(differ):,} of {len(common):,} items had another {name} "
+                    f"in {here} than in {there}, so a difference may come from the template, the "
+                    "examples shown or the version of the task. Evaluate both in the same way."
+                    f"{_explain(key[0], [runs[0], (arm, run)])}"
+                )
+    return tables, n_all - len(common)
+
+
+def _explain(task: str, runs: Sequence[tuple[str, Run]]) -> str:
+    """What the results files say that differs."""
+    settings = [run.settings.get(task, {}) for _, run in runs]
+    names = sorted({name for setting in settings for name in setting})
+    differ = [n for n in names if len({str(s.get(n)) for s in settings}) > 1]
+    said = "; ".join(f"{n}: {' and '.join(str(s.get(n)) for s in settings)}" for n in differ)
+    return f" The results files differ in {said}." if said else ""
+
+
+def _clusters(rows: np.ndarray, task: str, field: str | None, notes: list[str]) -> np.ndarray:
+    """Clusters of the items of a task; copies of one document always share one."""
+    n_clusters, n_docs = (len(np.unique(rows[name])) for name in ("cluster", "doc"))
+    use = n_clusters < n_docs
+    if use and field is None and n_clusters < FEW_CLUSTERS:
+        notes.append(f"{task}: {n_clusters} passages are too few to go by; items count one by one.")
+        use = False
+    elif use:
+        what = f"'{field}'" if field else "the passage that they share"
+        notes.append(f"{task}: {len(rows):,} items in {n_clusters:,} clusters by {what}.")
+    elif field is not None:
+        notes.append(f"{task}: no two items share a '{field}'; items count one by one.")
+    return np.unique(rows["cluster" if use else "doc"], return_inverse=True)[1]
+
+
+def _direction(keys: Sequence[tuple[str, str, str]], runs: Sequence[tuple[str, Run]]) -> bool:
+    known = {pair: better for _, run in runs for pair, better in run.better.items()}
+    # lm-eval logs the log-likelihood of an item under the name of perplexity
+    says = {
+        (task, metric): metric == "perplexity" or known.get((task, metric), metric not in LOWER)
+        for task, _, metric in keys
+    }
+    if len(set(says.values())) > 1:
+        lower = sorted(
+            f"{task} ({metric})" for (task, metric), better in says.items() if not better
+        )
+        raise InputError(
+            f"For {_few(lower)} lower is better, for the other tasks higher: their mean says "
+            "nothing. Choose tasks (--task) or metrics (--metric)."
+        )
+    return next(iter(says.values()))
+
+
+def _refuse_copies(
+    values: Mapping[str, Mapping[str, np.ndarray]], labels: Mapping[str, Sequence[str]]
+) -> None:
+    for arm, tasks in values.items():
+        everything = np.hstack(list(tasks.values()))
+        for i, j in combinations(range(len(everything)), 2):
+            if everything.shape[1] >= MANY_ITEMS and (everything[i] == everything[j]).all():
+                raise InputError(
+                    f"'{arm}': the runs {labels[arm][i]} and {labels[arm][j]} agree on all "
+                    f"{everything.shape[1]:,} items. One model was evaluated twice: that is one "
+                    "run. Leave one out, or evaluate the other model."
+                )
