@@ -55,6 +55,7 @@ def measured(pool: Pool, seed: int, sizes: tuple[int, ...]) -> dict:
     figures = {
         "raw": raw,
         "auto": spearman(auto.scores, pool.truth),
+        "ds2": spearman(found["ds2"].scores, pool.truth),
         "took": auto.method,
         "warned": "looks like truth" in auto.next_evidence,
     }
@@ -78,7 +79,7 @@ def measured(pool: Pool, seed: int, sizes: tuple[int, ...]) -> dict:
 def summary(name: str, runs: list[dict], sizes: tuple[int, ...]) -> dict:
     """One row of the table: means over the seeds."""
     row: dict = {"situation": name}
-    for key in ("raw", "auto"):
+    for key in ("raw", "auto", "ds2"):
         row[key] = float(np.mean([run[key] for run in runs]))
     row["regret"] = row["raw"] - row["auto"]
     row["took"] = _most([run["took"] for run in runs])
@@ -217,11 +218,25 @@ def main() -> None:
         figures[f"{name}: largest regret"] = max(row["regret"] for row in rows)
         for key in (f"{what} {size}" for size in GOLD for what in ("regret", "harm")):
             figures[f"{name}: mean {key}"] = _mean(rows, key)
+    for truth in ("people", "GPT", "Llama", "Mistral"):
+        alone = [row for row in families["real"] if _alone(row["situation"], truth)]
+        loss = np.array([row["raw"] - row["ds2"] for row in alone])
+        figures[f"one rater, {truth} as truth: ds2 below raw"] = (
+            f"{(loss > 0).sum()} of {len(loss)}"
+        )
+        figures[f"one rater, {truth} as truth: loss by ds2"] = (
+            f"{loss.min():.3f} to {loss.max():.3f}"
+        )
     figures["shared bias warned"] = min(row["warned"] for row in families["shared bias"])
     print()
     table([{"figure": key, "value": value} for key, value in figures.items()])
     print(f"{time.perf_counter() - start:.0f} s")
     json_line("do_no_harm", **families, **figures)
+
+
+def _alone(situation: str, truth: str) -> bool:
+    one = " alone," in situation or ", 1 prompt styles" in situation
+    return one and situation.endswith(f"{truth} as truth")
 
 
 def _mean(rows: list[dict], key: str) -> float:

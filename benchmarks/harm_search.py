@@ -25,6 +25,7 @@ from _common import json_line, table
 from scipy.stats import norm, rankdata
 
 import ds2
+from ds2.noise.single import Wanted, estimate_single
 
 METHODS = ("ds2", "soft", "fused", "fused+neighbors")
 #: Share of the pool that a selection takes, and the gain that is worth taking.
@@ -109,7 +110,7 @@ def _opinion(
     return value
 
 
-def _share(
+def _share(  # noqa: PLR0917
     said: list[np.ndarray], style: np.ndarray, length: np.ndarray, source: np.ndarray,
     rng: np.random.Generator, facts: dict,
 ) -> None:  # fmt: skip
@@ -307,15 +308,23 @@ def _judged(pool: Situation) -> dict:
 
 
 def _noise(pool: Situation, neighbors: ds2.Neighbors) -> object:
-    """An estimate a rater; of all together where one has too few rated neighbours for that."""
-    settings: dict = {"n_scores": pool.n_scores, "rho": 1.0, "n_bootstrap": 0, "n_starts": 1}
-    settings["ordinal_prior"] = 20.0  # ten levels take thousands of steps without
+    """An estimate a rater, without its range, which curation does not read and which takes longest.
+
+    Of all together where a rater has too few rated neighbours for one of its own.
+    """
+    # an ordinal prior: ten levels take thousands of steps without
+    wanted = Wanted(pool.n_scores, "auto", 20.0, 0, 1, 0)
     try:
-        return [ds2.estimate_transition(one, neighbors, **settings) for one in pool.scores.T]
+        return [
+            estimate_single(one, neighbors, wanted, rho=1.0, ranged=False).estimate
+            for one in pool.scores.T
+        ]
     except ds2.InputError:
         one = pool.scores.shape[1] == 1
         scores = pool.scores[:, 0] if one else pool.scores
-        return ds2.estimate_transition(scores, neighbors, **settings)
+        return ds2.estimate_transition(
+            scores, neighbors, n_scores=pool.n_scores, n_bootstrap=0, ordinal_prior=20.0
+        )
 
 
 def _shows(pool: Situation) -> str:

@@ -79,9 +79,9 @@ def curate(
     * "auto": "raw", unless gold or left-out raters show that others are better (paired 95 %
       interval of the gain above 0), and then the one that gains most; the table is in
       ``evidence``, the law in `ds2.curation.auto`. One rater with fewer than 20 gold rows: "raw",
-      since nothing can test a correction (23 of 26 measured ones lowered the agreement with the
-      truth); so also where raters do not agree above chance, or gold does not go with them. A rater
-      who runs against the others is named and left out; one that is another once more counts once.
+      since nothing can test a correction; so also where raters do not agree above chance. Gold that
+      does not go with the ratings is said and not used. A rater who runs against the others is
+      named and left out; one that is another once more counts once.
 
     Real-valued results are put on the level scale by rank: a value that exceeds a share q of the
     pool gets the level below which a share q of the levels lies (gold's levels as far as there is
@@ -188,7 +188,7 @@ def curate(
         candidate = _asked_for(case, method)
         if method == "ds2" and len(each) == 1 and flags is None:
             method = "raw"  # the gate refused
-    said = (*said, *gate_says, *shared_bias(case, seen))
+    said = (*said, *gate_says, *shared_bias(case, seen, trusted=trust.state == "agrees"))
     result = _result(case, method, candidate, objective, control)
     only = each[0] if len(each) == 1 else None
     if only is not None and method == "ds2" and flags is not None:

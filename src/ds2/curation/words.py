@@ -47,27 +47,33 @@ def choice_warnings(case: Case, choice: Choice) -> tuple[str, ...]:
 
 
 def shared_bias(
-    case: Case, covariates: Mapping[str, np.ndarray | Sequence[object]]
+    case: Case, covariates: Mapping[str, np.ndarray | Sequence[object]], *, trusted: bool
 ) -> tuple[str, ...]:
     """Name what scores go with beside quality, as far as it can be seen.
 
     A covariate is named where at least two raters go with it (or the only one does), unless gold
     shows that quality does. Errors are named as shared where raters agree more than their
-    agreement with gold allows.
+    agreement with gold allows. Gold that is not ``trusted``, since it is not seen to go with the
+    ratings, shows nothing.
     """
     raters = list(case.panel.heard) or list(range(case.n_raters))
     return (
         *(
             sentence
             for name, covariate in covariates.items()
-            if (sentence := _goes_with(case, raters, name, covariate))
+            if (sentence := _goes_with(case, raters, name, covariate, trusted=trusted))
         ),
-        *_shared_errors(case, raters),
+        *(_shared_errors(case, raters) if trusted else ()),
     )
 
 
 def _goes_with(
-    case: Case, raters: list[int], name: str, covariate: np.ndarray | Sequence[object]
+    case: Case,
+    raters: list[int],
+    name: str,
+    covariate: np.ndarray | Sequence[object],
+    *,
+    trusted: bool,
 ) -> str:
     found = [association(case.values[:, m], covariate, case.blocks) for m in raters]
     seen = [one for one in found if one is not None]
@@ -79,9 +85,7 @@ def _goes_with(
     more = ", …" if len(seen) > 3 else ""
     said = f"The scores go with {name} ({figure} {values}{more})"
     away = f'control = ["{name}"] takes it out.'
-    gold = None
-    if (case.gold_weights > 0).sum() >= LEAST_GOLD:
-        gold = association(case.gold, covariate, None)
+    gold = association(case.gold, covariate, None) if trusted else None
     if gold is None:
         return f"{said}. That can be quality, or a bias: only trusted scores can tell, and {away}"
     sign = float(np.sign(np.mean([one.value for one in seen])))
@@ -108,7 +112,7 @@ def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:
     the truth, which is less than 1 since gold has few levels and noise of its own.
     """
     rows = np.flatnonzero(case.gold_weights > 0)
-    if len(rows) < LEAST_GOLD or len(raters) < 2:
+    if len(raters) < 2:
         return ()
     weights = case.gold_weights[rows]
     gold = case.gold[rows]

@@ -110,6 +110,14 @@ class PairTable:
         """Weight of all pairs together."""
         return float(self.counts.sum())
 
+    def without_each(self, n_groups: int) -> list[np.ndarray]:
+        """Counts (m,) without each group of blocks, and without what touches it."""
+        rows = np.arange(self.by_block.shape[0]) % n_groups
+        groups = [
+            np.asarray((rows == group) @ self.by_block).ravel() for group in range(rows.max() + 1)
+        ]
+        return [np.maximum(self.counts - group, 0.0) for group in groups]
+
     def probabilities(self, looks: np.ndarray, J: np.ndarray) -> np.ndarray:
         """(m,) Probability of each pair."""
         return np.asarray(((looks @ J)[self.first] * looks[self.second]).sum(axis=1))
