@@ -189,9 +189,9 @@ def test_what_curated_scores_lean_on_is_said(numbers: ReportNumbers) -> None:
     raw, curated = truth + 0.3 * length, truth + 2 * length
     place = np.arange(1000.0)
     measured = measure_bias(raw, curated, {"length": length, "place": place})
-    (sentence,) = leanings(measured)
+    (sentence,) = leanings(measured, trusted=False)
     assert "go with the length more" in sentence
-    assert leanings(measure_bias(curated, raw, {"length": length})) == ()
+    assert leanings(measure_bias(curated, raw, {"length": length}), trusted=True) == ()
     leaning = replace(numbers, curation=replace(numbers.curation, leanings=(sentence,)))
     finding = verdict(leaning)[3]
     assert sentence in finding.detail

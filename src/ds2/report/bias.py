@@ -19,12 +19,20 @@ SAMPLE = 2000
 RISES_BY = 0.1
 
 
-def leanings(measured: Sequence[BiasRow]) -> tuple[str, ...]:
-    """Say what curated scores go with clearly more than raw ones did."""
+def leanings(measured: Sequence[BiasRow], *, trusted: bool) -> tuple[str, ...]:
+    """Say what curated scores go with clearly more than raw ones did.
+
+    ``trusted`` is whether the run has trusted scores: then a warning of the curation names a bias.
+    """
+    judge = (
+        "a warning says so where the trusted scores do not bear it out."
+        if trusted
+        else "only trusted scores can tell."
+    )
     return tuple(
         f"Curated scores go with the {row.covariate} more than raw ones did (Spearman "
         f"{row.curated.value:.2f}, before {row.raw.value:.2f}). That can be quality, or a bias "
-        "that raters and neighbours share: only trusted scores can tell."
+        f"that raters and neighbours share: {judge}"
         for row in measured
         if row.measure == "spearman"
         and abs(row.curated.value) - abs(row.raw.value) >= RISES_BY

@@ -130,6 +130,7 @@ def collect_numbers(  # noqa: PLR0917 (one result of each stage)
             scores,
             traits,
             corrections(pool, scores.raw, curation, neighbors, truth=known, n_examples=n_examples),
+            trusted=noise.n_gold > 0,
         ),
         selection=replace(
             _selection(selection, scores, traits, tail, first_picks(pool, selection)),
@@ -248,7 +249,12 @@ def _levels(ratings: Ratings, noise: TransitionEstimate, scores: _Scores) -> tup
 
 
 def _curation(
-    curation: Curation, scores: _Scores, traits: _Traits, shown: tuple[Correction, ...]
+    curation: Curation,
+    scores: _Scores,
+    traits: _Traits,
+    shown: tuple[Correction, ...],
+    *,
+    trusted: bool,
 ) -> CurationNumbers:
     raw, curated = scores.raw, scores.curated
     up, down = int((curated > raw).sum()), int((curated < raw).sum())
@@ -267,7 +273,7 @@ def _curation(
         contradiction=curation.contradiction,
         corrections=shown,
         bias=bias_sheet(biases),
-        leanings=leanings(biases),
+        leanings=leanings(biases, trusted=trusted),
     )
 
 

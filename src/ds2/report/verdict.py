@@ -203,7 +203,7 @@ def intervals_from(noise: NoiseNumbers) -> str:
 
 def _how_sure(noise: NoiseNumbers) -> Finding:
     question = "How sure is that?"
-    limits = [_SHARED]
+    limits = [] if noise.rho_source == "gold" else [_SHARED]
     if noise.thin_scores:
         named = ", ".join(str(level) for level in noise.thin_scores)
         noun = "score" if len(noise.thin_scores) == 1 else "scores"
