@@ -264,6 +264,7 @@ def test_every_method_and_no_curation(folder):
 
 
 def test_results_come_back_as_they_were(folder, tmp_path):
+    go(folder, "curate.method=ds2")
     noise = load_noise(folder / "noise.json")
     save_noise(tmp_path / "again.json", noise)
     assert (tmp_path / "again.json").read_bytes() == (folder / "noise.json").read_bytes()

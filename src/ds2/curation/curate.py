@@ -29,7 +29,7 @@ from ds2.keys import check_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
-from ds2.noise.panel import check_mean, check_trust, look_at, mean_z
+from ds2.noise.panel import Trust, check_mean, check_trust, look_at, mean_z
 
 __all__ = ["curate"]
 
@@ -211,13 +211,19 @@ def curate(
         gate="unused" if not used else "fired" if fired else _passed(voting),
         evidence=evidence,
         warnings=said,
-        next_evidence=next_evidence(case, choice) if choice else "",
+        next_evidence=_next(case, choice, trust) if choice else "",
         contradiction=trust.sentence,
         gold_needed=gold_needed(case, choice) if choice else 0,
     )
     for sentence in result.warnings:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
     return result
+
+
+def _next(case: Case, choice: Choice, trust: Trust) -> str:
+    if trust.contradicts:
+        return "Before more trusted scores are asked for, have 20 of these scored a second time."
+    return next_evidence(case, choice)
 
 
 def _passed(voting: Voting) -> str:

@@ -178,6 +178,11 @@ def next_evidence(case: Case, choice: Choice) -> str:
             f"Spearman between {names} from none (80 % power)."
         )
     known = int((case.gold_weights > 0).sum())
+    if known >= gold_needed(case, choice):
+        return (
+            f"{known} trusted scores have spoken; they tell a difference of {WORTH:g} in agreement "
+            f"between {names} from none (80 % power)."
+        )
     return (
         f"{known} trusted scores have spoken; {n} would tell a difference of {WORTH:g} in "
         f"agreement between {names} from none (80 % power)."

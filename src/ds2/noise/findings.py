@@ -15,6 +15,8 @@ LOW_LIFT = 0.1
 NEAR_DISTANCE = 0.02
 NEAR_SHARE = 0.1
 MISSING_SHARE = 0.2
+#: Pairs of scores that a sentence names.
+MOST_PAIRS = 4
 
 
 def describe(
@@ -52,7 +54,7 @@ def _lift(estimate: TransitionEstimate) -> str:
         f"Neighbours agree little more than by chance (lift {lift.value:.2f}, "
         f"95 % interval {lift.low:.2f} to {lift.high:.2f}): either the rater is very noisy, or "
         "neighbours do not share a true score. The scores alone cannot tell which, so read the "
-        f"matrix at rho = {estimate.rho:g} as its noisiest end{width}. A second rater or 100 "
+        f"matrix at rho = {estimate.rho:g} as its noisiest end{width}. A second rater or "
         "trusted scores would settle it."
     )
 
@@ -72,8 +74,8 @@ def _wide(estimate: TransitionEstimate) -> str:
         return ""
     return (
         f"The cells of the matrix range over {estimate.range_width:.2f} on average over every "
-        "plausible rho, which is not informative. A second rater or 100 trusted scores would "
-        "narrow it."
+        "plausible rho, which is not informative. A second rater or trusted scores would narrow "
+        "it."
     )
 
 
@@ -113,8 +115,10 @@ def _dominance(estimate: TransitionEstimate, aside: Collection[int]) -> str:
         return ""
     pairs = ", ".join(
         f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if len(at) > 1 else ")")
-        for at in wrong
+        for at in wrong[:MOST_PAIRS]
     )
+    if len(wrong) > MOST_PAIRS:
+        pairs += f" and {len(wrong) - MOST_PAIRS} more"
     found = f"Some true scores are most often observed as another score: {pairs}."
     if estimate.rho_source == "gold":
         return f"{found} Trusted scores name the rows, so that is the rater's doing."

@@ -41,6 +41,7 @@ class Panel:
     """What raters are to each other.
 
     Attributes:
+        constant: raters who gave one score only, or none: they tell nothing.
         same: groups of raters whose columns are equal, or equal after a monotone map.
         contrary: raters who run against the others.
         heard: the others, one of each group: those whose word counts.
@@ -50,6 +51,7 @@ class Panel:
         sentences: what of this a user should know.
     """
 
+    constant: tuple[int, ...]
     same: tuple[tuple[int, ...], ...]
     contrary: tuple[int, ...]
     heard: tuple[int, ...]
@@ -145,7 +147,9 @@ def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
     agreement = _mean_of(pairs, heard)
     alike = _alike(pairs, heard, scores)
     everyone = {m for n in contrary for m in next((g for g in same if n in g), (n,))}
+    constant = tuple(m for m in range(scores.shape[1]) if m not in told)
     return Panel(
+        constant=constant,
         same=same,
         contrary=tuple(sorted(everyone)),
         heard=heard,
@@ -153,6 +157,7 @@ def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
         agreement=agreement,
         alike=alike,
         sentences=(
+            *(_constant_words(constant) if scores.shape[1] > 1 else ()),
             *_same_words(same),
             *_against_words(mirrored, contrary, pairs, heard),
             *(_opposed_words(pairs) if opposed else ()),
@@ -329,6 +334,11 @@ def _alike(
     factor = one_factor(R, shared)
     errors = error_correlations(R, factor.loadings)
     return tuple((heard[a], heard[b]) for a, b in factor.freed if errors[a, b] > ALIKE)
+
+
+def _constant_words(constant: tuple[int, ...]) -> Iterator[str]:
+    for m in constant:
+        yield f"Rater {m + 1} gave one score to everything: it tells nothing, and was not heard."
 
 
 def _same_words(same: tuple[tuple[int, ...], ...]) -> Iterator[str]:

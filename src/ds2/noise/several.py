@@ -52,20 +52,21 @@ def estimate_several(
 
 
 def for_each_column(
-    estimate: TransitionEstimate, values: np.ndarray, first: np.ndarray
+    estimate: TransitionEstimate, values: np.ndarray, distinct: np.ndarray, first: np.ndarray
 ) -> TransitionEstimate:
-    """The estimate of distinct raters for all columns; one that repeats another has its errors.
+    """The estimate of distinct raters for all columns: one that repeats another has its errors.
+
+    A rater of one score says it whatever is true.
 
     Args:
         estimate: of the distinct columns, in their order.
         values: (n, r) all columns.
-        first: (r,) the distinct column that each of them is.
+        distinct: (d,) which columns those are.
+        first: (r,) the column that each of them is.
     """
     s = len(estimate.prior)
-    distinct, place = np.unique(first, return_inverse=True)
-    maps = [
-        np.eye(s) if m == f else _map_of(values[:, f], values[:, m], s) for m, f in enumerate(first)
-    ]
+    place = [int(np.flatnonzero(distinct == f)[0]) if f in distinct else 0 for f in first]
+    maps = [_map_of(values[:, distinct[p]], values[:, m], s) for m, p in enumerate(place)]
     each = estimate.matrix.reshape(len(distinct), s, s)
 
     def spread(cells: np.ndarray | None) -> np.ndarray | None:
@@ -78,8 +79,8 @@ def for_each_column(
     alone = (estimate,) if len(distinct) == 1 else estimate.raters
     matrix = np.array([each[p] @ M for p, M in zip(place, maps, strict=True)])
     raters = [
-        None if alone[p] is None else replace(alone[p], n_missing=int(np.isnan(column).sum()))
-        for p, column in zip(place, values.T, strict=True)
+        None if one is None else replace(one, n_missing=int(np.isnan(column).sum()))
+        for one, column in zip((alone[p] for p in place), values.T, strict=True)
     ]
     return replace(
         estimate,
@@ -93,6 +94,8 @@ def for_each_column(
 
 def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
     """(s, s) Share of each level of the other at each level of the one; itself where unknown."""
+    if one is other or np.array_equal(one, other, equal_nan=True):
+        return np.eye(s)
     both = ~np.isnan(one) & ~np.isnan(other)
     code = one[both].astype(np.int64) * s + other[both].astype(np.int64)
     counts = np.bincount(code, minlength=s * s).reshape(s, s) + 1e-6 * np.eye(s)

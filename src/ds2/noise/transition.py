@@ -117,7 +117,9 @@ def estimate_transition(
             trusted = None
             said.append(trust.sentence)
     first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
-    distinct = np.unique(first)
+    distinct = np.setdiff1d(first, panel.constant)
+    if not len(distinct):
+        distinct = first[:1]
     if len(distinct) > 1:
         estimate = estimate_several(
             values[:, distinct],
@@ -133,8 +135,10 @@ def estimate_transition(
         evidence = (trusted, weights, second)
         estimate = _one(values[:, distinct[0]], neighbors, wanted, given, evidence)
     if len(distinct) < len(first):
-        estimate = for_each_column(estimate, values, first)
-    aside = {*panel.contrary, *np.flatnonzero(first != np.arange(len(first))).tolist()}
+        estimate = for_each_column(estimate, values, distinct, first)
+    everyone = set(range(len(first))) if panel.opposed else set()
+    others = np.flatnonzero(first != np.arange(len(first))).tolist()
+    aside = {*panel.contrary, *panel.constant, *others, *everyone}
     sentences = (*said, *estimate.warnings, *describe(estimate, neighbors, aside))
     for sentence in sentences:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)

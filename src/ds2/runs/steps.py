@@ -5,6 +5,7 @@ run that was stopped and resumed computes exactly what an uninterrupted one does
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,8 @@ def _curate(job: Job) -> Made:
         keys=pool.keys,
         seed=job.recipe.seed,
     )
-    curation = named(curation, panel.raters)
+    fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
+    curation = named(replace(curation, warnings=tuple(fresh)), panel.raters)
     save_curation(job.folder / "curation.parquet", curation, _ids(pool))
     summary = {
         "method": curation.method,
