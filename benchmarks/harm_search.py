@@ -162,7 +162,7 @@ def _levels(
         cuts = np.quantile(value, np.clip(np.cumsum(own)[:-1] / own.sum(), 0, 1))
         level = np.searchsorted(cuts, value, side="right")
         sure = rng.random(len(z)) < rng.uniform(0.5, 1)
-        used = np.flatnonzero(own > 0.002)
+        used = np.flatnonzero(own >= min(0.002, own.max()))
         level = np.where((top > 0) & sure, used[-1], np.where((top < 0) & sure, used[0], level))
         columns.append(np.clip(level, 0, s - 1).astype(float))
     return np.stack(columns, axis=1)
@@ -348,6 +348,8 @@ def _shows(pool: Situation) -> str:
         for b in range(a):
             both = rows[~np.isnan(raters[a][rows] + raters[b][rows])]
             everyone = ~np.isnan(raters[a] + raters[b])
+            if everyone.sum() < 30:
+                return "hardly"
             rest = [
                 one[everyone]
                 - np.polyval(np.polyfit(pool.z[everyone], one[everyone], 3), pool.z[everyone])

@@ -7,10 +7,10 @@ from ds2.neighbors.graph import Neighbors
 
 __all__ = ["deal", "neighborhoods"]
 
-#: Neighbourhoods are merged once more while their mean size is below this …
-WANTED_SIZE = 8
-#: … and while the largest stays below this share of the pool.
-LARGEST_SHARE = 0.05
+#: Neighbourhoods have so many examples on average, where that leaves at least so many of them.
+LARGEST_MEAN, LEAST_COUNT = 100, 15
+#: None holds more than this share of the pool.
+LARGEST_SHARE = 0.1
 #: Stream of random order for dealing; see `ds2.keys`.
 DEAL = 2**33
 
@@ -19,15 +19,16 @@ def neighborhoods(neighbors: Neighbors) -> np.ndarray:
     """(n,) a neighbourhood's number for each row; duplicates are always together.
 
     Each example is joined with its nearest neighbour; then each neighbourhood with the one that
-    is nearest to it, until a neighbourhood has 8 examples on average.
+    is nearest to it, until they are as large as what near examples share may reach: 100 examples
+    on average, and fewer in a small pool, since an interval needs some of them.
     """
     n = neighbors.n
     first = np.arange(n) if neighbors.groups is None else neighbors.groups
     label = _components(np.arange(n), first, n)
-    if neighbors.k == 0:
-        return label
+    wanted = max(LEAST_COUNT, n / LARGEST_MEAN)
+    most = max(LARGEST_SHARE * n, 20)
     columns, distances = neighbors.indices, neighbors.distances
-    while label.max() + 1 > n / WANTED_SIZE:
+    while neighbors.k and label.max() + 1 > wanted:
         outside = label[columns] != label[:, None]
         nearest = np.where(outside, distances, np.inf)
         choice = nearest.argmin(axis=1)
@@ -36,9 +37,12 @@ def neighborhoods(neighbors: Neighbors) -> np.ndarray:
         lead = order[np.flatnonzero(np.diff(label[order], prepend=-1))]
         lead = lead[np.isfinite(reach[lead])]
         merged = _components(label[lead], label[columns[lead, choice[lead]]], label.max() + 1)
-        if len(lead) == 0 or np.bincount(merged[label]).max() > max(LARGEST_SHARE * n, 20):
+        large = np.bincount(merged[label]) > most
+        joined = np.where(large[merged], len(merged) + np.arange(len(merged)), merged)
+        joined = np.unique(joined, return_inverse=True)[1].reshape(-1)
+        if joined.max() == label.max():
             break
-        label = merged[label]
+        label = joined[label]
     return label
 
 

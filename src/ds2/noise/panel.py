@@ -4,9 +4,9 @@ Two columns are one rater twice where one is the other after a non-decreasing ma
 
     kappa = (P(b = f(a)) − chance) / (1 − chance) ≥ 0.95,       chance: of independent columns
 
-and a mirror image where that holds of the reversed levels. Of the others, the signs of the leading
-eigenvector of their rank correlations split raters who run against each other; a minority is named.
-Evidence begins where the raters that are left agree above chance.
+and a mirror image where that holds of the reversed levels: they cancel out, neither is heard. Of
+the others, the signs of the leading eigenvector of their rank correlations split raters who run against
+each other; a minority is named. Evidence begins where the raters that are left agree above chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ class Panel:
         constant: raters who gave one score only, or none: they tell nothing.
         same: groups of raters whose columns are equal, or equal after a monotone map.
         contrary: raters who run against the others.
-        heard: the others, one of each group: those whose word counts.
+        heard: the others, one of each group and no mirror images: those whose word counts.
         opposed: whether raters run against each other and no majority says who is right.
         agreement: mean rank correlation between those that are heard; NaN where there is no pair.
         alike: pairs that agree more than their agreement with the others allows.
@@ -141,6 +141,8 @@ def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     same, mirrored = _groups(scores, told)
     distinct = [m for m in told if m == next((g[0] for g in same if m in g), m)]
+    cancelled = {m for pair in mirrored for m in pair}
+    distinct = [m for m in distinct if m not in cancelled]
     pairs = _correlations(scores, distinct, blocks)
     contrary, opposed = _against(pairs, distinct)
     heard = tuple(m for m in distinct if m not in contrary)
@@ -159,7 +161,8 @@ def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
         sentences=(
             *(_constant_words(constant) if scores.shape[1] > 1 else ()),
             *_same_words(same),
-            *_against_words(mirrored, contrary, pairs, heard),
+            *_mirror_words(mirrored),
+            *_against_words(contrary, pairs, heard),
             *(_opposed_words(pairs) if opposed else ()),
             *_alike_words(alike),
         ),
@@ -349,18 +352,23 @@ def _same_words(same: tuple[tuple[int, ...], ...]) -> Iterator[str]:
         )
 
 
+def _mirror_words(mirrored: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    for pair in mirrored:
+        yield (
+            f"{_listed(pair)} are mirror images: they cancel each other out, and neither was "
+            "heard. Turn the scale of one of them round, or leave it out."
+        )
+
+
 def _against_words(
-    mirrored: tuple[tuple[int, int], ...],
     contrary: tuple[int, ...],
     pairs: dict[tuple[int, int], Measured],
     heard: tuple[int, ...],
 ) -> Iterator[str]:
     for m in contrary:
-        mirror = next((set(pair) - {m} for pair in mirrored if m in pair), set())
-        how = f", and is the mirror image of rater {mirror.pop() + 1}" if mirror else ""
         against = [one.value for pair, one in pairs.items() if m in pair and set(pair) & set(heard)]
         yield (
-            f"Rater {m + 1} runs against the others (correlation {np.mean(against):.2f}{how}) and "
+            f"Rater {m + 1} runs against the others (correlation {np.mean(against):.2f}) and "
             "was left out. If its scale is upside down, turn it round."
         )
 

@@ -136,9 +136,8 @@ def estimate_transition(
         estimate = _one(values[:, distinct[0]], neighbors, wanted, given, evidence)
     if len(distinct) < len(first):
         estimate = for_each_column(estimate, values, distinct, first)
-    everyone = set(range(len(first))) if panel.opposed else set()
-    others = np.flatnonzero(first != np.arange(len(first))).tolist()
-    aside = {*panel.contrary, *panel.constant, *others, *everyone}
+    heard = () if panel.opposed else panel.heard
+    aside = set(range(values.shape[1])) - set(heard) if values.shape[1] > 1 else ()
     sentences = (*said, *estimate.warnings, *describe(estimate, neighbors, aside))
     for sentence in sentences:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
