@@ -173,7 +173,9 @@ def test_the_last_score_wins_and_says_so(pool, tmp_path):
     assert found.values[[0, 10]].tolist() == [4.0, 2.0]
     assert found.notes == {0: "once"}
     assert found.stratum[0] == 1
-    (said,) = found.warnings
+    said, plans = found.warnings
+    assert "not come from one plan of strata" in plans
+    assert found.weights() is None
     assert "for 1 example: 'plain' from 3 to 4 in" in said
     assert "b.jsonl, line 1" in said
     assert read_gold(pool, [second, first], scale=SCALE).values[0] == 3.0
@@ -202,7 +204,7 @@ def test_weights_are_stratum_over_scored_and_refuse_mixed_plans(pool, tmp_path):
     )
     mixed = read_gold(pool, [path, another], scale=SCALE)
     assert mixed.weights() is None
-    assert "different strata" in mixed.warnings[0]
+    assert "one plan of strata" in mixed.warnings[0]
 
 
 def test_levels_round_to_the_scores_of_the_scale():

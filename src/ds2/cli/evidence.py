@@ -31,6 +31,7 @@ def gold_command(
         typer.Option(
             "--again",
             metavar="N",
+            min=0,
             help="Write N examples that have a trusted score, to be scored once more as a check.",
         ),
     ] = 0,

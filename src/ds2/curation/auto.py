@@ -35,7 +35,7 @@ from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.moments import GoldRows, Witnesses
 from ds2.curation.result import Evidence
 from ds2.levels import level_shares, nearest_level, to_levels
-from ds2.measures import Interval, Measured, effective_rows
+from ds2.measures import Interval, Measured, effective_rows, student
 from ds2.noise.panel import LEAST_GOLD, mean_z
 
 __all__ = ["Choice", "as_levels", "choose", "reference_shares"]
@@ -46,6 +46,9 @@ BIASES = np.array([0.03, 0.1, 0.3])
 NEAR = 0.9
 #: … and at most so much less with raw than they did.
 FARTHER = 0.1
+
+
+_Gains = dict[str, Interval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,9 @@ def choose(case: Case, objective: str) -> Choice:
     judgements = [
         found for one in judges for found in judge(one, case.blocks, objective, case.fixed)
     ]
-    gains, shown = _gains(judgements, candidates, objective)
+    gains, shown, by_gold = _gains(judgements, candidates, objective)
     unstable = [
-        name for name in shown if not case.has_gold and not _as_judged(name, candidates, held)
+        name for name in shown if name not in by_gold and not _as_judged(name, candidates, held)
     ]
     chosen = next((name for name in shown if name not in unstable), "raw")
     return Choice(
@@ -117,6 +120,8 @@ def _fits(case: Case, team: Team) -> dict[str, Candidate]:
     """Every candidate that the team gives, "raw" first."""
     found = {}
     for name, make in CANDIDATES.items():
+        if name == "ds2" and team.witness is not None:
+            continue  # the vote on one rater says little of the mean of two votes
         try:
             found[name] = make(case, team, False)
         except NoEvidence:
@@ -168,41 +173,49 @@ def _loadings(case: Case) -> dict[int, float]:
 
 def _gains(
     judgements: list[Judgement], candidates: Mapping[str, Candidate], objective: str
-) -> tuple[dict[str, Interval], list[str]]:
-    """Gains over raw in the leading figure, and who is shown better, the largest gain first."""
+) -> tuple[dict[str, Interval], list[str], set[str]]:
+    """Gains over raw in the leading figure, who is shown better, and who by gold alone.
+
+    Those shown better are in the order of their gains. Gold alone shows, or gold and the raters
+    together, or the raters, where gold allows it; the raters' word must hold with covariates fixed.
+    """
     rivals = [name for name in candidates if name != "raw"]
     by_gold = [one for one in judgements if one.judge == "gold"]
     by_raters = [one for one in judgements if one.judge != "gold"]
-    gains, better = {}, []
+    competing = len(rivals) * (2 if objective == "level" else 1)
+    gains, better, alone = {}, [], set()
     for name in rivals:
         apart = _apart(candidates[name], candidates["raw"])
-        together = _found(judgements, name, apart, len(rivals))
+
+        def gained(of: list[Judgement], name: str = name, apart: float = apart) -> _Gains:
+            return _found(of, name, apart, competing)
+
+        together, seen = gained(judgements), gained(by_raters)
         leading = together.get(FIGURES[objective][0])
         if leading is None:
             continue
         gains[name] = leading
-        rises = _rises(together, objective) if by_gold else False
-        if not rises and by_raters:
-            seen = _found(by_raters, name, apart, len(rivals))
-            rises = _rises(seen, objective) and all(
-                _allows(one.gain(name), seen[one.figure]) for one in by_gold if one.figure in seen
-            )
-        if rises:
+        if _rises(gained(by_gold), objective):
+            alone.add(name)
+        fixed = "given" not in seen or seen["given"].low > 0
+        shown = fixed and by_gold and _rises(together, objective)
+        shown = shown or (
+            fixed
+            and _rises(seen, objective)
+            and all(_allows(one.gain(name), seen[one.figure]) for one in by_gold)
+        )
+        if name in alone or shown:
             better.append(name)
-    return gains, sorted(better, key=lambda name: -gains[name].value)
+    return gains, sorted(better, key=lambda name: -gains[name].value), alone
 
 
-def _found(
-    judgements: list[Judgement], name: str, apart: float, competing: int
-) -> dict[str, Interval]:
+def _found(judgements: list[Judgement], name: str, apart: float, competing: int) -> _Gains:
     """Figure → gain of a candidate, as far as there is one."""
-    figures = dict.fromkeys(one.figure for one in judgements)
     every = {
         figure: combined(
             [one for one in judgements if one.figure == figure], name, apart, competing
         )
-        for figure in figures
-        if figure != "given" or not any(one.judge == "gold" for one in judgements)
+        for figure in dict.fromkeys(one.figure for one in judgements)
     }
     return {figure: gain for figure, gain in every.items() if gain is not None}
 
@@ -212,9 +225,8 @@ def _rises(found: Mapping[str, Interval], objective: str) -> bool:
     known = [found[figure] for figure in FIGURES[objective] if figure in found]
     if objective == "level":
         return any(one.low > 0 for one in known) and all(one.value >= 0 for one in known)
-    given = found.get("given")
     leads = FIGURES[objective][0] in found and known[0].low > 0
-    return leads and all(one.high > 0 for one in known) and (given is None or given.low > 0)
+    return leads and all(one.high > 0 for one in known)
 
 
 def _allows(gold: Measured, claim: Interval) -> bool:
@@ -236,7 +248,7 @@ def combined(
     gold = [one.gain(name) for one in judgements if one.judge == "gold" and name in one.found]
     raters = _raters_gain([one for one in judgements if one.judge != "gold"], name)
     if gold and raters is not None:
-        return _pooled(gold[0], raters, BIASES * apart)
+        return _pooled(gold[0], raters, BIASES * apart, competing)
     alone = gold[0] if gold else raters
     return None if alone is None else alone.interval(competing=competing)
 
@@ -253,7 +265,7 @@ def _raters_gain(judgements: list[Judgement], name: str) -> Measured | None:
     return total
 
 
-def _pooled(gold: Measured, raters: Measured, biases: np.ndarray) -> Interval:
+def _pooled(gold: Measured, raters: Measured, biases: np.ndarray, competing: int) -> Interval:
     """Gold's gain and the raters' together, the latter with a bias of one of these sizes (b,)."""
     gold_variance = max(gold.error**2, 1e-12)
     variances = np.maximum(raters.error**2 + biases**2, 1e-12)
@@ -264,7 +276,7 @@ def _pooled(gold: Measured, raters: Measured, biases: np.ndarray) -> Interval:
     means = (gold.value * variances + raters.value * gold_variance) / both
     value = float(chances @ means)
     spread = chances @ (gold_variance * variances / both + (means - value) ** 2)
-    error = 1.96 * float(np.sqrt(spread))
+    error = student(gold.n_effective, competing) * float(np.sqrt(spread))
     return Interval(value, value - error, value + error)
 
 

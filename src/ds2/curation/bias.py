@@ -145,7 +145,10 @@ def is_number(covariate: np.ndarray | Sequence[object]) -> bool:
 
 
 def association(
-    scores: Scores, covariate: np.ndarray | Sequence[object], blocks: np.ndarray | None
+    scores: Scores,
+    covariate: np.ndarray | Sequence[object],
+    blocks: np.ndarray | None,
+    weights: np.ndarray | None = None,
 ) -> Measured | None:
     """How scores go with one covariate: Spearman, or η of labels; None where it is not measured.
 
@@ -153,13 +156,15 @@ def association(
         scores: (n,) NaN where missing.
         covariate: (n,) numbers or labels.
         blocks: (n,) rows of one block count as one; None: each row counts.
+        weights: (n,) of the rows, for numbers.
     """
     column = _column("covariate", covariate, len(scores))
     use = ~np.isnan(scores) & ~column.missing
     if use.sum() < LEAST:
         return None
     if column.numbers is not None:
-        found = measure("spearman", column.numbers[use], scores[use])
+        w = None if weights is None else weights[use]
+        found = measure("spearman", column.numbers[use], scores[use], w)
     else:
         assert column.codes is not None
         group = _grouped(column.codes[use])

@@ -134,17 +134,17 @@ def _soft(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
         case.n_scores,
         spread=case.spread[:, team.heard],
     )
-    return Candidate(found.values, found.se)
+    return Candidate(np.round(found.values, 9), found.se)
 
 
 def _fused(case: Case, team: Team, final: bool) -> Candidate:
     alone, _ = _posteriors(case, team, final)
-    return Candidate(alone.expected, posterior=alone)
+    return Candidate(np.round(alone.expected, 9), posterior=alone)
 
 
 def _fused_neighbors(case: Case, team: Team, final: bool) -> Candidate:
     _, together = _posteriors(case, team, final)
-    return Candidate(together.expected, posterior=together)
+    return Candidate(np.round(together.expected, 9), posterior=together)
 
 
 def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posterior]:

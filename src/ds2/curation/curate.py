@@ -16,7 +16,7 @@ from ds2.checks import (
     check_scores,
     check_weights,
 )
-from ds2.curation.auto import Choice, as_levels, choose, reference_shares
+from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import covariate_columns, remove_covariate
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
 from ds2.curation.loadings import NoEvidence
@@ -151,7 +151,9 @@ def curate(
     check_mean(table)
     labels = neighborhoods(neighbors)
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
-    panel = look_at(table, blocks)
+    unrated = np.isnan(table).all(axis=1)
+    trusted, weights = np.where(unrated, np.nan, trusted), np.where(unrated, 0.0, weights)
+    panel = look_at(table, blocks, gold=trusted, weights=weights)
     said = panel.sentences
     trust = check_trust(table, trusted, weights, panel)
     if trust.contradicts:
@@ -266,7 +268,7 @@ def _result(
     if case.n_raters == 1 and name in ("raw", "ds2"):
         values, se = (raw if name == "raw" else case.voted[:, 0]).copy(), None
     else:
-        values = to_levels(_filled(candidate.values, mean_z(case.values)), shares)
+        values = to_levels(_filled(case, candidate.values), shares)
         se = candidate.posterior.se if candidate.posterior else candidate.se
         if se is not None and candidate.posterior is None:
             se = se * spread
@@ -279,7 +281,12 @@ def _result(
         else:
             values = to_levels(values, shares)
     if objective == "level":
-        values = as_levels(case, candidate) if not control else nearest_level(values)
+        mode = None if control or not candidate.posterior else candidate.posterior.mode
+        values = (
+            nearest_level(values)
+            if mode is None
+            else np.where(np.isnan(mode), nearest_level(values), mode)
+        )
     return Curation(
         scores=values,
         observed=case.scores,
@@ -296,14 +303,21 @@ def _result(
     )
 
 
-def _filled(values: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """(n,) values, and where there is none but a rating what raw says of it, by regression."""
-    gone = np.isnan(values) & ~np.isnan(raw)
+def _filled(case: Case, values: np.ndarray) -> np.ndarray:
+    """(n,) values, and where there is none what the mean of those not left out says, by regression.
+
+    Where only a rater who was left out has rated, nothing is known: the mean.
+    """
+    raw = mean_z(case.values[:, case.everyone.mean])
+    gone = np.isnan(values) & ~np.isnan(case.scores).all(axis=1)
     both = ~np.isnan(values) & ~np.isnan(raw)
-    if not gone.any() or both.sum() < 2 or raw[both].std() < 1e-12:
+    if not gone.any() or not both.any():
         return values
-    slope, at = np.polyfit(raw[both], values[both], 1)
-    return np.where(gone, at + slope * raw, values)
+    slope, at = 0.0, float(values[both].mean())
+    if both.sum() >= 2 and raw[both].std() > 1e-12:
+        slope, at = np.polyfit(raw[both], values[both], 1)
+    said = np.where(np.isnan(raw), float(values[both].mean()), at + slope * np.nan_to_num(raw))
+    return np.where(gone, said, values)
 
 
 def _n_scores(noise: TransitionEstimate | Sequence[TransitionEstimate]) -> int:

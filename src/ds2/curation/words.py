@@ -85,7 +85,7 @@ def _goes_with(
     more = ", …" if len(seen) > 3 else ""
     said = f"The scores go with {name} ({figure} {values}{more})"
     away = f'control = ["{name}"] takes it out.'
-    gold = association(case.gold, covariate, None) if trusted else None
+    gold = association(case.gold, covariate, None, case.gold_weights) if trusted else None
     if gold is None:
         return f"{said}. That can be quality, or a bias: only trusted scores can tell, and {away}"
     sign = float(np.sign(np.mean([one.value for one in seen])))
@@ -204,8 +204,8 @@ def gold_needed(case: Case, choice: Choice) -> int:
         variance = _unlike(choice.candidates[choice.name], choice.candidates[other])
     else:
         variance = 0.5
-    wanted = min(variance * (POWER / WORTH) ** 2, len(case.values))
-    return int(max(LEAST_GOLD, 10 * np.ceil(wanted / 10)))
+    wanted = max(LEAST_GOLD, 10 * np.ceil(variance * (POWER / WORTH) ** 2 / 10))
+    return int(min(wanted, (~np.isnan(case.scores)).any(axis=1).sum()))
 
 
 def _unlike(one: Candidate, two: Candidate) -> float:

@@ -86,7 +86,7 @@ def find_swapped_levels(
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
     panel = look_at(values)
-    aside = {*panel.contrary, *(m for group in panel.same for m in group[1:])}
+    aside = {*panel.constant, *panel.contrary, *(m for group in panel.same for m in group[1:])}
     called = names or tuple(f"rater {m + 1}" for m in range(r))
     bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []

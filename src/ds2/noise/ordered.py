@@ -10,6 +10,8 @@ and classes are ordered by it. A level that hardly anybody uses has no class of 
 
 import numpy as np
 
+from ds2.levels import nearest_level
+
 __all__ = ["class_values", "in_order", "used_levels"]
 
 #: A level that raters give to a smaller share of their ratings on average has no class.
@@ -31,7 +33,7 @@ def used_levels(scores: np.ndarray, n_scores: int, gold: np.ndarray | None = Non
             shares += np.bincount(present, minlength=n_scores) / len(present) / scores.shape[1]
     used = shares >= UNUSED
     if gold is not None:
-        used[np.unique(np.rint(gold[~np.isnan(gold)]).astype(np.int64))] = True
+        used[np.unique(nearest_level(gold[~np.isnan(gold)]).astype(np.int64))] = True
     if used.sum() < 2:
         used[np.argsort(-shares, kind="stable")[:2]] = True
     return np.asarray(used)

@@ -5,8 +5,9 @@ Two columns are one rater twice where one is the other after a non-decreasing ma
     kappa = (P(b = f(a)) − chance) / (1 − chance) ≥ 0.95,       chance: of independent columns
 
 and a mirror image where that holds of the reversed levels: they cancel out, neither is heard. Of
-the others, the signs of the leading eigenvector of their rank correlations split raters who run against
-each other; a minority is named. Evidence begins where the raters that are left agree above chance.
+the others, the signs of the leading eigenvector of their rank correlations split raters who run
+against each other; a minority is named. Evidence begins where those that are left agree above
+chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,9 +30,13 @@ LEAST_COMMON = 20
 LEAST_GOLD = 20
 #: Trusted scores whose agreement with the ratings is surely below this do not go with them.
 UNRELATED = 0.25
-#: A panel stops where the mean of the z-scores spreads less than this: raters that agree by nothing
-#: spread 1/√r, and only opposites so little.
-CANCELLED = 0.1
+#: A panel stops where the mean of the z-scores spreads less than this share of the 1/√r that raters
+#: who have nothing in common spread: only opposites do.
+CANCELLED = 0.15
+#: A majority that agrees less than this share of how far it disagrees with a minority is none.
+MAJORITY = 0.7
+#: So many common rows show that equal columns, and nearly equal ones, are one rater.
+EQUAL_ROWS, SAME_ROWS = 50, 100
 #: Error correlation from which a pair is named.
 ALIKE = 0.3
 
@@ -93,7 +98,10 @@ class Trust:
 
 
 def mean_z(values: np.ndarray) -> np.ndarray:
-    """(n,) mean over raters (n, r) of z-scores over the ratings present; NaN where none is."""
+    """(n,) mean over raters (n, r) of z-scores over the ratings present; NaN where none is.
+
+    A rater of one score has no z-score: it counts for nothing where another has rated.
+    """
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     filled = np.where(known, values, 0.0)
@@ -101,9 +109,10 @@ def mean_z(values: np.ndarray) -> np.ndarray:
     away = np.where(known, values - centre, 0.0)
     spread = np.sqrt((away**2).sum(axis=0) / np.maximum(count, 1))
     z = np.divide(away, spread, out=np.zeros_like(away), where=spread > 0)
-    raters = known.sum(axis=1)
-    mean = np.divide(z.sum(axis=1), raters, out=np.full(len(values), np.nan), where=raters > 0)
-    return np.asarray(mean)
+    raters = (known & (spread > 0)).sum(axis=1)
+    nothing = np.where(known.any(axis=1), 0.0, np.nan)
+    mean = np.divide(z.sum(axis=1), raters, out=nothing, where=raters > 0)
+    return np.asarray(np.round(mean, 9) + 0.0)  # equal in theory is equal here
 
 
 def check_mean(scores: np.ndarray) -> None:
@@ -120,7 +129,7 @@ def check_mean(scores: np.ndarray) -> None:
     if len(told) < 2 or several.mean() < 0.5:
         return
     mean = mean_z(scores)[several]
-    if mean.std() >= CANCELLED:
+    if mean.std() >= CANCELLED / np.sqrt(len(told)):
         return
     known = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     names = " and ".join(f"rater {m + 1}" for m in known)
@@ -131,20 +140,30 @@ def check_mean(scores: np.ndarray) -> None:
     )
 
 
-def look_at(scores: np.ndarray, blocks: np.ndarray | None = None) -> Panel:
+def look_at(
+    scores: np.ndarray,
+    blocks: np.ndarray | None = None,
+    *,
+    gold: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Panel:
     """Find columns that are one rater, raters who run against the others, and the agreement.
 
     Args:
         scores: (n, r) whole numbers 0 … s − 1, NaN where missing.
         blocks: (n,) rows that do not tell more than one (neighbourhoods), for the intervals.
+        gold: (n,) trusted scores: nobody is left out who goes with them.
+        weights: (n,) of the gold rows.
     """
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     same, mirrored = _groups(scores, told)
-    distinct = [m for m in told if m == next((g[0] for g in same if m in g), m)]
+    distinct = [m for m in told if m == next((_fullest(scores, g) for g in same if m in g), m)]
     cancelled = {m for pair in mirrored for m in pair}
     distinct = [m for m in distinct if m not in cancelled]
     pairs = _correlations(scores, distinct, blocks)
     contrary, opposed = _against(pairs, distinct)
+    if gold is not None and any(_goes_with(scores[:, m], gold, weights, 3) for m in contrary):
+        contrary, opposed = (), True
     heard = tuple(m for m in distinct if m not in contrary)
     agreement = _mean_of(pairs, heard)
     alike = _alike(pairs, heard, scores)
@@ -192,10 +211,9 @@ def check_trust(
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
         return Trust("few", found, n)
-    competing = len(heard) + 1
-    for column in [mean, *scores[:, list(heard)].T]:
-        if measure("spearman", column, gold, weights).interval(competing=competing).low > 0:
-            return Trust("agrees", found, n)
+    competing = scores.shape[1] + 1
+    if any(_goes_with(one, gold, weights, competing) for one in [mean, *scores.T]):
+        return Trust("agrees", found, n)
     figure = (
         f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
         f"{n:,} examples)"
@@ -221,6 +239,18 @@ def check_trust(
     return Trust("few" if found.low <= 0 else "agrees", found, n)
 
 
+def _goes_with(
+    column: np.ndarray, gold: np.ndarray, weights: np.ndarray | None, competing: int
+) -> bool:
+    found = measure("spearman", column, gold, weights)
+    return bool(found.n_effective >= LEAST_GOLD / 2 and found.interval(competing=competing).low > 0)
+
+
+def _fullest(scores: np.ndarray, group: tuple[int, ...]) -> int:
+    """The rater of a group who rated most."""
+    return max(group, key=lambda m: int((~np.isnan(scores[:, m])).sum()))
+
+
 def _largest_share(column: np.ndarray) -> float:
     """Share of the commonest value among those that are present; 1 where there is none."""
     present = column[~np.isnan(column)]
@@ -237,15 +267,18 @@ def _groups(
     mirrored = []
     for a, b in combinations(told, 2):
         counts = _table(scores[:, a], scores[:, b])
-        if counts.sum() < LEAST_COMMON:
-            continue
-        if max(_mapped(counts), _mapped(counts.T)) >= SAME:
+        if _one_rater(counts):
             old, new = first[b], first[a]
             first = {m: new if f == old else f for m, f in first.items()}
-        elif max(_mapped(counts[:, ::-1]), _mapped(counts[:, ::-1].T)) >= SAME:
+        elif _one_rater(counts[:, ::-1]):
             mirrored.append((a, b))
     groups = [tuple(m for m in told if first[m] == f) for f in sorted(set(first.values()))]
     return tuple(group for group in groups if len(group) > 1), tuple(mirrored)
+
+
+def _one_rater(counts: np.ndarray) -> bool:
+    kappa = max(_mapped(counts), _mapped(counts.T))
+    return bool(kappa >= SAME and counts.sum() >= (EQUAL_ROWS if kappa > 1 - 1e-9 else SAME_ROWS))
 
 
 def _table(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -291,11 +324,13 @@ def _against(
     negative = any(one.interval(competing=len(pairs)).high < 0 for one in pairs.values())
     if not negative:
         return (), False
+    raters = [m for m in raters if any(m in pair for pair in pairs)]
     R = np.eye(len(raters))
     for (a, b), one in pairs.items():
         at, to = raters.index(a), raters.index(b)
         R[at, to] = R[to, at] = one.value
     leading = np.linalg.eigh(R)[1][:, -1]
+    leading = leading * (1.0 if leading.sum() >= 0 else -1.0)
     sides = [m for m, side in zip(raters, leading, strict=True) if side < 0]
     other = [m for m in raters if m not in sides]
     few, many = sorted((sides, other), key=len)
@@ -304,8 +339,12 @@ def _against(
     named = []
     for m in few:
         across = {pair: one for pair, one in pairs.items() if m in pair and set(pair) & set(many)}
-        if across and _mean(list(across.values())).interval().high < 0:
-            named.append(m)
+        away = _mean(list(across.values())) if across else None
+        if away is None or not away.interval().high < 0:
+            continue
+        if _mean_of(pairs, many).low < MAJORITY * abs(away.value):
+            return (), True
+        named.append(m)
     return tuple(named), False
 
 
@@ -377,8 +416,8 @@ def _opposed_words(pairs: dict[tuple[int, int], Measured]) -> Iterator[str]:
     worst = min(pairs, key=lambda pair: pairs[pair].value)
     yield (
         f"{_listed(worst)} run against each other (correlation "
-        f"{pairs[worst].value:.2f}), and no majority says who is right: nothing can be learned "
-        "from them. Turn a scale that is upside down round, or leave one out."
+        f"{pairs[worst].value:.2f}), and no majority says who is right: only trusted scores can "
+        "tell. Turn a scale that is upside down round, or leave one out."
     )
 
 

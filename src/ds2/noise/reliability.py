@@ -207,7 +207,7 @@ def _gold_rows(
     if gold is None:
         return np.empty((0, values.shape[1] + 1)), np.empty(0)
     w = np.ones(len(gold)) if weights is None else check_weights("gold_weights", weights, len(gold))
-    known = ~np.isnan(gold) & (w > 0)
+    known = ~np.isnan(gold) & (w > 0) & ~np.isnan(values).all(axis=1)
     return np.column_stack([values, gold])[known], w[known]
 
 

@@ -109,7 +109,7 @@ def estimate_transition(
                 f"'repeats' must have the shape of 'scores', {values.shape}. Got {again.shape}."
             )
     check_mean(values)
-    panel = look_at(values)
+    panel = look_at(values, gold=trusted, weights=weights)
     said = list(panel.sentences)
     if trusted is not None:
         trust = check_trust(values, trusted, weights, panel)

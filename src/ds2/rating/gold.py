@@ -79,9 +79,11 @@ class GoldScores:
 
         float64 of shape (n,), N_h / (number scored in stratum h), NaN where there is no score or
         no known stratum. None where a stratum was given two sizes, by plans that were not made
-        to extend each other, or where no stratum is known: then every score counts the same.
+        to extend each other, or where a score has no stratum: then every score counts the same.
         """
         known = ~np.isnan(self.values) & (self.stratum >= 0)
+        if (~np.isnan(self.values) & (self.stratum < 0)).any():
+            return None
         codes, inverse = np.unique(self.stratum[known], return_inverse=True)
         sizes = self.stratum_rows[known]
         if not len(codes) or (sizes <= 0).any():
@@ -251,7 +253,7 @@ class _Gathered:
         said = list(self._said())
         if found.weights() is None and (self._stratum >= 0).any():
             said.append(
-                "The trusted scores come from plans with different strata, so no weights can be "
+                "The trusted scores do not come from one plan of strata, so no weights can be "
                 "given: every score counts the same, and estimates may lean towards the examples "
                 "that were asked for more often."
             )

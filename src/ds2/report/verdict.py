@@ -370,7 +370,7 @@ def how_curated(curation: CurationNumbers) -> str:
         "passed": "the gate passed",
         "fired": "the gate fired: lift is too low to trust a correction",
         "off": "the gate was off",
-        "unused": "chosen by evidence" if curation.next_evidence else "as asked for",
+        "unused": "as the evidence there is allows" if curation.next_evidence else "as asked for",
     }
     changed = "" if curation.n_changed else " No score was changed."
     return f"Method {curation.method}; {gate[curation.gate]}.{changed}"

@@ -113,7 +113,8 @@ def write_gold_sheets(
             keys=pool.keys,
             seed=recipe.seed,
         )
-        save_plan(folder / PLAN, plan.stratum)
+        if not again:
+            save_plan(folder / PLAN, plan.stratum)
         new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])
         if again and known is None:
             raise InputError("No example has a trusted score yet, so none can be scored again.")
@@ -175,7 +176,9 @@ def add_gold(
     twice = None
     if first is not None and second is not None:
         found = agreement(second.values, first.values)
-        twice = found if np.isfinite(found.low) else None
+        both = ~np.isnan(first.values) & ~np.isnan(second.values)
+        anew = bool((first.values[both] != second.values[both]).any())  # else the same sheet
+        twice = found if anew and np.isfinite(found.low) else None
     warnings = (*gold.faults, *gold.warnings)
     return GoldAdded(path, gold.n_scored, gold.n_scored - before, warnings, twice)
 
