@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from auto_sample import agreement, curated, estimates, prepared, quiet, some, true_estimates, unlike
 
+import ds2
 from ds2.curation import auto
 from ds2.curation.candidates import CANDIDATES, Candidate
 
@@ -177,3 +178,68 @@ def test_gold_that_does_not_go_with_the_ratings_is_as_if_there_were_none(three):
         assert found.method == plain.method
         np.testing.assert_array_equal(found.scores, plain.scores)
         assert str(found.evidence) == str(plain.evidence)
+
+
+def tracking(reliabilities, n=3000, seed=0):
+    """A truth, and raters of six levels who correlate so with it."""
+    rng = np.random.default_rng(seed)
+    truth = rng.standard_normal(n)
+    loads = np.array(reliabilities)
+    said = truth[:, None] * loads + rng.standard_normal((n, len(loads))) * np.sqrt(1 - loads**2)
+    return truth, np.clip(np.round(1.3 * said + 2.5), 0, 5)
+
+
+def test_a_weak_majority_does_not_leave_out_the_one_who_is_right():
+    truth, scores = tracking((0.8, -0.25, -0.25))
+    neighbors = unlike(3000)
+    blind = curated(scores, neighbors)
+    np.testing.assert_array_equal(blind.scores, blind.raw)
+    gold = some(np.clip(np.round(1.3 * truth + 2.5), 0, 5), 150)
+    told = curated(scores, neighbors, gold=gold)
+    assert not told.contradiction  # it goes with rater 1
+    assert agreement(told.scores, truth) > agreement(told.raw, truth) + 0.3
+
+
+def test_rows_that_only_a_rater_left_out_has_rated_are_not_ranked_by_it():
+    _, scores = tracking((0.7, 0.7, -0.7), 1200)
+    scores[:300, :2] = np.nan
+    found = curated(scores, unlike(1200))
+    assert any("Rater 3 runs against the others" in said for said in found.warnings)
+    assert np.ptp(found.scores[:300]) < 1e-9
+    whole = curated(scores, unlike(1200), objective="level")
+    assert not np.isnan(whole.scores).any()
+
+
+def test_ties_are_ties_whatever_the_order_of_the_sum():
+    truth, scores = tracking((0.7, 0.7), 1000)
+    ranks = np.argsort(np.argsort(scores + 1e-3 * truth[:, None], axis=0), axis=0)
+    equal = np.floor(ranks * 6 / 1000)  # equal shares: sums that are equal but for the last bit
+    found = curated(equal, unlike(1000), method="raw")
+    assert len(np.unique(found.scores)) <= 11
+    assert found.n_changed == 0
+
+
+def test_gold_on_rows_that_nobody_rated_is_no_evidence():
+    _, scores = tracking((0.7, 0.7, 0.6, 0.5), 1500)
+    scores[:60] = np.nan
+    gold = np.where(np.arange(1500) < 60, 3.0, np.nan)
+    gold[:30] = 1.0
+    with_it, without = (curated(scores, unlike(1500), gold=one) for one in (gold, None))
+    assert with_it.method == without.method
+    np.testing.assert_array_equal(with_it.scores, without.scores)
+    assert ds2.measure_reliability(scores, gold=gold).source == "raters"
+
+
+def test_a_rater_of_one_score_changes_nothing():
+    _, scores = tracking((0.8,), 800)
+    idle = np.where(np.arange(800) % 2 == 0, 3.0, np.nan)
+    found = curated(np.column_stack([scores, idle]), unlike(800))
+    assert "Rater 2 gave one score to everything" in found.warnings[0]
+    assert agreement(found.scores, scores[:, 0]) == pytest.approx(1.0)
+
+
+def test_level_leaves_the_whole_scores_of_one_rater_as_they_are(three):
+    pool, scores, neighbors = three
+    gold = some(pool.true_scores, 60)
+    found = curated(scores[:, 0], neighbors, method="raw", gold=gold, objective="level")
+    np.testing.assert_array_equal(found.scores, scores[:, 0])
