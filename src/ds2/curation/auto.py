@@ -20,8 +20,8 @@ or miss what only gold can know (which rater to believe). Something of correlati
 moves the difference of two candidates by δ √(2 (1 − c)), c their correlation: that is the standard
 deviation of the raters' bias. δ is not known, so three sizes of it compete, each weighed by how
 well it explains that raters and gold differ as they do. Gold that is too little to show anything
-does not stop a gain that raters show, unless it is surely below what they claim, or a standard
-error below 0.
+does not stop a gain that raters show, unless it is surely below half of what they claim, or a
+standard error below 0.
 """
 
 from collections.abc import Mapping
@@ -230,8 +230,11 @@ def _rises(found: Mapping[str, Interval], objective: str) -> bool:
 
 
 def _allows(gold: Measured, claim: Interval) -> bool:
-    """Whether gold, too little to show a gain by itself, could be of one that raters claim."""
-    return gold.value > max(claim.value - 1.64 * gold.error, -gold.error)
+    """Whether gold, too little to show a gain by itself, allows one that raters claim.
+
+    They speak of one rater less, who gains more: half of the claim is asked for.
+    """
+    return gold.value > max(claim.value / 2 - 1.64 * gold.error, -gold.error)
 
 
 def combined(
