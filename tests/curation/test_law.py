@@ -243,3 +243,11 @@ def test_level_leaves_the_whole_scores_of_one_rater_as_they_are(three):
     gold = some(pool.true_scores, 60)
     found = curated(scores[:, 0], neighbors, method="raw", gold=gold, objective="level")
     np.testing.assert_array_equal(found.scores, scores[:, 0])
+
+
+@pytest.mark.parametrize("reliabilities", [(0.6,) * 5 + (-0.6,), (0.6, -0.6)])
+def test_reversed_gold_that_goes_with_one_who_is_upside_down_does_not_lead(reliabilities):
+    truth, scores = tracking(reliabilities, 1500)
+    gold = 5 - some(np.clip(np.round(1.3 * truth + 2.5), 0, 5), 100)
+    found = curated(scores, unlike(1500), gold=gold)
+    assert agreement(found.scores, truth) >= agreement(found.raw, truth) - 0.01

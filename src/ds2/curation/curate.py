@@ -158,6 +158,7 @@ def curate(
     trust = check_trust(table, trusted, weights, panel)
     if trust.contradicts:
         said = (*said, trust.sentence)
+    if trust.contradicts or (panel.opposed and trust.state != "agrees"):
         trusted, weights = np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
     voted, flags, fired, gate_says = vote_each(
         table, neighbors, each, voting, method=method, keys=order, seed=seed

@@ -202,8 +202,9 @@ def check_trust(
         weights: (n,) inverse inclusion probabilities, 0 where unknown.
         panel: who of the raters is heard; None for one rater.
     """
-    heard = list(panel.heard) if panel is not None and panel.heard else range(scores.shape[1])
-    mean = mean_z(scores[:, list(heard)])
+    known = panel.heard if panel is not None and panel.heard else range(scores.shape[1])
+    heard = list(known)
+    mean = mean_z(scores[:, heard])
     both = ~np.isnan(gold) & ~np.isnan(mean)
     n = int((both if weights is None else both & (weights > 0)).sum())
     if n < LEAST_GOLD:
@@ -211,8 +212,11 @@ def check_trust(
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
         return Trust("few", found, n)
-    competing = scores.shape[1] + 1
-    if any(_goes_with(one, gold, weights, competing) for one in [mean, *scores.T]):
+    columns = [scores[:, m] for m in heard]
+    if panel is not None and panel.opposed:  # gold goes with some of them: with most, all told?
+        each = [measure("spearman", one, gold, weights) for one in columns]
+        found = _mean([one for one in each if not np.isnan(one.value)]).interval()
+    elif any(_goes_with(one, gold, weights, len(heard) + 1) for one in [mean, *columns]):
         return Trust("agrees", found, n)
     figure = (
         f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "

@@ -114,8 +114,9 @@ def estimate_transition(
     if trusted is not None:
         trust = check_trust(values, trusted, weights, panel)
         if trust.contradicts:
-            trusted = None
             said.append(trust.sentence)
+        if trust.contradicts or (panel.opposed and trust.state != "agrees"):
+            trusted = None
     first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
     distinct = np.setdiff1d(first, panel.constant)
     if not len(distinct):
