@@ -14,7 +14,7 @@ neighbourhood) count as one; few blocks are widened by Student's quantiles.
 Weights are inverse inclusion probabilities, so that a stratified sample speaks for the whole pool.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,6 +34,7 @@ __all__ = [
     "residuals",
     "spearman",
     "student",
+    "weighted_sum",
 ]
 
 #: Half-width of a 95 % interval in standard errors, from many rows.
@@ -122,6 +123,14 @@ class Measured:
         half = width * max(self.error / max(1 - self.value**2, 1e-4), self.least)
         centre = np.arctanh(np.clip(self.value, -NEAR_ONE, NEAR_ONE))
         return Interval(self.value, *(float(np.tanh(centre + d)) for d in (-half, half)))
+
+
+def weighted_sum(found: Sequence[Measured], shares: Sequence[float]) -> Measured:
+    """Σ share · figure, over figures of one pool; at least one."""
+    total = found[0] * shares[0]
+    for one, share in zip(found[1:], shares[1:], strict=True):
+        total = total + one * share
+    return total
 
 
 @cache

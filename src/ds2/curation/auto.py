@@ -35,7 +35,7 @@ from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.moments import GoldRows, Witnesses
 from ds2.curation.result import Evidence
 from ds2.levels import level_shares, nearest_level, to_levels
-from ds2.measures import Interval, Measured, effective_rows, student
+from ds2.measures import Interval, Measured, effective_rows, student, weighted_sum
 from ds2.noise.panel import LEAST_GOLD, mean_z
 
 __all__ = ["Choice", "as_levels", "choose", "reference_shares"]
@@ -261,11 +261,8 @@ def _raters_gain(judgements: list[Judgement], name: str) -> Measured | None:
     mass = sum(one.reliability**2 for one in judgements)
     if not judgements or not mass > 0 or not all(name in one.found for one in judgements):
         return None
-    total: Measured | None = None
-    for one in judgements:
-        part = one.gain(name) * (one.reliability / mass)
-        total = part if total is None else total + part
-    return total
+    gains = [one.gain(name) for one in judgements]
+    return weighted_sum(gains, [one.reliability / mass for one in judgements])
 
 
 def _pooled(gold: Measured, raters: Measured, biases: np.ndarray, competing: int) -> Interval:

@@ -39,13 +39,11 @@ class SoftScores:
         values: (n,) in standard deviations of the truth; NaN without any rating.
         se: (n,) standard error, likewise.
         neighbor_share: how much of the prediction's variance the neighbours add, mean over folds.
-        loadings: (u,) mean over folds.
     """
 
     values: np.ndarray
     se: np.ndarray
     neighbor_share: float
-    loadings: np.ndarray
 
 
 def soft_scores(
@@ -73,14 +71,13 @@ def soft_scores(
     stated = np.full(values.shape, np.nan) if spread is None else spread
     result = np.full(len(values), np.nan)
     se = np.full(len(values), np.nan)
-    shares, loads = [], []
+    shares = []
     for fold in range(folds.max() + 1):
         held = folds == fold
         part = _Fit.learn(values, stated, witnesses, means, train=~held, n_scores=n_scores)
         result[held], se[held] = part.predict(held)
         shares.append(part.neighbor_share)
-        loads.append(part.loadings)
-    return SoftScores(result, se, float(np.mean(shares)), np.mean(loads, axis=0))
+    return SoftScores(result, se, float(np.mean(shares)))
 
 
 @dataclass(frozen=True, slots=True)

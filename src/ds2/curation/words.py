@@ -9,7 +9,7 @@ from ds2.curation.auto import Choice
 from ds2.curation.bias import association, is_number
 from ds2.curation.candidates import Candidate, Case
 from ds2.levels import level_shares
-from ds2.measures import Measured, effective_rows, measure
+from ds2.measures import Measured, effective_rows, measure, weighted_sum
 from ds2.noise.panel import LEAST_GOLD
 
 __all__ = ["choice_warnings", "gold_needed", "next_evidence", "shared_bias"]
@@ -130,10 +130,7 @@ def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:
         excess.append(Measured(value, parts, effective_rows(weights)))
     if not excess:
         return ()
-    total = excess[0]
-    for part in excess[1:]:
-        total = total + part
-    mean = total * (1 / len(excess))
+    mean = weighted_sum(excess, [1 / len(excess)] * len(excess))
     ends = mean.interval()
     if not ends.low > SHARED:
         return ()

@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.measures import Interval, Measured, measure
+from ds2.measures import Interval, Measured, measure, weighted_sum
 from ds2.noise.factor import error_correlations, one_factor
 
 __all__ = ["LEAST_GOLD", "Panel", "Trust", "check_mean", "check_trust", "look_at", "mean_z"]
@@ -124,15 +124,14 @@ def check_mean(scores: np.ndarray) -> None:
     Raises:
         InputError: names them and the remedy.
     """
-    told = [column for column in scores.T if _largest_share(column) < 1]
+    told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     several = (~np.isnan(scores)).sum(axis=1) >= 2
     if len(told) < 2 or several.mean() < 0.5:
         return
     mean = mean_z(scores)[several]
     if mean.std() >= CANCELLED / np.sqrt(len(told)):
         return
-    known = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
-    names = " and ".join(f"rater {m + 1}" for m in known)
+    names = " and ".join(f"rater {m + 1}" for m in told)
     raise InputError(
         f"The mean of the raters is the same for nearly every example: {names} cancel each other "
         "out, as the mirror image of a column does. Turn the scale of one of them round, or leave "
@@ -353,10 +352,7 @@ def _against(
 
 
 def _mean(found: list[Measured]) -> Measured:
-    total = found[0]
-    for one in found[1:]:
-        total = total + one
-    return total * (1 / len(found))
+    return weighted_sum(found, [1 / len(found)] * len(found))
 
 
 def _mean_of(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> Interval:

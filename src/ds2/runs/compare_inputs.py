@@ -19,7 +19,7 @@ from ds2.runs.recipe_words import in_recipe_words
 from ds2.runs.select_step import constraints_of
 from ds2.runs.selecting_files import embed_targets, token_counts
 from ds2.runs.stages import STAGES
-from ds2.runs.steps import covariates_of
+from ds2.runs.steps import covariates_of, if_any, one_or_more
 from ds2.selection import METHODS, Constraints, Selection, select
 
 __all__ = ["Contest", "open_contest", "recipe_words"]
@@ -108,8 +108,7 @@ class Contest:
         """
         kept = Panel(tuple(one for number, one in enumerate(self.panel) if number != rater))
         recipe, materials = self.job.recipe, self.materials
-        scores, repeats = _one_or_more(kept.scores()), _one_or_more(kept.repeats())
-        repeated = None if np.isnan(repeats).all() else repeats
+        scores, repeated = one_or_more(kept.scores()), if_any(one_or_more(kept.repeats()))
         noise = unheard(
             estimate_transition,
             scores,
@@ -123,9 +122,8 @@ class Contest:
             seed=recipe.seed,
         )
         settings: dict[str, Any] = dict(recipe.curate.model_dump(exclude={"method", "control"}))
-        spread = _one_or_more(kept.spread())
-        settings |= {"expected": _one_or_more(kept.finer()), "repeats": repeated}
-        settings |= {"spread": None if np.isnan(spread).all() else spread}
+        settings |= {"expected": one_or_more(kept.finer()), "repeats": repeated}
+        settings |= {"spread": if_any(one_or_more(kept.spread()))}
         settings |= {"keys": materials.pool.keys, "seed": recipe.seed}
         settings |= {"covariates": covariates_of(materials.pool)}
         settings |= {"control": covariates_of(materials.pool, recipe.curate.control)}
@@ -184,8 +182,3 @@ def open_contest(job: Job, methods: Sequence[str]) -> Contest:
         tokens=token_counts(job, materials.pool, job.recipe.select.tokenizer),
         lacks=lacks,
     )
-
-
-def _one_or_more(scores: np.ndarray) -> np.ndarray:
-    """(n,) for one rater, (n, r) for several."""
-    return scores[:, 0] if scores.shape[1] == 1 else scores

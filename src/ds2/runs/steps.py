@@ -27,7 +27,7 @@ from ds2.runs.report_step import write_report
 from ds2.runs.select_step import select_subset
 from ds2.runs.tables import save_curation
 
-__all__ = ["STEPS", "covariates_of"]
+__all__ = ["STEPS", "covariates_of", "if_any", "one_or_more"]
 
 
 def _pool(job: Job) -> Made:
@@ -98,7 +98,7 @@ def _noise(job: Job) -> Made:
     gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
     noise = unheard(
         estimate_transition,
-        _one_or_more(panel.scores()),
+        one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
         n_scores=panel.n_scores,
         rho=wanted.rho,
@@ -107,7 +107,7 @@ def _noise(job: Job) -> Made:
         n_bootstrap=wanted.n_bootstrap,
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
-        repeats=_if_any(_one_or_more(panel.repeats())),
+        repeats=if_any(one_or_more(panel.repeats())),
         seed=job.recipe.seed,
     )
     save_noise(job.folder / "noise.json", noise)
@@ -132,13 +132,13 @@ def _curate(job: Job) -> Made:
     gold = load_gold(job, pool, panel.ratings[0].scale)
     curation = unheard(
         curate,
-        _one_or_more(panel.scores()),
+        one_or_more(panel.scores()),
         load_neighbors(job.folder / "neighbors.npz"),
         noise,
         method=wanted.method,
-        expected=_one_or_more(panel.finer()),
-        spread=_if_any(_one_or_more(panel.spread())),
-        repeats=_if_any(_one_or_more(panel.repeats())),
+        expected=one_or_more(panel.finer()),
+        spread=if_any(one_or_more(panel.spread())),
+        repeats=if_any(one_or_more(panel.repeats())),
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
         objective=wanted.objective,
@@ -183,12 +183,13 @@ def _ids(pool: Pool) -> Any:
     return pool.table["id"].combine_chunks()
 
 
-def _one_or_more(scores: np.ndarray) -> np.ndarray:
+def one_or_more(scores: np.ndarray) -> np.ndarray:
     """(n,) for one rater, (n, r) for several."""
     return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
-def _if_any(values: np.ndarray) -> np.ndarray | None:
+def if_any(values: np.ndarray) -> np.ndarray | None:
+    """Return the values, None where all are missing."""
     return None if np.isnan(values).all() else values
 
 
