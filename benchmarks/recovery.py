@@ -43,7 +43,7 @@ def digits(seeds: range) -> dict[str, float]:
         np.add.at(drawn, (labels, scores.astype(int)), 1)
         drawn /= drawn.sum(axis=1, keepdims=True)
         noise = ds2.estimate_transition(scores, neighbors, n_scores=10, seed=seed, n_bootstrap=0)
-        found = ds2.curate(scores, neighbors, noise, seed=seed)
+        found = ds2.curate(scores, neighbors, noise, method="ds2", seed=seed)
         wrong = scores != labels
         hits = (found.misrated & wrong).sum()
         rows.append(
@@ -87,7 +87,7 @@ def perfect(n: int) -> dict[str, float]:
     pool = ds2.simulate(n, seed=7)
     neighbors = ds2.find_neighbors(pool.vectors)
     noise = ds2.estimate_transition(pool.true_scores, neighbors, n_scores=6, n_bootstrap=0)
-    found = ds2.curate(pool.true_scores, neighbors, noise)
+    found = ds2.curate(pool.true_scores, neighbors, noise, method="ds2")
     row = {
         "rows": n,
         "changed": found.n_changed / n,
@@ -105,7 +105,7 @@ def confidence(sizes: tuple[int, ...]) -> list[dict]:
         pool = ds2.simulate(n, dim=16, seed=11)
         neighbors = ds2.find_neighbors(pool.vectors)
         noise = ds2.estimate_transition(pool.scores, neighbors, n_scores=6, n_bootstrap=0)
-        found = ds2.curate(pool.scores, neighbors, noise)
+        found = ds2.curate(pool.scores, neighbors, noise, method="ds2")
         first = found.confidence if first is None else first
         low, middle, high = np.quantile(found.confidence, [0.5, 0.75, 0.9])
         rows.append(
