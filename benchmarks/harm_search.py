@@ -372,8 +372,9 @@ def _association(column: np.ndarray, covariate: np.ndarray) -> tuple[float, int]
 
 
 def independent(row: dict) -> bool:
-    """Whether raters' errors are independent given the truth."""
-    return row["shared"] == "none" and not row["copies"]
+    """Whether errors are independent given the truth: no two raters have one taste or drift."""
+    alike = max(row["kinds"].count(kind) for kind in ("length", "drift"))
+    return row["shared"] == "none" and not row["copies"] and alike < 2
 
 
 def classes(rows: list[dict]) -> dict[str, list[dict]]:

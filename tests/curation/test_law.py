@@ -200,6 +200,44 @@ def test_a_weak_majority_does_not_leave_out_the_one_who_is_right():
     assert agreement(told.scores, truth) > agreement(told.raw, truth) + 0.3
 
 
+def test_four_who_hardly_agree_leave_out_one_who_is_upside_down():
+    truth, scores = tracking((0.4, 0.4, 0.3, 0.3, -0.85))
+    found = curated(scores, unlike(3000))
+    assert any("Rater 5 runs against the others" in said for said in found.warnings)
+    assert agreement(found.scores, truth) > agreement(found.raw, truth) + 0.1
+
+
+def test_a_rater_of_noise_does_not_silence_two_who_agree():
+    truth, scores = tracking((0.4, 0.85, 0.0), 1500, seed=1)
+    found = curated(scores, unlike(1500))
+    assert found.evidence
+    assert not any("do not agree" in said for said in found.warnings)
+    assert agreement(found.scores, truth) >= agreement(found.raw, truth)
+
+
+def test_gold_says_which_of_two_is_upside_down():
+    truth, scores = tracking((0.5, -0.8, 0.0))
+    gold = some(np.clip(np.round(1.3 * truth + 2.5), 0, 5), 200)
+    found = curated(scores, unlike(3000), gold=gold)
+    assert "go with rater 1 and against rater 2" in found.contradiction
+    np.testing.assert_array_equal(found.scores, found.raw)  # reversed gold would look the same
+
+
+def test_gold_that_would_need_more_raters_upside_down_than_its_opposite_is_not_believed():
+    truth, scores = tracking((0.5, -0.8, -0.8))
+    gold = some(np.clip(np.round(1.3 * truth + 2.5), 0, 5), 200)
+    found = curated(scores, unlike(3000), gold=gold)
+    assert found.contradiction
+
+
+def test_a_judge_of_few_rows_counts_for_few():
+    truth, scores = tracking((0.9, 0.4, 0.4, 0.3, 0.3, 0.9), 2500, seed=2)
+    scores[60:, 5] = np.nan
+    found = curated(scores, unlike(2500))
+    assert found.method != "raw"
+    assert agreement(found.scores, truth) > agreement(found.raw, truth) + 0.02
+
+
 def test_rows_that_only_a_rater_left_out_has_rated_are_not_ranked_by_it():
     _, scores = tracking((0.7, 0.7, -0.7), 1200)
     scores[:300, :2] = np.nan

@@ -12,8 +12,9 @@ The law of `auto`, never silently worse than raw:
 5. Gold that does not go with the ratings is no evidence.
 
 An agreement with rater j is that with the truth times j's reliability l[j], so gains are pooled as
-Σ l[j] d[j] / Σ l[j]². A gain counts where its simultaneous interval is above 0, and the mean truth
-of the top 5 % must not fall, nor the gain vanish once covariates are held fixed.
+Σ n[j] l[j] d[j] / Σ n[j] l[j]², n[j] the rows that j rated. A gain counts where its simultaneous
+interval is above 0, and the mean truth of the top 5 % must not fall, nor the gain vanish once
+covariates are held fixed.
 
 Where there is gold as well, what raters see of a gain may be theirs alone (a bias that they share)
 or miss what only gold can know (which rater to believe). Something of correlation δ with a score
@@ -163,8 +164,8 @@ def _loadings(case: Case) -> dict[int, float]:
     matrix, pairs = correlations(values, everywhere)
     witnesses = Witnesses(np.empty((len(values), 0)), case.gold, case.gold_weights)
     gold = GoldRows.of(witnesses, everywhere)
+    with_gold = gold.correlation(values) if gold.n else None
     try:
-        with_gold = gold.correlation(values) if gold.n else None
         loadings = one_factor(matrix, pairs, with_gold, gold.n)
     except NoEvidence:
         return {}
@@ -257,12 +258,17 @@ def combined(
 
 
 def _raters_gain(judgements: list[Judgement], name: str) -> Measured | None:
-    """The gain that left-out raters see; None unless every one of them can tell."""
-    mass = sum(one.reliability**2 for one in judgements)
-    if not judgements or not mass > 0 or not all(name in one.found for one in judgements):
+    """The gain that left-out raters see; None where none of them can tell.
+
+    Where those left without a judge say nothing of each other, there is no candidate but raw: no
+    gain.
+    """
+    mass = sum(one.n * one.reliability**2 for one in judgements)
+    told = [one for one in judgements if name in one.found]
+    if not told or not mass > 0:
         return None
-    gains = [one.gain(name) for one in judgements]
-    return weighted_sum(gains, [one.reliability / mass for one in judgements])
+    gains = [one.gain(name) for one in told]
+    return weighted_sum(gains, [one.n * one.reliability / mass for one in told])
 
 
 def _pooled(gold: Measured, raters: Measured, biases: np.ndarray, competing: int) -> Interval:

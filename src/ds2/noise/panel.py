@@ -33,8 +33,6 @@ UNRELATED = 0.25
 #: A panel stops where the mean of the z-scores spreads less than this share of the 1/√r that raters
 #: who have nothing in common spread: only opposites do.
 CANCELLED = 0.15
-#: A majority that agrees less than this share of how far it disagrees with a minority is none.
-MAJORITY = 0.7
 #: So many common rows show that equal columns, and nearly equal ones, are one rater.
 EQUAL_ROWS, SAME_ROWS = 50, 100
 #: Error correlation from which a pair is named.
@@ -52,6 +50,7 @@ class Panel:
         heard: the others, one of each group and no mirror images: those whose word counts.
         opposed: whether raters run against each other and no majority says who is right.
         agreement: mean rank correlation between those that are heard; NaN where there is no pair.
+        agrees: whether those that are heard agree above chance, on average or two of them.
         alike: pairs that agree more than their agreement with the others allows.
         sentences: what of this a user should know.
     """
@@ -62,13 +61,9 @@ class Panel:
     heard: tuple[int, ...]
     opposed: bool
     agreement: Interval
+    agrees: bool
     alike: tuple[tuple[int, int], ...]
     sentences: tuple[str, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether those that are heard agree above chance."""
-        return bool(self.agreement.low > 0 and not self.opposed)
 
     def group_of(self, rater: int) -> tuple[int, ...]:
         """The raters that are this one, itself among them."""
@@ -175,6 +170,7 @@ def look_at(
         heard=heard,
         opposed=opposed,
         agreement=agreement,
+        agrees=not opposed and (agreement.low > 0 or _some_pair(pairs, heard)),
         alike=alike,
         sentences=(
             *(_constant_words(constant) if scores.shape[1] > 1 else ()),
@@ -211,12 +207,33 @@ def check_trust(
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
         return Trust("few", found, n)
-    columns = [scores[:, m] for m in heard]
-    if panel is not None and panel.opposed:  # gold goes with some of them: with most, all told?
-        each = [measure("spearman", one, gold, weights) for one in columns]
+    friends, foes, told = _sides(scores, gold, weights, heard)
+    if panel is not None and panel.opposed:  # gold goes with some of them: with most?
+        each = [measure("spearman", scores[:, m], gold, weights) for m in heard]
         found = _mean([one for one in each if not np.isnan(one.value)]).interval()
-    elif any(_goes_with(one, gold, weights, len(heard) + 1) for one in [mean, *columns]):
+        agrees = found.low > 0 or len(friends) > len(foes)
+    else:
+        agrees = found.low > 0 or bool(friends) or told
+        foes = []
+    if agrees:
         return Trust("agrees", found, n)
+    state, said = _against_gold(found, friends if foes else [], foes, n)
+    return Trust(state, found, n, said)
+
+
+def _sides(
+    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray | None, heard: list[int]
+) -> tuple[list[int], list[int], bool]:
+    """Who surely goes with gold, who surely against it, and whether their mean goes with it."""
+    competing = len(heard) + 1
+    friends = [m for m in heard if _goes_with(scores[:, m], gold, weights, competing)]
+    foes = [m for m in heard if _goes_with(scores[:, m], -gold, weights, competing)]
+    return friends, foes, _goes_with(mean_z(scores[:, heard]), gold, weights, competing)
+
+
+def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) -> tuple[str, str]:
+    """The state of gold that is not shown to go with the ratings, and the sentence."""
+    nothing = "so nothing was concluded from them"
     figure = (
         f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
         f"{n:,} examples)"
@@ -225,21 +242,24 @@ def check_trust(
         "Have 20 of them scored a second time: where the second scores go with the first, the "
         "ratings are at fault, otherwise whoever scored."
     )
-    if found.high < 0:
-        said = (
-            f"The trusted scores run against the ratings {figure}, so nothing was concluded from "
-            "them. One of the two scales is probably upside down, or another column was read. "
-            f"{check}"
+    if friends:
+        return "against", (
+            f"The trusted scores go with {_listed(friends).lower()} and against "
+            f"{_listed(foes).lower()}, {nothing}: one that is upside down makes them look so, and "
+            f"so do trusted scores that are. Turn that scale round. {check}"
         )
-        return Trust("against", found, n, said)
-    if found.low <= 0 and found.high < UNRELATED:
-        said = (
-            f"The trusted scores do not go with the ratings at all {figure}, so nothing was "
-            "concluded from them: the wrong column, a careless scorer, or ratings that carry "
+    if found.high < 0:
+        return "against", (
+            f"The trusted scores run against the ratings {figure}, {nothing}. One of the two "
+            f"scales is probably upside down, or another column was read. {check}"
+        )
+    if found.high < UNRELATED:
+        return "unrelated", (
+            f"The trusted scores do not go with the ratings at all {figure}, {nothing}: the wrong "
+            "column, a careless scorer, or ratings that carry "
             f"nothing. {check}"
         )
-        return Trust("unrelated", found, n, said)
-    return Trust("few" if found.low <= 0 else "agrees", found, n)
+    return "few", ""
 
 
 def _goes_with(
@@ -345,8 +365,8 @@ def _against(
         away = _mean(list(across.values())) if across else None
         if away is None or not away.interval().high < 0:
             continue
-        if _mean_of(pairs, many).low < MAJORITY * abs(away.value):
-            return (), True
+        if _mean_of(pairs, many).value * len(many) < abs(away.value) * len(few):
+            return (), True  # the few are so sure, and the many so little, that either may be right
         named.append(m)
     return tuple(named), False
 
@@ -358,6 +378,12 @@ def _mean(found: list[Measured]) -> Measured:
 def _mean_of(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> Interval:
     inside = [one for pair, one in pairs.items() if set(pair) <= set(raters)]
     return _mean(inside).interval() if inside else Interval(float("nan"))
+
+
+def _some_pair(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> bool:
+    """Whether two raters are shown to agree, of all pairs that could."""
+    inside = [one for pair, one in pairs.items() if set(pair) <= set(raters)]
+    return any(one.interval(competing=len(inside)).low > 0 for one in inside)
 
 
 def _alike(
@@ -431,5 +457,5 @@ def _alike_words(alike: tuple[tuple[int, int], ...]) -> Iterator[str]:
 
 def _listed(raters: Sequence[int]) -> str:
     names = [f"rater {m + 1}" for m in raters]
-    text = f"{', '.join(names[:-1])} and {names[-1]}"
+    text = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
     return text[0].upper() + text[1:]
