@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,24 +174,27 @@ class Harness:
     def _load(self, task: str) -> tuple[list[Any], dict[str, list[int]] | None]:
         """The task, or the parts of a tag, and which items of each; once for all models."""
         if task not in self._tasks:
-            loaded = _explained(task, lambda: self.manager.load([task]))
-            parts = loaded["tasks"]
+            try:
+                loaded = self.manager.load([task])
+                drawn = self._drawn(loaded["tasks"])
+            except Exception as error:  # every library below has errors of its own
+                raise _explained(task, error) from error
             whole = loaded["groups"].get(task)
-            specs = [whole] if whole is not None else list(parts.values())
-            self._tasks[task] = specs, self._drawn(task, parts)
+            specs = [whole] if whole is not None else list(loaded["tasks"].values())
+            self._tasks[task] = specs, drawn
         return self._tasks[task]
 
-    def _drawn(self, task: str, parts: Mapping[str, Any]) -> dict[str, list[int]] | None:
+    def _drawn(self, parts: Mapping[str, Any]) -> dict[str, list[int]] | None:
         """The items of each part whose hash is smallest, in order; of small parts all."""
         limit = self.settings.limit
         if limit is None:
             return None
         drawn = {}
         for name, part in parts.items():
-            docs = _explained(task, lambda part=part: list(part.eval_docs))
-            if len(docs) > limit:
-                order = sorted(range(len(docs)), key=lambda i, docs=docs: (_hash(docs[i]), i))
-                drawn[name] = sorted(order[:limit])
+            hashes = [_hash(doc) for doc in part.eval_docs]
+            if len(hashes) > limit:
+                order = sorted(range(len(hashes)), key=hashes.__getitem__)
+                drawn[name] = sorted(order[:limit])  # lm-eval wants them in order
         return drawn
 
 
@@ -199,24 +202,19 @@ def _hash(doc: object) -> str:
     return hashlib.sha256(json.dumps(doc, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _explained(task: str, load: Callable[[], Any]) -> Any:
-    """Load a task's data, or say in one sentence why not and what to do."""
-    try:
-        return load()
-    except Exception as error:  # every library below has errors of its own
-        said = f"{type(error).__name__} {error}".lower()
-        if "gated" in said or "401" in said or "403" in said:
-            remedy = "Ask for access on the data set's page, then set HF_TOKEN."
-        elif any(word in said for word in ("connect", "offline", "resolve", "timed out", "hub")):
-            remedy = (
-                "Its data come from the hub, once: run 'lm-eval validate' or this command where "
-                "there is a network, or copy the cache (HF_HOME) here."
-            )
-        else:
-            remedy = "Look at the task's YAML and the files that it names."
-        raise InputError(
-            f"The data of task '{task}' could not be loaded: {_first(error)} {remedy}"
-        ) from error
+def _explained(task: str, error: Exception) -> InputError:
+    """Say in one sentence why a task's data could not be loaded, and what to do."""
+    said = f"{type(error).__name__} {error}".lower()
+    if "gated" in said or "401" in said or "403" in said:
+        remedy = "Ask for access on the data set's page, then set HF_TOKEN."
+    elif any(word in said for word in ("connect", "offline", "resolve", "timed out", "hub")):
+        remedy = (
+            "Its data come from the hub, once: give this command where there is a network, or copy "
+            "that machine's cache (HF_HOME) here."
+        )
+    else:
+        remedy = "Look at the task's YAML and the files that it names."
+    return InputError(f"The data of task '{task}' could not be loaded: {_first(error)} {remedy}")
 
 
 def _first(error: BaseException) -> str:

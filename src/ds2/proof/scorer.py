@@ -1,5 +1,6 @@
 """A causal language model that says how likely an answer is after a prompt."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -9,7 +10,7 @@ import numpy as np
 
 from ds2.errors import InputError, MissingDependencyError
 
-__all__ = ["Scorer", "load_scorer"]
+__all__ = ["Scorer", "fastest_device", "free_memory", "load_scorer"]
 
 #: The tokens before an answer, and its own.
 Text = tuple[Sequence[int], Sequence[int]]
@@ -102,10 +103,7 @@ def load_scorer(
         raise MissingDependencyError(
             package, purpose, f"pip install 'ds2-select[{extra}]'"
         ) from None
-    fastest = "cuda" if torch.cuda.is_available() else "cpu"
-    if fastest == "cpu" and torch.backends.mps.is_available():
-        fastest = "mps"
-    device = device or fastest
+    device = device or fastest_device(extra)
     what = f"The language model '{name}'"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
@@ -128,6 +126,31 @@ def load_scorer(
             "a model whose tokenizer has one."
         )
     return Scorer(model.to(device).eval(), tokenizer, [int(start)])
+
+
+def fastest_device(extra: str) -> str:
+    """Return "cuda", "mps" or "cpu": the fastest that is there.
+
+    Raises:
+        MissingDependencyError: torch, of that extra of ds2, is not installed.
+    """
+    try:
+        import torch
+    except ImportError:
+        line = f"pip install 'ds2-select[{extra}]'"
+        raise MissingDependencyError("torch", "running a language model", line) from None
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def free_memory() -> None:
+    """Give back the memory of models that nothing holds any longer."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from ds2.errors import InputError
 
-__all__ = ["PAPER", "Evaluated", "EvaluationSettings", "HeldOut", "PaperTask", "split_tasks"]
+__all__ = [
+    "PAPER",
+    "PAPER_SHOTS",
+    "Evaluated",
+    "EvaluationSettings",
+    "HeldOut",
+    "PaperTask",
+    "split_tasks",
+]
 
 #: What a task of your own begins with.
 OWN = ("pairs", "texts")
@@ -55,6 +63,8 @@ PAPER: Mapping[str, PaperTask] = {
         "exact match unless F1, the paper's, is asked for (--metric f1)",
     ),
 }
+#: Examples before an item, where the paper's number is not the task's own.
+PAPER_SHOTS = {name: task.shots for name, task in PAPER.items() if task.shots is not None}
 
 
 @dataclass(frozen=True, slots=True)
