@@ -95,7 +95,7 @@ class _Work:
             device = "" if engine == "api" else self.settings.device or fastest_device("evaluate")
             self.listener("loading lm-eval and its tasks")
             self.harness = Harness.load(self.settings, device)
-            self.harness.check(self.tasks)
+        self.harness.load_tasks(missing)
         self.listener(f"{model.name}: loading {model.model}")
         lm = self.harness.model(model)
         for task in missing:

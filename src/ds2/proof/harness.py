@@ -92,8 +92,12 @@ class Harness:
             raise InputError(f"{missing[0]} is no folder. 'evaluate.include' names folders.")
         return cls(settings, TaskManager(include_path=list(settings.include) or None), device)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Raise `InputError` where lm-eval has no task of a name."""
+    def load_tasks(self, names: Sequence[str]) -> None:
+        """Load the data of tasks, before any model is.
+
+        Raises:
+            InputError: lm-eval has no task of that name, or its data cannot be had.
+        """
         for name in names:
             if name not in self.manager.all_tasks:
                 near = difflib.get_close_matches(name, self.manager.all_tasks, n=1)
@@ -102,6 +106,8 @@ class Harness:
                     f"lm-eval has no task '{name}'. {hint}'lm-eval ls tasks' lists them; "
                     "'evaluate.include' names folders with your own."
                 )
+        for name in names:
+            self._load(name)
 
     def model(self, model: Evaluated) -> Any:
         """Load a model as lm-eval wants it."""
@@ -127,16 +133,16 @@ class Harness:
         Args:
             lm: what `model` returned.
             model: what it is.
-            task: a name that `check` let pass.
+            task: one that `load_tasks` has loaded.
             folder: gets ``samples_*.jsonl`` and ``results_*.json``; it must be empty.
 
         Raises:
-            InputError: the task's data cannot be had, or lm-eval refuses the task.
+            InputError: lm-eval refuses the task, or cannot write.
         """
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.loggers import EvaluationTracker
 
-        specs, samples = self._load(task)
+        specs, samples = self._tasks[task]
         tracker = EvaluationTracker(output_path=str(folder / "results.json"))
         try:
             found = simple_evaluate(
@@ -171,18 +177,18 @@ class Harness:
             )
         return files
 
-    def _load(self, task: str) -> tuple[list[Any], dict[str, list[int]] | None]:
-        """The task, or the parts of a tag, and which items of each; once for all models."""
-        if task not in self._tasks:
-            try:
-                loaded = self.manager.load([task])
-                drawn = self._drawn(loaded["tasks"])
-            except Exception as error:  # every library below has errors of its own
-                raise _explained(task, error) from error
-            whole = loaded["groups"].get(task)
-            specs = [whole] if whole is not None else list(loaded["tasks"].values())
-            self._tasks[task] = specs, drawn
-        return self._tasks[task]
+    def _load(self, task: str) -> None:
+        """Load a task, or the parts of a tag, and draw items of each; once for all models."""
+        if task in self._tasks:
+            return
+        try:
+            loaded = self.manager.load([task])
+            drawn = self._drawn(loaded["tasks"])
+        except Exception as error:  # every library below has errors of its own
+            raise _explained(task, error) from error
+        whole = loaded["groups"].get(task)
+        specs = [whole] if whole is not None else list(loaded["tasks"].values())
+        self._tasks[task] = specs, drawn
 
     def _drawn(self, parts: Mapping[str, Any]) -> dict[str, list[int]] | None:
         """The items of each part whose hash is smallest, in order; of small parts all."""
