@@ -22,7 +22,7 @@ ARROWS = {
     "curation": {"noise", "neighbors"},
     "selection": {"neighbors"},
     "report": {"pool", "rating", "embedding", "neighbors", "noise", "curation", "selection"},
-    "proof": set(),
+    "proof": {"pool"},
     "runs": {
         "pool", "rating", "embedding", "neighbors", "noise", "curation", "selection", "report",
         "proof",
@@ -36,8 +36,10 @@ OPTIONAL = {
     "openai": ["embedding/openai.py", "rating/batch_client.py", "rating/chat_client.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
-    "torch": ["rating/likelihood.py"],
-    "transformers": ["rating/likelihood.py"],
+    "torch": ["proof/scorer.py"],
+    "transformers": ["proof/scorer.py"],
+    "peft": ["proof/scorer.py"],
+    "lm_eval": ["proof/harness.py"],
 }
 
 

@@ -68,9 +68,11 @@ from ds2.proof import (
     ArmComparison as ArmComparison,
     Arms as Arms,
     Difference as Difference,
+    Likelihoods as Likelihoods,
     Noise as Noise,
     compare_arms as compare_arms,
     detectable_effect as detectable_effect,
+    measure_likelihoods as measure_likelihoods,
     read_arms as read_arms,
 )
 from ds2.rating import (
@@ -79,7 +81,6 @@ from ds2.rating import (
     ChatRater as ChatRater,
     Criterion as Criterion,
     GoldScores as GoldScores,
-    Likelihoods as Likelihoods,
     LocalRater as LocalRater,
     Panel as Panel,
     RatingAudit as RatingAudit,
@@ -89,7 +90,6 @@ from ds2.rating import (
     audit_ratings as audit_ratings,
     import_panel as import_panel,
     import_ratings as import_ratings,
-    measure_likelihoods as measure_likelihoods,
     rate as rate,
     read_gold as read_gold,
     reparse as reparse,

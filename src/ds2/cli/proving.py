@@ -38,7 +38,7 @@ def proof_command(
             "--metric",
             metavar="NAME",
             help="Compare this metric where a task has it; several times. Default: acc_norm, acc, "
-            "exact_match, f1, em, else the first that is a number.",
+            "exact_match, f1, em, loss, else the first that is a number.",
         ),
     ] = None,
     filters: Annotated[

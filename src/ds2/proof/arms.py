@@ -13,7 +13,7 @@ from ds2.errors import InputError
 from ds2.proof.places import find_arms
 from ds2.proof.samples import LOWER, METRICS, Run, read_run
 
-__all__ = ["Arms", "read_arms"]
+__all__ = ["Arms", "read_arms", "shared_measures"]
 
 #: Filters of a task that has several: the first of these, else the first by name.
 FILTERS = ("flexible-extract", "none")
@@ -65,7 +65,7 @@ def read_arms(
         paths: folders, samples files or patterns, ``NAME=PATH`` to name the arm. A folder is one
             run, or has one sub-folder for each. ``ds2-s0`` and ``ds2-s1`` are two runs of ``ds2``.
         metrics: the metric of each task is the first of these that it has. Default: acc_norm, acc,
-            exact_match, f1, em, else the first that lm-eval lists.
+            exact_match, f1, em, loss, else the first that lm-eval lists.
         filters: likewise. Default: flexible-extract, none, else the first by name.
         tasks: read these alone, tasks or groups of lm-eval.
         cluster: the field of a document that items share, such as a passage. Default: passage,
@@ -98,11 +98,11 @@ def _join(
 ) -> Arms:
     runs = [(arm, run) for arm, all_runs in arms.items() for run in all_runs]
     notes: list[str] = []
-    keys = _choose(runs, metrics, filters, tasks, notes)
+    groups = shared_measures(runs, notes, metrics=metrics, filters=filters, tasks=tasks)
+    keys = [key for members in groups.values() for key in members]
     values: dict[str, dict[str, np.ndarray]] = {arm: {} for arm in arms}
     clusters: dict[str, np.ndarray] = {}
     missing: dict[str, int] = {}
-    groups = _grouped(keys, _groups(runs), notes)
     for name, members in groups.items():
         joined = [_common(key, runs) for key in members]
         missing[name] = sum(n_missing for _, n_missing in joined)
@@ -124,6 +124,27 @@ def _join(
         n_missing={name: n for name, n in missing.items() if n},
         notes=tuple(notes),
     )
+
+
+def shared_measures(
+    runs: Sequence[tuple[str, Run]],
+    notes: list[str],
+    *,
+    metrics: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Task or group → (task, filter, metric) of its parts, of those that every run has.
+
+    Args:
+        runs: (arm, run).
+        notes: gets what was decided.
+        metrics: as in `read_arms`.
+        filters: as in `read_arms`.
+        tasks: as in `read_arms`.
+    """
+    keys = _choose(runs, metrics, filters, tasks, notes)
+    return _grouped(keys, _groups(runs), notes)
 
 
 def _choose(

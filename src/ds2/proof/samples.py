@@ -26,7 +26,7 @@ from ds2.errors import InputError
 __all__ = ["LOWER", "METRICS", "Run", "read_run"]
 
 #: The metric of a task: the first of these that it has, else the first that is a number.
-METRICS = ("acc_norm", "acc", "exact_match", "f1", "em")
+METRICS = ("acc_norm", "acc", "exact_match", "f1", "em", "loss")
 #: Metrics that are better when lower, where no results file says so.
 LOWER = {"loss", "nll", "bits_per_byte", "byte_perplexity", "word_perplexity", "brier_score", "ter"}
 #: Fields of a document that hold a passage which several items may share.

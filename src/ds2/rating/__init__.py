@@ -14,7 +14,6 @@ from ds2.rating.chat import ChatRater
 from ds2.rating.forecast import Forecast
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
 from ds2.rating.importing import import_panel, import_ratings
-from ds2.rating.likelihood import Likelihoods, measure_likelihoods
 from ds2.rating.local import LocalRater
 from ds2.rating.panel import Panel
 from ds2.rating.progress import RateProgress
@@ -37,7 +36,6 @@ __all__ = [
     "Forecast",
     "GoldScores",
     "Histogram",
-    "Likelihoods",
     "Limits",
     "LocalRater",
     "PairAgreement",
@@ -56,7 +54,6 @@ __all__ = [
     "audit_ratings",
     "import_panel",
     "import_ratings",
-    "measure_likelihoods",
     "rate",
     "read_gold",
     "reparse",

@@ -9,7 +9,7 @@ import numpy as np
 from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.pool import Pool
-from ds2.rating import measure_likelihoods
+from ds2.proof import measure_likelihoods
 from ds2.runs.job import Job
 
 __all__ = ["LIKELIHOODS", "measured_values"]

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
+from ds2.runs.recipe_proof import EvaluateSection, TrainSection
 from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
 from ds2.runs.recipe_selecting import CompareSection, SelectSection
 
@@ -251,6 +252,8 @@ class Recipe(Section):
     compare: CompareSection = CompareSection()
     output: OutputSection = OutputSection()
     report: ReportSection = ReportSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
 
     def n_raters(self) -> int:
         """How many raters the recipe names: columns of scores, and models that rate."""

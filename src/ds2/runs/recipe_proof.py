@@ -71,11 +71,16 @@ class EvaluateSection(Section):
         description="tasks of lm-eval, pairs:FILE or texts:FILE (held-out answers, by log-loss)",
     )
     include: Texts = Field(default=(), description="folders with tasks of your own, as YAML")
-    shots: Mapping[Text, int] = Field(
-        default={"mmlu": 0, "tydiqa_goldp": 1}, description="examples shown before an item, by task"
+    shots: Mapping[Text, Annotated[int, Field(ge=0)]] = Field(
+        default={},
+        description="examples shown before an item, by task: { gsm8k_cot = 4 }; default the "
+        "paper's number, or the task's own",
     )
     limit: int | None = Field(
-        default=None, ge=1, description="so many items of each task, drawn by hash, for all models"
+        default=None,
+        ge=1,
+        description="so many items of each task, drawn by hash, for all models; of a group, of "
+        "each of its parts",
     )
     template: Literal["none", "chat"] = Field(
         default="none", description="whether lm-eval wraps prompts in the chat template"

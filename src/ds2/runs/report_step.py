@@ -19,6 +19,7 @@ from ds2.runs.job import Job, Made
 from ds2.runs.naming import with_names
 from ds2.runs.planted import load_planted
 from ds2.runs.recipe import PoolSection, Recipe
+from ds2.runs.stages import STAGES, settings_of
 from ds2.runs.tables import load_curation, load_selection, load_stability
 from ds2.selection import long_tail_scores
 
@@ -68,11 +69,11 @@ def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | N
 
 
 def _changed_settings(recipe: Recipe) -> dict[str, object]:
-    """Return the settings that are not the default, by dotted key."""
+    """Return the settings of the stages that are not the default, by dotted key."""
     usual = Recipe(pool=PoolSection(path=recipe.pool.path)).flat()
     return {
         key: value
-        for key, value in recipe.flat().items()
+        for key, value in settings_of(STAGES[-1], recipe.flat()).items()
         if key == "pool.path" or value != usual.get(key)
     }
 

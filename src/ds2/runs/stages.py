@@ -117,8 +117,8 @@ STAGES = (
     Stage(
         "report",
         "write the report",
-        settings=("*",),  # the report shows the recipe
-        ignores=("schema_version",),
+        settings=("*",),  # the report shows the recipe, up to here
+        ignores=("schema_version", "train.*", "evaluate.*"),
         inputs=("scores.planted", "gold.path"),
         optional=("gold.path",),
         reads=(

@@ -8,8 +8,9 @@ import pytest
 
 import ds2
 from ds2.errors import InputError
-from ds2.rating import likelihood
-from ds2.rating.likelihood import measure_likelihoods
+from ds2.proof import likelihood
+from ds2.proof.likelihood import measure_likelihoods, tokens_of
+from ds2.proof.scorer import load_scorer
 
 pytestmark = pytest.mark.slow
 
@@ -120,12 +121,12 @@ def test_long_examples_lose_the_middle_of_the_prompt_and_the_end_of_the_answer(
 ):
     pool = write(tmp_path, [("user", "x" * 300 + "?"), ("assistant", "y" * 300)])
     found = measure_likelihoods(pool, str(model_folder), max_tokens=100, device="cpu")
-    scorer = likelihood._Scorer.load(str(model_folder), "cpu", None)
-    prompt, answer = scorer.tokens(pool[0], 100)
+    scorer = load_scorer(str(model_folder), device="cpu")
+    prompt, answer = tokens_of(scorer, pool[0], 100)
     assert (len(prompt), len(answer)) == (50, 50)
     assert scorer.tokenizer.decode(prompt).endswith("?\nassistant: ")
     assert np.isfinite(found.difficulty).all()
-    short, whole = scorer.tokens(write(tmp_path, POOL[0])[0], 100)
+    short, whole = tokens_of(scorer, write(tmp_path, POOL[0])[0], 100)
     assert scorer.tokenizer.decode(short[1:]) == "user: Name a colour.\nassistant: "
     assert scorer.tokenizer.decode(whole) == "Blue."
 
@@ -140,8 +141,8 @@ def test_the_chat_template_is_used_and_what_it_refuses_is_missing(model_folder, 
     pool = write(tmp_path, *POOL)
     found = measure_likelihoods(pool, str(folder), device="cpu")
     assert found.problems["template"].tolist() == [1]
-    scorer = likelihood._Scorer.load(str(folder), "cpu", None)
-    prompt, _ = scorer.tokens(pool[0], 100)
+    scorer = load_scorer(str(folder), device="cpu")
+    prompt, _ = tokens_of(scorer, pool[0], 100)
     assert scorer.tokenizer.decode(prompt) == "[user]Name a colour.[assistant]"
     assert np.isnan(found.perplexity).tolist() == [False, True, False]
 

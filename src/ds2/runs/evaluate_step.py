@@ -1,0 +1,238 @@
+"""Evaluate the untrained model and every trained one of a run on the recipe's tasks."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ds2.errors import InputError
+from ds2.pool import Example, read_pool
+from ds2.proof.evaluate import evaluate
+from ds2.proof.overview import Score, overview
+from ds2.proof.record import Record
+from ds2.proof.samples import read_run
+from ds2.proof.tasks import (
+    PAPER,
+    PAPER_SHOTS,
+    Evaluated,
+    EvaluationSettings,
+    HeldOut,
+    split_tasks,
+)
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.store import hash_file, hash_input, locked
+
+__all__ = ["BASE", "Evaluation", "evaluate_run"]
+
+#: The name of the untrained model.
+BASE = "base"
+PLACE = "proof/evaluations"
+_WEIGHTS = (".safetensors", ".bin", ".gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of it.
+
+    Attributes:
+        folder: one sub-folder for each model.
+        models: their names, the untrained one first.
+        scores: every model on every task.
+        notes: what was left out, and what differs from the paper.
+    """
+
+    folder: Path
+    models: tuple[str, ...]
+    scores: tuple[Score, ...]
+    notes: tuple[str, ...]
+
+
+def evaluate_run(
+    folder: Path,
+    *,
+    models: Sequence[str] = (),
+    overrides: Mapping[str, object] | None = None,
+    listener: Callable[[str], None] = lambda _: None,
+) -> Evaluation:
+    """Evaluate what is not evaluated yet; what is finished is kept.
+
+    Args:
+        folder: the run folder.
+        models: folders of models or adapters, each with ``NAME=`` before it or not. Default: every
+            trained model of the run. The untrained model is always beside them.
+        overrides: settings that win over the recipe.
+        listener: told what begins.
+
+    Raises:
+        InputError: there is no model, or a task or its data is not there.
+        RunBusyError: another process evaluates models of this run.
+    """
+    recipe = load_recipe(folder, _located(overrides or {}))
+    wanted = recipe.evaluate
+    tasks, named = split_tasks(wanted.tasks)
+    include = tuple(resolve_path(folder, path) for path in wanted.include)
+    for path in include:
+        check_exists("'evaluate.include'", path)
+    own = {name: _held_out(folder, *task) for name, task in named.items()}
+    settings = EvaluationSettings(
+        include=include,
+        shots={**PAPER_SHOTS, **wanted.shots},
+        limit=wanted.limit,
+        chat=wanted.template == "chat",
+        template=_template(folder, recipe),
+        max_length=recipe.train.max_length,
+        engine=wanted.engine,
+        base_url=wanted.base_url,
+        batch=wanted.batch,
+    )
+    chosen = _models(folder, recipe, models)
+    place = folder / PLACE
+    place.mkdir(parents=True, exist_ok=True)
+    with locked(place):
+        records = evaluate(
+            chosen,
+            tasks,
+            own,
+            settings,
+            place,
+            sources={task: _source(task, include) for task in tasks},
+            listener=listener,
+        )
+    runs = {
+        model.name: read_run(model.name, _files(record, [*tasks, *own]))
+        for model, record in zip(chosen, records, strict=True)
+    }
+    return Evaluation(
+        place, tuple(runs), tuple(overview(runs)), tuple(_notes(records, [*tasks, *own]))
+    )
+
+
+def _files(record: Record, tasks: Sequence[str]) -> list[Path]:
+    names = [name for task in tasks for name in record.tasks[task]["files"]]
+    return [record.folder / name for name in names if name.endswith(".jsonl")]
+
+
+def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
+    for task in tasks:
+        if task in PAPER:
+            yield f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}."
+        for reason, n in records[0].tasks[task].get("left_out", {}).items():
+            yield f"{task}: {n:,} left out: {reason}."
+
+
+def _located(overrides: Mapping[str, object]) -> dict[str, object]:
+    """Files of the command line, from the current folder."""
+    found = dict(overrides)
+    for key in ("evaluate.tasks", "evaluate.include"):
+        if isinstance(found.get(key), list):
+            found[key] = [_from_here(key, str(value)) for value in found[key]]  # type: ignore[attr-defined]
+        elif isinstance(found.get(key), str):
+            found[key] = [_from_here(key, str(found[key]))]
+    return found
+
+
+def _from_here(key: str, value: str) -> str:
+    kind, colon, path = value.partition(":") if key == "evaluate.tasks" else ("", "", value)
+    if (key == "evaluate.tasks" and not colon) or path.startswith(HUB):
+        return value
+    return f"{kind}{colon}{Path(path).expanduser().absolute()}"
+
+
+def _template(folder: Path, recipe: Recipe) -> str:
+    name = recipe.train.template
+    return name if name in ("auto", "tulu") else str(resolve_path(folder, name))
+
+
+def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
+    """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
+    path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", resolve_path(folder, file))
+    pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
+    items = [item for example in pool for item in _item(example, kind)]
+    lacking = sum(item.rejected is None for item in items)
+    if kind == "pairs" and lacking:
+        raise InputError(
+            f"{lacking:,} of {len(items):,} rows of '{file}' have no text in the field 'rejected', "
+            "an answer known to be worse. Add it, or read the file as texts:."
+        )
+    return items
+
+
+def _item(example: Example, kind: str) -> Iterator[HeldOut]:
+    turns = tuple((message.role, message.content) for message in example.messages)
+    last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
+    worse = example.extra.get("rejected")
+    if kind != "pairs" or not isinstance(worse, str) or not worse.strip():
+        worse = None
+    yield HeldOut(turns[:last], turns[last][1], worse)
+
+
+def _source(task: str, include: Sequence[Path]) -> str:
+    """Fingerprint of the folders whose YAML names a task; "" where none does."""
+    found = [
+        hash_input(folder).sha256
+        for folder in include
+        if any(task in path.read_text("utf-8", "replace") for path in folder.rglob("*.yaml"))
+    ]
+    return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
+
+
+def _models(folder: Path, recipe: Recipe, given: Sequence[str]) -> list[Evaluated]:
+    """The untrained model, and those given or every trained one of the run."""
+    base = recipe.train.model
+    if base is None:
+        raise InputError(
+            "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
+            "for example --set train.model=FOLDER."
+        )
+    if (resolve_path(folder, base) / "config.json").is_file():
+        base = str(resolve_path(folder, base))
+    untrained = _fingerprint(base)
+    models = [Evaluated(BASE, base, None, untrained)]
+    if given:
+        places = [_split(spec) for spec in given]
+    else:
+        places = [
+            (path.parent.name, path.parent / "adapter")
+            for path in sorted((folder / "proof" / "runs").glob("*/done.json"))
+        ]
+    for name, path in places:
+        if any(name == model.name for model in models):
+            raise InputError(f"Two models are named '{name}'. Give one as NAME={path}.")
+        if (path / "adapter_config.json").is_file():
+            print_of = f"{untrained} {_fingerprint(str(path))}"
+            models.append(Evaluated(name, base, path, print_of))
+        elif (path / "config.json").is_file():
+            models.append(Evaluated(name, str(path), None, _fingerprint(str(path))))
+        else:
+            raise InputError(
+                f"{path} holds no model: neither adapter_config.json nor config.json is there. "
+                "Give the folder of a model or of a LoRA adapter, as ds2 train writes it."
+            )
+    return models
+
+
+def _split(spec: str) -> tuple[str, Path]:
+    name, equals, path = spec.partition("=")
+    if not equals or "/" in name:
+        name, path = "", spec
+    place = Path(path).expanduser().resolve()
+    adapter = place / "adapter"
+    if not (place / "config.json").is_file() and adapter.is_dir():
+        return name or place.name, adapter
+    return name or (place.parent.name if place.name == "adapter" else place.name), place
+
+
+def _fingerprint(model: str) -> str:
+    """Change when a model does: small files by content, weights by size and time; or the name."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _WEIGHTS:
+            files.append([path.name, path.stat().st_size, path.stat().st_mtime_ns])
+        elif path.suffix in (".json", ".jinja", ".model"):
+            files.append([path.name, hash_file(path).sha256])
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
