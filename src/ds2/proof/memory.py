@@ -1,17 +1,29 @@
 """How much memory a training takes, before it takes it.
 
-    weights       parameters × bytes of the dtype
-    adapter       16 bytes × LoRA parameters (weight, gradient, two moments, in fp32)
-    activations   what the backward pass needs of each token in each trained layer
-    head          logits of the learned tokens, their float copy and its gradient
+For a Llama-like model with LoRA matrices of rank r on all seven linear maps of a layer, in numbers
+of w bytes (2 in bf16, 4 in fp32), n tokens in a batch, N of them learned:
 
-The counts of activations are those of a Llama-like layer under LoRA on all its linear maps: a
-frozen map keeps nothing, the adapter keeps its input after the dropout and the dropout's mask.
+    weights       parameters · w
+    adapter       LoRA parameters · 16: weight, gradient and two moments, in fp32
+    a layer       n · [8h + w(2h + 2k + 3i) + (w + m)(6h + i) + 7rw]
+    activations   trained layers · a layer; recomputed: a layer + layers · n · h · w
+    head          N · vocabulary · (12 + w'), w' = 2 in bf16 and else 0
+
+with the widths h (hidden), i (feed-forward) and k (keys). Of a layer are kept: the inputs of two
+norms in fp32; queries, keys, values and what attention makes of them; gate, its SiLU and the other
+half; and for each map the input after the dropout, with the dropout's mask of m bytes a number. A
+frozen map keeps nothing. The head keeps the log-probabilities, and their gradient comes twice.
+
+That is what is alive at once, and what a GPU's allocator takes. The heap of a process on a CPU
+grows by `HEAP` times the activations, because freed pieces do not fit the next.
 """
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["Memory", "Shape", "estimate_memory"]
+__all__ = ["HEAP", "Memory", "Shape", "estimate_memory"]
+
+#: Measured with glibc, from 64 to 2,000 tokens, 8 and 30 layers, rank 16 and 64: 1.49 to 1.57.
+HEAP = 1.53
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,7 @@ class Shape:
     Attributes:
         parameters: in all, without LoRA.
         lora_parameters: of the LoRA matrices.
+        rank: of them.
         layers: in all.
         trained: layers with LoRA matrices.
         hidden: width.
@@ -31,6 +44,7 @@ class Shape:
 
     parameters: int
     lora_parameters: int
+    rank: int
     layers: int
     trained: int
     hidden: int
@@ -41,7 +55,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of each part; `total` is their sum."""
+    """Bytes of each part; `base` is what the process holds without the model."""
 
     base: int
     weights: int
@@ -62,34 +76,32 @@ def estimate_memory(
     learned: int,
     width: int,
     base: int,
-    dropout: bool = True,
-    fused_dropout: bool = False,
-    recompute: bool = False,
+    dropout: bool,
+    gpu: bool,
+    recompute: bool,
 ) -> Memory:
-    """Return the estimate for the batch that needs most.
+    """Return the estimate for one batch.
 
     Args:
         shape: of the model.
         tokens: of the batch, with padding.
         learned: of them.
         width: bytes of a number: 2 for bf16, 4 for fp32.
-        base: bytes that the process, or the GPU's context, holds before.
+        base: bytes that the process holds without the model.
         dropout: whether there is any before the LoRA matrices.
-        fused_dropout: whether its mask takes one byte a number, as on a GPU.
+        gpu: whether it runs on a GPU.
         recompute: whether activations are made again in the backward pass.
     """
-    inputs = 6 * shape.hidden + shape.intermediate
-    mask = (1 if fused_dropout else width) * inputs if dropout else 0
-    kept = 7 * shape.hidden + 4 * shape.key_value + 3 * shape.intermediate + inputs
-    a_layer = tokens * (kept * width + mask)
-    if recompute:
-        activations = a_layer + tokens * shape.hidden * width * shape.layers
-    else:
-        activations = a_layer * shape.trained
+    h, i, k = shape.hidden, shape.intermediate, shape.key_value
+    inputs = 6 * h + i if dropout else 2 * h + i  # without it, maps share their input
+    mask = (1 if gpu else width) * dropout
+    of_token = 8 * h + width * (2 * h + 2 * k + 3 * i + 7 * shape.rank) + (width + mask) * inputs
+    layers = 1 if recompute else shape.trained
+    kept = tokens * (layers * of_token + recompute * shape.layers * h * width)
     return Memory(
         base=base,
         weights=shape.parameters * width,
         adapter=16 * shape.lora_parameters,
-        activations=activations,
-        head=learned * shape.vocabulary * (4 + 4 + (width if width < 4 else 0)),
+        activations=round(kept * (1.0 if gpu else HEAP)),
+        head=learned * shape.vocabulary * (12 + (2 if width == 2 else 0)),
     )

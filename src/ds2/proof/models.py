@@ -146,6 +146,7 @@ def shape_of(model: Any) -> Shape:
     return Shape(
         parameters=sum(sizes.values()) - sum(lora.values()),
         lora_parameters=sum(lora.values()),
+        rank=model.peft_config["default"].r,
         layers=config.num_hidden_layers,
         trained=len(layers),
         hidden=hidden,

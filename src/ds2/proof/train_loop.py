@@ -110,6 +110,9 @@ class Loop:
         check_marks(model, special)
         self.model = with_lora(model, training).to(self.device).train()
         self.trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        if self.device.type != "cuda":  # what was imported to load the model is no part of it
+            held = sum(p.nbytes for p in self.model.parameters())
+            self.base = max(self.base, _memory_now(self.device) - held)
         self.updates = plan_updates(rows.n_learned, training)
         self.batches = [
             micro_batches(update, rows.lengths, training.device_tokens) for update in self.updates
@@ -138,7 +141,7 @@ class Loop:
             width=self.dtype.itemsize,
             base=self.base,
             dropout=self.training.lora_dropout > 0,
-            fused_dropout=self.device.type == "cuda",
+            gpu=self.device.type == "cuda",
             recompute=recompute,
         )
 
@@ -149,7 +152,7 @@ class Loop:
             InputError: it does not fit into memory.
         """
         torch = _torch()
-        needed = self.memory.total - self.base
+        needed = self.memory.total - self.memory.base
         if self.available and needed > self.available:
             raise self._too_big(f"about {needed / 2**30:.1f} GiB")
         batch = self._largest()
