@@ -62,7 +62,9 @@ def save_checkpoint(
     shutil.rmtree(temporary, ignore_errors=True)
     with explain_write_errors(temporary):
         temporary.mkdir()
-        save_file({k: v.contiguous().cpu() for k, v in values.items()}, temporary / "state.safetensors")
+        save_file(
+            {k: v.contiguous().cpu() for k, v in values.items()}, temporary / "state.safetensors"
+        )
         held = {"sha256": _sha256(temporary / "state.safetensors"), **asdict(at)}
         (temporary / "state.json").write_text(json.dumps(held), encoding="ascii")
         temporary.rename(folder / f"checkpoint-{at.update}")

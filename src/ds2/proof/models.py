@@ -57,14 +57,12 @@ def load_model(model: str, dtype: str) -> Any:
 
 def _unloadable(model: str, error: Exception) -> InputError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    gguf = Path(model).suffix == ".gguf" or (
-        Path(model).is_dir() and any(Path(model).glob("*.gguf"))
-    )
+    folder = Path(model)
+    gguf = folder.suffix == ".gguf" or (folder.is_dir() and any(folder.glob("*.gguf")))
+    more = "A GGUF file cannot be trained: save its model as a folder of transformers. " * gguf
     return InputError(
-        f"The model '{model}' could not be loaded: {lines[0]} "
-        + ("A GGUF file cannot be trained: save its model as a folder of transformers first. "
-           if gguf else "")  # fmt: skip
-        + "Set 'train.model' to a folder, or to a name that this machine can download."
+        f"The model '{model}' could not be loaded: {lines[0]} {more}"
+        "Set 'train.model' to a folder, or to a name that this machine can download."
     )
 
 

@@ -32,6 +32,10 @@ _HOW = ("processes", "checkpoint_minutes", "device_tokens")
 Told = Callable[[dict[str, float], int], None]
 
 
+def _silent(*_: object) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A finished training.
@@ -54,8 +58,8 @@ def train(
     training: Training,
     folder: Path,
     *,
-    told: Told = lambda line, updates: None,
-    say: Callable[[str], None] = lambda sentence: None,
+    told: Told = _silent,
+    say: Callable[[str], None] = _silent,
 ) -> Trained:
     """Train a model on conversations, or go on where a training in the folder was killed.
 
@@ -82,7 +86,7 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     if _read(folder / "config.json").get("digest") != digest:
         if (folder / "log.jsonl").exists():
-            say("the settings or the data are not those of the training that is there: it starts anew")
+            say("the training that is there had other settings or data: it starts anew")
         drop_checkpoints(folder)
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         for name in ("done.json", "log.jsonl"):
@@ -96,8 +100,6 @@ def train(
             "pad": prepared.pad,
             "special": dict(prepared.special),
             "rows": len(rows),
-            "left_out": dict(prepared.left_out),
-            "cut": prepared.n_cut,
             "updates": len(plan_updates(rows.n_learned, training)),
         },
     )
@@ -110,7 +112,17 @@ def train(
     tokenizer: Any = prepared.tokenizer
     tokenizer.chat_template = prepared.template.source
     tokenizer.save_pretrained(folder / "adapter")
-    figures = {"digest": digest, **_read(folder / "figures.json")}
+    _, losses = loss_curve(folder)
+    tenth = max(1, len(losses) // 10)
+    figures = {
+        "digest": digest,
+        **_read(folder / "figures.json"),
+        "first_loss": sum(losses[:tenth]) / tenth,
+        "loss": sum(losses[-tenth:]) / tenth,
+        "rows": len(rows),
+        "left_out": dict(prepared.left_out),
+        "cut": prepared.n_cut,
+    }
     _write(folder / "done.json", figures)
     drop_checkpoints(folder)
     for name in ("rows.npz", "figures.json"):
@@ -171,9 +183,12 @@ def _launch(processes: int, folder: Path, told: Told) -> None:
                 started.wait()
     if started.returncode:
         said = (folder / "launch.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        why = next((line for line in said if line.startswith("error: ")), "").removeprefix("error: ")
+        why = next((line for line in said if line.startswith("error: ")), "").removeprefix(
+            "error: "
+        )
         raise Ds2Error(
-            why or f"The training stopped with exit code {started.returncode}: see "
+            why
+            or f"The training stopped with exit code {started.returncode}: see "
             f"'{folder / 'launch.log'}'. Give the same command again: it goes on from the last "
             "checkpoint."
         )
@@ -207,7 +222,9 @@ def _digest(rows: Rows, prepared: Prepared, training: Training) -> str:
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        return [
+            line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+        ]
     except FileNotFoundError:
         return []
 
@@ -229,7 +246,7 @@ def _write(path: Path, value: object) -> None:
 
 def _main() -> None:
     try:
-        _fit(Path(sys.argv[1]), lambda line, updates: None)
+        _fit(Path(sys.argv[1]), _silent)
     except Ds2Error as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

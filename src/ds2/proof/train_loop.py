@@ -3,7 +3,7 @@
 The loss of an update is the mean over all its learned tokens, whatever the number of
 micro-batches and devices:
 
-    loss = Σ_micro-batches Σ_learned −log P(token | what precedes it) / (learned tokens of the update)
+    loss = Σ_micro-batches Σ_learned −log P(token | what precedes it) / learned tokens of the update
 
 A causal model does not look to the right, so rows that are padded there need no mask. The head is
 asked for the learned positions alone.
@@ -210,9 +210,7 @@ class Loop:
             start = time.perf_counter()
             rows = self.updates[at.update]
             rate = learning_rate(at.update, len(self.updates), self.training)
-            mine = self.batches[at.update][
-                self.place.process_index :: self.place.num_processes
-            ]
+            mine = self.batches[at.update][self.place.process_index :: self.place.num_processes]
             loss = self._step(mine, rate, at.update, int(learned[rows].sum()))
             seconds = time.perf_counter() - start
             at = at.after(int(lengths[rows].sum()), int(learned[rows].sum()), seconds)
