@@ -45,7 +45,7 @@ def evaluate_command(
 
     found = evaluate_run(
         run,
-        models=models or (),
+        models=models,
         overrides=parse_overrides(settings or []),
         listener=lambda line: typer.echo(f"evaluate   {printable(line)}", err=True),
     )

@@ -1,32 +1,77 @@
 """`ds2 proof`: compare models that were trained on different selections."""
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ds2.cli.base import Json, app, print_json, say
+from ds2.cli.base import Json, Set, app, print_json, say
 from ds2.cli.text import printable
 from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.proof.arms import Arms
+    from ds2.proof.compare import ArmComparison
+    from ds2.runs.proof_cost import Cost
+    from ds2.runs.proof_plan import Plan
 
 __all__ = ["proof_command"]
 
 Several = list[str] | None
+GIB = 2**30
 
 
-@app.command("proof", short_help="Compare trained models, item by item.")
+@app.command("proof", short_help="Train on the selection and on what it should beat, and compare.")
 def proof_command(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
-            help="Evaluations of two arms or more: a folder with one run's samples files or with a "
-            "folder for each run, a file, a pattern in quotes; NAME=PATH names the arm.",
+            metavar="RUN|PATH...",
+            help="A run folder. With --read: evaluations of two arms or more: a folder with one "
+            "run's samples files or with a folder for each run, a file, a pattern in quotes; "
+            "NAME=PATH names the arm. Or the folder of --write, with results in it.",
         ),
     ],
+    settings: Set = None,
     *,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Say what will be trained, what it costs and what it could show; start nothing.",
+        ),
+    ] = False,
+    teraflops: Annotated[
+        float | None,
+        typer.Option(
+            "--teraflops",
+            metavar="X",
+            min=0.001,
+            help="With --plan: count hours for a machine that sustains so many 10^12 operations a "
+            "second, in place of a real step here; the model's config.json and tokenizer suffice.",
+        ),
+    ] = None,
+    planted: Annotated[
+        bool,
+        typer.Option(
+            "--planted",
+            help="Train on random rows and on the same with a share of the answers swapped "
+            "(proof.planted_share): a measure that does not see it is struck out.",
+        ),
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            metavar="DIR",
+            help="Write data, scripts and configurations for a cluster; train nothing here.",
+        ),
+    ] = None,
     read: Annotated[
-        bool, typer.Option("--read", help="Read evaluations that are there. Needed.")
+        bool, typer.Option("--read", help="Compare evaluations that are there.")
     ] = False,
     against: Annotated[
         str | None,
@@ -80,40 +125,77 @@ def proof_command(
 ) -> None:
     """Say whether models trained on one selection are better than those trained on another.
 
-    --read takes what lm-eval writes with --log_samples, or lines of ds2's own. Items are joined by
-    their hash, with equal prompts and targets; the interval covers other items and other runs.
-    Each arm is compared with the baseline, by the mean over tasks, after Holm. Exit code 1 where
-    some run lacks items that others have: the rest is compared.
+    ds2 proof RUN evaluates the untrained model, fixes the plan in RUN/proof/plan.json, trains every
+    arm of [proof] for every seed, evaluates and compares; the same command goes on where it was
+    stopped. Needs the extras train and evaluate.
+
+    --read takes what lm-eval writes with --log_samples, or lines of ds2's own, and needs neither.
+    Items are joined by their hash, with equal prompts and targets; the interval covers other items
+    and other runs. Each arm is compared with the baseline, by the mean over tasks, after Holm. Exit
+    code 1 where some run lacks items that others have: the rest is compared.
     """
-    import json
-
-    from ds2.atomic import writing
-    from ds2.checks import check_choice
-    from ds2.proof import compare_arms, read_arms
-    from ds2.proof.words import comparison_document, comparison_lines, comparison_markdown
-
-    if not read:
-        raise InputError("Give --read and the evaluations: ds2 proof --read results/A results/B")
+    ways = [plan, planted, write is not None, read]
+    if sum(ways) > 1:
+        raise InputError("--plan, --planted, --write and --read are four things to do: give one.")
+    if teraflops is not None and not plan:
+        raise InputError("--teraflops goes with --plan.")
     if out is not None and out.suffix not in (".json", ".md"):
         raise InputError(f"--out writes .json or .md. Got {str(out)!r}.")
-    arms = read_arms(
-        paths,
-        metrics=metrics or (),
-        filters=filters or (),
-        tasks=tasks or (),
-        cluster=cluster,
-        paired=paired,
-        listener=lambda line: typer.echo(f"reading    {printable(line)}", err=True),
-    )
-    base = check_choice("--against", against or list(arms.values)[-1], arms.values)
-    found = compare_arms(
-        arms.values,
-        pairs=[(name, base) for name in arms.values if name != base],
-        clusters=arms.clusters,
-        paired=paired,
-        higher_is_better=arms.higher_is_better,
-        smallest=smallest,
-    )
+    if read:
+        choices = _Choices(metrics, filters, tasks, cluster, paired, smallest, against)
+        missing = _read(paths, choices, out, as_json)
+        if missing:
+            typer.echo(f"error: {missing}", err=True)
+            raise typer.Exit(1)
+        return
+    if len(paths) != 1:
+        raise InputError(
+            "ds2 proof takes one run folder. To compare evaluations: ds2 proof --read A B"
+        )
+    run = Path(paths[0])
+    if plan:
+        document, lines = _planned(run, settings, teraflops)
+    elif planted:
+        document, lines = _planted(run, settings)
+    elif write is not None:
+        document, lines = _written(run, settings, write)
+    else:
+        document, lines = _proved(run, settings)
+    if as_json:
+        print_json(document)
+    else:
+        say(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What of the evaluations is compared, and how."""
+
+    metrics: Several
+    filters: Several
+    tasks: Several
+    cluster: str | None
+    paired: bool
+    smallest: float
+    against: str | None
+
+
+def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) -> str:
+    """Compare evaluations and print what came of it; what is missing, in a sentence."""
+    from ds2.atomic import writing
+    from ds2.proof.words import comparison_document, comparison_lines, comparison_markdown
+
+    lack = ""
+    if len(paths) == 1 and (Path(paths[0]) / "plan.json").is_file():
+        from ds2.runs.proof_handoff import read_plan
+        from ds2.runs.proof_loop import compare_plan
+
+        held, there, missing = read_plan(Path(paths[0]))
+        arms, found = compare_plan(held, there, choices.tasks or ())
+        if missing:
+            lack = f"no results yet of {', '.join(missing)}: the rest was compared."
+    else:
+        arms, found = _compared(paths, choices)
     document = comparison_document(arms, found)
     if out is not None:
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"
@@ -126,9 +208,156 @@ def proof_command(
     else:
         say(comparison_lines(arms, found))
     if arms.n_missing:
-        typer.echo(
-            f"error: {sum(arms.n_missing.values()):,} items are not in every run and were left "
-            "out. Evaluate them where they lack, or choose tasks (--task).",
-            err=True,
+        lack = (
+            f"{sum(arms.n_missing.values()):,} items are not in every run and were left "
+            "out. Evaluate them where they lack, or choose tasks (--task)."
         )
-        raise typer.Exit(1)
+    return lack
+
+
+def _compared(paths: list[str], choices: _Choices) -> "tuple[Arms, tuple[ArmComparison, ...]]":
+    from ds2.checks import check_choice
+    from ds2.proof import compare_arms, read_arms
+
+    arms = read_arms(
+        paths,
+        metrics=choices.metrics or (),
+        filters=choices.filters or (),
+        tasks=choices.tasks or (),
+        cluster=choices.cluster,
+        paired=choices.paired,
+        listener=lambda line: typer.echo(f"reading    {printable(line)}", err=True),
+    )
+    base = check_choice("--against", choices.against or list(arms.values)[-1], arms.values)
+    return arms, compare_arms(
+        arms.values,
+        pairs=[(name, base) for name in arms.values if name != base],
+        clusters=arms.clusters,
+        paired=choices.paired,
+        higher_is_better=arms.higher_is_better,
+        smallest=choices.smallest,
+    )
+
+
+Told = tuple[Mapping[str, Any], list[str]]
+
+
+def _planned(run: Path, settings: Several, teraflops: float | None) -> Told:
+    from dataclasses import asdict
+
+    from ds2.cli.progress import listening
+    from ds2.runs.proof_cost import cost_of, within_budget
+    from ds2.runs.proof_plan import make_plan
+    from ds2.runs.recipe_file import parse_overrides
+
+    with listening() as listener:
+        plan, job = make_plan(run, overrides=parse_overrides(settings or []), listener=listener)
+        cost = cost_of(run, plan, teraflops)
+    budget = job.recipe.proof.budget_hours
+    affordable = within_budget(plan.document, cost, budget)
+    document = {
+        "plan": dict(plan.document),
+        "cost": asdict(cost),
+        "effects": {str(n): effect for n, effect in plan.effects.items()},
+        "answer": plan.answer,
+        "seeds_within_budget": affordable,
+    }
+    return document, [*_plan_lines(plan, cost), *_budget(plan, affordable, budget)]
+
+
+def _plan_lines(plan: "Plan", cost: "Cost") -> Iterator[str]:
+    document = plan.document
+    yield f"{'model':<10} {document['model']}, template {document['template']}"
+    yield f"{'arms':<10} {', '.join(document['arms'])}; {document['seeds']} runs of each"
+    for arm in plan.arms:
+        if arm.seed == 0:
+            yield (
+                f"  {arm.arm:<20} {len(arm.rows):,} rows, {arm.answer_tokens:,} answer tokens, "
+                f"{arm.answer_tokens / len(arm.rows):,.0f} a row"
+            )
+    if document["contaminated"]:
+        yield f"{'left out':<10} {document['contaminated']:,} rows that share words with the tasks"
+    updates = f"{plan.updates:,} updates" if plan.updates else f"{plan.training.epochs} epochs"
+    size = plan.training.batch_tokens
+    each = f"of {size:,} answer tokens" if size else f"of {plan.training.batch} rows an update"
+    yield f"{'training':<10} {cost.trainings} of {updates} {each}, {cost.tokens:,} tokens each"
+    yield f"{'time':<10} {_hours(cost.hours_each)} each, {_hours(cost.hours)} in all ({cost.how})"
+    if cost.evaluation_hours is None:
+        yield f"{'':<10} evaluation is not in it: not measured before the untrained model's"
+    else:
+        yield f"{'':<10} and {_hours(cost.evaluation_hours)} of evaluation"
+    yield f"{'memory':<10} {cost.memory_bytes / GIB:.1f} GiB"
+    yield f"{'disk':<10} {cost.disk_bytes / GIB:.2f} GiB of adapters"
+    if plan.effects:
+        said = ", ".join(
+            f"{n}: {'no verdict' if effect is None else f'{effect:.2g}'}"
+            for n, effect in plan.effects.items()
+        )
+        yield f"{'detectable':<10} by runs of each arm, assumed noise: {said}"
+    pairs = ", ".join(f"{a} against {b}" for a, b in document["compare"])
+    yield f"{'judged':<10} {pairs}; a difference of {document['smallest']:g} matters"
+    yield f"{'answer':<10} {plan.answer}"
+
+
+def _budget(plan: "Plan", seeds: int, hours: float) -> Iterator[str]:
+    if hours and seeds < plan.document["seeds"]:
+        yield (
+            f"{'budget':<10} {hours:g} hours pay for {seeds} of {plan.document['seeds']} runs of "
+            "each arm"
+        )
+
+
+def _hours(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:,.0f} min" if hours >= 1 / 60 else f"{3600 * hours:,.0f} s"
+
+
+def _planted(run: Path, settings: Several) -> Told:
+    from ds2.cli.progress import listening
+    from ds2.runs.proof_loop import prove_planted
+    from ds2.runs.recipe_file import parse_overrides
+
+    with listening() as listener:
+        found = prove_planted(run, overrides=parse_overrides(settings or []), listener=listener)
+    lines = [f"clean rows less the same with {found['share']:.0%} of the answers swapped"]
+    for name, task in found["tasks"].items():
+        span = f"{task['value']:+.4f} [{task['low']:+.4f}, {task['high']:+.4f}]"
+        verdict = "sees it" if task["passed"] else "does not see it: struck out"
+        lines.append(f"  {name:<24} {span}  {verdict}")
+    if found["seeds"] < 2:
+        lines.append("One run of each says nothing about another: set proof.seeds to 2 or more.")
+    return found, lines
+
+
+def _written(run: Path, settings: Several, out: Path) -> Told:
+    from ds2.cli.progress import listening
+    from ds2.runs.proof_handoff import write_proof
+    from ds2.runs.recipe_file import parse_overrides
+
+    with listening() as listener:
+        folder, found, notes = write_proof(
+            run, out, overrides=parse_overrides(settings or []), listener=listener
+        )
+    lines = [
+        f"{'written':<10} {folder}",
+        *(f"{'note':<10} {note}" for note in notes),
+        f"{'train':<10} python train.py NAME, then bash evaluate.sh NAME, for each of names.txt",
+        f"{'or':<10} sbatch --array=1-{found} sbatch.sh",
+        f"{'compare':<10} ds2 proof --read {folder}",
+    ]
+    return {"folder": str(folder), "notes": list(notes)}, lines
+
+
+def _proved(run: Path, settings: Several) -> Told:
+    from ds2.cli.progress import listening
+    from ds2.proof.words import comparison_lines
+    from ds2.runs.proof_loop import prove
+    from ds2.runs.recipe_file import parse_overrides
+
+    with listening() as listener:
+        proof = prove(run, overrides=parse_overrides(settings or []), listener=listener)
+    lines = comparison_lines(proof.arms, proof.found)
+    lines += [f"{'note':<10} {note}" for note in proof.document["notes"] if note not in lines]
+    lines += [f"{'written':<10} {path}" for path in proof.files]
+    return proof.document, lines

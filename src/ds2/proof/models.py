@@ -11,7 +11,15 @@ from ds2.errors import InputError, MissingDependencyError
 from ds2.proof.memory import Shape
 from ds2.proof.train_plan import Training
 
-__all__ = ["INSTALL", "check_marks", "load_model", "load_tokenizer", "shape_of", "with_lora"]
+__all__ = [
+    "INSTALL",
+    "check_marks",
+    "load_model",
+    "load_tokenizer",
+    "shape_of",
+    "shape_without_weights",
+    "with_lora",
+]
 
 INSTALL = "pip install 'ds2-select[train]'"
 #: An embedding that is shorter than this share of the usual length was never trained.
@@ -152,3 +160,23 @@ def shape_of(model: Any) -> Shape:
         key_value=groups * (getattr(config, "head_dim", None) or hidden // heads),
         vocabulary=config.vocab_size,
     )
+
+
+def shape_without_weights(model: str, training: Training) -> Shape:
+    """Return `shape_of` a model of which only config.json need be there.
+
+    Raises:
+        MissingDependencyError: torch, transformers or peft is not installed.
+        InputError: it cannot be loaded.
+    """
+    try:
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "torch", "Training", INSTALL) from None
+    try:
+        with torch.device("meta"):
+            empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+            return shape_of(with_lora(empty, training))
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise _unloadable(model, error) from error

@@ -24,11 +24,11 @@ from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
 from ds2.runs.store import hash_file, hash_input, locked
 
-__all__ = ["BASE", "Evaluation", "evaluate_run"]
+__all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
 #: The name of the untrained model.
 BASE = "base"
-PLACE = "proof/evaluations"
+EVALUATIONS = "proof/evaluations"
 _WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 
@@ -52,7 +52,7 @@ class Evaluation:
 def evaluate_run(
     folder: Path,
     *,
-    models: Sequence[str] = (),
+    models: Sequence[str] | None = None,
     overrides: Mapping[str, object] | None = None,
     listener: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
@@ -60,8 +60,8 @@ def evaluate_run(
 
     Args:
         folder: the run folder.
-        models: folders of models or adapters, each with ``NAME=`` before it or not. Default: every
-            trained model of the run. The untrained model is always beside them.
+        models: folders of models or adapters, each with ``NAME=`` before it or not; none of them,
+            the untrained model alone. Default: every trained model of the run.
         overrides: settings that win over the recipe.
         listener: told what begins.
 
@@ -88,7 +88,7 @@ def evaluate_run(
         batch=wanted.batch,
     )
     chosen = _models(folder, recipe, models)
-    place = folder / PLACE
+    place = folder / EVALUATIONS
     place.mkdir(parents=True, exist_ok=True)
     with locked(place):
         records = evaluate(
@@ -178,7 +178,7 @@ def _source(task: str, include: Sequence[Path]) -> str:
     return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
-def _models(folder: Path, recipe: Recipe, given: Sequence[str]) -> list[Evaluated]:
+def _models(folder: Path, recipe: Recipe, given: Sequence[str] | None) -> list[Evaluated]:
     """The untrained model, and those given or every trained one of the run."""
     base = recipe.train.model
     if base is None:
@@ -190,7 +190,7 @@ def _models(folder: Path, recipe: Recipe, given: Sequence[str]) -> list[Evaluate
         base = str(resolve_path(folder, base))
     untrained = _fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
-    if given:
+    if given is not None:
         places = [_split(spec) for spec in given]
     else:
         places = [

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
-from ds2.runs.recipe_proof import EvaluateSection, TrainSection
+from ds2.runs.recipe_proof import EvaluateSection, ProofSection, TrainSection
 from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
 from ds2.runs.recipe_selecting import CompareSection, SelectSection
 
@@ -254,6 +254,7 @@ class Recipe(Section):
     report: ReportSection = ReportSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+    proof: ProofSection = ProofSection()
 
     def n_raters(self) -> int:
         """How many raters the recipe names: columns of scores, and models that rate."""

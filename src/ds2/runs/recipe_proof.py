@@ -119,6 +119,12 @@ class ProofSection(Section):
     smallest: float = Field(
         default=0.01, gt=0.0, description="the smallest difference of means that would matter"
     )
+    planted_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="ds2 proof --planted: the share of the answers that are swapped",
+    )
     budget_hours: float = Field(
         default=0.0, ge=0.0, description="hours at most: the plan is cut by seeds; 0: no limit"
     )

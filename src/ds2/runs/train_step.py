@@ -19,7 +19,7 @@ from ds2.runs.recipe_file import load_recipe, resolve_path
 from ds2.runs.store import locked
 from ds2.runs.tables import load_selection
 
-__all__ = ["Outlook", "Shown", "forecast_run", "show_loss", "train_run", "training_of"]
+__all__ = ["Outlook", "Shown", "forecast_run", "show_loss", "told_to", "train_run", "training_of"]
 
 Turns = list[tuple[str, str]]
 #: The name of the arm that is the run's selection.
@@ -88,7 +88,7 @@ def train_run(
     place.mkdir(parents=True, exist_ok=True)
     with locked(place):
         listener.started("train", f"fine-tune {Path(training.model).name}")
-        trained = train(rows, training, place, told=_telling(listener), say=listener.said)
+        trained = train(rows, training, place, told=told_to(listener), say=listener.said)
         seconds = 0.0 if trained.fresh else float(trained.figures["seconds"])
         state = "fresh" if trained.fresh else "done"
         listener.finished("train", state, seconds, trained.figures)
@@ -171,7 +171,7 @@ def located(overrides: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _telling(listener: Listener) -> Callable[[dict[str, float], int], None]:
+def told_to(listener: Listener) -> Callable[[dict[str, float], int], None]:
     """Pass lines of the log on; what was done before a kill does not count in the speed."""
     before: list[int] = []
 

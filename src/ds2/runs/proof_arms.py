@@ -1,0 +1,252 @@
+"""The arms of a proof: which rows each training takes, in which order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ds2.errors import InputError
+from ds2.pool import Example, Pool, read_pool
+from ds2.proof.encode import encode
+from ds2.proof.models import load_tokenizer
+from ds2.proof.templates import Template, Tokenizer, Turns, load_template
+from ds2.proof.train_plan import Training
+from ds2.runs.job import Job
+from ds2.runs.materials import Materials, load_materials
+from ds2.runs.recipe_file import HUB, resolve_path
+from ds2.runs.tables import load_selection
+from ds2.selection import select
+
+__all__ = ["FULL", "Arm", "Counter", "draw_arms", "fixed_arms", "turns_of"]
+
+#: Every row of the pool, in as many updates as the others have.
+FULL = "full"
+#: Arms that are a method of `ds2.select`.
+_METHODS = {
+    "length": "length",
+    "top-score": "top-score",
+    "mean": "top-score",
+    "no-curation": "ds2-no-curation",
+    "no-diversity": "ds2-no-diversity",
+}
+_DRAWN = ("random", "random-same-length")
+#: Rows are matched by length in so many classes.
+_CLASSES = 20
+#: Rows whose answers are counted for what an update is to hold.
+_SAMPLE = 500
+
+
+def turns_of(example: Example) -> Turns:
+    """(role, content) of a conversation."""
+    return tuple((message.role, message.content) for message in example.messages)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """One training's rows.
+
+    Attributes:
+        arm: its name.
+        seed: of the draw and of the training.
+        pool: where the rows are.
+        rows: (m,) their numbers.
+        answer_tokens: that are learned in one pass.
+        tokens: of one pass.
+    """
+
+    arm: str
+    seed: int
+    pool: Pool
+    rows: np.ndarray
+    answer_tokens: int
+    tokens: int
+
+    @property
+    def name(self) -> str:
+        """Of the training's folder."""
+        return f"{self.arm}-s{self.seed}"
+
+    @property
+    def turns(self) -> list[Turns]:
+        """The conversations."""
+        return [turns_of(example) for example in self.pool.take(self.rows)]
+
+
+@dataclass(slots=True)
+class Counter:
+    """Counts what a training would learn of each row, once.
+
+    Attributes:
+        training: the settings.
+    """
+
+    training: Training
+    _tokenizer: Tokenizer = field(init=False)
+    _template: Template = field(init=False)
+    _known: dict[int, dict[int, tuple[int, int]]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._tokenizer = load_tokenizer(self.training.model)
+        self._template = load_template(self._tokenizer, self.training.template)
+
+    @property
+    def template(self) -> str:
+        """Name of the template."""
+        return self._template.name
+
+    def of(self, pool: Pool, row: int) -> tuple[int, int]:
+        """Learned tokens and tokens of a row; 0 and 0 where it cannot be trained on."""
+        known = self._known.setdefault(id(pool), {})
+        if row not in known:
+            found = encode(
+                turns_of(pool[row]),
+                self._template,
+                self._tokenizer,
+                max_length=self.training.max_length,
+                too_long=self.training.too_long,
+                loss_on=self.training.loss_on,
+            )
+            known[row] = (0, 0) if isinstance(found, str) else (found.n_learned, len(found))
+        return known[row]
+
+    def prefix(self, pool: Pool, order: Sequence[int] | np.ndarray, limit: float) -> np.ndarray:
+        """First rows of an order whose answers have ``limit`` tokens, to within half a row."""
+        taken, have = [], 0
+        for row in map(int, order):
+            n = self.of(pool, row)[0]
+            if n == 0:
+                continue
+            if have + n / 2 > limit:
+                break
+            taken.append(row)
+            have += n
+        return np.array(taken, dtype=np.int64)
+
+    def sums(self, pool: Pool, rows: np.ndarray) -> tuple[int, int]:
+        """Learned tokens and tokens of some rows."""
+        counts = np.array([self.of(pool, int(row)) for row in rows]).reshape(-1, 2)
+        return int(counts[:, 0].sum()), int(counts[:, 1].sum())
+
+    def mean(self, pool: Pool) -> float:
+        """Learned tokens of a row of the pool on average, by a sample spread over it."""
+        rows = np.unique(np.linspace(0, len(pool) - 1, _SAMPLE).astype(int))
+        counts = [n for n in (self.of(pool, int(row))[0] for row in rows) if n]
+        if not counts:
+            raise InputError("No row of the pool has an answer that could be trained on.")
+        return float(np.mean(counts))
+
+
+def draw_arms(
+    job: Job, counter: Counter, names: Sequence[str], seeds: int, blocked: np.ndarray
+) -> Iterator[Arm]:
+    """Draw every arm for every seed; the seeds of one after another, all arms of a seed together.
+
+    Args:
+        job: of the run, whose stages are done.
+        counter: for this training.
+        names: of the recipe: an arm's own, or NAME=FILE.
+        seeds: 0 … seeds − 1.
+        blocked: (n,) rows of the pool that no arm may take.
+
+    Raises:
+        InputError: an unknown arm, or one without rows.
+    """
+    wanted = job.recipe.proof
+    named = dict(_split(name) for name in names)
+    methods = {_METHODS[name] for name in named if name in _METHODS}
+    material = load_materials(job, methods)
+    chosen = load_selection(job.folder / "selection.parquet").rows
+    chosen = chosen[~blocked[chosen]]
+    has, _ = counter.sums(material.pool, chosen)
+    limit: float = min(wanted.tokens or has, has)
+    files = {name: _file(job, path) for name, path in named.items() if path}
+    fixed: dict[str, np.ndarray] = {}
+    for seed in range(seeds):
+        for name in named:
+            pool = files.get(name, material.pool)
+            if name in fixed and name not in _DRAWN:
+                rows = fixed[name]
+            else:
+                order = (
+                    np.arange(len(pool)) if name in files
+                    else _order(name, material, chosen, blocked, seed)
+                )  # fmt: skip
+                if name == FULL:
+                    rows = order
+                elif wanted.equal == "rows":
+                    usable = (row for row in order if counter.of(pool, int(row))[0])
+                    rows = np.array([row for row, _ in zip(usable, chosen, strict=False)], np.int64)
+                else:
+                    rows = counter.prefix(pool, order, limit)
+                fixed[name] = rows
+            if not len(rows):
+                raise InputError(f"The arm '{name}' has no row that can be trained on.")
+            learned, tokens = _full_sums(counter, pool, rows) if name == FULL else counter.sums(
+                pool, rows
+            )  # fmt: skip
+            yield Arm(name, seed, pool, rows, learned, tokens)
+
+
+def fixed_arms(names: Sequence[str]) -> list[str]:
+    """Names of arms that are the same rows for every seed."""
+    return [name for name, _ in map(_split, names) if name not in _DRAWN]
+
+
+def _full_sums(counter: Counter, pool: Pool, rows: np.ndarray) -> tuple[int, int]:
+    """Sums over many rows, by a sample: nobody waits for 300,000 rows to be encoded."""
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))]
+    learned, tokens = counter.sums(pool, sample)
+    times = len(rows) / len(sample)
+    return round(learned * times), round(tokens * times)
+
+
+def _split(name: str) -> tuple[str, str]:
+    arm, _, path = name.partition("=")
+    known = ("selection", FULL, *_DRAWN, *_METHODS)
+    if not path and arm not in known:
+        raise InputError(
+            f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE (proof.arms)."
+        )
+    if path and (arm in known or not arm.replace("-", "").replace("_", "").isalnum()):
+        raise InputError(f"'{name}': an arm of your own needs a name of its own, as lima=FILE.")
+    return arm, path
+
+
+def _file(job: Job, path: str) -> Pool:
+    return read_pool(path if path.startswith(HUB) else resolve_path(job.folder, path))
+
+
+def _order(
+    name: str, material: Materials, chosen: np.ndarray, blocked: np.ndarray, seed: int
+) -> np.ndarray:
+    """Rows of an arm, first to last; more than it will take."""
+    if name == "selection":
+        return chosen
+    if name == FULL:
+        return np.flatnonzero(~blocked)
+    method = "random" if name in _DRAWN else _METHODS[name]
+    arguments = material.arguments(method)
+    if name in _DRAWN:
+        arguments["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
+    observed = material.curation.observed
+    if name == "top-score" and observed.ndim == 2:
+        arguments["raw"] = observed[:, 0]
+    rated = ~np.isnan(arguments["raw"])
+    groups = arguments["groups"]
+    size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
+    rows = select(method=method, size=size, **arguments).rows
+    rows = rows[~blocked[rows]]
+    return rows if name != "random-same-length" else _like(material.pool.lengths, rows, chosen)
+
+
+def _like(lengths: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Rows in an order in which every beginning has the lengths of the chosen ones."""
+    ends = np.unique(np.quantile(lengths[chosen], np.linspace(0, 1, _CLASSES + 1)[1:-1]))
+    mine, theirs = (np.searchsorted(ends, lengths[some]) for some in (chosen, rows))
+    shares = np.bincount(mine, minlength=len(ends) + 1) / len(chosen)
+    place = np.empty(len(rows))
+    for c, share in enumerate(shares):
+        here = np.flatnonzero(theirs == c)
+        place[here] = (np.arange(len(here)) + 0.5) / share if share else np.inf
+    order = np.argsort(place, kind="stable")
+    return rows[order[np.isfinite(place[order])]]

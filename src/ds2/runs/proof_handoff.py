@@ -1,0 +1,237 @@
+"""A proof for those who train on a cluster: data and scripts out, results in.
+
+DIR/plan.json          what was fixed, and of each training: rows an update, updates, seed
+DIR/data/NAME/         token ids and labels, which TRL, Axolotl and LLaMA-Factory read as they are
+DIR/train.py           TRL; axolotl/NAME.yaml and llamafactory/NAME.yaml do the same elsewhere
+DIR/evaluate.sh        lm-eval, into results/NAME; sbatch.sh runs both
+DIR/SHA256SUMS         of all that was written
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.atomic import writing
+from ds2.errors import InputError
+from ds2.proof.tasks import PAPER_SHOTS, split_tasks
+from ds2.proof.train_data import Prepared, prepare
+from ds2.runs.evaluate_step import BASE
+from ds2.runs.listener import Listener
+from ds2.runs.proof_arms import FULL
+from ds2.runs.proof_plan import Plan, make_plan
+
+__all__ = ["read_plan", "write_proof"]
+
+SUMS = "SHA256SUMS"
+_STATIC = ("train.py", "evaluate.sh", "sbatch.sh")
+
+
+def write_proof(
+    folder: Path,
+    out: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> tuple[Path, int, tuple[str, ...]]:
+    """Write everything that a cluster needs; return the folder, how many
+    models are to be evaluated, and what is to be known of it.
+
+    Raises:
+        InputError: the plan is wrong, or the folder holds another proof.
+    """
+    from datasets import Dataset, DatasetDict
+
+    listener = listener or Listener()
+    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / "plan.json").exists():
+        raise InputError(f"'{out}' holds other files. Give a new folder.")
+    if (out / "plan.json").exists() and _read(out)["sha256"] != plan.document["sha256"]:
+        raise InputError(f"'{out}' holds another proof. Give a new folder.")
+    names, own = split_tasks(job.recipe.evaluate.tasks)
+    runs = {}
+    for done, arm in enumerate(plan.arms):
+        listener.progress(done, len(plan.arms), arm.name)
+        training = plan.training_for(arm)
+        prepared = prepare(arm.turns, training)
+        data = Dataset.from_list([
+            {
+                "input_ids": row.ids.tolist(),
+                "attention_mask": [1] * len(row),
+                "labels": np.where(row.learned, row.ids, -100).tolist(),
+            }
+            for row in prepared.encoded
+        ])  # fmt: skip
+        DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
+        runs[arm.name] = _run(plan, prepared, arm.arm) | {"seed": arm.seed}
+    document = {
+        **plan.document,
+        "runs": runs,
+        "lm_eval": names,
+        "shots": {**PAPER_SHOTS, **job.recipe.evaluate.shots},
+    }
+    _text(out / "plan.json", json.dumps(document, indent=2) + "\n")
+    _text(out / "names.txt", "".join(f"{name}\n" for name in (BASE, *runs)))
+    for name in _STATIC:
+        _text(
+            out / name, (files("ds2.proof") / "handoff" / f"{name}.txt").read_text(encoding="utf-8")
+        )
+    whole = plan.training.lora_layers == "all"
+    for name, run in runs.items() if whole else ():
+        for tool, lines in (("axolotl", _axolotl), ("llamafactory", _llama_factory)):
+            _text(out / tool / f"{name}.yaml", _yaml(lines(document, name, run)))
+    _text(out / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(out)))
+    notes = [
+        "An update of TRL, Axolotl and LLaMA-Factory is so many rows: each arm has as many as give "
+        "it the same answer tokens on average."
+    ]
+    if not whole:
+        notes.append(
+            "LLaMA-Factory cannot train some layers alone (train.lora_layers): there is a script "
+            "for TRL and no other."
+        )
+    if own:
+        notes.append(
+            f"{', '.join(own)}: held-out answers are evaluated where the run is. Bring adapters/ "
+            "back: ds2 evaluate RUN --model NAME=adapters/NAME."
+        )
+    return out, len(runs) + 1, tuple(notes)
+
+
+def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Read what came back: the plan, training → folder of its results, and what is missing.
+
+    Raises:
+        InputError: what was written has been changed, or no result is there.
+    """
+    document = _read(folder)
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        raise InputError(f"'{folder / SUMS}' is missing. Bring the folder back whole.") from None
+    now = dict(_sums(folder))
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        if name not in now and name.startswith("data/"):
+            continue  # the data may stay where it was trained on
+        if now.get(name) != digest:
+            raise InputError(
+                f"'{folder / name}' is not what was written there: its hash differs from that in "
+                f"{SUMS}. Results of another plan cannot be compared by this one."
+            )
+    there, missing = {}, []
+    for name in document["runs"]:
+        place = folder / "results" / name
+        if any(place.rglob("samples_*.jsonl")):
+            there[name] = str(place)
+        else:
+            missing.append(name)
+    if not there:
+        raise InputError(
+            f"No results are in '{folder / 'results'}'. Train (python train.py NAME) and evaluate "
+            "(bash evaluate.sh NAME) first."
+        )
+    return document, there, missing
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "plan.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise InputError(
+            f"'{folder / 'plan.json'}' cannot be read: no proof was written there."
+        ) from None
+
+
+def _run(plan: Plan, prepared: Prepared, arm: str) -> dict[str, Any]:
+    """Rows an update, updates, and the padding of one training."""
+    learned = np.array([row.n_learned for row in prepared.encoded])
+    tokens = plan.training.batch_tokens
+    batch = max(1, round(tokens / learned.mean())) if tokens else plan.training.batch
+    updates = plan.updates or max(1, round(plan.training.epochs * len(learned) / batch))
+    return {
+        "rows": len(learned),
+        "answer_tokens": int(learned.sum()),
+        "batch": batch,
+        "updates": updates,
+        "pad_id": prepared.pad,
+        "equal_steps": arm == FULL,
+    }
+
+
+def _axolotl(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
+    return {
+        "base_model": plan["model"],
+        "datasets": [{"path": f"data/{name}", "split": "train", "type": None}],
+        "output_dir": f"adapters/{name}",
+        "adapter": "lora",
+        "lora_r": setting["lora_rank"],
+        "lora_alpha": setting["lora_alpha"],
+        "lora_dropout": setting["lora_dropout"],
+        "lora_target_linear": True,
+        "sequence_len": setting["max_length"],
+        "sample_packing": False,
+        "micro_batch_size": 4,
+        "gradient_accumulation_steps": max(1, round(run["batch"] / 4)),
+        "max_steps": run["updates"],
+        "optimizer": "adamw_torch",
+        "weight_decay": 0.0,
+        "learning_rate": setting["learning_rate"],
+        "lr_scheduler": setting["schedule"],
+        "warmup_ratio": setting["warmup"],
+        "bf16": "auto",
+        "gradient_checkpointing": True,
+        "seed": run["seed"],
+    }
+
+
+def _llama_factory(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
+    return {
+        "model_name_or_path": plan["model"],
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "template": "empty",  # applied already: the data are token ids
+        "tokenized_path": f"data/{name}",
+        "output_dir": f"adapters/{name}",
+        "lora_rank": setting["lora_rank"],
+        "lora_alpha": setting["lora_alpha"],
+        "lora_dropout": setting["lora_dropout"],
+        "lora_target": "all",
+        "cutoff_len": setting["max_length"],
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": max(1, round(run["batch"] / 4)),
+        "max_steps": run["updates"],
+        "learning_rate": setting["learning_rate"],
+        "lr_scheduler_type": setting["schedule"],
+        "warmup_ratio": setting["warmup"],
+        "bf16": True,
+        "seed": run["seed"],
+        "report_to": "none",
+    }
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    """JSON values are YAML; a line for each key."""
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in document.items())
+
+
+def _sums(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != SUMS and not name.startswith(("results/", "adapters/")):
+            with path.open("rb") as file:
+                yield name, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,318 @@
+"""A proof from beginning to end: train every arm, evaluate, compare. What is done is kept.
+
+RUN/proof/plan.json                what was fixed, written before the first training
+RUN/proof/arms/ARM-sS.json         ids of its rows, in their order
+RUN/proof/runs/ARM-sS/             the training: adapter/, log.jsonl, done.json
+RUN/proof/evaluations/ARM-sS/      items; the untrained model's are in base/
+RUN/proof/planted.json             which measures tell good answers from planted bad ones
+RUN/proof/result.json, proof.html, proof.md
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.atomic import writing
+from ds2.errors import InputError
+from ds2.proof.arms import Arms, read_arms
+from ds2.proof.compare import ArmComparison, compare_arms
+from ds2.proof.templates import Turns
+from ds2.proof.train import loss_curve, train
+from ds2.proof.words import comparison_document
+from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
+from ds2.runs.listener import Listener
+from ds2.runs.proof_arms import Arm
+from ds2.runs.proof_cost import cost_of, within_budget
+from ds2.runs.proof_plan import PLAN, Plan, freeze, make_plan
+from ds2.runs.store import locked, write_json
+from ds2.runs.train_step import PLACE as RUNS
+from ds2.runs.train_step import told_to
+
+__all__ = ["Proof", "compare_plan", "prove", "prove_planted"]
+
+RESULT, PLANTED = "proof/result.json", "proof/planted.json"
+CLEAN, CORRUPT = "planted-clean", "planted-corrupt"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a proof found.
+
+    Attributes:
+        arms: the values that were compared.
+        found: a comparison for each pair of the plan.
+        document: everything, as result.json holds it.
+        files: what was written.
+    """
+
+    arms: Arms
+    found: tuple[ArmComparison, ...]
+    document: Mapping[str, Any]
+    files: tuple[Path, ...]
+
+
+def prove(
+    folder: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Proof:
+    """Fix the plan, train and evaluate what is not done yet, and compare.
+
+    Raises:
+        InputError: the plan is another than the one that was fixed, or something it names is wrong.
+        MissingDependencyError: a package of the extras ``train`` or ``evaluate`` is not installed.
+        RunBusyError: another process works on this proof.
+    """
+    listener = listener or Listener()
+    # the untrained model first: its items are what no arm may hold
+    _evaluate(folder, [], overrides, listener)
+    plan = _affordable(folder, overrides, listener)
+    place = folder / "proof"
+    with locked(place):
+        freeze(folder, plan)
+        for arm in plan.arms:
+            _write_arm(place / "arms" / f"{arm.name}.json", arm)
+        for arm in plan.arms:
+            _train(folder, plan, arm, arm.turns, listener)
+    names = [arm.name for arm in plan.arms]
+    evaluation = _evaluate(folder, names, overrides, listener)
+    struck, planted = _struck(folder, plan.document)
+    tasks = sorted({score.task for score in evaluation.scores} - set(struck))
+    if not tasks:
+        raise InputError(
+            "No measure is left: none of them tells clean answers from planted bad ones at this "
+            "size. Evaluate on other tasks, or train on more tokens."
+        )
+    place_of = {arm.name: str(folder / EVALUATIONS / arm.name) for arm in plan.arms}
+    arms, found = compare_plan(plan.document, place_of, tasks if struck else ())
+    document = {
+        "title": "Proof",
+        "state": "done",
+        "plan": dict(plan.document),
+        **comparison_document(arms, found),
+        "base": {s.task: s.mean for s in evaluation.scores if s.model == BASE},
+        "planted": planted,
+        "struck": sorted(struck),
+        "costs": [_cost(folder, arm) for arm in plan.arms],
+        "losses": {arm.name: _curve(folder, arm) for arm in plan.arms},
+    }
+    document["notes"] = [*document["notes"], *evaluation.notes, *_said(struck, planted)]
+    write_json(folder / RESULT, document)
+    return Proof(arms, found, document, (folder / RESULT, *_pages(folder, document)))
+
+
+def compare_plan(
+    plan: Mapping[str, Any], places: Mapping[str, str], tasks: Sequence[str] = ()
+) -> tuple[Arms, tuple[ArmComparison, ...]]:
+    """Compare what a plan fixed.
+
+    Args:
+        plan: as plan.json holds it.
+        places: training → folder of its evaluation.
+        tasks: these alone; default all.
+    """
+    paths = [f"{name.rpartition('-s')[0]}={place}" for name, place in places.items()]
+    arms = read_arms(paths, tasks=tasks)
+    found = compare_arms(
+        arms.values,
+        pairs=[(str(a), str(b)) for a, b in plan["compare"]],
+        clusters=arms.clusters,
+        higher_is_better=arms.higher_is_better,
+        smallest=plan["smallest"],
+    )
+    return arms, found
+
+
+def prove_planted(
+    folder: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Mapping[str, Any]:
+    """Find out which measures tell clean rows from the same rows with planted bad answers.
+
+    In a share of a random arm's rows the last answers are passed on to the next of these rows, so
+    the answers are the same and the lengths are the same, and they answer nothing.
+
+    Returns:
+        What planted.json holds: for each task the difference, clean less corrupt, and whether the
+        measure passed: it must be shown better on clean rows.
+    """
+    listener = listener or Listener()
+    _evaluate(folder, [], overrides, listener)
+    wanted = {**(overrides or {}), "proof.arms": ["selection", "random"],
+              "proof.compare": [["selection", "random"]]}  # fmt: skip
+    plan, job = make_plan(folder, overrides=wanted, listener=listener)
+    share = job.recipe.proof.planted_share
+    names = []
+    with locked(folder / "proof"):
+        for arm in plan.arms:
+            if arm.arm != "random":
+                continue
+            for name, part in ((CLEAN, 0.0), (CORRUPT, share)):
+                planted = replace(arm, arm=name)
+                turns = swapped(arm.turns, part, arm.seed)
+                _train(folder, plan, planted, turns, listener)
+                names.append(planted.name)
+    _evaluate(folder, names, overrides, listener)
+    arms = read_arms([
+        f"{name.rpartition('-s')[0]}={folder / EVALUATIONS / name}" for name in names
+    ])  # fmt: skip
+    (found,) = compare_arms(
+        arms.values,
+        pairs=[(CLEAN, CORRUPT)],
+        clusters=arms.clusters,
+        higher_is_better=arms.higher_is_better,
+    )
+    tasks = {}
+    for name, one in found.tasks.items():
+        better = one.low > 0 if arms.higher_is_better else one.high < 0
+        tasks[name] = {
+            "value": one.value, "low": one.low, "high": one.high,
+            "passed": bool(better and not np.isnan(one.noise.runs)),
+        }  # fmt: skip
+    document = {
+        "share": share,
+        "seeds": plan.document["seeds"],
+        "of": _measured_like(plan.document),
+        "higher_is_better": arms.higher_is_better,
+        "tasks": tasks,
+    }
+    write_json(folder / PLANTED, document)
+    return document
+
+
+def swapped(rows: Sequence[Turns], share: float, seed: int) -> list[Turns]:
+    """Conversations of which a share have another one's last answer.
+
+    Args:
+        rows: (role, content) turns of each.
+        share: of the rows whose answers are passed round, in [0, 1].
+        seed: which.
+    """
+    places = [max((i for i, (role, _) in enumerate(t) if role == "assistant"), default=-1)
+              for t in rows]  # fmt: skip
+    order = np.random.default_rng([seed, 1]).permutation(
+        [i for i, at in enumerate(places) if at >= 0]
+    )
+    chosen = order[: round(share * len(order))].tolist()
+    changed = list(rows)
+    for here, there in zip(chosen, [*chosen[1:], *chosen[:1]], strict=True):
+        answer = rows[there][places[there]]
+        changed[here] = (*rows[here][: places[here]], answer, *rows[here][places[here] + 1 :])
+    return changed
+
+
+def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: Listener) -> Plan:
+    """The plan with as many seeds as the budget allows; those of the plan that was fixed before."""
+    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    budget = job.recipe.proof.budget_hours
+    if not budget:
+        return plan
+    fixed = folder / PLAN
+    if fixed.exists():
+        seeds = json.loads(fixed.read_text(encoding="ascii"))["seeds"]
+    else:
+        cost = cost_of(folder, plan)
+        seeds = within_budget(plan.document, cost, budget)
+        if seeds < 1:
+            raise InputError(
+                f"One training of each arm takes about {cost.hours / plan.document['seeds']:.1f} "
+                f"hours, and proof.budget_hours allows {budget:g}. Train on fewer tokens "
+                "(proof.tokens), a smaller model or fewer arms."
+            )
+        if seeds < plan.document["seeds"]:
+            listener.said(f"{seeds} of {plan.document['seeds']} runs an arm fit into the budget.")
+    if seeds == plan.document["seeds"]:
+        return plan
+    cut = {**(overrides or {}), "proof.seeds": seeds}
+    return make_plan(folder, overrides=cut, listener=listener)[0]
+
+
+def _train(folder: Path, plan: Plan, arm: Arm, turns: Sequence[Turns], listener: Listener) -> None:
+    place = folder / RUNS / arm.name
+    place.mkdir(parents=True, exist_ok=True)
+    with locked(place):
+        listener.started("train", f"{arm.name}: {len(turns):,} rows")
+        done = train(
+            turns, plan.training_for(arm), place, told=told_to(listener), say=listener.said
+        )
+        seconds = 0.0 if done.fresh else float(done.figures["seconds"])
+        state = "fresh" if done.fresh else "done"
+        listener.finished("train", state, seconds, done.figures)
+
+
+def _evaluate(
+    folder: Path, names: Sequence[str], overrides: Mapping[str, object] | None, listener: Listener
+) -> Evaluation:
+    models = [f"{name}={folder / RUNS / name / 'adapter'}" for name in names]
+    return evaluate_run(folder, models=models, overrides=overrides, listener=listener.said)
+
+
+def _write_arm(path: Path, arm: Arm) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = [arm.pool[int(row)].id for row in arm.rows]
+    text = json.dumps(
+        {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens, "ids": ids}
+    )
+    with writing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="ascii")
+
+
+def _cost(folder: Path, arm: Arm) -> dict[str, Any]:
+    figures = json.loads((folder / RUNS / arm.name / "done.json").read_text(encoding="ascii"))
+    return {
+        "arm": arm.arm,
+        "seed": arm.seed,
+        "rows": len(arm.rows),
+        "answer_tokens": figures["answer_tokens"],
+        "tokens": figures["tokens"],
+        "updates": figures["update"],
+        "mean_answer": arm.answer_tokens / len(arm.rows),
+        "seconds": figures["seconds"],
+        "peak_bytes": figures["peak_bytes"],
+    }
+
+
+def _curve(folder: Path, arm: Arm) -> dict[str, Any]:
+    steps, loss = loss_curve(folder / RUNS / arm.name)
+    return {"steps": list(steps), "loss": list(loss)}
+
+
+def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What the control must have in common with the proof that it speaks for."""
+    keys = ("model", "template", "tasks", "evaluate", "tokens_per_arm", "updates", "batch_tokens")
+    return {key: plan[key] for key in keys}
+
+
+def _struck(folder: Path, plan: Mapping[str, Any]) -> tuple[set[str], dict[str, Any] | None]:
+    """Tasks that the planted control strikes out, and the control; None where there is none."""
+    path = folder / PLANTED
+    if not path.exists():
+        return set(), None
+    held = json.loads(path.read_text(encoding="ascii"))
+    if held["of"] != _measured_like(plan):
+        return set(), None
+    return {name for name, task in held["tasks"].items() if not task["passed"]}, held
+
+
+def _said(struck: set[str], planted: Mapping[str, Any] | None) -> Iterator[str]:
+    if planted is None:
+        yield (
+            "Whether these measures see bad answers at this size was not tried: ds2 proof RUN "
+            "--planted does."
+        )
+    elif struck:
+        yield (
+            f"Struck out, since planted bad answers did not make it worse: "
+            f"{', '.join(sorted(struck))}."
+        )
+
+
+def _pages(folder: Path, document: Mapping[str, Any]) -> list[Path]:
+    return []
