@@ -24,7 +24,7 @@ from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
 from ds2.runs.store import hash_file, hash_input, locked
 
-__all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
+__all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run", "located"]
 
 #: The name of the untrained model.
 BASE = "base"
@@ -69,7 +69,7 @@ def evaluate_run(
         InputError: there is no model, or a task or its data is not there.
         RunBusyError: another process evaluates models of this run.
     """
-    recipe = load_recipe(folder, _located(overrides or {}))
+    recipe = load_recipe(folder, located(overrides or {}))
     wanted = recipe.evaluate
     tasks, named = split_tasks(wanted.tasks)
     include = tuple(resolve_path(folder, path) for path in wanted.include)
@@ -122,7 +122,7 @@ def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
             yield f"{task}: {n:,} left out: {reason}."
 
 
-def _located(overrides: Mapping[str, object]) -> dict[str, object]:
+def located(overrides: Mapping[str, object]) -> dict[str, object]:
     """Files of the command line, from the current folder."""
     found = dict(overrides)
     for key in ("evaluate.tasks", "evaluate.include"):

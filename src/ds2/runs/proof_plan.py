@@ -15,6 +15,7 @@ from ds2.proof.outlook import smallest_effects, worth_it
 from ds2.proof.tasks import PAPER, split_tasks
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
+from ds2.runs.evaluate_step import located as located_tasks
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
@@ -22,7 +23,7 @@ from ds2.runs.proof_arms import FULL, Arm, Counter, draw_arms
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, load_recipe, resolve_path
 from ds2.runs.store import write_json
-from ds2.runs.train_step import training_of
+from ds2.runs.train_step import located, training_of
 
 __all__ = ["PLAN", "Plan", "freeze", "make_plan"]
 
@@ -70,7 +71,7 @@ def make_plan(
         MissingDependencyError: transformers is not installed.
     """
     listener = listener or Listener()
-    recipe = load_recipe(folder, overrides)
+    recipe = load_recipe(folder, located_tasks(located(overrides or {})))
     _check(recipe)
     training = training_of(folder, recipe, None)
     counter = Counter(training)
