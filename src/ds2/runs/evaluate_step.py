@@ -30,6 +30,8 @@ __all__ = ["BASE", "Evaluation", "evaluate_run"]
 BASE = "base"
 PLACE = "proof/evaluations"
 _WEIGHTS = (".safetensors", ".bin", ".gguf")
+#: Bytes from which on reading a file to hash it takes seconds.
+_LARGE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +227,15 @@ def _split(spec: str) -> tuple[str, Path]:
 
 
 def _fingerprint(model: str) -> str:
-    """Change when a model does: small files by content, weights by size and time; or the name."""
+    """Change when a model does: files by content, large weights by size and time; or the name."""
     folder = Path(model)
     if not folder.is_dir():
         return model
-    files = []
+    files: list[list[object]] = []
     for path in sorted(folder.iterdir()):
-        if path.suffix in _WEIGHTS:
-            files.append([path.name, path.stat().st_size, path.stat().st_mtime_ns])
-        elif path.suffix in (".json", ".jinja", ".model"):
+        stat = path.stat()
+        if path.suffix in _WEIGHTS and stat.st_size > _LARGE:
+            files.append([path.name, stat.st_size, stat.st_mtime_ns])
+        elif path.suffix in (*_WEIGHTS, ".json", ".jinja", ".model"):
             files.append([path.name, hash_file(path).sha256])
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
