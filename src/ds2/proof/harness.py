@@ -157,10 +157,13 @@ class Harness:
                 task_manager=self.manager,
                 evaluation_tracker=tracker,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        except Exception as error:  # of lm-eval, the model, the task's own code or the endpoint
+            said = f"lm-eval could not evaluate '{model.name}' on '{task}': {_first(error)}"
+            if "out of memory" in str(error):
+                raise InputError(f"{said} Set 'evaluate.batch' to a smaller number.") from error
             raise InputError(
-                f"lm-eval could not evaluate '{model.name}' on '{task}': {_first(error)} Leave the "
-                "task out, or evaluate it with lm-eval itself and compare with ds2 proof --read."
+                f"{said} What is finished is kept. Put it right and do the same again, or leave "
+                "the task out."
             ) from error
         kept = found.pop("samples")
         found["ds2"] = {"limit": self.settings.limit}

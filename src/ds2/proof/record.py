@@ -47,7 +47,8 @@ class Record:
         shutil.rmtree(partial, ignore_errors=True)
         with explain_write_errors(partial):
             partial.mkdir()
-            yield partial
+        yield partial
+        with explain_write_errors(self.folder):
             names = sorted(path.name for path in partial.iterdir())
             for name in names:
                 (partial / name).replace(self.folder / name)
