@@ -36,9 +36,10 @@ OPTIONAL = {
     "openai": ["embedding/openai.py", "rating/batch_client.py", "rating/chat_client.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
-    "torch": ["proof/scorer.py"],
-    "transformers": ["proof/scorer.py"],
-    "peft": ["proof/scorer.py"],
+    "torch": ["proof/scorer.py", "proof/train_loop.py"],
+    "transformers": ["proof/models.py", "proof/scorer.py"],
+    "peft": ["proof/models.py", "proof/scorer.py"],
+    "accelerate": ["proof/train_loop.py"],
     "lm_eval": ["proof/harness.py"],
 }
 

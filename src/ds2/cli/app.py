@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ds2.cli import comparing, evaluating, evidence, exporting, proving, rating  # noqa: F401
+from ds2.cli import comparing, evaluating, evidence, exporting, proving, rating, training  # noqa: F401
 from ds2.cli.base import Json, Run, Set, app, main, print_json, run_stages, say
 from ds2.cli.rating import RATE_HELP
 

@@ -131,6 +131,10 @@ def _report(_: Mapping[str, Any]) -> str:
     return "report.html, report.md, report.json"
 
 
+def _train(n: Mapping[str, Any]) -> str:
+    return f"{n['update']:,} updates, {n['answer_tokens']:,} answer tokens, loss {n['loss']:.3f}"
+
+
 def _verdict(n: Mapping[str, Any]) -> list[str]:
     return [str(finding).replace("\u00a0", " ") for finding in n["verdict"]]
 
@@ -148,4 +152,5 @@ _PHRASES = {
     "curate": _curate,
     "select": _select,
     "report": _report,
+    "train": _train,
 }

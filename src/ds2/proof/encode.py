@@ -5,12 +5,13 @@ Training and evaluation both take their ids from here, so they cannot differ.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.proof.templates import Template, TemplateRefusal, Tokenizer, Turns, load_template
+from ds2.proof.templates import Template, TemplateRefusedError, Tokenizer, Turns, load_template
 
 __all__ = [
     "Encoded",
@@ -80,29 +81,41 @@ def encode(
     answers = [i for i in answers if i > 0 and turns[i][1].strip()]
     if not answers:
         return "no answer"
+    try:
+        ids, learned = _learn(turns, answers, template, tokenizer)
+    except TemplateRefusedError as error:
+        return str(error)
+    return _fitted(ids, learned, max_length, too_long)
+
+
+def _learn(
+    turns: Turns, answers: Sequence[int], template: Template, tokenizer: Tokenizer
+) -> tuple[list[int], list[bool]]:
+    """Ids up to the end of the last of the answers, and the mask of those answers."""
     ids: list[int] = []
     learned: list[bool] = []
     text = ""
-    try:
-        for i in answers:
-            prompt = template.render(turns[:i], prompt=True)
-            whole = template.render(turns[: i + 1])
-            if not prompt.startswith(text):
-                return "the template changes earlier turns (train.loss_on = last-answer takes it)"
-            if not whole.startswith(prompt):
-                return "the template's prompt is not how the answered conversation begins"
-            answer, stop, _ = whole[len(prompt) :].partition(template.stop)
-            if not stop or not answer.strip():
-                return "the template gives no answer that ends with its stop token"
-            before = _extend(ids, text, prompt, tokenizer)
-            text = prompt + answer + stop
-            ids = _extend(before, prompt, text, tokenizer)
-            if ids[-1] != template.stop_id:
-                return "the tokenizer merges the stop token with the answer"
-            learned += [False] * (len(before) - len(learned)) + [True] * (len(ids) - len(before))
-    except TemplateRefusal as error:
-        return f"the template refuses it: {error}"
-    return _fitted(ids, learned, max_length, too_long)
+    for i in answers:
+        prompt = template.render(turns[:i], prompt=True)
+        whole = template.render(turns[: i + 1])
+        if not prompt.startswith(text):
+            raise TemplateRefusedError(
+                "the template changes earlier turns (train.loss_on = last-answer takes it)"
+            )
+        if not whole.startswith(prompt):
+            raise TemplateRefusedError(
+                "the template's prompt is not how the answered conversation begins"
+            )
+        answer, stop, _ = whole[len(prompt) :].partition(template.stop)
+        if not stop or not answer.strip():
+            raise TemplateRefusedError("the template gives no answer that ends with its stop token")
+        before = _extend(ids, text, prompt, tokenizer)
+        text = prompt + answer + stop
+        ids = _extend(before, prompt, text, tokenizer)
+        if ids[-1] != template.stop_id:
+            raise TemplateRefusedError("the tokenizer merges the stop token with the answer")
+        learned += [False] * (len(before) - len(learned)) + [True] * (len(ids) - len(before))
+    return ids, learned
 
 
 def _extend(ids: list[int], text: str, longer: str, tokenizer: Tokenizer) -> list[int]:
@@ -223,7 +236,7 @@ def _runs(learned: Sequence[bool] | np.ndarray) -> Iterator[tuple[int, int, bool
     """Start, end and value of each run of equal values."""
     values = np.asarray(learned, bool)
     edges = [0, *(np.flatnonzero(np.diff(values.astype(np.int8))) + 1).tolist(), len(values)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         yield start, end, bool(values[start])
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ds2.errors import InputError
 
-__all__ = ["TULU", "Template", "TemplateRefusal", "Tokenizer", "Turns", "load_template"]
+__all__ = ["TULU", "Template", "TemplateRefusedError", "Tokenizer", "Turns", "load_template"]
 
 Turns = Sequence[tuple[str, str]]
 
@@ -45,7 +45,7 @@ class Tokenizer(Protocol):
         """Return the text of ids."""
 
 
-class TemplateRefusal(ValueError):
+class TemplateRefusedError(ValueError):
     """The template does not take these turns."""
 
 
@@ -73,7 +73,7 @@ class Template:
         """Return the text of the turns; with ``prompt``, up to where an answer begins.
 
         Raises:
-            TemplateRefusal: it does not take these turns, such as a system turn.
+            TemplateRefusedError: it does not take these turns, such as a system turn.
         """
         return _render(self.source, self.marks, turns, prompt)
 
@@ -93,9 +93,9 @@ def load_template(tokenizer: Tokenizer, template: str = "auto") -> Template:
     name, source = _source(tokenizer, template, marks)
     try:
         text = _render(source, marks, (("user", "Question."), ("assistant", "Answer.")), False)
-    except TemplateRefusal as error:
+    except TemplateRefusedError as error:
         raise InputError(
-            f"The template '{name}' does not render a question and an answer: {error}. "
+            f"The template '{name}' does not render a question and an answer ({error}). "
             "Set 'train.template' to tulu, or to another .jinja file."
         ) from None
     tail = text.rpartition("Answer.")[2]
@@ -140,9 +140,11 @@ def _render(source: str, marks: Mapping[str, str], turns: Turns, prompt: bool) -
 
     messages = [{"role": role, "content": content} for role, content in turns]
     try:
-        return _compiled(source).render(messages=messages, add_generation_prompt=prompt, **marks)
+        return str(
+            _compiled(source).render(messages=messages, add_generation_prompt=prompt, **marks)
+        )
     except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
-        raise TemplateRefusal(str(error) or type(error).__name__) from None
+        raise TemplateRefusedError(f"the template refuses it: {error}") from None
 
 
 @functools.lru_cache(maxsize=8)
