@@ -102,18 +102,13 @@ def evaluate_run(
             sources={task: _source(task, include) for task in tasks},
             listener=listener,
         )
+    everything = [*tasks, *own]
     runs = {
-        model.name: read_run(model.name, _files(record, [*tasks, *own]))
+        model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    return Evaluation(
-        place, tuple(runs), tuple(overview(runs)), tuple(_notes(records, [*tasks, *own]))
-    )
-
-
-def _files(record: Record, tasks: Sequence[str]) -> list[Path]:
-    names = [name for task in tasks for name in record.tasks[task]["files"]]
-    return [record.folder / name for name in names if name.endswith(".jsonl")]
+    notes = tuple(_notes(records, everything))
+    return Evaluation(place, tuple(runs), tuple(overview(runs)), notes)
 
 
 def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
