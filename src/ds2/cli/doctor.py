@@ -14,8 +14,10 @@ __all__ = ["Findings", "doctor_lines", "examine"]
 OPTIONAL = {
     "sentence-transformers": "the paper's embedder, and any other model",
     "model2vec": "static embeddings of your choice",
-    "torch": "embedding on a GPU, and the likelihoods of some selection methods",
-    "transformers": "those likelihoods",
+    "torch": "embedding on a GPU, the likelihoods of some selection methods, ds2 evaluate",
+    "transformers": "those likelihoods, ds2 evaluate",
+    "peft": "LoRA adapters in ds2 evaluate",
+    "lm-eval": "benchmarks in ds2 evaluate",
     "xllamacpp": "a model that rates on this machine",
     "tiktoken": "budgets in the tokens of an OpenAI model",
     "umap-learn": "the map of ds2 compare by UMAP",

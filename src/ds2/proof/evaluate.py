@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.proof.harness import Harness
 from ds2.proof.heldout import draw, fingerprint, measure_held_out
@@ -127,7 +128,8 @@ class _Work:
             with record.adding(name, self.keys[name], more) as partial:
                 lines, more["left_out"] = measure_held_out(scorer, name, items, self.settings)
                 text = "".join(json.dumps(line) + "\n" for line in lines)
-                (partial / f"items-{name}.jsonl").write_text(text, encoding="ascii")
+                with writing(partial / f"items-{name}.jsonl") as temporary:
+                    temporary.write_text(text, encoding="ascii")
         del scorer
         free_memory()
 

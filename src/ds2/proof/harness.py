@@ -87,6 +87,7 @@ class Harness:
                 "pip install 'ds2-select[evaluate]'",
             ) from None
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # one sentence says it all
         missing = [str(path) for path in settings.include if not path.is_dir()]
         if missing:
             raise InputError(f"{missing[0]} is no folder. 'evaluate.include' names folders.")
@@ -157,10 +158,13 @@ class Harness:
                 task_manager=self.manager,
                 evaluation_tracker=tracker,
             )
-        except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        except Exception as error:  # of lm-eval, the model, the task's own code or the endpoint
+            said = f"lm-eval could not evaluate '{model.name}' on '{task}': {_first(error)}"
+            if "out of memory" in str(error):
+                raise InputError(f"{said} Set 'evaluate.batch' to a smaller number.") from error
             raise InputError(
-                f"lm-eval could not evaluate '{model.name}' on '{task}': {_first(error)} Leave the "
-                "task out, or evaluate it with lm-eval itself and compare with ds2 proof --read."
+                f"{said} What is finished is kept. Put it right and do the same again, or leave "
+                "the task out."
             ) from error
         kept = found.pop("samples")
         found["ds2"] = {"limit": self.settings.limit}
