@@ -74,7 +74,7 @@ def proof_command(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the result too: .json or .md."),
+        typer.Option("--out", metavar="FILE", help="Write it too: .html, .md or .json."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -85,17 +85,16 @@ def proof_command(
     Each arm is compared with the baseline, by the mean over tasks, after Holm. Exit code 1 where
     some run lacks items that others have: the rest is compared.
     """
-    import json
-
     from ds2.atomic import writing
     from ds2.checks import check_choice
     from ds2.proof import compare_arms, read_arms
-    from ds2.proof.words import comparison_document, comparison_lines, comparison_markdown
+    from ds2.proof.words import comparison_document, comparison_lines
+    from ds2.runs.proof_page import proof_text
 
     if not read:
         raise InputError("Give --read and the evaluations: ds2 proof --read results/A results/B")
-    if out is not None and out.suffix not in (".json", ".md"):
-        raise InputError(f"--out writes .json or .md. Got {str(out)!r}.")
+    if out is not None and out.suffix not in (".html", ".json", ".md"):
+        raise InputError(f"--out writes .html, .md or .json. Got {str(out)!r}.")
     arms = read_arms(
         paths,
         metrics=metrics or (),
@@ -116,11 +115,8 @@ def proof_command(
     )
     document = comparison_document(arms, found)
     if out is not None:
-        text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         with writing(out) as temporary:
-            temporary.write_text(
-                comparison_markdown(arms, found) if out.suffix == ".md" else text, encoding="utf-8"
-            )
+            temporary.write_text(proof_text(document, out.suffix), encoding="utf-8")
     if as_json:
         print_json(document)
     else:
