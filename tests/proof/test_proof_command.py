@@ -47,7 +47,9 @@ def test_json_and_files_say_the_same(results, tmp_path):
     assert invoke(*words, "--out", tmp_path / "r.md").exit_code == 0
     page = (tmp_path / "r.md").read_text()
     assert "| mean of 2 tasks | 800 |" in page
-    assert "**verdict:** ds2 is better than random" in page
+    assert "**ds2 is better than random.**" in page
+    assert invoke(*words, "--out", tmp_path / "r.html").exit_code == 0
+    assert "ds2 is better than random." in (tmp_path / "r.html").read_text()
 
 
 def test_one_run_gets_no_verdict(results):
@@ -75,7 +77,7 @@ def test_missing_items_are_exit_code_1_after_the_result(tmp_path):
     [
         (["A", "B"], "Give --read and the evaluations"),
         (["--read", "A", "B"], "A is not there"),
-        (["--read", "A", "B", "--out", "x.html"], "--out writes .json or .md"),
+        (["--read", "A", "B", "--out", "x.txt"], "--out writes .html, .md or .json"),
     ],
 )
 def test_wrong_input_is_exit_code_2(words, says):
@@ -93,7 +95,7 @@ def test_an_unknown_baseline_and_marks_of_a_table(results, tmp_path):
         write(tmp_path / arm, "t|x\x1b[31m", rows)
     done = invoke("--read", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "r.md")
     assert "\x1b" not in done.stdout
-    assert "t\\|x" in (tmp_path / "r.md").read_text()
+    assert "t&#124;x" in (tmp_path / "r.md").read_text()
 
 
 def test_what_would_tell_is_said(tmp_path):

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from axe_core import fetch_axe, serious_findings
 from chromium import NEEDS_CHROMIUM, open_page
+from proof_sample import proof
 from report_sample import Stages
 from test_compare_page_browser import page_of
 from test_gold_page_browser import items
 
 from ds2.rating import Scale
-from ds2.report import ReportNumbers, render_html
+from ds2.report import ReportNumbers, render_html, render_proof
 from ds2.report.gold_page import gold_choices, render_gold_page
 
 pytestmark = NEEDS_CHROMIUM
@@ -32,10 +33,12 @@ def serious(folder: Path, html: str, axe: str, *, dark: bool = False) -> list[li
         return serious_findings(page, axe)
 
 
-@pytest.fixture(params=["comparison", "report", "gold page"])
+@pytest.fixture(params=["comparison", "report", "gold page", "proof"])
 def html(request: pytest.FixtureRequest, stages: Stages, numbers: ReportNumbers) -> str:
     if request.param == "comparison":
         return page_of(stages)
+    if request.param == "proof":
+        return render_proof(proof())
     if request.param == "report":
         return render_html(numbers)
     return render_gold_page(items(), choices=gold_choices(Scale.levels(6)))

@@ -1,6 +1,5 @@
 """`ds2 proof`: compare models that were trained on different selections."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,7 @@ def proof_command(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the result too: .json or .md."),
+        typer.Option("--out", metavar="FILE", help="Write it too: .html, .md or .json."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -139,8 +138,8 @@ def proof_command(
         raise InputError("--plan, --planted, --write and --read are four things to do: give one.")
     if teraflops is not None and not plan:
         raise InputError("--teraflops goes with --plan.")
-    if out is not None and out.suffix not in (".json", ".md"):
-        raise InputError(f"--out writes .json or .md. Got {str(out)!r}.")
+    if out is not None and out.suffix not in (".html", ".json", ".md"):
+        raise InputError(f"--out writes .html, .md or .json. Got {str(out)!r}.")
     if read:
         choices = _Choices(metrics, filters, tasks, cluster, paired, smallest, against)
         missing = _read(paths, choices, out, as_json)
@@ -183,7 +182,8 @@ class _Choices:
 def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) -> str:
     """Compare evaluations and print what came of it; what is missing, in a sentence."""
     from ds2.atomic import writing
-    from ds2.proof.words import comparison_document, comparison_lines, comparison_markdown
+    from ds2.proof.words import comparison_document, comparison_lines
+    from ds2.runs.proof_page import proof_text
 
     lack = ""
     if len(paths) == 1 and (Path(paths[0]) / "plan.json").is_file():
@@ -198,11 +198,8 @@ def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) 
         arms, found = _compared(paths, choices)
     document = comparison_document(arms, found)
     if out is not None:
-        text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         with writing(out) as temporary:
-            temporary.write_text(
-                comparison_markdown(arms, found) if out.suffix == ".md" else text, encoding="utf-8"
-            )
+            temporary.write_text(proof_text(document, out.suffix), encoding="utf-8")
     if as_json:
         print_json(document)
     else:

@@ -1,4 +1,4 @@
-"""A comparison in words: lines for a person, Markdown, values for a program."""
+"""A comparison in words: lines for a person, values for a program."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ds2.proof.arms import Arms
 from ds2.proof.compare import ArmComparison
 from ds2.proof.items import Difference
 
-__all__ = ["comparison_document", "comparison_lines", "comparison_markdown"]
+__all__ = ["comparison_document", "comparison_lines"]
 
 _HEAD = ("task", "n", "A", "B", "A − B", "95 % interval")
 
@@ -27,21 +27,6 @@ def comparison_lines(arms: Arms, found: Sequence[ArmComparison]) -> list[str]:
         lines += [f"{label:<10} {text}" for label, text in _findings(one, len(found))]
         lines.append("")
     return [*lines, *(f"{'note':<10} {note}" for note in notes(arms))]
-
-
-def comparison_markdown(arms: Arms, found: Sequence[ArmComparison]) -> str:
-    """Return the same as a Markdown page."""
-    parts = ["# Proof\n"]
-    for one in found:
-        head, *rows = [[_escaped(cell) for cell in row] for row in _rows(one)]
-        table = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-        parts += [f"## {_escaped(_title(arms, one))}\n"]
-        parts += ["\n".join(f"| {' | '.join(row)} |" for row in table) + "\n"]
-        parts += [
-            f"**{_escaped(label)}:** {_escaped(t)}\n" for label, t in _findings(one, len(found))
-        ]
-    parts += [f"- {_escaped(note)}" for note in notes(arms)]
-    return "\n".join(parts).rstrip() + "\n"
 
 
 def comparison_document(arms: Arms, found: Sequence[ArmComparison]) -> dict[str, Any]:
@@ -165,12 +150,6 @@ def _signed(value: float) -> str:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\|*_<>[]`":
-        text = text.replace(mark, f"\\{mark}")
-    return text
 
 
 def _plain(value: Any) -> Any:

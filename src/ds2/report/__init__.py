@@ -19,6 +19,7 @@ from ds2.report.map_layout import Layout, lay_out
 from ds2.report.map_points import MapPoints, choose_points
 from ds2.report.markdown import render_markdown
 from ds2.report.numbers import Estimate, Pick, ReportNumbers, Share
+from ds2.report.proof_page import proof_markdown, render_proof
 from ds2.report.text import excerpt, join
 
 __all__ = [
@@ -45,9 +46,11 @@ __all__ = [
     "join",
     "lay_out",
     "pick_of",
+    "proof_markdown",
     "render_comparison",
     "render_gold_page",
     "render_html",
     "render_json",
     "render_markdown",
+    "render_proof",
 ]

@@ -13,7 +13,7 @@ from ds2.report.markdown_parts import table
 from ds2.report.numbers import ReportNumbers
 from ds2.report.text import fenced, markdown_text
 
-__all__ = ["render_markdown"]
+__all__ = ["page_markdown", "render_markdown"]
 
 #: What is for the eye or the browser alone.
 _LEFT_OUT = frozenset({"head", "nav", "svg", "figure", "footer"})
@@ -23,8 +23,13 @@ _BLOCKS = frozenset({*_HEADINGS, "p", "li", "div", "summary", "caption", "dt", "
 
 def render_markdown(numbers: ReportNumbers) -> str:
     """Return the report as Markdown text."""
+    return page_markdown(render_html(numbers))
+
+
+def page_markdown(page: str) -> str:
+    """Return a page of ours as Markdown text."""
     reader = _Reader()
-    reader.feed(render_html(numbers))
+    reader.feed(page)
     reader.close()
     return "\n\n".join(reader.parts) + "\n"
 

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ds2.report.words import MISSING, count, decimal, interval, share
+from ds2.report.words import MISSING, count, decimal, interval, share, signed, signed_interval
 
 __all__ = ["Column", "Sheet", "Value", "written"]
 
-Kind = Literal["text", "count", "share", "decimal", "fine", "usd", "interval"]
+Kind = Literal[
+    "text", "count", "share", "decimal", "fine", "exact", "usd",
+    "interval", "signed", "signed interval",
+]  # fmt: skip
 Value = str | int | float | tuple[float | None, float | None] | None
 
 
@@ -17,7 +20,8 @@ class Column:
     """A column: its heading, and how its values are written.
 
     The kinds: "text" (as it is), "count" (52,002), "share" (a fraction as a percentage), "decimal"
-    (two digits), "fine" (three), "usd" (money), "interval" (two ends).
+    (two digits), "fine" (three), "exact" (four), "usd" (money), "interval" (two ends), "signed" and
+    "signed interval" (a difference, with four digits).
     """
 
     head: str
@@ -58,6 +62,9 @@ _WAYS: Mapping[str, Callable[..., str]] = {
     "share": share,
     "decimal": decimal,
     "fine": lambda value: decimal(value, 3),
+    "exact": lambda value: decimal(value, 4),
     "usd": _usd,
     "interval": lambda ends: interval(*ends),
+    "signed": signed,
+    "signed interval": signed_interval,
 }

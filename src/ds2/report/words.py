@@ -18,6 +18,8 @@ __all__ = [
     "score",
     "share",
     "share_span",
+    "signed",
+    "signed_interval",
 ]
 
 MISSING = "–"
@@ -89,3 +91,15 @@ def either_share(low: float, high: float) -> str:
     """Write a span of fractions for a sentence: "about 31 %" or "between 5 % and 45 %"."""
     first, last = share(low, 0), share(high, 0)
     return f"about {first}" if first == last else f"between {first} and {last}"
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """Write a difference with its sign: "+0.0123", "−0.0045"; a dash when it is missing."""
+    text = decimal(value, digits)
+    return text if text == MISSING or text.startswith("\u2212") else f"+{text}"
+
+
+def signed_interval(ends: tuple[float | None, float | None], joined: str = " to ") -> str:
+    """Write both ends of a difference; a dash when either is missing."""
+    low, high = ends
+    return MISSING if _absent(low) or _absent(high) else f"{signed(low)}{joined}{signed(high)}"

@@ -30,6 +30,7 @@ from ds2.runs.compare_map import lay_out_run
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
+from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.store import locked
 from ds2.runs.tables import observed_of
@@ -278,6 +279,7 @@ def _write(
     recipe = contest.job.recipe
     order, layout = lay_out_run(contest.materials, recipe)
     page = render_comparison(numbers, choose_points(contest.materials.pool, layout, rows, order))
+    page = with_proof_link(page, folder)
     for name, text in zip(FILES, (page, comparison_markdown(numbers), document), strict=True):
         with writing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

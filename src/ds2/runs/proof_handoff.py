@@ -38,8 +38,10 @@ def write_proof(
     overrides: Mapping[str, object] | None = None,
     listener: Listener | None = None,
 ) -> tuple[Path, int, tuple[str, ...]]:
-    """Write everything that a cluster needs; return the folder, how many
-    models are to be evaluated, and what is to be known of it.
+    """Write everything that a cluster needs.
+
+    Returns:
+        The folder, how many models are to be evaluated, and what is to be known of it.
 
     Raises:
         InputError: the plan is wrong, or the folder holds another proof.

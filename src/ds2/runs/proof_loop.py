@@ -27,6 +27,7 @@ from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
 from ds2.runs.listener import Listener
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_cost import cost_of, within_budget
+from ds2.runs.proof_page import write_proof_pages
 from ds2.runs.proof_plan import PLAN, Plan, freeze, make_plan
 from ds2.runs.store import locked, write_json
 from ds2.runs.train_step import PLACE as RUNS
@@ -103,7 +104,10 @@ def prove(
     }
     document["notes"] = [*document["notes"], *evaluation.notes, *_said(struck, planted)]
     write_json(folder / RESULT, document)
-    return Proof(arms, found, document, (folder / RESULT, *_pages(folder, document)))
+    with locked(folder):
+        write_proof_pages(folder)
+    pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
+    return Proof(arms, found, document, (folder / RESULT, *pages))
 
 
 def compare_plan(
@@ -312,7 +316,3 @@ def _said(struck: set[str], planted: Mapping[str, Any] | None) -> Iterator[str]:
             f"Struck out, since planted bad answers did not make it worse: "
             f"{', '.join(sorted(struck))}."
         )
-
-
-def _pages(folder: Path, document: Mapping[str, Any]) -> list[Path]:
-    return []

@@ -18,6 +18,7 @@ from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
 from ds2.runs.naming import with_names
 from ds2.runs.planted import load_planted
+from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe import PoolSection, Recipe
 from ds2.runs.stages import STAGES, settings_of
 from ds2.runs.tables import load_curation, load_selection, load_stability
@@ -54,7 +55,7 @@ def write_report(job: Job) -> Made:
     document = render_json(numbers)
     _write_text(job.folder / "report.json", document)
     _write_text(job.folder / "report.md", render_markdown(numbers))
-    _write_text(job.folder / "report.html", render_html(numbers))
+    _write_text(job.folder / "report.html", with_proof_link(render_html(numbers), job.folder))
     findings = json.loads(document)["verdict"]
     return Made({"verdict": [f"{finding['question']} {finding['answer']}" for finding in findings]})
 
