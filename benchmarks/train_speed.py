@@ -24,6 +24,18 @@ QUICK = "--quick" in sys.argv
 ROUNDS = 3 if QUICK else 6
 UPDATES = 2 if QUICK else 4
 BATCH = 8
+WORDS = (
+    "river",
+    "stone",
+    "light",
+    "garden",
+    "window",
+    "paper",
+    "bridge",
+    "winter",
+    "music",
+    "letter",
+)
 LAYERS = "last:8"
 
 #: Runs one forecast in a process of its own: how much was expected, how much was used.
@@ -84,10 +96,9 @@ def small_model(folder: Path) -> str:
 def conversations(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
     """Rows with lengths as instruction data has them: about 20 words asked, 40 answered."""
     rng = np.random.default_rng(seed)
-    words = "river stone light green market morning window paper garden bridge winter music".split()
 
     def text(mean: float) -> str:
-        return " ".join(rng.choice(words, max(3, int(rng.lognormal(np.log(mean), 0.6)))))
+        return " ".join(rng.choice(WORDS, max(3, int(rng.lognormal(np.log(mean), 0.6)))))
 
     return [[("user", text(20)), ("assistant", text(40))] for _ in range(n)]
 

@@ -1,4 +1,4 @@
-"""Training itself, on a tiny model made here: the loss, resuming after a kill, several processes."""
+"""Training itself, on a tiny model: the loss, resuming after a kill, several processes."""
 
 import json
 import subprocess
@@ -30,6 +30,18 @@ TALKS = [
     ]
     for i in range(24)
 ]
+WORDS = (
+    "river",
+    "stone",
+    "light",
+    "garden",
+    "window",
+    "paper",
+    "bridge",
+    "winter",
+    "music",
+    "letter",
+)
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
@@ -236,11 +248,10 @@ def test_clean_answers_train_a_better_model_than_swapped_ones(tmp_path):
     from small_model import held_out_loss, smollm2
 
     base = smollm2(tmp_path / "smollm2")
-    names = "river stone light garden window paper bridge winter music letter forest engine".split()
     talks = [
         [("user", f"Which word comes after {a} in our list of {b}?"),
          ("assistant", f"In our list of {b}, the word that comes after {a} is always {a}{b}.")]
-        for a in names for b in names if a < b
+        for a in WORDS for b in WORDS if a != b
     ]  # fmt: skip
     order = np.random.default_rng(0).permutation(len(talks))
     clean = [talks[i] for i in order[:40]]
