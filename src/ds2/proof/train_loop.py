@@ -89,7 +89,9 @@ class Loop:
         from accelerate import PartialState
 
         self.rows, self.training, self.pad = rows, training, pad
-        self.place = PartialState()
+        self.place = PartialState(
+            cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available())
+        )
         self.device = self.place.device
         bf16 = training.dtype == "bf16" or (
             training.dtype == "auto"
