@@ -206,7 +206,7 @@ def test_what_lies_there_without_being_done_is_removed(tmp_path):
     again = open_record(tmp_path, about, {"a": "key a", "b": "key b"})
     assert list(again.tasks) == ["a"]
     assert {path.name for path in tmp_path.iterdir()} == {"done.json", "items-a.jsonl"}
-    assert [path.name for path in again.files()] == ["items-a.jsonl"]
+    assert [path.name for path in again.files(["a"])] == ["items-a.jsonl"]
     assert list(open_record(tmp_path, about).tasks) == ["a"]
     assert not open_record(tmp_path, about, {"a": "another key"}).tasks
     with record.adding("a", "key a", {}) as partial:

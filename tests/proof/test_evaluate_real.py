@@ -2,6 +2,8 @@
 
 import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -198,3 +200,54 @@ def test_a_model_that_is_none_is_said(model, tmp_path):
     harness = Harness(EvaluationSettings(), None, "cpu")
     with pytest.raises(ds2.InputError, match=r"'nowhere' \(.*\) with the engine hf"):
         harness.model(nowhere)
+
+
+class Completions(BaseHTTPRequestHandler):
+    """An endpoint by which every token has the log-probability −1; notes the models asked."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.models.add(asked["model"])
+        choices = [
+            {
+                "index": i,
+                "text": "",
+                "logprobs": {
+                    "token_logprobs": [None, *[-1.0] * len(prompt)],
+                    "top_logprobs": [None, *[{"a": -1.0}] * len(prompt)],
+                },
+            }
+            for i, prompt in enumerate(asked["prompt"])
+        ]
+        text = json.dumps({"choices": choices}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_endpoint_is_asked_for_each_model_by_its_name(evaluated, model, adapter):
+    run, _ = evaluated
+    with ThreadingHTTPServer(("127.0.0.1", 0), Completions) as server:
+        server.models = set()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = {
+            "evaluate.engine": "api",
+            "evaluate.base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
+            "evaluate.tasks": ["sums"],
+        }
+        found = evaluate_run(run, models=[str(adapter)], overrides=settings)
+        server.shutdown()
+    assert server.models == {str(model), "tuned-s0"}
+    assert [score.n for score in found.scores] == [12, 12]
+    assert found.scores[1].difference == 0
+    settings["evaluate.base_url"] = "http://127.0.0.1:9/v1/completions"
+    settings["evaluate.tasks"] = ["more_sums"]
+    with pytest.raises(ds2.InputError, match="could not evaluate 'base' on 'more_sums'"):
+        evaluate_run(run, overrides=settings)

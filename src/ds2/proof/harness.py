@@ -87,6 +87,7 @@ class Harness:
                 "pip install 'ds2-select[evaluate]'",
             ) from None
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # one sentence says it all
         missing = [str(path) for path in settings.include if not path.is_dir()]
         if missing:
             raise InputError(f"{missing[0]} is no folder. 'evaluate.include' names folders.")

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from ds2.atomic import explain_write_errors, writing
 
-__all__ = ["DONE", "Record", "open_record"]
+__all__ = ["Record", "open_record"]
 
 DONE = "done.json"
 _PARTIAL = ".partial"
@@ -32,9 +32,9 @@ class Record:
     about: Mapping[str, object]
     tasks: dict[str, dict[str, Any]]
 
-    def files(self) -> list[Path]:
-        """Every file of items, in the order of tasks."""
-        names = [name for entry in self.tasks.values() for name in entry["files"]]
+    def files(self, tasks: Sequence[str]) -> list[Path]:
+        """The files of items of these tasks, in their order."""
+        names = [name for task in tasks for name in self.tasks[task]["files"]]
         return [self.folder / name for name in names if name.endswith(".jsonl")]
 
     @contextmanager

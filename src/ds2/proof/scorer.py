@@ -95,6 +95,7 @@ def load_scorer(
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
         if adapter is not None:
             from peft import PeftModel
@@ -104,6 +105,7 @@ def load_scorer(
             package, purpose, f"pip install 'ds2-select[{extra}]'"
         ) from None
     device = device or fastest_device(extra)
+    disable_progress_bar()
     what = f"The language model '{name}'"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)

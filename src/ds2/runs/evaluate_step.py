@@ -30,6 +30,8 @@ __all__ = ["BASE", "Evaluation", "evaluate_run"]
 BASE = "base"
 PLACE = "proof/evaluations"
 _WEIGHTS = (".safetensors", ".bin", ".gguf")
+#: Bytes from which on reading a file to hash it takes seconds.
+_LARGE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +102,13 @@ def evaluate_run(
             sources={task: _source(task, include) for task in tasks},
             listener=listener,
         )
+    everything = [*tasks, *own]
     runs = {
-        model.name: read_run(model.name, _files(record, [*tasks, *own]))
+        model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    return Evaluation(
-        place, tuple(runs), tuple(overview(runs)), tuple(_notes(records, [*tasks, *own]))
-    )
-
-
-def _files(record: Record, tasks: Sequence[str]) -> list[Path]:
-    names = [name for task in tasks for name in record.tasks[task]["files"]]
-    return [record.folder / name for name in names if name.endswith(".jsonl")]
+    notes = tuple(_notes(records, everything))
+    return Evaluation(place, tuple(runs), tuple(overview(runs)), notes)
 
 
 def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
@@ -225,14 +222,15 @@ def _split(spec: str) -> tuple[str, Path]:
 
 
 def _fingerprint(model: str) -> str:
-    """Change when a model does: small files by content, weights by size and time; or the name."""
+    """Change when a model does: files by content, large weights by size and time; or the name."""
     folder = Path(model)
     if not folder.is_dir():
         return model
-    files = []
+    files: list[list[object]] = []
     for path in sorted(folder.iterdir()):
-        if path.suffix in _WEIGHTS:
-            files.append([path.name, path.stat().st_size, path.stat().st_mtime_ns])
-        elif path.suffix in (".json", ".jinja", ".model"):
+        stat = path.stat()
+        if path.suffix in _WEIGHTS and stat.st_size > _LARGE:
+            files.append([path.name, stat.st_size, stat.st_mtime_ns])
+        elif path.suffix in (*_WEIGHTS, ".json", ".jinja", ".model"):
             files.append([path.name, hash_file(path).sha256])
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
