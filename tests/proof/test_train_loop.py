@@ -169,6 +169,20 @@ def test_the_loss_is_the_mean_over_learned_tokens_as_a_plain_forward_gives_it(tr
         torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)
 
 
+def test_activations_that_are_made_again_give_the_same_gradients(training):
+    prepared = prepare(TALKS, training)
+    rows = Rows.of(prepared.encoded)
+    found = []
+    for again in (False, True):
+        loop = Loop(rows, training, prepared.pad, {})
+        if again:
+            loop.model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+        for update in range(2):
+            loop._step(loop.batches[update], 1e-2, update)
+        found.append([p.detach().clone() for _, p in loop.trained])
+    assert all((one == two).all() for one, two in zip(*found, strict=True))
+
+
 def test_the_last_layers_alone_are_trained(training):
     prepared = prepare(TALKS, training)
     rows = Rows.of(prepared.encoded)

@@ -27,7 +27,7 @@ from ds2.proof.train_plan import Training, plan_updates
 
 __all__ = ["Trained", "forecast_training", "launch_command", "loss_curve", "train"]
 
-#: Settings that cannot change what comes out, but for the rounding of sums.
+#: Settings that change no more of what comes out than which numbers the dropout draws.
 _HOW = ("processes", "checkpoint_minutes", "device_tokens")
 Told = Callable[[dict[str, float], int], None]
 
