@@ -12,6 +12,8 @@ import pytest
 from tokenizers_made import CHATML, made
 
 import ds2
+from ds2.proof.encode import load_template
+from ds2.proof.models import load_tokenizer
 from ds2.proof.train import forecast_training, launch_command, loss_curve, train
 from ds2.proof.train_data import Rows, prepare
 from ds2.proof.train_loop import Loop
@@ -271,6 +273,11 @@ def test_clean_answers_train_a_better_model_than_swapped_ones(tmp_path):
     clean = [talks[i] for i in order[:40]]
     swapped = [[ask, clean[(i + 1) % 40][1]] for i, (ask, _) in enumerate(clean)]
     held = [talks[i] for i in order[40:52]]
+    tokenizer = load_tokenizer(str(base))
+    messages = [{"role": role, "content": text} for role, text in talks[0]]
+    assert load_template(tokenizer).render(talks[0]) == tokenizer.apply_chat_template(
+        messages, tokenize=False
+    )
     chosen = Training(
         model=str(base), lora_rank=8, lora_layers="last:4", batch=8, epochs=1, learning_rate=2e-3,
         device_tokens=1024,

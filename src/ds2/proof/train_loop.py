@@ -10,7 +10,6 @@ asked for the learned positions alone.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from ds2.errors import InputError, MissingDependencyError
 from ds2.proof.checkpoints import newest_checkpoint, save_checkpoint
 from ds2.proof.memory import Memory, estimate_memory
 from ds2.proof.models import INSTALL, check_marks, load_model, shape_of, with_lora
+from ds2.proof.process_memory import free, held_at_most, held_now
 from ds2.proof.train_data import Rows
 from ds2.proof.train_plan import Training, learning_rate, micro_batches, plan_updates
 
@@ -308,37 +308,18 @@ def _open_log(path: Path, updates: int) -> Any:
 
 def _memory_now(device: Any) -> int:
     """Bytes that the process holds, or 0 on a GPU, which holds nothing yet."""
-    return 0 if device.type == "cuda" else _of_process("VmRSS")
+    return 0 if device.type == "cuda" else held_now()
 
 
 def _peak(device: Any) -> int:
     """Bytes that were held at most."""
     if device.type == "cuda":
         return int(_torch().cuda.max_memory_allocated(device))
-    return _of_process("VmHWM")
-
-
-def _of_process(what: str) -> int:
-    """A size from Linux's status of this process; elsewhere the most that it ever held."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:  # on Windows nobody says
-        return 0
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(held if sys.platform == "darwin" else held * 1024)
+    return held_at_most()
 
 
 def _available(device: Any) -> int:
     """Bytes that are free for weights and training; 0 where that is unknown."""
     if device.type == "cuda":
         return int(_torch().cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return free()
