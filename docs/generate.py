@@ -158,7 +158,9 @@ def examples() -> str:
         NOTE,
         "# Examples",
         "Short scripts in the folder `examples/`. Each runs without arguments and without a "
-        "network. The tests run them.",
+        "network. The tests run them. Two folders hold longer ones: `examples/demo/` makes a pool "
+        "whose true scores are known, and `examples/paper/` [repeats the DS² "
+        "paper](proof.md#the-paper-again), a command a step.",
         _table(["script", "what it shows"], rows),
     ]
     for name, text in scripts.items():

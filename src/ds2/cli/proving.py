@@ -270,15 +270,17 @@ def _plan_lines(plan: "Plan", cost: "Cost") -> Iterator[str]:
         if arm.seed == 0:
             yield (
                 f"  {arm.arm:<20} {len(arm.rows):,} rows, {arm.answer_tokens:,} answer tokens, "
-                f"{arm.answer_tokens / len(arm.rows):,.0f} a row"
+                f"{arm.answer_tokens / len(arm.rows):,.0f} a row; "
+                f"{_hours(cost.hours_by_arm[arm.arm])}"
             )
     if document["contaminated"]:
         yield f"{'left out':<10} {document['contaminated']:,} rows that share words with the tasks"
     updates = f"{plan.updates:,} updates" if plan.updates else f"{plan.training.epochs} epochs"
     size = plan.training.batch_tokens
+    name = plan.measured.arm
     each = f"of {size:,} answer tokens" if size else f"of {plan.training.batch} rows an update"
-    yield f"{'training':<10} {cost.trainings} of {updates} {each}, {cost.tokens:,} tokens each"
-    yield f"{'time':<10} {_hours(cost.hours_each)} each, {_hours(cost.hours)} in all ({cost.how})"
+    yield f"{'training':<10} {cost.trainings} of {updates} {each}; {name}: {cost.tokens:,} tokens"
+    yield f"{'time':<10} {name}: {_hours(cost.hours_each)}; all: {_hours(cost.hours)} ({cost.how})"
     if cost.evaluation_hours is None:
         yield f"{'':<10} evaluation is not in it: not measured before the untrained model's"
     else:

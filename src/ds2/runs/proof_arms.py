@@ -17,10 +17,14 @@ from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.tables import load_selection
 from ds2.selection import select
 
-__all__ = ["FULL", "Arm", "Counter", "draw_arms", "fixed_arms", "turns_of"]
+__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "fixed_arms", "turns_of"]
 
 #: Every row of the pool, in as many updates as the others have.
 FULL = "full"
+#: Every row of the pool, as many times as the settings say: far more updates than the others.
+FULL_EPOCHS = "full-epochs"
+#: Arms whose size is the pool's, whatever the selection has.
+WHOLE = (FULL, FULL_EPOCHS)
 #: Arms that are a method of `ds2.select`.
 _METHODS = {
     "length": "length",
@@ -171,7 +175,7 @@ def draw_arms(
                     np.arange(len(pool)) if name in files
                     else _order(name, material, chosen, blocked, seed)
                 )  # fmt: skip
-                if name == FULL:
+                if name in WHOLE:
                     rows = order
                 elif wanted.equal == "rows":
                     usable = (row for row in order if counter.of(pool, int(row))[0])
@@ -181,9 +185,8 @@ def draw_arms(
                 fixed[name] = rows
             if not len(rows):
                 raise InputError(f"The arm '{name}' has no row that can be trained on.")
-            learned, tokens = _full_sums(counter, pool, rows) if name == FULL else counter.sums(
-                pool, rows
-            )  # fmt: skip
+            count = _full_sums if name in WHOLE else Counter.sums
+            learned, tokens = count(counter, pool, rows)
             yield Arm(name, seed, pool, rows, learned, tokens)
 
 
@@ -202,7 +205,7 @@ def _full_sums(counter: Counter, pool: Pool, rows: np.ndarray) -> tuple[int, int
 
 def _split(name: str) -> tuple[str, str]:
     arm, _, path = name.partition("=")
-    known = ("selection", FULL, *_DRAWN, *_METHODS)
+    known = ("selection", *WHOLE, *_DRAWN, *_METHODS)
     if not path and arm not in known:
         raise InputError(
             f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE (proof.arms)."
@@ -222,7 +225,7 @@ def _order(
     """Rows of an arm, first to last; more than it will take."""
     if name == "selection":
         return chosen
-    if name == FULL:
+    if name in WHOLE:
         return np.flatnonzero(~blocked)
     method = "random" if name in _DRAWN else _METHODS[name]
     arguments = material.arguments(method)

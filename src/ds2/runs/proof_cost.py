@@ -12,6 +12,7 @@ from ds2.proof.record import DONE
 from ds2.proof.train import forecast_training
 from ds2.proof.train_data import prepare
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
+from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_plan import Plan
 
 __all__ = ["Cost", "cost_of", "within_budget"]
@@ -31,8 +32,9 @@ class Cost:
 
     Attributes:
         trainings: in all.
-        tokens: of one training, without padding.
-        hours_each: of one training.
+        tokens: of one training of the first arm that is a part of the pool, without padding.
+        hours_each: of the same training.
+        hours_by_arm: of one training of each arm.
         hours: of all of them.
         evaluation_hours: of all evaluations; None where the untrained model was not evaluated yet.
         memory_bytes: of a training.
@@ -43,6 +45,7 @@ class Cost:
     trainings: int
     tokens: int
     hours_each: float
+    hours_by_arm: Mapping[str, float]
     hours: float
     evaluation_hours: float | None
     memory_bytes: int
@@ -51,7 +54,7 @@ class Cost:
 
 
 def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
-    """Measure one real step of the first arm, or count operations at a stated speed.
+    """Measure one real step of one arm, or count operations at a stated speed.
 
     Args:
         folder: the run folder.
@@ -63,13 +66,10 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
         MissingDependencyError: a package of the extra ``train`` is not installed.
         InputError: the model cannot be loaded, or memory does not suffice.
     """
-    arm = plan.arms[0]
+    arm = plan.measured
     training = plan.training_for(arm)
     prepared = prepare(arm.turns, training)
-    passes: float = training.epochs
-    if training.batch_tokens and plan.updates:
-        passes = plan.updates * training.batch_tokens / max(arm.answer_tokens, 1)
-    tokens = round(arm.tokens * passes)
+    tokens = _tokens(plan, arm)
     if teraflops is None:
         found = forecast_training(prepared, training)
         seconds, memory, lora = found.seconds, found.peak, found.memory.adapter // 16
@@ -95,11 +95,13 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
             f"parameter, {teraflops:g} TFLOP/s; activations made again"
         )
     n = len(plan.arms)
+    hours = [seconds * _tokens(plan, one) / tokens / 3600 for one in plan.arms]
     return Cost(
         trainings=n,
         tokens=tokens,
         hours_each=seconds / 3600,
-        hours=seconds * n / 3600,
+        hours_by_arm={one.arm: h for one, h in zip(plan.arms, hours, strict=True) if one.seed == 0},
+        hours=sum(hours),
         evaluation_hours=_evaluation(folder, n),
         memory_bytes=memory,
         disk_bytes=lora * _SAVED * n,
@@ -112,6 +114,16 @@ def within_budget(plan: Mapping[str, Any], cost: Cost, hours: float) -> int:
     seeds = int(plan["seeds"])
     each = (cost.hours + (cost.evaluation_hours or 0.0)) / seeds
     return seeds if hours <= 0 else min(seeds, int(hours / each))
+
+
+def _tokens(plan: Plan, arm: Arm) -> int:
+    """Tokens of one training, without padding."""
+    training = plan.training_for(arm)
+    passes: float = training.epochs
+    if training.max_steps:
+        of_pass = arm.answer_tokens if training.batch_tokens else len(arm.rows)
+        passes = training.max_steps * (training.batch_tokens or training.batch) / max(of_pass, 1)
+    return round(arm.tokens * passes)
 
 
 def _evaluation(folder: Path, trainings: int) -> float | None:

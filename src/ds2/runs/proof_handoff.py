@@ -20,10 +20,11 @@ from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.proof.tasks import PAPER_SHOTS, split_tasks
 from ds2.proof.train_data import Prepared, prepare
+from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
 from ds2.runs.listener import Listener
 from ds2.runs.proof_arms import FULL
-from ds2.runs.proof_plan import Plan, make_plan
+from ds2.runs.proof_plan import make_plan
 
 __all__ = ["read_plan", "write_proof"]
 
@@ -70,7 +71,7 @@ def write_proof(
             for row in prepared.encoded
         ])  # fmt: skip
         DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
-        runs[arm.name] = _run(plan, prepared, arm.arm) | {"seed": arm.seed}
+        runs[arm.name] = _run(prepared, training, arm.arm) | {"seed": arm.seed}
     document = {
         **plan.document,
         "runs": runs,
@@ -150,12 +151,12 @@ def _read(folder: Path) -> dict[str, Any]:
         ) from None
 
 
-def _run(plan: Plan, prepared: Prepared, arm: str) -> dict[str, Any]:
+def _run(prepared: Prepared, training: Training, arm: str) -> dict[str, Any]:
     """Rows an update, updates, and the padding of one training."""
     learned = np.array([row.n_learned for row in prepared.encoded])
-    tokens = plan.training.batch_tokens
-    batch = max(1, round(tokens / learned.mean())) if tokens else plan.training.batch
-    updates = plan.updates or max(1, round(plan.training.epochs * len(learned) / batch))
+    tokens = training.batch_tokens
+    batch = max(1, round(tokens / learned.mean())) if tokens else training.batch
+    updates = training.max_steps or max(1, round(training.epochs * len(learned) / batch))
     return {
         "rows": len(learned),
         "answer_tokens": int(learned.sum()),

@@ -97,6 +97,7 @@ def prove(
         "plan": dict(plan.document),
         **comparison_document(arms, found),
         "base": {s.task: s.mean for s in evaluation.scores if s.model == BASE},
+        "means": _means(plan, evaluation),
         "planted": planted,
         "struck": sorted(struck),
         "costs": [_cost(folder, arm) for arm in plan.arms],
@@ -281,6 +282,17 @@ def _cost(folder: Path, arm: Arm) -> dict[str, Any]:
         "seconds": figures["seconds"],
         "peak_bytes": figures["peak_bytes"],
     }
+
+
+def _means(plan: Plan, evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """Arm → task → the mean over its runs; also of arms that are in no comparison."""
+    found: dict[str, dict[str, list[float]]] = {}
+    arm_of = {arm.name: arm.arm for arm in plan.arms}
+    for score in evaluation.scores:
+        if score.model in arm_of:
+            tasks = found.setdefault(arm_of[score.model], {})
+            tasks.setdefault(score.task, []).append(score.mean)
+    return {arm: {t: float(np.mean(v)) for t, v in tasks.items()} for arm, tasks in found.items()}
 
 
 def _curve(folder: Path, arm: Arm) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ds2.runs.evaluate_step import located as located_tasks
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
-from ds2.runs.proof_arms import FULL, Arm, Counter, draw_arms
+from ds2.runs.proof_arms import FULL, FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, load_recipe, resolve_path
 from ds2.runs.store import write_json
@@ -40,7 +40,8 @@ class Plan:
         document: the same as JSON values, as plan.json holds it.
         arms: every training's rows, seed by seed.
         training: the settings of all trainings, but for seed and updates.
-        updates: of each training; 0 where each makes as many as its rows give.
+        updates: of each training, but for the arm full-epochs; 0 where each makes as many as its
+            rows give.
         effects: runs an arm → smallest difference that would be found; empty where the number of
             items is not known yet.
         answer: whether that is enough, in a sentence.
@@ -55,7 +56,22 @@ class Plan:
 
     def training_for(self, arm: Arm) -> Training:
         """Return the settings of one training."""
-        return replace(self.training, seed=arm.seed, max_steps=self.updates)
+        updates = 0 if arm.arm == FULL_EPOCHS else self.updates
+        if arm.arm == FULL and not updates:
+            updates = self._updates_by_rows()
+        return replace(self.training, seed=arm.seed, max_steps=updates)
+
+    @property
+    def measured(self) -> Arm:
+        """The arm whose size the others follow."""
+        return next(arm for arm in self.arms if arm.arm not in WHOLE)
+
+    def _updates_by_rows(self) -> int:
+        """Updates that the rows of the measured arm give."""
+        training, first = self.training, self.measured
+        if training.batch_tokens:
+            return max(1, round(training.epochs * first.answer_tokens / training.batch_tokens))
+        return training.epochs * -(-len(first.rows) // training.batch)
 
 
 def make_plan(
@@ -109,7 +125,7 @@ def make_plan(
         "smallest": wanted.smallest,
         "updates": updates,
         "batch_tokens": training.batch_tokens,
-        "tokens_per_arm": next(arm.answer_tokens for arm in arms if arm.arm != FULL),
+        "tokens_per_arm": next(arm.answer_tokens for arm in arms if arm.arm not in WHOLE),
         "contaminated": int(blocked.sum()),
         "pool": {"n": len(pool), "sha256": _sha(pool.keys.tobytes())},
         "settings": {
@@ -157,6 +173,11 @@ def _check(recipe: Recipe) -> None:
             "A proof needs two arms or more, each once: 'proof.arms' names "
             f"{', '.join(names) or 'none'}."
         )
+    if set(names) <= set(WHOLE):
+        raise InputError(
+            "'proof.arms' names the whole pool alone. Add an arm that is a part of it, such as "
+            "selection: full makes as many updates as that one."
+        )
     for pair in wanted.compare:
         for name in pair:
             if name not in names:
@@ -173,11 +194,11 @@ def _updates(
     training: Training, arms: Sequence[Arm], counter: Counter, pool: Pool, equal: str
 ) -> tuple[int, Training]:
     """How many updates each training makes, and its settings for that."""
-    if equal == "rows" and all(arm.arm != FULL for arm in arms):
+    if equal == "rows":
         return training.max_steps, training
     tokens = training.batch_tokens or max(1, round(training.batch * counter.mean(pool)))
     training = replace(training, batch_tokens=tokens)
-    first = next(arm for arm in arms if arm.arm != FULL)
+    first = next(arm for arm in arms if arm.arm not in WHOLE)
     updates = training.max_steps or max(1, round(training.epochs * first.answer_tokens / tokens))
     return updates, training
 

@@ -99,7 +99,8 @@ class ProofSection(Section):
         default=("selection", "random", "random-same-length", "length", "top-score"),
         description="selection (the run's), random (a new draw for each seed), random-same-length, "
         "length, top-score (the first rater's raw score), mean (of the raters), no-curation, "
-        "no-diversity, full (the pool, at equal steps), or NAME=FILE (a file of your own)",
+        "no-diversity, full (the pool, at equal steps), full-epochs (the pool, train.epochs "
+        "times), or NAME=FILE (a file of your own)",
     )
     seeds: int = Field(default=3, ge=1, description="trainings of each arm")
     equal: Literal["tokens", "rows"] = Field(
