@@ -12,6 +12,7 @@ from ds2.proof.record import DONE
 from ds2.proof.train import forecast_training
 from ds2.proof.train_data import prepare
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
+from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_plan import Plan
 
 __all__ = ["Cost", "cost_of", "within_budget"]
@@ -31,8 +32,8 @@ class Cost:
 
     Attributes:
         trainings: in all.
-        tokens: of one training, without padding.
-        hours_each: of one training.
+        tokens: of one training on average, without padding.
+        hours_each: of one training on average.
         hours: of all of them.
         evaluation_hours: of all evaluations; None where the untrained model was not evaluated yet.
         memory_bytes: of a training.
@@ -51,7 +52,7 @@ class Cost:
 
 
 def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
-    """Measure one real step of the first arm, or count operations at a stated speed.
+    """Measure one real step of the first arm, or count operations; others go by their tokens.
 
     Args:
         folder: the run folder.
@@ -66,10 +67,8 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
     arm = plan.arms[0]
     training = plan.training_for(arm)
     prepared = prepare(arm.turns, training)
-    passes: float = training.epochs
-    if training.batch_tokens and plan.updates:
-        passes = plan.updates * training.batch_tokens / max(arm.answer_tokens, 1)
-    tokens = round(arm.tokens * passes)
+    each = [_tokens(plan, one) for one in plan.arms]
+    tokens = each[0]
     if teraflops is None:
         found = forecast_training(prepared, training)
         seconds, memory, lora = found.seconds, found.peak, found.memory.adapter // 16
@@ -95,11 +94,12 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
             f"parameter, {teraflops:g} TFLOP/s; activations made again"
         )
     n = len(plan.arms)
+    hours = seconds / 3600 * sum(each) / tokens
     return Cost(
         trainings=n,
-        tokens=tokens,
-        hours_each=seconds / 3600,
-        hours=seconds * n / 3600,
+        tokens=sum(each) // n,
+        hours_each=hours / n,
+        hours=hours,
         evaluation_hours=_evaluation(folder, n),
         memory_bytes=memory,
         disk_bytes=lora * _SAVED * n,
@@ -112,6 +112,13 @@ def within_budget(plan: Mapping[str, Any], cost: Cost, hours: float) -> int:
     seeds = int(plan["seeds"])
     each = (cost.hours + (cost.evaluation_hours or 0.0)) / seeds
     return seeds if hours <= 0 else min(seeds, int(hours / each))
+
+
+def _tokens(plan: Plan, arm: Arm) -> int:
+    """Tokens of one training, by how often its updates go through the rows."""
+    size = plan.training.batch_tokens
+    passes = size / max(arm.answer_tokens, 1) if size else plan.training.batch / len(arm.rows)
+    return max(1, round(arm.tokens * passes * plan.updates))
 
 
 def _evaluation(folder: Path, trainings: int) -> float | None:
