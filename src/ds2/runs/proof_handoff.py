@@ -32,6 +32,8 @@ __all__ = ["read_plan", "write_proof"]
 SUMS = "SHA256SUMS"
 #: A cluster's own: its partition, account and time change nothing of what comes out.
 _FREE = "sbatch.sh"
+#: Arms whose answer tokens differ by more are said to.
+_SPREAD = 0.02
 _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
@@ -99,6 +101,13 @@ def write_proof(
         "An update of TRL, Axolotl and LLaMA-Factory is so many rows: each arm has as many as give "
         "it the same answer tokens on average."
     ]
+    sizes = [run["batch"] * run["answer_tokens"] / run["rows"] for run in runs.values()]
+    spread = max(sizes) / min(sizes) - 1
+    if plan.training.batch_tokens and spread > _SPREAD:
+        notes.append(
+            f"Answer tokens of an update differ by {spread:.0%} between trainings, since an update "
+            "has whole rows: a larger 'train.batch' brings them together."
+        )
     if not whole:
         notes.append(
             "LLaMA-Factory cannot train some layers alone (train.lora_layers): there is a script "
