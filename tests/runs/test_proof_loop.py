@@ -181,8 +181,7 @@ def test_the_plan_is_printed_and_starts_nothing(folder, monkeypatch):
     for says in (
         "random; 3 runs of each",
         "1 rows that share words with the tasks",
-        "6 of ",
-        "1,234 tokens each",
+        "trainings  6, of 1,234 tokens in ",
         "30 min each, 3.0 h in all (one real step here",
         "memory     2.0 GiB",
         "1: no verdict, 2: 0.",

@@ -293,9 +293,9 @@ def _plan_lines(plan: "Plan", cost: "Cost", affordable: int, budget: float) -> I
     if document["contaminated"]:
         yield f"{'left out':<10} {document['contaminated']:,} rows that share words with the tasks"
     size = plan.training.batch_tokens
-    each = f"of {size:,} answer tokens" if size else f"of {plan.training.batch:,} rows"
-    updates = f"{cost.trainings} of {plan.updates:,} updates {each}"
-    yield f"{'training':<10} {updates}, {cost.tokens:,} tokens each"
+    each = f"{size:,} answer tokens" if size else f"{plan.training.batch:,} rows"
+    yield f"{'trainings':<10} {cost.trainings}, of {cost.tokens:,} tokens in {plan.updates:,} updates"
+    yield f"{'':<10} of {each}"
     yield f"{'time':<10} {_hours(cost.hours_each)} each, {_hours(cost.hours)} in all ({cost.how})"
     if cost.evaluation_hours is None:
         yield f"{'':<10} evaluation is not in it: not measured before the untrained model's"

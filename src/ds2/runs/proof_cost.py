@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ds2.proof.memory import estimate_memory
-from ds2.proof.models import shape_without_weights
 from ds2.proof.record import DONE
 from ds2.proof.train import forecast_training
 from ds2.proof.train_data import prepare
+from ds2.proof.train_loop import shape_without_weights
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_plan import Plan

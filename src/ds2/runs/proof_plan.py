@@ -62,9 +62,9 @@ class Plan:
                 "How many items there are is not known before they are loaded: evaluate the "
                 "untrained model first (ds2 evaluate)."
             )
-        planned, smallest = self.document["seeds"], self.document["smallest"]
-        said = worth_it(self.effects, planned if seeds is None else seeds, smallest)
-        return f"{said} (In nats a token.)" if self.kind == "loss" else said
+        runs = self.document["seeds"] if seeds is None else seeds
+        said = worth_it(self.effects, runs, self.document["smallest"])
+        return f"{said} (In nats a token.)" if self.kind == "loss" and runs > 1 else said
 
     def training_for(self, arm: Arm) -> Training:
         """Return the settings of one training."""
