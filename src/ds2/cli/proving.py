@@ -294,8 +294,8 @@ def _plan_lines(plan: "Plan", cost: "Cost", affordable: int, budget: float) -> I
         yield f"{'left out':<10} {document['contaminated']:,} rows that share words with the tasks"
     size = plan.training.batch_tokens
     each = f"{size:,} answer tokens" if size else f"{plan.training.batch:,} rows"
-    yield f"{'trainings':<10} {cost.trainings}, of {cost.tokens:,} tokens in {plan.updates:,} updates"
-    yield f"{'':<10} of {each}"
+    updates = f"{plan.updates:,} updates of {each}"
+    yield f"{'trainings':<10} {cost.trainings}, of {cost.tokens:,} tokens in {updates}"
     yield f"{'time':<10} {_hours(cost.hours_each)} each, {_hours(cost.hours)} in all ({cost.how})"
     if cost.evaluation_hours is None:
         yield f"{'':<10} evaluation is not in it: not measured before the untrained model's"

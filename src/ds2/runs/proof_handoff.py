@@ -79,6 +79,7 @@ def write_proof(
         runs[arm.name] = _run(plan, prepared, arm.arm) | {"seed": arm.seed}
     document = {
         **plan.document,
+        "model": plan.training.model,  # found from anywhere, where it is a folder
         "runs": runs,
         "lm_eval": names,
         "shots": {**PAPER_SHOTS, **job.recipe.evaluate.shots},
