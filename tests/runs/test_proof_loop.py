@@ -146,9 +146,12 @@ def test_what_does_not_see_planted_bad_answers_is_struck_out(folder, monkeypatch
 def test_the_control_speaks_for_its_own_settings_alone(folder, monkeypatch):
     bad = {"planted-clean": 1.9, "planted-corrupt": 1.5, **GOOD}
     pretend(monkeypatch, bad)
+    page = prove(folder).files[1]
+    assert page.exists()
     assert not prove_planted(folder)["tasks"]["held"]["passed"]
     with pytest.raises(InputError, match="No measure is left"):
         prove(folder)
+    assert not page.exists()  # what it said rests on a measure that is struck out
     shutil.rmtree(folder / "proof" / "runs")
     found = prove(folder, overrides={"train.learning_rate": 1e-3})
     assert found.document["struck"] == []

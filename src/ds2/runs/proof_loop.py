@@ -86,7 +86,10 @@ def prove(
     evaluation = _evaluate(folder, names, overrides, listener)
     struck, planted = _struck(folder, plan.document)
     tasks = sorted({score.task for score in evaluation.scores} - set(struck))
+    pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     if not tasks:
+        for path in (folder / RESULT, *pages):  # by measures that are struck out now
+            path.unlink(missing_ok=True)
         raise InputError(
             "No measure is left: none of them tells clean answers from planted bad ones at this "
             "size. Evaluate on other tasks, or train on more tokens."
@@ -108,7 +111,6 @@ def prove(
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
-    pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     return Proof(arms, found, document, (folder / RESULT, *pages))
 
 
