@@ -74,6 +74,7 @@ class Texts:
         self.template = load_template(self.tokenizer, "auto")
 
     def encode(self, turns: list[tuple[str, str]]):
+        """Return ids and mask, or why there are none."""
         return encode(turns, self.template, self.tokenizer, max_length=512, too_long="cut")
 
     def prefix(self, rows: list[list[tuple[str, str]]], tokens: int) -> list:
@@ -113,7 +114,9 @@ def held_out(texts: Texts) -> tuple[list[dict], list]:
     return chosen, ids
 
 
-def arm_rows(arm: str, draw: int, draws: int, texts: Texts, tokens: int, out: list[dict]) -> list:
+def arm_rows(  # noqa: PLR0917
+    arm: str, draw: int, draws: int, texts: Texts, tokens: int, out: list[dict]
+) -> list:
     """The conversations of an arm in a draw, in their order, at least as many as are needed."""
     rng = np.random.default_rng([draw, 7])
     if arm in MILD:
@@ -151,7 +154,9 @@ def arm_rows(arm: str, draw: int, draws: int, texts: Texts, tokens: int, out: li
     return texts.prefix([mine[i] for i in order], tokens)
 
 
-def ordered(arm: str, scores: np.ndarray, vectors: np.ndarray, mine: list, rng, texts, tokens):
+def ordered(  # noqa: PLR0917
+    arm: str, scores: np.ndarray, vectors: np.ndarray, mine: list, rng, texts, tokens
+):
     """Rows of a real arm, first to last."""
     lengths = np.array([len(turns[-1][1]) for turns in mine], dtype=float)
     shuffled = rng.permutation(len(mine))

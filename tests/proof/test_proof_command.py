@@ -75,7 +75,7 @@ def test_missing_items_are_exit_code_1_after_the_result(tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["A", "B"], "Give --read and the evaluations"),
+        (["A", "B"], "To compare evaluations: ds2 proof --read A B"),
         (["--read", "A", "B"], "A is not there"),
         (["--read", "A", "B", "--out", "x.txt"], "--out writes .html, .md or .json"),
     ],

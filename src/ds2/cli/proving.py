@@ -1,7 +1,7 @@
 """`ds2 proof`: compare models that were trained on different selections."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ __all__ = ["proof_command"]
 
 Several = list[str] | None
 GIB = 2**30
+SMALLEST = 0.01
 
 
 @app.command("proof", short_help="Train on the selection and on what it should beat, and compare.")
@@ -102,7 +103,7 @@ def proof_command(
         typer.Option(
             "--smallest", metavar="X", help="The smallest difference of means that would matter."
         ),
-    ] = 0.01,
+    ] = SMALLEST,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -133,15 +134,14 @@ def proof_command(
     and other runs. Each arm is compared with the baseline, by the mean over tasks, after Holm. Exit
     code 1 where some run lacks items that others have: the rest is compared.
     """
+    choices = _Choices(metrics, filters, tasks, cluster, paired, smallest, against)
     ways = [plan, planted, write is not None, read]
     if sum(ways) > 1:
         raise InputError("--plan, --planted, --write and --read are four things to do: give one.")
     if teraflops is not None and not plan:
         raise InputError("--teraflops goes with --plan.")
-    if out is not None and out.suffix not in (".html", ".json", ".md"):
-        raise InputError(f"--out writes .html, .md or .json. Got {str(out)!r}.")
+    _check_reading(read, choices, out)
     if read:
-        choices = _Choices(metrics, filters, tasks, cluster, paired, smallest, against)
         missing = _read(paths, choices, out, as_json)
         if missing:
             typer.echo(f"error: {missing}", err=True)
@@ -170,13 +170,23 @@ def proof_command(
 class _Choices:
     """What of the evaluations is compared, and how."""
 
-    metrics: Several
-    filters: Several
-    tasks: Several
-    cluster: str | None
-    paired: bool
-    smallest: float
-    against: str | None
+    metrics: Several = None
+    filters: Several = None
+    tasks: Several = None
+    cluster: str | None = None
+    paired: bool = False
+    smallest: float = SMALLEST
+    against: str | None = None
+
+
+def _check_reading(read: bool, choices: _Choices, out: Path | None) -> None:
+    if not read and (out is not None or choices != _Choices()):
+        raise InputError(
+            "--against, --metric, --filter, --task, --smallest, --cluster, --paired and --out go "
+            "with --read. What a run's proof compares is in its recipe: --set proof.smallest=0.02"
+        )
+    if out is not None and out.suffix not in (".html", ".json", ".md"):
+        raise InputError(f"--out writes .html, .md or .json. Got {str(out)!r}.")
 
 
 def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) -> str:
@@ -186,17 +196,27 @@ def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) 
     from ds2.runs.proof_page import proof_text
 
     lack = ""
-    if len(paths) == 1 and (Path(paths[0]) / "plan.json").is_file():
+    plan: dict[str, Any] = {}
+    written = Path(paths[-1])
+    if (written / "plan.json").is_file() and len(paths) <= 2:
         from ds2.runs.proof_handoff import read_plan
         from ds2.runs.proof_loop import compare_plan
 
-        held, there, missing = read_plan(Path(paths[0]))
-        arms, found = compare_plan(held, there, choices.tasks or ())
+        if choices != _Choices(tasks=choices.tasks):
+            raise InputError(
+                "What is compared was fixed in plan.json: --task and --out alone go with it."
+            )
+        if len(paths) == 2 and not (Path(paths[0]) / "recipe.toml").is_file():
+            raise InputError(f"'{paths[0]}' is no run folder. Give: ds2 proof --read {written}")
+        plan, there, missing = read_plan(written)
+        arms, found = compare_plan(plan, there, choices.tasks or ())
         if missing:
             lack = f"no results yet of {', '.join(missing)}: the rest was compared."
     else:
         arms, found = _compared(paths, choices)
     document = comparison_document(arms, found)
+    if plan:
+        document["plan"] = {key: value for key, value in plan.items() if key != "runs"}
     if out is not None:
         with writing(out) as temporary:
             temporary.write_text(proof_text(document, out.suffix), encoding="utf-8")
@@ -240,8 +260,6 @@ Told = tuple[Mapping[str, Any], list[str]]
 
 
 def _planned(run: Path, settings: Several, teraflops: float | None) -> Told:
-    from dataclasses import asdict
-
     from ds2.cli.progress import listening
     from ds2.runs.proof_cost import cost_of, within_budget
     from ds2.runs.proof_plan import make_plan
@@ -256,13 +274,13 @@ def _planned(run: Path, settings: Several, teraflops: float | None) -> Told:
         "plan": dict(plan.document),
         "cost": asdict(cost),
         "effects": {str(n): effect for n, effect in plan.effects.items()},
-        "answer": plan.answer,
+        "answer": plan.answer(affordable),
         "seeds_within_budget": affordable,
     }
-    return document, [*_plan_lines(plan, cost), *_budget(plan, affordable, budget)]
+    return document, list(_plan_lines(plan, cost, affordable, budget))
 
 
-def _plan_lines(plan: "Plan", cost: "Cost") -> Iterator[str]:
+def _plan_lines(plan: "Plan", cost: "Cost", affordable: int, budget: float) -> Iterator[str]:
     document = plan.document
     yield f"{'model':<10} {document['model']}, template {document['template']}"
     yield f"{'arms':<10} {', '.join(document['arms'])}; {document['seeds']} runs of each"
@@ -275,12 +293,12 @@ def _plan_lines(plan: "Plan", cost: "Cost") -> Iterator[str]:
             )
     if document["contaminated"]:
         yield f"{'left out':<10} {document['contaminated']:,} rows that share words with the tasks"
-    updates = f"{plan.updates:,} updates" if plan.updates else f"{plan.training.epochs} epochs"
     size = plan.training.batch_tokens
-    name = plan.measured.arm
-    each = f"of {size:,} answer tokens" if size else f"of {plan.training.batch} rows an update"
-    yield f"{'training':<10} {cost.trainings} of {updates} {each}; {name}: {cost.tokens:,} tokens"
-    yield f"{'time':<10} {name}: {_hours(cost.hours_each)}; all: {_hours(cost.hours)} ({cost.how})"
+    each = f"{size:,} answer tokens" if size else f"{plan.training.batch:,} rows"
+    updates = f"{plan.updates:,} updates of {each}"
+    of = f"{plan.measured.arm}: {cost.tokens:,} tokens"
+    yield f"{'trainings':<10} {cost.trainings}; {of} in {updates}"
+    yield f"{'time':<10} {_hours(cost.hours)} in all ({cost.how})"
     if cost.evaluation_hours is None:
         yield f"{'':<10} evaluation is not in it: not measured before the untrained model's"
     else:
@@ -295,15 +313,12 @@ def _plan_lines(plan: "Plan", cost: "Cost") -> Iterator[str]:
         yield f"{'detectable':<10} by runs of each arm, assumed noise: {said}"
     pairs = ", ".join(f"{a} against {b}" for a, b in document["compare"])
     yield f"{'judged':<10} {pairs}; a difference of {document['smallest']:g} matters"
-    yield f"{'answer':<10} {plan.answer}"
-
-
-def _budget(plan: "Plan", seeds: int, hours: float) -> Iterator[str]:
-    if hours and seeds < plan.document["seeds"]:
+    if affordable < document["seeds"]:
         yield (
-            f"{'budget':<10} {hours:g} hours pay for {seeds} of {plan.document['seeds']} runs of "
+            f"{'budget':<10} {budget:g} hours pay for {affordable} of {document['seeds']} runs of "
             "each arm"
         )
+    yield f"{'answer':<10} {plan.answer(affordable)}"
 
 
 def _hours(hours: float) -> str:
@@ -324,8 +339,6 @@ def _planted(run: Path, settings: Several) -> Told:
         span = f"{task['value']:+.4f} [{task['low']:+.4f}, {task['high']:+.4f}]"
         verdict = "sees it" if task["passed"] else "does not see it: struck out"
         lines.append(f"  {name:<24} {span}  {verdict}")
-    if found["seeds"] < 2:
-        lines.append("One run of each says nothing about another: set proof.seeds to 2 or more.")
     return found, lines
 
 
@@ -357,6 +370,7 @@ def _proved(run: Path, settings: Several) -> Told:
     with listening() as listener:
         proof = prove(run, overrides=parse_overrides(settings or []), listener=listener)
     lines = comparison_lines(proof.arms, proof.found)
-    lines += [f"{'note':<10} {note}" for note in proof.document["notes"] if note not in lines]
+    said = [f"{'note':<10} {note}" for note in proof.document["notes"]]
+    lines += [line for line in said if line not in lines]
     lines += [f"{'written':<10} {path}" for path in proof.files]
     return proof.document, lines

@@ -14,10 +14,10 @@ from ds2.proof.train_plan import Training
 __all__ = [
     "INSTALL",
     "check_marks",
+    "empty_model",
     "load_model",
     "load_tokenizer",
     "shape_of",
-    "shape_without_weights",
     "with_lora",
 ]
 
@@ -162,21 +162,19 @@ def shape_of(model: Any) -> Shape:
     )
 
 
-def shape_without_weights(model: str, training: Training) -> Shape:
-    """Return `shape_of` a model of which only config.json need be there.
+def empty_model(model: str, training: Training) -> Any:
+    """Return a model with LoRA of which only config.json need be there; its weights say nothing.
 
     Raises:
-        MissingDependencyError: torch, transformers or peft is not installed.
+        MissingDependencyError: transformers or peft is not installed.
         InputError: it cannot be loaded.
     """
     try:
-        import torch
         from transformers import AutoConfig, AutoModelForCausalLM
-    except ImportError as error:
-        raise MissingDependencyError(error.name or "torch", "Training", INSTALL) from None
+    except ImportError:
+        raise MissingDependencyError("transformers", "Training", INSTALL) from None
     try:
-        with torch.device("meta"):
-            empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
-            return shape_of(with_lora(empty, training))
+        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise _unloadable(model, error) from error
+    return with_lora(empty, training)

@@ -21,13 +21,20 @@ import numpy as np
 
 from ds2.errors import InputError, MissingDependencyError
 from ds2.proof.checkpoints import newest_checkpoint, save_checkpoint
-from ds2.proof.memory import Memory, estimate_memory
-from ds2.proof.models import INSTALL, check_marks, load_model, shape_of, with_lora
+from ds2.proof.memory import Memory, Shape, estimate_memory
+from ds2.proof.models import (
+    INSTALL,
+    check_marks,
+    empty_model,
+    load_model,
+    shape_of,
+    with_lora,
+)
 from ds2.proof.process_memory import free, held_at_most, held_now
 from ds2.proof.train_data import Rows
 from ds2.proof.train_plan import Training, learning_rate, micro_batches, plan_updates
 
-__all__ = ["Forecast", "Loop", "n_devices"]
+__all__ = ["Forecast", "Loop", "n_devices", "shape_without_weights"]
 
 #: Gradients are cut to this length, as everywhere in fine-tuning.
 _LONGEST_GRADIENT = 1.0
@@ -63,6 +70,17 @@ class Forecast:
 def n_devices() -> int:
     """How many GPUs are visible."""
     return int(_torch().cuda.device_count())
+
+
+def shape_without_weights(model: str, training: Training) -> Shape:
+    """Return the shape of a model of which only config.json need be there.
+
+    Raises:
+        MissingDependencyError: torch, transformers or peft is not installed.
+        InputError: it cannot be loaded.
+    """
+    with _torch().device("meta"):
+        return shape_of(empty_model(model, training))
 
 
 def _torch() -> Any:

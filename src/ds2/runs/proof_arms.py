@@ -1,7 +1,8 @@
 """The arms of a proof: which rows each training takes, in which order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.tables import load_selection
 from ds2.selection import select
 
-__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "fixed_arms", "turns_of"]
+__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "split_arms", "turns_of"]
 
 #: Every row of the pool, in as many updates as the others have.
 FULL = "full"
@@ -141,58 +142,71 @@ class Counter:
 
 
 def draw_arms(
-    job: Job, counter: Counter, names: Sequence[str], seeds: int, blocked: np.ndarray
-) -> Iterator[Arm]:
+    job: Job, counter: Counter, blocked: Callable[[Pool], np.ndarray]
+) -> tuple[int, tuple[Arm, ...]]:
     """Draw every arm for every seed; the seeds of one after another, all arms of a seed together.
 
     Args:
         job: of the run, whose stages are done.
         counter: for this training.
-        names: of the recipe: an arm's own, or NAME=FILE.
-        seeds: 0 … seeds − 1.
-        blocked: (n,) rows of the pool that no arm may take.
+        blocked: pool → (n,) rows that no arm may take.
+
+    Returns:
+        Answer tokens that an arm is to have, and the arms.
 
     Raises:
         InputError: an unknown arm, or one without rows.
     """
     wanted = job.recipe.proof
-    named = dict(_split(name) for name in names)
-    methods = {_METHODS[name] for name in named if name in _METHODS}
-    material = load_materials(job, methods)
-    chosen = load_selection(job.folder / "selection.parquet").rows
-    chosen = chosen[~blocked[chosen]]
-    has, _ = counter.sums(material.pool, chosen)
-    limit: float = min(wanted.tokens or has, has)
-    files = {name: _file(job, path) for name, path in named.items() if path}
+    named = split_arms(wanted.arms)
+    material = load_materials(job, {_METHODS[name] for name in named if name in _METHODS})
+    pool = material.pool
+    pools = {name: _file(job, path) if path else pool for name, path in named.items()}
+    left_out = {name: blocked(own) for name, own in pools.items() if own is not pool}
+    free = ~blocked(pool)
+    rows_of = load_selection(job.folder / "selection.parquet").rows
+    chosen = np.array([r for r in rows_of if free[r] and counter.of(pool, int(r))[0]], np.int64)
+    if not len(chosen):
+        raise InputError("No row of the selection can be trained on: there is nothing to prove.")
+    has, _ = counter.sums(pool, chosen)
+    limit = has
+    if wanted.equal == "tokens":
+        limit = min(wanted.tokens or has, has)
+        chosen = counter.prefix(pool, chosen, limit)
     fixed: dict[str, np.ndarray] = {}
-    for seed in range(seeds):
-        for name in named:
-            pool = files.get(name, material.pool)
-            if name in fixed and name not in _DRAWN:
-                rows = fixed[name]
-            else:
+    arms = []
+    for seed in range(wanted.seeds):
+        for name, own in pools.items():
+            rows = fixed.get(name)
+            if rows is None:
                 order = (
-                    np.arange(len(pool)) if name in files
-                    else _order(name, material, chosen, blocked, seed)
+                    np.flatnonzero(~left_out[name]) if name in left_out
+                    else _order(name, material, chosen, free, seed)
                 )  # fmt: skip
                 if name in WHOLE:
                     rows = order
                 elif wanted.equal == "rows":
-                    usable = (row for row in order if counter.of(pool, int(row))[0])
-                    rows = np.array([row for row, _ in zip(usable, chosen, strict=False)], np.int64)
+                    usable = (row for row in order if counter.of(own, int(row))[0])
+                    rows = np.fromiter(islice(usable, len(chosen)), np.int64)
                 else:
-                    rows = counter.prefix(pool, order, limit)
-                fixed[name] = rows
+                    rows = counter.prefix(own, order, limit)
+                if name not in _DRAWN:
+                    fixed[name] = rows
             if not len(rows):
                 raise InputError(f"The arm '{name}' has no row that can be trained on.")
             count = _full_sums if name in WHOLE else Counter.sums
-            learned, tokens = count(counter, pool, rows)
-            yield Arm(name, seed, pool, rows, learned, tokens)
+            learned, tokens = count(counter, own, rows)
+            arms.append(Arm(name, seed, own, rows, learned, tokens))
+    return limit, tuple(arms)
 
 
-def fixed_arms(names: Sequence[str]) -> list[str]:
-    """Names of arms that are the same rows for every seed."""
-    return [name for name, _ in map(_split, names) if name not in _DRAWN]
+def split_arms(names: Sequence[str]) -> dict[str, str]:
+    """Return the arms of a recipe: name → its file, "" where it has none.
+
+    Raises:
+        InputError: an unknown arm, or a name that stands for something else.
+    """
+    return dict(map(_split, names))
 
 
 def _full_sums(counter: Counter, pool: Pool, rows: np.ndarray) -> tuple[int, int]:
@@ -220,13 +234,13 @@ def _file(job: Job, path: str) -> Pool:
 
 
 def _order(
-    name: str, material: Materials, chosen: np.ndarray, blocked: np.ndarray, seed: int
+    name: str, material: Materials, chosen: np.ndarray, free: np.ndarray, seed: int
 ) -> np.ndarray:
     """Rows of an arm, first to last; more than it will take."""
     if name == "selection":
         return chosen
     if name in WHOLE:
-        return np.flatnonzero(~blocked)
+        return np.flatnonzero(free)
     method = "random" if name in _DRAWN else _METHODS[name]
     arguments = material.arguments(method)
     if name in _DRAWN:
@@ -238,7 +252,7 @@ def _order(
     groups = arguments["groups"]
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
     rows = select(method=method, size=size, **arguments).rows
-    rows = rows[~blocked[rows]]
+    rows = rows[free[rows]]
     return rows if name != "random-same-length" else _like(material.pool.lengths, rows, chosen)
 
 

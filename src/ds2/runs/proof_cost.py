@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ds2.proof.memory import estimate_memory
-from ds2.proof.models import shape_without_weights
 from ds2.proof.record import DONE
 from ds2.proof.train import forecast_training
 from ds2.proof.train_data import prepare
+from ds2.proof.train_loop import shape_without_weights
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_plan import Plan
@@ -32,8 +32,7 @@ class Cost:
 
     Attributes:
         trainings: in all.
-        tokens: of one training of the first arm that is a part of the pool, without padding.
-        hours_each: of the same training.
+        tokens: of one training of the arm that was measured, without padding.
         hours_by_arm: of one training of each arm.
         hours: of all of them.
         evaluation_hours: of all evaluations; None where the untrained model was not evaluated yet.
@@ -44,7 +43,6 @@ class Cost:
 
     trainings: int
     tokens: int
-    hours_each: float
     hours_by_arm: Mapping[str, float]
     hours: float
     evaluation_hours: float | None
@@ -54,7 +52,7 @@ class Cost:
 
 
 def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
-    """Measure one real step of one arm, or count operations at a stated speed.
+    """Measure one real step of one arm, or count operations; others go by their tokens.
 
     Args:
         folder: the run folder.
@@ -99,7 +97,6 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
     return Cost(
         trainings=n,
         tokens=tokens,
-        hours_each=seconds / 3600,
         hours_by_arm={one.arm: h for one, h in zip(plan.arms, hours, strict=True) if one.seed == 0},
         hours=sum(hours),
         evaluation_hours=_evaluation(folder, n),
@@ -117,13 +114,13 @@ def within_budget(plan: Mapping[str, Any], cost: Cost, hours: float) -> int:
 
 
 def _tokens(plan: Plan, arm: Arm) -> int:
-    """Tokens of one training, without padding."""
+    """Tokens of one training, without padding, by how often its updates go through the rows."""
     training = plan.training_for(arm)
     passes: float = training.epochs
     if training.max_steps:
         of_pass = arm.answer_tokens if training.batch_tokens else len(arm.rows)
         passes = training.max_steps * (training.batch_tokens or training.batch) / max(of_pass, 1)
-    return round(arm.tokens * passes)
+    return max(1, round(arm.tokens * passes))
 
 
 def _evaluation(folder: Path, trainings: int) -> float | None:

@@ -3,12 +3,13 @@
 DIR/plan.json          what was fixed, and of each training: rows an update, updates, seed
 DIR/data/NAME/         token ids and labels, which TRL, Axolotl and LLaMA-Factory read as they are
 DIR/train.py           TRL; axolotl/NAME.yaml and llamafactory/NAME.yaml do the same elsewhere
-DIR/evaluate.sh        lm-eval, into results/NAME; sbatch.sh runs both
+DIR/evaluate.sh        lm-eval, into results/NAME; tasks/ has tasks of your own; sbatch.sh runs both
 DIR/SHA256SUMS         of all that was written
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -25,11 +26,16 @@ from ds2.runs.evaluate_step import BASE
 from ds2.runs.listener import Listener
 from ds2.runs.proof_arms import FULL
 from ds2.runs.proof_plan import make_plan
+from ds2.runs.recipe_file import resolve_path
 
 __all__ = ["read_plan", "write_proof"]
 
 SUMS = "SHA256SUMS"
-_STATIC = ("train.py", "evaluate.sh", "sbatch.sh")
+#: A cluster's own: its partition, account and time change nothing of what comes out.
+_FREE = "sbatch.sh"
+#: Arms whose answer tokens differ by more are said to.
+_SPREAD = 0.02
+_STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
 def write_proof(
@@ -74,6 +80,7 @@ def write_proof(
         runs[arm.name] = _run(prepared, training, arm.arm) | {"seed": arm.seed}
     document = {
         **plan.document,
+        "model": plan.training.model,  # found from anywhere, where it is a folder
         "runs": runs,
         "lm_eval": names,
         "shots": {**PAPER_SHOTS, **job.recipe.evaluate.shots},
@@ -84,6 +91,9 @@ def write_proof(
         _text(
             out / name, (files("ds2.proof") / "handoff" / f"{name}.txt").read_text(encoding="utf-8")
         )
+    for path in job.recipe.evaluate.include:
+        source = resolve_path(folder, path)
+        shutil.copytree(source, out / "tasks" / source.name, dirs_exist_ok=True)
     whole = plan.training.lora_layers == "all"
     for name, run in runs.items() if whole else ():
         for tool, lines in (("axolotl", _axolotl), ("llamafactory", _llama_factory)):
@@ -93,6 +103,13 @@ def write_proof(
         "An update of TRL, Axolotl and LLaMA-Factory is so many rows: each arm has as many as give "
         "it the same answer tokens on average."
     ]
+    sizes = [run["batch"] * run["answer_tokens"] / run["rows"] for run in runs.values()]
+    spread = max(sizes) / min(sizes) - 1
+    if plan.training.batch_tokens and spread > _SPREAD:
+        notes.append(
+            f"Answer tokens of an update differ by {spread:.0%} between trainings, since an update "
+            "has whole rows: a larger 'train.batch' brings them together."
+        )
     if not whole:
         notes.append(
             "LLaMA-Factory cannot train some layers alone (train.lora_layers): there is a script "
@@ -120,7 +137,7 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     now = dict(_sums(folder))
     for line in lines:
         digest, _, name = line.partition("  ")
-        if name not in now and name.startswith("data/"):
+        if name == _FREE or (name not in now and name.startswith("data/")):
             continue  # the data may stay where it was trained on
         if now.get(name) != digest:
             raise InputError(
@@ -167,6 +184,16 @@ def _run(prepared: Prepared, training: Training, arm: str) -> dict[str, Any]:
     }
 
 
+def _at_once(batch: int) -> int:
+    """Rows that a device takes at once, so that an update has neither more nor fewer."""
+    return next(n for n in (4, 3, 2, 1) if batch % n == 0)
+
+
+def _schedule(name: str) -> str:
+    """Of transformers, where "constant" has no warmup."""
+    return "constant_with_warmup" if name == "constant" else name
+
+
 def _axolotl(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
     return {
@@ -180,13 +207,13 @@ def _axolotl(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict
         "lora_target_linear": True,
         "sequence_len": setting["max_length"],
         "sample_packing": False,
-        "micro_batch_size": 4,
-        "gradient_accumulation_steps": max(1, round(run["batch"] / 4)),
+        "micro_batch_size": _at_once(run["batch"]),
+        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
         "max_steps": run["updates"],
         "optimizer": "adamw_torch",
         "weight_decay": 0.0,
         "learning_rate": setting["learning_rate"],
-        "lr_scheduler": setting["schedule"],
+        "lr_scheduler": _schedule(setting["schedule"]),
         "warmup_ratio": setting["warmup"],
         "bf16": "auto",
         "gradient_checkpointing": True,
@@ -209,11 +236,11 @@ def _llama_factory(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -
         "lora_dropout": setting["lora_dropout"],
         "lora_target": "all",
         "cutoff_len": setting["max_length"],
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": max(1, round(run["batch"] / 4)),
+        "per_device_train_batch_size": _at_once(run["batch"]),
+        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
         "max_steps": run["updates"],
         "learning_rate": setting["learning_rate"],
-        "lr_scheduler_type": setting["schedule"],
+        "lr_scheduler_type": _schedule(setting["schedule"]),
         "warmup_ratio": setting["warmup"],
         "bf16": True,
         "seed": run["seed"],

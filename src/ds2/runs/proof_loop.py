@@ -28,7 +28,7 @@ from ds2.runs.listener import Listener
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_cost import cost_of, within_budget
 from ds2.runs.proof_page import write_proof_pages
-from ds2.runs.proof_plan import PLAN, Plan, freeze, make_plan
+from ds2.runs.proof_plan import Plan, freeze, load_proof, make_plan, plan_begun
 from ds2.runs.store import locked, write_json
 from ds2.runs.train_step import PLACE as RUNS
 from ds2.runs.train_step import told_to
@@ -70,9 +70,11 @@ def prove(
         RunBusyError: another process works on this proof.
     """
     listener = listener or Listener()
+    load_proof(folder, overrides)  # a fault is better said before models are loaded
     # the untrained model first: its items are what no arm may hold
-    _evaluate(folder, [], overrides, listener)
+    _check_measures(_evaluate(folder, [], overrides, listener))
     plan = _affordable(folder, overrides, listener)
+    listener.said(plan.answer())
     place = folder / "proof"
     with locked(place):
         freeze(folder, plan)
@@ -84,19 +86,22 @@ def prove(
     evaluation = _evaluate(folder, names, overrides, listener)
     struck, planted = _struck(folder, plan.document)
     tasks = sorted({score.task for score in evaluation.scores} - set(struck))
+    pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     if not tasks:
+        for path in (folder / RESULT, *pages):  # by measures that are struck out now
+            path.unlink(missing_ok=True)
         raise InputError(
             "No measure is left: none of them tells clean answers from planted bad ones at this "
             "size. Evaluate on other tasks, or train on more tokens."
         )
     place_of = {arm.name: str(folder / EVALUATIONS / arm.name) for arm in plan.arms}
-    arms, found = compare_plan(plan.document, place_of, tasks if struck else ())
+    arms, found = compare_plan(plan.document, place_of, tasks)
     document = {
         "title": "Proof",
         "state": "done",
         "plan": dict(plan.document),
         **comparison_document(arms, found),
-        "base": {s.task: s.mean for s in evaluation.scores if s.model == BASE},
+        "base": {s.task: s.mean for s in evaluation.scores if s.model == BASE and s.task in tasks},
         "means": _means(plan, evaluation),
         "planted": planted,
         "struck": sorted(struck),
@@ -107,25 +112,35 @@ def prove(
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
-    pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     return Proof(arms, found, document, (folder / RESULT, *pages))
 
 
 def compare_plan(
     plan: Mapping[str, Any], places: Mapping[str, str], tasks: Sequence[str] = ()
 ) -> tuple[Arms, tuple[ArmComparison, ...]]:
-    """Compare what a plan fixed.
+    """Compare what a plan fixed, as far as it is there.
 
     Args:
         plan: as plan.json holds it.
         places: training → folder of its evaluation.
         tasks: these alone; default all.
+
+    Raises:
+        InputError: no pair of arms is there.
     """
+    pairs = [(str(a), str(b)) for a, b in plan["compare"]]
+    there = {name.rpartition("-s")[0] for name in places}
+    pairs = [pair for pair in pairs if there.issuperset(pair)]
+    if not pairs:
+        raise InputError(
+            "No comparison of the plan can be made: there are only results of "
+            f"{', '.join(sorted(there))}."
+        )
     paths = [f"{name.rpartition('-s')[0]}={place}" for name, place in places.items()]
     arms = read_arms(paths, tasks=tasks)
     found = compare_arms(
         arms.values,
-        pairs=[(str(a), str(b)) for a, b in plan["compare"]],
+        pairs=pairs,
         clusters=arms.clusters,
         higher_is_better=arms.higher_is_better,
         smallest=plan["smallest"],
@@ -149,6 +164,10 @@ def prove_planted(
         measure passed: it must be shown better on clean rows.
     """
     listener = listener or Listener()
+    if load_proof(folder, overrides).proof.seeds < 2:
+        raise InputError(
+            "One run of each says nothing about another: set proof.seeds to 2 or more."
+        )
     _evaluate(folder, [], overrides, listener)
     wanted = {**(overrides or {}), "proof.arms": ["selection", "random"],
               "proof.compare": [["selection", "random"]]}  # fmt: skip
@@ -164,10 +183,11 @@ def prove_planted(
                 turns = swapped(arm.turns, part, arm.seed)
                 _train(folder, plan, planted, turns, listener)
                 names.append(planted.name)
-    _evaluate(folder, names, overrides, listener)
-    arms = read_arms([
-        f"{name.rpartition('-s')[0]}={folder / EVALUATIONS / name}" for name in names
-    ])  # fmt: skip
+    evaluation = _evaluate(folder, names, overrides, listener)
+    arms = read_arms(
+        [f"{name.rpartition('-s')[0]}={folder / EVALUATIONS / name}" for name in names],
+        tasks=sorted({score.task for score in evaluation.scores}),
+    )
     (found,) = compare_arms(
         arms.values,
         pairs=[(CLEAN, CORRUPT)],
@@ -179,7 +199,7 @@ def prove_planted(
         better = one.low > 0 if arms.higher_is_better else one.high < 0
         tasks[name] = {
             "value": one.value, "low": one.low, "high": one.high,
-            "passed": bool(better and not np.isnan(one.noise.runs)),
+            "passed": bool(better),
         }  # fmt: skip
     document = {
         "share": share,
@@ -205,7 +225,7 @@ def swapped(rows: Sequence[Turns], share: float, seed: int) -> list[Turns]:
     order = np.random.default_rng([seed, 1]).permutation(
         [i for i, at in enumerate(places) if at >= 0]
     )
-    chosen = order[: round(share * len(order))].tolist()
+    chosen = order[: max(2, round(share * len(order))) if share else 0].tolist()
     changed = list(rows)
     for here, there in zip(chosen, [*chosen[1:], *chosen[:1]], strict=True):
         answer = rows[there][places[there]]
@@ -216,27 +236,38 @@ def swapped(rows: Sequence[Turns], share: float, seed: int) -> list[Turns]:
 def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: Listener) -> Plan:
     """The plan with as many seeds as the budget allows; those of the plan that was fixed before."""
     plan, job = make_plan(folder, overrides=overrides, listener=listener)
-    budget = job.recipe.proof.budget_hours
+    budget, planned = job.recipe.proof.budget_hours, job.recipe.proof.seeds
     if not budget:
         return plan
-    fixed = folder / PLAN
-    if fixed.exists():
-        seeds = json.loads(fixed.read_text(encoding="ascii"))["seeds"]
+    begun = plan_begun(folder)
+    if begun:
+        seeds = min(planned, int(begun["seeds"]))
     else:
         cost = cost_of(folder, plan)
         seeds = within_budget(plan.document, cost, budget)
-        if seeds < 1:
+        if seeds < min(2, planned):
+            each = (cost.hours + (cost.evaluation_hours or 0.0)) / planned
             raise InputError(
-                f"One training of each arm takes about {cost.hours / plan.document['seeds']:.1f} "
-                f"hours, and proof.budget_hours allows {budget:g}. Train on fewer tokens "
-                "(proof.tokens), a smaller model or fewer arms."
+                f"One run of each arm takes about {each:.2g} hours, proof.budget_hours allows "
+                f"{budget:g}, and less than two runs of each give no verdict. Train on fewer "
+                "tokens (proof.tokens), a smaller model or fewer arms."
             )
-        if seeds < plan.document["seeds"]:
-            listener.said(f"{seeds} of {plan.document['seeds']} runs an arm fit into the budget.")
-    if seeds == plan.document["seeds"]:
+        if seeds < planned:
+            listener.said(f"{seeds} of {planned} runs an arm fit into the budget.")
+    if seeds == planned:
         return plan
     cut = {**(overrides or {}), "proof.seeds": seeds}
     return make_plan(folder, overrides=cut, listener=listener)[0]
+
+
+def _check_measures(base: Evaluation) -> None:
+    """Refuse tasks whose mean says nothing, before anything is trained."""
+    lower = sorted({score.task for score in base.scores if not score.higher_is_better})
+    if lower and any(score.higher_is_better for score in base.scores):
+        raise InputError(
+            f"For {', '.join(lower)} lower is better, for the other tasks higher: their mean says "
+            "nothing. Choose tasks of one kind ('evaluate.tasks')."
+        )
 
 
 def _train(folder: Path, plan: Plan, arm: Arm, turns: Sequence[Turns], listener: Listener) -> None:
@@ -302,7 +333,8 @@ def _curve(folder: Path, arm: Arm) -> dict[str, Any]:
 
 def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What the control must have in common with the proof that it speaks for."""
-    keys = ("model", "template", "tasks", "evaluate", "tokens_per_arm", "updates", "batch_tokens")
+    keys = ("model", "template", "tasks", "files", "evaluate", "settings", "equal", "updates",
+            "tokens_per_arm")  # fmt: skip
     return {key: plan[key] for key in keys}
 
 

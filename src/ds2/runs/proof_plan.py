@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from ds2.errors import InputError
 from ds2.pool import Pool, find_contaminated
-from ds2.proof.outlook import smallest_effects, worth_it
+from ds2.proof.outlook import SEEDS, smallest_effects, worth_it
+from ds2.proof.record import DONE
 from ds2.proof.tasks import PAPER, split_tasks
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
@@ -19,13 +21,13 @@ from ds2.runs.evaluate_step import located as located_tasks
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
-from ds2.runs.proof_arms import FULL, FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms
+from ds2.runs.proof_arms import FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms, split_arms
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, load_recipe, resolve_path
-from ds2.runs.store import write_json
+from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.store import hash_input, write_json
 from ds2.runs.train_step import located, training_of
 
-__all__ = ["PLAN", "Plan", "freeze", "make_plan"]
+__all__ = ["PLAN", "Plan", "freeze", "load_proof", "make_plan", "plan_begun"]
 
 PLAN = "proof/plan.json"
 #: Settings of [train] that do not change what comes out.
@@ -40,11 +42,10 @@ class Plan:
         document: the same as JSON values, as plan.json holds it.
         arms: every training's rows, seed by seed.
         training: the settings of all trainings, but for seed and updates.
-        updates: of each training, but for the arm full-epochs; 0 where each makes as many as its
-            rows give.
+        updates: of each training, but for the arm full-epochs.
         effects: runs an arm → smallest difference that would be found; empty where the number of
             items is not known yet.
-        answer: whether that is enough, in a sentence.
+        kind: of figure: "accuracy" or "loss".
     """
 
     document: Mapping[str, Any]
@@ -52,26 +53,28 @@ class Plan:
     training: Training
     updates: int
     effects: Mapping[int, float | None]
-    answer: str
+    kind: str
+
+    def answer(self, seeds: int | None = None) -> str:
+        """Say whether so many runs of each arm, or as many as are planned, can answer."""
+        if not self.effects:
+            return (
+                "How many items there are is not known before they are loaded: evaluate the "
+                "untrained model first (ds2 evaluate)."
+            )
+        runs = self.document["seeds"] if seeds is None else seeds
+        said = worth_it(self.effects, runs, self.document["smallest"])
+        return f"{said} (In nats a token.)" if self.kind == "loss" and runs > 1 else said
 
     def training_for(self, arm: Arm) -> Training:
         """Return the settings of one training."""
         updates = 0 if arm.arm == FULL_EPOCHS else self.updates
-        if arm.arm == FULL and not updates:
-            updates = self._updates_by_rows()
         return replace(self.training, seed=arm.seed, max_steps=updates)
 
     @property
     def measured(self) -> Arm:
         """The arm whose size the others follow."""
         return next(arm for arm in self.arms if arm.arm not in WHOLE)
-
-    def _updates_by_rows(self) -> int:
-        """Updates that the rows of the measured arm give."""
-        training, first = self.training, self.measured
-        if training.batch_tokens:
-            return max(1, round(training.epochs * first.answer_tokens / training.batch_tokens))
-        return training.epochs * -(-len(first.rows) // training.batch)
 
 
 def make_plan(
@@ -87,46 +90,34 @@ def make_plan(
         MissingDependencyError: transformers is not installed.
     """
     listener = listener or Listener()
-    recipe = load_recipe(folder, located_tasks(located(overrides or {})))
-    _check(recipe)
+    recipe = load_proof(folder, overrides)
     training = training_of(folder, recipe, None)
     counter = Counter(training)
     run(folder, until="select", overrides=overrides, listener=listener)
     job = Job(folder, recipe, listener.progress, listener.said)
     pool = Pool.load(folder / "pool.arrow")
-    blocked = _contaminated(job, pool)
-    if blocked.any():
-        listener.said(
-            f"{int(blocked.sum()):,} rows share words with what is evaluated on: no arm takes them."
-        )
     wanted = recipe.proof
-    arms = tuple(draw_arms(job, counter, wanted.arms, wanted.seeds, blocked))
-    updates, training = _updates(training, arms, counter, pool, wanted.equal)
+    contaminated = _checker(job)
+    limit, arms = draw_arms(job, counter, contaminated)
+    updates, training = _updates(training, arms, limit, counter.mean(pool), wanted.equal)
     items, kind = _items(folder, recipe)
-    effects = smallest_effects(items, kind) if items else {}
-    if items and wanted.seeds not in effects:
-        effects = dict(sorted((effects | smallest_effects(items, kind, [wanted.seeds])).items()))
-    answer = (
-        worth_it(effects, wanted.seeds, wanted.smallest) if effects
-        else "How many items there are is not known before they are loaded: evaluate the untrained "
-        "model first (ds2 evaluate)."
-    )  # fmt: skip
-    if kind == "loss" and items:
-        answer += " (In nats a token.)"
+    counts = sorted({*SEEDS, *range(1, wanted.seeds + 1)})
+    effects = smallest_effects(items, kind, counts) if items else {}
     document = {
         "model": recipe.train.model,
         "template": counter.template,
         "tasks": list(recipe.evaluate.tasks),
+        "files": dict(_files(folder, recipe)),
         "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"tasks", "batch"}),
         "seeds": wanted.seeds,
         "equal": wanted.equal,
-        "arms": list(dict.fromkeys(arm.arm for arm in arms)),
+        "arms": list(split_arms(wanted.arms)),
         "compare": [list(pair) for pair in wanted.compare],
         "smallest": wanted.smallest,
         "updates": updates,
         "batch_tokens": training.batch_tokens,
-        "tokens_per_arm": next(arm.answer_tokens for arm in arms if arm.arm not in WHOLE),
-        "contaminated": int(blocked.sum()),
+        "tokens_per_arm": limit,
+        "contaminated": int(contaminated(pool).sum()),
         "pool": {"n": len(pool), "sha256": _sha(pool.keys.tobytes())},
         "settings": {
             f"train.{key}": value
@@ -136,7 +127,24 @@ def make_plan(
         "data": {arm.name: _sha(arm.pool.keys[arm.rows].tobytes()) for arm in arms},
     }
     document["sha256"] = _sha(json.dumps(document, sort_keys=True).encode())
-    return Plan(document, arms, training, updates, effects, answer), job
+    return Plan(document, arms, training, updates, effects, kind), job
+
+
+def load_proof(folder: Path, overrides: Mapping[str, object] | None) -> Recipe:
+    """Read the recipe of a proof and check what it asks; nothing is run.
+
+    Raises:
+        InputError: no such arm or comparison, or a file that is not there.
+    """
+    given = dict(overrides or {})
+    if isinstance(arms := given.get("proof.arms"), (list, tuple)):
+        given["proof.arms"] = [_from_here(str(name)) for name in arms]
+    recipe = load_recipe(folder, located_tasks(located(given)))
+    _check(recipe)
+    for name, file in split_arms(recipe.proof.arms).items():
+        if file and not file.startswith(HUB):
+            check_exists(f"the arm '{name}'", resolve_path(folder, file))
+    return recipe
 
 
 def freeze(folder: Path, plan: Plan) -> None:
@@ -146,27 +154,42 @@ def freeze(folder: Path, plan: Plan) -> None:
         InputError: another plan was fixed before, and models have been trained for it.
     """
     path = folder / PLAN
-    if path.exists():
-        held = json.loads(path.read_text(encoding="ascii"))
-        if held.get("sha256") == plan.document["sha256"]:
-            return
+    held = plan_begun(folder)
+    if held is not None and held["sha256"] != plan.document["sha256"]:
         differ = sorted(
-            key for key in plan.document
-            if key != "sha256" and held.get(key) != plan.document[key]
+            key for key in {*plan.document, *held} - {"sha256"}
+            if held.get(key) != plan.document.get(key)
         )  # fmt: skip
-        if any(
-            (path.parent / "runs" / name / "done.json").exists() for name in held.get("data", ())
-        ):
-            raise InputError(
-                f"'{path}' was fixed before models were trained for it, and this is another proof: "
-                f"{', '.join(differ)} differ. Undo the change, or delete the file and begin "
-                "another; trainings whose data and settings are the same are kept."
-            )
-    write_json(path, plan.document)
+        raise InputError(
+            f"'{path}' was fixed before models were trained for it, and this is another proof: "
+            f"{', '.join(differ)} differ. Undo the change, or delete the file and begin "
+            "another; trainings whose data and settings are the same are kept."
+        )
+    if held is None:
+        write_json(path, plan.document)
+
+
+def plan_begun(folder: Path) -> dict[str, Any] | None:
+    """Return plan.json where a training has been made for it."""
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    held = dict(json.loads(path.read_text(encoding="ascii")))
+    done = (path.parent / "runs" / name / "done.json" for name in held["data"])
+    return held if any(each.exists() for each in done) else None
+
+
+def _from_here(name: str) -> str:
+    """An arm of the command line, its file from the current folder."""
+    arm, equals, path = name.partition("=")
+    if not path or path.startswith(HUB):
+        return name
+    return f"{arm}{equals}{Path(path).expanduser().absolute()}"
 
 
 def _check(recipe: Recipe) -> None:
     wanted = recipe.proof
+    split_arms(wanted.arms)
     names = [name.partition("=")[0] for name in wanted.arms]
     if len(set(names)) < len(names) or len(names) < 2:
         raise InputError(
@@ -191,52 +214,101 @@ def _check(recipe: Recipe) -> None:
 
 
 def _updates(
-    training: Training, arms: Sequence[Arm], counter: Counter, pool: Pool, equal: str
+    training: Training, arms: Sequence[Arm], limit: int, mean: float, equal: str
 ) -> tuple[int, Training]:
     """How many updates each training makes, and its settings for that."""
-    if equal == "rows":
-        return training.max_steps, training
-    tokens = training.batch_tokens or max(1, round(training.batch * counter.mean(pool)))
-    training = replace(training, batch_tokens=tokens)
-    first = next(arm for arm in arms if arm.arm not in WHOLE)
-    updates = training.max_steps or max(1, round(training.epochs * first.answer_tokens / tokens))
-    return updates, training
+    if equal == "rows" and not training.batch_tokens:
+        rows = next(len(arm.rows) for arm in arms if arm.arm not in WHOLE)
+        return training.max_steps or training.epochs * -(-rows // training.batch), training
+    tokens = training.batch_tokens or max(1, round(training.batch * mean))
+    updates = training.max_steps or max(1, round(training.epochs * limit / tokens))
+    return updates, replace(training, batch_tokens=tokens)
 
 
-def _contaminated(job: Job, pool: Pool) -> np.ndarray:
-    """(n,) whether a row shares a long run of words with an item of the evaluation."""
-    _, own = split_tasks(job.recipe.evaluate.tasks)
+def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
+    """Return what finds a pool's rows that share a long run of words with an item."""
+    names, own = split_tasks(job.recipe.evaluate.tasks)
+    items = _samples(job.folder, names)
+    for name in [name for name in names if name not in items]:
+        job.say(
+            f"Not checked for contamination: {name}, whose items are not here before the untrained "
+            "model is evaluated."
+        )
+    for name, (_, file) in own.items():
+        if file.startswith(HUB):
+            job.say(f"Not checked for contamination: {name}, which is no file here.")
     texts = [resolve_path(job.folder, file) for _, file in own.values() if not file.startswith(HUB)]
-    samples = sorted((job.folder / EVALUATIONS / BASE).glob("samples_*.jsonl"))
-    blocked = np.zeros(len(pool), dtype=bool)
-    for files, fields in ((texts, None), (samples, ["doc"])):
-        for file in files:
+    docs = [path for paths in items.values() for path in paths]
+    known: dict[str, np.ndarray] = {}
+
+    def check(pool: Pool) -> np.ndarray:
+        key = _sha(pool.keys.tobytes())
+        if key in known:
+            return known[key]
+        blocked = known[key] = np.zeros(len(pool), dtype=bool)
+        for path, fields in [*product(texts, [None]), *product(docs, [["doc"]])]:
             try:
-                found = find_contaminated(pool, [file], fields=fields)
+                found = find_contaminated(pool, [path], fields=fields)
             except InputError as error:
                 job.say(f"Not checked for contamination: {error}")
                 continue
             for rows in found.by_reason().values():
                 blocked[rows] = True
-    return blocked
+        if blocked.any():
+            job.say(
+                f"{int(blocked.sum()):,} of {len(pool):,} rows share words with what is evaluated "
+                "on: no arm takes them."
+            )
+        return blocked
+
+    return check
+
+
+def _samples(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+    """Task of lm-eval → files of the untrained model's items, where it was evaluated."""
+    place = folder / EVALUATIONS / BASE
+    if not names or not (place / DONE).exists():
+        return {}
+    done = json.loads((place / DONE).read_text(encoding="ascii"))["tasks"]
+    return {
+        name: [place / file for file in done[name]["files"] if file.endswith(".jsonl")]
+        for name in names
+        if name in done
+    }
+
+
+def _files(folder: Path, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Files that decide what is measured, and their hashes."""
+    own = [file for _, file in split_tasks(recipe.evaluate.tasks)[1].values()]
+    for file in [*own, *recipe.evaluate.include]:
+        path = resolve_path(folder, file)
+        if not file.startswith(HUB) and path.exists():
+            yield file, hash_input(path).sha256
 
 
 def _items(folder: Path, recipe: Recipe) -> tuple[list[int], str]:
     """Items of each task, where known, and what kind of figure it gives."""
     names, own = split_tasks(recipe.evaluate.tasks)
-    counts: list[int] = []
+    limit = recipe.evaluate.limit
+    files = _samples(folder, names)
+    counts = []
     for name in names:
-        if name in PAPER:
-            counts.append(PAPER[name].items)
-            continue
-        files = (folder / EVALUATIONS / BASE).glob(f"samples_{name}_*.jsonl")
-        counts.append(max((_lines(path) for path in files), default=0))
+        if name in files:
+            counts.append(sum(map(_documents, files[name])))
+        else:
+            known = PAPER[name].items if name in PAPER else 0
+            counts.append(min(known, limit or known))
     for _, file in own.values():
-        counts.append(0 if file.startswith(HUB) else _lines(resolve_path(folder, file)))
-    if recipe.evaluate.limit is not None:
-        counts = [min(n, recipe.evaluate.limit) for n in counts]
-    known = counts if all(n >= 2 for n in counts) else []
-    return known, "loss" if own and not names else "accuracy"
+        known = 0 if file.startswith(HUB) else _lines(resolve_path(folder, file))
+        counts.append(min(known, limit or known))
+    kind = "loss" if own and not names else "accuracy"
+    return counts if all(n >= 2 for n in counts) else [], kind
+
+
+def _documents(path: Path) -> int:
+    """Documents in a samples file, which has a line for each of them and each filter."""
+    with path.open("rb") as file:
+        return len({json.loads(line)["doc_id"] for line in file})
 
 
 def _lines(path: Path) -> int:
