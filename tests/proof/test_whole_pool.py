@@ -1,5 +1,7 @@
 """The arms that take the whole pool: how many updates each makes, what they cost, their means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from ds2.runs.evaluate_step import Evaluation
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_cost import _tokens
 from ds2.runs.proof_loop import _means
-from ds2.runs.proof_plan import Plan, _check
+from ds2.runs.proof_plan import Plan, _check, _updates
 from ds2.runs.recipe_file import make_recipe
 
 
@@ -24,13 +26,19 @@ def plan_of(updates=0, **settings):
     return Plan({}, arms, Training(model="m", epochs=3, batch=4, **settings), updates, {}, "")
 
 
-def test_by_rows_full_makes_the_updates_of_the_selection_and_full_epochs_all():
-    plan = plan_of()
+@pytest.mark.parametrize(("batch_tokens", "updates"), [(0, 9), (75, 8)])
+def test_by_rows_full_makes_the_updates_of_the_selection_and_full_epochs_all(batch_tokens, updates):
+    plan = plan_of(batch_tokens=batch_tokens)
+    made, training = _updates(plan.training, plan.arms, 200, 20.0, "rows")
+    assert made == updates  # 3 epochs of 3 batches of 4 rows; of 200 answer tokens by 75
+    plan = replace(plan, updates=made, training=training)
     steps = {arm.arm: plan.training_for(arm).max_steps for arm in plan.arms}
-    assert steps == {"full-epochs": 0, "full": 9, "selection": 0}  # 3 updates an epoch, 3 epochs
+    assert steps == {"full-epochs": 0, "full": updates, "selection": updates}
     assert plan.measured.arm == "selection"
+    of_update = 4 * 30 if batch_tokens == 0 else 75 * 30 / 20
     tokens = {arm.arm: _tokens(plan, arm) for arm in plan.arms}
-    assert tokens == {"full-epochs": 9_000, "full": 9 * 4 * 30, "selection": 900}
+    assert tokens == {"full-epochs": 9_000, "full": updates * of_update,
+                      "selection": updates * of_update}  # fmt: skip
 
 
 def test_by_tokens_all_but_full_epochs_make_equal_updates():
@@ -39,11 +47,6 @@ def test_by_tokens_all_but_full_epochs_make_equal_updates():
     assert steps == {"full-epochs": 0, "full": 8, "selection": 8}
     tokens = {arm.arm: _tokens(plan, arm) for arm in plan.arms}
     assert tokens == {"full-epochs": 9_000, "full": 900, "selection": 900}
-
-
-def test_by_rows_with_updates_of_so_many_tokens():
-    plan = plan_of(batch_tokens=75)
-    assert plan.training_for(plan.arms[1]).max_steps == 8
 
 
 def test_the_whole_pool_alone_is_no_proof():

@@ -100,7 +100,7 @@ def test_tasks_that_have_no_common_mean_are_refused_before_training(folder, monk
 
 def test_a_budget_cuts_seeds_and_never_to_one(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
-    cost = Cost(8, 100, 1.0, 8.0, None, 1, 1, "")
+    cost = Cost(8, 100, {"selection": 1.0, "random": 1.0}, 8.0, None, 1, 1, "")
     monkeypatch.setattr("ds2.runs.proof_loop.cost_of", lambda *_: cost)
     listener, said = listening()
     settings = {"proof.seeds": 4, "proof.budget_hours": 3.0}
@@ -176,7 +176,8 @@ def test_swapped_answers_are_the_same_answers_elsewhere():
 
 def test_the_plan_is_printed_and_starts_nothing(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
-    cost = Cost(6, 1234, 0.5, 3.0, None, 2**31, 2**25, "one real step here: 9 tokens a second")
+    each = {"selection": 0.5, "random": 0.5}
+    cost = Cost(6, 1234, each, 3.0, None, 2**31, 2**25, "one real step here: 9 tokens a second")
     monkeypatch.setattr("ds2.runs.proof_cost.cost_of", lambda *_: cost)
     words = ("--plan", "--set", "proof.seeds=3", "--set", "proof.budget_hours=2.5")
     told = invoke(folder, *words)
@@ -184,8 +185,9 @@ def test_the_plan_is_printed_and_starts_nothing(folder, monkeypatch):
     for says in (
         "random; 3 runs of each",
         "1 rows that share words with the tasks",
-        "trainings  6, of 1,234 tokens in ",
-        "30 min each, 3.0 h in all (one real step here",
+        "trainings  6; selection: 1,234 tokens in ",
+        "3.0 h in all (one real step here",
+        "a row; 30 min",
         "memory     2.0 GiB",
         "1: no verdict, 2: 0.",
         "judged     selection against random; a difference of 0.01 matters",

@@ -221,7 +221,7 @@ def test_whether_it_can_answer():
 
 def test_a_budget_pays_for_so_many_seeds(folder):
     plan = plan_of(folder, proof__seeds=3)
-    cost = Cost(6, 100, 1.0, 6.0, 3.0, 1, 1, "")
+    cost = Cost(6, 100, {"selection": 1.0}, 6.0, 3.0, 1, 1, "")
     for hours, seeds in ((0, 3), (100, 3), (9, 3), (8.9, 2), (3, 1), (2.9, 0)):
         assert within_budget(plan.document, cost, hours) == seeds
     alone = replace(cost, evaluation_hours=None)

@@ -1,6 +1,7 @@
 """A causal language model that says how likely an answer is after a prompt."""
 
 import gc
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -113,7 +114,9 @@ def load_scorer(
         model: Any = AutoModelForCausalLM.from_pretrained(name, revision=revision, dtype=dtype)
         if adapter is not None:
             what = f"The adapter '{adapter}'"
-            model = PeftModel.from_pretrained(model, str(adapter))
+            with warnings.catch_warnings():  # PEFT asks by a name that transformers gives up
+                warnings.simplefilter("ignore", FutureWarning)
+                model = PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
