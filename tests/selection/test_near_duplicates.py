@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import ds2.selection.near_duplicates as module
@@ -38,6 +38,12 @@ def naive(order, vectors, similarity, keep=()):
     return of
 
 
+def not_on_the_edge(vectors, similarity):
+    """Skip pools with a pair so near to the limit that the rounding of a float decides."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assume(np.abs(unit @ unit.T - similarity).min() > 3e-6)
+
+
 def check(found, expected):
     assert set(found.rows.tolist()) == set(expected)
     for row, of in zip(found.rows.tolist(), found.of.tolist(), strict=True):
@@ -54,6 +60,7 @@ def small_blocks(monkeypatch):
 @given(st.integers(0, 10_000), st.integers(14, 60), st.sampled_from([0.9, 0.97, 0.995]))
 def test_products_are_the_loop(seed, n, similarity):
     vectors = clustered(seed, n, repeats=n // 10)
+    not_on_the_edge(vectors, similarity)
     order = np.random.default_rng(seed).permutation(n)[: n - 3]
     found = find_near_duplicates(order, similarity=similarity, vectors=vectors)
     check(found, naive(order.tolist(), vectors, similarity))
@@ -64,6 +71,7 @@ def test_products_are_the_loop(seed, n, similarity):
 @given(st.integers(0, 10_000), st.integers(30, 80), st.sampled_from([0.9, 0.97, 0.995]))
 def test_an_exact_graph_gives_what_all_products_give(seed, n, similarity):
     vectors = clustered(seed, n, repeats=n // 10)
+    not_on_the_edge(vectors, similarity)
     graph = find_neighbors(vectors, 3, method="exact")
     order = np.random.default_rng(seed).permutation(n)[: n - 3]
     keep = order[-2:]
