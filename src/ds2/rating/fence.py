@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["fence_line", "fence_mark", "neutralise"]
+__all__ = ["fence_line", "fence_mark", "neutralise", "repeats_prompt"]
 
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _LENGTH = 10
@@ -28,6 +28,22 @@ def fence_mark(nonce: str) -> str:
 def fence_line(mark: str, says: str) -> str:
     """Return a line that only ds2 can have written."""
     return f"[[{mark}: {says}]]"
+
+
+_FENCE = re.compile(rf"\[\[[{_LETTERS}]{{{_LENGTH}}}[ \t]*:")
+_ANSWERS = ("assistant", "ai", "bot", "rater", "judge", "grader", "response", "output")
+
+
+def repeats_prompt(reply: str) -> bool:
+    """Say whether a reply holds a line of a fence, whatever its mark, or the head of a turn.
+
+    Its first line may be the head of an answer ("Assistant:"), which some raters begin with.
+    """
+    folded = _fold(reply)
+    return _FENCE.search(folded) is not None or any(
+        found.start() > 0 or not found[0].strip(" \t#*_[](){}\"'`-:").startswith(_ANSWERS)
+        for found in _TURN.finditer(folded)
+    )
 
 
 def neutralise(text: str, mark: str) -> str:
