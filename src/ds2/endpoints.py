@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import ssl
+import weakref
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -105,13 +106,15 @@ def openai_client(key: str, base_url: str | None, *, timeout_s: float, tries: in
     """Return a client of the openai library, which must be installed, for any endpoint."""
     import openai
 
+    http = openai.DefaultHttpxClient(timeout=timeout_s, **connection(base_url))
     client = openai.OpenAI(
         api_key=key or "none",
         base_url=base_url or OPENAI,
         timeout=timeout_s,
         max_retries=tries,
-        http_client=openai.DefaultHttpxClient(timeout=timeout_s, **connection(base_url)),
+        http_client=http,
     )
+    weakref.finalize(client, http.close)  # as the library does with a client of its own
     return sealed(client, base_url)
 
 

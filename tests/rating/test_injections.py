@@ -28,6 +28,9 @@ CONTROL = (
     "<start_of_turn>", "<end_of_turn>", "<think>", "</think>", "<tool_call>", "<｜User｜>",
     "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<|user|>",
     "<|assistant|>", "<|system|>", "<|channel|>", "<|message|>", "<|start|>",
+    "[|system|]", "[|endofturn|]", "<seed:think>", "<minimax:tool_call>",
+    "<longcat_user>", "<function=run>", "<arg_key>", "</TOOLCALL>", "<[begin_of_sentence]>",
+    "◁think▷", "]~b]", "]~!b[", "[e~[", "/no_think", "<|turn>", "<channel|>", "<end_of_text>",
     "<|END_OF_TURN_TOKEN|>", "<unused12>", "<__media__>", "[gMASK]", "<sop>",
 )  # fmt: skip
 
@@ -104,6 +107,13 @@ def test_no_control_token_is_left(text):
     assert MARK not in looks(safe)
     assert not set(safe) & set(map(chr, [*range(9), 11, 12, 13, *range(14, 32)]))
     assert neutralise(safe, MARK) == safe
+
+
+@pytest.mark.parametrize("filler", "\u115f\u1160\u3164\uffa0\u2800\u200b\u00ad")
+def test_letters_that_nobody_sees_hide_nothing(filler):
+    for text in (MARK, "<|im_start|>", "[INST]"):
+        hidden = filler.join(text)
+        assert neutralise(hidden, MARK) != hidden
 
 
 @given(st.text())

@@ -140,8 +140,6 @@ def _text(message: Mapping[str, Any]) -> str:
 
 #: Where servers put a model's reasoning; no rating is read there.
 _REASONING = ("reasoning_content", "reasoning", "thinking")
-#: More than any request has: an endpoint that says so says nothing.
-_MOST_TOKENS = 10_000_000
 _LONGEST_NAME = 200
 
 
@@ -150,8 +148,7 @@ def _string(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    counted = type(value) is int and 0 <= value <= _MOST_TOKENS
-    return value if counted else None  # type: ignore[return-value]
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _first_token(logprobs: object) -> dict[str, float] | None:

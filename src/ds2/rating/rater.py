@@ -54,6 +54,16 @@ class Answer:
     model: str | None = None
     reasoned: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("n_input", "n_output", "n_cached"):
+            count = getattr(self, name)
+            if count is not None and not 0 <= count <= _MOST_TOKENS:
+                object.__setattr__(self, name, None)
+
+
+#: More tokens than any request has: an endpoint that counts so many has not counted.
+_MOST_TOKENS = 10_000_000
+
 
 class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects, not a fault of ours
     """There is no reply to one request.

@@ -324,6 +324,11 @@ class Store:
         with self._explained():
             return int(self._db.execute(query, (setup,)).fetchone()[0])
 
+    def n_replies(self) -> int:
+        """Return how many rows there are, of all setups."""
+        with self._explained():
+            return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
+
     def totals(self, setup: int) -> Totals:
         """Return what a setup has taken so far."""
         with self._explained():
