@@ -31,6 +31,10 @@ def fence_line(mark: str, says: str) -> str:
 
 
 _FENCE = re.compile(rf"\[\[[{_LETTERS}]{{{_LENGTH}}}[ \t]*:")
+#: Somebody who asks, as the head of a turn in other layouts.
+_ASKS = re.compile(
+    r"^[ \t]*(?:user|human|system|(?:q|question|input|prompt)[ \t]*:.*)[ \t]*$", re.MULTILINE
+)
 _ANSWERS = ("assistant", "ai", "bot", "rater", "judge", "grader", "response", "output")
 
 
@@ -40,7 +44,9 @@ def repeats_prompt(reply: str) -> bool:
     Its first line may be the head of an answer ("Assistant:"), which some raters begin with.
     """
     folded = _fold(reply)
-    return _FENCE.search(folded) is not None or any(
+    if _FENCE.search(folded) or _ASKS.search(folded):
+        return True
+    return any(
         found.start() > 0 or not found[0].strip(" \t#*_[](){}\"'`-:").startswith(_ANSWERS)
         for found in _TURN.finditer(folded)
     )
@@ -182,7 +188,7 @@ _CONTROL = (
     r"<\|[^<>|\n]{1,64}\|>|<\|[\w/]{1,40}>|</?\w{1,40}\|>|<</?sys>>|"
     rf"</?(?:{_TAG_NAMES})>|"
     r"<\[/?[\w -]{1,40}\]>|\[\|[^\[\]|\n]{1,40}\|\]|◁/?\w{1,20}▷|"
-    r"\]~!?b[\[\]]|\[e~\[|(?<![\w/])/(?:no_?)?think\b|"
+    r"\]~!?b[\[\]]|\[e~\[|/no_?think|(?<![\w/])/think\b|"
     r"\[/?(?:inst|sys|system|system_prompt|available_tools|tool_calls|tool_results|tool_content|"
     r"think|args|call_id|gmask|smask|bos|eos|sop|eop|unk|pad|sep|cls|mask|img|img_end|img_break|"
     r"model_settings|prefix|suffix|middle|audio|begin_audio|transcribe|control_\d{1,4})\]|"

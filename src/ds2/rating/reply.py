@@ -54,6 +54,12 @@ _REASONING = re.compile(
     r"<\|channel\|>\s*final\b[^<]*<\|message\|>",
     re.IGNORECASE,
 )
+#: What some servers leave around a reply: the head of its turn, and tokens that end it.
+_HEAD = re.compile(
+    r"\A\s*(?:<\|[^<>|]{1,30}\|>\s*)*(?:assistant|model)?(?:\s*:|\s*\n|(?=\s*[{`\[]))",
+    re.IGNORECASE,
+)
+_ENDS = re.compile(r"(?:\s*(?:</s>|<\|[^<>|]{1,30}\|>|</?(?:eos|end_of_turn|end_of_text)>))+\Z")
 _UNFINISHED = re.compile(r"[\w./-]+\Z")
 #: Words of a refusal, where there is no number at all.
 _REFUSAL = re.compile(
@@ -90,7 +96,7 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
     if not text.strip():
         return Reply({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
-    answer = plain(answer).strip()
+    answer = _ENDS.sub("", plain(_HEAD.sub("", answer)).strip())
     if len(answer) > _LONGEST or not closed:
         return Reply({}, "truncated" if not closed else "unparsable")
     if repeats_prompt(answer):
@@ -224,9 +230,11 @@ def _without_objects(text: str, spans: list[tuple[int, int]]) -> str:
 
 #: Under these keys an object may hold the ratings one level deeper.
 _HOLDERS = re.compile(
-    r"(?:my|final|the|json)?(?:ratings?|scores?|grades?|evaluations?|assessments?|results?|values?|"
-    r"response|output|answer|reply|criteria|json|data|verdict|judge?ments?)"
+    r"(?:my|final|the|json)?(?:ratings?|scores?|grades?|evaluations?|assessments?|results?|criteria|"
+    r"verdict|judge?ments?)"
 )
+#: The same where there is nothing else.
+_WRAPPERS = re.compile(r"response|output|answer|reply|json|data|values?|final")
 
 
 def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict[str, float]:
@@ -246,9 +254,14 @@ def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict
         deeper = [
             inner
             for key, inner in value.items()
-            if isinstance(inner, dict) and _HOLDERS.fullmatch(_plain_key(key))
+            if isinstance(inner, dict)
+            and (
+                _HOLDERS.fullmatch(_plain_key(key))
+                or (len(value) == 1 and _WRAPPERS.fullmatch(_plain_key(key)))
+            )
         ]
-        if found or len(deeper) != 1:
+        named = any(_plain_key(key) in _spellings(rubric.scored) for key in value)
+        if found or named or len(deeper) != 1:
             return found
         value = deeper[0]
     return found

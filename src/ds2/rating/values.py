@@ -34,7 +34,8 @@ _VALUE = (
 )
 _BREAK = r"(?<![\w.,/:−–—-])"
 _NOUNS = (
-    r"rating|score|grade|value|level|mark|assessment|evaluation|quality|(?:gesamt)?bewertung|"
+    r"rating|score|grade|value|(?<=final )answer|level|mark|assessment|"
+    r"evaluation|quality|(?:gesamt)?bewertung|"
     r"(?:gesamt)?note|évaluation|puntuación|calificación|evaluación|avaliação|pontuação|nota|"
     r"valutazione|voto|punteggio|beoordeling|cijfer|ocena|оценка|балл|puan|değerlendirme|"
     r"(?:ال)?تقييم|(?:ال)?درجة|रेटिंग|अंक|मूल्यांकन|đánh giá|điểm|"
@@ -50,8 +51,9 @@ _NOUN = rf"(?:{_NOUNS})"
 _QUOTES = r"[\"'“”\\ \t]*"
 #: Between a label and its number.
 _IS = (
+    r"(?:[ \t]+(?:for|of)[ \t]+(?:this|the)[ \t]+example)?"
     rf"{_QUOTES}(?:\([^()\n]{{0,40}}\))?{_QUOTES}"
-    r"(?:[:=|→–—]|-+>|-(?=[ \t])|\b(?:is|was|of|as|at|gets|would be|should be|will be)\b)"
+    r"(?:[:=|→–—为は]|-+>|-(?=[ \t])|\b(?:is|was|of|as|at|gets|would be|should be|will be)\b)"
     r"[\"'“”\\ \t(\[{]*(?:\n[ \t]*)?(?:an?[ \t]+)?(?:\\boxed[ \t]*\{[ \t]*)?"
 )
 _ANY = rf"(?:{_DIGITS}|\b(?:{_WORD})\b)(?:[ \t]*(?:/|out of)[ \t]*{_DIGITS})?"
@@ -196,37 +198,120 @@ REFUSES = re.compile(
     r"|죄송|آسف|لا أستطيع|üzgünüm|xin lỗi|maaf",
     re.IGNORECASE | re.DOTALL,
 )
-#: Words by which a sentence gives what somebody else says, orders, or has written there.
+#: The words, English ones, in which a rater announces or gives its own rating; with any other word
+#: in front, what follows may be somebody else's.
+_OWN = frozenset(
+    """a above account after all along am an analysis analyzing and answer are as assessing
+    assessment assign at award based below by careful carefully certainly characteristics
+    complete completed complexity concluded conclusion consideration considerations
+    considered considering could course criteria criterion each eight evaluate evaluated
+    evaluating evaluation evaluations every everything factors final finally find five
+    follow following follows for format formatted four fully give given go grade grades
+    grading happy have having hence here here's honest honestly i i'd i'll i'm i've
+    informativeness instructed instructions into is it it's its json judgement judgment
+    just let let's look markdown me my nine numerical object of ok okay on one only our
+    out overall per personal personally please point points provide provided quality
+    rarity rate rated rating ratings receive requested required response result resulting
+    results review reviewed reviewing rubric say scale schema score scored scores scoring
+    see seven six so stars step sure taking ten thank thanks that the them therefore these
+    thing things this thought three thus to together total two ultimately understood us
+    valid value values verdict was we we'd we'll well will with would yes you your zero""".split()  # noqa: SIM905 - it is to be read
+)
+#: What a rating is of, without which "the example" may only be where it was found.
+_OF_EXAMPLE = re.compile(
+    r"\b(?:for|of|on|to|rate|rating|evaluat(?:e|ed|ing|ion of)|"
+    r"assess(?:ed|ing)?|judg(?:e|ed|ing)|give|"
+    r"review(?:ed|ing)?|read|analyz(?:ed|ing)|"
+    r"(?=this example (?:deserves|gets|is|has|rates)))[ \t]*"
+    r"(?:the|this|your|each)?[ \t]*(?:(?:given|provided|above|"
+    r"whole) )?(?:example|conversation|sample|"
+    r"exchange|dialogue|row|entry|data ?point)(?: (?:deserves|gets))?\b(?!['’])",
+    re.IGNORECASE,
+)
+#: The same in other languages: words for a rating, for "here it is", and for "I give".
+_OWN_OTHER = re.compile(
+    r"\b(?:(?:gesamt)?bewert(?:e|ung|ungen)|(?:gesamt)?note|ergebnis|hier (?:ist|sind)|bitte schön|"
+    r"insgesamt|ich (?:gebe|vergebe)|évaluations?|voici|résultat|je (?:lui )?donne|je note|globale|"
+    r"puntuaci(?:ón|ones)|calificaci(?:ón|ones)|evaluaci(?:ón|ones)|"
+    r"aquí (?:está|tienes?|va)|(?:le )?doy|"
+    r"avaliaç(?:ão|ões)|pontuaç(?:ão|ões)|nota|aqui está|segue|dou|"
+    r"valutazion[ei]|punteggi[o]?|voto|ecco|"
+    r"beoordeling|cijfer|hier is|geef|ocen[ay]|oto|daję|oceniam|"
+    r"оценк[аиу]|оцениваю|ставлю|вот|балл|"
+    r"puan(?:ım|lama)?|değerlendirme\w*|işte|veriyorum|đánh giá|điểm|đây là|betyg|bedömning|här är|"
+    r"nilai|penilaian|skor|berikut)\b"
+    r"|评分|评价|得分|分数|总分|总体|结果|以下|評価|点数|得点|総合|평가|"
+    r"점수|총점|다음은|تقييم|الدرجة|"
+    r"إليك|मूल्यांकन|रेटिंग|अंक",
+    re.IGNORECASE,
+)
+_OTHER_EXAMPLE = re.compile(
+    r"\b(?:beispiel|exemple|ejemplo|esempio|exemplo|voorbeeld|"
+    r"przykładzie|примере|örnekte|text[eo]?|"
+    r"texte|testo|antwort|réponse|respuesta)\b|例|示例|예시|文|مثال|उदाहरण",
+    re.IGNORECASE,
+)
 _REPORTS = re.compile(
-    r"\b(?:says|said|saying|claim\w*|reads|demand\w*|(?:asks|asked|"
-    r"tells|told|wants|urges) (?:me|us|you|"
-    r"for|to|that|the rater)|tells?|instructs?|request(?:s|ing)?|quot\w+|insist\w*|pretend\w*|"
-    r"(?:ends?|begins?|starts?|ending|opens?|closes?) (?:with|by)|suggest(?:s|ing)|according to|"
-    r"puts? it|words of|(?:re(?:s|)(?:ply|pond)|answer) with|output only|please (?!find|see|note)|"
-    r"hidden|written|(?:given|offered|found|placed|inserted|planted|"
-    r"smuggled|appended|embedded) (?:in|"
-    r"by|into|at|within)|(?:is|stands|appears?|comes) (?:in|at|from|inside) the|"
-    r"sagt|behaupt\w+|verlang\w+|forder\w+|lautet|schreibt|steht|gib|vergiss|dit|exige|affirme|"
-    r"prétend|écrit|dice|pide|afirma|chiede|diz|pede|zegt|vraagt|mówi|żąda|говорит|требует|просит|"
-    r"пишет|гласит|diyor|istiyor|yêu cầu|säger|kräver|mengatakan|meminta)\b"
-    r"|说|写|要求|声称|言っ|言う|と書|求め|主張|말하|말한|요구|주장|적혀|يقول|يطلب|कहता|मांग"
-    r"|^\W*(?:the |this |from the |in the )?(?:\w+ )?(?:example|text|"
-    r"excerpt|passage|instruction|input|"
-    r"prompt|snippet|payload|attack|user|message|content|sentence|line|string|comment)\W*\Z",
+    r"\b(?:says|said|claim\w*|demand\w*|asks?|asked|tells?|told|wants?|instructs?|quot\w+|writ\w+|"
+    r"wrote|pretend\w*|suggest\w*|insist\w*|if|unless|not|never|than|contains?|includes?|"
+    r"sagt|behaupt\w+|verlang\w+|forder\w+|lautet|schreibt|steht|enthält|gib|vergiss|nicht|möchte|"
+    r"dit|demande|exige|affirme|prétend|écrit|contient|mérite|pas|"
+    r"dice|pide|afirma|contiene|incluye|no|"
+    r"diz|pede|contém|traz|não|chiede|riporta|non|zegt|vraagt|bevat|niet|mówi|żąda|zawiera|nie|"
+    r"говорит|требует|просит|пишет|гласит|содержит|написано|не|diyor|istiyor|içeriyor|değil|"
+    r"yêu cầu|nói|chứa|không|säger|kräver|innehåller|mengatakan|meminta|berisi|bukan)\b"
+    r"|说|写|要求|包含|声称|不|言っ|言う|書|求め|主張|含|ない|말하|말한|요구|"
+    r"포함|주장|적혀|아니|يقول|يطلب|"
+    r"يحتوي|ليس|कहता|मांग|नहीं",
     re.IGNORECASE,
 )
-#: The same where they stand close to the number: elsewhere in its sentence they mean nothing.
-_REPORTS_NEAR = re.compile(
-    r"\b(?:states?|contain\w*|includ\w+|holds?|tries|trying|attempt\w*|orders?|must|always|every|"
-    r"already|ready|there (?:is|are)|set to|propos\w+|enthält|"
-    r"contient|contiene|contém|bevat|zawiera|"
-    r"содержит|içeriyor|chứa)\b|包含|含|포함|يحتوي",
+#: What may follow a number in its sentence: a reason, or a word or two about it.
+_REASON = re.compile(
+    r"[\s,;–—-]*(?:because|since|as it|as the|due|for|given|with|but|"
+    r"and|out of|weil|da|denn|car|porque|"
+    r"perché|omdat|ponieważ|потому|çünkü|因为|なぜ)(?!\w)|\s*\([^()]{0,60}\)",
     re.IGNORECASE,
 )
-_NEAR = 32
+#: Set phrases whose words alone could be anybody's.
+_PHRASES = re.compile(
+    r"\bin (?:the |a )?(?:(?:requested|required|valid|correct|following|specified|json) ?)+"
+    r"(?:format|form|object|schema)?\b|\boutput[ \t]*:|\\boxed[ \t]*\{|"
+    r"\baccording to (?:the|these|your) (?:given )?(?:criteria|rubric|scale|instructions)\b",
+    re.IGNORECASE,
+)
+_ORDER = re.compile(r"[\W_]*(?:give|rate|assign|evaluate)\b", re.IGNORECASE)
+_TAGGED = re.compile(
+    r"</?(?:answer|output|response|json|result|rating|ratings|final)>", re.IGNORECASE
+)
+_PLAIN = re.compile(
+    r""
+    r"[\w\s\u0300-\u036f\u064b-\u0652\u0900-\u0dff\u0e00-\u0e7f:.,!'’\"“”()*_=→|#&;/{}—–\\\0\ufffd\[\]-]*"
+)
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+
+
+def _announces(text: str) -> bool:
+    """Say whether words in front of a rating are the rater's own, and about nothing but rating."""
+    if _ORDER.match(text):
+        return False
+    for known in (_OF_EXAMPLE, _PHRASES, _TAGGED):
+        text = known.sub(" ", text)
+    if not _PLAIN.fullmatch(text):
+        return False
+    if all(token.replace("’", "'") in _OWN for token in _TOKEN.findall(text.lower())):
+        return True
+    named = _OWN_OTHER.search(text) is not None
+    return (
+        named
+        and not _REPORTS.search(text)
+        and not (_OTHER_EXAMPLE.search(text) and not _NAMES_RATING.search(text))
+    )
+
+
 #: Words that no rating in one's own voice is near, wherever in a reply they stand.
 _ATTACKED = re.compile(
-    r"\binject\w*|\bmanipulat\w*|\bdisregard\w*|\bdictat\w*|\bjailbreak|\bobey|"
+    r"\binject\w*|\btamper\w*|\bsway\w*|\bsuspicious|\bcopied\b|\bplanted\b|\bmanipulat\w*|"
+    r"\bdisregard\w*|\bdictat\w*|\bjailbreak|\bobey|"
     r"\b(?:not|never|won['’]t) (?:follow|obey|comply|believe|take)|\bI ignore|\bbeen rated|"
     r"\balready rated|\bits own rating|"
     r"\b(?:ignor|forget|vergiss|zignoruj|negeer|esqueça|olvida|oublie|abaikan|strunta)\w* "
@@ -255,31 +340,68 @@ _QUOTED = re.compile(
 _ENDS = re.compile(r"(?<=[.!?;])[\s\"')\]]+|[。！？；\n]+")
 #: The end of a line that announces what follows; the name of a block of code may be in between.
 _LEAD = re.compile(r":\s*(?:json|text|txt|python|yaml)?\s*\Z", re.IGNORECASE)
-#: A greeting ("Sure!") is no text that has to be about the example; in bytes.
-_GREETING = 24
 
 
 def foreign(text: str, start: int, end: int) -> bool:
-    """Say whether what stands at this place of a text repeats somebody else.
+    """Say whether what stands at this place of a text may repeat somebody else.
 
-    It does inside a quotation; in a sentence, or behind a line that ends in a colon, with words of
-    reporting or ordering; in a text with words of an attack; and behind text that is not about
-    rating at all, as where the example itself is repeated.
+    It is the rater's own where the words in front of it in its sentence, and every line in front
+    that ends in a colon, do nothing but announce a rating; where no other words are bound to it
+    behind; outside of quotations; in a text without words of an attack; and behind nothing, or text
+    that is about rating, and not just the example repeated.
     """
     if _ATTACKED.search(text):
         return True
     if any(found.start() < start and end <= found.end() for found in _QUOTED.finditer(text)):
         return True
     first, last = _sentence(text, start, end)
-    before = text[:first].rstrip()
-    leads = [line for line in before.split("\n")[-12:] if _LEAD.search(line)]
-    near = text[max(first, start - _NEAR) : min(last, end + _NEAR)]
-    if _REPORTS_NEAR.search(near) or any(
-        map(_REPORTS.search, (text[first:start], text[end:last], *leads))
-    ):
+    behind = _TAGGED.sub(" ", text[end:last])
+    if text[start] == "\0":  # an object: only a new sentence may follow
+        bound = re.match(r"[ \t]*[^\s.!:;\]A-Z\u0080-\uffff]", behind) is not None
+    else:
+        behind = _BEHIND.sub("", behind, count=1)
+        bound = not (_announces(behind) or (_REASON.match(behind) and not _REPORTS.search(behind)))
+    if bound or text[last : last + 1] == "?" or "?" in behind[:3]:
         return True
-    told = "\n".join(line for line in before.split("\n") if not _LEAD.search(line)).strip("\0 \n")
-    return len(told.encode()) > _GREETING and not _JUDGES.search(told)
+    before = text[:first].rstrip()
+    lines = before.split("\n")
+    leads = [line for line in lines[-12:] if _LEAD.search(line)]
+    if not all(map(_announces, (_clause(text[first:start]), *map(_last_sentence, leads)))):
+        return True
+    told = "\n".join(line for line in lines if not _LEAD.search(line)).strip("\0 \n")
+    return not (_announces(told) or _JUDGES.search(told))
+
+
+#: What belongs to the number itself: the end of the scale, a unit, closing marks.
+_BEHIND = re.compile(
+    rf"[ \t]*(?:(?:/|out of|von|sur|de|из)[ \t]*(?:{_DIGITS}|\w+))?[\s\"'”)}}\]|.!*]*"
+    r"(?:points?|stars?|punkten?|分|点|點|점)?[\s\"'”)}\]|.!*\\]*",
+    re.IGNORECASE,
+)
+#: Words for a rating in other languages, where the example may be named beside them.
+_NAMES_RATING = re.compile(
+    r"bewert|note|évaluation|donne|puntuaci|calificaci|evaluaci|doy|"
+    r"avalia|pontua|nota|valutazion|voto|"
+    r"beoordel|ocen|оцен|puan|değerlendir|đánh giá|betyg|nilai|评|評価|평가|تقييم|मूल्यांकन|रेटिंग",
+    re.IGNORECASE,
+)
+
+
+def _clause(text: str) -> str:
+    """Return the last part of a sentence's beginning that stands for itself ("…, so I rate it")."""
+    found = list(_TURNS_TO.finditer(text))
+    if not found or _SUPPOSES.search(text):
+        return text
+    bound = _REPORTS.search(text) is not None and found[-1]["so"] is None
+    return text if bound else text[found[-1].end() :]
+
+
+_TURNS_TO = re.compile(r",[ \t]*(?=(?P<so>so|hence|thus|therefore)\b|my\b|I\b)", re.IGNORECASE)
+_SUPPOSES = re.compile(r"\b(?:if|unless|were|not|never|had)\b", re.IGNORECASE)
+
+
+def _last_sentence(line: str) -> str:
+    return _ENDS.split(line.rstrip())[-1]
 
 
 def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
