@@ -8,6 +8,8 @@ keep to the cap. A failure prints its seed. SQLite's own part, a process that is
 in tests/rating/test_rate_killed.py.
 
     python benchmarks/rating_simulation.py [--quick] [--first SEED]
+
+Ctrl-C ends it with the seeds that were played until then.
 """
 
 import argparse
@@ -41,6 +43,9 @@ def main() -> None:
                 broken.append(str(error))
                 print(error, flush=True)
                 continue
+            except KeyboardInterrupt:  # what was played until then counts
+                n = seed - options.first
+                break
             faults.update(history.faults)
             runs, requests = runs + history.runs, requests + history.requests
     wall_s = time.perf_counter() - start_s

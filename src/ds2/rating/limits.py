@@ -121,6 +121,8 @@ class Pace:
 IN_A_ROW = 25
 #: So many are enough where each failure says that it holds for all: one alone may be a firewall's.
 FOR_ALL = 3
+#: A reply without a text that took more tokens than this was thought about.
+_A_FEW = 64
 #: An endpoint that asks to wait longer than this is asked again in a later run.
 LONGEST_WAIT_S = 900.0
 
@@ -187,7 +189,9 @@ class Breaker:
                 "The text is in the field of the reasoning (reasoning_content), where no rating is "
                 "read: switch the model's thinking off (extra), or the server's reasoning parser."
             )
-        elif answer is not None and (answer.finish_reason == "length" or answer.n_output):
+        elif answer is not None and (
+            answer.finish_reason == "length" or (answer.n_output or 0) > _A_FEW
+        ):
             why = (
                 f"Each took {answer.n_output or 0:,} tokens: most likely the model's thinking used "
                 "them up. Raise max_output_tokens, or switch its thinking off (extra)."

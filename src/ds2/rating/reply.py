@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import islice
 
 from ds2.rating.expected import expected_rating
 from ds2.rating.fence import repeats_prompt
@@ -44,6 +45,8 @@ REPLY_PROBLEMS = (
 #: A reply that is longer (its reasoning aside) is no rating.
 _LONGEST = 40_000
 _MOST_OBJECTS = 1_000
+#: A reply with more numbers that could be ratings is a list of something else.
+_MOST_CANDIDATES = 64
 _DEPTH = 4
 
 _WORDS = r"think|thinking|thoughts?|reasoning|analysis|scratchpad|seed:think"
@@ -56,10 +59,11 @@ _REASONING = re.compile(
 )
 #: What some servers leave around a reply: the head of its turn, and tokens that end it.
 _HEAD = re.compile(
-    r"\A\s*(?:<\|[^<>|]{1,30}\|>\s*)*(?:assistant|model)?(?:\s*:|\s*\n|(?=\s*[{`\[]))",
+    r"(?:<\|[^<>|]{1,30}\|>\s*+)*+(?:assistant|model)?+(?:\s*+:|\s*+\n|(?=\s*+[{`\[]))",
     re.IGNORECASE,
 )
-_ENDS = re.compile(r"(?:\s*(?:</s>|<\|[^<>|]{1,30}\|>|</?(?:eos|end_of_turn|end_of_text)>))+\Z")
+_END = re.compile(r"(?:</s>|<\|[^<>|]{1,30}\|>|</?(?:eos|end_of_turn|end_of_text)>)\Z")
+_LONGEST_END = 40
 _UNFINISHED = re.compile(r"[\w./-]+\Z")
 #: Words of a refusal, where there is no number at all.
 _REFUSAL = re.compile(
@@ -96,9 +100,10 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
     if not text.strip():
         return Reply({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
-    answer = _ENDS.sub("", plain(_HEAD.sub("", answer)).strip())
+    answer = answer.strip()
     if len(answer) > _LONGEST or not closed:
         return Reply({}, "truncated" if not closed else "unparsable")
+    answer = plain(_bare(answer))
     if repeats_prompt(answer):
         return Reply({}, "quoting")
     found, problem = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric, form)
@@ -107,6 +112,15 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
     if rubric.scored in found:
         return Reply(values, None if rubric.scored in values else "out of range")
     return Reply(values, "truncated" if cut and problem == "unparsable" else problem)
+
+
+def _bare(answer: str) -> str:
+    """Return a reply without the head of its turn and the tokens that end it."""
+    head = _HEAD.match(answer)
+    answer = answer[head.end() if head else 0 :].strip()
+    while end := _END.search(answer, max(0, len(answer) - _LONGEST_END)):
+        answer = answer[: end.start()].rstrip()
+    return answer
 
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
@@ -135,7 +149,8 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
     objects = [(start, end, found) for start, end, found, _ in blocks if found]
     said = [(name, one) for name in rubric.names for one in labelled(prose, name, high)]
     others = tuple(name for name in rubric.names if name != scored)
-    said += [(scored, one) for one in unlabelled(prose, others, high)]
+    unnamed = islice(unlabelled(prose, others, high), _MOST_CANDIDATES + 1)
+    said += [(scored, one) for one in unnamed]
     if prose.strip() and REFUSES.search(prose):
         return {}, "refused"
     if _OPEN_OBJECT.search(prose):
@@ -143,19 +158,20 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
     every = {found[scored] for _, _, found in objects if scored in found}
     every |= {one[0] for name, one in said if name == scored}
     inner = {value for *_, values in blocks for value in values}
-    if len(every) > 1 or any(found != objects[0][2] for _, _, found in objects):
+    many = len(said) + len(objects) > _MOST_CANDIDATES
+    if many or len(every) > 1 or any(found != objects[0][2] for _, _, found in objects):
         return {}, "ambiguous"
     own = [
         one
         for start, end, found in objects
         for one in found.items()
-        if not foreign(prose, start, end)
+        if not foreign(prose, start, end, rubric.names)
     ][: len(rubric.names)]
     if form == "text":
         own += [
             (name, value)
             for name, (value, start, end, order) in said
-            if not order and not foreign(prose, start, end)
+            if not order and not foreign(prose, start, end, rubric.names)
         ]
         if not own and (numbers := listed(prose, len(rubric.names))):
             own = list(zip(rubric.names, numbers, strict=True))

@@ -290,7 +290,7 @@ _PLAIN = re.compile(
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
-def _announces(text: str) -> bool:
+def _announces(text: str, names: tuple[str, ...] = ()) -> bool:
     """Say whether words in front of a rating are the rater's own, and about nothing but rating."""
     if _ORDER.match(text):
         return False
@@ -298,7 +298,8 @@ def _announces(text: str) -> bool:
         text = known.sub(" ", text)
     if not _PLAIN.fullmatch(text):
         return False
-    if all(token.replace("’", "'") in _OWN for token in _TOKEN.findall(text.lower())):
+    known_words = _OWN.union(*(name.split("_") for name in names))
+    if all(token.replace("’", "'") in known_words for token in _TOKEN.findall(text.lower())):
         return True
     named = _OWN_OTHER.search(text) is not None
     return (
@@ -342,7 +343,7 @@ _ENDS = re.compile(r"(?<=[.!?;])[\s\"')\]]+|[。！？；\n]+")
 _LEAD = re.compile(r":\s*(?:json|text|txt|python|yaml)?\s*\Z", re.IGNORECASE)
 
 
-def foreign(text: str, start: int, end: int) -> bool:
+def foreign(text: str, start: int, end: int, names: tuple[str, ...]) -> bool:
     """Say whether what stands at this place of a text may repeat somebody else.
 
     It is the rater's own where the words in front of it in its sentence, and every line in front
@@ -360,16 +361,19 @@ def foreign(text: str, start: int, end: int) -> bool:
         bound = re.match(r"[ \t]*[^\s.!:;\]A-Z\u0080-\uffff]", behind) is not None
     else:
         behind = _BEHIND.sub("", behind, count=1)
-        bound = not (_announces(behind) or (_REASON.match(behind) and not _REPORTS.search(behind)))
+        bound = not (
+            _announces(behind, names) or (_REASON.match(behind) and not _REPORTS.search(behind))
+        )
     if bound or text[last : last + 1] == "?" or "?" in behind[:3]:
         return True
     before = text[:first].rstrip()
     lines = before.split("\n")
     leads = [line for line in lines[-12:] if _LEAD.search(line)]
-    if not all(map(_announces, (_clause(text[first:start]), *map(_last_sentence, leads)))):
+    announced = (_clause(text[first:start]), *map(_last_sentence, leads))
+    if not all(_announces(words, names) for words in announced):
         return True
     told = "\n".join(line for line in lines if not _LEAD.search(line)).strip("\0 \n")
-    return not (_announces(told) or _JUDGES.search(told))
+    return not (_announces(told, names) or _JUDGES.search(told))
 
 
 #: What belongs to the number itself: the end of the scale, a unit, closing marks.
