@@ -1,5 +1,6 @@
 """Endpoints, files and folders that mean ill, or are broken: each costs what it must."""
 
+import asyncio
 import gzip
 import json
 import random
@@ -19,9 +20,11 @@ from ds2.rating.batch_client import BatchClient
 from ds2.rating.chat import ChatRater
 from ds2.rating.chat_dialect import InBodyError, read_body
 from ds2.rating.money import Price
+from ds2.rating.prompt import Prompt
 from ds2.rating.rate import rate, reparse
 from ds2.rating.rater import Answer, Failure, Limits
 from ds2.rating.rows import Reserved
+from ds2.rating.rubric import Rubric
 from ds2.rating.running import writable_store
 from ds2.rating.store import Store
 
@@ -110,6 +113,28 @@ def test_a_reply_that_is_packed_unasked_is_read(tmp_path):
     with Endpoint(plan) as endpoint:
         rater = ChatRater("m", base_url=endpoint.url, form="json")
         assert quietly(make_pool(tmp_path, 3), rater).values.tolist() == [7.0] * 3
+
+
+@pytest.mark.parametrize(("fault", "away"), [("drop", False), ("half", False), (None, True)])
+def test_only_what_never_left_costs_nothing(fault, away):
+    """A connection that broke off may have been billed; one that never was has not."""
+
+    async def ask(url):
+        rater = ChatRater("m", base_url=url, form="json")
+        rater.settle({"form": "json"})
+        await rater.open(Rubric.ds2())
+        prompt = Prompt(({"role": "user", "content": "x"},))
+        try:
+            with pytest.raises(Failure) as caught:
+                await rater.ask(prompt, rubric=Rubric.ds2(), seed=0)
+        finally:
+            await rater.close()
+        return caught.value
+
+    with Endpoint(lambda body, number: Step(fault=fault)) as endpoint:
+        failure = asyncio.run(ask(endpoint.url)) if fault else None
+    failure = failure or asyncio.run(ask(endpoint.url))
+    assert (failure.reason, failure.away, failure.may_cost) == ("connection lost", away, not away)
 
 
 # -- addresses ------------------------------------------------------------------------------------
@@ -206,6 +231,15 @@ def test_the_cap_holds_over_runs_whatever_is_not_said(tmp_path, silence):
         sent += len(rater.prompts)
     assert sent >= 5
     assert sent * (0.002 + 50e-5) <= cap_usd, "a prompt here has more than 2,000 bytes"
+
+
+@pytest.mark.parametrize("prices", [PRICES, None])
+def test_what_is_known_leaves_no_reservation(tmp_path, prices):
+    store = tmp_path / "s.sqlite"
+    rate(make_pool(tmp_path, 20), ScriptedRater(), store=store, prices=prices)
+    with Store(store) as opened:
+        assert opened.spent(lambda model: Price(1.0, 10.0)) == pytest.approx(20 * 300e-6)
+        assert opened.next_reservation() == 1
 
 
 def test_a_server_that_bills_more_than_asked_is_learnt_and_remembered(tmp_path):

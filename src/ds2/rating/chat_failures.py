@@ -55,15 +55,15 @@ def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure
     )
 
 
-#: Parts of the names of exceptions that say that there was no connection.
+#: Parts of the names of exceptions that say that there was no connection. ConnectTimeout is none of
+#: them: one HTTP library calls a connection that broke off so.
 _NOT_THERE = (
     "ConnectError",
     "ConnectorError",
+    "ConnectorDNSError",
     "ConnectionRefused",
+    "ConnectionTimeoutError",
     "gaierror",
-    "DNSError",
-    "ConnectTimeout",
-    "ConnectionTimeout",
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from ds2.rating.account import Account, request_tokens
 from ds2.rating.jobs import BLOCK, Job
 from ds2.rating.limits import LONGEST_WAIT_S, Breaker, Gate, Pace
-from ds2.rating.money import Budget
+from ds2.rating.money import Budget, most_input_tokens
 from ds2.rating.outcomes import Outcomes
 from ds2.rating.progress import Tally
 from ds2.rating.rater import Answer, Failure, Rater
@@ -78,7 +78,8 @@ class Loop:
         self._rater, self._rubric, self._blocks = rater, rubric, blocks
         self._tally, self._budget, self._account = tally, budget, account
         self._seed, self._in_thread = seed, in_thread
-        self._schema = rubric.json_schema() if rater.form == "structured" else None
+        schema = rubric.json_schema() if rater.form == "structured" else None
+        self._around = request_tokens((), rater.settings, schema)
         self._away_since_s: float | None = None
         self._answered_s = -math.inf
         self._random = random.Random(seed)  # noqa: S311 - jitter
@@ -151,8 +152,9 @@ class Loop:
             if self._account.waits:
                 wait_s = math.inf
             elif wait_s <= 0 and (job := self._take(now_s)) is not None:
-                tokens = request_tokens(job.prompt.messages, self._rater.settings, self._schema)
-                if (reserved := self._account.reserve(*tokens)) is not None:
+                n_input, n_output = self._around
+                n_input += most_input_tokens(job.prompt.messages)
+                if (reserved := self._account.reserve(n_input, n_output)) is not None:
                     return job, reserved
                 heapq.heappush(self._later, (now_s, next(self._number), job))
                 if self._budget.n_reserved == 0:
@@ -223,14 +225,12 @@ class Loop:
         self._account.answered()
         if answer.text.strip() or self._rater.form == "expected":
             self.breaker.replied()
-            cost_usd = self._outcomes.answered(job, answer, reserved.number)
-            return cost_usd, cost_usd is not None
+            return self._kept(job, answer, reserved)
         job.blanks += 1
         if job.blanks == 1:
             self.breaker.blank(answer)
         if answer.finish_reason in _SILENT:
-            cost_usd = self._outcomes.answered(job, answer, reserved.number)
-            return cost_usd, cost_usd is not None
+            return self._kept(job, answer, reserved)
         cost_usd = self._tally.bill(answer)
         if job.blanks < BLANK_TRIES and not self._stopping:
             self._send_later(job, self._pause_s(job, None))
@@ -238,6 +238,12 @@ class Loop:
             said = f"'{self._rater.name}' sent a reply without a text."
             self._outcomes.failed(job, Failure("empty", said, retryable=True))
         return cost_usd, False
+
+    def _kept(self, job: Job, answer: Answer, reserved: Reserved) -> tuple[float | None, bool]:
+        """Keep a reply; where it says what it took, its row settles what was set aside."""
+        known = answer.n_input is not None and answer.n_output is not None
+        cost_usd = self._outcomes.answered(job, answer, reserved.number if known else None)
+        return (cost_usd or 0.0) if known else None, known
 
     def _failed(self, job: Job, failure: Failure, started_s: float) -> float | None:
         """Send a job again later, or give it up; return the cost, None where it may have one."""

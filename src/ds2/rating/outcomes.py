@@ -41,7 +41,7 @@ class Outcomes:
         Args:
             job: what was asked.
             answer: what came.
-            number: of the reservation, which the row settles where the cost is known.
+            number: of the reservation that the row settles; None where it stays.
         """
         text = _storable(answer.text)
         reading = read_answer(
@@ -71,7 +71,7 @@ class Outcomes:
                 tries=job.tries,
                 at=time.time(),
             ),
-            None if cost_usd is None else number,
+            number,
         )
         self._any_reply = True
         self._settle(FAILED)
