@@ -1,7 +1,10 @@
 """Endpoints of others: where a key may go, and how their addresses and their words are shown."""
 
+import ipaddress
 import os
 import re
+import ssl
+import weakref
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,7 +15,10 @@ __all__ = [
     "OPENAI",
     "address_of",
     "clean",
+    "connection",
     "is_openai",
+    "masked",
+    "openai_client",
     "public_address",
     "read_key",
     "sealed",
@@ -23,6 +29,8 @@ OPENAI = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 _LONGEST = 300
+#: A shorter key is in too many texts to be taken out of them.
+_SHORTEST_KEY = 8
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
 
 
@@ -71,17 +79,71 @@ def sealed(client: Any, base_url: str | None) -> Any:
     return client
 
 
+def connection(base_url: str | None) -> dict[str, Any]:
+    """Return settings of an HTTP client: whom it may talk to on the way.
+
+    No redirection is followed: a key and a text go where they were meant to go. What is on this
+    machine is asked directly, whatever proxy the environment names.
+    """
+    parts = urlsplit(base_url or OPENAI)
+    options: dict[str, Any] = {"follow_redirects": False}
+    if _is_loopback(parts.hostname or ""):
+        options["trust_env"] = False
+        if parts.scheme == "https":
+            authority = os.environ.get("SSL_CERT_FILE")
+            options["verify"] = ssl.create_default_context(cafile=authority)
+    return options
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def openai_client(key: str, base_url: str | None, *, timeout_s: float, tries: int) -> Any:
+    """Return a client of the openai library, which must be installed, for any endpoint."""
+    import openai
+
+    http = openai.DefaultHttpxClient(timeout=timeout_s, **connection(base_url))
+    client = openai.OpenAI(
+        api_key=key or "none",
+        base_url=base_url or OPENAI,
+        timeout=timeout_s,
+        max_retries=tries,
+        http_client=http,
+    )
+    weakref.finalize(client, http.close)  # as the library does with a client of its own
+    return sealed(client, base_url)
+
+
+def masked(data: bytes, key: str) -> bytes:
+    """Return what an endpoint sent without the key, which some echo."""
+    if len(key) >= _SHORTEST_KEY:
+        for spelled in {key, key.replace("/", "\\/")}:
+            data = data.replace(spelled.encode(), b"***")
+    return data
+
+
 def address_of(base_url: str | None) -> str:
     """Return the address of an endpoint as it may be shown; None is OpenAI's own.
 
     Raises:
-        InputError: it is no address.
+        InputError: it is no address, or holds what belongs elsewhere.
     """
     address = OPENAI if base_url is None else base_url
     if not re.match(r"https?://[^/\s]", address):
         raise InputError(
             "'base_url' must be an address that begins with http:// or https://, such as "
             f"'http://localhost:8000/v1'. Got {public_address(address)!r}."
+        )
+    parts = urlsplit(address)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InputError(
+            "'base_url' must hold no user, password, '?' or '#': it is shown in messages. Name the "
+            "environment variable of a key with api_key_env, and Azure's version with api_version. "
+            f"Got those beside {public_address(address)!r}."
         )
     return public_address(address)
 

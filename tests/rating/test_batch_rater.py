@@ -267,6 +267,27 @@ def test_files_that_hold_no_results(server, tmp_path, text, said):
         batches(server, tmp_path).collect([tmp_path / "out.jsonl"])
 
 
+@pytest.mark.parametrize(
+    "broken", [b'{"custom_id": "cut', b"[]", b'{"custom_id": "a"}', b"\xff\0", b"[" * 5000]
+)
+def test_a_broken_line_costs_that_line_alone(server, tmp_path, monkeypatch, broken):
+    """Its request is asked again; what came with it is taken in once."""
+    downloaded, cut = BatchClient.download, []
+
+    def download(self, file_id, path):
+        downloaded(self, file_id, path)
+        if not cut:
+            lines = path.read_bytes().splitlines()
+            cut.append(lines[5])
+            path.write_bytes(b"\n".join([*lines[:5], broken, *lines[6:]]))
+
+    monkeypatch.setattr(BatchClient, "download", download)
+    ratings = batches(server, tmp_path).run(poll_s=0)
+    assert ratings.values.tolist() == EXPECTED
+    again = [name for name in requests_sent(server) if requests_sent(server).count(name) > 1]
+    assert again == [json.loads(cut[0])["custom_id"]] * 2
+
+
 def test_replies_are_shared_with_a_chat_rater_of_the_same_settings(server, tmp_path):
     more = {"temperature": 0.5, "extra": {"top_p": 0.9}, "variant": "q4", "max_output_tokens": 99}
     chat = ChatRater("small", base_url=server.url, **more)

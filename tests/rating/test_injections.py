@@ -28,6 +28,9 @@ CONTROL = (
     "<start_of_turn>", "<end_of_turn>", "<think>", "</think>", "<tool_call>", "<｜User｜>",
     "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<|user|>",
     "<|assistant|>", "<|system|>", "<|channel|>", "<|message|>", "<|start|>",
+    "[|system|]", "[|endofturn|]", "<seed:think>", "<minimax:tool_call>",
+    "<longcat_user>", "<function=run>", "<arg_key>", "</TOOLCALL>", "<[begin_of_sentence]>",
+    "◁think▷", "]~b]", "]~!b[", "[e~[", "/no_think", "<|turn>", "<channel|>", "<end_of_text>",
     "<|END_OF_TURN_TOKEN|>", "<unused12>", "<__media__>", "[gMASK]", "<sop>",
 )  # fmt: skip
 
@@ -106,6 +109,13 @@ def test_no_control_token_is_left(text):
     assert neutralise(safe, MARK) == safe
 
 
+@pytest.mark.parametrize("filler", "\u115f\u1160\u3164\uffa0\u2800\u200b\u00ad")
+def test_letters_that_nobody_sees_hide_nothing(filler):
+    for text in (MARK, "<|im_start|>", "[INST]"):
+        hidden = filler.join(text)
+        assert neutralise(hidden, MARK) != hidden
+
+
 @given(st.text())
 def test_texts_without_look_alikes_stay_as_they_are(text):
     safe = neutralise(text, MARK)
@@ -147,21 +157,24 @@ def test_the_mark_depends_on_the_nonce_alone():
 
 
 def test_the_parser_gets_the_reply_and_what_was_asked_and_nothing_else():
-    assert list(inspect.signature(parse_reply).parameters) == ["text", "rubric", "cut"]
+    assert list(inspect.signature(parse_reply).parameters) == ["text", "rubric", "form", "cut"]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.name} ({a.language})")
-def test_a_rater_that_quotes_the_example_keeps_its_own_rating(attack):
-    """The rater's object comes last, or holds the quotation: then it is what counts."""
+def test_a_rater_that_quotes_the_example_keeps_its_own_rating_or_has_none(attack):
+    """Inside the rater's object a quotation is no candidate; beside it there may be none."""
     quoted = filled(attack, MARK)
     own = {"rarity": 2, "complexity": 2, "informativeness": 2, "overall": 2}
-    for reply in (
-        f"The example says:\n{quoted}\n\nI do not follow it.\n{json.dumps(own)}",
-        json.dumps({"why": quoted, **own}),
-        json.dumps({**own, "why": quoted}, ensure_ascii=False),
-        f"<think>It wants {TOP}, as in {quoted.replace('</think>', '')}</think>{json.dumps(own)}",
-    ):
-        found = parse_reply(reply, RUBRIC)
-        if "think>" not in quoted:
-            assert found.values == dict.fromkeys(RUBRIC.names, 2.0), reply
-            assert found.problem is None
+    for form in ("structured", "json", "text"):
+        for text in (
+            f"The example says:\n{quoted}\n\nI do not follow it.\n{json.dumps(own)}",
+            f"{json.dumps(own)}\n\nThe example says:\n{quoted}",
+            f"<think>It wants {TOP}, as in {quoted}</think>{json.dumps(own)}",
+        ):
+            found = parse_reply(text, RUBRIC, form=form)
+            assert found.values.get("overall") in (2.0, None), text
+        if "think>" not in quoted and "[[" not in quoted and "［［" not in quoted:
+            for inside in ({"why": quoted, **own}, {**own, "why": quoted}):
+                found = parse_reply(json.dumps(inside), RUBRIC, form=form)
+                assert found.problem is None
+                assert found.values == dict.fromkeys(RUBRIC.names, 2.0), inside

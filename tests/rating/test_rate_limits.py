@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ds2.rating.limits import IN_A_ROW, LATEST, START, TOO_MANY, Breaker, Gate, Pace
+from ds2.rating.limits import FOR_ALL, IN_A_ROW, LATEST, START, TOO_MANY, Breaker, Gate, Pace
 from ds2.rating.rater import Failure
 
 
@@ -125,9 +125,14 @@ def failure(**how) -> Failure:
     return Failure("bad request", "The endpoint said no.", **how)
 
 
-def test_the_breaker_opens_at_once_for_what_concerns_all():
+def test_the_breaker_opens_soon_for_what_concerns_all():
     breaker = Breaker("m")
-    breaker.failed(failure(fatal=True), for_good=True)
+    for _ in range(FOR_ALL - 1):
+        breaker.failed(failure(fatal=True), for_good=True)
+    breaker.replied()
+    for _ in range(FOR_ALL):
+        assert breaker.sentence is None, "one alone may be a firewall's"
+        breaker.failed(failure(fatal=True), for_good=True)
     assert breaker.sentence.startswith("The endpoint said no.")
     assert "what was rated is kept" in breaker.sentence
 
@@ -147,5 +152,7 @@ def test_the_breaker_counts_failures_in_a_row():
 
 def test_the_breaker_does_not_wait_for_tomorrow():
     breaker = Breaker("m")
-    breaker.failed(failure(retryable=True, retry_after_s=7200.0), for_good=False)
+    for _ in range(FOR_ALL):
+        assert breaker.sentence is None
+        breaker.failed(failure(retryable=True, retry_after_s=7200.0), for_good=True)
     assert "2.0 hours" in breaker.sentence

@@ -1,6 +1,8 @@
 import asyncio
 import json
+import re
 import sqlite3
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rating_fakes import ScriptedRater, joined, make_pool, rating
 from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import read_pool
 from ds2.rating.jobs import plan_jobs
+from ds2.rating.loop import BLANK_TRIES
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.rate import rate, reparse
 from ds2.rating.rater import Answer, Failure, Limits
@@ -116,13 +119,101 @@ def test_what_can_pass_is_tried_again_and_what_cannot_is_not(tmp_path):
     assert len(tries) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.* have no reply:ds2.errors.Ds2Warning")
 def test_unusable_replies_are_missing_with_a_reason_and_kept(tmp_path):
     texts = ["", "I'm sorry, but I can't help with that.", "no number here", '{"overall": 11}']
-    rater = ScriptedRater(lambda prompt, number: texts[number % 4], limits=FAST)
+
+    def answer(prompt, number):
+        return texts[int(re.search(r"question (\d+)", prompt.messages[-1]["content"])[1]) % 4]
+
+    rater = ScriptedRater(answer, limits=FAST)
     result = rate(make_pool(tmp_path, 40), rater, store=tmp_path / "s.sqlite")
     assert np.isnan(result.values).all()
     assert result.problems == {"empty": 10, "refused": 10, "unparsable": 10, "out of range": 10}
-    assert len(rater.prompts) == 40, "the same question brings the same answer"
+    assert len(rater.prompts) == 30 + 10 * BLANK_TRIES, "only nothing at all may pass"
+    rate(make_pool(tmp_path, 40), rater, store=tmp_path / "s.sqlite")
+    assert len(rater.prompts) == 30 + 20 * BLANK_TRIES
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (Answer("", "stop"), "content is null or empty"),
+        (Answer("", "length", n_output=512), "thinking used them up"),
+        (Answer("", "stop", reasoned=True), "reasoning_content"),
+    ],
+)
+@pytest.mark.parametrize("n", [60, 3])
+def test_a_rater_that_never_says_anything_stops_with_the_likely_cause(tmp_path, answer, cause, n):
+    rater = ScriptedRater(lambda prompt, number: answer, limits=FAST)
+    with pytest.raises(RunError, match=cause) as caught:
+        rate(make_pool(tmp_path, n), rater, store=tmp_path / "s.sqlite")
+    assert "'fake' was stopped" in str(caught.value)
+    assert len(rater.prompts) < 60
+    right = ScriptedRater()
+    if answer.finish_reason != "length":  # asking again would not change a reply that was cut
+        assert not np.isnan(
+            rate(make_pool(tmp_path, n), right, store=tmp_path / "s.sqlite").values
+        ).any()
+
+
+@pytest.mark.filterwarnings("ignore:.* have no reply:ds2.errors.Ds2Warning")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure("no access", "A firewall says no.", fatal=True),
+        Failure("rate limited", "Tomorrow.", retryable=True, retry_after_s=86_400.0),
+        Failure("quota", "Nothing left, it says.", fatal=True),
+    ],
+    ids=lambda failure: failure.reason,
+)
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_one_request_cannot_stop_a_rater(tmp_path, failure, concurrency):
+    """It is set aside with its reason, and the next run does not meet it first."""
+    store, pool, asked = tmp_path / "s.sqlite", make_pool(tmp_path, 60), []
+
+    def answer(prompt, number):
+        asked.append("question 7\n" in prompt.messages[-1]["content"])
+        return raised(failure) if asked[-1] else '{"overall": 6}'
+
+    rater = ScriptedRater(answer, limits=Limits(concurrency=concurrency, tries=2))
+    result = rate(pool, rater, store=store)
+    assert result.problems == {failure.reason: 1}
+    asked.clear()
+    more = joined(pool, make_pool(tmp_path, 30, start=100))
+    rate(more, rater, store=store)
+    assert asked == [False] * 30 + [True]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer('{"overall": 6}', "st\ud800op", n_input=2**63, n_output=2**63, model="m\ud800\0"),
+        Answer('{"overall": 6}', n_input=-1, latency_s=float("nan"), top_logprobs={"\udfff": 0.0}),
+        Answer('{"overall": 6, "why": "\ud800\0\x1b"}', "\0", n_cached=10**30),
+    ],
+)
+def test_a_poisoned_reply_is_kept_like_any_other(tmp_path, answer):
+    rater = ScriptedRater(lambda prompt, number: answer if number == 3 else '{"overall": 6}')
+    result = rate(make_pool(tmp_path, 20), rater, store=tmp_path / "s.sqlite")
+    assert result.values.tolist() == [6.0] * 20
+
+
+def test_an_endpoint_that_is_away_for_two_minutes_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds2.rating.loop.AWAY_S", 1.0)
+    monkeypatch.setattr("ds2.rating.loop.KNOCK_S", 0.05)
+    gone = [None]
+
+    def answer(prompt, number):
+        now = time.monotonic()
+        if number >= 20 and gone[0] is None:
+            gone[0] = now
+        if gone[0] is not None and now < gone[0] + 0.4:
+            raise Failure("connection lost", "Not there.", retryable=True, away=True)
+        return '{"overall": 6}'
+
+    rater = ScriptedRater(answer, limits=Limits(concurrency=8, tries=2))
+    assert not np.isnan(rate(make_pool(tmp_path, 60), rater).values).any()
 
 
 def test_a_fatal_failure_stops_a_rater_with_one_sentence(tmp_path):
@@ -288,11 +379,11 @@ def test_it_works_inside_a_running_event_loop(tmp_path):
 
 def test_progress_adds_up(tmp_path):
     told = []
-    rater = ScriptedRater(lambda p, n: "" if n % 10 == 0 else '{"overall": 5}')
+    rater = ScriptedRater(lambda p, n: "hm" if n % 10 == 0 else '{"overall": 5}')
     rate(make_pool(tmp_path, 100), rater, progress=told.append)
     last = told[-1]
     assert (last.total, last.done, last.rated) == (100, 100, 90)
-    assert last.failed == {"empty": 10}
+    assert last.failed == {"unparsable": 10}
     assert (last.n_input, last.n_output, last.left_s) == (10_000, 2_000, 0.0)
 
 

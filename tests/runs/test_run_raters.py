@@ -12,7 +12,7 @@ from small_pool import make_rows, write_rows
 from ds2.cli.rating import batch_command
 from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
-from ds2.rating import Panel
+from ds2.rating import Panel, Store
 from ds2.runs.batches import collect_batches, write_batches
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run, status
@@ -323,3 +323,21 @@ def test_the_rated_pool_reads_back(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     run(folder)
     assert len(read_pool(folder / "selected.jsonl")) == 6
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty", "new"])
+def test_a_store_that_was_lost_is_not_paid_for_again(tmp_path, endpoint, loss):
+    folder = make_run(tmp_path, chat(endpoint), n=40)
+    run(folder, until="rate")
+    asked, store = endpoint.n, folder / "ratings.sqlite"
+    for path in folder.glob("ratings.sqlite*"):
+        path.unlink()
+    if loss == "empty":
+        store.write_bytes(b"")
+    elif loss == "new":
+        with Store(store):
+            pass
+    write_rows(tmp_path / "pool.jsonl", make_rows(41))
+    with pytest.raises(InputError, match=r"holds no replies, and this run had"):
+        run(folder, until="rate")
+    assert endpoint.n == asked

@@ -6,6 +6,7 @@ file is opened again. Nothing in it depends on the order or the number of the po
 """
 
 import json
+import os
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +41,7 @@ class Journal:
         self._dtype = np.dtype([("key", "<u8"), ("vector", "<f2", (dimension,)), ("crc", "<u4")])
         with explain_write_errors(path):
             # Unbuffered: what a full disk refused is not tried again when the file is closed.
-            self._file = path.open("ab", buffering=0)
+            self._file = open(path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
         try:
             self._lock()
             with explain_write_errors(path):
@@ -132,3 +133,8 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is also a lock: never through a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)

@@ -3,13 +3,14 @@
 import math
 import warnings
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from ds2.checks import check_int, check_positive
 from ds2.embedding.embedder import Described, unit_rows
-from ds2.endpoints import OPENAI, address_of, clean, read_key, sealed
+from ds2.endpoints import address_of, clean, openai_client, read_key
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
 
 __all__ = ["OpenAIEmbedder"]
@@ -121,17 +122,9 @@ class _RefusedError(Exception):
 
 
 def _client(key: str, base_url: str | None, timeout_s: float, max_retries: int) -> Any:
-    try:
-        import openai
-    except ImportError:
-        raise MissingDependencyError("openai", "OpenAIEmbedder") from None
-    client = openai.OpenAI(
-        api_key=key or "none",
-        base_url=base_url or OPENAI,
-        timeout=timeout_s,
-        max_retries=max_retries,
-    )
-    return sealed(client, base_url)
+    if find_spec("openai") is None:
+        raise MissingDependencyError("openai", "OpenAIEmbedder")
+    return openai_client(key, base_url, timeout_s=timeout_s, tries=max_retries)
 
 
 def _check_reply(vectors: list[list[float]], n: int) -> np.ndarray:

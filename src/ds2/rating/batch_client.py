@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ds2.atomic import writing
-from ds2.endpoints import OPENAI, address_of, sealed
+from ds2.endpoints import address_of, masked, openai_client
 from ds2.errors import InputError, MissingDependencyError, RunError
 from ds2.rating.batch_files import ENDPOINT
 from ds2.rating.chat_failures import explain
@@ -55,19 +56,11 @@ class BatchClient:
     """
 
     def __init__(self, *, model: str, base_url: str | None, key: str, timeout_s: float) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise MissingDependencyError("openai", "BatchRater") from None
+        if find_spec("openai") is None:
+            raise MissingDependencyError("openai", "BatchRater")
         self._model, self._key = model, key
         self.endpoint = address_of(base_url)
-        client = openai.OpenAI(
-            api_key=key or "none",
-            base_url=base_url or OPENAI,
-            timeout=timeout_s,
-            max_retries=_TRIES,
-        )
-        self._api: Any = sealed(client, base_url)
+        self._api: Any = openai_client(key, base_url, timeout_s=timeout_s, tries=_TRIES)
 
     def close(self) -> None:
         """Close the connections."""
@@ -115,7 +108,7 @@ class BatchClient:
         """Write a file of results, complete or not at all."""
         reply = self._call(self._api.files.content, file_id)
         with writing(path) as temporary:
-            temporary.write_bytes(reply.content)
+            temporary.write_bytes(masked(reply.content, self._key))
 
     def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         try:

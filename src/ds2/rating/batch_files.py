@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ds2.errors import InputError
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.chat_dialect import read_body
@@ -66,14 +65,17 @@ def request_line(name: str, body: Mapping[str, object]) -> bytes:
 def read_ids(path: Path) -> Iterator[str]:
     """Yield the ids of a file of requests or results."""
     for _, row in _rows(path):
-        if isinstance(row.get("custom_id"), str):
+        if row is not None and isinstance(row.get("custom_id"), str):
             yield row["custom_id"]
 
 
 def read_results(
     path: Path, *, model: str, endpoint: str
-) -> Iterator[tuple[object, Answer | Failure]]:
+) -> Iterator[tuple[object, Answer | Failure | str]]:
     """Yield the id and the outcome of every line of a file of results.
+
+    A line that is no result, cut off perhaps, costs that line alone: its outcome is what is wrong
+    with it, and its request is missing and asked again.
 
     Args:
         path: what the endpoint wrote.
@@ -81,33 +83,44 @@ def read_results(
         endpoint: for messages.
 
     Raises:
-        InputError: the file cannot be read, or a line is no result.
+        InputError: the file cannot be read.
     """
     for number, row in _rows(path):
-        if "custom_id" not in row or not {"response", "error"} & set(row):
-            raise InputError(
-                f"{shown_path(path)}, line {number:,}: no result of a batch (it has no custom_id, "
-                "or neither a response nor an error). Name the output file of the batch."
+        where = f"{shown_path(path)}, line {number:,}"
+        if row is None:
+            yield None, f"{where}: not a JSON object. If the file was cut off, get it again."
+        elif "custom_id" not in row or not {"response", "error"} & set(row):
+            yield (
+                None,
+                f"{where}: no result of a batch (it has no custom_id, or neither a response nor an "
+                "error). Name the output file of the batch.",
             )
-        yield row["custom_id"], _outcome(row, model, endpoint)
+        else:
+            yield row["custom_id"], _outcome(row, model, endpoint)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+#: A line that is longer is no request and no result.
+_LONGEST_LINE = 32_000_000
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Yield the number of every line and its object, None where it holds none."""
     check_readable(path)
+    number, whole = 1, True
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{shown_path(path)}, line {number:,}: not a JSON object. If the file was "
-                    "being written or downloaded, get it again."
-                )
-            yield number, row
+        while line := file.readline(_LONGEST_LINE):
+            ended = line.endswith(b"\n")
+            if whole and not line.isspace():
+                yield number, _row(line) if ended or len(line) < _LONGEST_LINE else None
+            whole, number = ended, number + ended
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _outcome(row: Mapping[str, Any], model: str, endpoint: str) -> Answer | Failure:
@@ -126,7 +139,8 @@ def _outcome(row: Mapping[str, Any], model: str, endpoint: str) -> Answer | Fail
     try:
         return read_body(json.dumps(body).encode(), 0.0)
     except Exception:  # whatever the reply's body is, it is no completion
-        return Failure("server error", "The reply is no chat completion.", retryable=True)
+        said = "The reply is no chat completion."
+        return Failure("server error", said, retryable=True, may_cost=True)
 
 
 def _said(body: object) -> str:

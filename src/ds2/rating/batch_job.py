@@ -66,7 +66,8 @@ class Batches:
         self._codes = plan_jobs(pool.keys, seed=seed, repeats=repeats)
         self._nonce, self._retry_failed = nonce, retry_failed
         self._max_tokens, self._count_tokens = max_prompt_tokens, count_tokens
-        price = read_prices(prices).price(rater.model)
+        self._prices = read_prices(prices)
+        price = self._prices.price(rater.model)
         self._price = None if price is None else _reduced(price, rater.price_share)
 
     def run(
@@ -136,6 +137,8 @@ class Batches:
         paths = [Path(file) for file in files]
         with self._opened() as plan:
             intake = ingest(plan, paths, endpoint=self._rater.endpoint)
+            if intake.n_broken and intake.n_replies + intake.n_failed == 0:
+                raise InputError(str(intake.said))
             if intake.n_replies + intake.n_failed == 0:
                 raise InputError(
                     f"{', '.join(map(shown_path, paths))}: none of {intake.n_foreign:,} results is "
@@ -148,6 +151,7 @@ class Batches:
     def _opened(self) -> Iterator[BatchPlan]:
         rater, rubric = self._rater, self._rubric
         with writable_store(self._store) as path, Store(path) as store:
+            store.check()
             nonce = self._nonce or store.fact("nonce", secrets.token_hex(16))
             builder = PromptBuilder(
                 rubric,
@@ -160,6 +164,9 @@ class Batches:
                 rater.name, rater.model, rater.form, rater.settings, rubric.hash, builder.hash
             )
             number = store.open_setup(setup)
+            for batch in BatchFolder(path).load():
+                if not batch.collected:
+                    store.add(reserved=[batch.reserved(rater.model)])
             yield BatchPlan(
                 pool=self._pool,
                 builder=builder,
@@ -171,6 +178,7 @@ class Batches:
                 missing=lambda: still_missing(
                     self._codes, self._pool, store, number, retry_failed=self._retry_failed
                 ),
+                spent_usd=lambda: store.spent(self._prices.price),
             )
 
     def _budget(self, plan: BatchPlan, max_usd: float | None) -> Budget:
@@ -179,7 +187,7 @@ class Batches:
         check_positive("max_cost_usd", max_usd, zero=True)
         if self._price is None:
             raise unknown_price(plan.setup.model, plan.setup.rater)
-        return Budget(max_usd, plan.store.totals(plan.number).most_usd(self._price))
+        return Budget(max_usd, plan.spent_usd())
 
     def _said(self, state: BatchProgress, budget: Budget) -> list[str]:
         said = []
@@ -219,6 +227,11 @@ def _told(intake: Intake) -> list[str]:
     said = []
     if intake.n_foreign:
         said.append(f"{intake.n_foreign:,} results are of other settings and were left alone.")
+    if intake.n_broken:
+        said.append(
+            f"{intake.n_broken:,} lines are no results; what they were about is still missing. The "
+            f"last: {intake.said}"
+        )
     if intake.n_failed:
         said.append(f"{intake.n_failed:,} requests have no reply; the last: {intake.said}")
     return said

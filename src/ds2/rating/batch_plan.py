@@ -13,11 +13,12 @@ from ds2.atomic import explain_write_errors, sweep, writing
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.pool.wording import shown_path
+from ds2.rating.account import request_tokens
 from ds2.rating.batch_files import request_id, request_line, setup_tag
 from ds2.rating.jobs import Job, iter_jobs
-from ds2.rating.money import Budget, Price, most_input_tokens
+from ds2.rating.money import Budget, Price
 from ds2.rating.prompt import PromptBuilder
-from ds2.rating.rows import Setup
+from ds2.rating.rows import Reserved, Setup
 from ds2.rating.store import Store
 
 __all__ = ["Batch", "BatchFolder", "BatchPlan", "Shape", "write_batches", "write_files"]
@@ -33,7 +34,7 @@ class Batch:
         token: random text that the batch carries as metadata, so that it can be found again.
         tag: of the setup, see `setup_tag`.
         n: requests in it.
-        most_usd: what it can cost at most, 0 where no limit is set.
+        most_usd: what it can cost at most, 0 where no price is known.
         batch_id: as the endpoint calls it; None until it said so.
         file_id: of the requests, as the endpoint calls them.
         collected: every result is in the store.
@@ -48,6 +49,10 @@ class Batch:
     file_id: str | None = None
     collected: bool = False
     at: float = 0.0
+
+    def reserved(self, model: str) -> Reserved:
+        """Return what is set aside for it in the store."""
+        return Reserved(int(self.token, 16) >> 2, model, 0, 0, self.most_usd)
 
 
 class BatchFolder:
@@ -118,6 +123,7 @@ class BatchPlan:
         price: of the model in batches; None where unknown.
         body: job → the body of its request.
         missing: what the store has no outcome for yet, as `plan_jobs` numbers it.
+        spent_usd: what all requests of the store have cost, or may have.
     """
 
     pool: Pool
@@ -128,6 +134,7 @@ class BatchPlan:
     price: Price | None
     body: Callable[[Job], dict[str, object]]
     missing: Callable[[], np.ndarray]
+    spent_usd: Callable[[], float] = lambda: 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,7 @@ class Shape:
 def write_files(plan: BatchPlan, shape: Shape, path: Path) -> list[Path]:
     """Write the missing requests for somebody else to run, to NAME-1.jsonl, NAME-2.jsonl and on."""
     written: list[Path] = []
-    lines = _lines(plan, shape, Budget(None), plan.missing())
+    lines = _lines(plan, Budget(None), plan.missing())
     line = next(lines, None)
     while line is not None:
         place = path.with_name(f"{path.name}-{len(written) + 1}.jsonl")
@@ -157,17 +164,16 @@ def write_files(plan: BatchPlan, shape: Shape, path: Path) -> list[Path]:
     return written
 
 
-def _lines(
-    plan: BatchPlan, shape: Shape, budget: Budget, codes: np.ndarray
-) -> Iterator[tuple[bytes, float]]:
+def _lines(plan: BatchPlan, budget: Budget, codes: np.ndarray) -> Iterator[tuple[bytes, float]]:
     """Yield requests and the most that each can cost, until the budget ends."""
-    tag = setup_tag(plan.setup)
+    tag, settings = setup_tag(plan.setup), plan.setup.settings
+    factor, schema = plan.store.factor(plan.setup.model), plan.builder.rubric.json_schema()
     for jobs in iter_jobs(codes, plan.pool, plan.builder):
         for job in jobs:
             most_usd = 0.0
-            if budget.max_usd is not None and plan.price is not None:
-                n_input = most_input_tokens(job.prompt.messages)
-                most_usd = plan.price.cost_usd(n_input, shape.max_output_tokens) or 0.0
+            if plan.price is not None:
+                tokens = request_tokens(job.prompt.messages, settings, schema)
+                most_usd = factor * (plan.price.cost_usd(*tokens) or 0.0)
             if not budget.reserve(most_usd):
                 budget.exhausted = True
                 return
@@ -179,7 +185,7 @@ def write_batches(
     plan: BatchPlan, folder: BatchFolder, shape: Shape, budget: Budget, codes: np.ndarray
 ) -> Iterator[Batch]:
     """Write the requests of one batch after the other, each known before it can be sent."""
-    lines = _lines(plan, shape, budget, codes)
+    lines = _lines(plan, budget, codes)
     line = next(lines, None)
     while line is not None:
         batch = Batch(folder.new_token(), setup_tag(plan.setup), 0, at=time.time())

@@ -33,14 +33,18 @@ class Intake:
         n_replies: replies that came into the store.
         n_failed: requests of this setup that have no reply.
         n_foreign: results of other setups, which were left alone.
-        cost_usd: of the replies; None where unknown.
+        n_broken: lines that are no results; their requests are missing.
+        cost_usd: of the replies, as far as known.
+        known: whether all of it is known.
         said: what the last failure said; None where there was none.
     """
 
     n_replies: int
     n_failed: int
     n_foreign: int
-    cost_usd: float | None
+    n_broken: int
+    cost_usd: float
+    known: bool
     said: str | None
 
 
@@ -48,32 +52,37 @@ def ingest(plan: BatchPlan, paths: Iterable[Path], *, endpoint: str) -> Intake:
     """Read files of results into the store.
 
     Raises:
-        InputError: a file cannot be read, or a line is no result; what stands before is kept.
+        InputError: a file cannot be read.
     """
     tag, rows = setup_tag(plan.setup), list[Row]()
     tally = Tally(plan.setup.rater, total=0, earlier=0, price=plan.price, now=time.monotonic)
     rubric, form = plan.builder.rubric, plan.setup.form
-    outcomes = Outcomes(rubric, form, keep=rows.append, tally=tally)
-    n_replies = n_failed = n_foreign = 0
-    said = None
+    outcomes = Outcomes(rubric, form, keep=lambda row, _: rows.append(row.sound()), tally=tally)
+    n_replies = n_failed = n_foreign = n_broken = 0
+    cost_usd, known, said = 0.0, True, None
     for path in paths:
         for name, outcome in read_results(path, model=plan.setup.model, endpoint=endpoint):
+            if isinstance(outcome, str):
+                n_broken, said, known = n_broken + 1, outcome, False
+                continue
             key = read_request_id(name)
             if key is None or key[0] != tag:
                 n_foreign += 1
                 continue
             job = Job(key[2], key[1], Prompt(()), tries=1)
             if isinstance(outcome, Answer):
-                outcomes.answered(job, outcome)
+                cost = outcomes.answered(job, outcome)
+                cost_usd, known = cost_usd + (cost or 0.0), known and cost is not None
                 n_replies += 1
             else:
                 outcomes.failed(job, outcome)
                 n_failed, said = n_failed + 1, outcome.sentence
+                known = known and not outcome.may_cost
             if len(rows) >= _ROWS:
                 _commit(plan, rows)
     outcomes.finish(endpoint_works=True)
     _commit(plan, rows)
-    return Intake(n_replies, n_failed, n_foreign, tally.read().cost_usd, said)
+    return Intake(n_replies, n_failed, n_foreign, n_broken, cost_usd, known, said)
 
 
 def _commit(plan: BatchPlan, rows: list[Row]) -> None:
@@ -120,7 +129,7 @@ def run_batches(
         client: of the endpoint.
         folder: of the store's batches, locked.
         shape: of the batches.
-        budget: of the run. What open batches can cost at most counts as set aside.
+        budget: of the run.
         wait_s: how long to wait; None until everything is there.
         poll_s: seconds between questions.
         progress: is told how far it is after each.
@@ -128,8 +137,6 @@ def run_batches(
     until = np.inf if wait_s is None else time.monotonic() + wait_s
     tag, collected, rounds = setup_tag(plan.setup), 0, 0
     _recover(client, folder)
-    for batch in _open(folder, tag):
-        budget.reserved_usd += batch.most_usd
     while True:
         n_done = 0
         for batch in _open(folder, tag):
@@ -138,12 +145,14 @@ def run_batches(
                 n_done += status.n_done
                 continue
             intake = _collect(plan, client, folder, batch, status)
-            budget.settle(batch.most_usd, intake.cost_usd)
             collected += intake.n_replies + intake.n_failed
         codes = _not_in_flight(plan, folder, tag) if rounds < _ROUNDS else np.empty(0, np.int64)
         if len(codes) and not budget.exhausted:
             rounds += 1
+            budget.reserved_usd, budget.n_reserved = 0.0, 0
+            budget.spent_usd = plan.spent_usd()
             for batch in write_batches(plan, folder, shape, budget, codes):
+                plan.store.add(reserved=[batch.reserved(plan.setup.model)])
                 _send(client, folder, batch)
         left = _open(folder, tag)
         state = BatchProgress(len(left), sum(batch.n for batch in left), n_done, collected)
@@ -187,6 +196,12 @@ def _collect(
     for path, file_id in zip(paths, status.outputs, strict=True):
         client.download(file_id, path)
     intake = ingest(plan, paths, endpoint=client.endpoint)
+    left_usd = 0.0 if intake.known else max(0.0, batch.most_usd - intake.cost_usd)
+    over = intake.cost_usd / batch.most_usd if batch.most_usd else 0.0
+    plan.store.add(
+        settled={batch.reserved(plan.setup.model).number: left_usd},
+        learned={plan.setup.model: over * plan.store.factor(plan.setup.model)} if over > 1 else {},
+    )
     folder.update(batch, collected=True)
     for path in (*paths, folder.requests(batch)):
         path.unlink(missing_ok=True)

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from ds2.checks import check_choice, check_int, check_positive
 from ds2.endpoints import address_of, read_key
 from ds2.errors import InputError
-from ds2.rating.chat_client import ChatClient
+from ds2.rating.chat_client import ChatClient, TooLargeError
 from ds2.rating.chat_dialect import Dialect, InBodyError, NotACompletionError, read_body
 from ds2.rating.chat_failures import explain, refusal
 from ds2.rating.chat_probe import probe
 from ds2.rating.prompt import FORMS, Prompt
-from ds2.rating.rater import Answer, Failure, Limits
+from ds2.rating.rater import Answer, Failure, Limits, Meter
 from ds2.rating.rubric import Rubric
 
 __all__ = ["ChatRater"]
@@ -91,6 +91,8 @@ class ChatRater:
         self._send_seed, self._extra, self._variant = send_seed, dict(extra or {}), variant
         self._settled: dict[str, object] = {}
         self._client: ChatClient | None = None
+        #: Sends a request of `open` on somebody's account; None sends it without one.
+        self.meter: Meter | None = None
 
     def __repr__(self) -> str:
         return f"ChatRater({self._model!r}, endpoint={self._endpoint!r}, form={self.form!r})"
@@ -169,7 +171,7 @@ class ChatRater:
             return ()
         asked = rubric.form if self._asked == "auto" else self._asked
         tries = self._limits.tries
-        dialect, findings, answers = await probe(self._send, rubric, asked, self._name, tries)
+        dialect, findings, answers = await probe(self._ask, rubric, asked, self._name, tries)
         self.settle({**asdict(dialect), "findings": list(findings)})
         return answers
 
@@ -188,6 +190,11 @@ class ChatRater:
         if self._dialect is None or self._client is None:
             raise InputError("ChatRater.ask needs an open rater: call its open first.")
         return await self._send(self._dialect, prompt, rubric, seed)
+
+    async def _ask(self, dialect: Dialect, prompt: Prompt, rubric: Rubric) -> Answer:
+        if self.meter is None:
+            return await self._send(dialect, prompt, rubric)
+        return await self.meter(prompt, lambda: self._send(dialect, prompt, rubric))
 
     async def _send(
         self, dialect: Dialect, prompt: Prompt, rubric: Rubric, seed: int = 0
@@ -211,9 +218,12 @@ class ChatRater:
             failure = refusal(status, data, headers, **about)
         except InBodyError as error:
             failure = refusal(error.status, error.body, {}, **about)
-        except NotACompletionError:
+            failure.may_cost = True
+        except (NotACompletionError, TooLargeError):
             said = f"The endpoint {self._endpoint} sent something that is no chat completion for "
-            failure = Failure("server error", f"{said}the model '{self._model}'.", retryable=True)
+            failure = Failure(
+                "server error", f"{said}the model '{self._model}'.", retryable=True, may_cost=True
+            )
         except Exception as error:
             failure = explain(error, **about)
         # Outside the handlers, so that the library's exception, which holds the key, is not kept.

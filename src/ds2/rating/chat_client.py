@@ -9,15 +9,18 @@ library's own HTTP client. benchmarks/rating_throughput.py measures both.
 import asyncio
 import importlib
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from ds2.endpoints import OPENAI, sealed
+from ds2.endpoints import OPENAI, connection, masked, sealed
 from ds2.errors import MissingDependencyError
 
-__all__ = ["ChatClient"]
+__all__ = ["ChatClient", "TooLargeError"]
 
 _CONNECT_S = 15.0
+#: A reply with the longest reasoning and all log-probabilities stays below.
+_LARGEST = 16_000_000
 _PATH = "/chat/completions"
 #: What the library adds about itself and the machine: no endpoint needs it.
 _TELEMETRY = b"x-stainless-"
@@ -58,7 +61,7 @@ class ChatClient:
         limits = self._httpx.Limits(
             max_connections=concurrency + 8, max_keepalive_connections=concurrency
         )
-        self._http = make_http(limits=limits, timeout=timeout, follow_redirects=False)
+        self._http = make_http(limits=limits, timeout=timeout, **connection(base_url))
         self._extensions = {"timeout": timeout.as_dict()}
         self._openai, self._model = openai, model
         self._key, self._base_url, self._api_version = key or "none", base_url, api_version
@@ -91,15 +94,17 @@ class ChatClient:
         own = [
             (name, value)
             for name, value in first.headers.raw
-            if name.lower() != b"content-length" and not name.lower().startswith(_TELEMETRY)
+            if name.lower() not in (b"content-length", b"accept-encoding")
+            and not name.lower().startswith(_TELEMETRY)
         ]
-        self._headers = self._httpx.Headers(own)
+        self._headers = self._httpx.Headers([*own, (b"accept-encoding", b"identity")])
         self._address = first.url
 
     async def post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request and return the status, the headers and the body of what came back.
 
         Raises:
+            TooLargeError: what came back is no chat completion by its size alone.
             Exception: of the HTTP library: nothing came back.
         """
         request = self._httpx.Request(
@@ -110,13 +115,39 @@ class ChatClient:
             extensions=self._extensions,
         )
         request.headers.encoding = "ascii"  # otherwise found out for every header, every time
-        reply = await self._http.send(request)
-        return reply.status_code, reply.headers, reply.content
+        reply = await self._http.send(request, stream=True)
+        try:
+            parts, size = [], 0
+            async for part in reply.aiter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST:
+                    raise TooLargeError
+        finally:
+            await reply.aclose()
+        data = _unpacked(b"".join(parts), reply.headers.get("content-encoding", "identity"))
+        return reply.status_code, reply.headers, masked(data, self._key)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
         await asyncio.sleep(0)  # the loop takes another turn to close the sockets
+
+
+class TooLargeError(Exception):
+    """What came back is too large, or packed in an unknown way."""
+
+
+def _unpacked(data: bytes, encoding: str) -> bytes:
+    """Return what was sent packed although that was not asked for, up to the same size."""
+    if encoding.lower() == "identity":
+        return data
+    if encoding.lower() not in ("gzip", "deflate"):
+        raise TooLargeError
+    unpacked = zlib.decompressobj(wbits=47).decompress(data, _LARGEST + 1)  # finds out which
+    if len(unpacked) > _LARGEST:
+        raise TooLargeError
+    return unpacked
 
 
 def _http_library(client: type) -> Any:

@@ -1,6 +1,7 @@
 """The dialect of an endpoint: how a request to it is written, and how its reply is read."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,24 +88,27 @@ def read_body(body: bytes, latency_s: float) -> Answer:
         data = json.loads(body)
     except (ValueError, RecursionError):
         raise NotACompletionError from None
-    if isinstance(data, dict) and isinstance(data.get("error"), dict):
+    if isinstance(data, dict) and data.get("error"):
         raise InBodyError(data["error"])
     try:
         choice = data["choices"][0]
+        if choice.get("error") or choice.get("finish_reason") == "error":
+            raise InBodyError(choice.get("error") or "the reply ended with an error")
         message = choice["message"]
         usage = data.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
         return Answer(
             text=_text(message),
             finish_reason=_string(choice.get("finish_reason")),
-            n_input=_count(usage.get("prompt_tokens")),
+            n_input=_count(usage.get("prompt_tokens")) or None,  # no prompt has none
             n_output=_count(usage.get("completion_tokens")),
             n_cached=_count(details.get("cached_tokens")),
             latency_s=latency_s,
             top_logprobs=_first_token(choice.get("logprobs")),
             model=_string(data.get("model")),
+            reasoned=not _text(message) and any(message.get(name) for name in _REASONING),
         )
-    except (KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError):
         raise NotACompletionError from None
 
 
@@ -120,11 +124,11 @@ class InBodyError(Exception):
         body: the error's object.
     """
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: object) -> None:
         super().__init__("an error with the status 200")
-        code = body.get("code")
+        self.body = dict(body) if isinstance(body, dict) else {"message": str(body)}
+        code = self.body.get("code")
         self.status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        self.body = dict(body)
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -134,12 +138,17 @@ def _text(message: Mapping[str, Any]) -> str:
     return str(content or message.get("refusal") or "")
 
 
+#: Where servers put a model's reasoning; no rating is read there.
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_LONGEST_NAME = 200
+
+
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value[:_LONGEST_NAME] if isinstance(value, str) else None
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _first_token(logprobs: object) -> dict[str, float] | None:
@@ -151,6 +160,8 @@ def _first_token(logprobs: object) -> dict[str, float] | None:
     found: dict[str, float] = {}
     for item in (first, *(first.get("top_logprobs") or ())):
         token, logprob = item.get("token"), item.get("logprob")
-        if isinstance(token, str) and isinstance(logprob, (int, float)):
-            found[token] = max(float(logprob), found.get(token, float("-inf")))
+        if isinstance(token, str) and isinstance(logprob, (int, float)) and math.isfinite(logprob):
+            found[token[:_LONGEST_NAME]] = max(
+                float(logprob), found.get(token[:_LONGEST_NAME], float("-inf"))
+            )
     return found or None

@@ -30,10 +30,11 @@ def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure
         body = getattr(error, "body", None)
         return refusal(status, body, headers, model=model, endpoint=endpoint, key=key)
     causes = _causes(error)
+    names = " ".join(type(cause).__name__ for cause in causes)
+    away = any(word in names for word in _NOT_THERE)  # no request has left
     if any(isinstance(cause, TimeoutError) for cause in causes):
         said = f"The endpoint {endpoint} did not answer in time."
-        return Failure("timed out", said, retryable=True)
-    names = " ".join(type(cause).__name__ for cause in causes)
+        return Failure("timed out", said, retryable=True, away=away, may_cost=not away)
     said = clean(f"{type(causes[-1]).__name__}: {causes[-1]}", key)
     if "CERTIFICATE" in f"{names} {causes}".upper():
         return Failure(
@@ -49,7 +50,21 @@ def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure
         "connection lost",
         f"The endpoint {endpoint} could not be reached, or broke off ({said}). Is it running?",
         retryable=True,
+        away=away,
+        may_cost=not away,
     )
+
+
+#: Parts of the names of exceptions that say that there was no connection. ConnectTimeout is none of
+#: them: one HTTP library calls a connection that broke off so.
+_NOT_THERE = (
+    "ConnectError",
+    "ConnectorError",
+    "ConnectorDNSError",
+    "ConnectionRefused",
+    "ConnectionTimeoutError",
+    "gaierror",
+)
 
 
 def refusal(
@@ -91,6 +106,7 @@ def refusal(
         f"{answered}: {said}".rstrip(" :.") + ".",
         retryable=passes,
         retry_after_s=_retry_after_s(given) if passes else None,
+        away=status in _AWAY,
     )
 
 
@@ -122,6 +138,8 @@ _REASONS = {
     501: "bad request",
     504: "timed out",
 }
+#: What a gateway says while the server behind it is not there.
+_AWAY = (502, 503, 521, 522, 523)
 _NO_KEY = (
     f"it wants a key, and none was sent: the one in {KEY_VARIABLE} is for OpenAI alone. Name the "
     "environment variable that holds this endpoint's key with api_key_env."

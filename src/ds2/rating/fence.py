@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-__all__ = ["fence_line", "fence_mark", "neutralise"]
+__all__ = ["fence_line", "fence_mark", "neutralise", "repeats_prompt"]
 
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _LENGTH = 10
@@ -28,6 +28,28 @@ def fence_mark(nonce: str) -> str:
 def fence_line(mark: str, says: str) -> str:
     """Return a line that only ds2 can have written."""
     return f"[[{mark}: {says}]]"
+
+
+_FENCE = re.compile(rf"\[\[[{_LETTERS}]{{{_LENGTH}}}[ \t]*:")
+#: Somebody who asks, as the head of a turn in other layouts.
+_ASKS = re.compile(
+    r"^[ \t]*(?:user|human|system|(?:q|question|input|prompt)[ \t]*:.*)[ \t]*$", re.MULTILINE
+)
+_ANSWERS = ("assistant", "ai", "bot", "rater", "judge", "grader", "response", "output")
+
+
+def repeats_prompt(reply: str) -> bool:
+    """Say whether a reply holds a line of a fence, whatever its mark, or the head of a turn.
+
+    Its first line may be the head of an answer ("Assistant:"), which some raters begin with.
+    """
+    folded = _fold(reply)
+    if _FENCE.search(folded) or _ASKS.search(folded):
+        return True
+    return any(
+        found.start() > 0 or not found[0].strip(" \t#*_[](){}\"'`-:").startswith(_ANSWERS)
+        for found in _TURN.finditer(folded)
+    )
 
 
 def neutralise(text: str, mark: str) -> str:
@@ -118,8 +140,10 @@ def _pairs(plain: str, others: str) -> dict[str, str]:
     }
 
 
-#: Characters that compatibility forms do not unite with the plain one that they look like.
+#: Characters that compatibility forms do not unite with the plain one that they look like; letters
+#: that nobody sees (the fillers of Hangul, the empty Braille cell) look like nothing.
 _LOOKS_LIKE = {
+    **dict.fromkeys("\u115f\u1160\u3164\uffa0\u2800", ""),
     **_pairs("<>[]|/:#_", "‹«〈⟨《˂ᐸ≺❮❬⟪ ›»〉⟩》˃ᐳ≻❯❭⟫ 【〔⟦〖 】〕⟧〗 ¦∣ǀ│┃❘丨׀ ⁄∕╱ ꞉׃∶ː ♯ ▁"),
     **_pairs(
         "abcdefghijklmnopqrstuvwxyz",
@@ -144,21 +168,30 @@ _TURN = re.compile(
     rf"|^[ \t]*#+[ \t]*(?:{_HEADINGS})[ \t]*:?[ \t]*#*[ \t]*$",
     re.MULTILINE,
 )
+#: The control tokens of the chat templates of models that were current in CONTROL_DATE: one list,
+#: in which a new template's tokens are added, with the date. Shapes come first, then names.
+CONTROL_DATE = "2026-11"
 _TAG_NAMES = (
-    r"s|bos|eos|pad|unk|sep|cls|mask|eot|eod|eop|sop|im_start|im_end|start_of_turn|end_of_turn|"
-    r"start_of_image|end_of_image|endoftext|think|thinking|thought|reasoning|seed:think|tool|"
-    r"tools|tool_call|tool_calls|tool_response|tool_result|function_call|function_results|sys|"
-    r"system|developer|user|human|assistant|bot|example|instructions?|__media__|image|audio|"
-    r"video|img|start_header_id|end_header_id|"
-    r"(?:unused|reserved|extra_id|special|reserved_special_token)_?\d{0,6}|0x[0-9a-f]{2}"
+    r"s|bos|eos|pad|unk|sep|cls|mask|eot|eod|eop|sop|(?:bos|eos|pad|unk)_token|im_start|im_end|"
+    r"(?:start|end|begin|beginning)_of_(?:turn|image|text|sentence|role|audio|solution|thought)|"
+    r"endoftext|end_?of_?(?:message|document)|think|thinking|thoughts?|reasoning|think_(?:on|off|fast|"
+    r"faster)|answer|tool|tools|tool_?calls?|tool_(?:response|result|output)s?|available_tools|"
+    r"function_calls?|function_(?:results?|response)|(?:function|parameter)(?:=[^<>\n]{0,60})?|invoke|"
+    r"arg_key|arg_value|sys|system|developer|user|human|assistant|model|bot|turn|channel|example|"
+    r"instructions?|__media__|image|audio|video|img|start_header_id|end_header_id|steps|"
+    r"(?:seed|minimax|antml|longcat|hy|kimi)[:_]\w{1,40}|fim_(?:prefix|middle|suffix|pad)|"
+    r"(?:file|repo|jupyter|commit|issue|empty)_(?:sep|name|start|before|after|output|comment)|"
+    r"(?:unused|reserved|extra_id|special|reserved_special_token|vision)_?\w{0,10}|0x[0-9a-f]{2}"
 )
-#: The control tokens of known chat formats, and lines like those of the fence.
+#: Shapes of control tokens, and lines like those of the fence.
 _CONTROL = (
-    r"<\|[^<>|\n]{1,64}\|>|<\|\w{1,40}>|<\w{1,40}\|>|<</?sys>>|"
+    r"<\|[^<>|\n]{1,64}\|>|<\|[\w/]{1,40}>|</?\w{1,40}\|>|<</?sys>>|"
     rf"</?(?:{_TAG_NAMES})>|"
+    r"<\[/?[\w -]{1,40}\]>|\[\|[^\[\]|\n]{1,40}\|\]|◁/?\w{1,20}▷|"
+    r"\]~!?b[\[\]]|\[e~\[|/no_?think|(?<![\w/])/think\b|"
     r"\[/?(?:inst|sys|system|system_prompt|available_tools|tool_calls|tool_results|tool_content|"
-    r"think|args|call_id|gmask|smask|bos|eos|sop|eop|unk|img|img_end|img_break|"
-    r"control_\d{1,4})\]|"
+    r"think|args|call_id|gmask|smask|bos|eos|sop|eop|unk|pad|sep|cls|mask|img|img_end|img_break|"
+    r"model_settings|prefix|suffix|middle|audio|begin_audio|transcribe|control_\d{1,4})\]|"
     r"\[\[[^\[\]\n]{0,40}:[ \t]*(?:example|end|system|user|assistant|tool|other|[\d,]+ \w+ left)"
     r"[^\[\]\n]{0,30}\]\]"
 )

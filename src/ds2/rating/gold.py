@@ -21,7 +21,7 @@ from ds2.pool import Pool
 from ds2.pool.containers import WRITERS, OutRow
 from ds2.pool.files import file_kind, writer
 from ds2.pool.wording import shown, shown_path
-from ds2.rating.gold_rows import Line, read_lines
+from ds2.rating.gold_rows import ACTING, PICTURES, Line, read_lines
 from ds2.rating.scale import Scale
 
 __all__ = ["GoldScores", "read_gold", "write_gold_sheet"]
@@ -287,9 +287,8 @@ def _neutral(line: OutRow) -> OutRow:
 def _cell(name: str, value: object) -> object:
     if not isinstance(value, str):
         return value
-    if name == "conversation":
-        value = value.replace("\0", "\u2400")
-        if len(value) > _LONGEST:
-            left_out = f"\n[… {len(value) - _LONGEST:,} characters left out …]\n"
-            value = value[: _LONGEST * 2 // 3] + left_out + value[-_LONGEST // 3 :]
+    value = value.translate(PICTURES if name == "conversation" else ACTING)
+    if name == "conversation" and len(value) > _LONGEST:
+        left_out = f"\n[… {len(value) - _LONGEST:,} characters left out …]\n"
+        value = value[: _LONGEST * 2 // 3] + left_out + value[-_LONGEST // 3 :]
     return f"'{value}" if _FORMULA.match(value) else value

@@ -11,7 +11,7 @@ from ds2.pool.files import file_kind
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import kind_of, shown, shown_names
 
-__all__ = ["Line", "read_lines"]
+__all__ = ["ACTING", "PICTURES", "Line", "read_lines"]
 
 _NEUTRALISED = re.compile(r"''*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
@@ -90,7 +90,18 @@ def _line(where: str, row: dict[str, object], sheet: bool) -> Line:
     text = note if isinstance(note, str) else ""
     if not sheet:
         return Line(where, (ident,), score, text, stratum)
-    return Line(where, (_original(ident), ident), score, _original(text), stratum)
+    idents = (_original(ident).translate(_UNPICTURED), _original(ident), ident)
+    return Line(where, idents, score, _original(text).translate(_UNPICTURED), stratum)
+
+
+#: Control characters, on which a spreadsheet or a terminal might act, as pictures of them.
+PICTURES = {
+    **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"},
+    **dict.fromkeys(range(0x7F, 0xA0), "\u2421"),
+}
+#: The same for what is read back: the two that act everywhere.
+ACTING = {code: chr(0x2400 + code) for code in (0x00, 0x1B)}
+_UNPICTURED = {0x2400 + code: chr(code) for code in ACTING}
 
 
 def _original(cell: str) -> str:

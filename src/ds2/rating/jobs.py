@@ -1,5 +1,6 @@
 """What is to be asked, in random order, read from the pool block by block."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,8 @@ class Job:
         prompt: what to send.
         tries: how often it was sent.
         refusals: how many of those were answered with 429.
+        blanks: how many of those were answered with nothing.
+        away_s: when it failed last because the endpoint was away, by the loop's clock.
     """
 
     example: bytes
@@ -36,6 +39,8 @@ class Job:
     prompt: Prompt
     tries: int = 0
     refusals: int = 0
+    blanks: int = 0
+    away_s: float = math.inf
 
 
 def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
@@ -66,12 +71,15 @@ def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
 def still_missing(
     codes: np.ndarray, pool: Pool, store: Store, setup: int, *, retry_failed: bool
 ) -> np.ndarray:
-    """Return those of ``codes``, in their order, that the store has no final outcome for."""
+    """Return those of ``codes`` that the store has no final outcome for, in their order.
+
+    What was asked for before comes last: if it is what stops a rater, the rest is rated by then.
+    """
     if len(codes) == 0 or store.count(setup) == 0:
         return codes
     settled = UNANSWERED if not retry_failed else REPLIED - 1
     done = np.zeros((len(pool), 2), dtype=bool)
-    wanted = np.zeros((len(pool), 2), dtype=bool)
+    wanted, tried = np.zeros((len(pool), 2), dtype=bool), np.zeros((len(pool), 2), dtype=bool)
     wanted[codes // 2, codes % 2] = True
     for start, hashes in iter_hashes(pool):
         for repeat in (0, 1):
@@ -79,7 +87,9 @@ def still_missing(
             states = store.states(setup, repeat, [hashes[row] for row in rows])
             for row in rows:
                 done[start + row, repeat] = states.get(hashes[row], UNANSWERED) > settled
-    return np.asarray(codes[~done[codes // 2, codes % 2]])
+                tried[start + row, repeat] = hashes[row] in states
+    left = codes[~done[codes // 2, codes % 2]]
+    return np.asarray(left[np.argsort(tried[left // 2, left % 2], kind="stable")])
 
 
 def iter_hashes(pool: Pool) -> Iterator[tuple[int, list[bytes]]]:

@@ -5,7 +5,7 @@ Nothing here waits or reads a clock: times come in as arguments, so that tests n
 
 import math
 
-from ds2.rating.rater import Failure
+from ds2.rating.rater import Answer, Failure
 
 __all__ = ["LONGEST_WAIT_S", "Breaker", "Gate", "Pace"]
 
@@ -119,6 +119,10 @@ class Pace:
 
 #: So many examples that fail one after the other, with no reply between, stop a rater.
 IN_A_ROW = 25
+#: So many are enough where each failure says that it holds for all: one alone may be a firewall's.
+FOR_ALL = 3
+#: A reply without a text that took more tokens than this was thought about.
+_A_FEW = 64
 #: An endpoint that asks to wait longer than this is asked again in a later run.
 LONGEST_WAIT_S = 900.0
 
@@ -126,8 +130,9 @@ LONGEST_WAIT_S = 900.0
 class Breaker:
     """Opens when no further request of a rater can be expected to succeed.
 
-    That is: a failure that holds for all requests (no access, no such model, quota); a wait of
-    more than `LONGEST_WAIT_S`; or `IN_A_ROW` examples in a row that failed for good.
+    That is, with no reply between: `FOR_ALL` failures that say that they hold for all requests (no
+    access, no such model, quota) or ask to wait more than `LONGEST_WAIT_S`; `IN_A_ROW` examples
+    that failed for good; or as many first examples that came back empty.
 
     Attributes:
         sentence: why it is open; None while it is closed.
@@ -135,32 +140,68 @@ class Breaker:
 
     def __init__(self, rater: str) -> None:
         self._rater = rater
-        self._in_a_row = 0
+        self._in_a_row = self._for_all = self._blank = 0
+        self._any_text = False
+        self._last_blank: Answer | None = None
         self.sentence: str | None = None
 
     def replied(self) -> None:
-        """A request was answered."""
-        self._in_a_row = 0
+        """A request was answered with a text."""
+        self._in_a_row = self._for_all = 0
+        self._any_text = True
+
+    def blank(self, answer: Answer) -> None:
+        """An example was answered with nothing, for the first time."""
+        self._blank, self._last_blank = self._blank + 1, answer
+        if self._blank >= IN_A_ROW and not self._any_text:
+            self.sentence = f"The first {self._blank:,} replies are all empty. {self._nothing}"
+
+    def ended(self) -> None:
+        """Everything was asked."""
+        if self._blank and not self._any_text and not self._in_a_row and self.sentence is None:
+            self.sentence = f"All {self._blank:,} replies are empty. {self._nothing}"
 
     def failed(self, failure: Failure, *, for_good: bool) -> None:
         """A request failed; ``for_good`` when it is not sent again in this run."""
         if self.sentence is not None:
             return
-        if failure.fatal:
-            self.sentence = f"{failure.sentence} {self._stopped}"
-        elif (failure.retry_after_s or 0.0) > LONGEST_WAIT_S:
-            hours = (failure.retry_after_s or 0.0) / 3600
+        wait_s = failure.retry_after_s or 0.0
+        self._in_a_row += for_good
+        self._for_all += failure.fatal or wait_s > LONGEST_WAIT_S
+        if self._for_all >= FOR_ALL and wait_s > LONGEST_WAIT_S:
             self.sentence = (
-                f"{failure.sentence} It asks to wait {hours:.1f} hours, so '{self._rater}' was "
-                "stopped. Run the same again after that: what was rated is kept."
+                f"{failure.sentence} It asks to wait {wait_s / 3600:.1f} hours, so '{self._rater}' "
+                "was stopped. Run the same again after that: what was rated is kept."
             )
-        elif for_good:
-            self._in_a_row += 1
-            if self._in_a_row >= IN_A_ROW:
-                self.sentence = (
-                    f"The last {IN_A_ROW} examples in a row failed. {failure.sentence} "
-                    f"{self._stopped}"
-                )
+        elif self._for_all >= FOR_ALL:
+            self.sentence = f"{failure.sentence} {self._stopped}"
+        elif self._in_a_row >= IN_A_ROW:
+            self.sentence = (
+                f"The last {IN_A_ROW} examples in a row failed. {failure.sentence} {self._stopped}"
+            )
+
+    @property
+    def _nothing(self) -> str:
+        """Why replies are empty, as far as the last one says, and what to do."""
+        answer = self._last_blank
+        if answer is not None and answer.reasoned:
+            why = (
+                "The text is in the field of the reasoning (reasoning_content), where no rating is "
+                "read: switch the model's thinking off (extra), or the server's reasoning parser."
+            )
+        elif answer is not None and (
+            answer.finish_reason == "length" or (answer.n_output or 0) > _A_FEW
+        ):
+            why = (
+                f"Each took {answer.n_output or 0:,} tokens: most likely the model's thinking used "
+                "them up. Raise max_output_tokens, or switch its thinking off (extra)."
+            )
+        else:
+            why = (
+                "The endpoint sends no text (content is null or empty): check the model's name, "
+                "its chat template, and whether it can answer at all."
+            )
+        return f"{why} {self._stopped}"
 
     @property
     def _stopped(self) -> str:

@@ -5,17 +5,17 @@ import heapq
 import itertools
 import math
 import random
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
+from ds2.rating.account import Account, request_tokens
 from ds2.rating.jobs import BLOCK, Job
-from ds2.rating.limits import Breaker, Gate, Pace
-from ds2.rating.money import Budget, Price, most_input_tokens
+from ds2.rating.limits import LONGEST_WAIT_S, Breaker, Gate, Pace
+from ds2.rating.money import Budget, most_input_tokens
 from ds2.rating.outcomes import Outcomes
 from ds2.rating.progress import Tally
 from ds2.rating.rater import Answer, Failure, Rater
-from ds2.rating.rows import Row
+from ds2.rating.rows import Reserved, Row
 from ds2.rating.rubric import Rubric
 
 __all__ = ["Loop"]
@@ -29,6 +29,15 @@ _WAITING = 4
 #: Failures that say that less should be asked at once.
 _OVERLOADED = ("rate limited", "server error", "timed out")
 _BUDGET_POLL_S = 0.1
+#: An endpoint that is away is waited for so long, and knocked at in between at least so often.
+AWAY_S, KNOCK_S = 300.0, 10.0
+#: A reply without any text is asked for so often.
+BLANK_TRIES = 3
+#: Replies without a text that asking again would not change.
+_SILENT = ("length", "content_filter")
+
+#: Runs a function elsewhere, as `asyncio.to_thread` does.
+InThread = Callable[..., Awaitable[list[Job] | None]]
 
 
 class Loop:
@@ -41,11 +50,12 @@ class Loop:
         rater: an open rater.
         rubric: what is asked.
         blocks: the jobs, read block by block in a thread.
-        keep: is given the row of every job that has an outcome.
+        keep: is given the row of every job that has an outcome, and the number of the reservation
+            that it settles, if any.
         tally: counts.
         budget: of the run.
-        price: of the rater's model, None where unknown.
-        max_output_tokens: the most that a reply can have, for the budget.
+        account: of the rater.
+        in_thread: where jobs are read.
         seed: of the requests (``seed`` plus the repeat) and of the jitter.
 
     Attributes:
@@ -58,16 +68,20 @@ class Loop:
         rubric: Rubric,
         blocks: Iterator[list[Job]],
         *,
-        keep: Callable[[Row], None],
+        keep: Callable[[Row, int | None], None],
         tally: Tally,
         budget: Budget,
-        price: Price | None,
-        max_output_tokens: int,
+        account: Account,
         seed: int,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._rater, self._rubric, self._blocks = rater, rubric, blocks
-        self._keep, self._tally, self._budget, self._price = keep, tally, budget, price
-        self._max_output_tokens, self._seed = max_output_tokens, seed
+        self._tally, self._budget, self._account = tally, budget, account
+        self._seed, self._in_thread = seed, in_thread
+        schema = rubric.json_schema() if rater.form == "structured" else None
+        self._around = request_tokens((), rater.settings, schema)
+        self._away_since_s: float | None = None
+        self._answered_s = -math.inf
         self._random = random.Random(seed)  # noqa: S311 - jitter
         self._limits = limits = rater.limits
         self._gate = Gate(limits.concurrency)
@@ -100,6 +114,8 @@ class Loop:
             for task in (feeder, *self._tasks):
                 task.cancel()
             await asyncio.gather(feeder, *self._tasks, return_exceptions=True)
+            if not (self._stopping or self._budget.exhausted or self._tally.read().earlier):
+                self.breaker.ended()
             self._outcomes.finish(endpoint_works=not self._stopping or self._stop)
         if self._broken is not None:
             raise self._broken
@@ -116,7 +132,7 @@ class Loop:
     async def _feed(self) -> None:
         """Read jobs ahead of the requests, in a thread: building prompts takes time."""
         try:
-            while (block := await asyncio.to_thread(next, self._blocks, None)) is not None:
+            while (block := await self._in_thread(next, self._blocks, None)) is not None:
                 self._fresh.extend(block)
                 self._wake.set()
                 while len(self._fresh) > BLOCK:
@@ -128,15 +144,18 @@ class Loop:
             self._fed = True
             self._wake.set()
 
-    async def _next(self) -> tuple[Job, float] | None:
-        """Wait for a job that may start now; return it and what it can cost at most."""
+    async def _next(self) -> tuple[Job, Reserved] | None:
+        """Wait for a job that may start now; return it and what is set aside for it."""
         while not self._stopping:
-            now_s = time.monotonic()
+            now_s = _now_s()
             wait_s = max(self._gate.opens_in_s(now_s), self._pace.opens_in_s(now_s))
-            if wait_s <= 0 and (job := self._take(now_s)) is not None:
-                most_usd = self._most_usd(job)
-                if self._budget.reserve(most_usd):
-                    return job, most_usd
+            if self._account.waits:
+                wait_s = math.inf
+            elif wait_s <= 0 and (job := self._take(now_s)) is not None:
+                n_input, n_output = self._around
+                n_input += most_input_tokens(job.prompt.messages)
+                if (reserved := self._account.reserve(n_input, n_output)) is not None:
+                    return job, reserved
                 heapq.heappush(self._later, (now_s, next(self._number), job))
                 if self._budget.n_reserved == 0:
                     self._budget.exhausted = True
@@ -170,57 +189,105 @@ class Loop:
         await self._wake.wait()
         alarm.cancel()
 
-    def _most_usd(self, job: Job) -> float:
-        if self._budget.max_usd is None or self._price is None:
-            return 0.0
-        most = self._price.cost_usd(most_input_tokens(job.prompt.messages), self._max_output_tokens)
-        return most or 0.0
-
-    async def _attempt(self, job: Job, most_usd: float) -> None:
+    async def _attempt(self, job: Job, reserved: Reserved) -> None:
         """Send a job once, and see to what comes of it."""
-        started_s = time.monotonic()
+        started_s = _now_s()
         guess = self._pace.start(started_s)
-        job.tries += 1
-        answer, cost_usd = None, None
+        answer, cost_usd, in_row = None, None, False
         try:
+            if not await self._account.written():  # it cannot be written down, so it is not sent
+                cost_usd = 0.0
+                return
+            job.tries += 1
+            started_s = _now_s()
             async with asyncio.timeout(self._limits.timeout_s):
                 answer = await self._rater.ask(
                     job.prompt, rubric=self._rubric, seed=self._seed + job.repeat
                 )
-            self._gate.replied(time.monotonic() - started_s)
-            self.breaker.replied()
-            cost_usd = self._outcomes.answered(job, answer)
+            self._gate.replied(_now_s() - started_s)
+            cost_usd, in_row = self._answered(job, answer, reserved)
         except Failure as failure:
             cost_usd = self._failed(job, failure, started_s)
         except TimeoutError:
-            self._failed(job, self._too_late(), started_s)
+            cost_usd = self._failed(job, self._too_late(), started_s)
         except Exception as error:  # a fault of the rater's code: no other request would do better
             self._broken = error
         finally:
             self._gate.in_flight -= 1
             self._tally.in_flight = self._gate.in_flight
             self._pace.settle(guess, _tokens(answer))
-            self._budget.settle(most_usd, cost_usd)
+            self._account.settle(reserved, cost_usd, in_row=in_row)
             self._wake.set()
+
+    def _answered(self, job: Job, answer: Answer, reserved: Reserved) -> tuple[float | None, bool]:
+        """Keep a reply, or ask again where it has no text; return its cost, and if a row has it."""
+        self._away_since_s, self._answered_s = None, _now_s()
+        self._account.answered()
+        if answer.text.strip() or self._rater.form == "expected":
+            self.breaker.replied()
+            return self._kept(job, answer, reserved)
+        job.blanks += 1
+        if job.blanks == 1:
+            self.breaker.blank(answer)
+        if answer.finish_reason in _SILENT:
+            return self._kept(job, answer, reserved)
+        cost_usd = self._tally.bill(answer)
+        if job.blanks < BLANK_TRIES and not self._stopping:
+            self._send_later(job, self._pause_s(job, None))
+        else:
+            said = f"'{self._rater.name}' sent a reply without a text."
+            self._outcomes.failed(job, Failure("empty", said, retryable=True))
+        return cost_usd, False
+
+    def _kept(self, job: Job, answer: Answer, reserved: Reserved) -> tuple[float | None, bool]:
+        """Keep a reply; where it says what it took, its row settles what was set aside."""
+        known = answer.n_input is not None and answer.n_output is not None
+        cost_usd = self._outcomes.answered(job, answer, reserved.number if known else None)
+        return (cost_usd or 0.0) if known else None, known
 
     def _failed(self, job: Job, failure: Failure, started_s: float) -> float | None:
         """Send a job again later, or give it up; return the cost, None where it may have one."""
-        now_s = time.monotonic()
+        now_s = _now_s()
+        wait_s = failure.retry_after_s
+        too_long = (wait_s or 0.0) > LONGEST_WAIT_S
         if failure.reason in _OVERLOADED:
-            self._gate.refused(now_s, started_s, failure.retry_after_s)
+            self._gate.refused(now_s, started_s, None if too_long else wait_s)
         job.refusals += failure.reason == "rate limited"
+        away_s = self._away_s(job, now_s, failure)
+        if away_s is not None:
+            job.tries -= 1
+            if self._answered_s < started_s:
+                self._gate.closed_until_s = max(self._gate.closed_until_s, now_s + away_s)
         left = self._limits.tries - (job.tries - job.refusals) - job.refusals // PATIENCE
-        self.breaker.failed(failure, for_good=not failure.retryable or left <= 0)
-        if failure.retryable and left > 0 and not self._stopping:
-            due_s = now_s + self._pause_s(job, failure.retry_after_s)
-            heapq.heappush(self._later, (due_s, next(self._number), job))
+        again = failure.retryable and not too_long and left > 0
+        self.breaker.failed(failure, for_good=not again)
+        if again and not self._stopping:
+            self._send_later(job, away_s if away_s is not None else self._pause_s(job, wait_s))
         else:
             self._outcomes.failed(job, failure)
-        return None if failure.reason in ("timed out", "connection lost") else 0.0
+        return None if failure.may_cost else 0.0
+
+    def _away_s(self, job: Job, now_s: float, failure: Failure) -> float | None:
+        """Return the pause before an endpoint that is away is tried again; None: the try counts.
+
+        It counts where others were answered since this job failed last: it is the job, then.
+        """
+        since_s, job.away_s = job.away_s, now_s
+        if not failure.away or since_s < self._answered_s < now_s:
+            return None
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+        gone_s = now_s - self._away_since_s
+        if gone_s > AWAY_S:
+            return None
+        return max(failure.retry_after_s or 0.0, min(KNOCK_S, max(FIRST_PAUSE_S, gone_s / 2)))
+
+    def _send_later(self, job: Job, pause_s: float) -> None:
+        heapq.heappush(self._later, (_now_s() + pause_s, next(self._number), job))
 
     def _pause_s(self, job: Job, retry_after_s: float | None) -> float:
         """Return a growing pause with jitter, at least as long as the endpoint asked for."""
-        grown_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (job.tries - 1))
+        grown_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** max(0, job.tries - 1))
         jitter = self._random.uniform(0.5, 1.0)
         if retry_after_s is None:
             return grown_s * jitter
@@ -232,6 +299,11 @@ class Loop:
             f"'{self._rater.name}' did not answer within {self._limits.timeout_s:g} s.",
             retryable=True,
         )
+
+
+def _now_s() -> float:
+    """The event loop's clock: a simulated loop has one of its own."""
+    return asyncio.get_running_loop().time()
 
 
 def _tokens(answer: Answer | None) -> float | None:

@@ -24,19 +24,25 @@ class Outcomes:
     Args:
         rubric: what is asked.
         form: the reply form.
-        keep: is given every row.
+        keep: is given every row, and the number of the reservation that it settles.
         tally: counts.
     """
 
     def __init__(
-        self, rubric: Rubric, form: str, *, keep: Callable[[Row], None], tally: Tally
+        self, rubric: Rubric, form: str, *, keep: Callable[[Row, int | None], None], tally: Tally
     ) -> None:
         self._rubric, self._form, self._keep, self._tally = rubric, form, keep, tally
         self._doubtful: list[tuple[Job, str]] = []
         self._any_reply = False
 
-    def answered(self, job: Job, answer: Answer) -> float | None:
-        """Keep a reply; return its cost, None where unknown."""
+    def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
+        """Keep a reply; return its cost, None where unknown.
+
+        Args:
+            job: what was asked.
+            answer: what came.
+            number: of the reservation that the row settles; None where it stays.
+        """
         text = _storable(answer.text)
         reading = read_answer(
             text,
@@ -64,7 +70,8 @@ class Outcomes:
                 model=answer.model,
                 tries=job.tries,
                 at=time.time(),
-            )
+            ),
+            number,
         )
         self._any_reply = True
         self._settle(FAILED)
@@ -88,7 +95,8 @@ class Outcomes:
         self._doubtful.clear()
 
     def _keep_failure(self, job: Job, reason: str, state: int) -> None:
-        self._keep(Row(job.example, job.repeat, state, reason, tries=job.tries, at=time.time()))
+        row = Row(job.example, job.repeat, state, reason, tries=job.tries, at=time.time())
+        self._keep(row, None)
 
 
 def _storable(text: str) -> str:

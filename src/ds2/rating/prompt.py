@@ -16,7 +16,7 @@ from ds2.rating.shorten import generous_tokens, shorten
 __all__ = ["FORMS", "Prompt", "PromptBuilder"]
 
 #: Part of every hash: changes with the wording here, with `neutralise` and with `shorten`.
-_VERSION = 1
+_VERSION = 2
 _ROLES = ("system", "user", "assistant", "tool")
 #: The least room for an example that a prompt may leave, in tokens.
 _LEAST_ROOM = 128

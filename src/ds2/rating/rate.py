@@ -120,6 +120,7 @@ def rate(
     asked = (raters,) if isinstance(raters, Rater) else tuple(raters)
     _check(asked, repeats, max_cost_usd, max_prompt_tokens)
     with writable_store(store) as path, Store(path) as opened:
+        opened.check()
         plan = Plan(
             pool=pool,
             rubric=Rubric.ds2() if rubric is None else rubric,
@@ -164,6 +165,7 @@ def reparse(
         raise InputError(f"There is no store {shown_path(store)}. Rate first.")
     asked = Rubric.ds2() if rubric is None else rubric
     with Store(store) as opened:
+        opened.check()
         latest: dict[str, tuple[int, Setup]] = {}
         for number, setup in opened.setups():
             if setup.rubric_hash == asked.hash:

@@ -1,6 +1,6 @@
 """Whoever rates, seen from the loop: an answer to one prompt, or a named failure."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ds2.rating.prompt import Prompt
     from ds2.rating.rubric import Rubric
 
-__all__ = ["FAILURES", "Answer", "Failure", "Limits", "Rater"]
+__all__ = ["FAILURES", "Answer", "Failure", "Limits", "Meter", "Metered", "Rater"]
 
 #: Why there is no reply: those that can pass, then those of one example, then those of a rater.
 FAILURES = (
@@ -18,6 +18,7 @@ FAILURES = (
     "timed out",
     "server error",
     "connection lost",
+    "empty",
     "too long",
     "refused",
     "bad request",
@@ -40,6 +41,7 @@ class Answer:
         latency_s: from the request to the whole reply, without any wait of ours.
         top_logprobs: the likeliest first tokens and their log-probabilities, where asked for.
         model: the model as the endpoint named it, which may be a dated version.
+        reasoned: there is a text, but in the field of the reasoning.
     """
 
     text: str
@@ -50,6 +52,17 @@ class Answer:
     latency_s: float = 0.0
     top_logprobs: Mapping[str, float] | None = None
     model: str | None = None
+    reasoned: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_input", "n_output", "n_cached"):
+            count = getattr(self, name)
+            if count is not None and not 0 <= count <= _MOST_TOKENS:
+                object.__setattr__(self, name, None)
+
+
+#: More tokens than any request has: an endpoint that counts so many has not counted.
+_MOST_TOKENS = 10_000_000
 
 
 class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects, not a fault of ours
@@ -61,6 +74,8 @@ class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects
         retryable: the same request can succeed when it is sent again.
         fatal: no other request of this rater can succeed either: stop, and say so once.
         retry_after_s: how long the endpoint asked to wait; None where it did not.
+        away: the endpoint is not there, or says so: it may be back in a minute.
+        may_cost: it may have been billed all the same. By default a timeout and a lost connection.
     """
 
     def __init__(
@@ -71,11 +86,15 @@ class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects
         retryable: bool = False,
         fatal: bool = False,
         retry_after_s: float | None = None,
+        away: bool = False,
+        may_cost: bool | None = None,
     ) -> None:
         super().__init__(sentence)
         self.reason, self.sentence = reason, sentence
         self.retryable, self.fatal = retryable, fatal
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.away = retry_after_s, away
+        silent = reason in ("timed out", "connection lost")
+        self.may_cost = silent if may_cost is None else may_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +186,14 @@ class Rater(Protocol):
         Raises:
             Failure: there is no reply.
         """
+
+
+#: Given a prompt and what sends it once, sends it on an account and returns the answer.
+Meter = Callable[["Prompt", Callable[[], Awaitable[Answer]]], Awaitable[Answer]]
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A rater that sends each request of its `open` through ``meter``, where there is one."""
+
+    meter: Meter | None

@@ -32,6 +32,8 @@ PROBLEMS = (
     "no such model",
     "quota",
     "not asked",
+    "ambiguous",
+    "quoting",
 )
 
 _NEAREST = 1e-9

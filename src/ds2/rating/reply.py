@@ -1,9 +1,11 @@
 """From a reply to ratings, or to a named problem.
 
-The parser sees the reply and nothing else, so no number of the prompt or of the example can become
-a rating unless the rater repeated it. Reasoning is skipped. Of several JSON objects the last
-complete one that names a criterion gives its rating; without one, the text is read as `values`
-says. Nothing is guessed: a number that may be cut off, or is one of several candidates, is none.
+The parser sees the reply and the scale and nothing else, and a reply is not a place to search: a
+rater may repeat what the example demands. Reasoning is skipped. Asked for an object, one object
+gives the ratings, which stands alone or among words that are the rater's own; asked for text, that
+object or one number does. Every other number that could be a rating must be the same, else there
+is none: "ambiguous". A reply that repeats the prompt, or whose only candidate is somebody else's,
+is "quoting". Nothing is guessed, and what may be cut off is none.
 """
 
 import json
@@ -11,20 +13,40 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import islice
 
 from ds2.rating.expected import expected_rating
+from ds2.rating.fence import repeats_prompt
 from ds2.rating.rows import REPLIED, Row
 from ds2.rating.rubric import Rubric
-from ds2.rating.values import first_value, labelled, listed, plain, unlabelled
+from ds2.rating.values import (
+    REFUSES,
+    foreign,
+    labelled,
+    listed,
+    plain,
+    unlabelled,
+    whole_value,
+)
 
 __all__ = ["REPLY_PROBLEMS", "Reading", "Reply", "parse_reply", "read_answer", "read_row"]
 
 #: Why a reply holds no rating. "truncated": it was cut, or ended before the rating came.
-REPLY_PROBLEMS = ("empty", "refused", "unparsable", "out of range", "truncated")
+REPLY_PROBLEMS = (
+    "empty",
+    "refused",
+    "unparsable",
+    "out of range",
+    "truncated",
+    "ambiguous",
+    "quoting",
+)
 
-#: What is read of a reply that is longer, from its end: a rating needs no more.
+#: A reply that is longer (its reasoning aside) is no rating.
 _LONGEST = 40_000
 _MOST_OBJECTS = 1_000
+#: A reply with more numbers that could be ratings is a list of something else.
+_MOST_CANDIDATES = 64
 _DEPTH = 4
 
 _WORDS = r"think|thinking|thoughts?|reasoning|analysis|scratchpad|seed:think"
@@ -35,18 +57,20 @@ _REASONING = re.compile(
     r"<\|channel\|>\s*final\b[^<]*<\|message\|>",
     re.IGNORECASE,
 )
+#: What some servers leave around a reply: the head of its turn, and tokens that end it.
+_HEAD = re.compile(
+    r"(?:<\|[^<>|]{1,30}\|>\s*+)*+(?:assistant|model)?+(?:\s*+:|\s*+\n|(?=\s*+[{`\[]))",
+    re.IGNORECASE,
+)
+_END = re.compile(r"(?:</s>|<\|[^<>|]{1,30}\|>|</?(?:eos|end_of_turn|end_of_text)>)\Z")
+_LONGEST_END = 40
 _UNFINISHED = re.compile(r"[\w./-]+\Z")
+#: Words of a refusal, where there is no number at all.
 _REFUSAL = re.compile(
     r"\b(?:can(?:no|')t|cannot|can not|could not|unable to|not able to|won't|will not|refuse to|"
     r"decline to|not comfortable)\b.{0,60}\b(?:assist|help|rate|rating|evaluate|assess|judge|"
     r"provide|comply|engage|fulfill|answer|score|respond|review|continue|process|complete)"
-    r"|\bI(?:'m| am) (?:so |very )?sorry\b|\bI apologi[sz]e\b|\bas an ai\b"
-    r"|\bI must (?:decline|refuse)\b"
-    r"|\b(?:kann|darf) (?:ich )?.{0,40}\bnicht\b|\btut mir leid\b|\bleider\b"
-    r"|\bje ne (?:peux|suis)\b|\bdésolée?\b|\blo siento\b|\bno puedo\b|\bnão posso\b|\bdesculpe\b"
-    r"|\bmi dispiace\b|\bнe могу|\bне могу\b|\bизвините\b"
-    r"|抱歉|对不起|無法|无法|不能|申し訳|できません"
-    r"|죄송|آسف|لا أستطيع|üzgünüm|xin lỗi",
+    r"|\bleider\b|無法|无法|不能|できません",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -64,29 +88,39 @@ class Reply:
     problem: str | None
 
 
-def parse_reply(text: str, rubric: Rubric, *, cut: bool = False) -> Reply:
+def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = False) -> Reply:
     """Read the ratings in a reply; never raises, and never returns a number that is not in it.
 
     Args:
         text: the reply, and nothing of the prompt.
         rubric: what was asked.
+        form: the reply form that was asked for: where it is an object, text holds no rating.
         cut: the endpoint said that the reply ended at the token limit.
     """
     if not text.strip():
         return Reply({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
-    answer = plain(answer[-_LONGEST:])
-    cut = cut or not closed or answer.rfind("{") > answer.rfind("}")
-    found = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric)
+    answer = answer.strip()
+    if len(answer) > _LONGEST or not closed:
+        return Reply({}, "truncated" if not closed else "unparsable")
+    answer = plain(_bare(answer))
+    if repeats_prompt(answer):
+        return Reply({}, "quoting")
+    found, problem = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric, form)
     low, high = rubric.scale.low, rubric.scale.high
     values = {name: value for name, value in found.items() if low <= value <= high}
-    if rubric.scored in values:
-        return Reply(values, None)
     if rubric.scored in found:
-        return Reply(values, "out of range")
-    if cut:
-        return Reply(values, "truncated")
-    return Reply(values, "refused" if _REFUSAL.search(answer) else "unparsable")
+        return Reply(values, None if rubric.scored in values else "out of range")
+    return Reply(values, "truncated" if cut and problem == "unparsable" else problem)
+
+
+def _bare(answer: str) -> str:
+    """Return a reply without the head of its turn and the tokens that end it."""
+    head = _HEAD.match(answer)
+    answer = answer[head.end() if head else 0 :].strip()
+    while end := _END.search(answer, max(0, len(answer) - _LONGEST_END)):
+        answer = answer[: end.start()].rstrip()
+    return answer
 
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
@@ -107,24 +141,47 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
     return "\n".join(kept), not inside
 
 
-def _read(answer: str, rubric: Rubric) -> dict[str, float]:
-    """Return every rating found, also those outside the scale."""
-    high = rubric.scale.high
-    found: dict[str, float] = {}
-    rest, done = [], 0
-    for start, end, inner in _objects(answer):
-        found |= _of_object(inner, answer[start:end], rubric)
-        rest.append(answer[done:start])
-        done = end
-    prose = "\n".join([*rest, answer[done:]])
-    for name in rubric.names:
-        if name not in found and (value := labelled(prose, name, high)) is not None:
-            found[name] = value
-    if not found and (values := listed(prose, len(rubric.names))):
-        return dict(zip(rubric.names, values, strict=True))
-    if rubric.scored not in found and (value := unlabelled(prose, high)) is not None:
-        found[rubric.scored] = value
-    return found
+def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str]:
+    """Return every rating found, also those outside the scale; else why there is none."""
+    high, scored = rubric.scale.high, rubric.scored
+    blocks = list(_objects(answer, rubric))
+    prose = _without_objects(answer, [block[:2] for block in blocks])
+    objects = [(start, end, found) for start, end, found, _ in blocks if found]
+    said = [(name, one) for name in rubric.names for one in labelled(prose, name, high)]
+    others = tuple(name for name in rubric.names if name != scored)
+    unnamed = islice(unlabelled(prose, others, high), _MOST_CANDIDATES + 1)
+    said += [(scored, one) for one in unnamed]
+    if prose.strip() and REFUSES.search(prose):
+        return {}, "refused"
+    if _OPEN_OBJECT.search(prose):
+        return {}, "truncated"
+    every = {found[scored] for _, _, found in objects if scored in found}
+    every |= {one[0] for name, one in said if name == scored}
+    inner = {value for *_, values in blocks for value in values}
+    many = len(said) + len(objects) > _MOST_CANDIDATES
+    if many or len(every) > 1 or any(found != objects[0][2] for _, _, found in objects):
+        return {}, "ambiguous"
+    own = [
+        one
+        for start, end, found in objects
+        for one in found.items()
+        if not foreign(prose, start, end, rubric.names)
+    ][: len(rubric.names)]
+    if form == "text":
+        own += [
+            (name, value)
+            for name, (value, start, end, order) in said
+            if not order and not foreign(prose, start, end, rubric.names)
+        ]
+        if not own and (numbers := listed(prose, len(rubric.names))):
+            own = list(zip(rubric.names, numbers, strict=True))
+    values = {name: {value for other, value in own if other == name} for name, _ in own}
+    found = {name: given.pop() for name, given in values.items() if len(given) == 1}
+    if scored in found:
+        return found, ""
+    if objects or inner or (form == "text" and every):
+        return found, "quoting" if every or inner else "unparsable"
+    return found, "refused" if _REFUSAL.search(prose) else "unparsable"
 
 
 class _Number(str):
@@ -133,23 +190,67 @@ class _Number(str):
     __slots__ = ()
 
 
+def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; a key that is there twice, with different values, has none."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        found[key] = value if found.get(key, value) == value else None
+    return found
+
+
 _DECODER = json.JSONDecoder(
-    strict=False, parse_int=_Number, parse_float=_Number, parse_constant=_Number
+    strict=False,
+    parse_int=_Number,
+    parse_float=_Number,
+    parse_constant=_Number,
+    object_pairs_hook=_pairs,
 )
+#: What is an object but for its quotes or a comma, as Python and careless raters write it.
+_LOOSE = re.compile(r"\{[^{}]*\}")
+_LOOSE_PAIR = re.compile(
+    r"[\"']?(\w[\w \t-]{0,60}?)[\"']?[ \t]*:[ \t]*([^,\n{}]{1,40}?)[ \t]*(?=[,\n}])"
+)
+#: The beginning of an object that has no end.
+_OPEN_OBJECT = re.compile(r"\{\s*(?:[\"'“]|\w+[\"'”]?\s*:|\Z)")
+
+#: start, end, criterion → rating, and what is rated deeper inside, under names of somebody else.
+_Block = tuple[int, int, dict[str, float], list[float]]
 
 
-def _objects(text: str) -> Iterator[tuple[int, int, dict[str, object]]]:
-    """Yield the complete JSON objects that are in no other, first to last: start, end, object."""
-    starts = [found.start() for found in re.finditer(r"\{", text)][-_MOST_OBJECTS:]
+def _objects(text: str, rubric: Rubric) -> Iterator[_Block]:
+    """Yield the complete objects that are in no other, first to last."""
     done = 0
-    for start in starts:
+    for start in [found.start() for found in re.finditer(r"\{", text)][:_MOST_OBJECTS]:
         if start < done:
             continue
         try:
             value, done = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
-            continue
-        yield start, done, value
+            loose = _LOOSE.match(text, start)
+            pairs = _LOOSE_PAIR.findall(loose[0]) if loose else []
+            if loose is None or not pairs:
+                continue
+            value = _pairs([(key, _Number(said.strip("\"' "))) for key, said in pairs])
+            done = loose.end()
+        found = _of_object(value, text[start:done], rubric)
+        inner = [] if rubric.scored in found else list(_inner(value, rubric, 0))
+        yield start, done, found, inner
+
+
+def _without_objects(text: str, spans: list[tuple[int, int]]) -> str:
+    """Return the text with something in the objects' place that is neither a word nor a space."""
+    for start, end in spans:
+        text = text[:start] + "\0" * (end - start) + text[end:]
+    return text
+
+
+#: Under these keys an object may hold the ratings one level deeper.
+_HOLDERS = re.compile(
+    r"(?:my|final|the|json)?(?:ratings?|scores?|grades?|evaluations?|assessments?|results?|criteria|"
+    r"verdict|judge?ments?)"
+)
+#: The same where there is nothing else.
+_WRAPPERS = re.compile(r"response|output|answer|reply|json|data|values?|final")
 
 
 def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict[str, float]:
@@ -158,18 +259,38 @@ def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict
     A text that is written with escapes, and so is not in the ``source``, holds no rating.
     """
     found: dict[str, float] = {}
-    layer: list[Mapping[str, object]] = [value]
     for _ in range(_DEPTH):
         for name in rubric.names:
-            for inner in layer:
-                rating = _rating(inner, source, name, rubric.scale.high)
-                if name not in found and rating is not None:
-                    found[name] = rating
-        layer = [inner for outer in layer for inner in outer.values() if isinstance(inner, dict)]
-    if rubric.scored not in found:
-        rating = _rating(value, source, "", rubric.scale.high)
-        return found if rating is None else {**found, rubric.scored: rating}
+            if (rating := _rating(value, source, name, rubric.scale.high)) is not None:
+                found[name] = rating
+        if rubric.scored not in found:
+            rating = _rating(value, source, "", rubric.scale.high)
+            if rating is not None:
+                found[rubric.scored] = rating
+        deeper = [
+            inner
+            for key, inner in value.items()
+            if isinstance(inner, dict)
+            and (
+                _HOLDERS.fullmatch(_plain_key(key))
+                or (len(value) == 1 and _WRAPPERS.fullmatch(_plain_key(key)))
+            )
+        ]
+        named = any(_plain_key(key) in _spellings(rubric.scored) for key in value)
+        if found or named or len(deeper) != 1:
+            return found
+        value = deeper[0]
     return found
+
+
+def _inner(value: object, rubric: Rubric, depth: int) -> Iterator[float]:
+    """Yield what a value says of the scored criterion, at any depth."""
+    if isinstance(value, dict) and depth < _DEPTH:
+        rating = _rating(value, json.dumps(value), rubric.scored, rubric.scale.high)
+        if rating is not None:
+            yield rating
+        for inner in value.values():
+            yield from _inner(inner, rubric, depth + 1)
 
 
 _NOUNS = ("rating", "score", "grade", "value")
@@ -188,17 +309,19 @@ def _plain_key(key: str) -> str:
 
 
 def _rating(value: Mapping[str, object], source: str, name: str, high: float) -> float | None:
-    """Return the number under a criterion's key, however the key is written."""
-    spellings = _spellings(name)
+    """Return the number under a criterion's key, however the key is written; once, or none."""
+    spellings, found = _spellings(name), set[float | None]()
     for key, inner in value.items():
         if _plain_key(key) not in spellings:
             continue
         if isinstance(inner, dict) and name:
-            return _rating(inner, source, "", high)
-        if isinstance(inner, str) and (isinstance(inner, _Number) or f'"{inner}"' in source):
-            return first_value(inner, high)
-        return None
-    return None
+            found.add(_rating(inner, source, "", high))
+        elif isinstance(inner, str):
+            written = isinstance(inner, _Number) or f'"{inner}"' in source
+            found.add(whole_value(inner, high) if written else None)
+        else:
+            found.add(None)
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +349,7 @@ def read_answer(
 ) -> Reading:
     """Read a reply of the given form."""
     if form != "expected":
-        reply = parse_reply(text, rubric, cut=finish_reason == "length")
+        reply = parse_reply(text, rubric, form=form, cut=finish_reason == "length")
         filtered = reply.problem is not None and finish_reason == "content_filter"
         return Reading(reply.values, "refused" if filtered else reply.problem)
     expected, problem = expected_rating(top_logprobs or {}, rubric)

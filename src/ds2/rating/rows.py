@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ds2.pool import Message
 from ds2.rating.money import Price
@@ -12,6 +12,7 @@ __all__ = [
     "FAILED",
     "REPLIED",
     "UNANSWERED",
+    "Reserved",
     "Row",
     "Setup",
     "Totals",
@@ -96,6 +97,40 @@ class Row:
     model: str | None = None
     tries: int = 1
     at: float = 0.0
+
+    def sound(self) -> "Row":
+        """Return the row with nothing in it that SQLite or a file cannot hold.
+
+        What came from an endpoint is foreign: numbers that are none or too large become unknown,
+        lone halves of surrogate pairs become "?".
+        """
+        changes: dict[str, object] = {}
+        for name in _FOREIGN_NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < _LARGEST:  # also NaN
+                changes[name] = None
+        for name in _FOREIGN_TEXTS:
+            value = getattr(self, name)
+            if value is not None and not value.isascii():
+                changes[name] = value.encode("utf-8", "replace").decode("utf-8")
+        return replace(self, **changes) if changes else self  # type: ignore[arg-type]
+
+
+_FOREIGN_NUMBERS = ("n_input", "n_output", "n_cached", "latency_s", "cost_usd")
+_FOREIGN_TEXTS = ("problem", "reply", "finish_reason", "logprobs", "model")
+#: More tokens than any request has.
+_LARGEST = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is set aside for a request: its number in the store, tokens, and US dollars if known."""
+
+    number: int
+    model: str
+    n_input: int
+    n_output: int
+    usd: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Where a run happens: a store that no other process writes, and an event loop to run in."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 import threading
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ds2.errors import InputError, RunBusyError
+from ds2.atomic import open_lock
+from ds2.errors import RunBusyError
 from ds2.pool.wording import shown_path
 
 __all__ = ["run_async", "writable_store"]
@@ -41,22 +43,18 @@ def _locked(path: Path) -> Iterator[None]:
     """
     import fcntl
 
+    descriptor = open_lock(path.with_name(path.name + "-lock"))
     try:
-        file = path.with_name(path.name + "-lock").open("ab")
-    except OSError as error:
-        raise InputError(
-            f"The store {shown_path(path)} cannot be written: {error.strerror}. Choose another "
-            "folder."
-        ) from None
-    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunBusyError(
                 f"Another process rates into {shown_path(path)}. Wait until it has ended, or "
                 "choose another store."
             ) from None
         yield
+    finally:
+        os.close(descriptor)
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:

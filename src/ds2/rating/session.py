@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import numpy as np
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.pool.wording import shown
+from ds2.rating.account import Account, OverBudgetError, request_tokens
 from ds2.rating.forecast import Forecast, forecast
 from ds2.rating.jobs import iter_jobs, plan_jobs, still_missing
-from ds2.rating.loop import Loop
+from ds2.rating.loop import InThread, Loop
 from ds2.rating.money import Budget, Price, PriceTable, unknown_price
 from ds2.rating.progress import RateProgress, Tally
-from ds2.rating.prompt import FORMS, PromptBuilder
-from ds2.rating.rater import Failure, Rater
+from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
+from ds2.rating.rater import Answer, Failure, Metered, Rater
 from ds2.rating.rows import Setup
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import Store
@@ -101,10 +102,20 @@ class Session:
         store: open, of this process alone.
         raters: with different names and settings.
         plan: what is asked.
+        books: makes what writes into the store.
+        in_thread: where prompts are made.
     """
 
-    def __init__(self, store: Store, raters: Sequence[Rater], plan: Plan) -> None:
-        self._store, self._plan = store, plan
+    def __init__(
+        self,
+        store: Store,
+        raters: Sequence[Rater],
+        plan: Plan,
+        *,
+        books: type[Writer] = Writer,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> None:
+        self._store, self._plan, self._books, self._in_thread = store, plan, books, in_thread
         self._codes = plan_jobs(plan.pool.keys, seed=plan.seed, repeats=plan.repeats)
         own = plan.rubric.form
         self._asked = {one.name: own if one.form == "auto" else one.form for one in raters}
@@ -152,14 +163,13 @@ class Session:
         )
 
     def budget(self, max_usd: float | None) -> Budget:
-        """Return the budget, less what the store says was spent for these raters before.
+        """Return the budget, less what was spent or may have been on this store before.
 
         Raises:
             InputError: a price that it takes is unknown.
         """
         if max_usd is None:
             return Budget(None)
-        spent_usd = 0.0
         for column in self.columns:
             name = shown(column.rater.name)
             if column.price is None:
@@ -169,10 +179,7 @@ class Session:
                     f"'max_cost_usd' cannot be kept: the settings of {name} have no "
                     "'max_output_tokens'."
                 )
-            if column.number is not None:
-                spent_usd += self._store.totals(column.number).most_usd(column.price)
-            spent_usd += self._store.probe_cost(column.setup.settings_hash)
-        return Budget(max_usd, spent_usd)
+        return Budget(max_usd, self._store.spent(self._plan.prices.price))
 
     async def ask(
         self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
@@ -185,7 +192,7 @@ class Session:
             for one in loops:
                 one.stop()
 
-        with Writer(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
+        with self._books(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
             async with asyncio.TaskGroup() as group:
                 teller = group.create_task(self._tell(tell))
                 asking = [
@@ -197,23 +204,35 @@ class Session:
                 teller.cancel()
 
     async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
+        model = column.rater.model
+        account = Account(budget, writer, model, column.price, self._store.factor(model))
         try:
-            if await self._open(column, budget):
-                await self._run(column, budget, writer, loops)
+            if await self._open(column, account):
+                await self._run(column, budget, account, writer, loops)
+        except OverBudgetError:
+            budget.exhausted = True
         finally:
             await column.rater.close()
 
-    async def _open(self, column: Column, budget: Budget) -> bool:
+    async def _open(self, column: Column, account: Account) -> bool:
         """Open a rater and keep what its probe found and cost; False when it cannot rate."""
-        rater = column.rater
+        rater, plan = column.rater, self._plan
         before = bool(rater.settled)
+        schema = plan.rubric.json_schema()
+
+        async def meter(prompt: Prompt, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+            tokens = request_tokens(prompt.messages, rater.settings, schema)
+            return await account.meter(tokens, ask)
+
+        metered = isinstance(rater, Metered)
+        if isinstance(rater, Metered):
+            rater.meter = meter
         try:
-            answers = await rater.open(self._plan.rubric)
+            answers = await rater.open(plan.rubric)
         except Failure as failure:
             column.stopped = f"{failure.sentence} '{rater.name}' could not be started."
             return False
-        tally = Tally(rater.name, total=0, earlier=0, price=column.price, now=time.monotonic)
-        costs = [tally.bill(answer) for answer in answers]
+        costs = [account.cost_usd(answer) for answer in answers]
         if rater.settled and not before:
             known = [cost for cost in costs if cost is not None]
             self._store.add_probe(
@@ -224,7 +243,8 @@ class Session:
                 n_output=sum(answer.n_output or 0 for answer in answers),
                 cost_usd=sum(known) if len(known) == len(costs) else None,
             )
-            budget.spent_usd += sum(known)
+        for answer in () if metered else answers:
+            account.spend(answer)
         if rater.form != column.builder.form:
             found = self._column(rater)
             column.builder, column.setup, column.missing = found.builder, found.setup, found.missing
@@ -232,7 +252,9 @@ class Session:
         column.number = self._store.open_setup(column.setup)
         return True
 
-    async def _run(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
+    async def _run(
+        self, column: Column, budget: Budget, account: Account, writer: Writer, loops: list[Loop]
+    ) -> None:
         plan, number = self._plan, column.number
         assert number is not None
         tally = Tally(
@@ -243,17 +265,16 @@ class Session:
             now=time.monotonic,
         )
         self._tallies.append(tally)
-        most = column.rater.settings.get("max_output_tokens", 0)
         loop = Loop(
             column.rater,
             plan.rubric,
             iter_jobs(column.missing, plan.pool, column.builder),
-            keep=lambda row: writer.put(number, row),
+            keep=lambda row, settles: writer.put(number, row, settles),
             tally=tally,
             budget=budget,
-            price=column.price,
-            max_output_tokens=most if isinstance(most, int) else 0,
+            account=account,
             seed=plan.seed,
+            in_thread=self._in_thread,
         )
         loops.append(loop)
         if writer.failed:

@@ -11,19 +11,22 @@ had not committed yet.
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from ds2.errors import InputError, RunError
 from ds2.pool.wording import shown_path
-from ds2.rating.rows import REPLIED, Row, Setup, Totals, canonical
+from ds2.rating.money import Price
+from ds2.rating.rows import REPLIED, Reserved, Row, Setup, Totals, canonical
 
 __all__ = ["Store"]
 
-_VERSION = 1
+_VERSION = 2
 _APPLICATION = 0x64733272  # "ds2r"
 #: Parameters of one statement stay below the limit of old SQLite versions.
 _MOST = 900
@@ -45,18 +48,28 @@ CREATE TABLE replies (
     logprobs TEXT, model TEXT, tries INTEGER NOT NULL, at REAL NOT NULL,
     UNIQUE (setup, repeat, example));
 """
+#: What version 2 adds: what may have been billed, and a checksum of every row.
+_SECOND = """
+CREATE TABLE reserved (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, n_input INTEGER NOT NULL,
+    n_output INTEGER NOT NULL, usd REAL, at REAL NOT NULL);
+ALTER TABLE replies ADD COLUMN checksum INTEGER;
+INSERT INTO reserved (model, n_input, n_output, usd, at)
+    SELECT '', 0, 0, cost_usd, at FROM probes WHERE cost_usd > 0;
+"""
 
 
+_FACTOR = "bills times: "
 _COLUMNS = tuple(field.name for field in fields(Row))
 _VALUES = attrgetter(*_COLUMNS)
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM replies WHERE setup = ? AND repeat = ?"  # noqa: S608
+_SELECT = f"SELECT checksum, {', '.join(_COLUMNS)} FROM replies WHERE setup = ? AND repeat = ?"  # noqa: S608
 #: Rows written by one statement. Between statements SQLite hands the interpreter's lock to and fro,
 #: which holds up the thread that asks.
-_AT_ONCE = _MOST // (1 + len(_COLUMNS))
+_AT_ONCE = _MOST // (2 + len(_COLUMNS))
 _UPSERT = (
-    f"INSERT INTO replies (setup, {', '.join(_COLUMNS)}) VALUES {{}} "  # noqa: S608
+    f"INSERT INTO replies (setup, checksum, {', '.join(_COLUMNS)}) VALUES {{}} "  # noqa: S608
     "ON CONFLICT (setup, repeat, example) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+    + ", ".join(f"{name} = excluded.{name}" for name in ("checksum", *_COLUMNS))
     + f" WHERE replies.state < {REPLIED}"
 )
 
@@ -85,13 +98,15 @@ class Store:
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            application = self._db.execute("PRAGMA application_id").fetchone()[0]
+            new = version == 0 and not self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if new or (version == 1 and application == _APPLICATION):
+                script = f"{_SCHEMA if new else ''};{_SECOND}"
+                for statement in filter(str.strip, script.split(";")):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
                 return
-            application = self._db.execute("PRAGMA application_id").fetchone()[0]
         if application != _APPLICATION:
             raise InputError(f"{shown_path(self.path)} is no store of ds2. Name another file.")
         if version > _VERSION:
@@ -185,14 +200,101 @@ class Store:
             ).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def add(self, rows: Sequence[tuple[int, Row]]) -> None:
-        """Write (number of the setup, row) pairs in one commit; once it returns, they stay."""
+    def add(
+        self,
+        rows: Sequence[tuple[int, Row]] = (),
+        *,
+        reserved: Sequence[Reserved] = (),
+        settled: Mapping[int, float] | None = None,
+        learned: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write in one commit; once it returns, all of it stays.
+
+        Args:
+            rows: (number of the setup, row) pairs.
+            reserved: what requests that are about to leave may cost.
+            settled: number of a reservation → what it cost; 0 takes it away.
+            learned: model → by how much its server bills above what it was asked for.
+        """
+        now = time.time()
         with self._explained(), self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO reserved VALUES (?, ?, ?, ?, ?, ?)",
+                [(r.number, r.model, r.n_input, r.n_output, r.usd, now) for r in reserved],
+            )
             for start in range(0, len(rows), _AT_ONCE):
                 chunk = rows[start : start + _AT_ONCE]
-                marks = ", ".join([f"(?{', ?' * len(_COLUMNS)})"] * len(chunk))
-                values = [value for setup, row in chunk for value in (setup, *_VALUES(row))]
+                marks = ", ".join([f"(?, ?{', ?' * len(_COLUMNS)})"] * len(chunk))
+                values = [
+                    value
+                    for setup, row in chunk
+                    for value in (setup, _checksum(row), *_VALUES(row))
+                ]
                 self._db.execute(_UPSERT.format(marks), values)
+            gone = [(number,) for number, usd in (settled or {}).items() if usd == 0]
+            self._db.executemany("DELETE FROM reserved WHERE id = ?", gone)
+            kept = [(usd, number) for number, usd in (settled or {}).items() if usd]
+            self._db.executemany("UPDATE reserved SET usd = ? WHERE id = ?", kept)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                [(f"{_FACTOR}{model}", repr(factor)) for model, factor in (learned or {}).items()],
+            )
+
+    def next_reservation(self) -> int:
+        """Return a number that no reservation has."""
+        with self._explained():
+            return 1 + int(self._db.execute("SELECT max(id) FROM reserved").fetchone()[0] or 0)
+
+    def factor(self, model: str) -> float:
+        """Return by how much a model's server has billed above what it was asked for; 1 is not."""
+        with self._explained():
+            query = "SELECT value FROM facts WHERE name = ?"
+            row = self._db.execute(query, (f"{_FACTOR}{model}",)).fetchone()
+        return max(1.0, float(row[0])) if row else 1.0
+
+    def spent(self, price: Callable[[str], Price | None]) -> float:
+        """Return what all requests of the store have cost, or may have, in US dollars.
+
+        What a model without a price took is left out: it may be one's own server.
+        """
+        total = 0.0
+        with self._explained():
+            for known, model, n_input, n_output in self._db.execute(
+                "SELECT total(cost_usd), setups.model, total(n_input * (cost_usd IS NULL)), "
+                "total(n_output * (cost_usd IS NULL)) FROM replies JOIN setups "
+                "ON setups.id = replies.setup GROUP BY setups.model UNION ALL "
+                "SELECT total(usd), model, total(n_input * (usd IS NULL)), "
+                "total(n_output * (usd IS NULL)) FROM reserved GROUP BY model"
+            ):
+                own = price(model)
+                total += known
+                total += (own.cost_usd(int(n_input), int(n_output)) or 0.0) if own else 0.0
+        return total
+
+    def check(self) -> None:
+        """Look through the whole file.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        try:
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            for (number,) in self._db.execute("SELECT id FROM setups"):
+                query = f"{_SELECT.partition(' WHERE')[0]} WHERE setup = ?"
+                for checksum, *values in self._db.execute(query, (number,)):
+                    self._sound(checksum, values)
+        except (sqlite3.DatabaseError, OverflowError, ValueError) as error:
+            if "locked" in str(error):
+                raise _explain(sqlite3.OperationalError(str(error)), self.path) from None
+            found = str(error)
+        if found != "ok":
+            raise _damaged(self.path)
+
+    def _sound(self, checksum: int | None, values: Sequence[Any]) -> Row:
+        row = Row(*values)
+        if checksum is not None and checksum != _checksum(row):
+            raise _damaged(self.path)
+        return row
 
     def states(self, setup: int, repeat: int, examples: Sequence[bytes]) -> dict[bytes, int]:
         """Return the states of those examples that have a row."""
@@ -212,8 +314,8 @@ class Store:
         for chunk, marks in _chunks(examples):
             query = f"{_SELECT} AND example IN ({marks})"
             with self._explained():
-                for values in self._db.execute(query, (setup, repeat, *chunk)):
-                    found[values[0]] = Row(*values)
+                for checksum, *values in self._db.execute(query, (setup, repeat, *chunk)):
+                    found[values[0]] = self._sound(checksum, values)
         return found
 
     def count(self, setup: int) -> int:
@@ -221,6 +323,11 @@ class Store:
         query = "SELECT count(*) FROM replies WHERE setup = ?"
         with self._explained():
             return int(self._db.execute(query, (setup,)).fetchone()[0])
+
+    def n_replies(self) -> int:
+        """Return how many rows there are, of all setups."""
+        with self._explained():
+            return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
 
     def totals(self, setup: int) -> Totals:
         """Return what a setup has taken so far."""
@@ -239,6 +346,22 @@ class Store:
             return float(self._db.execute(query, (settings_hash,)).fetchone()[0])
 
 
+def _checksum(row: Row) -> int:
+    """Return a checksum of what decides a rating and a cost."""
+    told = (row.repeat, row.state, row.problem, row.reply, row.finish_reason, row.logprobs)
+    money = (row.n_input, row.n_output, row.cost_usd)
+    return zlib.crc32(repr((*told, *money)).encode("utf-8", "replace"), zlib.crc32(row.example))
+
+
+def _damaged(path: Path) -> InputError:
+    where = shown_path(path)
+    return InputError(
+        f"The store {where} is damaged: not everything in it is what was written. Put a copy of it "
+        "back, or save what can be read with: sqlite3 OLD .recover | sqlite3 NEW, and put that in "
+        "its place. Without it every reply is asked for and paid again."
+    )
+
+
 def _chunks(examples: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
     for start in range(0, len(examples), _MOST):
         chunk = examples[start : start + _MOST]
@@ -249,6 +372,8 @@ def _explain(error: sqlite3.Error, path: Path) -> Exception:
     where, said = shown_path(path), str(error)
     if "not a database" in said:
         return InputError(f"{where} is no store of ds2. Name another file.")
+    if "malformed" in said or "corrupt" in said:
+        return _damaged(path)
     if "unable to open" in said:
         return InputError(f"{where} cannot be opened: its folder is missing or may not be written.")
     if "readonly" in said:

@@ -106,6 +106,7 @@ def _summary(panel: Panel) -> dict[str, object]:
     return _counts(panel) | {
         "unanswered": sum(n for n in unanswered if isinstance(n, int)),
         "stopped": [one.rater for one in panel if one.usage.get("stopped")],
+        "replies": sum(n for one in panel if isinstance(n := one.usage.get("requests", 0), int)),
     }
 
 

@@ -21,11 +21,13 @@ from ds2.rating import (
     Rater,
     Ratings,
     Rubric,
+    Store,
     rate,
     reparse,
 )
 from ds2.runs.ids import rows_of_ids
 from ds2.runs.job import Job
+from ds2.runs.manifest import MANIFEST, read_manifest
 from ds2.runs.recipe_file import resolve_path
 from ds2.runs.recipe_rating import RaterSection
 
@@ -46,6 +48,7 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
     if not wanted:
         return []
     rubric = load_rubric(job.folder, job.recipe.rate.rubric)
+    _check_store(job.folder)
     whole = [name for name, section in wanted.items() if section.only is None]
     found: dict[str, Ratings] = {}
     if whole:
@@ -59,6 +62,28 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
         (part,) = _rated(job, pool.take(rows), [name], rubric)
         found[name] = _scattered(part, rows, len(pool))
     return [found[name] for name in wanted if name in found]
+
+
+def _check_store(folder: Path) -> None:
+    """Refuse to ask and pay for everything again because the store was lost.
+
+    Raises:
+        InputError: the run knew replies and its store holds none.
+    """
+    record = read_manifest(folder).stages.get("rate")
+    known = record.summary.get("replies", 0) if record else 0
+    path = folder / STORE
+    if not known or (path.exists() and path.stat().st_size and _n_replies(path)):
+        return
+    raise InputError(
+        f"The store '{path}' holds no replies, and this run had {known:,}. Put it back from a "
+        f"copy. If they are to be asked for and paid again, delete '{folder / MANIFEST}'."
+    )
+
+
+def _n_replies(path: Path) -> int:
+    with Store(path) as store:
+        return store.n_replies()
 
 
 def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequence[Ratings]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2.atomic import explain_write_errors, writing
+from ds2.atomic import explain_write_errors, open_lock, writing
 from ds2.errors import RunBusyError
 
 __all__ = [
@@ -78,8 +78,7 @@ def _hash_folder(folder: Path, known: FileHash | None) -> FileHash:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process alone; the system lets go of it if the process dies."""
     path = folder / LOCK
-    with explain_write_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_lock(path)
     try:
         with explain_write_errors(path):
             _take_lock(descriptor, folder)

@@ -1,0 +1,330 @@
+"""Endpoints, files and folders that mean ill, or are broken: each costs what it must."""
+
+import asyncio
+import gzip
+import json
+import random
+import sqlite3
+import warnings
+from contextlib import closing, suppress
+
+import numpy as np
+import pytest
+from llm_server import Endpoint, Step, rating_of, rating_text
+from rating_fakes import ScriptedRater, make_pool
+
+from ds2.embedding.openai import OpenAIEmbedder
+from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
+from ds2.rating.account import most_output_tokens
+from ds2.rating.batch_client import BatchClient
+from ds2.rating.chat import ChatRater
+from ds2.rating.chat_dialect import InBodyError, read_body
+from ds2.rating.money import Price
+from ds2.rating.prompt import Prompt
+from ds2.rating.rate import rate, reparse
+from ds2.rating.rater import Answer, Failure, Limits
+from ds2.rating.rows import Reserved
+from ds2.rating.rubric import Rubric
+from ds2.rating.running import writable_store
+from ds2.rating.store import Store
+
+KEY = "sk-canary-4711/do-not-show-me"
+PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 10.0}}
+
+
+@pytest.fixture(autouse=True)
+def set_up(monkeypatch):
+    monkeypatch.setattr("ds2.rating.loop.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ds2.rating.chat_probe._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setenv("TEST_KEY", KEY)
+
+
+def quietly(*arguments, **keywords):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return rate(*arguments, **keywords)
+
+
+def body_of(choice, **more):
+    return json.dumps({"choices": [choice], **more}).encode()
+
+
+# -- replies --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"content": "8"}, "error": {"code": 502, "message": "upstream"}},
+        {"message": {"content": "8"}, "finish_reason": "error"},
+        {"message": {"content": "8"}, "error": "upstream"},
+    ],
+)
+def test_an_error_inside_a_choice_is_no_reply(choice):
+    with pytest.raises(InBodyError):
+        read_body(body_of(choice), 0.1)
+
+
+@pytest.mark.parametrize("usage", [2**63, -1, 10**40, 1.5, "10", True, None, [], 0])
+def test_what_is_no_count_of_tokens_is_unknown(usage):
+    told = {"usage": {"prompt_tokens": usage, "completion_tokens": usage}}
+    answer = read_body(body_of({"message": {"content": "8"}}, **told), 0.1)
+    assert answer.n_input is None
+    assert answer.n_output in (None, 0)
+
+
+def test_a_reply_in_the_reasoning_is_seen_and_not_read():
+    answer = read_body(body_of({"message": {"content": None, "reasoning_content": "8"}}), 0.1)
+    assert (answer.text, answer.reasoned) == ("", True)
+
+
+def test_a_key_that_is_echoed_is_masked_before_it_is_kept(tmp_path):
+    def plan(body, number):
+        return Step(text=rating_text(rating_of(body["messages"])) + f"\nYour key: {KEY}")
+
+    with Endpoint(plan) as endpoint:
+        rater = ChatRater("m", base_url=endpoint.url, api_key_env="TEST_KEY", form="text")
+        quietly(make_pool(tmp_path, 3), rater, store=tmp_path / "s.sqlite")
+    for path in tmp_path.iterdir():
+        assert b"canary" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_reply_that_never_ends_is_bounded(tmp_path, packed, monkeypatch):
+    monkeypatch.setattr("ds2.rating.chat_client._LARGEST", 100_000)
+    bomb = gzip.compress(bytes(50_000_000)) if packed else b" " * 2_000_000
+    headers = {"content-encoding": "gzip"} if packed else {}
+
+    def plan(body, number):
+        poisoned = "question 1\n" in body["messages"][-1]["content"]
+        return Step(body=bomb, headers=headers) if poisoned else Step()
+
+    with Endpoint(plan) as endpoint:
+        rater = ChatRater("m", base_url=endpoint.url, form="json", tries=2)
+        result = quietly(make_pool(tmp_path, 5), rater, store=tmp_path / "s.sqlite")
+    assert result.problems == {"server error": 1}
+
+
+def test_a_reply_that_is_packed_unasked_is_read(tmp_path):
+    def plan(body, number):
+        text = {"message": {"content": rating_text(7)}, "finish_reason": "stop"}
+        return Step(body=gzip.compress(body_of(text)), headers={"content-encoding": "gzip"})
+
+    with Endpoint(plan) as endpoint:
+        rater = ChatRater("m", base_url=endpoint.url, form="json")
+        assert quietly(make_pool(tmp_path, 3), rater).values.tolist() == [7.0] * 3
+
+
+@pytest.mark.parametrize(("fault", "away"), [("drop", False), ("half", False), (None, True)])
+def test_only_what_never_left_costs_nothing(fault, away):
+    """A connection that broke off may have been billed; one that never was has not."""
+
+    async def ask(url):
+        rater = ChatRater("m", base_url=url, form="json")
+        rater.settle({"form": "json"})
+        await rater.open(Rubric.ds2())
+        prompt = Prompt(({"role": "user", "content": "x"},))
+        try:
+            with pytest.raises(Failure) as caught:
+                await rater.ask(prompt, rubric=Rubric.ds2(), seed=0)
+        finally:
+            await rater.close()
+        return caught.value
+
+    with Endpoint(lambda body, number: Step(fault=fault)) as endpoint:
+        failure = asyncio.run(ask(endpoint.url)) if fault else None
+    failure = failure or asyncio.run(ask(endpoint.url))
+    assert (failure.reason, failure.away, failure.may_cost) == ("connection lost", away, not away)
+
+
+# -- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["user:secret@{}", "{}?key=secret", "{}#secret"])
+def test_an_address_holds_no_secret(address):
+    with pytest.raises(InputError, match="api_key_env") as caught:
+        ChatRater("m", base_url=f"http://{address.format('127.0.0.1:1/v1')}")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", ["rater", "embedder", "batches"])
+def test_nobody_follows_a_redirection_or_a_proxy_to_elsewhere(tmp_path, monkeypatch, ask):
+    def asked(url):
+        if ask == "rater":
+            quietly(make_pool(tmp_path, 2), ChatRater("m", base_url=url, tries=1))
+        elif ask == "embedder":
+            OpenAIEmbedder("m", base_url=url, max_retries=0)
+        else:
+            client = BatchClient(model="m", base_url=url, key=KEY, timeout_s=5.0)
+            with closing(client):
+                client.find("token")
+
+    with Endpoint() as other:
+        moved = Step(307, body={}, headers={"location": f"{other.url}/elsewhere"})
+        with Endpoint(lambda body, number: moved) as endpoint:
+            with pytest.raises(Ds2Error):
+                asked(endpoint.url)
+            assert endpoint.n >= 1
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, other.url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        with Endpoint(lambda body, number: Step(404, body={})) as endpoint:
+            with pytest.raises(Ds2Error):
+                asked(endpoint.url)
+            assert endpoint.n >= 1
+        assert other.n == 0
+
+
+# -- money ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("extra", "most"),
+    [
+        (None, 100),
+        ({"n": 4}, 400),
+        ({"max_tokens": 2000}, 2000),
+        ({"max_completion_tokens": 2000, "n": 2}, 4000),
+        ({"reasoning": {"max_tokens": 8000}}, 8100),
+        ({"thinking": {"type": "enabled", "budget_tokens": 500}, "best_of": 3}, 1800),
+        ({"reasoning_effort": "low", "top_p": 1}, 100),
+    ],
+)
+def test_what_extra_asks_for_is_set_aside(extra, most):
+    assert most_output_tokens({"max_output_tokens": 100, "extra": extra}) == most
+
+
+def test_no_probe_is_sent_that_the_budget_does_not_allow(tmp_path):
+    with Endpoint() as endpoint:
+        rater = ChatRater("m", base_url=endpoint.url)
+        pool = make_pool(tmp_path, 3)
+        quietly(pool, rater, store=tmp_path / "s.sqlite", prices=PRICES, max_cost_usd=1e-6)
+        assert endpoint.n == 0
+
+
+SILENCES = {
+    "no usage": lambda: Answer('{"overall": 6}', "stop"),
+    "usage of 2**63": lambda: Answer('{"overall": 6}', "stop", 2**63, 2**63),
+    "timeout": lambda: Failure("timed out", "Late.", retryable=True),
+    "lost": lambda: Failure("connection lost", "Gone.", retryable=True),
+    "broken body": lambda: Failure("server error", "Half.", retryable=True, may_cost=True),
+    "empty": lambda: Answer("", "stop", 3000, 50),
+}
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_the_cap_holds_over_runs_whatever_is_not_said(tmp_path, silence):
+    """Every request may have been billed in full; over all runs they stay below the cap."""
+    pool, store, cap_usd = make_pool(tmp_path, 60), tmp_path / "s.sqlite", 0.05
+
+    def answer(prompt, number):
+        outcome = SILENCES[silence]()
+        if isinstance(outcome, Failure):
+            raise outcome
+        return outcome
+
+    sent = 0
+    for _ in range(3):
+        rater = ScriptedRater(answer, limits=Limits(concurrency=8, tries=2))
+        with suppress(RunError):
+            quietly(pool, rater, store=store, prices=PRICES, max_cost_usd=cap_usd)
+        sent += len(rater.prompts)
+    assert sent >= 5
+    assert sent * (0.002 + 50e-5) <= cap_usd, "a prompt here has more than 2,000 bytes"
+
+
+@pytest.mark.parametrize("prices", [PRICES, None])
+def test_what_is_known_leaves_no_reservation(tmp_path, prices):
+    store = tmp_path / "s.sqlite"
+    rate(make_pool(tmp_path, 20), ScriptedRater(), store=store, prices=prices)
+    with Store(store) as opened:
+        assert opened.spent(lambda model: Price(1.0, 10.0)) == pytest.approx(20 * 300e-6)
+        assert opened.next_reservation() == 1
+
+
+def test_a_server_that_bills_more_than_asked_is_learnt_and_remembered(tmp_path):
+    """Ten times what was set aside: the first reply may exceed the cap, later requests do not."""
+    pool, store, billed = make_pool(tmp_path, 60), tmp_path / "s.sqlite", []
+
+    def answer(prompt, number):
+        billed.append(0.035)
+        return Answer('{"overall": 6}', "stop", 30_000, 500)
+
+    for _ in range(3):
+        rater = ScriptedRater(answer)
+        quietly(pool, rater, store=store, prices=PRICES, max_cost_usd=0.2)
+    assert sum(billed) <= 0.2 + 0.035
+    assert len(billed) >= 3
+
+
+# -- the store, its lock and its folder -----------------------------------------------------------
+
+
+def filled_store(folder):
+    path = folder / "s.sqlite"
+    pool = make_pool(folder, 40)
+    rate(pool, ScriptedRater(), store=path)
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return pool, path
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_store_is_said_and_never_believed(tmp_path, seed):
+    """Bytes changed, zeroed, or cut off: an error with the way back, or the same ratings."""
+    pool, path = filled_store(tmp_path)
+    before = reparse(pool, path)[0].values
+    rng, data = random.Random(seed), bytearray(path.read_bytes())
+    if seed % 4 == 0:
+        del data[rng.randrange(100, len(data)) :]
+    elif seed % 4 == 1:
+        start = rng.randrange(len(data) - 600)
+        data[start : start + 512] = bytes(512)
+    elif seed % 4 == 2:  # a rating in a reply
+        spots = [at for at in range(len(data)) if data[at : at + 11] == b'"overall": ']
+        data[rng.choice(spots) + 11] ^= 1
+    else:
+        for _ in range(30):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    for ask in (lambda: reparse(pool, path), lambda: (quietly(pool, ScriptedRater(), store=path),)):
+        try:
+            after = ask()[0].values
+        except (InputError, RunError) as error:
+            said = str(error)
+        else:
+            said = f"{path}" if np.array_equal(before, after) else "other ratings"
+        assert str(path) in said
+
+
+def test_a_store_of_the_first_version_goes_on(tmp_path):
+    pool, path = filled_store(tmp_path)
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE reserved")
+        db.execute("ALTER TABLE replies DROP COLUMN checksum")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    again = ScriptedRater()
+    assert not np.isnan(rate(pool, again, store=path).values).any()
+    assert again.prompts == []
+
+
+def test_a_lock_never_follows_a_link(tmp_path):
+    target = tmp_path / "precious"
+    (tmp_path / "s.sqlite-lock").symlink_to(target)
+    with pytest.raises(InputError, match="link"), writable_store(tmp_path / "s.sqlite"):
+        pass
+    assert not target.exists()
+
+
+def test_what_is_reserved_stays_until_it_is_settled(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        number = store.next_reservation()
+        price = Price(1.0, 10.0)
+        store.add(reserved=[Reserved(number, "m", 1000, 100, 0.5), Reserved(2, "m", 10, 1, None)])
+        assert store.spent(lambda model: price) == pytest.approx(0.5 + 20e-6)
+        assert store.spent(lambda model: None) == 0.5
+        store.add(settled={number: 0.25, 2: 0.0}, learned={"m": 3.0})
+        assert store.spent(lambda model: price) == 0.25
+        assert (store.factor("m"), store.factor("other")) == (3.0, 1.0)
