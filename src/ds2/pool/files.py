@@ -14,7 +14,15 @@ from pathlib import Path
 from ds2.errors import InputError
 from ds2.pool.wording import shown_path
 
-__all__ = ["FileKind", "check_content", "check_readable", "file_kind", "open_binary", "writer"]
+__all__ = [
+    "FileKind",
+    "check_content",
+    "check_readable",
+    "encoding_advice",
+    "file_kind",
+    "open_binary",
+    "writer",
+]
 
 _CONTAINERS = {
     ".jsonl": "jsonl",
@@ -175,3 +183,21 @@ def _is_utf16(head: bytes) -> bool:
     """Say whether every other byte of the start is NUL, as in UTF-16 without a mark."""
     start = head[:64]
     return len(start) >= 4 and any(start[1::2]) != any(start[::2])
+
+
+def encoding_advice(sample: bytes) -> str:
+    """Say in which encoding some bytes seem to be that are no UTF-8, and how to convert them."""
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(sample).best()
+    name = found.encoding if found else "cp1252"
+    eastern = name.startswith(("gb", "big5", "euc", "shift", "cp9", "johab", "hz", "iso2022"))
+    western = name in {"cp1252", "latin_1", "iso8859_15", "cp1250", "cp1254", "mac_roman", "cp850"}
+    called = {"gb2312": "GB18030", "gbk": "GB18030", "gb18030": "GB18030", "cp949": "CP949"}
+    if eastern or (found and not western):
+        code = called.get(name, name.upper().replace("_", "-"))
+        return f"It looks like {code}. Convert it with: iconv -f {code} -t UTF-8 OLD > NEW"
+    return (
+        "If it is Latin-1 or Windows-1252, convert it with: "
+        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+    )
