@@ -24,6 +24,7 @@ from ds2.pool.turns import (
     REASONING,
     BadRowError,
     calls_in,
+    content_text,
     filled,
     from_text,
     is_caller,
@@ -34,7 +35,6 @@ from ds2.pool.turns import (
 
 __all__ = [
     "Conversation",
-    "as_text",
     "conversation",
     "conversations",
     "marks_training",
@@ -104,7 +104,8 @@ def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversat
 def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversation:
     """Return one example, from a line of the pool's table."""
     pairs = [(turn["role"], turn["content"]) for turn in line["messages"]]
-    if line["raw"] is None and line["extra"] == "{}":
+    marked = any(_PLACEHOLDER.search(text) for _, text in pairs)
+    if line["raw"] is None and line["extra"] == "{}" and not marked:
         turns = [{"role": role, "content": content} for role, content in pairs]
         return Conversation(line["id"], line["source"], turns)
     row = original_row(pool, line)
@@ -180,7 +181,7 @@ def _open_turns(
     if isinstance(content, list) and role == "tool" and any(_is_result(part) for part in content):
         results = [part for part in content if isinstance(part, dict)]
         return [
-            {"role": "tool", "content": as_text(part.get("content", part.get("text"))),
+            {"role": "tool", "content": content_text(part.get("content", part.get("text"))),
              **({"tool_call_id": part["tool_use_id"]} if part.get("tool_use_id") else {})}
             for part in results
         ]  # fmt: skip
@@ -210,7 +211,7 @@ def _open_content(
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
-        return as_text(content)
+        return content_text(content)
     parts: list[dict[str, Any]] = []
     for part in content:
         if isinstance(part, str):
@@ -221,9 +222,9 @@ def _open_content(
         if kind == "tool_use":
             continue
         if kind in {"thinking", "reasoning"}:
-            out["reasoning_content"] = as_text(part.get(kind) or part.get("text"))
+            out["reasoning_content"] = content_text(part.get(kind) or part.get("text"))
         elif medium is None:
-            parts.append({"type": "text", "text": as_text([part])})
+            parts.append({"type": "text", "text": content_text([part])})
         else:
             held = _payload(part, medium)
             if held is not None:
@@ -242,24 +243,6 @@ def _payload(part: Mapping[str, Any], medium: str) -> object:
         inner = ("url", "path", "data", "file_data", "bytes")
         return next((held[key] for key in inner if filled(held.get(key))), dict(held))
     return held
-
-
-def as_text(content: object) -> str:
-    """Return a content as a text; media stand as ``<image>``, ``<video>``, ``<audio>``."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        return json.dumps(content, ensure_ascii=False, default=str)
-    texts = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict) and medium_of(part) in MEDIA:
-            texts.append(f"<{medium_of(part)}>")
-        else:
-            said = (part.get("text"), part.get("value"), part.get("refusal"), part.get("content"))
-            texts.append(as_text(next((each for each in said if filled(each)), "")))
-    return "\n".join(text for text in texts if text)
 
 
 def parts_of(content: object) -> list[dict[str, Any]]:

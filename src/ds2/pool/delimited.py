@@ -170,9 +170,14 @@ def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
             width = len(cells)
         elif not line.strip():
             continue
-        if len(cells) != width and '"' in line:
+        if '"' in line and (len(cells) != width or _open(cells[-1])):
             cells, text = _joined(texts, text, width)
         yield number, [_unquoted(cell, quoted) for cell in cells], text
+
+
+def _open(cell: str) -> bool:
+    """Say whether a cell begins with a quote that it does not close."""
+    return cell[:1] == '"' and cell.count('"') % 2 == 1
 
 
 def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
@@ -191,7 +196,7 @@ def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
             except StopIteration:
                 break
             held.append((texts.number, more))
-            if len(more.rstrip("\r\n").split("\t")) == width and len(plain) != 1:
+            if len(more.rstrip("\r\n").split("\t")) == width and width != 1:
                 break  # a row of its own: the quote before it was text
             whole += more
             continue

@@ -189,15 +189,14 @@ def encoding_advice(sample: bytes) -> str:
     """Say in which encoding some bytes seem to be that are no UTF-8, and how to convert them."""
     from charset_normalizer import from_bytes
 
-    found = from_bytes(sample).best()
-    name = found.encoding if found else "cp1252"
-    eastern = name.startswith(("gb", "big5", "euc", "shift", "cp9", "johab", "hz", "iso2022"))
-    western = name in {"cp1252", "latin_1", "iso8859_15", "cp1250", "cp1254", "mac_roman", "cp850"}
-    called = {"gb2312": "GB18030", "gbk": "GB18030", "gb18030": "GB18030", "cp949": "CP949"}
-    if eastern or (found and not western):
-        code = called.get(name, name.upper().replace("_", "-"))
-        return f"It looks like {code}. Convert it with: iconv -f {code} -t UTF-8 OLD > NEW"
-    return (
-        "If it is Latin-1 or Windows-1252, convert it with: "
-        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
-    )
+    names = [_ICONV.get(match.encoding, match.encoding.upper()) for match in from_bytes(sample)]
+    likely = list(dict.fromkeys(name.replace("_", "-") for name in names))[:3]
+    if not likely or likely[0] in _WESTERN:
+        likely = ["WINDOWS-1252"]
+    said = f"It looks like {' or '.join(likely)}"
+    return f"{said}. Convert it with: iconv -f {likely[0]} -t UTF-8 OLD > NEW"
+
+
+#: What iconv calls some of Python's encodings, and those that only a reader tells apart.
+_ICONV = {"gb2312": "GB18030", "gbk": "GB18030", "euc_jis_2004": "EUC-JP", "cp932": "SHIFT_JIS"}
+_WESTERN = {"LATIN-1", "ISO8859-15", "CP1252", "CP1250", "CP1254", "CP1257", "CP850", "MAC-ROMAN"}

@@ -373,7 +373,9 @@ class _Sides:
         self._side(part, name, value, "assistant")
 
     def _side(self, part: str, name: str, value: object, role: str) -> None:
-        if not isinstance(value, (str, list, dict)):
+        if not isinstance(value, (str, list)) and not (
+            isinstance(value, dict) and {"content", "value", "text"} & set(value)
+        ):
             raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
         self.read(part, name, value, role)
 

@@ -40,7 +40,6 @@ from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.carried import (
     Conversation,
-    as_text,
     conversations,
     marks_training,
     parts_of,
@@ -52,7 +51,7 @@ from ds2.pool.files import writer
 from ds2.pool.formats import untrained
 from ds2.pool.handoff_config import axolotl_part, merged_dataset_info, yaml_text
 from ds2.pool.pool import Pool
-from ds2.pool.turns import MEDIA, REASONING, Turns, call_of
+from ds2.pool.turns import MEDIA, REASONING, Turns, call_of, content_text
 from ds2.pool.wording import shown, shown_names
 
 __all__ = ["HANDOFFS", "Handoff", "hand_off"]
@@ -253,7 +252,9 @@ class _Found:
         lost = {_WORDS.get(name, name) for name in has - self.carries} | example.lost
         if self.tool == "llama-factory":
             lost |= {f"<{kind}> in a text without {MEDIA[kind]}" for kind in example.marked}
-            if any(t.get("tool_calls") and as_text(t["content"]).strip() for t in example.turns):
+            if any(
+                t.get("tool_calls") and content_text(t["content"]).strip() for t in example.turns
+            ):
                 lost.add("texts beside a call of a tool")
         if self.tool == "axolotl" and "tools" in has and tools_list(example.tools) is None:
             lost.add("descriptions of tools that are no JSON")
@@ -303,7 +304,8 @@ class _Found:
         if self.with_ids:
             notes.append(
                 f"{self.with_ids:,} of {self.total:,} examples name the calls that results belong "
-                "to: LLaMA-Factory goes by their order, and the names are left out."
+                "to: LLaMA-Factory goes by their order (results in a row are one turn), and the "
+                "names are left out."
             )
         if self.preferred and self.shape != "preference":
             notes.append(
@@ -452,7 +454,7 @@ def _filled(
 
 def _kept_text(content: object, found: _Found) -> str:
     """A content as a text, without the places of media that are left out."""
-    text = as_text(content)
+    text = content_text(content)
     for kind, plural in MEDIA.items():
         gone = isinstance(content, list) or found.lost[plural] or found.tool == "llama-factory"
         if gone and not found.held[plural]:
@@ -470,7 +472,7 @@ def _texts(example: Conversation, found: _Found) -> Turns:
 
 
 def _reasoned(turn: Mapping[str, Any]) -> str:
-    thought = next((as_text(turn[key]) for key in REASONING if key in turn), "")
+    thought = next((content_text(turn[key]) for key in REASONING if key in turn), "")
     return f"<think>\n{thought}\n</think>\n\n" if thought else ""
 
 

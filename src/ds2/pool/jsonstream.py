@@ -34,7 +34,7 @@ def json_fault(error: json.JSONDecodeError) -> str:
     before = error.doc[: error.pos].rstrip()
     after = error.doc[error.pos :].lstrip()[:1]
     if "trailing comma" in error.msg or (before.endswith(",") and after in ("}", "]")):
-        return "a comma stands before the closing bracket: take it out"
+        return "a comma stands before the closing bracket"
     return error.msg
 
 
@@ -104,7 +104,7 @@ def _items(text: "_Text") -> Iterator[tuple[int, object]]:
         if number:
             text.expect(",")
             if text.peek() == "]":
-                raise text.wrong("a comma stands before the closing bracket: take it out")
+                raise text.wrong("a comma stands before the closing bracket")
         number += 1
         yield number, text.decode()
     text.expect("]")

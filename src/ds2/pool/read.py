@@ -208,7 +208,7 @@ class _Reading:
 
     def _unknown(self) -> str:
         first = self.rejects[0]
-        header = " Is its first line a header?" if self.source.unit == "line" else ""
+        header = " Its first line was taken for the header." if self.source.has_header else ""
         return (
             f"{self.source.name}: cannot tell the format, because none of the first "
             f"{self.seen:,} rows is in one that ds2 knows. The first fault, in {self.source.unit} "
@@ -273,7 +273,8 @@ class _Reading:
         return (
             f"{self._name()}: none of the {self.seen:,} rows has an answer to learn: "
             f"{_counted(self.unanswered)}.{where} If the answer is in a field of another name: "
-            '--map response=NAME (in Python columns=). To keep them as they are: no_answer = "keep".'
+            "--map response=NAME (in Python columns=). To keep them as they are: "
+            'no_answer = "keep".'
         )
 
     def too_many(self, share: int | float, path: str | os.PathLike[str] | None) -> str:

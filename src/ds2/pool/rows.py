@@ -55,13 +55,15 @@ class RowSource:
         name: the file or dataset, for messages.
         unit: what the numbers count: "line" or "row".
         rows: (number from 1, row) pairs.
-        warnings: what was left out before any row was read.
+        warnings: what was left out, complete once every row was read.
+        has_header: whether the first line names the columns.
     """
 
     name: str
     unit: str
     rows: Iterator[tuple[int, Row]]
     warnings: Sequence[str] = ()
+    has_header: bool = False
 
 
 def read_file(path: Path, *, headless: bool = False) -> RowSource:
@@ -79,7 +81,7 @@ def read_file(path: Path, *, headless: bool = False) -> RowSource:
     if kind.container in {"csv", "tsv"}:
         notes: list[str] = []
         rows = _table_rows(path, kind, name, end, notes=notes, headless=headless)
-        return RowSource(name, "line", rows, notes)
+        return RowSource(name, "line", rows, notes, has_header=True)
     form = _json_form(head, kind)
     if form == "lines":
         return RowSource(name, "line", _jsonl_rows(path, kind, name, end))
@@ -100,9 +102,11 @@ def _json_form(head: bytes, kind: FileKind) -> str:
         return "lines" if kind.container == "jsonl" else "document"
     rest = text[end:].lstrip()
     if "\n" in text[:end].strip():
-        known = not rest and detect_format(row) is not None
+        by_column = all(isinstance(value, dict) for value in row.values())
+        known = not rest and not by_column and detect_format(row) is not None
         return "values" if rest[:1] in ("{", ",") or known else "document"
-    alone = not rest and detect_format(row) is None
+    by_column = all(isinstance(value, dict) for value in row.values())
+    alone = not rest and (by_column or detect_format(row) is None)
     return "document" if alone and kind.container == "json" else "lines"
 
 

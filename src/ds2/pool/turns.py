@@ -23,6 +23,7 @@ __all__ = [
     "Turns",
     "call_of",
     "calls_in",
+    "content_text",
     "filled",
     "from_text",
     "is_caller",
@@ -271,7 +272,7 @@ def _read_turn(
     if role == "user" and isinstance(content, list) and content and all(map(_is_result, content)):
         role = "tool"
     try:
-        text = _content_text(content)
+        text = content_text(content)
     except TypeError as error:
         raise BadRowError(f"content is not text: {error} in turn {number}") from None
     if not has_more:
@@ -279,7 +280,7 @@ def _read_turn(
     thought = next((turn[key] for key in REASONING if filled(turn.get(key))), None)
     parts = []
     if thought is not None:
-        parts.append(f"<think>\n{_content_text(thought)}\n</think>")
+        parts.append(f"<think>\n{content_text(thought)}\n</think>")
     if calls and is_caller(turn):
         text = ""
     parts += [text] if text.strip() else []
@@ -361,8 +362,8 @@ def _is_result(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") == "tool_result"
 
 
-def _content_text(content: object) -> str:
-    """Return the content of a turn as a person reads it.
+def content_text(content: object) -> str:
+    """Return the content of a turn as a person reads it; media stand as ``<image>`` and so on.
 
     Raises:
         TypeError: it is no text, no list of parts and no object.
@@ -387,15 +388,15 @@ def _part_text(part: object) -> str | None:  # noqa: PLR0911
     if kind == "tool_use":
         return None  # `calls_in` has it
     if kind == "tool_result":
-        return _content_text(part.get("content"))
+        return content_text(part.get("content"))
     text = next((part[key] for key in ("text", "value", "refusal") if filled(part.get(key))), None)
     if kind in {"thinking", "reasoning"}:
         thought = text if text is not None else part.get(kind)
-        return f"<think>\n{_content_text(thought)}\n</think>"
+        return f"<think>\n{content_text(thought)}\n</think>"
     if (medium := medium_of(part)) is not None:
-        return f"[{medium}]"
+        return f"<{medium}>"
     if text is not None:
-        return _content_text(text)
+        return content_text(text)
     if "text" in kind:
         return ""
     if kind:

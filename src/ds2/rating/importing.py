@@ -95,7 +95,7 @@ def import_ratings(
         unrated = int((codes != 0).sum())
         notes.append(f"{unrated:,} of {len(pool):,} examples have no rating: {_counted(codes)}.")
     notes += [hint] if hint else []
-    if bins is None and (cut := _cut_between(values, used)):
+    if bins is None and (cut := _cut_between(values, used, scale)):
         notes.append(cut)
     if len(np.unique(used.to_scores(values[codes == 0]))) == 1:
         notes.append(
@@ -164,10 +164,12 @@ def import_panel(
     return Panel(found)
 
 
-def _cut_between(values: np.ndarray, scale: Scale) -> str | None:
+def _cut_between(values: np.ndarray, scale: Scale, told: object) -> str | None:
     """Say where ratings are cut that are finer than the scores; they keep their values."""
     known = values[~np.isnan(values)]
     different = len(np.unique(known))
+    if isinstance(told, str) and different == scale.n_scores and (known != np.floor(known)).any():
+        return f"The ratings have {different} different values: each is a score of its own."
     whole = bool((known == np.floor(known)).all())
     if different <= scale.n_scores or (whole and (different <= 10 or scale == Scale.ds2())):
         return None

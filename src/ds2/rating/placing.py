@@ -77,8 +77,8 @@ def _by_id(pool: Pool, sheet: Sheet) -> tuple[np.ndarray, int] | None:
             first = sheet.lines[rows[row]]
             raise InputError(
                 f"{sheet.name}: the id {shown(sheet.ids[entry])} has two ratings, in {sheet.unit} "
-                f"{first:,} and {sheet.unit} {sheet.lines[entry]:,}. Keep one, or read a pool of the texts "
-                "that the file rates."
+                f"{first:,} and {sheet.unit} {sheet.lines[entry]:,}. Keep one, or read a pool of "
+                "the texts that the file rates."
             )
         rows[row] = entry
         known += 1
