@@ -3,7 +3,7 @@
 Every layout below is written by us, after public data sets and reports. It is read, its prompts for
 a rater are built, it is embedded, exported for every tool in its first layout (with --lossy where
 the export refuses, and the refusal is shown) and read back. Printed is a row a layout: the format,
-the examples, what was set aside, what each tool's file lost, and whether what came back is the same.
+the examples, what was set aside, what each tool's file lost, and whether the same came back.
 
     python benchmarks/layouts.py [NAME …]
 """
@@ -70,7 +70,7 @@ def table(rows: list[dict[str, Any]], separator: str = ",") -> str:
 
 def openai_tools(i: int, arguments: object) -> dict[str, Any]:
     turns = [user(ASK[i]), said(None, tool_calls=[call(i, arguments)]),
-             {"role": "tool", "tool_call_id": f"c{i}", "content": '{"r": 1}'}, said(SAY[i])]  # fmt: skip
+             {"role": "tool", "tool_call_id": f"c{i}", "content": "42"}, said(SAY[i])]  # fmt: skip
     return {"messages": turns, "tools": TOOL}
 
 

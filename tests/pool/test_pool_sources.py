@@ -45,7 +45,7 @@ def test_a_folder_whose_files_name_splits_is_read_by_split(tmp_path):
         assert answers(tmp_path) == ["a", "b"]
     with pytest.warns(Ds2Warning, match="split 'validation'"):
         assert answers(tmp_path, split="validation") == ["c"]
-    with pytest.raises(InputError, match="no split 'test'. It has 'train', 'validation'"):
+    with pytest.raises(InputError, match=r"no split 'test'. It has 'train', 'validation'"):
         read_pool(tmp_path, split="test")
 
 
@@ -55,7 +55,7 @@ def test_faults_in_shards_name_their_file(tmp_path):
     with pytest.raises(InputError, match=r"a.jsonl: the id 'x' .* line 1 and line 2 of .*b.jsonl"):
         read_pool(tmp_path)
     write_lines(tmp_path / "b.jsonl", ["{", *QA])
-    with pytest.warns(Ds2Warning, match="a.jsonl and 1 more: 1 of 6 rows were rejected"):
+    with pytest.warns(Ds2Warning, match=r"a\.jsonl and 1 more: 1 of 6 rows were rejected"):
         pool = read_pool(tmp_path, max_bad_share=0.5)
     assert pool.rejects[0].file == str(tmp_path / "b.jsonl")
 

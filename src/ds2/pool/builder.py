@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ds2.pool.formats import NAMES, Names, Parsed, parse_row
+from ds2.pool.formats import NAMES, Names, Pair, Parsed, parse_row
 from ds2.pool.ids import complete_ids
 from ds2.pool.layout import dump_layout
 from ds2.pool.turns import BadRowError, Turns
@@ -21,7 +21,6 @@ __all__ = ["TableBuilder", "content_key", "table_schema"]
 
 _ROWS = 4096
 _CHARACTERS = 1 << 24
-_EMPTY = (None, "")
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 
 
@@ -90,10 +89,16 @@ class TableBuilder:
         parsed = parse_row(row, self._form, self._names)
         held = {name for _, name in parsed.parts}
         extra = {name: value for name, value in row.items() if name not in held}
-        fields = (self._id_field, self._source_field)
-        empty = tuple((f, json.dumps(extra.pop(f))) for f in fields if extra.get(f, 0) in _EMPTY)
-        numbers = tuple(field for field in fields if type(extra.get(field)) in (int, float))
-        ident, source = (_take_label(extra, field) for field in fields)
+        empty: tuple[Pair, ...] = ()
+        numbers: tuple[str, ...] = ()
+        for field in (self._id_field, self._source_field):
+            if field in extra:
+                value = extra[field]
+                if value is None or value == "":
+                    empty = (*empty, (field, json.dumps(extra.pop(field))))
+                elif type(value) is not str:
+                    numbers = (*numbers, field)
+        ident, source = _take_label(extra, self._id_field), _take_label(extra, self._source_field)
         if ident is None and self._id_field in extra:
             found = f"{shown(self._id_field)} is {kind_of(extra[self._id_field])}"
             raise BadRowError(f"id is no text or whole number: {found}")
@@ -101,8 +106,8 @@ class TableBuilder:
             key = content_key(parsed.turns)
             rest = _COMPACT.encode(extra) if extra else "{}"
             layout = dump_layout(row, parsed, empty, numbers)
-            for text in (rest, layout, ident or "", source or "", parsed.raw or ""):
-                if not text.isascii():
+            for text in (rest, layout, ident, source, parsed.raw):
+                if text and not text.isascii():
                     text.encode()
         except UnicodeEncodeError:
             raise BadRowError("half a character: a lone surrogate, which is no text") from None

@@ -245,6 +245,9 @@ def _fitted(
     trailing = spanning = 0
     for number, found, text in rows:
         row = found
+        if len(row) == width and type(row) is list and text.count("\n") < 3:
+            yield number, row, text
+            continue
         if isinstance(row, list) and len(row) != width:
             if not row:
                 continue

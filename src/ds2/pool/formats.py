@@ -82,7 +82,7 @@ PARTS = ("messages", "prompt", "input", "response", "system", "history", "chosen
          "label", "tools", "images", "videos", "audios")  # fmt: skip
 _UNTRAINED = ("weight", "train", "loss", "training", "trainable", "loss_weight", "loss_scale")
 _MARKS = re.compile(r"(?:\A|\n)\s*(Human|Assistant): ?")
-_INVISIBLE = re.compile("[\\s\u200b-\u200f\u2060\ufeff]+")
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,11 @@ class Names:
             if "input" not in given and form == "prompt-response":
                 parts["input"] = ()
         return Names(parts, form, roles)
+
+    def judges(self, row: Mapping[str, object]) -> bool:
+        """Say whether a row has a field that judges its answer."""
+        first, *others = self.parts["label"]
+        return first in row or any(name in row for name in others)
 
     @staticmethod
     def folded(row: Mapping[str, object]) -> "Names":
@@ -216,10 +221,13 @@ def _list_format(value: object, name: str) -> str:
 def parse_row(row: Mapping[str, object], form: str, names: Names = NAMES) -> Parsed:
     """Return the conversation of a row in the given format, or raise `BadRowError`."""
     parsed = _parse_list(row, form, names) if form in TURN_KEYS else _parse_fields(row, form, names)
-    if not any(content and not content.isspace() for _, content in parsed.turns):
+    for _, content in parsed.turns:
+        if content and not content.isspace():
+            break
+    else:
         raise BadRowError("no text at all")
     parsed.missing = _missing_answer(parsed)
-    if not parsed.missing and _refused(row, names):
+    if not parsed.missing and names.judges(row) and _refused(row, names):
         parsed.missing = "the answer is labelled as the worse one"
     return parsed
 
@@ -229,17 +237,22 @@ def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     if name is None:
         usual = "conversations" if form == "sharegpt" else "messages"
         raise BadRowError(_absent(row, usual if names is NAMES else names.parts["turns"][0]))
-    sides = _Sides(row, form, names.roles)
-    if (system := _named(row, names.parts["system"])) is not None:
-        sides.text("system", system)
     value = row[name]
+    system, chosen = _named(row, names.parts["system"]), _named(row, names.parts["chosen"])
+    texts = isinstance(value, list) and value and type(value[0]) is str
+    if system is None and chosen is None and isinstance(value, list) and not texts:
+        turns, told, plain = parse_turns(value, form, name, names.roles)
+        if plain:
+            return Parsed(turns, told, (("turns", name),))
+    sides = _Sides(row, form, names.roles)
+    if system is not None:
+        sides.text("system", system)
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         value, sides.plain = from_text(value, name), False
     if isinstance(value, list) and value and type(value[0]) is str:
         sides.read("turns", name, value, "user")
     else:
         sides.take("turns", name, parse_turns(value, form, name, names.roles))
-    chosen = _named(row, names.parts["chosen"])
     if chosen == name:
         sides.preferred = True
     elif chosen is not None and filled(row[chosen]):
@@ -251,13 +264,13 @@ def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
 
 def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     sides = _Sides(row, form, names.roles)
-    both = _transcript(row, names) if form == "prompt-response" else None
+    alpaca = form == "alpaca"
+    both = None if alpaca else _transcript(row, names)
     if both is not None:
         field, turns = both
         sides.preferred = True
         sides.take("turns", field, Read(turns, [None] * len(turns), False))
         return sides.parsed()
-    alpaca = form == "alpaca"
     asked = _PARTS["instruction"] if alpaca else _PARTS["prompt"]
     wanted = {
         "prompt": names.parts["instruction" if alpaca else "prompt"] or asked,
@@ -282,6 +295,9 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
 class _Sides:
     """The sides of a conversation, put together in the order of their turns."""
 
+    __slots__ = ("blank", "cut", "form", "parts", "plain", "preferred", "roles", "row", "starts",
+                 "told", "turns")  # fmt: skip
+
     def __init__(self, row: Mapping[str, object], form: str, roles: Mapping[str, str]) -> None:
         self.row, self.form, self.roles = row, form, roles
         self.turns: Turns = []
@@ -295,7 +311,17 @@ class _Sides:
 
     def read(self, part: str, name: str, value: object, role: str) -> None:
         """Read a field that holds a text, a turn or a list."""
-        self.take(part, name, read_side(value, role, self.form, name, self.roles))
+        if type(value) is str and value[:1] != "[":
+            self.say(part, name, role, value)
+        else:
+            self.take(part, name, read_side(value, role, self.form, name, self.roles))
+
+    def say(self, part: str, name: str, role: str, text: str) -> None:
+        """Add one turn that is a text."""
+        self.parts.append((part, name))
+        self.starts[name] = len(self.turns)
+        self.turns.append((role, text))
+        self.told.append(None)
 
     def take(self, part: str, name: str, read: Read) -> None:
         """Add the turns of a field."""
@@ -311,7 +337,7 @@ class _Sides:
         if not filled(value):
             self._note_blank(part, name)
         elif type(value) is str:
-            self.take(part, name, Read([(part, value)], [None], True))
+            self.say(part, name, part, value)
         else:
             raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
 
@@ -358,7 +384,7 @@ class _Sides:
         if text and type(value) is str:
             self.cut = len(value)
             joined = value + INPUT_JOINT + text if value else text
-            self.take("prompt", name, Read([("user", joined)], [None], True))
+            self.say("prompt", name, "user", joined)
         else:
             self._side("prompt", name, value, "user")
         if given is not None:
@@ -398,7 +424,8 @@ class _Sides:
 
 def _transcript(row: Mapping[str, object], names: Names) -> tuple[str, Turns] | None:
     """Return the turns of a preference whose two sides are whole transcripts, and their field."""
-    chosen, rejected = (_named(row, names.parts[part]) for part in ("chosen", "rejected"))
+    chosen = _named(row, names.parts["chosen"])
+    rejected = None if chosen is None else _named(row, names.parts["rejected"])
     if chosen is None or rejected is None or _named(row, (*_PARTS["prompt"], "instruction")):
         return None
     text = row[chosen]
@@ -419,16 +446,18 @@ def transcript_turns(text: str) -> Turns:
 
 def _missing_answer(parsed: Parsed) -> str:
     """Say why there is no answer to learn; an empty text where there is one."""
-    if not any(role == "assistant" for role, _ in parsed.turns):
-        return "no assistant turn"
     role, text = parsed.turns[-1]
     if role != "assistant":
-        return f"the conversation ends with the {role}"
-    if not _INVISIBLE.sub("", text):
+        any_answer = any(role == "assistant" for role, _ in parsed.turns)
+        return f"the conversation ends with the {role}" if any_answer else "no assistant turn"
+    if _VISIBLE.search(text) is None:
         return "the answer is empty"
-    thought, _, said = text.rpartition("</think>")
-    if thought.startswith("<think>") and not _INVISIBLE.sub("", said):
-        return "the answer is only reasoning"
+    if text.startswith("<think>"):
+        thought, _, said = text.rpartition("</think>")
+        if thought and _VISIBLE.search(said) is None:
+            return "the answer is only reasoning"
+    if parsed.told[-1] is None:
+        return ""
     if _only_calls(parsed.told[-1]):
         return "the answer is only a call of a tool"
     both = zip(parsed.turns, parsed.told, strict=True)
@@ -443,7 +472,7 @@ def _only_calls(turn: Mapping[str, object] | None) -> bool:
     keys = role_keys(turn)
     content = turn.get(keys[1]) if keys and keys[1] else None
     beside = content if isinstance(content, str) and not is_caller(turn) else ""
-    return not _INVISIBLE.sub("", beside)
+    return _VISIBLE.search(beside) is None
 
 
 def untrained(turn: Mapping[str, object]) -> bool:

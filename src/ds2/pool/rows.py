@@ -34,6 +34,8 @@ __all__ = ["Fault", "Row", "RowSource", "as_row", "batch_rows", "read_file", "te
 
 _BATCH = 4096
 _SAMPLE = 1 << 18
+#: Fields whose cell may be a list of turns.
+_LISTED = frozenset((*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def _values_of(text: str, error: json.JSONDecodeError) -> list[Row]:
 
 def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tuple[int, str]]:
     """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark."""
-    for number, raw in enumerate(_ended(stream, end), start=1):
+    lines = stream if end == b"\n" else _ended(stream, end)
+    for number, raw in enumerate(lines, start=1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         try:
             text = line.decode("utf-8")
@@ -186,9 +189,6 @@ def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tu
 
 def _ended(stream: BufferedIOBase, end: bytes) -> Iterator[bytes]:
     """Yield lines that end with ``end``, which becomes a line feed."""
-    if end == b"\n":
-        yield from stream
-        return
     left = b""
     while chunk := stream.read(_SAMPLE):
         *lines, left = (left + chunk).split(end)
@@ -218,6 +218,7 @@ def _table_rows(
         unnamed = [
             column for column in found.header if column == "" or column.startswith("unnamed ")
         ]
+        listed = [column for column in found.header if column in _LISTED]
         for number, cells, text in found.rows:
             if isinstance(cells, str):
                 yield number, Fault(cells, text)
@@ -226,13 +227,13 @@ def _table_rows(
             for column in unnamed:
                 if not row[column]:
                     del row[column]
-            yield number, _with_lists(row)
+            yield number, _with_lists(row, listed) if listed else row
         notes += found.notes
 
 
-def _with_lists(row: dict[str, object]) -> Row:
-    """Read the cells that hold a list of turns; every other cell stays text."""
-    for field in (*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"):
+def _with_lists(row: dict[str, object], fields: list[str]) -> Row:
+    """Read the cells of some fields that hold a list of turns; every other cell stays text."""
+    for field in fields:
         cell = row.get(field)
         if isinstance(cell, str) and cell.lstrip()[:1] == "[":
             try:

@@ -7,6 +7,8 @@ What the row held beside it is kept as it was (`ds2.pool.layout`).
 
 import ast
 import json
+import re
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -85,6 +87,7 @@ _WRITTEN = {
 }
 
 _PLAIN = {form: {name: role for role, name in names.items()} for form, names in _WRITTEN.items()}
+_TURNS = re.compile(r"\[\s*\{")
 #: What a turn calls the reasoning before its answer.
 REASONING = ("reasoning_content", "reasoning", "thinking")
 #: The media of a part, by its type: what it is called in a text.
@@ -136,7 +139,9 @@ def from_text(value: str, name: str = "") -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(value.strip())  # literals alone: nothing is run
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash in somebody's text
+            return ast.literal_eval(value.strip())  # literals alone: nothing is run
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         where = f" in the field {shown(name)}" if name else ""
         numpy = "}" in value and "{" in value[value.find("}") :].split(",", 1)[0]
@@ -157,7 +162,7 @@ def read_side(
         roles: names of roles that the user gives, and the pool's word for each.
     """
     if isinstance(value, str):
-        inner = _turns_in(value, role) if value[:1] == "[" else None
+        inner = _turns_in(value, role) if _TURNS.match(value) else None
         if inner is None:
             return Read([(role, value)], [None], True)
         return parse_turns(inner, form, field, roles, role)._replace(plain=False)
@@ -199,7 +204,7 @@ def parse_turns(
     role_key, content_key = TURN_KEYS.get(form, TURN_KEYS["messages"])
     names = _PLAIN.get(form, _PLAIN["messages"]) if not roles else NO_ROLES
     turns: Turns = []
-    told: list[dict[str, object] | None] = []
+    odd: dict[int, dict[str, object]] = {}
     plain = True
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
@@ -207,16 +212,17 @@ def parse_turns(
         name, content = turn.get(role_key), turn.get(content_key)
         if len(turn) == 2 and type(content) is str and type(name) is str and name in names:
             turns.append((names[name], content))
-            told.append(None)
-            plain = plain and next(iter(turn)) == role_key
+            if plain and next(iter(turn)) != role_key:
+                plain = False
             continue
         role, text = _read_turn(turn, number, roles, default, form)
         turns.append((role, text))
-        told.append(turn)
-        plain = False
+        odd[number] = turn
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
-    return Read(turns, told, plain)
+    if not odd:
+        return Read(turns, [None] * len(turns), plain)
+    return Read(turns, [odd.get(at) for at in range(1, len(turns) + 1)], False)
 
 
 def take_out(value: object, turns: Turns, start: int) -> object:

@@ -77,11 +77,9 @@ def _turns_to_drop(sizes: Sequence[int], room: int, each: int) -> set[int]:
     left = room - sum(needs[at] for at in kept)
     half = n // 2
     outwards = sorted(range(n), key=lambda at: (abs(at - half), at))
-    for window, share in (
-        (range(n), 3 * room // 8),
-        (range(n - 1, -1, -1), 3 * room // 8),
-        (outwards, room),
-    ):
+    windows = (range(n), range(n - 1, -1, -1), outwards)
+    for window, part in zip(windows, (3 * room // 8, 3 * room // 8, room), strict=True):
+        share = part
         for at in window:
             share -= needs[at]
             if at in kept:

@@ -57,6 +57,17 @@ def _columns(value: object) -> str | tuple[str, ...] | None:
     raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
 
 
+def _paths(value: object) -> str | tuple[str, ...]:
+    many = isinstance(value, (list, tuple)) and len(value) > 0
+    listed = tuple(value) if many and isinstance(value, (list, tuple)) else (value,)
+    texts = tuple(path for path in listed if isinstance(path, str))
+    if len(texts) < len(listed):
+        raise ValueError("must be a text in quotes" + (", each of them" if many else ""))
+    if "" in texts:
+        raise ValueError("must have at least 1 character")
+    return texts if len(texts) > 1 else texts[0]
+
+
 def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
     if unknown := [part for part in value if part not in PARTS]:
         known = ", ".join(PARTS)
@@ -67,7 +78,7 @@ def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
 class PoolSection(Section):
     """Where the examples come from."""
 
-    path: Annotated[Text | tuple[Text, ...], BeforeValidator(as_tuple)] = Field(
+    path: Annotated[str | tuple[str, ...], PlainValidator(_paths)] = Field(
         description="the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
         'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name'
     )
