@@ -87,8 +87,15 @@ def test_columns_can_be_named(tmp_path):
         ("assistant", "So."),
     ]
     pool.save(tmp_path / "pool.arrow")
-    write_pool(type(pool).load(tmp_path / "pool.arrow"), tmp_path / "out.jsonl", format=pool.format)
-    assert json.loads((tmp_path / "out.jsonl").read_text()) == rows[0]
+    with pytest.warns(Ds2Warning, match="text was written in 'prompt'"):
+        write_pool(
+            type(pool).load(tmp_path / "pool.arrow"),
+            tmp_path / "out.jsonl",
+            format="prompt-response",
+        )
+    found = json.loads((tmp_path / "out.jsonl").read_text())
+    assert found.pop("id") == pool.ids[0]
+    assert found == {"prompt": "Why?", "response": "So.", "system": "Be brief."}
     with pytest.raises(InputError, match="Did you mean 'prompt'"):
         read_pool(path, columns={"promt": "frage"})
     with pytest.raises(InputError, match=r"cannot tell the format.*--map prompt=NAME"):

@@ -36,8 +36,9 @@ def write_pool(
 ) -> None:
     """Write every example of a pool, complete or not at all.
 
-    In the format that the pool was read in, every row is written as it was read. In another one
-    a row is the id, the conversation, the source and all other fields.
+    In the format that the pool was read in, every row is written as it was read. In another one,
+    and where columns or roles were named when it was read, a row is the id, the conversation, the
+    source and all other fields.
 
     Args:
         pool: the examples.
@@ -100,7 +101,7 @@ def _row(
     pool: Pool, line: dict[str, Any], form: str, replaced: dict[str, None]
 ) -> tuple[OutRow, Collection[str]]:
     """Return a row to write, and the names of its fields that are the conversation."""
-    if form == pool.format:
+    if form == pool.format and not pool.named and not pool.roles:
         row = original_row(pool, line)
         return row, load_layout(line["layout"]).parts.values()
     turns = [(turn["role"], turn["content"]) for turn in line["messages"]]

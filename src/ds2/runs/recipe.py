@@ -78,7 +78,7 @@ def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
 class PoolSection(Section):
     """Where the examples come from."""
 
-    path: Annotated[str | tuple[str, ...], PlainValidator(_paths)] = Field(
+    path: Annotated[str | tuple[str, ...], BeforeValidator(_paths)] = Field(
         description="the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
         'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name'
     )
@@ -310,7 +310,7 @@ class Recipe(Section):
 
 def _flat(table: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or not above):
             yield from _flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
