@@ -1,6 +1,7 @@
 """Turns as they are today: what is read of them, what is kept, and what a tool's file holds."""
 
 import json
+import warnings
 
 import pyarrow.parquet as pq
 import pytest
@@ -72,7 +73,7 @@ def handed(tmp_path, pool, tool, **settings):
                     {"type": "tool_use", "id": "t", "name": "look", "input": {"q": 1}},
                 ],
             },
-            '<think>\nHm.\n</think>\nBecause.\n\ncall look({"q": 1})',
+            '<think>\nHm.\n</think>\n\nBecause.\n\ncall look({"q": 1})',
         ),
         ({"role": "user", "content": [{"type": "tool_result", "content": "42"}]}, "42"),
         ({"speaker": "user", "text": "Why?"}, "Why?"),
@@ -335,6 +336,24 @@ def test_calls_go_from_sharegpt_to_messages_and_back(tmp_path):
             "images in another number than their places (1)",
         ),
         (
+            {"messages": [USER, {**SAID, "tool_calls": ["look"]}]},
+            "trl",
+            None,
+            "calls of tools that cannot be read (1)",
+        ),
+        (
+            {"tools": "look it up", "messages": [USER, SAID]},
+            "trl",
+            None,
+            "descriptions of tools that are no JSON (1)",
+        ),
+        (
+            {"prompt": [USER], "chosen": [SAID, USER, SAID], "rejected": [RESULT, USER, SAID]},
+            "axolotl",
+            "preference",
+            None,
+        ),
+        (
             {
                 "messages": [
                     USER,
@@ -352,7 +371,9 @@ def test_calls_go_from_sharegpt_to_messages_and_back(tmp_path):
 def test_what_a_layout_cannot_hold_is_refused_and_can_be_left_out(
     tmp_path, row, tool, layout, lost
 ):
-    pool = pool_of(tmp_path, row)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        pool = pool_of(tmp_path, row)
     with pytest.raises(InputError) as caught:
         hand_off(pool, tmp_path, tool=tool, layout=layout)
     assert not (tmp_path / "selected.jsonl").exists()
@@ -434,4 +455,6 @@ def test_a_saved_pool_hands_over_the_same(tmp_path):
 
 def test_the_word_for_a_medium_is_a_word_where_no_tool_replaces_it(tmp_path):
     pool = pool_of(tmp_path, {"prompt": "What is <image> in SVG?", "response": "An element."})
-    assert handed(tmp_path, pool, "trl")[0]["messages"][0]["content"] == "What is <image> in SVG?"
+    with pytest.warns(Ds2Warning, match="handed over as a word"):
+        found, _ = handed(tmp_path, pool, "trl")
+    assert found["messages"][0]["content"] == "What is <image> in SVG?"

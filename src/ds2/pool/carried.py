@@ -113,6 +113,9 @@ def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversat
     found = Conversation(line["id"], line["source"], [])
     embedded: dict[str, list[object]] = {}
     for (role, text), turn in zip(pairs, told, strict=True):
+        given = turn.get("tool_calls") if turn else None
+        if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
+            found.lost.add("calls of tools that cannot be read")
         found.turns += _open_turns(role, text, turn, embedded)
     found.tools = _first(row, names.parts["tools"])
     for kind, plural in MEDIA.items():

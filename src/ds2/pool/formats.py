@@ -483,12 +483,17 @@ def untrained(turn: Mapping[str, object]) -> bool:
     )
 
 
+def _is_worse(label: object) -> bool:
+    """Say whether a judgement is that of a bad answer; 0 is not, which other labels are too."""
+    return label is False or (isinstance(label, str) and label.lower() == "false")
+
+
 def _refused(row: Mapping[str, object], names: Names) -> bool:
     """Say whether a row of single judgements (KTO) calls its answer a bad one."""
     if names.parts["label"] is _PARTS["label"] and "kto_tag" not in row:
-        return row.get("label") is False and "completion" in row
+        return _is_worse(row.get("label")) and "completion" in row
     label = _named(row, names.parts["label"])
-    return label is not None and row[label] in (False, "false", "False")
+    return label is not None and _is_worse(row[label])
 
 
 def _named(row: Mapping[str, object], names: tuple[str, ...]) -> str | None:

@@ -233,7 +233,7 @@ class _Found:
     def __init__(self, tool: str, shape: str) -> None:
         self.tool, self.shape = tool, shape
         self.carries = _CARRIES.get((tool, shape), frozenset())
-        self.total = self.uneven = self.preferred = self.with_ids = 0
+        self.total = self.uneven = self.preferred = self.with_ids = self.marked = 0
         self.held: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
@@ -256,12 +256,20 @@ class _Found:
                 t.get("tool_calls") and content_text(t["content"]).strip() for t in example.turns
             ):
                 lost.add("texts beside a call of a tool")
-        if self.tool == "axolotl" and "tools" in has and tools_list(example.tools) is None:
+        if self.tool != "parquet" and "tools" in has and tools_list(example.tools) is None:
             lost.add("descriptions of tools that are no JSON")
+        if self.tool in ("axolotl", "llama-factory"):
+            calls = [call for turn in example.turns for call in turn.get("tool_calls", ())]
+            if any(isinstance(_object((call_of(c) or {}).get("arguments")), str) for c in calls):
+                lost.add("arguments of calls that are no JSON")
+            sides = (example.turns[example.answer_at :], example.rejected or [])
+            if self.shape == "preference" and any(len(side) != 1 for side in sides):
+                lost.add("answers of several turns")
         self.lost.update(lost)
         self.held.update(has & self.carries)
         self.total += 1
         self.preferred += example.rejected is not None
+        self.marked += bool(example.marked)
         if self.tool == "llama-factory":
             self.with_ids += any("tool_call_id" in turn for turn in example.turns)
             self.uneven += not _takes_turns(_shared(example, self))
@@ -307,6 +315,11 @@ class _Found:
                 "to: LLaMA-Factory goes by their order (results in a row are one turn), and the "
                 "names are left out."
             )
+        if self.marked and self.tool != "llama-factory":
+            notes.append(
+                f"{self.marked:,} of {self.total:,} examples have <image>, <video> or <audio> in a "
+                "text and no such medium: it is handed over as a word."
+            )
         if self.preferred and self.shape != "preference":
             notes.append(
                 f"{self.preferred:,} of {self.total:,} examples have a rejected answer, which is "
@@ -341,10 +354,10 @@ def _beside(example: Conversation, found: _Found) -> dict[str, object]:
     fields: dict[str, object] = {}
     if found.held["tools"]:
         listed = None if example.tools is None else tools_list(example.tools)
+        held = example.tools if listed is not None or found.tool == "parquet" else None
         if found.tool == "axolotl":
             fields["tools"] = listed and [_with_text(tool, "parameters") for tool in listed]
         else:  # JSON as one text: a table keeps its own shape for each tool
-            held = example.tools
             fields["tools"] = held if held is None or isinstance(held, str) else _json(held)
     for plural in MEDIA.values():
         if found.held[plural] and found.tool != "axolotl":

@@ -398,7 +398,7 @@ def _part_text(part: object) -> str | None:  # noqa: PLR0911
     text = next((part[key] for key in ("text", "value", "refusal") if filled(part.get(key))), None)
     if kind in {"thinking", "reasoning"}:
         thought = text if text is not None else part.get(kind)
-        return f"<think>\n{content_text(thought)}\n</think>"
+        return f"<think>\n{content_text(thought)}\n</think>\n"
     if (medium := medium_of(part)) is not None:
         return f"<{medium}>"
     if text is not None:
