@@ -458,3 +458,17 @@ def test_the_word_for_a_medium_is_a_word_where_no_tool_replaces_it(tmp_path):
     with pytest.warns(Ds2Warning, match="handed over as a word"):
         found, _ = handed(tmp_path, pool, "trl")
     assert found["messages"][0]["content"] == "What is <image> in SVG?"
+
+
+def test_pictures_inside_a_table_are_missed_when_they_are_needed(tmp_path):
+    import pyarrow as pa
+
+    held = pa.array([{"bytes": b"x", "path": "a.png"}])
+    table = pa.table({"prompt": ["Why?"], "response": ["Because."], "image": held})
+    pq.write_table(table, tmp_path / "in.parquet")
+    with pytest.warns(Ds2Warning, match="binary data in 'image'"):
+        pool = read_pool(tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="images whose data was left out when the pool was read"):
+        hand_off(pool, tmp_path, tool="trl")
+    row = {"images": [{"bytes": None, "path": "a.png"}], "messages": [USER, SAID]}
+    assert handed(tmp_path, pool_of(tmp_path, row), "trl")[0]["images"] == ["a.png"]

@@ -129,6 +129,9 @@ def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversat
 def _place(found: Conversation, kind: str, listed: list[object]) -> None:
     """Note the media of one kind, and that their number is that of their placeholders."""
     contents = [turn["content"] for turn in found.turns]
+    if any(each is None for each in listed):
+        found.lost.add(f"{MEDIA[kind]} whose data was left out when the pool was read")
+        return
     placed = sum(_count(content, kind) for content in contents)
     if not listed:
         if any(isinstance(c, list) and any(p["type"] == kind for p in c) for c in contents):
@@ -156,7 +159,13 @@ def _listed(value: object) -> list[object]:
             value = from_text(value)
         except BadRowError:
             return [value]
-    return list(value) if isinstance(value, list) else [] if value is None else [value]
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    return [_path_of(each) if isinstance(each, dict) else each for each in listed]
+
+
+def _path_of(medium: Mapping[str, Any]) -> object:
+    """Return the path of a medium of the datasets library, None where its data was left out."""
+    return medium if medium.get("bytes") is not None else medium.get("path", medium.get("url"))
 
 
 def _count(content: object, kind: str) -> int:

@@ -23,7 +23,6 @@ calls, media, reasoning and marks of what is to be learned go along where the to
 """
 
 import json
-import math
 import os
 import re
 import warnings
@@ -45,7 +44,7 @@ from ds2.pool.carried import (
     parts_of,
     tools_list,
 )
-from ds2.pool.containers import WRITERS, OutRow
+from ds2.pool.containers import WRITERS, OutRow, plain_values
 from ds2.pool.convert import convert_fields
 from ds2.pool.files import writer
 from ds2.pool.formats import untrained
@@ -342,7 +341,7 @@ def _takes_turns(turns: Sequence[Mapping[str, object]]) -> bool:
 
 
 def _rows(pool: Pool, found: _Found, added: Mapping[str, Any]) -> Iterator[OutRow]:
-    more = {name: _plain(values) for name, values in added.items()}
+    more = {name: plain_values(values) for name, values in added.items()}
     for number, example in enumerate(conversations(pool)):
         row: OutRow = {"id": example.id, **_fields(example, found), **_beside(example, found)}
         row["source"] = example.source
@@ -521,10 +520,3 @@ def _object(arguments: object) -> object:
 #: LLaMA-Factory's words for the roles, and what it puts between two results.
 _FROM = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 _BETWEEN = "\n</tool_response>\n<tool_response>\n"
-
-
-def _plain(values: Any) -> list[object]:
-    """Values as Python objects, None in place of NaN."""
-    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
-    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]

@@ -88,10 +88,10 @@ def _split(data: Mapping[str, Any], split: str, name: str) -> Any:
 
 def from_dataset(data: Any, name: str) -> RowSource:
     """Open a ``datasets.Dataset``."""
-    columns, warnings = text_columns(data.features.arrow_schema, name)
+    columns, warnings, left = text_columns(data.features.arrow_schema, name)
     if columns is not None:
         data = data.select_columns(columns)
-    return RowSource(name, "row", batch_rows(_batches(data), name), warnings)
+    return RowSource(name, "row", batch_rows(_batches(data), name, left), warnings)
 
 
 def _batches(data: Any) -> Iterator[Any]:

@@ -6,7 +6,7 @@ fault of the file as a whole (cut off, wrong encoding, not what its suffix says)
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
@@ -24,7 +24,7 @@ from ds2.pool.files import (
 )
 from ds2.pool.formats import LIST_FIELDS, detect_format
 from ds2.pool.jsonstream import json_fault, looks_cut, read_document, read_values
-from ds2.pool.turns import BadRowError, from_text
+from ds2.pool.turns import MEDIA, BadRowError, from_text
 from ds2.pool.wording import kind_of, shown, shown_path
 
 if TYPE_CHECKING:
@@ -258,19 +258,27 @@ def _parquet_source(path: Path, kind: FileKind, name: str) -> RowSource:
         raise InputError(
             f"{name} is no whole Parquet file: it is cut off or damaged. Copy or download it again."
         ) from None
-    columns, warnings = text_columns(file.schema_arrow, name)
+    columns, warnings, left = text_columns(file.schema_arrow, name)
     batches = file.iter_batches(batch_size=_BATCH, columns=columns)
-    return RowSource(name, "row", batch_rows(batches, name), warnings)
+    return RowSource(name, "row", batch_rows(batches, name, left), warnings)
 
 
-def text_columns(schema: "pyarrow.Schema", name: str) -> tuple[list[str] | None, tuple[str, ...]]:
-    """Return the columns that a pool can keep (None: all), and a warning for binary data."""
+def text_columns(
+    schema: "pyarrow.Schema", name: str
+) -> tuple[list[str] | None, tuple[str, ...], dict[str, object]]:
+    """Return the columns that a pool can keep (None: all), a warning for binary data, and what
+    stands for media that were left out.
+    """  # noqa: D205
     binary = [field.name for field in schema if _is_binary(field.type)]
     if not binary:
-        return None, ()
+        return None, (), {}
     columns = [column for column in schema.names if column not in binary]
     listed = ", ".join(shown(column) for column in binary)
-    return columns, (f"{name}: left out what a pool cannot keep, binary data in {listed}.",)
+    left: dict[str, object] = {
+        column: [{"bytes": None}] for column in binary if column.removesuffix("s") in MEDIA
+    }
+    note = f"{name}: left out what a pool cannot keep, binary data in {listed}."
+    return columns, (note,), left
 
 
 def _is_binary(kind: "pyarrow.DataType") -> bool:
@@ -281,8 +289,13 @@ def _is_binary(kind: "pyarrow.DataType") -> bool:
     return any(_is_binary(kind.field(number).type) for number in range(kind.num_fields))
 
 
-def batch_rows(batches: Iterator["pyarrow.RecordBatch"], name: str) -> Iterator[tuple[int, Row]]:
-    """Yield (number from 1, row) from Arrow batches, one batch of Python objects at a time."""
+def batch_rows(
+    batches: Iterator["pyarrow.RecordBatch"], name: str, left: Mapping[str, object] | None = None
+) -> Iterator[tuple[int, Row]]:
+    """Yield (number from 1, row) from Arrow batches, one batch of Python objects at a time.
+
+    ``left`` are fields that every row gets, in the place of what was left out.
+    """
     import pyarrow as pa
 
     number = 0
@@ -290,7 +303,7 @@ def batch_rows(batches: Iterator["pyarrow.RecordBatch"], name: str) -> Iterator[
         for batch in batches:
             for row in batch.to_pylist():
                 number += 1
-                yield number, row
+                yield number, {**row, **left} if left else row
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is damaged after row {number:,}. Copy or download it again."

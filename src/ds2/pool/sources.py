@@ -139,10 +139,10 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
         rows = ((at, _plain_row(row)) for at, row in enumerate(frame.to_dict("records"), 1))
         return RowSource("the DataFrame", "row", rows)
     if hasattr(pool, "to_batches") and hasattr(pool, "schema"):
-        kept, notes = text_columns(pool.schema, "the table")
+        kept, notes, left = text_columns(pool.schema, "the table")
         table = pool if kept is None else pool.select(kept)
         batches = table.to_batches(max_chunksize=_BATCH)
-        return RowSource("the table", "row", batch_rows(iter(batches), "the table"), notes)
+        return RowSource("the table", "row", batch_rows(iter(batches), "the table", left), notes)
     if listed is not None or (isinstance(pool, Iterable) and not isinstance(pool, Mapping)):
         return RowSource("the list", "row", _objects(listed if listed is not None else pool))
     raise InputError(

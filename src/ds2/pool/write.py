@@ -1,7 +1,6 @@
 """Write a pool back, in the format it came in or in another one."""
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.carried import conversation, original_row
-from ds2.pool.containers import WRITERS, OutRow
+from ds2.pool.containers import WRITERS, OutRow, plain_values
 from ds2.pool.convert import convert_fields, convert_rich
 from ds2.pool.files import file_kind, writer
 from ds2.pool.formats import FORMATS, Names
@@ -83,7 +82,7 @@ def _rows(
     start = 0
     for batch in pool.table.to_batches(max_chunksize=_BATCH):
         stop = start + batch.num_rows
-        more = {name: _plain(values[start:stop]) for name, values in added.items()}
+        more = {name: plain_values(values[start:stop]) for name, values in added.items()}
         for number, line in enumerate(batch.to_pylist()):
             row, parts = _row(pool, line, form, replaced)
             for name, values in more.items():
@@ -125,10 +124,3 @@ def _row(
         row[pool.source_field] = source
     replaced.update((name, None) for name in extra if name in fields)
     return row | {name: value for name, value in extra.items() if name not in fields}, fields
-
-
-def _plain(values: Any) -> list[object]:
-    """Return values as Python objects, None in place of NaN."""
-    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
-    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]
