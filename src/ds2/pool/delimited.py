@@ -185,11 +185,12 @@ def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
     whole = text
     plain = text.rstrip("\r\n").split("\t")
     held: list[tuple[int, str]] = []
+    last = False
     while True:
         try:
             rows = list(csv.reader([whole], delimiter="\t", strict=True))
         except csv.Error as error:
-            if "unexpected end" not in str(error) or len(held) > 10_000:
+            if last or "unexpected end" not in str(error) or len(held) > 10_000:
                 break
             try:
                 more = next(texts)
@@ -197,7 +198,9 @@ def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
                 break
             held.append((texts.number, more))
             if len(more.rstrip("\r\n").split("\t")) == width and width != 1:
-                break  # a row of its own: the quote before it was text
+                if len(plain) == width:
+                    break  # rows of their own: the quote was text
+                last = True  # it closes here or it was text
             whole += more
             continue
         if len(rows) == 1 and len(rows[0]) == width:

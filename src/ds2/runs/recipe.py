@@ -63,6 +63,8 @@ def _paths(value: object) -> str | tuple[str, ...]:
     texts = tuple(path for path in listed if isinstance(path, str))
     if len(texts) < len(listed):
         raise ValueError("must be a text in quotes" + (", each of them" if many else ""))
+    if any("\ud800" <= c <= "\udfff" for path in texts for c in path):
+        raise ValueError("must be UTF-8 text; rename the file")
     if "" in texts:
         raise ValueError("must have at least 1 character")
     return texts if len(texts) > 1 else texts[0]
