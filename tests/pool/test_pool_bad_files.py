@@ -31,11 +31,12 @@ def test_a_missing_folder_is_named(tmp_path):
     assert "The folder" in error(tmp_path / "nowhere" / "pool.jsonl")
 
 
-def test_a_folder_that_is_no_dataset_names_its_files(tmp_path):
+def test_a_folder_of_several_kinds_of_files_names_them(tmp_path):
     write_lines(tmp_path / "pool.jsonl", [ALPACA])
+    (tmp_path / "pool.csv").write_text("a,b\n1,2\n")
     message = error(tmp_path)
-    assert "no dataset" in message
-    assert "'pool.jsonl'" in message
+    assert "several kinds (csv, jsonl)" in message
+    assert "'pool.csv', 'pool.jsonl'" in message
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz"])
@@ -223,7 +224,7 @@ def test_bad_rows_can_stop_the_reading(tmp_path):
 
 
 def test_rejects_are_written_whole_and_the_rest_goes_on(tmp_path):
-    long = {"instruction": "a\x1b[31m", "output": None, "more": "x" * 5000}
+    long = {"instruction": "a\x1b[31m", "output": 3, "more": "x" * 5000}
     path = write_lines(tmp_path / "pool.jsonl", [*alpaca_rows(50), long])
     with pytest.warns(Ds2Warning, match="1 of 51 rows were rejected: field is not text"):
         pool = read_pool(path, rejects=tmp_path / "rejects.jsonl")
@@ -236,7 +237,7 @@ def test_rejects_are_written_whole_and_the_rest_goes_on(tmp_path):
     assert entry == {
         "file": str(path),
         "line": 51,
-        "reason": "field is not text: 'output' is null",
+        "reason": "field is not text: 'output' is a number",
     }
 
 

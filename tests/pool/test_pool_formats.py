@@ -102,8 +102,10 @@ def test_the_names_of_the_id_and_the_source_can_be_given(tmp_path):
     assert (example.id, example.source, example.extra["id"]) == ("7", "3", "x")
 
 
-def test_an_empty_answer_is_an_example(tmp_path):
-    assert one(tmp_path, {"prompt": "Hi", "response": ""}).messages[1].content == ""
+def test_an_empty_answer_can_be_kept(tmp_path):
+    with pytest.warns(Ds2Warning, match=r"1 of 1 rows .* are kept: the answer is empty \(1\)"):
+        example = one(tmp_path, {"prompt": "Hi", "response": ""}, no_answer="keep")
+    assert example.messages[1].content == ""
 
 
 @pytest.mark.parametrize(
@@ -112,17 +114,17 @@ def test_an_empty_answer_is_an_example(tmp_path):
         ({"messages": [{"role": "assistant", "content": " \n"}]}, "no text at all"),
         ({"messages": MESSAGES["messages"][:1]}, "no assistant turn"),
         ({"messages": []}, "no turns: 'messages' is an empty list"),
-        ({"messages": ["Hi"]}, "turn is no object: turn 1 is text"),
+        ({"messages": ["Hi", 3]}, "turn is no object: turn 1 is text"),
         ({"messages": [{"content": "a"}]}, "turn without a role: turn 1 has no text in 'role'"),
         ({"messages": [{"role": "critic", "content": "a"}]}, "unknown role: 'critic' in turn 1"),
         ({"messages": [{"role": "user"}]}, "content is not text: turn 1 has no 'content'"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]},
-            "content is not text: it is a list in turn 1",
+            {"messages": [{"role": "user", "content": [{"type": "hologram"}]}]},
+            "content is not text: a part of it has the type 'hologram' in turn 1",
         ),
         (
-            {"messages": [{"role": "assistant", "content": None, "tool_calls": []}]},
-            "content is not text: it is null in turn 1 (a call of a tool has no text to rate)",
+            {"messages": [{"role": "assistant", "content": 3}]},
+            "content is not text: it is a number in turn 1",
         ),
         ({"messages": "Hi"}, "turns are no list: 'messages' is text"),
         ({"message": "Hi"}, "field missing: 'messages' (the row has 'message')"),
@@ -146,9 +148,12 @@ def test_a_bad_row_says_what_is_wrong(tmp_path, row, expected):
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"instruction": "a", "output": None}, "field is not text: 'output' is null"),
+        ({"instruction": "a", "output": None}, "the answer is empty"),
         ({"instruction": "a", "output": 3}, "field is not text: 'output' is a number"),
-        ({"instruction": "a", "output": "b", "input": []}, "field is not text: 'input' is a list"),
+        (
+            {"instruction": "a", "output": "b", "input": ["c"]},
+            "field is not text: 'input' is a list",
+        ),
         ({"instruction": "a"}, "field missing: 'output' (the row has 'instruction')"),
         (
             {"instruction": "a", "output": "b", "history": [["x"]]},

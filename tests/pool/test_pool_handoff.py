@@ -154,7 +154,8 @@ def test_turns_that_llama_factory_skips_are_told(tmp_path):
         {"messages": [*HI, HI[0]]},
         {"messages": [*HI, SYSTEM, *HI]},
     ]
-    pool = pool_of(tmp_path, *rows)
+    with pytest.warns(Ds2Warning, match="1 of 4 rows without an answer to learn are kept"):
+        pool = read_pool(write_lines(tmp_path / "in.jsonl", rows), no_answer="keep")
     with pytest.warns(Ds2Warning, match="3 of 4 examples do not go user, assistant"):
         done = hand_off(pool, tmp_path, tool="llama-factory")
     assert len(done.warnings) == 1
@@ -163,7 +164,9 @@ def test_turns_that_llama_factory_skips_are_told(tmp_path):
 
 
 def test_what_a_layout_cannot_express_is_named(tmp_path):
-    last = pool_of(tmp_path, {"id": "a", "messages": [*HI, HI[0]]})
+    path = write_lines(tmp_path / "in.jsonl", [{"id": "a", "messages": [*HI, HI[0]]}])
+    with pytest.warns(Ds2Warning, match="ends with the user"):
+        last = read_pool(path, no_answer="keep")
     with pytest.raises(InputError, match="example 'a' ends with user"):
         hand_off(last, tmp_path, tool="trl", layout="prompt-completion")
     with pytest.raises(InputError, match="holds one user turn"):

@@ -128,7 +128,7 @@ def test_binary_columns_are_left_out_with_a_warning(tmp_path):
     for path in (tmp_path / "pool.parquet", tmp_path / "saved"):
         with pytest.warns(Ds2Warning, match="binary data in 'image'"):
             pool = read_pool(path)
-        assert pool[0].extra == {"when": "1970-01-01 00:00:00"}
+        assert pool[0].extra == {"when": "1970-01-01 00:00:00", "image": [{"bytes": None}]}
         assert len(pool.warnings) == 1
 
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from ds2.pool import read_pool, write_pool
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*without an answer to learn are kept")
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 WORDS = TEXT.filter(lambda text: text.strip() != "")
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -101,7 +103,7 @@ def as_read(value):
 
 
 def there_and_back(path, form):
-    pool = read_pool(path, max_bad_share=0.0)
+    pool = read_pool(path, max_bad_share=0.0, no_answer="keep")
     assert pool.format == form
     again = path.with_name("again-" + path.name)
     write_pool(pool, again, format=form)
@@ -165,11 +167,11 @@ def test_parquet_rows_come_back_equal(form, suffix, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "first.parquet"
         pq.write_table(pa.Table.from_pylist(found), path)
-        pool = read_pool(path, max_bad_share=0.0)
+        pool = read_pool(path, max_bad_share=0.0, no_answer="keep")
         packed = Path(folder) / f"pool{suffix}"
         write_pool(pool, packed, format=form)
         plain = Path(folder) / "plain.parquet"
-        write_pool(read_pool(packed, max_bad_share=0.0), plain, format=form)
+        write_pool(read_pool(packed, max_bad_share=0.0, no_answer="keep"), plain, format=form)
         assert pool.format == form
         assert pq.read_table(plain).to_pylist() == pq.read_table(path).to_pylist() == found
 
@@ -211,9 +213,9 @@ def test_csv_holds_turns_as_json(form, data):
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "pool.jsonl"
         write_json(first, found)
-        pool = read_pool(first, max_bad_share=0.0)
+        pool = read_pool(first, max_bad_share=0.0, no_answer="keep")
         write_pool(pool, Path(folder) / "pool.csv.gz", format=form)
-        again = read_pool(Path(folder) / "pool.csv.gz", max_bad_share=0.0)
+        again = read_pool(Path(folder) / "pool.csv.gz", max_bad_share=0.0, no_answer="keep")
     assert again.format == form
     assert [example.messages for example in again] == [example.messages for example in pool]
     assert (again.keys == pool.keys).all()
@@ -227,9 +229,9 @@ def test_converting_keeps_the_conversation_the_id_and_other_fields(form, target,
     with tempfile.TemporaryDirectory() as folder:
         first, second = Path(folder) / "pool.jsonl", Path(folder) / "converted.jsonl"
         write_json(first, found)
-        pool = read_pool(first, max_bad_share=0.0)
+        pool = read_pool(first, max_bad_share=0.0, no_answer="keep")
         write_pool(pool, second, format=target)
-        again = read_pool(second, max_bad_share=0.0)
+        again = read_pool(second, max_bad_share=0.0, no_answer="keep")
     assert (again.keys == pool.keys).all()
     assert again.ids == pool.ids
     assert again.sources == pool.sources

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pool_files import MESSAGES, PROMPT, alpaca_rows, write_lines
 
-from ds2.errors import InputError, MissingDependencyError
+from ds2.errors import Ds2Warning, InputError, MissingDependencyError
 from ds2.pool import read_pool
 from ds2.pool.tokens import count_tokens
 
@@ -16,7 +16,8 @@ from ds2.pool.tokens import count_tokens
 def pool(tmp_path, monkeypatch):
     monkeypatch.setattr("ds2.pool.tokens._BATCH", 3)
     rows = [*alpaca_rows(6), {"instruction": "Gr\u00fc\u00df \U0001f600", "output": ""}]
-    return read_pool(write_lines(tmp_path / "pool.jsonl", rows))
+    with pytest.warns(Ds2Warning, match="without an answer to learn are kept"):
+        return read_pool(write_lines(tmp_path / "pool.jsonl", rows), no_answer="keep")
 
 
 @pytest.fixture

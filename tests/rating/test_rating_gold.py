@@ -247,8 +247,8 @@ def test_files_that_are_no_sheet_say_why(pool, tmp_path):
     with pytest.raises(InputError, match=r"no column 'id'\. It has 'name', 'score'"):
         read_gold(pool, other, scale=SCALE)
     (tmp_path / "s.csv").write_text("id;score\nplain;3\n")
-    with pytest.raises(InputError, match="saved with semicolons"):
-        read_gold(pool, tmp_path / "s.csv", scale=SCALE)
+    found = read_gold(pool, tmp_path / "s.csv", scale=SCALE)  # as a spreadsheet may save it
+    assert np.isfinite(found.values).sum() == 1
     with pytest.raises(InputError, match="does not exist"):
         read_gold(pool, tmp_path / "none.csv", scale=SCALE)
     with pytest.raises(InputError, match="at least one file"):

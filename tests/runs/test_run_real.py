@@ -292,7 +292,7 @@ def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
         ({}, ("scores.column=scor",), "Did you mean 'score'?"),
         ({}, ("scores.column=",), "The recipe names no scores and nobody who rates"),
         ({}, ("scores.true_column=tru",), "Did you mean 'true'?"),
-        ({}, ("scores.scale=0-100",), "needs bins"),
+        ({}, ("scores.scale=5-1",), "lower end must be below"),
         ({}, ("scores.scale=good",), "must be a range such as"),
         ({"score": 3}, (), "falls into one score, 3"),
         ({"score": None}, (), "160 missing"),

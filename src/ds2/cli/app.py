@@ -9,6 +9,7 @@ import typer
 from ds2.cli import comparing, evaluating, evidence, exporting, proving, rating, training  # noqa: F401
 from ds2.cli.base import Json, Run, Set, app, main, print_json, run_stages, say
 from ds2.cli.rating import RATE_HELP
+from ds2.errors import InputError
 
 __all__ = ["app", "main"]
 
@@ -30,14 +31,37 @@ def init_command(
     run: Run,
     *,
     pool: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--pool",
             metavar="FILE",
-            help="The pool: a .jsonl, .json, .parquet or .csv file, a saved DatasetDict folder, "
-            "or hf:org/name.",
+            help="The pool: a .jsonl, .json, .parquet, .csv or .tsv file, a folder of files, a "
+            "pattern in quotes ('data/*.jsonl'), a saved DatasetDict folder, or hf:org/name. May "
+            "be given several times.",
         ),
     ],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="PART=COLUMN,…",
+            help="Columns with names of their own: prompt=frage,response=antwort. Parts: messages, "
+            "prompt, input, response, system, history, chosen, rejected, label, tools, images, "
+            "videos, audios, id, source.",
+        ),
+    ] = None,
+    roles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role",
+            metavar="NAME=ROLE",
+            help="A role with a name of its own, as system, user, assistant or tool.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="The split to read. Default: train."),
+    ] = None,
     scores: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +76,8 @@ def init_command(
         typer.Option(
             "--scale",
             metavar="SCALE",
-            help="What the scores mean: 1-10 (the default, binned as in the paper), 0-5, levels:6.",
+            help="What the scores mean: 1-10 (the default, binned as in the paper), 0-5, levels:6, "
+            "or any range: 0-1, -1-1, 0-100.",
         ),
     ] = None,
     raters: Annotated[
@@ -88,6 +113,9 @@ def init_command(
     path = init_run(
         run,
         pool=pool,
+        columns=_pairs("--map", "prompt=frage,response=antwort", columns),
+        roles=_pairs("--role", "agent=assistant", roles),
+        split=split,
         scores=scores or (),
         scale=scale,
         raters=raters or (),
@@ -101,6 +129,19 @@ def init_command(
     if paper:
         say(["It selects 10,000 examples, as the paper did: set select.size for a smaller pool."])
     say([f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"])
+
+
+def _pairs(option: str, example: str, given: list[str] | None) -> dict[str, str]:
+    """Read NAME=VALUE,NAME=VALUE."""
+    found: dict[str, str] = {}
+    for item in (part for each in given or [] for part in each.split(",") if part.strip()):
+        name, sign, value = (part.strip() for part in item.partition("="))
+        if not (name and sign and value):
+            raise InputError(
+                f"{option} takes NAME=VALUE, for example {option} {example}. Got {item!r}."
+            )
+        found[name] = value
+    return found
 
 
 @app.command("run")

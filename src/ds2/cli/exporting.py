@@ -38,6 +38,10 @@ def export_command(
     plain: Annotated[
         bool, typer.Option("--plain", help="Leave out scores and reasons: conversations alone.")
     ] = False,
+    lossy: Annotated[
+        bool,
+        typer.Option("--lossy", help="Leave out what the layout cannot hold, and say how much."),
+    ] = False,
     push: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +89,7 @@ def export_command(
             licence=licence,
             licences={source: held for source, _, held in pairs},
             plain=plain,
+            lossy=lossy,
             overrides=overrides,
         )
         document: dict[str, object] = {"address": address}
@@ -97,6 +102,7 @@ def export_command(
             out=out,
             name=name,
             plain=plain,
+            lossy=lossy,
             overrides=overrides,
         )
         for sentence in made.warnings:

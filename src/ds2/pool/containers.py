@@ -10,7 +10,9 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from io import BufferedIOBase
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from ds2.errors import InputError
 from ds2.pool.wording import shown
@@ -18,13 +20,20 @@ from ds2.pool.wording import shown
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["WRITERS", "OutRow", "Rows"]
+__all__ = ["WRITERS", "OutRow", "Rows", "plain_values"]
 
 OutRow: TypeAlias = dict[str, object]
 Rows: TypeAlias = Callable[[], Iterator[OutRow]]
 
 _BATCH = 1024
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def plain_values(values: Any) -> list[object]:
+    """Return values as Python objects, None in place of NaN."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]
 
 
 def _as_json(value: object) -> str:

@@ -94,7 +94,8 @@ def find_contaminated(
     Args:
         pool: the examples.
         evaluations: files (JSONL, JSON, CSV, TSV, Parquet, also compressed), or names and files.
-            Every text in a row counts, at any depth, each on its own.
+            Every text in a row counts, at any depth, each on its own; of a table whose first row
+            is data, that row too (its columns are "column 1", "column 2", …).
         n: words in a row that prove a match.
         shortest: a shorter text of an evaluation set is not looked for.
         fields: the fields of the rows to look at. Default: all.
@@ -154,7 +155,7 @@ def _named(
 
 def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[str]]]:
     seen: set[str] = set()
-    for line, row in read_file(path).rows:
+    for line, row in read_file(path, headless=True).rows:
         if isinstance(row, Fault):
             raise InputError(f"{shown_path(path)}, row {line:,}: {row.reason}. Correct it.")
         seen.update(row)

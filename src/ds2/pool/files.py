@@ -14,7 +14,15 @@ from pathlib import Path
 from ds2.errors import InputError
 from ds2.pool.wording import shown_path
 
-__all__ = ["FileKind", "check_content", "check_readable", "file_kind", "open_binary", "writer"]
+__all__ = [
+    "FileKind",
+    "check_content",
+    "check_readable",
+    "encoding_advice",
+    "file_kind",
+    "open_binary",
+    "writer",
+]
 
 _CONTAINERS = {
     ".jsonl": "jsonl",
@@ -175,3 +183,20 @@ def _is_utf16(head: bytes) -> bool:
     """Say whether every other byte of the start is NUL, as in UTF-16 without a mark."""
     start = head[:64]
     return len(start) >= 4 and any(start[1::2]) != any(start[::2])
+
+
+def encoding_advice(sample: bytes) -> str:
+    """Say in which encoding some bytes seem to be that are no UTF-8, and how to convert them."""
+    from charset_normalizer import from_bytes
+
+    names = [_ICONV.get(match.encoding, match.encoding.upper()) for match in from_bytes(sample)]
+    likely = list(dict.fromkeys(name.replace("_", "-") for name in names))[:3]
+    if not likely or likely[0] in _WESTERN:
+        likely = ["WINDOWS-1252"]
+    said = f"It looks like {' or '.join(likely)}"
+    return f"{said}. Convert it with: iconv -f {likely[0]} -t UTF-8 OLD > NEW"
+
+
+#: What iconv calls some of Python's encodings, and those that only a reader tells apart.
+_ICONV = {"gb2312": "GB18030", "gbk": "GB18030", "euc_jis_2004": "EUC-JP", "cp932": "SHIFT_JIS"}
+_WESTERN = {"LATIN-1", "ISO8859-15", "CP1252", "CP1250", "CP1254", "CP1257", "CP850", "MAC-ROMAN"}

@@ -4,21 +4,51 @@
     sharegpt         conversations: a list of {from, value}
     messages         messages: a list of {role, content}
     prompt-response  prompt (or question, query, problem, input) and response (or completion,
-                     answer, solution, output), system
+                     answer, solution, output), each a text or a list of turns, system
 
-A ``system`` (or ``system_prompt``) field becomes a system turn in every format. What cannot be
-read back from the conversation alone is noted in `Parsed`, so that a row can be written as it was.
+A ``system`` (or ``system_prompt``) field becomes a system turn in every format. In rows of
+preferences the ``chosen`` side is the answer. Of several names for one part, the first that holds
+something counts. What cannot be read back from the conversation alone is noted in `Parsed`, so that
+a row can be written as it was.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from ds2.pool.turns import BadRowError, Turns, parse_turns
+from ds2.pool.turns import (
+    TURN_KEYS,
+    BadRowError,
+    Read,
+    Turns,
+    calls_in,
+    filled,
+    from_text,
+    is_caller,
+    is_turn,
+    parse_turns,
+    read_side,
+    role_keys,
+    take_out,
+)
 from ds2.pool.wording import kind_of, shown, shown_names
 
-__all__ = ["FORMATS", "INPUT_JOINT", "LIST_FIELDS", "Pair", "Parsed", "detect_format", "parse_row"]
+__all__ = [
+    "FORMATS",
+    "INPUT_JOINT",
+    "LIST_FIELDS",
+    "NAMES",
+    "PARTS",
+    "Names",
+    "Pair",
+    "Parsed",
+    "detect_format",
+    "parse_row",
+    "transcript_turns",
+    "untrained",
+]
 
 FORMATS = ("alpaca", "sharegpt", "messages", "prompt-response")
 
@@ -28,23 +58,84 @@ INPUT_JOINT = "\n\n"
 #: A part and its field, or a field and its value as JSON.
 Pair: TypeAlias = tuple[str, str]
 
-LIST_FIELDS = ("messages", "conversations", "conversation")
-_SYSTEM = ("system", "system_prompt")
-_FIELDS = {
-    "alpaca": {
-        "prompt": ("instruction",),
-        "input": ("input", "context"),
-        "answer": ("output", "response", "answer", "completion"),
-        "history": ("history",),
-        "system": _SYSTEM,
-    },
-    "prompt-response": {
-        "prompt": ("prompt", "question", "query", "problem", "input"),
-        "answer": ("response", "completion", "answer", "solution", "output"),
-        "system": _SYSTEM,
-    },
+LIST_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog")
+_ANSWERS = ("response", "completion", "answer", "solution", "output", "chosen")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "turns": LIST_FIELDS,
+    "system": ("system", "system_prompt"),
+    "history": ("history",),
+    "prompt": ("prompt", "question", "query", "problem", "input"),
+    "instruction": ("instruction",),
+    "input": ("input", "context"),
+    "answer": _ANSWERS,
+    "output": ("output", "response", "answer", "completion", "chosen"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "label": ("kto_tag", "label"),
+    "tools": ("tools", "functions"),
+    "images": ("images", "image"),
+    "videos": ("videos", "video"),
+    "audios": ("audios", "audio"),
 }
-_TURN_LISTS = {"sharegpt": ("conversations", "conversation", "messages"), "messages": LIST_FIELDS}
+#: The parts of a conversation that a user may name a column for.
+PARTS = ("messages", "prompt", "input", "response", "system", "history", "chosen", "rejected",
+         "label", "tools", "images", "videos", "audios")  # fmt: skip
+_UNTRAINED = ("weight", "train", "loss", "training", "trainable", "loss_weight", "loss_scale")
+_MARKS = re.compile(r"(?:\A|\n)\s*(Human|Assistant): ?")
+_VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which fields of a row are which part of its conversation, and what its roles are called.
+
+    Attributes:
+        parts: the names that each part may have, in order of preference.
+        form: the format that named columns make a row, None where none are named.
+        roles: names of roles beside the usual ones, and the pool's word for each.
+    """
+
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _PARTS)
+    form: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(columns: Mapping[str, str], roles: Mapping[str, str]) -> "Names":
+        """Return the usual names with those of a user in their place."""
+        if not columns and not roles:
+            return NAMES
+        given = {part: (name,) for part, name in columns.items()}
+        parts: dict[str, tuple[str, ...]] = {**_PARTS, **given}
+        form = None
+        if "messages" in given:
+            parts["turns"] = given["messages"]
+        elif "prompt" in given or "response" in given:
+            form = "alpaca" if {"input", "history"} & set(given) else "prompt-response"
+            parts["turns"] = ()
+            parts["instruction"] = given.get("prompt", ("instruction",))
+            answer = given.get("response") or given.get("chosen") or ()
+            parts["answer"] = answer or _PARTS["answer"]
+            parts["output"] = answer or _PARTS["output"]
+            if "input" not in given and form == "prompt-response":
+                parts["input"] = ()
+        return Names(parts, form, roles)
+
+    def judges(self, row: Mapping[str, object]) -> bool:
+        """Say whether a row has a field that judges its answer."""
+        first, *others = self.parts["label"]
+        return first in row or any(name in row for name in others)
+
+    @staticmethod
+    def folded(row: Mapping[str, object]) -> "Names":
+        """Return the usual names as the fields of a row write them, in capitals for example."""
+        written = {name.strip().lower().replace(" ", "_"): name for name in row}
+        return Names({
+            part: tuple(written.get(name, name) for name in names)
+            for part, names in _PARTS.items()
+        })  # fmt: skip
+
+
+NAMES = Names()
 
 
 @dataclass(slots=True)
@@ -52,120 +143,370 @@ class Parsed:
     """A conversation, and what is needed to write its row back.
 
     Attributes:
-        turns: (role, content) pairs.
+        turns: (role, text) pairs.
+        told: for each turn what the row has of it, None where that is its text alone.
         parts: which field held which part: turns, prompt, input, answer, history, system.
         blank: fields of the conversation that were empty or null, and their value as JSON.
-        bare: the list of turns without contents, as JSON, where it is not the plain form.
+        raw: those fields as they were, as JSON, with the number of a turn in the place of its
+            text; None where the turns alone give them back.
         cut: where the instruction ends in the user's turn, when an input follows it.
+        missing: why there is nothing to learn an answer from; empty where there is.
+        preferred: whether the answer is the better one of two.
     """
 
     turns: Turns
+    told: list[dict[str, object] | None]
     parts: tuple[Pair, ...] = ()
     blank: tuple[Pair, ...] = ()
-    bare: str | None = None
+    raw: str | None = None
     cut: int | None = None
+    missing: str = ""
+    preferred: bool = False
 
 
-def detect_format(row: Mapping[str, object]) -> str | None:
+def detect_format(row: Mapping[str, object], names: Names = NAMES) -> str | None:
     """Return the format that a row has the fields of, or None."""
-    for name in LIST_FIELDS:
-        turns = row.get(name)
-        if isinstance(turns, list):
-            first = turns[0] if turns else None
-            keys = first if isinstance(first, dict) else {}
-            if "role" in keys or "from" in keys:
-                return "messages" if "role" in keys else "sharegpt"
-            return "messages" if name == "messages" else "sharegpt"
-    for form, fields in _FIELDS.items():
-        if _named(row, fields["prompt"]) and _named(row, fields["answer"]):
+    if names.form is not None:
+        return names.form
+    listed = _turn_field(row, names)
+    if listed is not None:
+        return _list_format(row[listed], listed)
+    for form, prompt, answer in (
+        ("alpaca", "instruction", "output"),
+        ("prompt-response", "prompt", "answer"),
+    ):
+        asked, said = _named(row, names.parts[prompt]), _named(row, names.parts[answer])
+        if asked is not None and said is not None and asked != said:
             return form
-    return None
+    return "prompt-response" if _transcript(row, names) is not None else None
 
 
-def parse_row(row: Mapping[str, object], form: str) -> Parsed:
+def _turn_field(row: Mapping[str, object], names: Names) -> str | None:
+    """Return the field that holds a whole conversation as a list."""
+    held = None
+    for name in names.parts["turns"]:
+        value = row.get(name)
+        if isinstance(value, list) or (type(value) is str and value.lstrip()[:1] == "["):
+            if value:
+                return name
+            held = held or name
+    for name in names.parts["chosen"]:
+        value = row.get(name)
+        if isinstance(value, str) and value[:2] == "[{":
+            with_turns = _listed(value)
+            value = with_turns if with_turns is not None else value
+        if isinstance(value, list) and len(value) > 1 and is_turn(value[0]):
+            first = parse_turns(value[:1], "messages", name, names.roles).turns
+            if first[0][0] != "assistant":
+                return name
+    return held
+
+
+def _listed(text: str) -> object | None:
+    try:
+        return from_text(text)
+    except BadRowError:
+        return None
+
+
+def _list_format(value: object, name: str) -> str:
+    turns = _listed(value) if isinstance(value, str) else value
+    first = turns[0] if isinstance(turns, list) and turns else None
+    keys = role_keys(first) if isinstance(first, dict) else None
+    if keys is not None:
+        return "sharegpt" if keys[0] == "from" else "messages"
+    return "messages" if name not in ("conversations", "conversation") else "sharegpt"
+
+
+def parse_row(row: Mapping[str, object], form: str, names: Names = NAMES) -> Parsed:
     """Return the conversation of a row in the given format, or raise `BadRowError`."""
-    parsed = _parse_list(row, form) if form in _TURN_LISTS else _parse_fields(row, form)
-    if not any(content and not content.isspace() for _, content in parsed.turns):
+    parsed = _parse_list(row, form, names) if form in TURN_KEYS else _parse_fields(row, form, names)
+    for _, content in parsed.turns:
+        if content and not content.isspace():
+            break
+    else:
         raise BadRowError("no text at all")
-    if not any(role == "assistant" for role, _ in parsed.turns):
-        raise BadRowError("no assistant turn")
+    parsed.missing = _missing_answer(parsed)
+    if not parsed.missing and names.judges(row) and _refused(row, names):
+        parsed.missing = "the answer is labelled as the worse one"
     return parsed
 
 
-def _parse_list(row: Mapping[str, object], form: str) -> Parsed:
-    names = _TURN_LISTS[form]
-    name = next((n for n in names if isinstance(row.get(n), list)), None) or _named(row, names)
+def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
+    name = _turn_field(row, names) or _named(row, names.parts["turns"])
     if name is None:
-        raise BadRowError(_missing(row, names[0]))
-    turns, bare = parse_turns(row[name], form, name)
-    parts = [("turns", name)]
-    blank: list[Pair] = []
-    system = _named(row, _SYSTEM)
+        usual = "conversations" if form == "sharegpt" else "messages"
+        raise BadRowError(_absent(row, usual if names is NAMES else names.parts["turns"][0]))
+    value = row[name]
+    system, chosen = _named(row, names.parts["system"]), _named(row, names.parts["chosen"])
+    texts = isinstance(value, list) and value and type(value[0]) is str
+    if system is None and chosen is None and isinstance(value, list) and not texts:
+        turns, told, plain = parse_turns(value, form, name, names.roles)
+        if plain:
+            return Parsed(turns, told, (("turns", name),))
+    sides = _Sides(row, form, names.roles)
     if system is not None:
-        parts.append(("system", system))
-        _add_text(row, system, "system", turns, blank)
-    return Parsed(turns, tuple(parts), tuple(blank), bare)
-
-
-def _parse_fields(row: Mapping[str, object], form: str) -> Parsed:
-    found = {part: _named(row, names) for part, names in _FIELDS[form].items()}
-    prompt_field, answer_field = found["prompt"], found["answer"]
-    for part, name in (("prompt", prompt_field), ("answer", answer_field)):
-        if name is None:
-            raise BadRowError(_missing(row, _FIELDS[form][part][0]))
-        if type(row[name]) is not str:
-            raise BadRowError(f"field is not text: {shown(name)} is {kind_of(row[name])}")
-    assert prompt_field is not None
-    assert answer_field is not None
-    turns: Turns = []
-    blank: list[Pair] = []
-    if found.get("history"):
-        _add_history(row, str(found["history"]), turns, blank)
-    if found.get("system"):
-        _add_text(row, str(found["system"]), "system", turns, blank)
-    prompt, cut = str(row[prompt_field]), None
-    if found.get("input"):
-        given: Turns = []
-        _add_text(row, str(found["input"]), "input", given, blank)
-        if given:
-            prompt, cut = _joined(prompt, given[0][1]), len(prompt)
-    turns += [("user", prompt), ("assistant", str(row[answer_field]))]
-    parts = tuple((part, name) for part, name in found.items() if name is not None)
-    return Parsed(turns, parts, tuple(blank), None, cut)
-
-
-def _joined(instruction: str, given: str) -> str:
-    return instruction + INPUT_JOINT + given if instruction else given
-
-
-def _add_text(
-    row: Mapping[str, object], name: str, role: str, turns: Turns, blank: list[Pair]
-) -> None:
-    """Put the text of an optional field first among the turns, or note that it is empty."""
-    value = row[name]
-    if value is None or value == "":
-        blank.append((name, json.dumps(value)))
-    elif isinstance(value, str):
-        turns.insert(0, (role, value))
+        sides.text("system", system)
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        value, sides.plain = from_text(value, name), False
+    if isinstance(value, list) and value and type(value[0]) is str:
+        sides.read("turns", name, value, "user")
     else:
-        raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
+        sides.take("turns", name, parse_turns(value, form, name, names.roles))
+    if chosen == name:
+        sides.preferred = True
+    elif chosen is not None and filled(row[chosen]):
+        sides.preferred = True
+        if sides.turns[-1][0] != "assistant":
+            sides.answer("answer", chosen)
+    return sides.parsed()
 
 
-def _add_history(row: Mapping[str, object], name: str, turns: Turns, blank: list[Pair]) -> None:
-    """Add the earlier rounds of an Alpaca row: a list of [instruction, output] pairs."""
-    value = row[name]
-    if value is None or value == []:
-        blank.append((name, json.dumps(value)))
-        return
-    for pair in value if isinstance(value, list) else [value]:
-        if not (isinstance(pair, list) and len(pair) == 2 and all(type(p) is str for p in pair)):
+def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
+    sides = _Sides(row, form, names.roles)
+    alpaca = form == "alpaca"
+    both = None if alpaca else _transcript(row, names)
+    if both is not None:
+        field, turns = both
+        sides.preferred = True
+        sides.take("turns", field, Read(turns, [None] * len(turns), False))
+        return sides.parsed()
+    asked = _PARTS["instruction"] if alpaca else _PARTS["prompt"]
+    wanted = {
+        "prompt": names.parts["instruction" if alpaca else "prompt"] or asked,
+        "answer": names.parts["output" if alpaca else "answer"],
+    }
+    prompt, answer = (_named(row, wanted[part]) for part in ("prompt", "answer"))
+    if prompt is None or answer is None or answer == prompt:
+        raise BadRowError(_absent(row, wanted["answer" if prompt else "prompt"][0]))
+    system = _named(row, names.parts["system"])
+    history = _named(row, names.parts["history"]) if alpaca else None
+    given = _named(row, names.parts["input"]) if alpaca else None
+    if system is not None:
+        sides.text("system", system)
+    if history is not None:
+        sides.history(history)
+    sides.prompt(prompt, given)
+    sides.answer("answer", answer)
+    sides.preferred = answer in names.parts["chosen"]
+    return sides.parsed()
+
+
+class _Sides:
+    """The sides of a conversation, put together in the order of their turns."""
+
+    __slots__ = ("blank", "cut", "form", "parts", "plain", "preferred", "roles", "row", "starts",
+                 "told", "turns")  # fmt: skip
+
+    def __init__(self, row: Mapping[str, object], form: str, roles: Mapping[str, str]) -> None:
+        self.row, self.form, self.roles = row, form, roles
+        self.turns: Turns = []
+        self.told: list[dict[str, object] | None] = []
+        self.parts: list[Pair] = []
+        self.blank: list[Pair] = []
+        self.starts: dict[str, int] = {}
+        self.cut: int | None = None
+        self.plain = True
+        self.preferred = False
+
+    def read(self, part: str, name: str, value: object, role: str) -> None:
+        """Read a field that holds a text, a turn or a list."""
+        if type(value) is str and value[:1] != "[":
+            self.say(part, name, role, value)
+        else:
+            self.take(part, name, read_side(value, role, self.form, name, self.roles))
+
+    def say(self, part: str, name: str, role: str, text: str) -> None:
+        """Add one turn that is a text."""
+        self.parts.append((part, name))
+        self.starts[name] = len(self.turns)
+        self.turns.append((role, text))
+        self.told.append(None)
+
+    def take(self, part: str, name: str, read: Read) -> None:
+        """Add the turns of a field."""
+        self.parts.append((part, name))
+        self.starts[name] = len(self.turns)
+        self.plain = self.plain and read.plain
+        self.turns += read.turns
+        self.told += read.told
+
+    def text(self, part: str, name: str) -> None:
+        """Add the text of a field, or note that it is empty."""
+        value = self.row[name]
+        if not filled(value):
+            self._note_blank(part, name)
+        elif type(value) is str:
+            self.say(part, name, part, value)
+        else:
+            raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
+
+    def _note_blank(self, part: str, name: str) -> None:
+        value = self.row[name]
+        self.parts.append((part, name))
+        self.blank.append((name, json.dumps(value if value == value else None)))  # noqa: PLR0124
+
+    def history(self, name: str) -> None:
+        """Add the earlier rounds of an Alpaca row: a list of [instruction, output] pairs."""
+        value = self.row[name]
+        if type(value) is str and value.lstrip()[:1] == "[":
+            value, self.plain = from_text(value, name), False
+        if not filled(value):
+            self._note_blank("history", name)
+            return
+        if isinstance(value, list) and all(map(is_turn, value)):
+            self.read("history", name, value, "user")
+            return
+        pairs: list[Any] = value if isinstance(value, list) else [value]
+        if not all(
+            isinstance(pair, list) and len(pair) == 2 and all(type(p) is str for p in pair)
+            for pair in pairs
+        ):
             raise BadRowError(f"not a list of pairs of text: {shown(name)}")
-        turns += [("user", pair[0]), ("assistant", pair[1])]
+        turns = [turn for asked, said in pairs for turn in (("user", asked), ("assistant", said))]
+        self.take("history", name, Read(turns, [None] * len(turns), True))
+
+    def prompt(self, name: str, given: str | None) -> None:
+        """Add what is asked, and behind it the input of an Alpaca row."""
+        value = self.row[name]
+        if not filled(value):
+            self.plain = self.plain and value == ""
+            value = ""
+        text = ""
+        if given is not None:
+            what = self.row[given]
+            if not filled(what):
+                self.blank.append((given, json.dumps(what if what == what else None)))  # noqa: PLR0124
+            elif type(what) is str:
+                text = what
+            else:
+                raise BadRowError(f"field is not text: {shown(given)} is {kind_of(what)}")
+        if text and type(value) is str:
+            self.cut = len(value)
+            joined = value + INPUT_JOINT + text if value else text
+            self.say("prompt", name, "user", joined)
+        else:
+            self._side("prompt", name, value, "user")
+        if given is not None:
+            self.parts.append(("input", given))
+
+    def answer(self, part: str, name: str) -> None:
+        """Add the answer; one that is null is empty."""
+        value = self.row[name]
+        if not filled(value):
+            self.plain = self.plain and value == ""
+            value = ""
+        self._side(part, name, value, "assistant")
+
+    def _side(self, part: str, name: str, value: object, role: str) -> None:
+        if not isinstance(value, (str, list)) and not (
+            isinstance(value, dict) and {"content", "value", "text"} & set(value)
+        ):
+            raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
+        self.read(part, name, value, role)
+
+    def parsed(self) -> Parsed:
+        """Return what was read."""
+        raw = None
+        if not self.plain:
+            blank = {name for name, _ in self.blank}
+            kept = {name: self.row[name] for _, name in self.parts if name not in blank}
+            bare = {
+                name: take_out(value, self.turns, self.starts.get(name, -1))
+                for name, value in kept.items()
+            }
+            raw = json.dumps(bare, ensure_ascii=False, separators=(",", ":"), default=str)
+        return Parsed(
+            self.turns, self.told, tuple(self.parts), tuple(self.blank), raw, self.cut,
+            preferred=self.preferred,
+        )  # fmt: skip
+
+
+def _transcript(row: Mapping[str, object], names: Names) -> tuple[str, Turns] | None:
+    """Return the turns of a preference whose two sides are whole transcripts, and their field."""
+    chosen = _named(row, names.parts["chosen"])
+    rejected = None if chosen is None else _named(row, names.parts["rejected"])
+    if chosen is None or rejected is None or _named(row, (*_PARTS["prompt"], "instruction")):
+        return None
+    text = row[chosen]
+    if type(text) is not str:
+        return None
+    turns = transcript_turns(text)
+    return (chosen, turns) if turns else None
+
+
+def transcript_turns(text: str) -> Turns:
+    """Return the turns of a text that is a transcript of Human and Assistant; else none."""
+    pieces = _MARKS.split(text)
+    if pieces[0].strip() or len(pieces) < 5:
+        return []
+    said = {"Human": "user", "Assistant": "assistant"}
+    return [(said[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
+
+
+def _missing_answer(parsed: Parsed) -> str:
+    """Say why there is no answer to learn; an empty text where there is one."""
+    role, text = parsed.turns[-1]
+    if role != "assistant":
+        any_answer = any(role == "assistant" for role, _ in parsed.turns)
+        return f"the conversation ends with the {role}" if any_answer else "no assistant turn"
+    if _VISIBLE.search(text) is None:
+        return "the answer is empty"
+    if text.startswith("<think>"):
+        thought, _, said = text.rpartition("</think>")
+        if thought and _VISIBLE.search(said) is None:
+            return "the answer is only reasoning"
+    if parsed.told[-1] is None:
+        return ""
+    if _only_calls(parsed.told[-1]):
+        return "the answer is only a call of a tool"
+    both = zip(parsed.turns, parsed.told, strict=True)
+    answers = [turn for (who, _), turn in both if who == "assistant"]
+    unlearned = all(turn is not None and untrained(turn) for turn in answers)
+    return "no answer is to be trained on" if unlearned else ""
+
+
+def _only_calls(turn: Mapping[str, object] | None) -> bool:
+    if turn is None or not calls_in(turn):
+        return False
+    keys = role_keys(turn)
+    content = turn.get(keys[1]) if keys and keys[1] else None
+    beside = content if isinstance(content, str) and not is_caller(turn) else ""
+    return _VISIBLE.search(beside) is None
+
+
+def untrained(turn: Mapping[str, object]) -> bool:
+    """Say whether a turn is marked as one that is not to be learned (weight 0, train false)."""
+    return any(
+        key in turn and turn[key] is not None and turn[key] in (0, False, "0", "false", "False")
+        for key in _UNTRAINED
+    )
+
+
+def _is_worse(label: object) -> bool:
+    """Say whether a judgement is that of a bad answer; 0 is not, which other labels are too."""
+    return label is False or (isinstance(label, str) and label.lower() == "false")
+
+
+def _refused(row: Mapping[str, object], names: Names) -> bool:
+    """Say whether a row of single judgements (KTO) calls its answer a bad one."""
+    if names.parts["label"] is _PARTS["label"] and "kto_tag" not in row:
+        return _is_worse(row.get("label")) and "completion" in row
+    label = _named(row, names.parts["label"])
+    return label is not None and _is_worse(row[label])
 
 
 def _named(row: Mapping[str, object], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in row), None)
+    """Return the first of the names whose field holds something, else the first that is there."""
+    there = None
+    for name in names:
+        if name in row:
+            value = row[name]
+            if value is not None and value != "" and value == value:  # noqa: PLR0124
+                return name
+            there = there or name
+    return there
 
 
-def _missing(row: Mapping[str, object], name: str) -> str:
+def _absent(row: Mapping[str, object], name: str) -> str:
     return f"field missing: {shown(name)} (the row has {shown_names(list(row))})"

@@ -1,6 +1,7 @@
 """Parts of other tools' configuration: Axolotl's YAML, LLaMA-Factory's ``dataset_info.json``."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -49,24 +50,38 @@ def _yaml_character(c: str) -> str:
     return "\\uFFFD" if 0xD800 <= ord(c) <= 0xDFFF else f"\\U{ord(c):08X}"
 
 
-def axolotl_part(file: str, layout: str) -> str:
-    """The part of an Axolotl configuration that trains on the answers of a file."""
+def axolotl_part(file: str, layout: str, columns: Collection[str] = ()) -> str:
+    """The part of an Axolotl configuration that trains on the answers of a file.
+
+    Args:
+        file: the path of the data.
+        layout: messages, alpaca or preference.
+        columns: what the rows have beside the conversation: tools, training.
+    """
     lines = ["datasets:", f"  - path: {yaml_text(file)}", "    ds_type: json"]
-    if layout == "messages":
-        lines += [
-            "    type: chat_template",
-            "    field_messages: messages",
-            "    message_property_mappings:",
-            "      role: role",
-            "      content: content",
-            "    roles_to_train: [assistant]",
-        ]
-    else:
+    if layout == "alpaca":
         lines += ["    type: alpaca", "train_on_inputs: false"]
+        return "\n".join(lines) + "\n"
+    mapped = [
+        "    field_messages: messages",
+        "    message_property_mappings:",
+        "      role: role",
+        "      content: content",
+    ]
+    if layout == "preference":
+        fields = ["    field_chosen: chosen", "    field_rejected: rejected"]
+        lines += ["    type: chat_template.default", *mapped, *fields]
+        return "\n".join(["rl: dpo", *lines]) + "\n"
+    lines += ["    type: chat_template", *mapped]
+    lines += ["    field_tools: tools"] if "tools" in columns else []
+    lines += ["    message_field_training: train"] if "training" in columns else []
+    lines += ["    roles_to_train: [assistant]"]
     return "\n".join(lines) + "\n"
 
 
-def merged_dataset_info(path: Path, name: str, file: str, layout: str) -> str | None:
+def merged_dataset_info(
+    path: Path, name: str, file: str, layout: str, columns: Collection[str] = ()
+) -> str | None:
     """The text of ``dataset_info.json`` with an entry more, every other entry as it is.
 
     Where the entry is there already and says the same, whatever the user added to it, nothing is
@@ -76,7 +91,13 @@ def merged_dataset_info(path: Path, name: str, file: str, layout: str) -> str | 
         InputError: the file is no JSON object, names something twice, or holds another entry of
             this name.
     """
-    entry = {"file_name": file, **_INFO[layout]}
+    ranked = layout == "preference"
+    entry = {"file_name": file, **_INFO["sharegpt" if ranked else layout]}
+    sides = ("chosen", "rejected") if ranked else ()
+    beside = {column: column for column in (*columns, *sides) if column != "training"}
+    entry["columns"] = {**entry["columns"], **beside}
+    if ranked:
+        entry["ranking"] = True
     held = _read_info(path)
     there = held.get(name)
     if there is None:

@@ -31,6 +31,7 @@ def push_to_hub(
     columns: Mapping[str, Sequence[object] | np.ndarray] | None = None,
     private: bool = True,
     replace: bool = False,
+    lossy: bool = False,
 ) -> str:
     """Publish every example of a pool as a dataset, with a card that says how it was chosen.
 
@@ -45,6 +46,7 @@ def push_to_hub(
         private: whether only its owner sees a dataset that is made now.
         replace: put the data and the card of a dataset that is there already into a new commit.
             Otherwise it is left alone.
+        lossy: leave out what the layout cannot hold of the examples.
 
     Returns:
         The address of the dataset.
@@ -63,7 +65,7 @@ def push_to_hub(
         )
     text = card_text(card, len(pool), data_files="data/train-*")
     with tempfile.TemporaryDirectory() as folder:
-        data = hand_off(pool, folder, tool="parquet", columns=columns).files[0]
+        data = hand_off(pool, folder, tool="parquet", columns=columns, lossy=lossy).files[0]
         return _upload(repo, token, data, text, private=private, replace=replace)
 
 

@@ -11,7 +11,7 @@ from ds2.errors import InputError, RunError
 from ds2.pool.rows import RowSource, batch_rows, text_columns
 from ds2.pool.wording import shown, shown_names, shown_path
 
-__all__ = ["HUB_PREFIX", "read_folder", "read_hub"]
+__all__ = ["HUB_PREFIX", "from_dataset", "is_saved", "read_folder", "read_hub"]
 
 HUB_PREFIX = "hf:"
 _BATCH = 4096
@@ -21,8 +21,6 @@ _NAME = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>\w[\w.\- ]
 def read_folder(path: Path, split: str) -> RowSource:
     """Open a folder written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
     name = shown_path(path)
-    if not any((path / file).is_file() for file in ("dataset_dict.json", "state.json")):
-        raise InputError(_no_dataset(path, name))
     import datasets
 
     try:
@@ -32,17 +30,15 @@ def read_folder(path: Path, split: str) -> RowSource:
             f"The folder {name} is a saved dataset that cannot be opened: {shown(str(error), 200)}."
         ) from error
     if isinstance(data, datasets.DatasetDict):
-        return _source(_split(data, split, name), f"{name}/{split}")
+        return from_dataset(_split(data, split, name), f"{name}/{split}")
     if split != "train":
         raise InputError(f"The folder {name} holds one dataset without splits, so no {split!r}.")
-    return _source(data, name)
+    return from_dataset(data, name)
 
 
-def _no_dataset(path: Path, name: str) -> str:
-    suffixes = (".jsonl", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst")
-    files = sorted(f.name for f in path.iterdir() if f.suffix in suffixes)
-    hint = f"one of its files: {shown_names(files, 3)}" if files else "a file"
-    return f"{name} is a folder and no dataset saved by the datasets library. Name {hint}."
+def is_saved(path: Path) -> bool:
+    """Say whether a folder was written by ``save_to_disk``."""
+    return any((path / file).is_file() for file in ("dataset_dict.json", "state.json"))
 
 
 def read_hub(address: str, split: str) -> RowSource:
@@ -69,7 +65,7 @@ def read_hub(address: str, split: str) -> RowSource:
         ) from error
     except Exception as error:
         raise InputError(f"Cannot load {address}: {shown(str(error), 300)}.") from error
-    return _source(_split(data, split, address), f"{address}/{split}")
+    return from_dataset(_split(data, split, address), f"{address}/{split}")
 
 
 @contextlib.contextmanager
@@ -90,11 +86,12 @@ def _split(data: Mapping[str, Any], split: str, name: str) -> Any:
     return data[split]
 
 
-def _source(data: Any, name: str) -> RowSource:
-    columns, warnings = text_columns(data.features.arrow_schema, name)
+def from_dataset(data: Any, name: str) -> RowSource:
+    """Open a ``datasets.Dataset``."""
+    columns, warnings, left = text_columns(data.features.arrow_schema, name)
     if columns is not None:
         data = data.select_columns(columns)
-    return RowSource(name, "row", batch_rows(_batches(data), name), warnings)
+    return RowSource(name, "row", batch_rows(_batches(data), name, left), warnings)
 
 
 def _batches(data: Any) -> Iterator[Any]:

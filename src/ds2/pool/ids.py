@@ -1,5 +1,7 @@
 """Ids: given ones must differ, and every other row gets one that its content decides."""
 
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +12,13 @@ from ds2.pool.wording import shown
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["complete_ids", "repeated_values"]
+__all__ = ["complete_ids", "id_value", "match_ids", "repeated_values"]
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 
 def complete_ids(
-    table: "pyarrow.Table", lines: np.ndarray, name: str, unit: str
+    table: "pyarrow.Table", lines: np.ndarray, place: Callable[[int], tuple[str, str]]
 ) -> "pyarrow.ChunkedArray":
     """Give an id to every row without one: its key, and from the second such row on a number."""
     given = table["id"].is_valid().to_numpy()
@@ -27,10 +31,11 @@ def complete_ids(
         both = given[first] & given[again]
         if both.any():
             one, two = int(first[both][0]), int(again[both][0])
+            (name, one_at), (other, two_at) = place(int(lines[one])), place(int(lines[two]))
             raise InputError(
-                f"{name}: the id {shown(ids[one].as_py())} is given twice, in {unit} "
-                f"{lines[one]:,} and {unit} {lines[two]:,}. Ids must differ: correct one, or name "
-                "another field with id_field."
+                f"{name}: the id {shown(ids[one].as_py())} is given twice, in {one_at} and "
+                f"{two_at}{'' if name == other else f' of {other}'}. Ids must differ: correct one, "
+                "or name another field with id_field."
             )
         if not len(again):
             return ids
@@ -79,3 +84,33 @@ def repeated_values(values: "pyarrow.ChunkedArray") -> tuple[np.ndarray, np.ndar
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     rows = np.flatnonzero(first[inverse] != np.arange(len(codes)))
     return first[inverse][rows].astype(np.int64), rows.astype(np.int64)
+
+
+def id_value(text: str) -> str:
+    """Return an id without what a table may add to it: white space around it, ".0" behind it."""
+    text = text.strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def match_ids(known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Return each wanted id's place among the known, −1 without one, and how many `id_value` found.
+
+    Raises nothing: where two known ids have one value, ids are compared as they are.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def places(values: Sequence[str], among: Sequence[str]) -> np.ndarray:
+        found = pc.index_in(pa.array(values, pa.string()), value_set=pa.array(among, pa.string()))
+        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+    rows = places(wanted, known)
+    left = np.flatnonzero(rows < 0)
+    if not len(left):
+        return rows, 0
+    values = list(map(id_value, known))
+    if len(set(values)) < len(values):  # two ids would be one
+        return rows, 0
+    rows[left] = places([id_value(wanted[row]) for row in left.tolist()], values)
+    return rows, int((rows[left] >= 0).sum())

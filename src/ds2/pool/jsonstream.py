@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 
 from ds2.errors import InputError
+from ds2.pool.files import encoding_advice
 from ds2.pool.wording import shown_names
 
-__all__ = ["looks_cut", "read_document"]
+__all__ = ["json_fault", "looks_cut", "read_document", "read_values"]
 
 _CHUNK = 1 << 20
 _SPACE = " \t\n\r"
@@ -26,6 +27,26 @@ def looks_cut(error: json.JSONDecodeError) -> bool:
         or _NUMBER_END.fullmatch(rest) is not None
         or (error.msg.startswith("Invalid \\u") and len(rest) < 8)
     )
+
+
+def json_fault(error: json.JSONDecodeError) -> str:
+    """Return what is wrong with a JSON text, a comma too many by its name."""
+    before = error.doc[: error.pos].rstrip()
+    after = error.doc[error.pos :].lstrip()[:1]
+    if "trailing comma" in error.msg or (before.endswith(",") and after in ("}", "]")):
+        return "a comma stands before the closing bracket"
+    return error.msg
+
+
+def read_values(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, object]]:
+    """Yield (number from 1, value) of JSON values that stand one after another."""
+    text = _Text(stream, name)
+    number = 0
+    while text.peek():
+        number += 1
+        yield number, text.decode()
+        if text.peek() == ",":
+            text.expect(",")
 
 
 def read_document(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, object]]:
@@ -71,7 +92,8 @@ def _only_list(text: "_Text") -> Iterator[tuple[int, object]]:
     if found is None:
         raise InputError(
             f"{text.name} is one JSON object without a list of rows; its fields are "
-            f"{shown_names(keys)}."
+            f"{shown_names(keys)}. Write the rows as a list, or one a line (of a DataFrame: "
+            "to_json(..., orient='records', lines=True))."
         )
 
 
@@ -81,6 +103,8 @@ def _items(text: "_Text") -> Iterator[tuple[int, object]]:
     while text.peek() != "]":
         if number:
             text.expect(",")
+            if text.peek() == "]":
+                raise text.wrong("a comma stands before the closing bracket")
         number += 1
         yield number, text.decode()
     text.expect("]")
@@ -115,7 +139,7 @@ class _Text:
     def expect(self, character: str) -> None:
         """Step over a character, or raise `InputError`."""
         if self.peek() != character:
-            raise self._wrong(f"{character!r} expected")
+            raise self.wrong(f"{character!r} expected")
         self._at += 1
 
     def decode(self) -> object:
@@ -127,9 +151,9 @@ class _Text:
             except json.JSONDecodeError as error:
                 if self._ended or not self._may_go_on(error):
                     self._at = len(self._text) if looks_cut(error) else error.pos
-                    raise self._wrong(error.msg) from None
+                    raise self.wrong(json_fault(error)) from None
             except (RecursionError, ValueError):
-                raise self._wrong("a value is nested too deeply or too long") from None
+                raise self.wrong("a value is nested too deeply or too long") from None
             else:
                 if end < len(self._text) or self._ended:
                     self._at = end
@@ -147,7 +171,8 @@ class _Text:
         line = self._lines + before.count("\n") + 1
         return f"Line {line:,}, column {len(before) - before.rfind(chr(10)):,}."
 
-    def _wrong(self, what: str) -> InputError:
+    def wrong(self, what: str) -> InputError:
+        """Return the error for what stands here."""
         if self._at >= len(self._text):
             return InputError(
                 f"{self.name} is cut off: its JSON document does not end. {self.where()} Copy or "
@@ -162,8 +187,8 @@ class _Text:
             more = self._bytes.decode(chunk, final=self._ended)
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{self.name} is not UTF-8 (byte 0x{error.object[error.start]:02x}). Convert it "
-                "with: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+                f"{self.name} is not UTF-8 (byte 0x{error.object[error.start]:02x}). "
+                f"{encoding_advice(chunk[: 1 << 18])}"
             ) from None
         self._lines += self._text.count("\n", 0, self._at)
         self._text, self._at = self._text[self._at :] + more, 0

@@ -2,8 +2,8 @@
 
 The pool keeps a row's conversation as messages and its other fields as one JSON object. What
 these two lose is the layout: the order of the fields, which of them held the conversation, which
-were empty, and anything unusual in a list of turns. Few layouts occur in a pool, so the table
-holds them as a dictionary-encoded column of JSON.
+were empty; and ``raw``, the fields of a conversation that is more than texts. Few layouts occur in
+a pool, so the table holds them as a dictionary-encoded column of JSON.
 """
 
 import functools
@@ -11,12 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ds2.errors import InputError
 from ds2.pool.formats import INPUT_JOINT, Pair, Parsed
-from ds2.pool.turns import Turns, join_turns
-from ds2.pool.wording import shown
+from ds2.pool.turns import Turns, join_turns, put_back
 
-__all__ = ["Layout", "convert_fields", "dump_layout", "load_layout", "original_fields"]
+__all__ = ["Layout", "dump_layout", "load_layout", "original_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +26,12 @@ class Layout:
         parts: which field held which part of the conversation.
         blank: the fields of the conversation, the id and the source that were empty or null.
         numbers: the id and the source where they were whole numbers.
-        bare: the list of turns without their contents, where it was not in its plain form.
     """
 
     keys: tuple[str, ...]
     parts: Mapping[str, str]
     blank: Mapping[str, object]
     numbers: tuple[str, ...]
-    bare: list[dict[str, object]] | None
 
     def label(self, field: str, text: str | None) -> object:
         """Return an id or a source as it was in the row, None where the row had none."""
@@ -48,43 +44,44 @@ def dump_layout(
     row: Mapping[str, object], parsed: Parsed, empty: tuple[Pair, ...], numbers: tuple[str, ...]
 ) -> str:
     """Return the layout of a row as JSON; ``empty`` are labels that were empty or null."""
-    head = _head(tuple(row), parsed.parts, parsed.blank + empty, numbers)
-    return f'{head},"bare":{parsed.bare or "null"}}}'
+    return _dumped(tuple(row), parsed.parts, parsed.blank + empty, numbers)
 
 
 @functools.lru_cache(maxsize=1024)
-def _head(
+def _dumped(
     keys: tuple[str, ...],
     parts: tuple[Pair, ...],
     blank: tuple[Pair, ...],
     numbers: tuple[str, ...],
 ) -> str:
     empty = {name: json.loads(value) for name, value in blank}
-    text = json.dumps(
+    return json.dumps(
         {"keys": keys, "parts": dict(parts), "blank": empty, "numbers": numbers},
         ensure_ascii=False,
         separators=(",", ":"),
     )
-    return text[:-1]
 
 
 @functools.lru_cache(maxsize=1024)
 def load_layout(text: str) -> Layout:
     """Read back what `dump_layout` wrote."""
     value = json.loads(text)
-    numbers = tuple(value["numbers"])
-    return Layout(tuple(value["keys"]), value["parts"], value["blank"], numbers, value["bare"])
+    return Layout(tuple(value["keys"]), value["parts"], value["blank"], tuple(value["numbers"]))
 
 
-def original_fields(turns: Turns, layout: Layout, form: str, cut: int | None) -> dict[str, object]:
+def original_fields(
+    turns: Turns, layout: Layout, form: str, raw: str | None, cut: int | None
+) -> dict[str, object]:
     """Return the fields of the conversation as they were in the row, but for empty ones."""
+    if raw is not None:
+        return {name: put_back(value, turns) for name, value in json.loads(raw).items()}
     fields: dict[str, object] = {}
     parts = {part: name for part, name in layout.parts.items() if name not in layout.blank}
     left = list(turns)
     if "system" in parts:
         fields[parts["system"]] = left.pop(0)[1]
     if "turns" in parts:
-        fields[parts["turns"]] = join_turns(left, form, layout.bare)
+        fields[parts["turns"]] = join_turns(left, form)
         return fields
     if "history" in parts:
         texts = [text for _, text in left[:-2]]
@@ -95,31 +92,4 @@ def original_fields(turns: Turns, layout: Layout, form: str, cut: int | None) ->
         fields[parts["input"]] = prompt[cut + len(INPUT_JOINT) :] if cut else prompt
         prompt = prompt[:cut]
     fields[parts["prompt"]], fields[parts["answer"]] = prompt, answer
-    return fields
-
-
-def convert_fields(turns: Turns, form: str, example_id: str) -> dict[str, object]:
-    """Return the fields of a conversation in a format that it was not read from.
-
-    Raises:
-        InputError: the format cannot express the conversation.
-    """
-    if form == "messages":
-        return {"messages": join_turns(turns, form)}
-    if form == "sharegpt":
-        return {"conversations": join_turns(turns, form)}
-    roles = tuple(role for role, _ in turns)
-    if roles not in {("user", "assistant"), ("system", "user", "assistant")}:
-        raise InputError(
-            f"The {form} format holds one user turn and one assistant turn, and example "
-            f"{shown(example_id)} has the turns {', '.join(roles[:6])}{' …' * (len(roles) > 6)}. "
-            "Write the pool as 'messages' or 'sharegpt', or leave this example out."
-        )
-    prompt, answer = turns[-2][1], turns[-1][1]
-    if form == "alpaca":
-        fields: dict[str, object] = {"instruction": prompt, "input": "", "output": answer}
-    else:
-        fields = {"prompt": prompt, "response": answer}
-    if len(turns) == 3:
-        fields["system"] = turns[0][1]
     return fields

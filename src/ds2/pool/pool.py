@@ -2,8 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,16 @@ class Pool:
 
     Attributes:
         table: columns ``id``, ``messages`` (a list of role and content), ``source``, ``extra``
-            (every other field, a JSON object) and ``key``; ``layout`` and ``cut`` are internal.
+            (every other field, a JSON object) and ``key``; ``layout``, ``raw`` and ``cut`` are
+            internal.
         format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
         origin: where they were read from.
         rejects: the rows that could not be read.
         warnings: what the user should know about the reading.
         id_field: the name of the rows' field for the id.
         source_field: the name of the rows' field for the source.
+        named: the columns that the user named, by the part of the conversation that they hold.
+        roles: the names of roles that the user gave, and the pool's word for each.
     """
 
     table: "pyarrow.Table"
@@ -45,6 +48,8 @@ class Pool:
     warnings: tuple[str, ...] = ()
     id_field: str = "id"
     source_field: str = "source"
+    named: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -5,18 +5,19 @@ import json
 import os
 import warnings
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, TypeAlias
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.builder import TableBuilder
 from ds2.pool.example import Reject
-from ds2.pool.formats import FORMATS, detect_format
-from ds2.pool.hub import HUB_PREFIX, read_folder, read_hub
+from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, detect_format
 from ds2.pool.pool import Pool
-from ds2.pool.rows import Fault, RowSource, read_file
+from ds2.pool.rows import Fault, RowSource
+from ds2.pool.sources import open_sources
 from ds2.pool.turns import BadRowError
 from ds2.pool.wording import shown_names, shown_path
 
@@ -24,15 +25,22 @@ __all__ = ["read_pool"]
 
 _UNDETECTED = 1000
 _REJECT_TEXT = 200
+_LINES = 1 << 40
+_POOL_ROLES = ("system", "user", "assistant", "tool")
+#: One path, or several.
+Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def read_pool(
-    path: str | os.PathLike[str],
+    pool: Places | Any,
     *,
     format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
     id_field: str = "id",
     source_field: str = "source",
     split: str = "train",
+    no_answer: str = "reject",
     on_bad_row: str = "reject",
     max_bad_share: int | float = 0.05,
     rejects: str | os.PathLike[str] | None = None,
@@ -43,60 +51,77 @@ def read_pool(
     reordered; further rows with the same content get a number after it.
 
     Args:
-        path: a JSONL, JSON, Parquet, CSV or TSV file (also .gz, .zst), a folder written by
-            ``save_to_disk``, or ``hf:org/name`` with an optional ``:config``.
+        pool: a JSONL, JSON, Parquet, CSV or TSV file (also .gz, .zst), a folder of such files, a
+            pattern (``data/*.jsonl``) or a list of them; a folder written by ``save_to_disk``;
+            ``hf:org/name`` with an optional ``:config``; a ``datasets.Dataset``, a DataFrame, an
+            Arrow table, or objects.
         format: alpaca, sharegpt, messages or prompt-response; ``auto`` takes what the first
             readable row is, and `Pool.format` says what that was.
+        columns: the rows' field for a part of the conversation, where it has no usual name:
+            messages, prompt, input, response, system, history, chosen, rejected, label, tools,
+            images, videos or audios.
+        roles: system, user, assistant or tool for names of roles that ds2 does not know.
         id_field: the field that holds a row's id.
         source_field: the field that says where a row comes from.
-        split: the split of a dataset that has splits.
+        split: the split of a dataset that has splits, or of a folder whose files name theirs.
+        no_answer: ``reject`` sets a row aside that has no answer to learn (an empty one, a
+            conversation that ends with the user, a call of a tool alone); ``keep`` counts them.
         on_bad_row: ``reject`` sets a malformed row aside; ``stop`` raises.
         max_bad_share: the largest share of malformed rows to go on with.
-        rejects: where to write the malformed rows, as JSONL of file, line, reason and text.
+        rejects: where to write the rows set aside, as JSONL of file, line, reason and text.
 
     Raises:
-        InputError: the file cannot be read, holds two formats or none, is cut off, gives an id
-            twice, or has too many malformed rows.
+        InputError: a file cannot be read, holds two formats or none, is cut off, gives an id
+            twice, has too many malformed rows, or no row with an answer.
     """
     if format != "auto":
         check_choice("format", format, FORMATS)
     check_choice("on_bad_row", on_bad_row, ("reject", "stop"))
+    check_choice("no_answer", no_answer, ("reject", "keep"))
     check_fraction("max_bad_share", max_bad_share)
-    place = os.fspath(path)
-    if place.startswith(HUB_PREFIX):
-        source = read_hub(place, split)
-    elif Path(place).is_dir():
-        source = read_folder(Path(place), split)
-    elif split != "train":
-        raise InputError(f"{shown_path(place)} is a file and has no splits, so no {split!r}.")
-    else:
-        source = read_file(Path(place))
+    named, called = dict(columns or {}), dict(roles or {})
+    for part in named:
+        check_choice("columns", part, PARTS)
+    for role in called.values():
+        check_choice("roles", role, _POOL_ROLES)
+    origin, sources, chosen = open_sources(pool, split)
     with contextlib.ExitStack() as stack:
         file: TextIO | None = None
         if rejects is not None:
             temporary = stack.enter_context(writing(Path(rejects)))
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
-        reading = _Reading(source, format, on_bad_row == "stop", file)
+        reading = _Reading(sources, format, Names.of(named, called), file)
+        reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
         builder = reading.fill(id_field, source_field)
-    bad = len(reading.rejects)
-    if bad == reading.seen or bad > max_bad_share * reading.seen:
+    if reading.n_bad == reading.seen or reading.n_bad > max_bad_share * reading.seen:
         raise InputError(reading.too_many(max_bad_share, rejects))
-    table = builder.finish(source.name, source.unit)
-    notes = (*source.warnings, *([reading.summary()] if bad else []))
+    if not reading.n_read:
+        raise InputError(reading.nothing_left(rejects))
+    table = builder.finish(reading.place)
+    notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
     for note in notes:
         warnings.warn(note, Ds2Warning, stacklevel=2)
-    return Pool(table, reading.form, place, tuple(reading.rejects), notes, id_field, source_field)
+    return Pool(
+        table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
+        named, called,
+    )  # fmt: skip
 
 
 class _Reading:
     """One pass over the rows: what was seen, which format it is, what was set aside."""
 
-    def __init__(self, source: RowSource, form: str, stop: bool, file: TextIO | None) -> None:
-        self.source = source
+    def __init__(
+        self, sources: Sequence[RowSource], form: str, names: Names, file: TextIO | None
+    ) -> None:
+        self.sources = sources
+        self.source = sources[0]
         self.form = form
-        self.seen = 0
+        self.names = names
+        self.stop = self.keep = False
+        self.seen = self.n_read = self.n_bad = self.n_preferred = 0
+        self.unanswered: Counter[str] = Counter()
         self.rejects: list[Reject] = []
-        self._stop = stop
+        self._folded = ""
         self._file = file
         self._auto = form == "auto"
         self._decided = 0
@@ -104,45 +129,76 @@ class _Reading:
 
     def fill(self, id_field: str, source_field: str) -> TableBuilder:
         """Read every row into a builder."""
-        builder = None if self._auto else TableBuilder(self.form, id_field, source_field)
-        for line, row in self.source.rows:
-            self.seen += 1
-            if isinstance(row, Fault):
-                self._reject(line, row.reason, row.text)
-            elif builder is None and (form := detect_format(row)) is not None:
-                self.form, self._decided = form, line
-                builder = TableBuilder(form, id_field, source_field)
-                self._add(builder, line, row)
-            elif builder is None:
-                found = shown_names(list(row))
-                self._reject(line, f"fields of no known format: {found}", _as_json(row))
-            else:
-                self._add(builder, line, row)
-            if builder is None and self.seen >= _UNDETECTED:
-                raise InputError(self._unknown())
-        if self.seen == 0:
-            raise InputError(f"{self.source.name} holds no rows.")
+        builder = (
+            None if self._auto else TableBuilder(self.form, id_field, source_field, self.names)
+        )
+        for number, source in enumerate(self.sources):
+            before = self.seen
+            self.source, self._offset = source, number * _LINES
+            for line, row in self.source.rows:
+                self.seen += 1
+                if isinstance(row, Fault):
+                    self._reject(line, row.reason, row.text)
+                elif builder is None and (form := self._detect(row)) is not None:
+                    self.form, self._decided = form, line
+                    builder = TableBuilder(form, id_field, source_field, self.names)
+                    self._add(builder, line, row)
+                elif builder is None:
+                    found = shown_names(list(row))
+                    self._reject(line, f"fields of no known format: {found}", _as_json(row))
+                else:
+                    self._add(builder, line, row)
+                if builder is None and self.seen >= _UNDETECTED:
+                    raise InputError(self._unknown())
+            if self.seen == before:
+                raise InputError(f"{self.source.name} holds no rows.")
         if builder is None:
             raise InputError(self._unknown())
         return builder
 
+    def place(self, line: int) -> tuple[str, str]:
+        """Return the file and the line that a number of the builder stands for, in words."""
+        source = self.sources[line // _LINES]
+        return source.name, f"{source.unit} {line % _LINES:,}"
+
+    def _detect(self, row: Mapping[str, object]) -> str | None:
+        form = detect_format(row, self.names)
+        if form is None and self.names is NAMES:
+            folded = Names.folded(row)
+            form = detect_format(row, folded)
+            if form is not None:
+                self.names, self._folded = folded, shown_names(list(row))
+        return form
+
     def _add(self, builder: TableBuilder, line: int, row: dict[str, object]) -> None:
         try:
-            builder.add(line, row)
+            parsed = builder.add(line + self._offset, row, unanswered=self.keep)
         except BadRowError as error:
-            other = detect_format(row)
+            other = detect_format(row, self.names)
             if other not in {None, self.form}:
                 self._other = other
                 if self._auto:
                     raise InputError(self._mixed(line)) from None
             self._reject(line, str(error), _as_json(row))
+            return
+        self.n_preferred += parsed.preferred
+        if parsed.missing:
+            self.unanswered[parsed.missing] += 1
+        if parsed.missing and not self.keep:
+            self._set_aside(line, parsed.missing, _as_json(row))
+        else:
+            self.n_read += 1
 
     def _reject(self, line: int, reason: str, text: str) -> None:
-        if self._stop:
+        if self.stop:
             raise InputError(
                 f"{self.source.name}, {self.source.unit} {line:,}: {reason}. Correct the row, or "
                 "set on_bad_row to 'reject' to go on without it."
             )
+        self.n_bad += 1
+        self._set_aside(line, reason, text)
+
+    def _set_aside(self, line: int, reason: str, text: str) -> None:
         text = text.rstrip("\r\n")
         if self._file is not None:
             entry = {"file": self.source.name, "line": line, "reason": reason, "text": text}
@@ -152,11 +208,14 @@ class _Reading:
 
     def _unknown(self) -> str:
         first = self.rejects[0]
+        header = " Its first line was taken for the header." if self.source.has_header else ""
         return (
             f"{self.source.name}: cannot tell the format, because none of the first "
             f"{self.seen:,} rows is in one that ds2 knows. The first fault, in {self.source.unit} "
             f"{first.line:,}: {first.reason}. The formats are alpaca (fields instruction, output), "
-            "sharegpt (conversations), messages (messages) and prompt-response (prompt, response)."
+            "sharegpt (conversations), messages (messages) and prompt-response (prompt, "
+            "response). Other names of columns: --map prompt=NAME,response=NAME (in Python "
+            f"columns=).{header}"
         )
 
     def _mixed(self, line: int) -> str:
@@ -167,28 +226,74 @@ class _Reading:
             f"keep, as in format={self.form!r}, to reject the other rows."
         )
 
+    def notes(self) -> list[str]:
+        """Return what the user should know of the reading."""
+        notes = []
+        if self._folded:
+            notes.append(
+                f"{self._name()}: the columns {self._folded} were taken for those that have these "
+                "names in small letters."
+            )
+        if self.n_bad:
+            notes.append(self.summary())
+        if self.unanswered:
+            count = self.unanswered.total()
+            done = "are kept" if self.keep else "were set aside"
+            other = "" if self.keep else ' To keep them: no_answer = "keep".'
+            notes.append(
+                f"{self._name()}: {count:,} of {self.seen:,} rows without an answer to learn "
+                f"{done}: {_counted(self.unanswered)}.{other}"
+            )
+        if self.n_preferred:
+            notes.append(
+                f"{self._name()}: {self.n_preferred:,} rows hold a preference: the chosen side is "
+                "the example's answer, the rejected one stays in the row (ds2 export --layout "
+                "preference hands both over)."
+            )
+        return notes
+
+    def _name(self) -> str:
+        more = len(self.sources) - 1
+        return self.sources[0].name + (f" and {more:,} more" if more else "")
+
     def summary(self) -> str:
-        """Say how many rows were set aside, for which reasons."""
-        kinds = Counter(reject.reason.partition(": ")[0] for reject in self.rejects)
-        counts = ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
+        """Say how many malformed rows were set aside, for which reasons."""
+        kinds = Counter(reject.reason.partition(": ")[0] for reject in self._malformed())
         return (
-            f"{self.source.name}: {len(self.rejects):,} of {self.seen:,} rows were rejected: "
-            f"{counts}."
+            f"{self._name()}: {self.n_bad:,} of {self.seen:,} rows were rejected: "
+            f"{_counted(kinds)}."
+        )
+
+    def _malformed(self) -> list[Reject]:
+        return [reject for reject in self.rejects if reject.reason not in self.unanswered]
+
+    def nothing_left(self, path: str | os.PathLike[str] | None) -> str:
+        """Say that no row has an answer to learn."""
+        where = f" All are in {shown_path(path)}." if path is not None else ""
+        return (
+            f"{self._name()}: none of the {self.seen:,} rows has an answer to learn: "
+            f"{_counted(self.unanswered)}.{where} If the answer is in a field of another name: "
+            "--map response=NAME (in Python columns=). To keep them as they are: "
+            'no_answer = "keep".'
         )
 
     def too_many(self, share: int | float, path: str | os.PathLike[str] | None) -> str:
         """Say that too many rows were set aside, and which come first."""
         unit = self.source.unit
-        first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self.rejects[:3])
+        first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._malformed()[:3])
         where = f" All are in {shown_path(path)}." if path is not None else ""
         other = f" The rows look like the format {self._other!r}." if self._other else ""
-        if len(self.rejects) == self.seen:
+        if self.n_bad == self.seen:
             verdict = f"none of the {self.seen:,} rows can be used"
-            return f"{self.source.name}: {verdict}.{other} First: {first}.{where}"
+            return f"{self._name()}: {verdict}.{other} First: {first}.{where}"
         return (
             f"{self.summary()} That is more than max_bad_share = {share:g} allows.{other} "
             f"First: {first}.{where} Correct the rows, or raise max_bad_share."
         )
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{kind} ({count:,})" for kind, count in kinds.most_common())
 
 
 def _as_json(row: dict[str, object]) -> str:

@@ -4,19 +4,27 @@ Every reader yields (line, row): a row is a dict, or a `Fault` where the file ho
 fault of the file as a whole (cut off, wrong encoding, not what its suffix says) is an `InputError`.
 """
 
-import csv
+import itertools
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ds2.errors import InputError
-from ds2.pool.files import FileKind, check_content, check_readable, file_kind, open_binary
+from ds2.pool.delimited import read_cells
+from ds2.pool.files import (
+    FileKind,
+    check_content,
+    check_readable,
+    encoding_advice,
+    file_kind,
+    open_binary,
+)
 from ds2.pool.formats import LIST_FIELDS, detect_format
-from ds2.pool.jsonstream import looks_cut, read_document
+from ds2.pool.jsonstream import json_fault, looks_cut, read_document, read_values
+from ds2.pool.turns import MEDIA, BadRowError, from_text
 from ds2.pool.wording import kind_of, shown, shown_path
 
 if TYPE_CHECKING:
@@ -25,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Row", "RowSource", "as_row", "batch_rows", "read_file", "text_columns"]
 
 _BATCH = 4096
+_SAMPLE = 1 << 18
+#: Fields whose cell may be a list of turns.
+_LISTED = frozenset((*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,50 +57,69 @@ class RowSource:
         name: the file or dataset, for messages.
         unit: what the numbers count: "line" or "row".
         rows: (number from 1, row) pairs.
-        warnings: what was left out before any row was read.
+        warnings: what was left out, complete once every row was read.
+        has_header: whether the first line names the columns.
     """
 
     name: str
     unit: str
     rows: Iterator[tuple[int, Row]]
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
+    has_header: bool = False
 
 
-def read_file(path: Path) -> RowSource:
-    """Open a JSONL, JSON, CSV, TSV or Parquet file, plain or compressed, as rows."""
+def read_file(path: Path, *, headless: bool = False) -> RowSource:
+    """Open a JSONL, JSON, CSV, TSV or Parquet file, plain or compressed, as rows.
+
+    With ``headless``, a table whose first row looks like data has its columns numbered.
+    """
     kind = file_kind(path)
     check_readable(path)
     head = check_content(path, kind)
     name = shown_path(path)
     if kind.container == "parquet":
         return _parquet_source(path, kind, name)
+    end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
     if kind.container in {"csv", "tsv"}:
-        return RowSource(name, "line", _csv_rows(path, kind, name))
-    if _is_document(head, kind):
-        return RowSource(name, "row", _document_rows(path, kind, name))
-    return RowSource(name, "line", _jsonl_rows(path, kind, name))
+        notes: list[str] = []
+        rows = _table_rows(path, kind, name, end, notes=notes, headless=headless)
+        return RowSource(name, "line", rows, notes, has_header=True)
+    form = _json_form(head, kind)
+    if form == "lines":
+        return RowSource(name, "line", _jsonl_rows(path, kind, name, end))
+    read = read_document if form == "document" else read_values
+    return RowSource(name, "row", _document_rows(path, kind, name, read))
 
 
-def _is_document(head: bytes, kind: FileKind) -> bool:
-    """Say whether JSON text is one document; a .json file may hold one row a line as well."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"["):
-        return True
-    if kind.container == "jsonl":
-        return False
-    if not start.startswith(b"{"):
-        return True
-    first, _, rest = start.partition(b"\n")
+def _json_form(head: bytes, kind: FileKind) -> str:
+    """Say how JSON text is laid out: one "document", one row a line, or "values" in a row."""
+    text = head.decode("utf-8", "ignore").removeprefix("\ufeff").lstrip()
+    if text.startswith("["):
+        return "document"
+    if not text.startswith("{"):
+        return "lines" if kind.container == "jsonl" else "document"
     try:
-        row = json.loads(first)
+        row, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
-        return True
-    return not rest.strip() and detect_format(row) is None
+        return "lines" if kind.container == "jsonl" else "document"
+    rest = text[end:].lstrip()
+    if "\n" in text[:end].strip():
+        by_column = all(isinstance(value, dict) for value in row.values())
+        known = not rest and not by_column and detect_format(row) is not None
+        return "values" if rest[:1] in ("{", ",") or known else "document"
+    by_column = all(isinstance(value, dict) for value in row.values())
+    alone = not rest and (by_column or detect_format(row) is None)
+    return "document" if alone and kind.container == "json" else "lines"
 
 
-def _document_rows(path: Path, kind: FileKind, name: str) -> Iterator[tuple[int, Row]]:
+def _document_rows(
+    path: Path,
+    kind: FileKind,
+    name: str,
+    read: Callable[[BufferedIOBase, str], Iterator[tuple[int, object]]],
+) -> Iterator[tuple[int, Row]]:
     with open_binary(path, kind.compression) as stream:
-        for number, value in read_document(stream, name):
+        for number, value in read(stream, name):
             yield number, as_row(value)
 
 
@@ -100,25 +130,48 @@ def as_row(value: object) -> Row:
     return Fault(f"not an object: the row is {kind_of(value)}", json.dumps(value))
 
 
-def _jsonl_rows(path: Path, kind: FileKind, name: str) -> Iterator[tuple[int, Row]]:
+def _jsonl_rows(path: Path, kind: FileKind, name: str, end: bytes) -> Iterator[tuple[int, Row]]:
     with open_binary(path, kind.compression) as stream:
-        for number, text in _lines(stream, name):
+        for number, text in _lines(stream, name, end):
             if not text or text.isspace():
                 continue
             try:
-                row = as_row(json.loads(text))
+                yield number, as_row(json.loads(text))
             except json.JSONDecodeError as error:
-                if not text.endswith("\n") and text.lstrip().startswith("{") and looks_cut(error):
+                cut = not text.endswith("\n") and text.lstrip().startswith("{")
+                if cut and looks_cut(error):
                     raise InputError(_last_line_cut(name, number, path)) from None
-                row = Fault(f"not valid JSON: {error.msg} at column {error.colno:,}", text)
+                for row in _values_of(text, error):
+                    yield number, row
             except (RecursionError, ValueError):
-                row = Fault("not valid JSON: a value is nested too deeply or too long", text)
-            yield number, row
+                fault = Fault("not valid JSON: a value is nested too deeply or too long", text)
+                yield number, fault
 
 
-def _lines(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, str]]:
+def _values_of(text: str, error: json.JSONDecodeError) -> list[Row]:
+    """Return the objects that stand in one line, or its fault where something else does."""
+    fault = Fault(f"not valid JSON: {json_fault(error)} at column {error.colno:,}", text)
+    if error.msg != "Extra data":
+        return [fault]
+    rows: list[Row] = []
+    at = 0
+    while at < len(text):
+        try:
+            value, at = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return [fault]
+        if type(value) is not dict:
+            return [fault]
+        rows.append(value)
+        while at < len(text) and (text[at].isspace() or text[at] == ","):
+            at += 1
+    return rows
+
+
+def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tuple[int, str]]:
     """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark."""
-    for number, raw in enumerate(stream, start=1):
+    lines = stream if end == b"\n" else _ended(stream, end)
+    for number, raw in enumerate(lines, start=1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         try:
             text = line.decode("utf-8")
@@ -126,12 +179,22 @@ def _lines(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, str]]:
             if error.reason == "unexpected end of data" and not raw.endswith(b"\n"):
                 text = line[: error.start].decode("utf-8")
             else:
+                sample = line + b"".join(itertools.islice(stream, 500))
                 raise InputError(
                     f"{name} is not UTF-8: line {number:,} holds the byte "
-                    f"0x{line[error.start]:02x}. If it is Latin-1 or Windows-1252, convert it "
-                    "with: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+                    f"0x{line[error.start]:02x}. {encoding_advice(sample[:_SAMPLE])}"
                 ) from None
         yield number, text
+
+
+def _ended(stream: BufferedIOBase, end: bytes) -> Iterator[bytes]:
+    """Yield lines that end with ``end``, which becomes a line feed."""
+    left = b""
+    while chunk := stream.read(_SAMPLE):
+        *lines, left = (left + chunk).split(end)
+        yield from (line + b"\n" for line in lines)
+    if left:
+        yield left
 
 
 def _last_line_cut(name: str, number: int, path: Path) -> str:
@@ -143,75 +206,41 @@ def _last_line_cut(name: str, number: int, path: Path) -> str:
     )
 
 
-def _csv_rows(path: Path, kind: FileKind, name: str) -> Iterator[tuple[int, Row]]:
-    # The limit belongs to the csv module, not to a reader; 131,072 characters are too few.
-    csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 2**31 - 1)))
+def _table_rows(
+    path: Path, kind: FileKind, name: str, end: bytes, *, notes: list[str], headless: bool
+) -> Iterator[tuple[int, Row]]:
+    usual = "\t" if kind.container == "tsv" else ","
     with open_binary(path, kind.compression) as stream:
-        texts = _Remembered(_lines(stream, name))
-        tab = "\t" if kind.container == "tsv" else ","
-        reader = csv.reader(texts, delimiter=tab, strict=True)
-        header = _csv_header(reader, name)
-        while True:
-            number = texts.number + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                if "unexpected end" in str(error):
-                    raise InputError(
-                        f"{name} is cut off: it ends inside the quoted field of the row that "
-                        f"begins in line {number:,}. Close the quotes, or copy the file again."
-                    ) from None
-                yield number, Fault(f"not valid CSV: {shown(str(error), 80)}", texts.last)
+        lines = _lines(stream, name, end)
+        found = read_cells(
+            lines, name, usual, lambda number: _last_line_cut(name, number, path), headless=headless
+        )
+        unnamed = [
+            column for column in found.header if column == "" or column.startswith("unnamed ")
+        ]
+        listed = [column for column in found.header if column in _LISTED]
+        for number, cells, text in found.rows:
+            if isinstance(cells, str):
+                yield number, Fault(cells, text)
                 continue
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                if len(cells) < len(header) and not texts.last.endswith("\n"):
-                    raise InputError(_last_line_cut(name, number, path))
-                found = f"{len(cells)} for {len(header)} columns"
-                yield number, Fault(f"wrong number of fields: {found}", texts.last)
-            else:
-                yield number, _csv_row(dict(zip(header, cells, strict=True)))
+            row: dict[str, object] = dict(zip(found.header, cells, strict=True))
+            for column in unnamed:
+                if not row[column]:
+                    del row[column]
+            yield number, _with_lists(row, listed) if listed else row
+        notes += found.notes
 
 
-class _Remembered:
-    """Lines for the csv module, which does not say where a row began or what it read."""
-
-    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
-        self._lines = lines
-        self.number = 0
-        self.last = ""
-
-    def __iter__(self) -> "_Remembered":
-        return self
-
-    def __next__(self) -> str:
-        self.number, self.last = next(self._lines)
-        return self.last
-
-
-def _csv_header(reader: Iterator[list[str]], name: str) -> list[str]:
-    try:
-        cells = next(reader, [])
-    except csv.Error as error:
-        raise InputError(f"{name} has no readable header in its first line: {error}.") from None
-    repeated = [cell for number, cell in enumerate(cells) if cell in cells[:number]]
-    if repeated:
-        raise InputError(f"{name} has the column {shown(repeated[0])} twice. Rename one.")
-    return cells
-
-
-def _csv_row(row: dict[str, object]) -> Row:
-    """Read the cells that hold a list of turns as JSON; every other cell stays text."""
-    for field in (*LIST_FIELDS, "history"):
+def _with_lists(row: dict[str, object], fields: list[str]) -> Row:
+    """Read the cells of some fields that hold a list of turns; every other cell stays text."""
+    for field in fields:
         cell = row.get(field)
-        if isinstance(cell, str) and cell.lstrip().startswith("["):
+        if isinstance(cell, str) and cell.lstrip()[:1] == "[":
             try:
-                row[field] = json.loads(cell)
-            except (ValueError, RecursionError):
-                return Fault(f"not valid JSON: in the field {shown(field)}", cell)
+                row[field] = from_text(cell, field)
+            except BadRowError as error:
+                if field in LIST_FIELDS or field == "history":
+                    return Fault(str(error), cell)
     return row
 
 
@@ -229,19 +258,27 @@ def _parquet_source(path: Path, kind: FileKind, name: str) -> RowSource:
         raise InputError(
             f"{name} is no whole Parquet file: it is cut off or damaged. Copy or download it again."
         ) from None
-    columns, warnings = text_columns(file.schema_arrow, name)
+    columns, warnings, left = text_columns(file.schema_arrow, name)
     batches = file.iter_batches(batch_size=_BATCH, columns=columns)
-    return RowSource(name, "row", batch_rows(batches, name), warnings)
+    return RowSource(name, "row", batch_rows(batches, name, left), warnings)
 
 
-def text_columns(schema: "pyarrow.Schema", name: str) -> tuple[list[str] | None, tuple[str, ...]]:
-    """Return the columns that a pool can keep (None: all), and a warning for binary data."""
+def text_columns(
+    schema: "pyarrow.Schema", name: str
+) -> tuple[list[str] | None, tuple[str, ...], dict[str, object]]:
+    """Return the columns that a pool can keep (None: all), a warning for binary data, and what
+    stands for media that were left out.
+    """  # noqa: D205
     binary = [field.name for field in schema if _is_binary(field.type)]
     if not binary:
-        return None, ()
+        return None, (), {}
     columns = [column for column in schema.names if column not in binary]
     listed = ", ".join(shown(column) for column in binary)
-    return columns, (f"{name}: left out what a pool cannot keep, binary data in {listed}.",)
+    left: dict[str, object] = {
+        column: [{"bytes": None}] for column in binary if column.removesuffix("s") in MEDIA
+    }
+    note = f"{name}: left out what a pool cannot keep, binary data in {listed}."
+    return columns, (note,), left
 
 
 def _is_binary(kind: "pyarrow.DataType") -> bool:
@@ -252,8 +289,13 @@ def _is_binary(kind: "pyarrow.DataType") -> bool:
     return any(_is_binary(kind.field(number).type) for number in range(kind.num_fields))
 
 
-def batch_rows(batches: Iterator["pyarrow.RecordBatch"], name: str) -> Iterator[tuple[int, Row]]:
-    """Yield (number from 1, row) from Arrow batches, one batch of Python objects at a time."""
+def batch_rows(
+    batches: Iterator["pyarrow.RecordBatch"], name: str, left: Mapping[str, object] | None = None
+) -> Iterator[tuple[int, Row]]:
+    """Yield (number from 1, row) from Arrow batches, one batch of Python objects at a time.
+
+    ``left`` are fields that every row gets, in the place of what was left out.
+    """
     import pyarrow as pa
 
     number = 0
@@ -261,7 +303,7 @@ def batch_rows(batches: Iterator["pyarrow.RecordBatch"], name: str) -> Iterator[
         for batch in batches:
             for row in batch.to_pylist():
                 number += 1
-                yield number, row
+                yield number, {**row, **left} if left else row
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is damaged after row {number:,}. Copy or download it again."

@@ -15,7 +15,7 @@ from ds2.pool.wording import shown_path
 __all__ = ["load_pool", "save_pool"]
 
 _ENTRY = b"ds2.pool"
-_VERSION = 1
+_VERSION = 2
 
 
 def save_pool(pool: Pool, path: Path) -> None:
@@ -30,6 +30,8 @@ def save_pool(pool: Pool, path: Path) -> None:
         "warnings": pool.warnings,
         "id_field": pool.id_field,
         "source_field": pool.source_field,
+        "columns": dict(pool.named),
+        "roles": dict(pool.roles),
     }
     table = pool.table.replace_schema_metadata({_ENTRY: json.dumps(about)}).unify_dictionaries()
     with writing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as out:
@@ -51,6 +53,11 @@ def load_pool(path: Path) -> Pool:
     if about.get("version", 0) > _VERSION:
         raise InputError(f"{shown} was saved by a newer version of ds2. Upgrade ds2 to read it.")
     table = table.replace_schema_metadata()
+    if about.get("version", _VERSION) < _VERSION:
+        raise InputError(
+            f"{shown} was saved by an older version of ds2. Read the pool again (in a run: "
+            "ds2 pool RUN)."
+        )
     if "version" not in about or table.schema != table_schema():
         raise InputError(f"{shown} is an Arrow file, but no pool saved by ds2.")
     return Pool(
@@ -61,4 +68,6 @@ def load_pool(path: Path) -> Pool:
         tuple(about["warnings"]),
         about["id_field"],
         about["source_field"],
+        about["columns"],
+        about["roles"],
     )

@@ -1,18 +1,52 @@
-"""Roles, and the lists of turns that ShareGPT and ``messages`` rows hold."""
+"""Turns: who speaks, what a person reads of it, and how lists of turns are laid out.
 
+A turn may hold more than a text: calls of tools, parts of a message (images, sound), reasoning.
+`Turns` is what is rated and embedded: (role, text) pairs in which all of that is written out.
+What the row held beside it is kept as it was (`ds2.pool.layout`).
+"""
+
+import ast
 import json
-from collections.abc import Sequence
-from typing import TypeAlias
+import re
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 from ds2.pool.wording import kind_of, shown
 
-__all__ = ["TURN_KEYS", "BadRowError", "Turns", "join_turns", "parse_turns"]
+__all__ = [
+    "MEDIA",
+    "NO_ROLES",
+    "REASONING",
+    "TURN_KEYS",
+    "BadRowError",
+    "Read",
+    "Turns",
+    "call_of",
+    "calls_in",
+    "content_text",
+    "filled",
+    "from_text",
+    "is_caller",
+    "is_turn",
+    "join_turns",
+    "medium_of",
+    "parse_turns",
+    "put_back",
+    "read_side",
+    "role_keys",
+    "take_out",
+    "to_role",
+]
 
 #: (role, content) pairs, first to last.
 Turns: TypeAlias = list[tuple[str, str]]
 
 #: The keys of one turn: who speaks, and what.
 TURN_KEYS = {"messages": ("role", "content"), "sharegpt": ("from", "value")}
+_ROLE_KEYS = ("role", "from", "speaker", "author")
+_CONTENT_KEYS = ("content", "value", "text")
 
 #: Every name of a role that is understood, and the pool's word for it.
 _ROLES = {
@@ -26,14 +60,25 @@ _ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "ai": "assistant",
     "function_call": "assistant",
+    "function-call": "assistant",
+    "tool_call": "assistant",
+    "tool-call": "assistant",
+    "tool_calls": "assistant",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
     "function_response": "tool",
+    "function-response": "tool",
     "tool_response": "tool",
+    "tool-response": "tool",
+    "tool_result": "tool",
     "ipython": "tool",
 }
+#: Names of roles whose text is a call.
+_CALLERS = frozenset(name for name in _ROLES if "_call" in name or "-call" in name)
+NO_ROLES: Mapping[str, str] = MappingProxyType({})
 
 #: How each format writes the pool's roles.
 _WRITTEN = {
@@ -41,64 +86,332 @@ _WRITTEN = {
     "sharegpt": {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"},
 }
 
+_PLAIN = {form: {name: role for role, name in names.items()} for form, names in _WRITTEN.items()}
+_TURNS = re.compile(r"\[\s*\{")
+#: What a turn calls the reasoning before its answer.
+REASONING = ("reasoning_content", "reasoning", "thinking")
+#: The media of a part, by its type: what it is called in a text.
+MEDIA = {"image": "images", "video": "videos", "audio": "audios"}
+
 
 class BadRowError(Exception):
     """A row cannot become an example; the message is ``kind`` or ``kind: what was found``."""
 
 
-def parse_turns(value: object, form: str, field: str) -> tuple[Turns, str | None]:
-    """Read a list of turns.
+class Read(NamedTuple):
+    """What was read of one side of a conversation.
 
-    Returns:
-        The turns, and None when `join_turns` alone would write the same list back; otherwise
-        the list as JSON with the contents left out (other keys, other names of roles).
+    Attributes:
+        turns: (role, text) pairs.
+        told: for each, the turn as it was in the row, or None where it was its text alone.
+        plain: whether the format's own way of writing gives the same back.
     """
+
+    turns: Turns
+    told: list[dict[str, object] | None]
+    plain: bool
+
+
+def filled(value: object) -> bool:
+    """Say whether a field holds anything: null, NaN, an empty text or list do not."""
+    return value is not None and value not in ("", []) and value == value  # noqa: PLR0124
+
+
+def is_turn(value: object) -> bool:
+    """Say whether a value is an object that names who speaks and what."""
+    return isinstance(value, dict) and role_keys(value) is not None
+
+
+def role_keys(turn: Mapping[str, object]) -> tuple[str, str] | None:
+    """Return the keys of a turn that hold its role and its content, None where it has no role."""
+    role = next((key for key in _ROLE_KEYS if turn.get(key) is not None), None)
+    return None if role is None else (role, _content_key(turn))
+
+
+def from_text(value: str, name: str = "") -> object:
+    """Return the list or object that a text is, as JSON or as Python writes it.
+
+    Raises:
+        BadRowError: it is neither.
+    """
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash in somebody's text
+            return ast.literal_eval(value.strip())  # literals alone: nothing is run
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        where = f" in the field {shown(name)}" if name else ""
+        numpy = "}" in value and "{" in value[value.find("}") :].split(",", 1)[0]
+        why = " (objects without commas, as numpy prints arrays: write it as JSON)" if numpy else ""
+        raise BadRowError(f"not valid JSON:{where}{why}") from None
+
+
+def read_side(
+    value: object, role: str, form: str, field: str, roles: Mapping[str, str] = NO_ROLES
+) -> Read:
+    """Read one side of a conversation: a text, a turn, or a list of turns or of texts.
+
+    Args:
+        value: what the row holds.
+        role: who speaks, where that is not said; a list of texts goes on in turns.
+        form: the format whose way of writing counts as plain.
+        field: its name, for messages.
+        roles: names of roles that the user gives, and the pool's word for each.
+    """
+    if isinstance(value, str):
+        inner = _turns_in(value, role) if _TURNS.match(value) else None
+        if inner is None:
+            return Read([(role, value)], [None], True)
+        return parse_turns(inner, form, field, roles, role)._replace(plain=False)
+    if isinstance(value, list) and value and all(type(text) is str for text in value):
+        order = ("user", "assistant") if role == "user" else ("assistant", "user")
+        turns = [(order[at % 2], text) for at, text in enumerate(value)]
+        return Read(turns, [None] * len(turns), False)
+    turns_of = [value] if isinstance(value, dict) else value
+    return parse_turns(turns_of, form, field, roles, role)._replace(plain=False)
+
+
+def _turns_in(text: str, role: str) -> object | None:
+    """Return the turns that a text is, None where it is just a text.
+
+    A prompt is one where it does not end with an answer, an answer where it begins with one.
+    """
+    try:
+        value = from_text(text)
+    except BadRowError:
+        return None
+    if not (isinstance(value, list) and value and all(is_turn(turn) for turn in value)):
+        return None
+    turn = value[0] if role == "assistant" else value[-1]
+    keys = role_keys(turn) or ("", "")
+    known = _ROLES.get(str(turn[keys[0]]).strip().lower())
+    return value if known is not None and (known == "assistant") == (role == "assistant") else None
+
+
+def parse_turns(
+    value: object,
+    form: str,
+    field: str,
+    roles: Mapping[str, str] = NO_ROLES,
+    default: str = "",
+) -> Read:
+    """Read a list of turns; ``default`` is the role of a turn that names none."""
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
-    role_key, content_key = TURN_KEYS[form]
-    written = _WRITTEN[form]
+    role_key, content_key = TURN_KEYS.get(form, TURN_KEYS["messages"])
+    names = _PLAIN.get(form, _PLAIN["messages"]) if not roles else NO_ROLES
     turns: Turns = []
+    odd: dict[int, dict[str, object]] = {}
     plain = True
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
             raise BadRowError(f"turn is no object: turn {number} is {kind_of(turn)}")
         name, content = turn.get(role_key), turn.get(content_key)
-        role = _role(name, role_key, number)
-        if type(content) is not str:
-            raise BadRowError(_no_text(turn, content_key, number))
-        turns.append((role, content))
-        if len(turn) != 2 or written[role] != name or next(iter(turn)) != role_key:
-            plain = False
+        if len(turn) == 2 and type(content) is str and type(name) is str and name in names:
+            turns.append((names[name], content))
+            if plain and next(iter(turn)) != role_key:
+                plain = False
+            continue
+        role, text = _read_turn(turn, number, roles, default, form)
+        turns.append((role, text))
+        odd[number] = turn
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
-    if plain:
-        return turns, None
-    bare = [{key: None if key == content_key else turn[key] for key in turn} for turn in value]
-    return turns, json.dumps(bare, ensure_ascii=False, separators=(",", ":"), default=str)
+    if not odd:
+        return Read(turns, [None] * len(turns), plain)
+    return Read(turns, [odd.get(at) for at in range(1, len(turns) + 1)], False)
 
 
-def join_turns(
-    turns: Turns, form: str, bare: Sequence[dict[str, object]] | None = None
-) -> list[dict[str, object]]:
-    """Write turns in the form of ``messages`` or ``sharegpt``, into ``bare`` turns if given."""
-    role_key, content_key = TURN_KEYS[form]
-    if bare is None:
-        written = _WRITTEN[form]
-        return [{role_key: written[role], content_key: content} for role, content in turns]
-    return [{**turn, content_key: text} for turn, (_, text) in zip(bare, turns, strict=True)]
+def take_out(value: object, turns: Turns, start: int) -> object:
+    """Return a side as it was, with the number of a turn in the place of each of its texts."""
+    if isinstance(value, str):
+        alike = 0 <= start < len(turns) and turns[start][1] == value
+        return start if alike else value
+    if isinstance(value, dict):
+        key = _content_key(value)
+        held = value.get(key)
+        alike = type(held) is str and start < len(turns) and turns[start][1] == held
+        return {k: start if alike and k == key else v for k, v in value.items()}
+    if isinstance(value, list) and start >= 0:
+        return [take_out(each, turns, start + at) for at, each in enumerate(value)]
+    return value
 
 
-def _role(name: object, key: str, number: int) -> str:
+def put_back(value: object, turns: Turns) -> object:
+    """Return what `take_out` was given."""
+    if type(value) is int:
+        return turns[value][1]
+    if isinstance(value, dict):
+        key = _content_key(value)
+        return {k: turns[v][1] if k == key and type(v) is int else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [put_back(each, turns) for each in value]
+    return value
+
+
+def _content_key(turn: Mapping[str, object]) -> str:
+    held = [key for key in _CONTENT_KEYS if key in turn]
+    return next((key for key in held if filled(turn[key])), held[0] if held else "")
+
+
+def _read_turn(
+    turn: dict[str, object], number: int, roles: Mapping[str, str], default: str, form: str
+) -> tuple[str, str]:
+    keys = role_keys(turn)
+    content_key, role = _content_key(turn), default
+    if keys is not None:
+        role = to_role(turn[keys[0]], keys[0], number, roles)
+    elif not role:
+        usual = TURN_KEYS.get(form, TURN_KEYS["messages"])[0]
+        raise BadRowError(f"turn without a role: turn {number} has no text in {shown(usual)}")
+    content = turn.get(content_key) if content_key else None
+    calls = calls_in(turn)
+    has_more = any(filled(turn.get(key)) for key in REASONING) or bool(calls)
+    if content is None and not has_more:
+        if not content_key:
+            usual = TURN_KEYS.get(form, TURN_KEYS["messages"])[1]
+            raise BadRowError(f"content is not text: turn {number} has no {shown(usual)}")
+        return role, ""
+    if role == "user" and isinstance(content, list) and content and all(map(_is_result, content)):
+        role = "tool"
+    try:
+        text = content_text(content)
+    except TypeError as error:
+        raise BadRowError(f"content is not text: {error} in turn {number}") from None
+    if not has_more:
+        return role, text
+    thought = next((turn[key] for key in REASONING if filled(turn.get(key))), None)
+    parts = []
+    if thought is not None:
+        parts.append(f"<think>\n{content_text(thought)}\n</think>")
+    if calls and is_caller(turn):
+        text = ""
+    parts += [text] if text.strip() else []
+    return role, "\n\n".join([*parts, *map(_call_text, calls)])
+
+
+def to_role(name: object, key: str, number: int, roles: Mapping[str, str] = NO_ROLES) -> str:
+    """Return the pool's word for the name of a role."""
     if not isinstance(name, str):
         raise BadRowError(f"turn without a role: turn {number} has no text in {shown(key)}")
-    role = _ROLES.get(name) or _ROLES.get(name.strip().lower())
+    role = roles.get(name) or _ROLES.get(name) or _ROLES.get(name.strip().lower())
     if role is None:
         raise BadRowError(f"unknown role: {shown(name)} in turn {number}")
     return role
 
 
-def _no_text(turn: dict[str, object], key: str, number: int) -> str:
-    if key not in turn:
-        return f"content is not text: turn {number} has no {shown(key)}"
-    tools = " (a call of a tool has no text to rate)" if "tool_calls" in turn else ""
-    return f"content is not text: it is {kind_of(turn[key])} in turn {number}{tools}"
+def is_caller(turn: Mapping[str, object]) -> bool:
+    """Say whether a turn's role says that its text is a call of a tool."""
+    keys = role_keys(turn)
+    name = turn[keys[0]] if keys else None
+    return isinstance(name, str) and name.strip().lower() in _CALLERS
+
+
+def calls_in(turn: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the calls of tools in a turn, each as {name, arguments, id}."""
+    found = turn.get("tool_calls")
+    if isinstance(found, str) and found[:1] in ("[", "{"):
+        try:
+            found = from_text(found)
+        except BadRowError:
+            found = None
+    if not filled(found):
+        found = turn.get("function_call")
+    keys = role_keys(turn)
+    content = turn.get(keys[1]) if keys and keys[1] else None
+    if not filled(found) and is_caller(turn):
+        found = content
+        if isinstance(found, str):
+            try:
+                found = json.loads(found)
+            except (ValueError, RecursionError):
+                return []
+    listed = found if isinstance(found, list) else [found] if isinstance(found, dict) else []
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict)]
+        listed = [*listed, *(part for part in parts if part.get("type") == "tool_use")]
+    calls = [call_of(each) for each in listed]
+    return [call for call in calls if call is not None]
+
+
+def call_of(value: object) -> dict[str, object] | None:
+    """Return one call as {name, arguments, id}, whatever way it is written; else None."""
+    if not isinstance(value, dict):
+        return None
+    inner = value["function"] if isinstance(value.get("function"), dict) else value
+    name = inner.get("name")
+    if not isinstance(name, str):
+        return None
+    key = next((k for k in ("arguments", "parameters", "input") if inner.get(k) is not None), "")
+    return {"name": name, "arguments": inner[key] if key else {}, "id": value.get("id")}
+
+
+def _call_text(call: Mapping[str, object]) -> str:
+    given = call["arguments"]
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str)
+    return f"call {call['name']}({text})"
+
+
+def medium_of(part: Mapping[str, object]) -> str | None:
+    """Return "image", "video", "audio" or "file" for a part that is no text, else None."""
+    kind = str(part.get("type") or "").lower()
+    for name in ("image", "video", "audio", "file"):
+        if name in kind or (not kind and filled(part.get(name))):
+            return name
+    return "file" if kind == "document" else None
+
+
+def _is_result(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "tool_result"
+
+
+def content_text(content: object) -> str:
+    """Return the content of a turn as a person reads it; media stand as ``<image>`` and so on.
+
+    Raises:
+        TypeError: it is no text, no list of parts and no object.
+    """
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        raise TypeError(f"it is {kind_of(content)}")
+    return "\n".join(text for text in map(_part_text, content) if text is not None)
+
+
+def _part_text(part: object) -> str | None:  # noqa: PLR0911
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        raise TypeError(f"a part of it is {kind_of(part)}")
+    kind = str(part.get("type") or "").lower()
+    if kind == "tool_use":
+        return None  # `calls_in` has it
+    if kind == "tool_result":
+        return content_text(part.get("content"))
+    text = next((part[key] for key in ("text", "value", "refusal") if filled(part.get(key))), None)
+    if kind in {"thinking", "reasoning"}:
+        thought = text if text is not None else part.get(kind)
+        return f"<think>\n{content_text(thought)}\n</think>\n"
+    if (medium := medium_of(part)) is not None:
+        return f"<{medium}>"
+    if text is not None:
+        return content_text(text)
+    if "text" in kind:
+        return ""
+    if kind:
+        raise TypeError(f"a part of it has the type {shown(kind)}")
+    return json.dumps(part, ensure_ascii=False, default=str)
+
+
+def join_turns(turns: Turns, form: str) -> list[dict[str, object]]:
+    """Write turns in the plain form of ``messages`` or ``sharegpt``."""
+    role_key, content_key = TURN_KEYS[form]
+    written = _WRITTEN[form]
+    return [{role_key: written[role], content_key: content} for role, content in turns]

@@ -1,7 +1,6 @@
 """Write a pool back, in the format it came in or in another one."""
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,10 +12,12 @@ import numpy as np
 from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool.containers import WRITERS, OutRow
+from ds2.pool.carried import conversation, original_row
+from ds2.pool.containers import WRITERS, OutRow, plain_values
+from ds2.pool.convert import convert_fields, convert_rich
 from ds2.pool.files import file_kind, writer
-from ds2.pool.formats import FORMATS
-from ds2.pool.layout import convert_fields, load_layout, original_fields
+from ds2.pool.formats import FORMATS, Names
+from ds2.pool.layout import load_layout
 from ds2.pool.pool import Pool
 from ds2.pool.wording import shown, shown_names
 
@@ -34,8 +35,9 @@ def write_pool(
 ) -> None:
     """Write every example of a pool, complete or not at all.
 
-    In the format that the pool was read in, every row is written as it was read. In another one
-    a row is the id, the conversation, the source and all other fields.
+    In the format that the pool was read in, every row is written as it was read. In another one,
+    and where columns or roles were named when it was read, a row is the id, the conversation, the
+    source and all other fields.
 
     Args:
         pool: the examples.
@@ -80,7 +82,7 @@ def _rows(
     start = 0
     for batch in pool.table.to_batches(max_chunksize=_BATCH):
         stop = start + batch.num_rows
-        more = {name: _plain(values[start:stop]) for name, values in added.items()}
+        more = {name: plain_values(values[start:stop]) for name, values in added.items()}
         for number, line in enumerate(batch.to_pylist()):
             row, parts = _row(pool, line, form, replaced)
             for name, values in more.items():
@@ -98,26 +100,27 @@ def _row(
     pool: Pool, line: dict[str, Any], form: str, replaced: dict[str, None]
 ) -> tuple[OutRow, Collection[str]]:
     """Return a row to write, and the names of its fields that are the conversation."""
+    if form == pool.format and not pool.named and not pool.roles:
+        row = original_row(pool, line)
+        return row, load_layout(line["layout"]).parts.values()
     turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
     layout = load_layout(line["layout"])
     extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
-    source = layout.label(pool.source_field, line["source"])
+    if line["raw"] is None:
+        fields = convert_fields(turns, form, line["id"])
+    else:
+        names = Names.of(pool.named, pool.roles)
+        example = conversation(pool, line, names)
+        if all(set(turn) == {"role", "content"} and isinstance(turn["content"], str)
+               for turn in example.turns):  # fmt: skip
+            fields = convert_fields(turns, form, line["id"])
+        else:
+            fields = convert_rich(example.turns, form, line["id"])
+            extra = {**example.media, **extra}
     ident = layout.label(pool.id_field, line["id"])
-    if form == pool.format:
-        fields = original_fields(turns, layout, form, line["cut"])
-        labels = {pool.source_field: source, pool.id_field: ident}
-        held = {**labels, **layout.blank, **extra, **fields}
-        return {key: held[key] for key in layout.keys}, layout.parts.values()
-    fields = convert_fields(turns, form, line["id"])
+    source = layout.label(pool.source_field, line["source"])
     row = {pool.id_field: line["id"] if ident in {None, ""} else ident, **fields}
     if source not in {None, ""}:
         row[pool.source_field] = source
     replaced.update((name, None) for name in extra if name in fields)
     return row | {name: value for name, value in extra.items() if name not in fields}, fields
-
-
-def _plain(values: Any) -> list[object]:
-    """Return values as Python objects, None in place of NaN."""
-    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
-    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]

@@ -62,14 +62,10 @@ def _check_columns(source: RowSource, names: dict[str, None]) -> None:
     if not lacking:
         return
     listed = list(names)
-    hint = (
-        " It was saved with semicolons between the columns: save it as CSV with commas."
-        if len(listed) == 1 and ";" in listed[0]
-        else " Fill in the sheet that ds2 wrote, or give the columns these names."
-    )
     raise InputError(
         f"{source.name} has no column {' and no column '.join(shown(name) for name in lacking)}. "
-        f"It has {shown_names(listed)}.{hint}"
+        f"It has {shown_names(listed)}. Fill in the sheet that ds2 wrote, or give the columns "
+        "these names."
     )
 
 

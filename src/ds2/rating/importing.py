@@ -32,6 +32,7 @@ def import_ratings(
     id_column: str = "id",
     layout: str = "auto",
     scale: Scale | str | None = None,
+    bins: Sequence[int | float] | None = None,
     rater: str | None = None,
 ) -> Ratings:
     """Take over ratings that the examples already have.
@@ -54,13 +55,14 @@ def import_ratings(
         layout: "table", "list" (numbers in the pool's order), "opendataarena", "alpagasus",
             "distilabel", or "auto", which looks at the first rows.
         scale: a `Scale`, or text for `Scale.parse`; by default 1–10 with the bins of the paper.
+            Ratings that the levels of a text do not fit decide the cuts; they keep their values.
+        bins: the cuts between the scores, where ``scale`` is text.
         rater: who rated; by default the column's name, or the file's.
 
     Raises:
         InputError: there is no such column, the file has an id twice or none of the pool's, or
             no example has a rating.
     """
-    used = Scale.parse(scale) if isinstance(scale, str) else scale or Scale.ds2()
     notes: list[str] = []
     given: Sequence[object] = ()
     if file is not None:
@@ -76,6 +78,9 @@ def import_ratings(
         values, codes = numbers(given)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
+    used = (
+        Scale.parse(scale, bins, values=values) if isinstance(scale, str) else scale or Scale.ds2()
+    )
     hint = suggest_scale(values, used)
     outside = (codes == 0) & ~used.contains(values)
     codes[outside] = _OUTSIDE
@@ -90,6 +95,8 @@ def import_ratings(
         unrated = int((codes != 0).sum())
         notes.append(f"{unrated:,} of {len(pool):,} examples have no rating: {_counted(codes)}.")
     notes += [hint] if hint else []
+    if bins is None and (cut := _cut_between(values, used, scale)):
+        notes.append(cut)
     if len(np.unique(used.to_scores(values[codes == 0]))) == 1:
         notes.append(
             "All ratings fall into one score, so the scores cannot tell any example from another."
@@ -107,6 +114,7 @@ def import_panel(
     id_column: str = "id",
     layout: str = "auto",
     scale: Scale | str | None = None,
+    bins: Sequence[int | float] | None = None,
     raters: Sequence[str] | None = None,
 ) -> Panel:
     """Take over the ratings of several raters: one column each, on one scale.
@@ -119,7 +127,8 @@ def import_panel(
         file: as for `import_ratings`.
         id_column: as for `import_ratings`.
         layout: as for `import_ratings`.
-        scale: as for `import_ratings`.
+        scale: as for `import_ratings`; cuts that the ratings decide are those of all together.
+        bins: as for `import_ratings`.
         raters: who rated, in the order of the columns; by default the columns' names.
 
     Raises:
@@ -132,19 +141,42 @@ def import_panel(
         raise InputError(
             f"'raters' must have one name for each of the {len(columns)} columns. Got {raters!r}."
         )
-    return Panel(
-        tuple(
+
+    def read(used: Scale | str | None) -> tuple[Ratings, ...]:
+        return tuple(
             import_ratings(
                 pool,
                 column=column,
                 file=file,
                 id_column=id_column,
                 layout=layout,
-                scale=scale,
+                scale=used,
+                bins=bins,
                 rater=name,
             )
             for column, name in zip(columns, names, strict=True)
         )
+
+    found = read(scale)
+    if isinstance(scale, str) and len({one.scale for one in found}) > 1:
+        together = np.concatenate([one.values for one in found])
+        found = read(Scale.parse(scale, bins, values=together))
+    return Panel(found)
+
+
+def _cut_between(values: np.ndarray, scale: Scale, told: object) -> str | None:
+    """Say where ratings are cut that are finer than the scores; they keep their values."""
+    known = values[~np.isnan(values)]
+    different = len(np.unique(known))
+    if isinstance(told, str) and different == scale.n_scores and (known != np.floor(known)).any():
+        return f"The ratings have {different} different values: each is a score of its own."
+    whole = bool((known == np.floor(known)).all())
+    if different <= scale.n_scores or (whole and (different <= 10 or scale == Scale.ds2())):
+        return None
+    return (
+        f"The ratings have {different:,} different values. They keep them; where scores are "
+        f"counted they are cut into {scale.n_scores}, at "
+        f"[{', '.join(f'{cut:.4g}' for cut in scale.cuts)}]. Other cuts: bins = [...]."
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ds2.errors import InputError
 from ds2.pool import Pool
+from ds2.pool.ids import match_ids
 from ds2.pool.wording import shown
 from ds2.rating.others import Sheet, text_key
 
@@ -65,19 +66,19 @@ def _by_text(pool: Pool, sheet: Sheet) -> tuple[np.ndarray, int]:
 
 def _by_id(pool: Pool, sheet: Sheet) -> tuple[np.ndarray, int] | None:
     """Do the same by ids; None where no id is the pool's."""
-    place = {name: row for row, name in enumerate(pool.ids)}
+    named = [entry for entry, name in enumerate(sheet.ids) if name is not None]
+    where, _ = match_ids(pool.ids, [str(sheet.ids[entry]) for entry in named])
     rows = np.full(len(pool), -1, dtype=np.int64)
     known = 0
-    for entry, name in enumerate(sheet.ids):
-        row = place.get(name) if name is not None else None
-        if row is None:
+    for entry, row in zip(named, where.tolist(), strict=True):
+        if row < 0:
             continue
         if rows[row] >= 0:
             first = sheet.lines[rows[row]]
             raise InputError(
-                f"{sheet.name}: the id {shown(name)} has two ratings, in {sheet.unit} {first:,} "
-                f"and {sheet.unit} {sheet.lines[entry]:,}. Keep one, or read a pool of the texts "
-                "that the file rates."
+                f"{sheet.name}: the id {shown(sheet.ids[entry])} has two ratings, in {sheet.unit} "
+                f"{first:,} and {sheet.unit} {sheet.lines[entry]:,}. Keep one, or read a pool of "
+                "the texts that the file rates."
             )
         rows[row] = entry
         known += 1

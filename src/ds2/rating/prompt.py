@@ -141,14 +141,15 @@ class PromptBuilder:
         return Prompt((system, {"role": "user", "content": content}), left_out)
 
     def _turns(self, messages: Sequence[Message], texts: Sequence[str | None]) -> list[str]:
-        gap = sum(text is None for text in texts)
+        gap = 0
         lines: list[str] = []
         for turn, text in zip(messages, texts, strict=True):
             if text is None:
-                if gap:
-                    lines.append(self._line(f"{gap:,} turns left out"))
-                gap = 0
+                gap += 1
                 continue
+            if gap:
+                lines.append(self._line(f"{gap:,} turns left out"))
+                gap = 0
             lines += [self._line(turn.role if turn.role in _ROLES else "other"), text]
         return lines
 
@@ -164,7 +165,7 @@ class PromptBuilder:
             return None
         check_int("max_tokens", self.max_tokens, low=1)
         gap = self._line("1,000 turns left out")
-        fixed = sum(self._count(part) for part in (*self.fixed, gap))
+        fixed = sum(self._count(part) for part in (*self.fixed, gap, gap))
         if self.max_tokens - fixed < _LEAST_ROOM:
             raise InputError(
                 f"'max_tokens' must leave {_LEAST_ROOM} tokens for the example: the fixed part of "

@@ -12,6 +12,10 @@ __all__ = ["Scale", "even_bins", "suggest_scale"]
 
 _DS2_CUTS = (4.5, 5.5, 6.5, 7.5, 8.5)
 _MOST_LEVELS = 10
+#: The most scores that a matrix is estimated for; a scale with fewer levels of its own than the
+#: second is cut anew where ratings lie between them; as many scores are cut by quantiles.
+_MOST_SCORES, _FEW_LEVELS, _FITTED = 100, 5, 6
+_PLACES = 9
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:-|–|\.\.|to)\s*({_NUMBER})\s*", re.ASCII)
 _LEVELS = re.compile(r"\s*levels\s*:\s*(\d{1,4})\s*", re.ASCII)
@@ -62,7 +66,12 @@ class Scale:
         return Scale(0.0, k - 1.0, tuple(level + 0.5 for level in range(k - 1)))
 
     @staticmethod
-    def parse(text: str, bins: Sequence[int | float] | None = None) -> "Scale":
+    def parse(
+        text: str,
+        bins: Sequence[int | float] | None = None,
+        *,
+        values: np.ndarray | None = None,
+    ) -> "Scale":
         """Read a scale as a recipe writes it.
 
         Args:
@@ -70,25 +79,33 @@ class Scale:
                 other range ``"LOW-HIGH"``. A range of at most 10 whole numbers needs no bins: each
                 is a score of its own.
             bins: the cuts between the scores, ascending.
+            values: the ratings, NaN where missing. Without bins they decide the cuts of a range
+                whose own levels they do not fit: at most ten different values are a score each,
+                more are cut into six by quantiles.
 
         Raises:
-            InputError: the text is no scale, or the range needs bins.
+            InputError: the text is no scale, or the range needs bins and there are no values.
         """
-        cuts = None if bins is None else tuple(float(cut) for cut in bins)
-        levels = _LEVELS.fullmatch(text)
-        if levels:
-            scale = Scale.levels(int(levels[1]))
-            return scale if cuts is None else Scale(scale.low, scale.high, cuts)
-        match = _RANGE.fullmatch(text)
-        if match is None:
+        low, high, own = _range_of(text)
+        if bins is not None:
+            return Scale(low, high, tuple(float(cut) for cut in bins))
+        if values is not None:
+            inside = np.round(values[(values >= low) & (values <= high)], _PLACES)
+            if own is None or _merges(inside, own):
+                fitted = _fitted_cuts(inside)
+                own = fitted or own
+        if own is None:
             raise InputError(
-                f"'scale' must be a range such as '1-10' or '0-5', or 'levels:6' for ratings that "
-                f"are scores 0 … 5 already. Got {text[:40]!r}."
+                f"The scale {low:g}-{high:g} needs bins, the cuts between its scores: for example "
+                f"bins = {even_bins(low, high)} for 6 scores."
             )
-        low, high = float(match[1]), float(match[2])
-        if cuts is None:
-            cuts = _own_cuts(low, high)
-        return Scale(low, high, cuts)
+        return Scale(low, high, own)
+
+    @staticmethod
+    def check(text: str, bins: Sequence[int | float] | None = None) -> None:
+        """Raise `InputError` where a recipe's scale cannot be one, whatever the ratings are."""
+        low, high, _ = _range_of(text)
+        Scale(low, high, ((low + high) / 2,) if bins is None else tuple(map(float, bins)))
 
     @property
     def n_scores(self) -> int:
@@ -118,19 +135,46 @@ class Scale:
         return scores
 
 
-def _own_cuts(low: float, high: float) -> tuple[float, ...]:
-    """Return the cuts of a range that was given without any."""
+def _range_of(text: str) -> tuple[float, float, tuple[float, ...] | None]:
+    """Return the ends of a scale as text, and the cuts of its own levels, None without any."""
+    levels = _LEVELS.fullmatch(text)
+    if levels:
+        scale = Scale.levels(int(levels[1]))
+        return scale.low, scale.high, scale.cuts if scale.n_scores <= _MOST_SCORES else None
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"'scale' must be a range such as '1-10' or '0-5', or 'levels:6' for ratings that "
+            f"are scores 0 … 5 already. Got {text[:40]!r}."
+        )
+    low, high = float(match[1]), float(match[2])
+    if not low < high:
+        raise InputError(f"A scale's lower end must be below its upper end. Got {low:g}-{high:g}.")
     if (low, high) == (1.0, 10.0):
-        return _DS2_CUTS
+        return low, high, _DS2_CUTS
     count = high - low + 1
     if not (low.is_integer() and high.is_integer() and 2 <= count <= _MOST_LEVELS):
-        raise InputError(
-            f"The scale {low:g}-{high:g} needs bins, the cuts between its scores: for example "
-            f"bins = {even_bins(low, high)} for 6 scores."
-            if low < high
-            else f"A scale's lower end must be below its upper end. Got {low:g}-{high:g}."
-        )
-    return tuple(low + step + 0.5 for step in range(int(count) - 1))
+        return low, high, None
+    return low, high, tuple(low + step + 0.5 for step in range(int(count) - 1))
+
+
+def _merges(values: np.ndarray, cuts: tuple[float, ...]) -> bool:
+    """Say whether ratings lie between the levels of a scale that would take them together."""
+    if cuts == _DS2_CUTS or not (values != np.floor(values)).any():
+        return False
+    different = len(np.unique(values))
+    return len(cuts) + 1 < different and (different <= _MOST_LEVELS or len(cuts) + 1 < _FEW_LEVELS)
+
+
+def _fitted_cuts(values: np.ndarray) -> tuple[float, ...]:
+    """Return cuts half-way between neighbouring values; none where all are equal."""
+    held, counts = np.unique(values, return_counts=True)
+    between = (held[:-1] + held[1:]) / 2
+    if len(held) > _MOST_LEVELS:
+        below = np.cumsum(counts)[:-1] / counts.sum()
+        wanted = np.arange(1, _FITTED) / _FITTED
+        between = between[np.unique(np.abs(below - wanted[:, None]).argmin(axis=1))]
+    return tuple(between.tolist())
 
 
 def even_bins(low: float, high: float, k: int = 6) -> str:

@@ -1,4 +1,4 @@
-"""Too long a conversation loses the middle of its long turns, never its head or its end."""
+"""Too long a conversation keeps its beginning, its middle and its end; a long turn its ends."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,8 @@ def shorten(
 
     All turns have the same allowance: the largest with which they fit. A longer one loses its
     middle, and a line of ours says so in its place. Where the allowance would be below 64 tokens,
-    turns in the middle of the conversation are left out as a whole; the first and the last stay.
+    whole turns are left out between the beginning, the middle and the end of the conversation; the
+    first and the last stay.
 
     Args:
         texts: the turns, first to last.
@@ -44,7 +45,7 @@ def shorten(
     sizes = [count(text) for text in texts]
     if sum(sizes) + each * len(sizes) <= room:
         return list(texts), 0
-    gone = _middle_to_drop(sizes, room, each)
+    gone = _turns_to_drop(sizes, room, each)
     kept = [size for at, size in enumerate(sizes) if at not in gone]
     allowance = _allowance(kept, room - each * len(kept))
     out: list[str | None] = []
@@ -63,20 +64,31 @@ def shorten(
     return out, left_out
 
 
-def _middle_to_drop(sizes: Sequence[int], room: int, each: int) -> range:
-    """Return the turns that do not fit even when shortened, going inwards from both ends."""
+def _turns_to_drop(sizes: Sequence[int], room: int, each: int) -> set[int]:
+    """Return the turns that do not fit even when shortened, outside of three windows.
+
+    The beginning and the end have three eighths of the room each, the middle what is left of it.
+    """
+    n = len(sizes)
     needs = [min(size, _LEAST) + each for size in sizes]
     if sum(needs) <= room:
-        return range(0)
-    first, last = 0, len(sizes)
-    while first < last:
-        front = first <= len(sizes) - last
-        need = needs[first] if front else needs[last - 1]
-        if need > room and last - first <= len(sizes) - 2:
-            break
-        room -= need
-        first, last = (first + 1, last) if front else (first, last - 1)
-    return range(first, last)
+        return set()
+    kept: set[int] = {0, n - 1}
+    left = room - sum(needs[at] for at in kept)
+    half = n // 2
+    outwards = sorted(range(n), key=lambda at: (abs(at - half), at))
+    windows = (range(n), range(n - 1, -1, -1), outwards)
+    for window, part in zip(windows, (3 * room // 8, 3 * room // 8, room), strict=True):
+        share = part
+        for at in window:
+            share -= needs[at]
+            if at in kept:
+                continue
+            if share < 0 or needs[at] > left:
+                break
+            kept.add(at)
+            left -= needs[at]
+    return set(range(n)) - kept
 
 
 def _allowance(sizes: Sequence[int], room: int) -> int:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.pool.files import check_readable
-from ds2.pool.ids import repeated_values
+from ds2.pool.ids import match_ids, repeated_values
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
 from ds2.rating.ratings import PROBLEMS
@@ -106,6 +107,8 @@ def _listed_values(path: Path) -> list[object]:
     return values
 
 
+#: A number with a decimal comma; with three digits behind it, it could be one of thousands.
+_COMMA = re.compile(r"[+-]?\d+,(?:\d\d?|\d{4,})", re.ASCII)
 _BATCH = 4096
 _MISSING, _NO_NUMBER = 1, 2
 _UNPARSABLE = 1 + PROBLEMS.index("unparsable")
@@ -122,6 +125,9 @@ def _number(value: object) -> tuple[float, int]:
         return np.nan, _MISSING
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return np.nan, _UNPARSABLE if value is UNPARSABLE else _NO_NUMBER
+    if isinstance(value, str):
+        value = value.strip().removesuffix("%")
+        value = value.replace(",", ".") if _COMMA.fullmatch(value.strip()) else value
     try:
         number = float(value)
     except ValueError:
@@ -137,9 +143,6 @@ def from_table(
     pool: Pool, path: Path, column: str | None, id_column: str, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the file's ratings in pool order, and note the ids that the pool does not have."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     source = read_file(path)
     ids, lines, values, codes = _read_table(source, column, id_column)
     first, again = repeated_values(ids)
@@ -148,8 +151,18 @@ def from_table(
             f"{source.name}: the id {shown(ids[int(again[0])].as_py())} is given twice, in "
             f"{source.unit} {lines[first[0]]:,} and {source.unit} {lines[again[0]]:,}. Keep one."
         )
-    known = pa.array(pool.table["id"].combine_chunks(), pa.string())
-    row = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy()
+    row, loosely = match_ids(pool.ids, ids.to_pylist())
+    if len(again := np.flatnonzero(np.bincount(row[row >= 0], minlength=1) > 1)):
+        twice = np.flatnonzero(row == again[0])
+        raise InputError(
+            f"{source.name}: the ids {shown(ids[int(twice[0])].as_py())} and "
+            f"{shown(ids[int(twice[1])].as_py())} are one value, in {source.unit} "
+            f"{lines[twice[0]]:,} and {source.unit} {lines[twice[1]]:,}. Keep one."
+        )
+    if loosely:
+        notes.append(
+            f"{loosely:,} ids in {source.name} are the pool's but for white space or a '.0'."
+        )
     unknown = int((row < 0).sum())
     if unknown == len(row):
         raise InputError(
@@ -220,6 +233,8 @@ def _id(source: RowSource, line: int, row: dict[str, object], id_column: str) ->
     value = row.get(id_column)
     if type(value) is str and value:
         return value
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is int:
         return str(value)
     found = f"it is {kind_of(value)}" if id_column in row else f"it has {shown_names(list(row))}"

@@ -36,6 +36,7 @@ def export(
     out: Path | None = None,
     name: str = "selected",
     plain: bool = False,
+    lossy: bool = False,
     overrides: Mapping[str, object] | None = None,
 ) -> Handoff:
     """Write the selection in the files that a training tool reads.
@@ -47,12 +48,15 @@ def export(
         out: where to write; default the folder ``TOOL`` in the run folder.
         name: name of the data.
         plain: leave out the columns of `COLUMNS`.
+        lossy: leave out what the layout cannot hold of the examples.
         overrides: settings that win over the recipe.
     """
     chosen, columns = _selected(folder, plain, overrides)
     target = folder / tool if out is None else out
     target.mkdir(parents=True, exist_ok=True)
-    return unheard(hand_off, chosen, target, tool=tool, layout=layout, name=name, columns=columns)
+    return unheard(
+        hand_off, chosen, target, tool=tool, layout=layout, name=name, columns=columns, lossy=lossy
+    )
 
 
 def publish(
@@ -64,6 +68,7 @@ def publish(
     licence: str | None = None,
     licences: Mapping[str, str] | None = None,
     plain: bool = False,
+    lossy: bool = False,
     overrides: Mapping[str, object] | None = None,
 ) -> str:
     """Publish the selection as a dataset on the hub, with a card; return its address.
@@ -84,7 +89,7 @@ def publish(
     card = Card(
         title=repo.rpartition("/")[2],
         method=selection.method,
-        pool=Path(recipe.pool.path).name,
+        pool=", ".join(Path(path).name for path in recipe.pool.paths),
         pool_size=len(Pool.load(folder / "pool.arrow")),
         settings=settings,
         raters=panel.raters,
@@ -92,7 +97,7 @@ def publish(
         prior=noise.prior,
         warnings=tuple(
             dict.fromkeys(
-                text.replace(f"{Path(recipe.pool.path).parent}/", "")
+                text.replace(f"{Path(recipe.pool.paths[0]).parent}/", "")
                 for record in records
                 for text in record.warnings
             )
@@ -101,7 +106,9 @@ def publish(
         licence=licence,
         columns={key: COLUMNS[key] for key in columns},
     )
-    return push_to_hub(chosen, repo, card, columns=columns, private=private, replace=replace)
+    return push_to_hub(
+        chosen, repo, card, columns=columns, private=private, replace=replace, lossy=lossy
+    )
 
 
 def _without_folders(value: object) -> object:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ds2.errors import InputError
 from ds2.pool import Pool
+from ds2.pool.ids import id_value, match_ids
 from ds2.pool.wording import shown, shown_path
 
 __all__ = ["rows_of_ids"]
@@ -18,9 +19,6 @@ def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, lists nothing, or an id that the pool does not have.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     name = shown_path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -32,8 +30,7 @@ def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
     ids = [_id(line, place, name, as_json) for place, line in enumerate(lines, 1) if line.strip()]
     if not ids:
         raise InputError(f"{name} lists no id. Write one a line.")
-    known = pa.array(pool.table["id"].combine_chunks(), pa.string())
-    rows = pc.index_in(pa.array(ids, pa.string()), value_set=known).fill_null(-1).to_numpy()
+    rows, _ = match_ids(pool.ids, ids)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         raise InputError(
@@ -50,6 +47,8 @@ def _id(line: str, place: int, name: str, as_json: bool) -> str:
         row = json.loads(line)
     except ValueError:
         raise InputError(f"{name}, line {place:,}: no JSON. Mend the line.") from None
+    if isinstance(row, dict) and type(row.get("id")) in (int, float):
+        return id_value(str(row["id"]))
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise InputError(f"{name}, line {place:,}: no object with a text 'id'. Add it.")
     return str(row["id"])

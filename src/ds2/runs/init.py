@@ -1,6 +1,6 @@
 """Make a run folder: a recipe with every setting spelled out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ from ds2.runs.stages import STAGES
 
 __all__ = ["init_run"]
 
-_TABLES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst")
+_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst")
 
 #: The settings of arXiv 2410.10877. Defaults are among them, so that they hold when one changes.
 #: Its rubric is the one in ds2; perplexity, its other baseline, needs a column or a model.
@@ -54,7 +54,10 @@ _PAPER_EMBEDDER = {
 def init_run(
     folder: Path,
     *,
-    pool: str,
+    pool: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] | None = None,
+    split: str | None = None,
     scores: str | Sequence[str] = (),
     scale: str | None = None,
     raters: Sequence[str] = (),
@@ -66,7 +69,11 @@ def init_run(
 
     Args:
         folder: the run folder; made when it is not there.
-        pool: a file, a DatasetDict folder or ``hf:org/name``.
+        pool: a file, a folder, a pattern, a DatasetDict folder or ``hf:org/name``; or several.
+        columns: the column of each part of the conversation without a usual name, as
+            ``pool.columns``; also ``id`` and ``source``.
+        roles: names of roles that ds2 does not know, as ``pool.roles``.
+        split: as ``pool.split``.
         scores: the columns of the pool that hold scores (one a rater), or one file of scores.
         scale: what the scores mean, as ``scores.scale`` in the recipe.
         raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
@@ -79,12 +86,21 @@ def init_run(
     Raises:
         InputError: a file is not there, the folder holds another run or cannot be written.
     """
-    settings: dict[str, object] = {**(_PAPER if paper else {}), "pool.path": pool}
+    places = [pool] if isinstance(pool, str) else list(pool)
+    found = [each if each.startswith(HUB) else _existing("--pool", each) for each in places]
+    settings: dict[str, object] = {
+        **(_PAPER if paper else {}),
+        "pool.path": found[0] if len(found) == 1 else found,
+    }
     as_paper = find_spec("sentence_transformers") is not None
     if paper and as_paper:
         settings |= _PAPER_EMBEDDER
-    if not pool.startswith(HUB):
-        settings["pool.path"] = _existing("--pool", pool)
+    named = dict(columns or {})
+    for part in ("id", "source"):
+        if part in named:
+            settings[f"pool.{part}_field"] = named.pop(part)
+    given = {"columns": named, "roles": dict(roles or {}), "split": split}
+    settings |= {f"pool.{key}": value for key, value in given.items() if value}
     scores = (scores,) if isinstance(scores, str) else scores
     files = [name for name in scores if _is_file(name)]
     if files and len(scores) > 1:

@@ -1,12 +1,13 @@
 """The stage "rate": scores that are there already, and models that rate, side by side."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.pool import Pool
-from ds2.rating import Panel, Ratings, Scale, import_ratings
+from ds2.rating import Panel, Ratings, import_panel, import_ratings
 from ds2.runs.job import Job, Made
 from ds2.runs.raters import rate_by_models
 from ds2.runs.recipe import ScoresSection
@@ -43,16 +44,19 @@ def _imported(job: Job, pool: Pool) -> list[Ratings]:
     wanted = job.recipe.scores
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        found = [
-            import_ratings(
-                pool,
-                column=column,
-                file=None if wanted.file is None else resolve_path(job.folder, wanted.file),
-                id_column=wanted.id_column,
-                scale=Scale.parse(wanted.scale, bins=wanted.bins),
-            )
-            for column in _columns(wanted)
-        ]
+        columns = _columns(wanted)
+        given: dict[str, Any] = {
+            "file": None if wanted.file is None else resolve_path(job.folder, wanted.file),
+            "id_column": wanted.id_column,
+            "scale": wanted.scale,
+            "bins": wanted.bins,
+        }
+        names = [column for column in columns if column is not None]
+        found = (
+            list(import_panel(pool, columns=names, **given))
+            if names
+            else [import_ratings(pool, **given) for _ in columns]
+        )
     for ratings in found:
         _check_on_scale(ratings, wanted.max_outside)
     return found

@@ -7,8 +7,9 @@ drift apart.
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from ds2.pool.formats import PARTS
 from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
 from ds2.runs.recipe_proof import EvaluateSection, ProofSection, TrainSection
 from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
@@ -56,27 +57,69 @@ def _columns(value: object) -> str | tuple[str, ...] | None:
     raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
 
 
+def _paths(value: object) -> str | tuple[str, ...]:
+    many = isinstance(value, (list, tuple)) and len(value) > 0
+    listed = tuple(value) if many and isinstance(value, (list, tuple)) else (value,)
+    texts = tuple(path for path in listed if isinstance(path, str))
+    if len(texts) < len(listed):
+        raise ValueError("must be a text in quotes" + (", each of them" if many else ""))
+    if any("\ud800" <= c <= "\udfff" for path in texts for c in path):
+        raise ValueError("must be UTF-8 text; rename the file")
+    if "" in texts:
+        raise ValueError("must have at least 1 character")
+    return texts if len(texts) > 1 else texts[0]
+
+
+def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
+    if unknown := [part for part in value if part not in PARTS]:
+        known = ", ".join(PARTS)
+        raise ValueError(f"must name parts of a conversation ({known}), not {unknown[0]!r}")
+    return value
+
+
 class PoolSection(Section):
     """Where the examples come from."""
 
-    path: Text = Field(
-        description="the pool: a file (.jsonl, .json, .parquet, .csv), a saved DatasetDict "
-        "folder, or hf:org/name"
+    path: Annotated[str | tuple[str, ...], BeforeValidator(_paths)] = Field(
+        description="the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
+        'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name'
     )
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt-response"] = Field(
         default="auto", description="how a row is laid out; auto detects it and says what it found"
+    )
+    columns: Annotated[Mapping[str, Text], AfterValidator(_parts)] = Field(
+        default={},
+        description="the column of a part of the conversation that has no usual name: "
+        '{ prompt = "frage", response = "antwort" }; also messages, input, system, history, '
+        "chosen, rejected, label, tools, images, videos, audios",
+    )
+    roles: Mapping[str, Literal["system", "user", "assistant", "tool"]] = Field(
+        default={}, description='roles with names of their own: { "agent 7" = "assistant" }'
     )
     id_field: Text = Field(default="id", description="the field that holds an example's id")
     source_field: Text = Field(
         default="source", description="the field that says where an example comes from"
     )
-    split: Text = Field(default="train", description="which split of a DatasetDict or hf: data set")
+    split: Text = Field(
+        default="train",
+        description="which split of a DatasetDict, an hf: data set or a folder of files",
+    )
+    no_answer: Literal["reject", "keep"] = Field(
+        default="reject",
+        description="a row without an answer to learn (an empty one, a conversation that ends "
+        "with the user, a call of a tool alone) is set aside in rejects.jsonl, or kept",
+    )
     on_bad_row: Literal["reject", "stop"] = Field(
         default="reject", description="a malformed row is set aside in rejects.jsonl, or stops"
     )
     max_bad_share: Fraction = Field(
         default=0.05, description="stop when more than this share of the rows is malformed"
     )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What is read, in order."""
+        return (self.path,) if isinstance(self.path, str) else self.path
 
 
 class ScoresSection(Section):
@@ -96,12 +139,12 @@ class ScoresSection(Section):
     scale: Text = Field(
         default="1-10",
         description="what the scores mean: 1-10 (binned as in the paper), 0-5 or levels:6 "
-        "(already whole scores), or any LOW-HIGH together with bins",
+        "(already whole scores), or any LOW-HIGH: 0-1, -1-1, 0-100",
     )
     bins: Annotated[tuple[float, ...] | None, BeforeValidator(as_tuple)] = Field(
         default=None,
         description="the cuts between scores, ascending: a score is the number of cuts below "
-        "the rating",
+        "the rating; without them ratings that are no levels are cut by their quantiles",
     )
     max_outside: Fraction = Field(
         default=0.05,
@@ -269,7 +312,7 @@ class Recipe(Section):
 
 def _flat(table: Mapping[str, object], above: str) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or not above):
             yield from _flat(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value

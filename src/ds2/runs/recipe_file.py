@@ -5,6 +5,7 @@ current folder, as everywhere on a command line.
 """
 
 import difflib
+import glob
 import json
 import os
 import re
@@ -112,7 +113,8 @@ def resolve_path(folder: Path, path: str) -> Path:
 def check_exists(key: str, path: Path) -> Path:
     """Return ``path`` if there is something, or raise `InputError` naming the nearest name."""
     try:
-        if path.exists():
+        pattern = str(path)
+        if path.exists() or (glob.has_magic(pattern) and glob.glob(pattern, recursive=True)):  # noqa: PTH207
             return path
     except OSError as error:
         raise InputError(f"{key} names '{path}', which cannot be read: {error.strerror}.") from None
@@ -211,7 +213,7 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
             sentences.append(f"{'--set' if key in given else where}: {explain_fault(key, detail)}")
         raise InputError(" ".join(sentences)) from None
     try:
-        Scale.parse(recipe.scores.scale, recipe.scores.bins)
+        Scale.check(recipe.scores.scale, recipe.scores.bins)
     except InputError as error:
         raise InputError(f"{where}: [scores] {error}") from None
     return recipe

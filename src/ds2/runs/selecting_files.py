@@ -92,7 +92,7 @@ def _evaluation_files(job: Job) -> list[Path]:
 def _texts_of(path: Path) -> list[str]:
     """One text for each row of an evaluation set: all of its texts, a line each."""
     texts = []
-    for line, row in read_file(path).rows:
+    for line, row in read_file(path, headless=True).rows:
         if isinstance(row, Fault):
             raise InputError(f"{shown_path(path)}, row {line:,}: {row.reason}. Correct it.")
         texts.append("\n".join(_strings(row)))

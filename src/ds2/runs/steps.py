@@ -32,13 +32,18 @@ __all__ = ["STEPS", "covariates_of", "if_any", "one_or_more"]
 
 def _pool(job: Job) -> Made:
     wanted = job.recipe.pool
-    path = wanted.path
+    places = [
+        path if path.startswith(HUB) else resolve_path(job.folder, path) for path in wanted.paths
+    ]
     pool = read_pool(
-        path if path.startswith(HUB) else resolve_path(job.folder, path),
+        places if len(places) > 1 else places[0],
         format=wanted.format,
+        columns=wanted.columns,
+        roles=wanted.roles,
         id_field=wanted.id_field,
         source_field=wanted.source_field,
         split=wanted.split,
+        no_answer=wanted.no_answer,
         on_bad_row=wanted.on_bad_row,
         max_bad_share=wanted.max_bad_share,
         rejects=job.folder / "rejects.jsonl",

@@ -1,5 +1,6 @@
 """The run folder on disk: what its files hold, and one writer at a time."""
 
+import glob
 import hashlib
 import json
 import os
@@ -49,20 +50,23 @@ def hash_file(path: Path) -> FileHash:
 
 
 def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
-    """Hash a file or a whole folder outside the run folder.
+    """Hash a file, a whole folder or what a pattern matches, outside the run folder.
 
     Where size and modification time are those of ``known``, its hash is taken over unread.
     """
     if path.is_dir():
-        return _hash_folder(path, known)
+        return _hash_files(path, [file for file in path.rglob("*") if file.is_file()], known)
+    if not path.exists() and glob.has_magic(str(path)):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        return _hash_files(Path(path.anchor), [file for file in found if file.is_file()], known)
     stat = path.stat()
     if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
         return known
     return hash_file(path)
 
 
-def _hash_folder(folder: Path, known: FileHash | None) -> FileHash:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def _hash_files(folder: Path, files: list[Path], known: FileHash | None) -> FileHash:
+    files = sorted(files)
     stats = [path.stat() for path in files]
     size = sum(stat.st_size for stat in stats)
     newest = max((stat.st_mtime_ns for stat in stats), default=0)

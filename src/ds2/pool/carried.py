@@ -1,0 +1,331 @@
+"""What a training tool needs of an example beside roles and texts, in one form: OpenAI's.
+
+    turns      {role, content, tool_calls, tool_call_id, name, reasoning_content, weight …}
+    tools      the descriptions of the tools, as the row has them
+    media      images, videos, audios: paths or addresses, in the order of their placeholders
+    rejected   the turns of the answer that lost
+
+``content`` is a text, or a list of parts where the row has one. Every way in which rows are laid
+out is read into this form and every layout is written from it, so that what a layout cannot hold
+can be counted (`losses`) before anything is written.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ds2.pool.formats import Names, parse_row, transcript_turns, untrained
+from ds2.pool.layout import load_layout, original_fields
+from ds2.pool.pool import Pool
+from ds2.pool.turns import (
+    MEDIA,
+    REASONING,
+    BadRowError,
+    calls_in,
+    content_text,
+    filled,
+    from_text,
+    is_caller,
+    medium_of,
+    read_side,
+    role_keys,
+)
+
+__all__ = [
+    "Conversation",
+    "conversation",
+    "conversations",
+    "marks_training",
+    "original_row",
+    "parts_of",
+    "tools_list",
+]
+
+_BATCH = 1024
+_OPEN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+#: What of a turn is handed over under its own name.
+_KEPT = ("name", "tool_call_id", *REASONING, "weight", "train", "loss", "training", "trainable",
+         "loss_weight", "loss_scale", "train_detail")  # fmt: skip
+_PLACEHOLDER = re.compile("<(image|video|audio)>")
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One example as a training tool may need it.
+
+    Attributes:
+        id: its id.
+        source: where it comes from, None where its row does not say.
+        turns: as above.
+        tools: as the row has them, None where it has none.
+        media: those of the turns, by the plural of their kind.
+        marked: kinds of media whose placeholder stands in a text without any media in the row.
+        rejected: the turns of the rejected side, None where there is none.
+        answer_at: where the answer begins that the rejected side is the other one of.
+        lost: what no layout can hold, in words.
+    """
+
+    id: str
+    source: str | None
+    turns: list[dict[str, Any]]
+    tools: object = None
+    media: dict[str, list[object]] = field(default_factory=dict)
+    marked: set[str] = field(default_factory=set)
+    rejected: list[dict[str, Any]] | None = None
+    answer_at: int = -1
+    lost: set[str] = field(default_factory=set)
+
+
+def original_row(pool: Pool, line: Mapping[str, Any]) -> dict[str, object]:
+    """Return a row as it was read, from a line of the pool's table."""
+    turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
+    layout = load_layout(line["layout"])
+    extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
+    fields = original_fields(turns, layout, pool.format, line["raw"], line["cut"])
+    labels = {
+        pool.source_field: layout.label(pool.source_field, line["source"]),
+        pool.id_field: layout.label(pool.id_field, line["id"]),
+    }
+    held = {**labels, **layout.blank, **extra, **fields}
+    return {key: held[key] for key in layout.keys}
+
+
+def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversation]:
+    """Yield every example of a pool with all that a training tool may need of it."""
+    names = Names.of(pool.named, pool.roles)
+    columns = ["id", "messages", "source", "extra", "layout", "raw", "cut"]
+    for batch in pool.table.select(columns).to_batches(max_chunksize=batch_size):
+        for line in batch.to_pylist():
+            yield conversation(pool, line, names)
+
+
+def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversation:
+    """Return one example, from a line of the pool's table."""
+    pairs = [(turn["role"], turn["content"]) for turn in line["messages"]]
+    marked = any(_PLACEHOLDER.search(text) for _, text in pairs)
+    if line["raw"] is None and line["extra"] == "{}" and not marked:
+        turns = [{"role": role, "content": content} for role, content in pairs]
+        return Conversation(line["id"], line["source"], turns)
+    row = original_row(pool, line)
+    told = parse_row(row, pool.format, names).told if line["raw"] else [None] * len(pairs)
+    found = Conversation(line["id"], line["source"], [])
+    embedded: dict[str, list[object]] = {}
+    for (role, text), turn in zip(pairs, told, strict=True):
+        given = turn.get("tool_calls") if turn else None
+        if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
+            found.lost.add("calls of tools that cannot be read")
+        found.turns += _open_turns(role, text, turn, embedded)
+    found.tools = _first(row, names.parts["tools"])
+    for kind, plural in MEDIA.items():
+        _place(found, kind, _listed(_first(row, names.parts[plural])) or embedded.get(kind, []))
+    if embedded.get("file"):
+        found.lost.add("files")
+    _set_rejected(row, names, load_layout(line["layout"]).parts, found)
+    return found
+
+
+def _place(found: Conversation, kind: str, listed: list[object]) -> None:
+    """Note the media of one kind, and that their number is that of their placeholders."""
+    contents = [turn["content"] for turn in found.turns]
+    if any(each is None for each in listed):
+        found.lost.add(f"{MEDIA[kind]} whose data was left out when the pool was read")
+        return
+    placed = sum(_count(content, kind) for content in contents)
+    if not listed:
+        if any(isinstance(c, list) and any(p["type"] == kind for p in c) for c in contents):
+            found.lost.add(f"{MEDIA[kind]} that the row does not hold")
+        elif placed:
+            found.marked.add(kind)
+    elif not placed:
+        first = next((turn for turn in found.turns if turn["role"] == "user"), found.turns[0])
+        first["content"] = [{"type": kind}] * len(listed) + parts_of(first["content"])
+        found.media[MEDIA[kind]] = listed
+    elif placed == len(listed):
+        found.media[MEDIA[kind]] = listed
+    else:
+        found.lost.add(f"{MEDIA[kind]} in another number than their places")
+
+
+def _first(row: Mapping[str, object], names: Sequence[str]) -> object:
+    found = next((row[name] for name in names if filled(row.get(name))), None)
+    return None if found in ("[]", "null", "{}") else found
+
+
+def _listed(value: object) -> list[object]:
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            value = from_text(value)
+        except BadRowError:
+            return [value]
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    return [_path_of(each) if isinstance(each, dict) else each for each in listed]
+
+
+def _path_of(medium: Mapping[str, Any]) -> object:
+    """Return the path of a medium of the datasets library, None where its data was left out."""
+    return medium if medium.get("bytes") is not None else medium.get("path", medium.get("url"))
+
+
+def _count(content: object, kind: str) -> int:
+    """Return how often a medium is placed in a content."""
+    if isinstance(content, str):
+        return content.count(f"<{kind}>")
+    parts = content if isinstance(content, list) else []
+    return sum(
+        part.get("type") == kind if part.get("type") != "text" else _count(part["text"], kind)
+        for part in parts
+    )
+
+
+def _open_turns(
+    role: str, text: str, turn: Mapping[str, Any] | None, embedded: dict[str, list[object]]
+) -> list[dict[str, Any]]:
+    """Return a turn as OpenAI writes it; several results of tools in one are several turns."""
+    if turn is None:
+        return [{"role": role, "content": text}]
+    keys = role_keys(turn) or ("role", "")
+    name = turn.get(keys[0])
+    content = turn.get(keys[1]) if keys[1] else None
+    if isinstance(content, dict) and "type" in content:
+        content = [content]
+    if isinstance(content, list) and role == "tool" and any(_is_result(part) for part in content):
+        results = [part for part in content if isinstance(part, dict)]
+        return [
+            {"role": "tool", "content": content_text(part.get("content", part.get("text"))),
+             **({"tool_call_id": part["tool_use_id"]} if part.get("tool_use_id") else {})}
+            for part in results
+        ]  # fmt: skip
+    out: dict[str, Any] = {"role": name if name in _OPEN_ROLES else role}
+    calls = calls_in(turn)
+    called = bool(calls) and is_caller(turn)
+    out["content"] = "" if called else _open_content(content, out, embedded)
+    if calls:
+        given = turn.get("tool_calls")
+        out["tool_calls"] = given if isinstance(given, list) and given else [
+            {**({"id": call["id"]} if call["id"] else {}), "type": "function",
+             "function": {"name": call["name"], "arguments": call["arguments"]}}
+            for call in calls
+        ]  # fmt: skip
+    out.update({key: turn[key] for key in _KEPT if turn.get(key) is not None})
+    return [out]
+
+
+def _is_result(part: object) -> bool:
+    return isinstance(part, dict) and part.get("type") == "tool_result"
+
+
+def _open_content(
+    content: object, out: dict[str, Any], embedded: dict[str, list[object]]
+) -> str | list[dict[str, Any]]:
+    """Return a text, or parts that are texts or placeholders; the media go into ``embedded``."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return content_text(content)
+    parts: list[dict[str, Any]] = []
+    for part in content:
+        if isinstance(part, str):
+            parts.append({"type": "text", "text": part})
+            continue
+        kind = str(part.get("type") or "").lower()
+        medium = medium_of(part)
+        if kind == "tool_use":
+            continue
+        if kind in {"thinking", "reasoning"}:
+            out["reasoning_content"] = content_text(part.get(kind) or part.get("text"))
+        elif medium is None:
+            parts.append({"type": "text", "text": content_text([part])})
+        else:
+            held = _payload(part, medium)
+            if held is not None:
+                embedded.setdefault(medium, []).append(held)
+            parts.append({"type": medium})
+    if all(part["type"] == "text" for part in parts) and len(parts) < 2:
+        return parts[0]["text"] if parts else ""
+    return parts
+
+
+def _payload(part: Mapping[str, Any], medium: str) -> object:
+    """Return the path, the address or the data of a part, None where it is a placeholder."""
+    keys = (medium, f"{medium}_url", f"input_{medium}", "path", "url", "source", "data", "base64")
+    held = next((part[key] for key in keys if filled(part.get(key))), None)
+    if isinstance(held, Mapping):
+        inner = ("url", "path", "data", "file_data", "bytes")
+        return next((held[key] for key in inner if filled(held.get(key))), dict(held))
+    return held
+
+
+def parts_of(content: object) -> list[dict[str, Any]]:
+    """Return a content as parts; ``<image>`` and its like become parts of their own."""
+    if isinstance(content, list):
+        split = (parts_of(p["text"]) if p["type"] == "text" else [p] for p in content)
+        return [piece for pieces in split for piece in pieces]
+    pieces = _PLACEHOLDER.split(str(content))
+    parts: list[dict[str, Any]] = []
+    for at, piece in enumerate(pieces):
+        if at % 2:
+            parts.append({"type": piece})
+        elif piece or len(pieces) == 1:
+            parts.append({"type": "text", "text": piece})
+    return parts
+
+
+def tools_list(tools: object) -> list[dict[str, Any]] | None:
+    """Return descriptions of tools as {type: function, function}, None where they are no JSON."""
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError):
+            return None
+    listed: list[Any] = tools if isinstance(tools, list) else [tools]
+    if not all(isinstance(tool, dict) for tool in listed):
+        return None
+    return [
+        tool if isinstance(tool.get("function"), dict) else {"type": "function", "function": tool}
+        for tool in listed
+    ]
+
+
+def _set_rejected(
+    row: Mapping[str, object], names: Names, parts: Mapping[str, str], found: Conversation
+) -> None:
+    value = _first(row, names.parts["rejected"])
+    if value is None:
+        return
+    try:
+        turns = _side_turns(value, names)
+        answer = _side_turns(row[parts["answer"]], names) if "answer" in parts else found.turns[-1:]
+    except BadRowError:
+        found.lost.add("rejected answers that cannot be read")
+        return
+    same = 0
+    while same < min(len(turns), len(found.turns)) - 1 and all(
+        turns[same][key] == found.turns[same][key] for key in ("role", "content")
+    ):
+        same += 1
+    found.answer_at = same or len(found.turns) - len(answer)
+    found.rejected = turns[same:]
+
+
+def _side_turns(value: object, names: Names) -> list[dict[str, Any]]:
+    turns = transcript_turns(value) if isinstance(value, str) else []
+    if turns:
+        return [{"role": role, "content": text} for role, text in turns]
+    read = read_side(value, "assistant", "messages", "rejected", names.roles)
+    return [
+        out
+        for (role, text), turn in zip(read.turns, read.told, strict=True)
+        for out in _open_turns(role, text, turn, {})
+    ]
+
+
+def marks_training(turn: Mapping[str, Any]) -> bool:
+    """Say whether an answer is marked as one that is learned in part or not at all."""
+    if turn["role"] != "assistant":
+        return False
+    if untrained(turn) or "train_detail" in turn:
+        return True
+    given = [turn[key] for key in _KEPT if key in turn and key not in ("name", *REASONING)]
+    return any(isinstance(value, float) and value not in (0.0, 1.0) for value in given)

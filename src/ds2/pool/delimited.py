@@ -1,0 +1,285 @@
+"""Tables of separated values: CSV as the csv module reads it, and TSV, which has no quotes.
+
+What separates the cells is told by the first rows. A TSV file has one row a line; quotes in it are
+text, but where a cell is written as CSV does it (quoted because of a quote, a tab or a line end in
+it, or because every cell is), as spreadsheets do.
+"""
+
+import csv
+import itertools
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ds2.errors import InputError
+from ds2.pool.wording import shown
+
+__all__ = ["Cells", "looks_like_data", "read_cells"]
+
+_SEPARATORS = (",", ";", "\t", "|")
+_SNIFFED = 50
+_TOLD = re.compile(r"sep=(.)", re.IGNORECASE)
+_CALLED = {"\t": "tabs", ",": "','", ";": "';'", "|": "'|'"}
+
+#: (number of the line, its text), line ends kept.
+Lines = Iterator[tuple[int, str]]
+
+
+@dataclass(slots=True)
+class Cells:
+    """A table being read.
+
+    Attributes:
+        header: the names of its columns.
+        rows: (number of the row's first line, its cells, or what is wrong with it, its text).
+        notes: what the user should know; complete once every row was read.
+    """
+
+    header: list[str]
+    rows: Iterator[tuple[int, list[str] | str, str]]
+    notes: list[str] = field(default_factory=list)
+
+
+def looks_like_data(header: Sequence[str]) -> bool:
+    """Say whether the first row of a table can be no header: numbers or sentences stand in it."""
+    return any(
+        cell.strip()[-1:] in set(".?!") or len(cell.split()) > 6 or len(cell) > 60
+        or re.fullmatch(r"[+-]?\d+([.,]\d+)?", cell.strip()) is not None
+        for cell in header
+    )  # fmt: skip
+
+
+def read_cells(
+    lines: Lines, name: str, usual: str, cut: Callable[[int], str], *, headless: bool = False
+) -> Cells:
+    """Read a table.
+
+    Args:
+        lines: its lines.
+        name: the file, for messages.
+        usual: the separator that its suffix stands for.
+        cut: the sentence for a file that ends inside the row of a line.
+        headless: where the first row looks like data, take it as data.
+
+    Raises:
+        InputError: the header cannot be read, names a column twice, or the file is cut off.
+    """
+    # The limit belongs to the csv module, not to a reader; 131,072 characters are too few.
+    csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 2**31 - 1)))
+    first = list(itertools.islice(lines, _SNIFFED))
+    if first and (told := _TOLD.fullmatch(first[0][1].strip())):
+        first, separator = first[1:], told[1]
+    else:
+        separator = _separator([text for _, text in first], usual)
+    texts = _Remembered(itertools.chain(first, lines))
+    cells = Cells([], iter(()))
+    if separator != usual:
+        called = _CALLED.get(separator, separator)
+        cells.notes.append(f"{name}: its cells are separated by {called}.")
+    if separator == "\t":
+        rows = _tab_rows(texts)
+    else:
+        spaced = bool(first) and f"{separator} " in first[0][1]
+        rows = _csv_rows(texts, name, separator, spaced)
+    try:
+        number, header, text = next(rows, (1, [], ""))
+    except InputError:
+        raise InputError(f"{name} has no readable header: a quote in it is not closed.") from None
+    if isinstance(header, str):
+        raise InputError(f"{name} has no readable header in its first line: {header}.")
+    if headless and looks_like_data(header):
+        cells.header = [f"column {at}" for at in range(1, len(header) + 1)]
+        rows = itertools.chain([(number, header, text)], rows)
+        cells.notes.append(f"{name} has no header: its first line was read as a row.")
+    else:
+        cells.header = _header(header, name)
+    cells.rows = _fitted(rows, cells, name, cut)
+    return cells
+
+
+def _separator(texts: Sequence[str], usual: str) -> str:
+    """Return what separates the cells: it splits the rows alike, and into the most cells."""
+    best, most = usual, 1
+    for separator in (usual, *(other for other in _SEPARATORS if other != usual)):
+        if separator == "\t":
+            widths = [text.rstrip("\r\n").count("\t") + 1 for text in texts if text.strip()]
+        else:
+            try:
+                widths = [len(row) for row in csv.reader(texts, delimiter=separator) if row]
+            except csv.Error:
+                continue
+        if not widths or widths[0] <= most:
+            continue
+        alike = sum(width == widths[0] for width in widths)
+        if separator == usual or alike >= 0.8 * len(widths):
+            best, most = separator, widths[0]
+            if separator == usual:
+                break
+    return best
+
+
+class _Remembered:
+    """Lines for the csv module, which does not say where a row began or what it read."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.number = 0
+        self.last = ""
+        self.begun: list[str] = []
+
+    def __iter__(self) -> "_Remembered":
+        return self
+
+    def __next__(self) -> str:
+        self.number, self.last = next(self._lines)
+        self.begun.append(self.last)
+        return self.last
+
+
+def _csv_rows(
+    texts: _Remembered, name: str, separator: str, spaced: bool
+) -> Iterator[tuple[int, list[str] | str, str]]:
+    reader = csv.reader(texts, delimiter=separator, strict=True, skipinitialspace=spaced)
+    while True:
+        number = texts.number + 1
+        texts.begun = []
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InputError(
+                    f"{name} is cut off: it ends inside the quoted field of the row that begins "
+                    f"in line {number:,}. Close the quotes, or copy the file again."
+                ) from None
+            yield number, f"not valid CSV: {shown(str(error), 80)}", texts.last
+            continue
+        number = texts.number - len(texts.begun) + 1
+        yield number, cells, texts.last if len(texts.begun) == 1 else "".join(texts.begun)
+
+
+def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
+    width, quoted = 0, False
+    for raw in texts:
+        text, number, line = raw, texts.number, raw.rstrip("\r\n")
+        cells = line.split("\t")
+        if not width:
+            quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
+            width = len(cells)
+        elif not line.strip():
+            continue
+        if '"' in line and (len(cells) != width or _open(cells[-1])):
+            cells, text = _joined(texts, text, width)
+        yield number, [_unquoted(cell, quoted) for cell in cells], text
+
+
+def _open(cell: str) -> bool:
+    """Say whether a cell begins with a quote that it does not close."""
+    return cell[:1] == '"' and cell.count('"') % 2 == 1
+
+
+def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
+    """Read a row that a quoted cell carries over tabs or line ends; else the line as it is."""
+    whole = text
+    plain = text.rstrip("\r\n").split("\t")
+    held: list[tuple[int, str]] = []
+    last = False
+    while True:
+        try:
+            rows = list(csv.reader([whole], delimiter="\t", strict=True))
+        except csv.Error as error:
+            if last or "unexpected end" not in str(error) or len(held) > 10_000:
+                break
+            try:
+                more = next(texts)
+            except StopIteration:
+                break
+            held.append((texts.number, more))
+            if len(more.rstrip("\r\n").split("\t")) == width and width != 1:
+                if len(plain) == width:
+                    break  # rows of their own: the quote was text
+                last = True  # it closes here or it was text
+            whole += more
+            continue
+        if len(rows) == 1 and len(rows[0]) == width:
+            return [f'"{cell.replace(chr(34), chr(34) * 2)}"\n' for cell in rows[0]], whole
+        break
+    texts._lines = itertools.chain(held, texts._lines)
+    return plain, text
+
+
+def _unquoted(cell: str, quoted: bool) -> str:
+    """Return what a cell says where it is written as CSV writes it, else the cell as it is."""
+    joined = cell.endswith('"\n')
+    cell = cell.removesuffix("\n")
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
+        return cell
+    inner = cell[1:-1]
+    doubled = inner.replace('""', "")
+    if '"' in doubled or not (joined or quoted or '""' in inner or "\r" in inner):
+        return cell
+    return inner.replace('""', '"')
+
+
+def _header(cells: list[str], name: str) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    named = [cell for cell in names if cell]
+    repeated = [cell for at, cell in enumerate(named) if cell in named[:at]]
+    if repeated:
+        raise InputError(f"{name} has the column {shown(repeated[0])} twice. Rename one.")
+    blank = 0
+    for at, cell in enumerate(names):
+        if not cell:
+            blank += 1
+            names[at] = "" if blank == 1 else f"unnamed {blank}"
+    return names
+
+
+def _fitted(
+    rows: Iterator[tuple[int, list[str] | str, str]],
+    cells: Cells,
+    name: str,
+    cut: Callable[[int], str],
+) -> Iterator[tuple[int, list[str] | str, str]]:
+    """Bring every row to the header's width, or say what is wrong with it."""
+    width = len(cells.header)
+    trailing = spanning = 0
+    for number, found, text in rows:
+        row = found
+        if len(row) == width and type(row) is list and text.count("\n") < 3:
+            yield number, row, text
+            continue
+        if isinstance(row, list) and len(row) != width:
+            if not row:
+                continue
+            if len(row) > width and not any(cell.strip() for cell in row[width:]):
+                row, trailing = row[:width], trailing + 1
+            elif len(row) < width and not text.endswith("\n"):
+                raise InputError(cut(number))
+            else:
+                yield number, f"wrong number of fields: {len(row)} for {width} columns", text
+                continue
+        if isinstance(row, list) and text.count("\n") > 2 and _swallows(text, row, width):
+            spanning = spanning or number
+        yield number, row, text
+    if trailing:
+        cells.notes.append(
+            f"{name}: {trailing:,} rows end with separators and no cell behind them, which were "
+            "left out."
+        )
+    if spanning:
+        cells.notes.append(
+            f"{name}: a quoted cell that begins in line {spanning:,} goes over lines that look "
+            "like rows of their own. If a quote there is not closed, close it: those rows are in "
+            "the cell."
+        )
+
+
+def _swallows(text: str, row: list[str], width: int) -> bool:
+    """Say whether lines inside a cell have as many cells as a row."""
+    inner = text.split("\n")[1:-2]
+    separators = (",", ";", "|")
+    alike = [sum(line.count(s) == width - 1 for line in inner) for s in separators]
+    return width > 1 and max(alike) >= max(2, len(inner) // 2) and len(row) == width

@@ -1,0 +1,174 @@
+"""What a pool is read from: one file or several, a saved dataset, the hub, rows in memory."""
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ds2.errors import InputError
+from ds2.pool.files import file_kind
+from ds2.pool.hub import HUB_PREFIX, from_dataset, is_saved, read_folder, read_hub
+from ds2.pool.rows import Row, RowSource, as_row, batch_rows, read_file, text_columns
+from ds2.pool.wording import shown, shown_names, shown_path
+
+__all__ = ["files_of", "open_sources"]
+
+_SPLIT = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val|dev|eval)(?=[-_.]|$)")
+_SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
+#: Files beside a dataset's data that hold no rows.
+_ABOUT = {"dataset_info.json", "dataset_infos.json", "config.json", "metadata.json", "state.json"}
+_BATCH = 4096
+
+
+def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]]:
+    """Open what `ds2.read_pool` was given.
+
+    Returns:
+        What to call it, its sources in order, and what the user should know of the choice.
+    """
+    if isinstance(pool, (str, os.PathLike)):
+        place = os.fspath(pool)
+        if place.startswith(HUB_PREFIX):
+            return place, [read_hub(place, split)], []
+        if is_saved(Path(place)):
+            return place, [read_folder(Path(place), split)], []
+        files, notes = files_of(place, split)
+        return place, [read_file(path) for path in files], notes
+    listed = list(pool) if isinstance(pool, (list, tuple)) else None
+    if listed and all(isinstance(each, (str, os.PathLike)) for each in listed):
+        sources: list[RowSource] = []
+        notes = []
+        for each in listed:
+            _, found, said = open_sources(each, split)
+            sources += found
+            notes += said
+        return ", ".join(os.fspath(each) for each in listed), sources, notes
+    source = _in_memory(pool, listed, split)
+    return source.name, [source], []
+
+
+def files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:
+    """Return the files that a path, a folder or a pattern (``*``) names, shards in order.
+
+    Raises:
+        InputError: there are none, or a folder holds files of several kinds.
+    """
+    path = Path(place)
+    if path.is_dir():
+        return _in_folder(path, split)
+    if path.exists() or not glob.has_magic(place):
+        if split != "train":
+            raise InputError(f"{shown_path(place)} is a file and has no splits, so no {split!r}.")
+        return [path], []
+    found = glob.glob(place, recursive=True)  # noqa: PTH207 - a pattern may be absolute
+    files = sorted(map(Path, found), key=_in_order)
+    files = [file for file in files if file.is_file() and _known(file)]
+    if not files:
+        raise InputError(f"{shown_path(place)} matches no file that ds2 reads. Check the pattern.")
+    return files, []
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    """Sort names as people number them: 2 before 10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"(\d+)", path.as_posix())
+    ]
+
+
+def _known(path: Path) -> bool:
+    try:
+        file_kind(path)
+    except InputError:
+        return False
+    return path.name.lower() not in _ABOUT and not path.name.startswith((".", "_"))
+
+
+def _in_folder(folder: Path, split: str) -> tuple[list[Path], list[str]]:
+    files = [file for file in folder.rglob("*") if file.is_file() and _known(file)]
+    files = [f for f in files if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
+    name = shown_path(folder)
+    if not files:
+        raise InputError(
+            f"{name} is a folder and no dataset saved by the datasets library, and no file in it "
+            "is one that ds2 reads."
+        )
+    kinds = sorted({file_kind(file).container for file in files})
+    if len(kinds) > 1:
+        raise InputError(
+            f"The folder {name} holds files of several kinds ({', '.join(kinds)}): "
+            f"{shown_names(sorted(f.name for f in files), 3)}. Name those to read, for example "
+            f"{shown_path(folder / '*.')}{kinds[0]}"
+        )
+    marks = {file: _split_of(file.relative_to(folder)) for file in files}
+    splits = sorted({mark for mark in marks.values() if mark})
+    notes = []
+    if splits:
+        if split not in splits:
+            raise InputError(
+                f"The folder {name} has no split {shown(split)}. It has {shown_names(splits)}."
+            )
+        left = [file for file in files if marks[file] != split]
+        files = [file for file in files if marks[file] == split]
+        if left:
+            notes.append(
+                f"{name}: {len(files):,} files of the split {split!r} were read, "
+                f"{len(left):,} others were not."
+            )
+    elif split != "train":
+        raise InputError(f"The files in {name} name no splits, so there is no {split!r}.")
+    return sorted(files, key=_in_order), notes
+
+
+def _split_of(path: Path) -> str | None:
+    found = _SPLIT.findall(path.as_posix().lower())
+    return _SAME.get(found[-1], found[-1]) if found else None
+
+
+def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
+    """Open rows that are no file: a Dataset, a DataFrame, an Arrow table, objects."""
+    if hasattr(pool, "features") and hasattr(pool, "select_columns"):
+        return from_dataset(pool, "the Dataset")
+    if isinstance(pool, Mapping) and split in pool:
+        return from_dataset(pool[split], f"the DatasetDict's {split}")
+    if hasattr(pool, "to_dict") and hasattr(pool, "iloc"):
+        columns = [str(column) for column in pool.columns]
+        frame = pool.set_axis(columns, axis=1)
+        rows = ((at, _plain_row(row)) for at, row in enumerate(frame.to_dict("records"), 1))
+        return RowSource("the DataFrame", "row", rows)
+    if hasattr(pool, "to_batches") and hasattr(pool, "schema"):
+        kept, notes, left = text_columns(pool.schema, "the table")
+        table = pool if kept is None else pool.select(kept)
+        batches = table.to_batches(max_chunksize=_BATCH)
+        return RowSource("the table", "row", batch_rows(iter(batches), "the table", left), notes)
+    if listed is not None or (isinstance(pool, Iterable) and not isinstance(pool, Mapping)):
+        return RowSource("the list", "row", _objects(listed if listed is not None else pool))
+    raise InputError(
+        "A pool is a path, a list of paths, hf:org/name, a Dataset, a DataFrame, an Arrow table or "
+        f"a list of objects. Got {type(pool).__name__}."
+    )
+
+
+def _objects(rows: Iterable[Any]) -> Iterator[tuple[int, Row]]:
+    for at, row in enumerate(rows, 1):
+        yield at, as_row(_plain(row))
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, object]:
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> object:
+    """Return a value as JSON knows it: no arrays, no numbers of numpy's, null for NaN."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(each) for each in value]
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124
+        return None
+    known = isinstance(value, (str, int, float))
+    return value if known else None if type(value).__name__ in {"NAType", "NaTType"} else str(value)
