@@ -118,7 +118,7 @@ STAGES = (
         "report",
         "write the report",
         settings=("*",),  # the report shows the recipe, up to here
-        ignores=("schema_version", "train.*", "evaluate.*"),
+        ignores=("schema_version", "train.*", "evaluate.*", "proof.*"),
         inputs=("scores.planted", "gold.path"),
         optional=("gold.path",),
         reads=(
