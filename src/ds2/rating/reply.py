@@ -145,6 +145,9 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
     """Return every rating found, also those outside the scale; else why there is none."""
     high, scored = rubric.scale.high, rubric.scored
     blocks = list(_objects(answer, rubric))
+    if len(blocks) == 1 and blocks[0][:2] == (0, len(answer)):  # alone: nothing else to look at
+        _, _, alone, deeper = blocks[0]
+        return alone, "quoting" if deeper else "unparsable"
     prose = _without_objects(answer, [block[:2] for block in blocks])
     objects = [(start, end, found) for start, end, found, _ in blocks if found]
     said = [(name, one) for name in rubric.names for one in labelled(prose, name, high)]
