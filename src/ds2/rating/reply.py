@@ -180,11 +180,10 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
             own = list(zip(rubric.names, numbers, strict=True))
     values = {name: {value for other, value in own if other == name} for name, _ in own}
     found = {name: given.pop() for name, given in values.items() if len(given) == 1}
-    if scored in found:
-        return found, ""
+    problem = "refused" if _REFUSAL.search(prose) else "unparsable"
     if objects or inner or (form == "text" and every):
-        return found, "quoting" if every or inner else "unparsable"
-    return found, "refused" if _REFUSAL.search(prose) else "unparsable"
+        problem = "quoting" if every or inner else "unparsable"
+    return found, problem
 
 
 class _Number(str):
