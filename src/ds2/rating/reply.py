@@ -145,6 +145,9 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
     """Return every rating found, also those outside the scale; else why there is none."""
     high, scored = rubric.scale.high, rubric.scored
     blocks = list(_objects(answer, rubric))
+    if len(blocks) == 1 and blocks[0][:2] == (0, len(answer)):  # alone: nothing else to look at
+        _, _, alone, deeper = blocks[0]
+        return alone, "quoting" if deeper else "unparsable"
     prose = _without_objects(answer, [block[:2] for block in blocks])
     objects = [(start, end, found) for start, end, found, _ in blocks if found]
     said = [(name, one) for name in rubric.names for one in labelled(prose, name, high)]
@@ -177,11 +180,10 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
             own = list(zip(rubric.names, numbers, strict=True))
     values = {name: {value for other, value in own if other == name} for name, _ in own}
     found = {name: given.pop() for name, given in values.items() if len(given) == 1}
-    if scored in found:
-        return found, ""
+    problem = "refused" if _REFUSAL.search(prose) else "unparsable"
     if objects or inner or (form == "text" and every):
-        return found, "quoting" if every or inner else "unparsable"
-    return found, "refused" if _REFUSAL.search(prose) else "unparsable"
+        problem = "quoting" if every or inner else "unparsable"
+    return found, problem
 
 
 class _Number(str):
