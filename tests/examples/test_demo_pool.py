@@ -85,7 +85,7 @@ def test_the_awkward_kinds_are_there(rows, distinct):
     assert sum(row["source"] == "multilingual" for row in distinct) >= 100
     assert sum(bool(re.search(r"[\u4e00-\u9fff]", text_of(row))) for row in distinct) >= 20
     assert sum(len(text_of(row).split()) > 2000 for row in distinct) >= 8
-    assert sum(answers_of(row) == [""] for row in distinct) >= 8
+    assert sum(answers_of(row) == ["ok"] for row in distinct) >= 8
     assert 0.003 <= np.mean([row["score"] is None for row in rows]) <= 0.025
 
 
