@@ -84,6 +84,7 @@ def make_pool(path: Path, n: int) -> None:
                 for i in rows
             ],
             "layout": [layout for _ in rows],
+            "raw": [None for _ in rows],
             "cut": [None for _ in rows],
         }
         blocks.append(pa.table(column, schema=table_schema()))
