@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ds2.proof.memory import Shape, estimate_memory
@@ -24,6 +24,7 @@ def test_by_rows_every_epoch_has_every_row_once(sizes, batch, epochs, seed):
     assert (np.sort(rows, axis=1) == np.arange(len(sizes))).all()
 
 
+@example([1, 1, 9, 40], 40, 2, 0)
 @given(SIZES, st.integers(40, 200), st.integers(1, 3), st.integers(0, 5))
 def test_by_tokens_the_number_of_updates_follows_from_the_tokens(sizes, wanted, epochs, seed):
     training = settings_of(batch_tokens=wanted, epochs=epochs, seed=seed)
@@ -47,6 +48,12 @@ def test_arms_of_equal_tokens_have_equal_updates_however_long_their_answers_are(
 def test_a_number_of_updates_wins_over_epochs(sizes, steps, tokens):
     training = settings_of(max_steps=steps, batch=7, batch_tokens=tokens, epochs=1)
     assert len(plan_updates(sizes, training)) == steps
+
+
+def test_answers_longer_than_an_update_make_as_many_updates_too():
+    updates = plan_updates([500, 700, 900], settings_of(max_steps=20, batch_tokens=100))
+    assert len(updates) == 20
+    assert all(len(rows) for rows in updates)
 
 
 def test_the_seed_gives_the_order():

@@ -72,7 +72,8 @@ def plan_updates(learned: Sequence[int] | np.ndarray, training: Training) -> lis
     Each epoch is a new order of all rows, drawn by the seed. By rows, an epoch is cut into batches
     and its rest is one too. By tokens, all epochs are one series of T answer tokens, and a row is
     in update ⌊m · U / T⌋, where m is the middle of its tokens and U = T / batch_tokens, rounded:
-    equal tokens are equal updates, however long the answers are.
+    equal tokens are equal updates, however long the answers are. None is without a row, so there
+    are at most as many as rows.
 
     Args:
         learned: (n,) how many tokens of each row are learned; n ≥ 1.
@@ -87,7 +88,8 @@ def plan_updates(learned: Sequence[int] | np.ndarray, training: Training) -> lis
         order = np.random.default_rng([training.seed, epoch]).permutation(len(sizes))
         series.append(order)
         have += int(sizes.sum()) if training.batch_tokens else -(-len(sizes) // training.batch)
-        if training.max_steps and have >= wanted:
+        enough = len(series) * len(sizes) >= training.max_steps or not training.batch_tokens
+        if training.max_steps and have >= wanted and enough:
             break
     if training.batch_tokens:
         rows = np.concatenate(series)
@@ -100,10 +102,15 @@ def plan_updates(learned: Sequence[int] | np.ndarray, training: Training) -> lis
 
 def _by_tokens(rows: np.ndarray, sizes: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     total = int(sizes.sum())
-    n = max(1, round(total / batch_tokens))
+    n = min(max(1, round(total / batch_tokens)), len(rows))
     middle = np.cumsum(sizes) - sizes / 2
     update = np.minimum((middle * n / total).astype(np.int64), n - 1)
-    return np.split(rows, np.flatnonzero(np.diff(update)) + 1)
+    numbers = np.arange(n)
+    # each begins at its first row, and behind that of the one before: a row that is longer than
+    # an update leaves none without rows
+    starts = np.maximum.accumulate(np.searchsorted(update, numbers) - numbers) + numbers
+    starts = np.minimum(starts, len(rows) - n + numbers)
+    return np.split(rows, starts[1:])
 
 
 def micro_batches(
