@@ -25,6 +25,7 @@ import shutil
 import sys
 import warnings
 from contextlib import suppress
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -93,9 +94,15 @@ class Texts:
         return taken
 
 
+@cache
 def trusted() -> list[dict]:
     with gzip.open(data_file("coachlm_revised.jsonl.gz"), "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+@cache
+def alpaca() -> list[dict]:
+    return alpaca_rows()
 
 
 def held_out(texts: Texts) -> tuple[list[dict], list]:
@@ -134,7 +141,7 @@ def arm_rows(  # noqa: PLR0917
                 conversation(r["raw_instruction"], r["raw_input"], r["raw_response"]) for r in order
             ]
         return texts.prefix(rows, tokens)
-    rows = alpaca_rows()
+    rows = alpaca()
     gone = {row["alpaca_row"] for row in trusted()}
     asked = {row["instruction"].strip().lower() for row in out}
     free = [
@@ -264,6 +271,12 @@ class Evaluator:
         return found
 
 
+def pair_sd(a: np.ndarray, b: np.ndarray) -> float:
+    """Over items, of the difference between one run of each arm; mean over draws."""
+    n = min(len(a), len(b))
+    return float((a[:n] - b[:n]).std(axis=1).mean())
+
+
 def report(out: Path, draws: int) -> None:
     values: dict[str, np.ndarray] = {}
     for arm in (*REAL, *PLANTED, *MILD):
@@ -284,6 +297,7 @@ def report(out: Path, draws: int) -> None:
     rows = [
         {
             "A − B": f"{one.a} − {one.b}",
+            "item sd, one run": pair_sd(values[one.a], values[one.b]),
             "value": one.overall.value, "low": one.overall.low, "high": one.overall.high,
             "items": one.overall.noise.items**0.5, "runs": one.overall.noise.runs**0.5,
             "detectable": one.detectable, "p (Holm)": one.p_holm, "verdict": one.verdict,

@@ -16,6 +16,7 @@ from ds2.proof.record import open_record
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks
 from ds2.runs.evaluate_step import evaluate_run
+from ds2.runs.recipe_file import parse_overrides
 from ds2.runs.recipe_proof import EvaluateSection
 
 
@@ -218,18 +219,18 @@ def test_what_lies_there_without_being_done_is_removed(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"train.model": None}, "'train.model' names none"),
-        ({"evaluate.tasks": ["texts:nowhere.jsonl"]}, "nowhere.jsonl', which does not exist"),
-        ({"evaluate.tasks": ["pairs:said.jsonl"]}, "2 of 2 rows .* field 'rejected'"),
-        ({"evaluate.engine": "api"}, "an endpoint gives no likelihood"),
-        ({"evaluate.include": ["nowhere"]}, "'evaluate.include' names .*nowhere"),
+        ("train.model=", "'train.model' names none"),
+        ('evaluate.tasks=["texts:nowhere.jsonl"]', "nowhere.jsonl', which does not exist"),
+        ("evaluate.tasks=pairs:said.jsonl", "2 of 2 rows .* field 'rejected'"),
+        ("evaluate.engine=api", "an endpoint gives no likelihood"),
+        ("evaluate.include=nowhere", "'evaluate.include' names .*nowhere"),
     ],
 )
 def test_a_wrong_setting_is_said(tmp_path, monkeypatch, scorers, setting, says):
     run = make_run(tmp_path, ["texts:../said.jsonl"], said=TEXTS)
     monkeypatch.chdir(tmp_path)  # --set's files are found from here
     with pytest.raises(InputError, match=says):
-        evaluate_run(run, overrides=setting)
+        evaluate_run(run, overrides=parse_overrides([setting]))
 
 
 def test_a_folder_without_a_model_is_said(tmp_path, scorers):

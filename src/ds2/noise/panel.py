@@ -207,13 +207,13 @@ def check_trust(
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
         return Trust("few", found, n)
-    friends, foes, told = _sides(scores, gold, weights, heard)
+    friends, foes = _sides(scores, gold, weights, heard)
     if panel is not None and panel.opposed:  # gold goes with some of them: with most?
         each = [measure("spearman", scores[:, m], gold, weights) for m in heard]
         found = _mean([one for one in each if not np.isnan(one.value)]).interval()
         agrees = found.low > 0 or len(friends) > len(foes)
     else:
-        agrees = found.low > 0 or bool(friends) or told
+        agrees = found.low > 0 or bool(friends)
         foes = []
     if agrees:
         return Trust("agrees", found, n)
@@ -223,12 +223,12 @@ def check_trust(
 
 def _sides(
     scores: np.ndarray, gold: np.ndarray, weights: np.ndarray | None, heard: list[int]
-) -> tuple[list[int], list[int], bool]:
-    """Who surely goes with gold, who surely against it, and whether their mean goes with it."""
+) -> tuple[list[int], list[int]]:
+    """Who surely goes with gold, and who surely against it."""
     competing = len(heard) + 1
     friends = [m for m in heard if _goes_with(scores[:, m], gold, weights, competing)]
     foes = [m for m in heard if _goes_with(scores[:, m], -gold, weights, competing)]
-    return friends, foes, _goes_with(mean_z(scores[:, heard]), gold, weights, competing)
+    return friends, foes
 
 
 def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) -> tuple[str, str]:

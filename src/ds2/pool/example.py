@@ -30,9 +30,14 @@ class Example:
     source: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """(role, content) of each message."""
+        return tuple((message.role, message.content) for message in self.messages)
+
     def text(self) -> str:
         """Return the whole conversation as ``role: content`` lines."""
-        return conversation_text((m.role, m.content) for m in self.messages)
+        return conversation_text(self.turns)
 
 
 @dataclass(frozen=True, slots=True)

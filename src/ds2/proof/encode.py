@@ -147,12 +147,10 @@ def prompt_ids(
 ) -> tuple[np.ndarray, np.ndarray] | str:
     """Return the ids before the last answer and those of the answer with its stop token.
 
-    They are those of `encode` with ``loss_on="last-answer"``, cut at ``max_length``; or why there
-    are none.
+    They are those of `encode` with ``loss_on="last-answer"``; or why there are none, as where they
+    are more than ``max_length``.
     """
-    found = encode(
-        turns, template, tokenizer, max_length=max_length, too_long="cut", loss_on="last-answer"
-    )
+    found = encode(turns, template, tokenizer, max_length=max_length, loss_on="last-answer")
     if isinstance(found, str):
         return found
     start = int(np.argmax(found.learned))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.proof.encode import Template, encode, load_template
+from ds2.proof.encode import Template, load_template, prompt_ids
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import EvaluationSettings, HeldOut
 
@@ -97,17 +97,9 @@ def _ids(
     template: Template,
     settings: EvaluationSettings,
 ) -> Ids | str:
-    found = encode(
-        (*item.turns, ("assistant", answer)),
-        template,
-        scorer.tokenizer,
-        max_length=settings.max_length,
-        loss_on="last-answer",
-    )
-    if isinstance(found, str):
-        return found
-    start = int(np.argmax(found.learned))
-    return found.ids[:start].tolist(), found.ids[start:].tolist()
+    turns = (*item.turns, ("assistant", answer))
+    found = prompt_ids(turns, template, scorer.tokenizer, max_length=settings.max_length)
+    return found if isinstance(found, str) else (found[0].tolist(), found[1].tolist())
 
 
 def _figures(loss: float, ids: Ids, answer: str) -> dict[str, float]:

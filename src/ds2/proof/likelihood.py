@@ -10,7 +10,7 @@ two do not fit. A ratio of perplexities as in Superfiltering (arXiv 2402.00530).
 differently; it also trains the model on a part of the pool first, where here any is taken as it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -123,7 +123,7 @@ def tokens_of(
     scorer: Scorer, example: Example, max_tokens: int
 ) -> tuple[list[int], list[int]] | str:
     """The tokens of prompt and answer, cut to ``max_tokens``, or the problem."""
-    turns = [(message.role, message.content) for message in example.messages]
+    turns = example.turns
     last = max((i for i, turn in enumerate(turns) if turn[0] == "assistant"), default=None)
     if last is None or not turns[last][1].strip():
         return "no answer"
@@ -139,7 +139,7 @@ def tokens_of(
     return prompt, answer[: max_tokens - len(prompt)]
 
 
-def _prompt(scorer: Scorer, turns: list[tuple[str, str]]) -> list[int] | None:
+def _prompt(scorer: Scorer, turns: Sequence[tuple[str, str]]) -> list[int] | None:
     """The tokens up to where the answer begins; None where the template refuses the turns."""
     tokenizer = scorer.tokenizer
     if getattr(tokenizer, "chat_template", None):

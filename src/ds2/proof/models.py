@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,7 @@ def load_tokenizer(model: str) -> Any:
         MissingDependencyError: transformers is not installed.
         InputError: it cannot be loaded.
     """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        raise MissingDependencyError("transformers", "Training", INSTALL) from None
-    try:
-        return AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise _unloadable(model, error) from error
+    return _loaded(model, lambda library: library.AutoTokenizer.from_pretrained(model))
 
 
 def load_model(model: str, dtype: str) -> Any:
@@ -50,15 +44,24 @@ def load_model(model: str, dtype: str) -> Any:
         MissingDependencyError: torch or transformers is not installed.
         InputError: it cannot be loaded.
     """
+
+    def load(library: Any) -> Any:
+        if not library.is_torch_available():
+            raise MissingDependencyError("torch", "Training", INSTALL)
+        library.utils.logging.disable_progress_bar()
+        return library.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+
+    return _loaded(model, load)
+
+
+def _loaded(model: str, load: Callable[[Any], Any]) -> Any:
+    """What ``load`` takes from the library transformers; every failure is one sentence."""
     try:
         import transformers
     except ImportError:
         raise MissingDependencyError("transformers", "Training", INSTALL) from None
-    if not transformers.is_torch_available():
-        raise MissingDependencyError("torch", "Training", INSTALL)
-    transformers.utils.logging.disable_progress_bar()
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        return load(transformers)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise _unloadable(model, error) from error
 
@@ -169,12 +172,8 @@ def empty_model(model: str, training: Training) -> Any:
         MissingDependencyError: transformers or peft is not installed.
         InputError: it cannot be loaded.
     """
-    try:
-        from transformers import AutoConfig, AutoModelForCausalLM
-    except ImportError:
-        raise MissingDependencyError("transformers", "Training", INSTALL) from None
-    try:
-        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise _unloadable(model, error) from error
-    return with_lora(empty, training)
+
+    def build(library: Any) -> Any:
+        return library.AutoModelForCausalLM.from_config(library.AutoConfig.from_pretrained(model))
+
+    return with_lora(_loaded(model, build), training)

@@ -2,8 +2,8 @@
 
 Until there are two trained runs to measure it on, what items and runs differ by is assumed: of
 right and wrong answers a discordance of 0.18 and 0.9 points from run to run (three runs of the DS²
-authors differ by 0.4 to 1.2); of log-loss 0.037 nats an item and 0.003 a run, as measured on a
-model of 135M parameters (`benchmarks/cpu_proof.py`).
+authors differ by 0.4 to 1.2); of log-loss 0.037 nats an item and 0.003 a run, on the safe side of
+the 0.019 to 0.025 and 0.001 to 0.003 of a model of 135M parameters (`benchmarks/cpu_proof.py`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
 from ds2.runs.store import hash_file, hash_input, locked
 
-__all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run", "located"]
+__all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
 #: The name of the untrained model.
 BASE = "base"
@@ -71,7 +71,7 @@ def evaluate_run(
         InputError: there is no model, or a task or its data is not there.
         RunBusyError: another process evaluates models of this run.
     """
-    recipe = load_recipe(folder, located(overrides or {}))
+    recipe = load_recipe(folder, overrides)
     wanted = recipe.evaluate
     tasks, named = split_tasks(wanted.tasks)
     include = tuple(resolve_path(folder, path) for path in wanted.include)
@@ -119,24 +119,6 @@ def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
             yield f"{task}: {n:,} left out: {reason}."
 
 
-def located(overrides: Mapping[str, object]) -> dict[str, object]:
-    """Files of the command line, from the current folder."""
-    found = dict(overrides)
-    for key in ("evaluate.tasks", "evaluate.include"):
-        if isinstance(found.get(key), list):
-            found[key] = [_from_here(key, str(value)) for value in found[key]]  # type: ignore[attr-defined]
-        elif isinstance(found.get(key), str):
-            found[key] = [_from_here(key, str(found[key]))]
-    return found
-
-
-def _from_here(key: str, value: str) -> str:
-    kind, colon, path = value.partition(":") if key == "evaluate.tasks" else ("", "", value)
-    if (key == "evaluate.tasks" and not colon) or path.startswith(HUB):
-        return value
-    return f"{kind}{colon}{Path(path).expanduser().absolute()}"
-
-
 def _template(folder: Path, recipe: Recipe) -> str:
     name = recipe.train.template
     return name if name in ("auto", "tulu") else str(resolve_path(folder, name))
@@ -157,7 +139,7 @@ def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
 
 
 def _item(example: Example, kind: str) -> Iterator[HeldOut]:
-    turns = tuple((message.role, message.content) for message in example.messages)
+    turns = example.turns
     last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
     worse = example.extra.get("rejected")
     if kind != "pairs" or not isinstance(worse, str) or not worse.strip():

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.pool import Example, Pool, read_pool
+from ds2.pool import Pool, read_pool
 from ds2.proof.encode import encode
 from ds2.proof.models import load_tokenizer
 from ds2.proof.templates import Template, Tokenizer, Turns, load_template
@@ -18,7 +18,7 @@ from ds2.runs.recipe_file import HUB, resolve_path
 from ds2.runs.tables import load_selection
 from ds2.selection import select
 
-__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "split_arms", "turns_of"]
+__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "split_arms"]
 
 #: Every row of the pool, in as many updates as the others have.
 FULL = "full"
@@ -39,11 +39,6 @@ _DRAWN = ("random", "random-same-length")
 _CLASSES = 20
 #: Rows whose answers are counted for what an update is to hold.
 _SAMPLE = 500
-
-
-def turns_of(example: Example) -> Turns:
-    """(role, content) of a conversation."""
-    return tuple((message.role, message.content) for message in example.messages)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +69,7 @@ class Arm:
     @property
     def turns(self) -> list[Turns]:
         """The conversations."""
-        return [turns_of(example) for example in self.pool.take(self.rows)]
+        return [example.turns for example in self.pool.take(self.rows)]
 
 
 @dataclass(slots=True)
@@ -104,7 +99,7 @@ class Counter:
         known = self._known.setdefault(id(pool), {})
         if row not in known:
             found = encode(
-                turns_of(pool[row]),
+                pool[row].turns,
                 self._template,
                 self._tokenizer,
                 max_length=self.training.max_length,

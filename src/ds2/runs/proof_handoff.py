@@ -7,7 +7,6 @@ DIR/evaluate.sh        lm-eval, into results/NAME; tasks/ has tasks of your own;
 DIR/SHA256SUMS         of all that was written
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -24,9 +23,9 @@ from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
 from ds2.runs.listener import Listener
-from ds2.runs.proof_arms import FULL
 from ds2.runs.proof_plan import make_plan
 from ds2.runs.recipe_file import resolve_path
+from ds2.runs.store import hash_file
 
 __all__ = ["read_plan", "write_proof"]
 
@@ -77,7 +76,7 @@ def write_proof(
             for row in prepared.encoded
         ])  # fmt: skip
         DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
-        runs[arm.name] = _run(prepared, training, arm.arm) | {"seed": arm.seed}
+        runs[arm.name] = _run(prepared, training)
     document = {
         **plan.document,
         "model": plan.training.model,  # found from anywhere, where it is a folder
@@ -168,8 +167,8 @@ def _read(folder: Path) -> dict[str, Any]:
         ) from None
 
 
-def _run(prepared: Prepared, training: Training, arm: str) -> dict[str, Any]:
-    """Rows an update, updates, and the padding of one training."""
+def _run(prepared: Prepared, training: Training) -> dict[str, Any]:
+    """Rows an update, updates, padding and seed of one training."""
     learned = np.array([row.n_learned for row in prepared.encoded])
     tokens = training.batch_tokens
     batch = max(1, round(tokens / learned.mean())) if tokens else training.batch
@@ -180,7 +179,7 @@ def _run(prepared: Prepared, training: Training, arm: str) -> dict[str, Any]:
         "batch": batch,
         "updates": updates,
         "pad_id": prepared.pad,
-        "equal_steps": arm == FULL,
+        "seed": training.seed,
     }
 
 
@@ -257,8 +256,7 @@ def _sums(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != SUMS and not name.startswith(("results/", "adapters/")):
-            with path.open("rb") as file:
-                yield name, hashlib.file_digest(file, "sha256").hexdigest()
+            yield name, hash_file(path).sha256
 
 
 def _text(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from ds2.errors import InputError
 from ds2.proof.arms import Arms, read_arms
 from ds2.proof.compare import ArmComparison, compare_arms
 from ds2.proof.templates import Turns
-from ds2.proof.train import loss_curve, train
+from ds2.proof.train import loss_curve
 from ds2.proof.words import comparison_document
 from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
 from ds2.runs.listener import Listener
@@ -31,7 +31,7 @@ from ds2.runs.proof_page import write_proof_pages
 from ds2.runs.proof_plan import Plan, freeze, load_proof, make_plan, plan_begun
 from ds2.runs.store import locked, write_json
 from ds2.runs.train_step import PLACE as RUNS
-from ds2.runs.train_step import told_to
+from ds2.runs.train_step import train_into
 
 __all__ = ["Proof", "compare_plan", "prove", "prove_planted"]
 
@@ -184,15 +184,10 @@ def prove_planted(
                 _train(folder, plan, planted, turns, listener)
                 names.append(planted.name)
     evaluation = _evaluate(folder, names, overrides, listener)
-    arms = read_arms(
-        [f"{name.rpartition('-s')[0]}={folder / EVALUATIONS / name}" for name in names],
-        tasks=sorted({score.task for score in evaluation.scores}),
-    )
-    (found,) = compare_arms(
-        arms.values,
-        pairs=[(CLEAN, CORRUPT)],
-        clusters=arms.clusters,
-        higher_is_better=arms.higher_is_better,
+    arms, (found,) = compare_plan(
+        {"compare": [[CLEAN, CORRUPT]], "smallest": plan.document["smallest"]},
+        {name: str(folder / EVALUATIONS / name) for name in names},
+        sorted({score.task for score in evaluation.scores}),
     )
     tasks = {}
     for name, one in found.tasks.items():
@@ -271,16 +266,8 @@ def _check_measures(base: Evaluation) -> None:
 
 
 def _train(folder: Path, plan: Plan, arm: Arm, turns: Sequence[Turns], listener: Listener) -> None:
-    place = folder / RUNS / arm.name
-    place.mkdir(parents=True, exist_ok=True)
-    with locked(place):
-        listener.started("train", f"{arm.name}: {len(turns):,} rows")
-        done = train(
-            turns, plan.training_for(arm), place, told=told_to(listener), say=listener.said
-        )
-        seconds = 0.0 if done.fresh else float(done.figures["seconds"])
-        state = "fresh" if done.fresh else "done"
-        listener.finished("train", state, seconds, done.figures)
+    title = f"{arm.name}: {len(turns):,} rows"
+    train_into(folder, arm.name, turns, plan.training_for(arm), title, listener)
 
 
 def _evaluate(

@@ -17,7 +17,6 @@ from ds2.proof.record import DONE
 from ds2.proof.tasks import PAPER, split_tasks
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
-from ds2.runs.evaluate_step import located as located_tasks
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
 from ds2.runs.loop import run
@@ -25,7 +24,7 @@ from ds2.runs.proof_arms import FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms, spl
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
 from ds2.runs.store import hash_input, write_json
-from ds2.runs.train_step import located, training_of
+from ds2.runs.train_step import training_of
 
 __all__ = ["PLAN", "Plan", "freeze", "load_proof", "make_plan", "plan_begun"]
 
@@ -136,10 +135,7 @@ def load_proof(folder: Path, overrides: Mapping[str, object] | None) -> Recipe:
     Raises:
         InputError: no such arm or comparison, or a file that is not there.
     """
-    given = dict(overrides or {})
-    if isinstance(arms := given.get("proof.arms"), (list, tuple)):
-        given["proof.arms"] = [_from_here(str(name)) for name in arms]
-    recipe = load_recipe(folder, located_tasks(located(given)))
+    recipe = load_recipe(folder, overrides)
     _check(recipe)
     for name, file in split_arms(recipe.proof.arms).items():
         if file and not file.startswith(HUB):
@@ -177,14 +173,6 @@ def plan_begun(folder: Path) -> dict[str, Any] | None:
     held = dict(json.loads(path.read_text(encoding="ascii")))
     done = (path.parent / "runs" / name / "done.json" for name in held["data"])
     return held if any(each.exists() for each in done) else None
-
-
-def _from_here(name: str) -> str:
-    """An arm of the command line, its file from the current folder."""
-    arm, equals, path = name.partition("=")
-    if not path or path.startswith(HUB):
-        return name
-    return f"{arm}{equals}{Path(path).expanduser().absolute()}"
 
 
 def _check(recipe: Recipe) -> None:

@@ -45,7 +45,11 @@ __all__ = [
 
 RECIPE = "recipe.toml"
 #: Keys that name files outside the run folder: the inputs of its stages.
-PATH_KEYS = {key for stage in STAGES for key in stage.inputs}
+PATH_KEYS = {key for stage in STAGES for key in stage.inputs} | {"evaluate.include"}
+#: Keys whose words may hold a file behind a mark: pairs:FILE, lima=FILE.
+_BEHIND = {"evaluate.tasks": ":", "proof.arms": "="}
+#: Keys that name a file where there is one, and else something else.
+_IF_THERE = {"train.model", "train.template"}
 HUB = "hf:"
 
 _HEADER = """\
@@ -225,16 +229,21 @@ def _typed(key: str, value: str, field: FieldInfo) -> object:
         return None
     texts = all(part is str or get_origin(part) is Literal for part in parts)
     if texts or (str in parts and not value.startswith("[")):  # or a list of texts
-        return _located(value) if key in PATH_KEYS else value
+        return _located(key, value)
     typed = _from_toml(value)
-    if key in PATH_KEYS:  # a list of files; one needs no brackets
-        return [_located(str(path)) for path in (typed if isinstance(typed, list) else [typed])]
+    if key in PATH_KEYS or key in _BEHIND:  # a list of files; one needs no brackets
+        return [_located(key, str(one)) for one in (typed if isinstance(typed, list) else [typed])]
     return typed
 
 
-def _located(path: str) -> str:
-    """A path of the command line, from the current folder."""
-    return path if path.startswith(HUB) else str(Path(path).expanduser().absolute())
+def _located(key: str, text: str) -> str:
+    """A setting of the command line: what is a file in it, from the current folder."""
+    before, mark, path = text.partition(_BEHIND[key]) if key in _BEHIND else ("", "", text)
+    names = key in PATH_KEYS or (key in _BEHIND and bool(path))
+    names = names or (key in _IF_THERE and Path(path).expanduser().exists())
+    if not names or path.startswith(HUB):
+        return text
+    return f"{before}{mark}{Path(path).expanduser().absolute()}"
 
 
 def _from_toml(value: str) -> object:

@@ -1,6 +1,6 @@
 """Fine-tune the recipe's model on the run's selection."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.proof.encode import marked
 from ds2.proof.memory import Memory
+from ds2.proof.templates import Turns
 from ds2.proof.train import Trained, forecast_training, train
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
@@ -19,9 +20,16 @@ from ds2.runs.recipe_file import load_recipe, resolve_path
 from ds2.runs.store import locked
 from ds2.runs.tables import load_selection
 
-__all__ = ["Outlook", "Shown", "forecast_run", "show_loss", "told_to", "train_run", "training_of"]
+__all__ = [
+    "Outlook",
+    "Shown",
+    "forecast_run",
+    "show_loss",
+    "train_into",
+    "train_run",
+    "training_of",
+]
 
-Turns = list[tuple[str, str]]
 #: The name of the arm that is the run's selection.
 SELECTION = "selection"
 PLACE = "proof/runs"
@@ -84,11 +92,25 @@ def train_run(
     listener = listener or Listener()
     recipe, _, rows = _selected(folder, overrides, listener)
     training = training_of(folder, recipe, seed)
-    place = folder / PLACE / f"{SELECTION}-s{training.seed}"
+    name = f"{SELECTION}-s{training.seed}"
+    title = f"fine-tune {Path(training.model).name}"
+    return train_into(folder, name, rows, training, title, listener)
+
+
+def train_into(  # noqa: PLR0917
+    folder: Path,
+    name: str,
+    rows: Sequence[Turns],
+    training: Training,
+    title: str,
+    listener: Listener,
+) -> Trained:
+    """Train on conversations into ``RUN/proof/runs/NAME``, alone in it, and tell the listener."""
+    place = folder / PLACE / name
     place.mkdir(parents=True, exist_ok=True)
     with locked(place):
-        listener.started("train", f"fine-tune {Path(training.model).name}")
-        trained = train(rows, training, place, told=told_to(listener), say=listener.said)
+        listener.started("train", title)
+        trained = train(rows, training, place, told=_telling(listener), say=listener.said)
         seconds = 0.0 if trained.fresh else float(trained.figures["seconds"])
         state = "fresh" if trained.fresh else "done"
         listener.finished("train", state, seconds, trained.figures)
@@ -151,27 +173,17 @@ def _selected(
     folder: Path, overrides: Mapping[str, object] | None, listener: Listener
 ) -> tuple[Recipe, tuple[str, ...], list[Turns]]:
     """The recipe, and the rows of the selection in its order: their ids, their turns."""
-    recipe = load_recipe(folder, located(overrides or {}))
+    recipe = load_recipe(folder, overrides)
     training_of(folder, recipe, None)  # a fault is better said before the stages run
     run(folder, until="select", overrides=overrides, listener=listener)
     pool = Pool.load(folder / "pool.arrow")
     rows = load_selection(folder / "selection.parquet").rows
     chosen = list(pool.take(rows))
-    turns = [[(m.role, m.content) for m in example.messages] for example in chosen]
+    turns: list[Turns] = [example.turns for example in chosen]
     return recipe, tuple(example.id for example in chosen), turns
 
 
-def located(overrides: Mapping[str, object]) -> dict[str, object]:
-    """Files of the command line, from the current folder."""
-    found = dict(overrides)
-    for key in ("train.model", "train.template"):
-        value = found.get(key)
-        if isinstance(value, str) and Path(value).expanduser().exists():
-            found[key] = str(Path(value).expanduser().absolute())
-    return found
-
-
-def told_to(listener: Listener) -> Callable[[dict[str, float], int], None]:
+def _telling(listener: Listener) -> Callable[[dict[str, float], int], None]:
     """Pass lines of the log on; what was done before a kill does not count in the speed."""
     before: list[int] = []
 
