@@ -83,6 +83,7 @@ def make_pool(path: Path, n: int) -> None:
                 int.from_bytes(hashlib.blake2b(str(i).encode(), digest_size=8).digest(), "little")
                 for i in rows
             ],
+            "position": rows,
             "layout": [layout for _ in rows],
             "raw": [None for _ in rows],
             "cut": [None for _ in rows],

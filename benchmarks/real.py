@@ -26,7 +26,7 @@ RATERS = {
 
 def command(*words: str) -> str:
     ds2 = str(Path(sys.executable).parent / "ds2")
-    return subprocess.run([ds2, *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([ds2, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def run(folder: Path, column: str) -> dict:

@@ -49,3 +49,26 @@ def test_a_column_of_a_pool(pool):
     np.testing.assert_allclose(vectors, wanted, atol=1e-6)
     with pytest.raises(InputError, match="Did you mean"):
         embed(pool, PrecomputedEmbedder(column="vectors"))
+
+
+@pytest.mark.filterwarnings("ignore:.*without an answer to learn:ds2.Ds2Warning")
+def test_a_file_of_vectors_may_have_a_row_for_rows_set_aside(tmp_path):
+    rows = [{"instruction": f"Say {i}.", "output": "" if i % 4 == 1 else f"{i}"} for i in range(12)]
+    (tmp_path / "pool.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
+    pool = read_pool(tmp_path / "pool.jsonl")
+    kept = np.array([0, 2, 3, 4, 6, 7, 8, 10, 11])
+    np.testing.assert_array_equal(pool.positions, kept)
+    given = np.random.default_rng(0).standard_normal((12, 5))
+    given[1] = 0.0  # of a row that is no example
+    np.save(tmp_path / "all.npy", given)
+    np.save(tmp_path / "kept.npy", given[kept])
+    np.save(tmp_path / "other.npy", given[2:])
+    of_all, of_kept = (
+        embed(pool, PrecomputedEmbedder(tmp_path / name)) for name in ("all.npy", "kept.npy")
+    )
+    np.testing.assert_array_equal(of_all, of_kept)
+    np.testing.assert_allclose(of_all, given[kept] / np.linalg.norm(given[kept], axis=1)[:, None])
+    part = embed(pool.take([5, 2]), PrecomputedEmbedder(tmp_path / "all.npy"))
+    np.testing.assert_array_equal(part, of_all[[5, 2]])
+    with pytest.raises(InputError, match="must have 9 rows, one per example. Got 10"):
+        embed(pool, PrecomputedEmbedder(tmp_path / "other.npy"))

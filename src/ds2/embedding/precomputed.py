@@ -1,6 +1,7 @@
 """Vectors that were made elsewhere: a .npy or .npz file, or a column of the pool."""
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,8 +14,22 @@ from ds2.errors import InputError
 __all__ = ["PrecomputedEmbedder"]
 
 
+@runtime_checkable
+class _ReadPool(TextPool, Protocol):
+    """A pool that knows of the rows set aside when it was read."""
+
+    @property
+    def n_read(self) -> int: ...
+
+    @property
+    def positions(self) -> np.ndarray: ...
+
+
 class PrecomputedEmbedder:
-    """Ready vectors, one row per example in pool order; `embed` scales them to unit length.
+    """Ready vectors, which `embed` scales to unit length.
+
+    A file has one row per row of the pool, in its order: of all that were read, or without those
+    set aside.
 
     Not an `Embedder`: its rows belong to examples and not to texts.
 
@@ -67,6 +82,8 @@ class PrecomputedEmbedder:
         else:
             source = str(self.path)
             vectors = _from_file(self.path, self.array)
+            if isinstance(pool, _ReadPool) and len(vectors) == pool.n_read != len(pool):
+                vectors = vectors[pool.positions]
         check_rows(source, check_vectors(source, vectors), len(pool))
         return vectors
 

@@ -28,8 +28,9 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=s
 def table_schema() -> "pyarrow.Schema":
     """Return the schema of every pool's table.
 
-    The public columns are id, messages, source, extra (a JSON object) and key; ``layout``,
-    ``raw`` and ``cut`` are what it takes to write a row as it was read (`ds2.pool.layout`).
+    The public columns are id, messages, source, extra (a JSON object), key and position;
+    ``layout``, ``raw`` and ``cut`` are what it takes to write a row as it was read
+    (`ds2.pool.layout`).
     """
     import pyarrow as pa
 
@@ -41,6 +42,7 @@ def table_schema() -> "pyarrow.Schema":
             ("source", pa.string()),
             ("extra", pa.string()),
             ("key", pa.uint64()),
+            ("position", pa.int64()),
             ("layout", pa.dictionary(pa.int32(), pa.string())),
             ("raw", pa.dictionary(pa.int32(), pa.string())),
             ("cut", pa.int32()),
@@ -73,6 +75,7 @@ class TableBuilder:
         self._sources: list[str | None] = []
         self._extras: list[str] = []
         self._keys: list[int] = []
+        self._positions: list[int] = []
         self._layouts: list[str] = []
         self._raws: list[str | None] = []
         self._cuts: list[int | None] = []
@@ -81,10 +84,12 @@ class TableBuilder:
         self._ends: list[int] = [0]
         self._size = 0
 
-    def add(self, line: int, row: Mapping[str, object], *, unanswered: bool = False) -> Parsed:
+    def add(
+        self, line: int, position: int, row: Mapping[str, object], *, unanswered: bool = False
+    ) -> Parsed:
         """Add one row and return what it holds, or raise `BadRowError` and add nothing.
 
-        A row without an answer to learn is added only where ``unanswered``.
+        ``position`` counts every row that is read, from 0. A row without an answer to learn is added only where ``unanswered``.
         """
         parsed = parse_row(row, self._form, self._names)
         held = {name for _, name in parsed.parts}
@@ -120,6 +125,7 @@ class TableBuilder:
         self._sources.append(source)
         self._extras.append(rest)
         self._keys.append(key)
+        self._positions.append(position)
         self._layouts.append(layout)
         self._raws.append(parsed.raw)
         self._cuts.append(parsed.cut)
@@ -150,6 +156,7 @@ class TableBuilder:
             array(self._sources, text),
             array(self._extras, text),
             array(self._keys, pa.uint64()),
+            array(self._positions, pa.int64()),
             array(self._layouts, text).dictionary_encode(),
             array(self._raws, text).dictionary_encode(),
             array(self._cuts, pa.int32()),

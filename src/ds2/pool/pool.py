@@ -29,8 +29,8 @@ class Pool:
 
     Attributes:
         table: columns ``id``, ``messages`` (a list of role and content), ``source``, ``extra``
-            (every other field, a JSON object) and ``key``; ``layout``, ``raw`` and ``cut`` are
-            internal.
+            (every other field, a JSON object), ``key`` and ``position``; ``layout``, ``raw``
+            and ``cut`` are internal.
         format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
         origin: where they were read from.
         rejects: the rows that could not be read.
@@ -39,6 +39,7 @@ class Pool:
         source_field: the name of the rows' field for the source.
         named: the columns that the user named, by the part of the conversation that they hold.
         roles: the names of roles that the user gave, and the pool's word for each.
+        n_read: the rows that were read, those set aside included.
     """
 
     table: "pyarrow.Table"
@@ -50,6 +51,7 @@ class Pool:
     source_field: str = "source"
     named: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
+    n_read: int = 0
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -77,6 +79,11 @@ class Pool:
     def keys(self) -> np.ndarray:
         """A hash of every example's messages alone, uint64 of shape (n,)."""
         return np.asarray(self.table["key"].to_numpy(), dtype=np.uint64)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Where each example stands among all rows that were read, int64 of shape (n,)."""
+        return np.asarray(self.table["position"].to_numpy(), dtype=np.int64)
 
     @property
     def sources(self) -> list[str | None]:

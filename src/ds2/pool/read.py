@@ -103,7 +103,7 @@ def read_pool(
         warnings.warn(note, Ds2Warning, stacklevel=2)
     return Pool(
         table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
-        named, called,
+        named, called, reading.seen,
     )  # fmt: skip
 
 
@@ -172,7 +172,9 @@ class _Reading:
 
     def _add(self, builder: TableBuilder, line: int, row: dict[str, object]) -> None:
         try:
-            parsed = builder.add(line + self._offset, row, unanswered=self.keep)
+            parsed = builder.add(
+                line + self._offset, self.seen - 1, row, unanswered=self.keep
+            )
         except BadRowError as error:
             other = detect_format(row, self.names)
             if other not in {None, self.form}:

@@ -15,7 +15,7 @@ from ds2.pool.wording import shown_path
 __all__ = ["load_pool", "save_pool"]
 
 _ENTRY = b"ds2.pool"
-_VERSION = 2
+_VERSION = 3
 
 
 def save_pool(pool: Pool, path: Path) -> None:
@@ -32,6 +32,7 @@ def save_pool(pool: Pool, path: Path) -> None:
         "source_field": pool.source_field,
         "columns": dict(pool.named),
         "roles": dict(pool.roles),
+        "n_read": pool.n_read,
     }
     table = pool.table.replace_schema_metadata({_ENTRY: json.dumps(about)}).unify_dictionaries()
     with writing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as out:
@@ -70,4 +71,5 @@ def load_pool(path: Path) -> Pool:
         about["source_field"],
         about["columns"],
         about["roles"],
+        about["n_read"],
     )

@@ -181,7 +181,7 @@ class EmbedSection(Section):
         "OPENAI_API_KEY",
     )
     path: Text | None = Field(
-        default=None, description="precomputed: a .npy or .npz file, one row per example"
+        default=None, description="precomputed: a .npy or .npz file, one row per row of the pool"
     )
     column: Text | None = Field(
         default=None, description="precomputed: the pool's column that holds the vectors"
