@@ -3,9 +3,8 @@
 First part: pools of 3 to 11 rows with random quotas (one label set, two overlapping ones, shares),
 a budget in tokens, rows that must or must not be chosen, blocked rows, a lowest score and
 near-duplicates. Every one is either solved (the chosen set must be the lexicographic best of all
-sets, found one by one) or refused (the named clash must be impossible, and possible without any one
-of its parts; the feasible size named must be the nearest). Larger pools of 40 rows are compared
-with a row-by-row integer program.
+sets, found one by one) or refused (no set must be possible, and the largest size named must be the
+true one). Larger pools of 40 rows are compared with a row-by-row integer program.
 
 Second part: time and peak memory of choosing from a large pool under 26 quotas, and of finding
 near-duplicates with and without a graph, in fresh processes.
@@ -16,7 +15,6 @@ near-duplicates with and without a graph, in fresh processes.
 import argparse
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,46 +25,40 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "selectio
 
 from constraint_oracle import (
     best_set,
+    choose,
+    naive_eligible,
     naive_possible,
-    parts_of,
     random_constraints,
     random_problem,
+    solve,
 )
 
 from ds2.errors import InputError
-from ds2.selection.constraint_choose import choose
-from ds2.selection.constraint_conflict import find_conflict
-from ds2.selection.constraints import check_constraints
-from ds2.selection.eligible import eligible_rows
 
 LARGE = (
     PEAK
     + """
 import json, sys, time
 import numpy as np
-from ds2.selection.constraint_choose import choose
-from ds2.selection.eligible import eligible_rows
-from ds2.selection.constraints import Constraints, quotas_for
+from ds2.selection import Constraints, Quota, select
 
 n, m, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rng = np.random.default_rng(0)
 sources = np.array([f"source {i}" for i in range(20)], dtype=object)[
     np.minimum(rng.geometric(0.2, n) - 1, 19)]
 languages = np.array(list("abcdef"), dtype=object)[np.minimum(rng.geometric(0.4, n) - 1, 5)]
-quotas = quotas_for(sources, {s: (m // 60, m // 8) for s in set(sources.tolist())}, name="source")
+quotas = tuple(Quota(sources, s, m // 60, m // 8, name="source") for s in set(sources.tolist()))
 if kind != "one label set":
-    quotas += quotas_for(languages, {c: (m // 30, None) for c in "abcdef"}, name="language")
+    quotas += tuple(Quota(languages, c, m // 30, name="language") for c in "abcdef")
 tokens = rng.integers(20, 900, n)
 budget = kind == "overlapping, tokens"
 constraints = Constraints(quotas=quotas, must_have=np.arange(5),
                           max_tokens=400 * m if budget else None, tokens=tokens if budget else None)
-order = rng.permutation(n)
+lengths = rng.permutation(n)
 start = time.perf_counter()
-left = eligible_rows(n, None if budget else m, constraints)
-checked = time.perf_counter()
-chosen = choose(order, None if budget else m, constraints, n=n)
-end = time.perf_counter()
-print(json.dumps({"check_s": checked - start, "choose_s": end - checked, "rows": len(chosen.rows),
+chosen = select(size=None if budget else m, method="length", lengths=lengths,
+                constraints=constraints)
+print(json.dumps({"select_s": time.perf_counter() - start, "rows": len(chosen.rows),
                   "peak_mb": peak_mb()}))
 """
 )
@@ -76,7 +68,7 @@ NEAR = (
 import json, sys, time
 import numpy as np
 from ds2.neighbors import Neighbors, find_neighbors
-from ds2.selection.near_duplicates import find_near_duplicates
+from ds2.selection import find_near_duplicates
 
 n, graph = int(sys.argv[1]), sys.argv[2] == "graph"
 rng = np.random.default_rng(0)
@@ -92,21 +84,9 @@ start = time.perf_counter()
 found = find_near_duplicates(rng.permutation(n), similarity=0.95, vectors=vectors,
                              neighbors=neighbors)
 print(json.dumps({"thin_s": time.perf_counter() - start, "dropped": len(found.rows),
-                  "crowded": found.crowded, "peak_mb": peak_mb()}))
+                  "peak_mb": peak_mb()}))
 """
 )
-
-
-def left_under(problem, n, constraints):
-    """The rows left under some constraints, those that must be chosen among them."""
-    filters = replace(constraints, quotas=(), max_tokens=None)
-    settings = {"scores": problem["scores"], "groups": problem["groups"]}
-    try:
-        left = eligible_rows(n, None, filters, vectors=problem["unit"], **settings).rows
-    except InputError:
-        return np.empty(0, np.int64)
-    must = [] if constraints.must_have is None else constraints.must_have
-    return np.union1d(left, must).astype(np.int64)
 
 
 def check_small(seed):
@@ -115,38 +95,17 @@ def check_small(seed):
     n = int(rng.integers(3, 12))
     budget = True if seed % 3 == 2 else None
     problem = random_problem(rng, n, overlap=seed % 2 == 0, budget=budget)
-    constraints, size = check_constraints(problem["constraints"], n), problem["size"]
-    problem["constraints"] = constraints
-    every = parts_of(constraints, size)
-    possible = naive_possible(problem, every)
-    settings = {"scores": problem["scores"], "groups": problem["groups"]}
-    try:
-        left = eligible_rows(n, size, constraints, vectors=problem["unit"], **settings).rows
-    except InputError:
-        return "refused", not possible and _true_reason(problem, n, every)
-    must = constraints.must_have
-    line = problem["order"][np.isin(problem["order"], left)]
-    rows = choose(line, size, constraints, n=n).rows
-    order = np.concatenate([must, line]).astype(int)
-    return "solved", possible and set(rows.tolist()) == best_set(order, size, constraints)
-
-
-def _true_reason(problem, n, every):
     constraints, size = problem["constraints"], problem["size"]
-    conflict = find_conflict(
-        n,
-        size,
-        constraints,
-        left_under(problem, n, constraints),
-        lambda other: left_under(problem, n, other),
-    )
-    parts = frozenset(conflict.parts)
-    right = not naive_possible(problem, parts)
-    right &= all(naive_possible(problem, parts - {part}) for part in parts)
-    if constraints.max_tokens is None:
-        sizes = [m for m in range(1, n + 1) if naive_possible({**problem, "size": m}, every)]
-        right &= conflict.largest == max((m for m in sizes if m < size), default=None)
-    return right
+    possible = naive_possible(problem, size)
+    try:
+        rows = set(solve(problem).rows.tolist())
+    except InputError as error:
+        sizes = [m for m in range(1, size or 1) if naive_possible(problem, m)]
+        named = f"largest feasible size is {max(sizes)}:" if sizes else ""
+        return "refused", not possible and (budget is not None or named in str(error))
+    left, must = naive_eligible(problem)
+    line = [row for row in problem["order"].tolist() if row in left and row not in must]
+    return "solved", possible and rows == best_set([*must, *line], size, constraints)
 
 
 def row_by_row(order, size, constraints):
@@ -189,7 +148,7 @@ def check_larger(seed):
     order, size, constraints = random_constraints(rng, 40, budget=budget, shares=False)
     expected = row_by_row(order, size, constraints)
     try:
-        found = set(choose(order, size, constraints, n=40).rows.tolist())
+        found = set(choose(order, size, constraints).rows.tolist())
     except InputError:
         return "refused", not expected
     return "solved", found == expected

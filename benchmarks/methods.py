@@ -27,8 +27,8 @@ from scipy.sparse import csc_array, eye_array
 import ds2
 from ds2.keys import random_order_keys
 from ds2.selection import METHODS
-from ds2.selection.clusters import kmeans_labels
-from ds2.selection.facility import greedy_coverage
+from ds2.selection.greedy import greedy_coverage
+from ds2.selection.methods import kmeans_labels
 from neighbors import real_vectors
 
 ROWS, CHOSEN = 2_000, 500
@@ -66,7 +66,7 @@ print(json.dumps({"s": seconds, "peak MB": peak_mb(), "before MB": before}))
 def drawn_order(method: str, n: int) -> np.ndarray:
     """Rows in the random order that settles what is equal."""
     keys = np.arange(n, dtype=np.uint64)
-    return np.argsort(random_order_keys(keys, 0, stream=list(METHODS).index(method)))
+    return np.argsort(random_order_keys(keys, 0, stream=METHODS[method].stream))
 
 
 def farthest(

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ds2.selection.constraints import Constraints, Quota
+from ds2.selection import Constraints, Quota, select
 
 SOURCES = np.array(["a", "b", "c"], dtype=object)
 LANGUAGES = np.array(["x", "y"], dtype=object)
@@ -60,16 +60,12 @@ def best_set(order, size, constraints):
     return best
 
 
-def feasible_sizes(eligible, constraints):
-    """Every number of rows, from 1, at which some set meets all but the size."""
-    must = [] if constraints.must_have is None else list(map(int, constraints.must_have))
-    return sorted(
-        {
-            len(rows)
-            for rows in every_set([int(row) for row in eligible], must)
-            if rows and meets(rows, None, constraints, constraints.max_tokens is not None)
-        }
-    )
+def choose(order, size, constraints):
+    """The rows that a method with this order selects."""
+    n = len(order)
+    place = np.empty(n)
+    place[order] = np.arange(n)
+    return select(lengths=-place, size=size, method="length", constraints=constraints)
 
 
 def random_constraints(rng, n, *, overlap=True, budget=None, shares=True):
@@ -108,20 +104,18 @@ def _random_quota(rng, what, n, shares, budget):
     return Quota(labels, label, *ends, name=name)
 
 
-def naive_eligible(problem, parts):
-    """Rows that are left when only some parts of the constraints count, by loops."""
+def naive_eligible(problem):
+    """Rows that can be chosen at all, by loops."""
     constraints, scores, groups, unit = (
         problem[name] for name in ("constraints", "scores", "groups", "unit")
     )
-    n = len(scores)
-    must = _listed(constraints.must_have) if ("must_have", 0) in parts else []
-    banned = _listed(constraints.must_not) if ("must_not", 0) in parts else []
-    for reason, rows in constraints.blocked.items():
-        banned += _listed(rows) if ("blocked", reason) in parts else []
-    least = constraints.min_score if ("min_score", 0) in parts else -np.inf
+    must, banned = _listed(constraints.must_have), _listed(constraints.must_not)
+    for rows in constraints.blocked.values():
+        banned += _listed(rows)
+    least = -np.inf if constraints.min_score is None else constraints.min_score
     alive = [
         row
-        for row in range(n)
+        for row in range(len(scores))
         if groups[row] not in {groups[other] for other in banned}
         and (row in must or scores[row] >= least)
     ]
@@ -130,7 +124,7 @@ def naive_eligible(problem, parts):
     kept = []
     for row in better:
         copy = any(groups[row] == groups[other] for other in kept)
-        near = ("near_duplicate", 0) in parts and any(
+        near = constraints.near_duplicate is not None and any(
             unit[row] @ unit[other] >= constraints.near_duplicate - 1e-6 for other in kept
         )
         if row in must or not (copy or near):
@@ -142,36 +136,28 @@ def _listed(rows):
     return [] if rows is None else [int(row) for row in rows]
 
 
-def naive_possible(problem, parts):
-    """Whether some set of rows meets some parts of the constraints."""
-    constraints, size = problem["constraints"], problem["size"]
-    rows, must = naive_eligible(problem, parts)
-    if not set(must) <= set(rows):
-        return False
-    budgeted = constraints.max_tokens is not None
-    quotas = tuple(
-        replace(
-            quota,
-            minimum=quota.minimum if ("minimum", q) in parts else None,
-            maximum=quota.maximum if ("maximum", q) in parts else None,
-        )
-        for q, quota in enumerate(constraints.quotas)
-    )
-    limit = constraints.max_tokens
-    if budgeted and ("max_tokens", 0) not in parts:
-        limit = 10**9
-        quotas = tuple(
-            quota
-            if quota.of == "rows" or quota.maximum is None
-            else replace(quota, maximum=quota.maximum * constraints.max_tokens / limit)
-            for quota in quotas
-        )
-    relaxed = replace(constraints, quotas=quotas, max_tokens=limit)
-    wanted = size if ("size", 0) in parts else None
-    return any(
-        meets(found, wanted, relaxed, budgeted)
-        for found in every_set(rows, must, budgeted, wanted)
+def naive_possible(problem, size):
+    """Whether some set of this many rows meets the constraints (under a budget: of at most)."""
+    rows, must = naive_eligible(problem)
+    budgeted = problem["constraints"].max_tokens is not None
+    return set(must) <= set(rows) and any(
+        meets(found, size, problem["constraints"], budgeted)
+        for found in every_set(rows, must, budgeted, size)
         if found
+    )
+
+
+def solve(problem):
+    """What `select` makes of a problem, in the order given."""
+    place = np.argsort(problem["order"])
+    return select(
+        problem["scores"],
+        lengths=-place.astype(float),
+        size=problem["size"],
+        method="length",
+        constraints=problem["constraints"],
+        groups=problem["groups"],
+        vectors=problem["unit"],
     )
 
 
@@ -199,15 +185,3 @@ def random_problem(rng, n, **settings):
         "groups": groups,
         "unit": unit[groups],
     }
-
-
-def parts_of(constraints, size):
-    """Every part of some constraints, as `Conflict.parts` names them."""
-    one = ("near_duplicate", "min_score", "max_tokens")
-    parts = {(name, 0) for name in one if getattr(constraints, name) is not None}
-    parts |= {(name, 0) for name in ("must_have", "must_not") if len(getattr(constraints, name))}
-    parts |= {("blocked", reason) for reason in constraints.blocked}
-    for q, quota in enumerate(constraints.quotas):
-        parts |= {("maximum", q)} if quota.maximum is not None else set()
-        parts |= {("minimum", q)} if quota.minimum else set()
-    return frozenset(parts | ({("size", 0)} if size is not None else set()))

@@ -5,9 +5,7 @@ import pytest
 
 from ds2.errors import InputError
 from ds2.neighbors import find_neighbors
-from ds2.selection.against_random import against_random
-from ds2.selection.compare import compare_selections
-from ds2.selection.long_tail import long_tail_scores
+from ds2.selection import against_random, compare_selections, long_tail_scores
 
 
 def unit(rows):
@@ -47,7 +45,7 @@ def test_measures_are_those_of_naive_counts(place):
         inner = distance[np.ix_(rows, rows)] + 9 * np.eye(len(rows))
         assert one.nearest == pytest.approx(inner.min(axis=1).mean(), abs=1e-5)
         assert one.redundancy == pytest.approx((inner.min(axis=1) <= radius).mean())
-        assert one.total_length == lengths[rows].sum()
+        assert one.length == pytest.approx(lengths[rows].mean())
         for source, share in one.sources.items():
             assert share == pytest.approx((sources[rows] == source).mean())
     common = len(set(a.tolist()) & set(b.tolist()))

@@ -8,18 +8,22 @@ from constraint_oracle import (
     LANGUAGES,
     SOURCES,
     best_set,
+    choose,
     meets,
+    naive_eligible,
     naive_possible,
-    parts_of,
     random_constraints,
     random_problem,
+    solve,
 )
 
 from ds2.errors import InputError
-from ds2.selection.constraint_choose import choose
-from ds2.selection.constraint_conflict import find_conflict
-from ds2.selection.constraints import Constraints, Quota, check_constraints, quotas_for
-from ds2.selection.eligible import eligible_rows
+from ds2.selection import Constraints, Quota, select
+
+
+def quotas_for(labels, limits, name="label"):
+    return tuple(Quota(labels, label, *ends, name=name) for label, ends in limits.items())
+
 
 LABELS = np.array(list("aaaaabbbbbccccc"), dtype=object)
 
@@ -35,74 +39,48 @@ def test_the_best_of_all_sets_is_chosen(kind):
         expected = best_set(order, size, constraints)
         if not expected:
             refused += 1
-            with pytest.raises(InputError, match="No choice of the rows"):
-                choose(order, size, constraints, n=n)
+            with pytest.raises(InputError, match=r"cannot be met|can be selected"):
+                choose(order, size, constraints)
         else:
-            chosen = choose(order, size, constraints, n=n)
+            chosen = choose(order, size, constraints)
             assert set(chosen.rows.tolist()) == expected, seed
             assert len(chosen.rows) == len(expected)
     assert 10 < refused < 110
 
 
-def problem_of(seed):
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(3, 10))
-    problem = random_problem(rng, n, overlap=seed % 2 == 0, budget=True if seed % 3 == 2 else None)
-    problem["constraints"] = check_constraints(problem["constraints"], n)
-    return n, problem
-
-
-def cut(problem, n, constraints):
-    """The rows left under some constraints, by `eligible_rows` without quotas, size and budget."""
-    filters = replace(constraints, quotas=(), max_tokens=None)
-    must = [] if constraints.must_have is None else constraints.must_have
-    try:
-        left = eligible_rows(
-            n,
-            None,
-            filters,
-            scores=problem["scores"],
-            groups=problem["groups"],
-            vectors=problem["unit"],
-        )
-    except InputError:
-        return np.empty(0, np.int64)
-    return np.union1d(left.rows, must).astype(np.int64)
-
-
-def test_what_cannot_be_met_is_refused_with_a_smallest_clash_and_the_nearest_size():
-    clashes = 0
+def test_what_cannot_be_met_is_refused_and_the_largest_size_is_named():
+    refused = named = 0
     for seed in range(150):
-        n, problem = problem_of(seed)
-        constraints, size = problem["constraints"], problem["size"]
-        every = parts_of(constraints, size)
-        settings = {
-            "scores": problem["scores"],
-            "groups": problem["groups"],
-            "vectors": problem["unit"],
-        }
-        if naive_possible(problem, every):
-            eligible_rows(n, size, constraints, **settings)
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(3, 10))
+        budget = True if seed % 3 == 2 else None
+        problem = random_problem(rng, n, overlap=seed % 2 == 0, budget=budget)
+        if naive_possible(problem, problem["size"]):
+            solve(problem)
             continue
-        with pytest.raises(InputError, match=r"cannot be met|can be \w+\.") as error:
-            eligible_rows(n, size, constraints, **settings)
-        rows = cut(problem, n, constraints)
-        conflict = find_conflict(
-            n, size, constraints, rows, lambda other, n=n, p=problem: cut(p, n, other)
-        )
-        if not conflict.parts:
-            continue
-        assert conflict.sentence in str(error.value)
-        clashes += 1
-        parts = frozenset(conflict.parts)
-        assert not naive_possible(problem, parts), seed
-        assert all(naive_possible(problem, parts - {part}) for part in parts), seed
-        if constraints.max_tokens is None:
-            sizes = [m for m in range(1, n + 1) if naive_possible({**problem, "size": m}, every)]
-            assert conflict.largest == max((m for m in sizes if m < size), default=None)
-            if conflict.largest is None:
-                assert conflict.smallest == min((m for m in sizes if m > size), default=None)
-    assert clashes > 40
+        refused += 1
+        with pytest.raises(InputError, match=r"cannot be|can be \w+\.") as error:
+            solve(problem)
+        sizes = [m for m in range(1, problem["size"] or 1) if naive_possible(problem, m)]
+        if sizes and budget is None:
+            named += 1
+            assert f"The largest feasible size is {max(sizes)}:" in str(error.value), seed
+        else:
+            assert "largest feasible" not in str(error.value), seed
+    assert refused > 60
+    assert named > 15
+
+
+def test_who_can_be_chosen_is_what_loops_find():
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(4, 12))
+        problem = random_problem(rng, n)
+        constraints = replace(problem["constraints"], quotas=())
+        rows, must = naive_eligible({**problem, "constraints": constraints})
+        if set(must) <= set(rows) and rows:
+            one = {**problem, "constraints": constraints, "size": len(rows)}
+            assert sorted(solve(one).rows.tolist()) == rows
 
 
 def larger(seed, n=400, *, budget=False):
@@ -127,7 +105,7 @@ def larger(seed, n=400, *, budget=False):
 def test_nothing_is_violated_on_larger_pools(budget):
     for seed in range(12):
         order, size, constraints = larger(seed, budget=budget)
-        rows = choose(order, size, constraints, n=400).rows.tolist()
+        rows = choose(order, size, constraints).rows.tolist()
         assert len(set(rows)) == len(rows)
         assert meets(rows, size, constraints, budget)
         assert rows[:5] == constraints.must_have.tolist()
@@ -144,7 +122,7 @@ def test_allowing_more_never_gives_a_worse_selection(budget):
     for seed in range(10):
         order, size, constraints = larger(seed, budget=budget)
         constraints = replace(constraints, must_have=None)
-        before = choose(order, size, constraints, n=400).rows
+        before = choose(order, size, constraints).rows
         first, second, *rest = constraints.quotas
         wider = [
             replace(constraints, quotas=(replace(first, minimum=10), second, *rest)),
@@ -154,7 +132,7 @@ def test_allowing_more_never_gives_a_worse_selection(budget):
         if budget:
             wider.append(replace(constraints, max_tokens=4100))
         for other in wider:
-            assert better_or_equal(choose(order, size, other, n=400).rows, before, order)
+            assert better_or_equal(choose(order, size, other).rows, before, order)
 
 
 def test_one_label_set_gives_prefixes_from_the_minimums_on():
@@ -167,9 +145,9 @@ def test_one_label_set_gives_prefixes_from_the_minimums_on():
             quotas=quotas_for(labels, limits), must_have=rng.choice(90, 2, replace=False)
         )
         order = rng.permutation(90)
-        whole = choose(order, 40, constraints, n=90).rows
+        whole = choose(order, 40, constraints).rows
         for size in range(12, 41):
-            part = choose(order, size, constraints, n=90).rows
+            part = choose(order, size, constraints).rows
             np.testing.assert_array_equal(part, whole[:size])
 
 
@@ -180,34 +158,28 @@ def test_plans_and_counting_choose_the_same_rows():
         quotas = quotas_for(labels, {"a": (10, 15), "b": (None, 9), "c": (5, None)})
         idle = Quota(other, "x", 0, 120)  # rules nothing out, and overlaps
         order = rng.permutation(120)
-        one = choose(order, 30, Constraints(quotas=quotas), n=120).rows
-        two = choose(order, 30, Constraints(quotas=(*quotas, idle)), n=120).rows
+        one = choose(order, 30, Constraints(quotas=quotas)).rows
+        two = choose(order, 30, Constraints(quotas=(*quotas, idle))).rows
         assert set(one) == set(two)
 
 
 def test_the_reasons_are_told():
     order = np.arange(15)
     quotas = quotas_for(LABELS, {"a": (None, 2), "c": (2, None)}, name="source")
-    chosen = choose(order, 6, Constraints(quotas=quotas, must_have=np.array([14])), n=15)
+    chosen = choose(order, 6, Constraints(quotas=quotas, must_have=np.array([14])))
     assert chosen.rows.tolist() == [14, 10, 0, 1, 5, 6]
-    assert chosen.notes == {14: "must be chosen", 10: "for the minimum of source 'c'"}
-    assert {why: rows.tolist() for why, rows in chosen.dropped.items()} == {
+    assert chosen.reasons[0] == "must be chosen"
+    assert chosen.reasons[1].endswith("; for the minimum of source 'c'")
+    assert all(";" not in reason for reason in chosen.reasons[2:])
+    assert {why: rows.tolist() for why, rows in chosen.dropped_rows.items()} == {
         "over the maximum of source 'a'": [2, 3, 4],
         "place kept for another constraint": [7, 8, 9],
     }
     tokens = np.full(15, 10)
     tokens[1] = 50
-    budget = choose(order, None, Constraints(max_tokens=35, tokens=tokens), n=15)
+    budget = choose(order, None, Constraints(max_tokens=35, tokens=tokens))
     assert budget.rows.tolist() == [0, 2, 3]
-    assert budget.dropped["too long for the tokens that are left"].tolist() == [1]
-
-
-def test_a_start_of_an_order_is_completed():
-    quotas = quotas_for(LABELS, {"c": (2, None)})
-    chosen = choose(
-        np.array([3, 1]), 4, Constraints(quotas=quotas), n=15, eligible=np.arange(14, -1, -1)
-    )
-    assert sorted(chosen.rows.tolist()) == [1, 3, 13, 14]
+    assert budget.dropped_rows["too long for the tokens that are left"].tolist() == [1]
 
 
 def test_who_is_out_and_why():
@@ -221,10 +193,11 @@ def test_who_is_out_and_why():
         near_duplicate=0.9,
         blocked={"in an evaluation set": np.array([1])},
     )
-    settings = {"scores": scores, "groups": groups, "vectors": vectors}
-    found = eligible_rows(8, 2, constraints, **settings)
+    given = {"lengths": -np.arange(8), "method": "ds2-no-diversity", "groups": groups}
+    given |= {"vectors": vectors}
+    found = select(scores, size=2, constraints=constraints, **given)
     assert found.rows.tolist() == [0, 6]
-    assert {why: rows.tolist() for why, rows in found.dropped.items()} == {
+    assert {why: rows.tolist() for why, rows in found.dropped_rows.items()} == {
         "unrated": [2],
         "must not be chosen": [3],
         "in an evaluation set": [1],
@@ -233,30 +206,57 @@ def test_who_is_out_and_why():
         "near-duplicate": [7],
     }
     asked = replace(constraints, must_have=np.array([2, 4, 7]))
-    assert eligible_rows(8, 3, asked, **settings).rows.tolist() == []
+    assert select(scores, size=3, constraints=asked, **given).rows.tolist() == [2, 4, 7]
     banned = replace(constraints, must_not=np.array([4]))
-    assert 0 not in eligible_rows(8, 1, banned, **settings).rows
+    assert 0 not in select(scores, size=1, constraints=banned, **given).rows
 
 
-def test_the_sentence_says_what_clashes_and_what_is_possible():
-    quotas = (
-        *quotas_for(LABELS, {"a": (4, None)}, name="source"),
-        Quota(LABELS == "a", True, None, 0.5, of="share", name="short"),
-    )
-    with pytest.raises(
-        InputError,
-        match=r"The constraints at most a share of 0.5 of short 'True', at least 4 rows of source "
-        r"'a' and size = 6 cannot be met together. The smallest feasible size is 8: ask for that",
-    ):
-        eligible_rows(15, 6, Constraints(quotas=quotas))
-    with pytest.raises(
-        InputError,
-        match=r"The constraints min_score = 3 and size = 9 cannot be met together. The largest "
-        r"feasible size is 4: ask.* Of 15 rows these are out: 11 below the minimum score",
-    ):
-        eligible_rows(
-            15, 9, Constraints(min_score=3), scores=np.where(LABELS == "a", 1.0, np.arange(15) % 5)
-        )
+@pytest.mark.parametrize(
+    ("constraints", "sentence"),
+    [
+        (
+            Constraints(
+                quotas=(
+                    *quotas_for(LABELS, {"a": (4, None)}, name="source"),
+                    Quota(LABELS == "a", True, None, 0.5, of="share", name="short"),
+                )
+            ),
+            r"The constraints at least 4 rows of source 'a', at most a share of 0.5 of short 'True'"
+            r" and size = 6 cannot be met together. No smaller size helps: relax a constraint.",
+        ),
+        (
+            Constraints(quotas=(Quota(LABELS, "a", 6, name="source"), Quota(LABELS, "b", 1))),
+            r"The constraint at least 6 rows of source 'a' \(of which 5 can be chosen\) cannot be",
+        ),
+        (
+            Constraints(quotas=(Quota(LABELS, "a", None, 2), Quota(LABELS == "a", False, None, 3))),
+            r"at most 2 rows of label 'a', at most 3 rows of label 'False' and size = 6 cannot be "
+            r"met together. The largest feasible size is 5: ask for that, or relax a constraint.",
+        ),
+        (
+            Constraints(must_have=np.array([3]), must_not=np.array([3])),
+            r"'must_have' names rows that cannot be chosen: 3. .* are out: 1 must not be chosen",
+        ),
+        (
+            Constraints(min_score=3),
+            r"'size' asks for 6 rows, and 4 can be selected. The largest feasible size is 4: ask.* "
+            r"Of 15 rows these are out: 11 below the minimum score",
+        ),
+        (
+            Constraints(max_tokens=30, tokens=np.full(15, 10), quotas=(Quota(LABELS, "b", 4),)),
+            r"at least 4 rows of label 'b', max_tokens = 30 and size = 6 cannot be met together. "
+            r"The minimums need 40 tokens at least: raise the budget",
+        ),
+        (
+            Constraints(quotas=tuple(Quota(LABELS[:, None][:, 0], "a", 6) for _ in range(9))),
+            r"of which 5 can be chosen\) and 3 more cannot be met together",
+        ),
+    ],
+)
+def test_the_sentence_says_what_clashes_and_what_is_possible(constraints, sentence):
+    scores = np.where(LABELS == "a", 1.0, np.arange(15) % 5)
+    with pytest.raises(InputError, match=sentence):
+        select(scores, size=6, method="ds2-no-diversity", constraints=constraints)
 
 
 @pytest.mark.parametrize(
@@ -291,13 +291,13 @@ def test_the_sentence_says_what_clashes_and_what_is_possible():
 )
 def test_bad_constraints_are_named(constraints, sentence, untyped):
     with pytest.raises(InputError, match=sentence):
-        eligible_rows(15, 3, constraints)
+        select(size=3, method="random", keys=np.arange(15), constraints=constraints)
 
 
 def test_a_label_that_could_act_is_escaped():
     labels = np.array(["\x1b[31m" + "x" * 80] * 3, dtype=object)
     quotas = (Quota(labels, labels[0], 9),)
     with pytest.raises(InputError) as error:
-        eligible_rows(3, 3, Constraints(quotas=quotas))
+        select(size=3, method="random", keys=np.arange(3), constraints=Constraints(quotas=quotas))
     assert "\x1b" not in str(error.value)
     assert "x" * 50 not in str(error.value)

@@ -14,15 +14,13 @@ from sklearn.cluster import KMeans
 import ds2
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
-from ds2.selection import clusters, farthest, spread, targets
-from ds2.selection.by_source import source_turns
-from ds2.selection.strategies import METHODS
+from ds2.selection import METHODS, greedy, methods
 
 
 def drawn_order(n, method, seed=0):
     """Row numbers in the random order that settles ties."""
     keys = np.arange(n, dtype=np.uint64)
-    return np.argsort(random_order_keys(keys, seed, stream=list(METHODS).index(method)))
+    return np.argsort(random_order_keys(keys, seed, stream=METHODS[method].stream))
 
 
 def cosines(vectors, others=None):
@@ -87,23 +85,15 @@ def naive_rds(similarity, count, ties):
     return picked
 
 
-small_blocks = {
-    (farthest, "WORKING"): 7,
-    (farthest, "REFRESHED"): 3,
-    (farthest, "PICKS"): 2,
-    (spread, "BLOCK"): 5,
-    (spread, "CHOSEN"): 3,
-    (targets, "BLOCK"): 6,
-    (targets, "SPARE"): 0,
-}
+small_blocks = {"WORKING": 7, "PICKS": 3, "BLOCK": 5, "CANDIDATES": 6, "SPARE": 0}
 
 
 @contextmanager
 def tiny_blocks():
     """Blocks so small that a small pool needs many of them."""
     with ExitStack() as stack:
-        for (module, name), size in small_blocks.items():
-            stack.enter_context(mock.patch.object(module, name, size))
+        for name, size in small_blocks.items():
+            stack.enter_context(mock.patch.object(greedy, name, size))
         yield
 
 
@@ -228,7 +218,7 @@ def test_clusters_take_turns_with_their_best_row():
     chosen = ds2.select(scores, vectors=vectors, size=400, method="cluster-balanced")
     ties = drawn_order(400, "cluster-balanced")
     labels = np.empty(400, dtype=int)
-    labels[ties] = clusters.kmeans_labels(vectors, ties, 14, 0)
+    labels[ties] = methods.kmeans_labels(vectors, ties, 14, 0)
     members = {c: sorted(ties[labels[ties] == c], key=lambda i: -scores[i]) for c in set(labels)}
     place = {row: at for at, row in enumerate(ties)}
     naive = []
@@ -242,7 +232,7 @@ def test_clusters_take_turns_with_their_best_row():
 def test_the_clusters_are_about_as_tight_as_those_of_scikit_learn():
     vectors = ds2.simulate(3000, dim=16, seed=0).vectors
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    labels = clusters.kmeans_labels(vectors, np.arange(3000), 30, 0)
+    labels = methods.kmeans_labels(vectors, np.arange(3000), 30, 0)
     centres = np.stack([unit[labels == c].mean(axis=0) for c in range(30)])
     spread_ours = ((unit - centres[labels]) ** 2).sum()
     theirs = KMeans(30, n_init=1, random_state=0).fit(unit).inertia_
@@ -253,7 +243,7 @@ def test_the_clusters_are_about_as_tight_as_those_of_scikit_learn():
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12))
 def test_every_prefix_keeps_the_mix_to_within_a_row(sizes):
     total = sum(sizes)
-    turns = list(source_turns(np.array(sizes), total))
+    turns = list(methods._source_turns(np.array(sizes), total))
     had = [0] * len(sizes)
     for h, source in enumerate(turns, start=1):
         had[source] += 1
@@ -265,7 +255,7 @@ def test_every_prefix_keeps_the_mix_to_within_a_row(sizes):
 def test_turns_are_those_of_the_quota_method():
     sizes = np.array([50, 31, 12, 5, 2])
     had = np.zeros(5, dtype=int)
-    for h, source in enumerate(source_turns(sizes, 100)):
+    for h, source in enumerate(methods._source_turns(sizes, 100)):
         open_to = [s for s in range(5) if had[s] * 100 < sizes[s] * (h + 1)]
         assert source == max(open_to, key=lambda s: (Fraction(int(sizes[s]), had[s] + 1), -s))
         had[source] += 1
@@ -380,9 +370,27 @@ def test_the_same_call_gives_the_same_rows_and_a_reason_for_each(everything, met
 def test_the_whole_pool_can_be_ordered(everything, method):
     whole = ds2.select(**everything, size=300, method=method)
     assert sorted(whole.rows.tolist()) == list(range(300))
-    assert METHODS[method].prefix
     part = ds2.select(**everything, size=23, method=method)
     np.testing.assert_array_equal(part.rows, whole.rows[:23])
+
+
+def test_every_method_draws_from_a_random_order_of_its_own():
+    """Their numbers stay, so that a seed gives the rows that it gave before."""
+    streams = {name: method.stream for name, method in METHODS.items()}
+    assert len(set(streams.values())) == len(streams)
+    assert {name: streams[name] for name in ("ds2", "random", "k-center")} == {
+        "ds2": 0,
+        "random": 2,
+        "k-center": 12,
+    }
+
+
+def test_a_method_says_which_scores_do_the_choosing():
+    raw = {"top-score", "ds2-no-curation", "alpagasus", "deita"}
+    curated = {"ds2", "ds2-no-diversity", "mmr", "cluster-balanced"}
+    for name, method in METHODS.items():
+        expected = "raw" if name in raw else "curated" if name in curated else None
+        assert method.uses == expected, name
 
 
 @pytest.mark.parametrize("method", list(METHODS))

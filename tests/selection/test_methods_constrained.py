@@ -5,8 +5,7 @@ import pytest
 
 import ds2
 from ds2.errors import InputError
-from ds2.selection.constraints import Constraints, Quota
-from ds2.selection.strategies import METHODS
+from ds2.selection import METHODS, Constraints, Quota
 
 N = 240
 

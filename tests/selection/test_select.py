@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as hnp
 
 import ds2
 from ds2.errors import InputError
-from ds2.selection.levels import cut_levels
-from ds2.selection.strategies import METHODS
+from ds2.selection import METHODS
+from ds2.selection.methods import cut_levels
 
 
 @pytest.fixture(scope="module")

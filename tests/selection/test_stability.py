@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 import ds2
 from ds2.errors import InputError
-from ds2.selection.resampling import rater_shift
-from ds2.selection.stability import _first, selection_stability
+from ds2.selection import selection_stability
+from ds2.selection.stability import _first, _shift
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,11 @@ def test_raters_move_as_much_as_the_error_of_their_mean():
     rng = np.random.default_rng(0)
     for r in (2, 3, 6):
         table = rng.normal(size=(400, r))
-        shifts = np.array([rater_shift(table, rng.standard_exponential(r)) for _ in range(4000)])
+        shifts = np.array([_shift(table, rng.standard_exponential(r)) for _ in range(4000)])
         expected = table.var(axis=1, ddof=1) / r
         assert (shifts**2).mean() == pytest.approx(expected.mean(), rel=0.06)
     table[:100, 1:] = np.nan
-    assert (rater_shift(table, np.ones(6) + np.arange(6))[:100] == 0).all()
+    assert (_shift(table, np.ones(6) + np.arange(6))[:100] == 0).all()
 
 
 def test_raters_who_agree_give_a_stable_selection():
@@ -105,7 +105,7 @@ def test_rows_move_the_cut_and_nothing_else():
     assert 10 <= inside.sum() <= 32
 
 
-def test_neighbours_move_the_long_tail_and_the_pull(pool):
+def test_neighbours_move_the_long_tail(pool):
     scores, neighbors, tail = pool
     still = selection_stability(
         scores, tail, size=100, se=np.zeros(600), resample_rows=False, n_draws=20
@@ -117,19 +117,6 @@ def test_neighbours_move_the_long_tail_and_the_pull(pool):
     assert moved.over == ("neighbours",)
     level = np.sort(scores)[-100]
     assert (moved.probability[scores > level] == 1).all()
-    soft = scores + 0.001 * np.arange(600) / 600
-    pulled = selection_stability(
-        soft,
-        size=100,
-        method="top-score",
-        neighbors=neighbors,
-        neighbor_scores=scores,
-        pull=0.5,
-        resample_rows=False,
-        n_draws=20,
-    )
-    assert pulled.kept < 0.98
-    assert pulled.over == ("neighbours",)
 
 
 @settings(max_examples=15, deadline=None)
@@ -173,7 +160,6 @@ def test_bad_input_to_stability_is_one_sentence(untyped, pool):
         ({"method": "random"}, "'method' must be one of ds2, top-score"),
         ({"size": 601}, "601 rows"),
         ({"se": tail[:5]}, "'se' must have 600 rows"),
-        ({"pull": 2.0}, "'pull'"),
         ({"groups": np.zeros(600, dtype=int)}, "1 can be selected"),
     ):
         with pytest.raises(InputError, match=words):

@@ -151,7 +151,7 @@ def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Entry | LeftOu
         return LeftOut(name, recipe_words(error))
     seconds = time.perf_counter() - start
     kept = None
-    if not METHODS[name].greedy and METHODS[name].cost == "n log n":
+    if METHODS[name].cost == "sort":
         again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
         common = np.intersect1d(again, selection.rows, assume_unique=True)
         kept = len(common) / len(selection.rows)

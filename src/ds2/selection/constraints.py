@@ -1,19 +1,31 @@
-"""What a selection must meet: a budget, quotas, rows that must or must not be in it.
+"""What a selection must meet, and which rows can be chosen at all.
 
-`eligible_rows` says which rows can be chosen at all and `choose` takes them, best first, as far as
-every constraint can still be met.
+`eligible_rows` cuts a pool down; `ds2.selection.meet` takes rows, best first, as far as every
+constraint can still be met.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
 
 from ds2.checks import check_choice, check_fraction, check_int, check_rows
 from ds2.errors import InputError
+from ds2.neighbors import Neighbors
+from ds2.selection.near import find_near_duplicates
 
-__all__ = ["Constraints", "Quota", "check_constraints", "cost_of", "quotas_for", "shown_label"]
+__all__ = [
+    "Constraints",
+    "Quota",
+    "check_constraints",
+    "constraint_words",
+    "eligible_rows",
+    "given_rows",
+]
+
+#: Constraints that a sentence lists.
+LISTED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,12 @@ class Quota:
     maximum: int | float | None = None
     of: str = "rows"
     name: str = "label"
+
+    @property
+    def words(self) -> str:
+        """The label as a message may show it: short, with nothing in it that can act."""
+        text = self.label if isinstance(self.label, str) else str(self.label)
+        return f"{self.name} {text!r}" if len(text) <= 40 else f"{self.name} {text[:40]!r}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +87,6 @@ class Constraints:
     blocked: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def quotas_for(
-    labels: np.ndarray,
-    limits: Mapping[object, tuple[int | float | None, int | float | None]],
-    *,
-    of: str = "rows",
-    name: str = "label",
-) -> tuple[Quota, ...]:
-    """One quota for each label of ``limits``: its minimum and maximum, None for neither."""
-    return tuple(Quota(labels, label, *ends, of=of, name=name) for label, ends in limits.items())
-
-
 def check_constraints(constraints: Constraints, n: int) -> Constraints:
     """Return constraints whose every part fits a pool of ``n`` rows, or raise `InputError`.
 
@@ -98,14 +105,11 @@ def check_constraints(constraints: Constraints, n: int) -> Constraints:
         raise InputError(f"'min_score' must be a finite number. Got {constraints.min_score}.")
     for quota in constraints.quotas:
         _check_quota(quota, n, constraints.max_tokens is not None)
-    return Constraints(
-        max_tokens=constraints.max_tokens,
+    return replace(
+        constraints,
         tokens=tokens,
-        quotas=constraints.quotas,
-        near_duplicate=constraints.near_duplicate,
         must_have=_row_list("must_have", constraints.must_have, n),
         must_not=_row_list("must_not", constraints.must_not, n),
-        min_score=constraints.min_score,
         blocked={
             reason: _row_list(f"blocked[{reason!r}]", rows, n)
             for reason, rows in constraints.blocked.items()
@@ -113,42 +117,32 @@ def check_constraints(constraints: Constraints, n: int) -> Constraints:
     )
 
 
-def cost_of(constraints: Constraints, rows: np.ndarray) -> int:
-    """What some rows cost together, in the unit of ``tokens``; 0 where nothing costs."""
-    return 0 if constraints.tokens is None else int(constraints.tokens[rows].sum())
-
-
-def shown_label(label: object) -> str:
-    """A label as a message may show it: short, with nothing in it that can act."""
-    text = label if isinstance(label, str) else str(label)
-    return repr(text) if len(text) <= 40 else f"{text[:40]!r}…"
-
-
 def _check_quota(quota: Quota, n: int, budget: bool) -> None:
     check_choice("of", quota.of, ("rows", "share"))
     labels = np.asarray(quota.labels)
     check_rows("labels", labels, n)
-    what = f"{quota.name} {shown_label(quota.label)}"
-    if quota.minimum is None and quota.maximum is None:
-        raise InputError(f"The quota for {what} has no minimum and no maximum. Give one.")
-    for end, value in (("minimum", quota.minimum), ("maximum", quota.maximum)):
-        if value is not None and quota.of == "rows":
-            check_int(f"{end} of {what}", value, low=0)
-        elif value is not None:
-            check_fraction(f"{end} of {what}", value)
     low, high = quota.minimum, quota.maximum
+    if low is None and high is None:
+        raise InputError(f"The quota for {quota.words} has no minimum and no maximum. Give one.")
+    for end, value in (("minimum", low), ("maximum", high)):
+        if value is not None and quota.of == "rows":
+            check_int(f"{end} of {quota.words}", value, low=0)
+        elif value is not None:
+            check_fraction(f"{end} of {quota.words}", value)
     if low is not None and high is not None and low > high:
-        raise InputError(f"The quota for {what} has a minimum of {low} above its maximum {high}.")
-    if budget and quota.of == "share" and quota.minimum:
         raise InputError(
-            f"The quota for {what} asks for a minimum share under a budget in tokens, where the "
-            "number of rows is not known before. Give the minimum in rows."
+            f"The quota for {quota.words} has a minimum of {low} above its maximum {high}."
+        )
+    if budget and quota.of == "share" and low:
+        raise InputError(
+            f"The quota for {quota.words} asks for a minimum share under a budget in tokens, where "
+            "the number of rows is not known before. Give the minimum in rows."
         )
     if not (labels.astype(object) == quota.label).any():
         there = sorted({str(label) for label in labels.tolist() if label is not None})
         near = get_close_matches(str(quota.label), there, n=1, cutoff=0.5)
-        hint = f" Did you mean {shown_label(near[0])}?" if near else ""
-        raise InputError(f"No row of the pool has the {what} of a quota.{hint}")
+        hint = f" Did you mean {replace(quota, label=near[0]).words}?" if near else ""
+        raise InputError(f"No row of the pool has the {quota.words} of a quota.{hint}")
 
 
 def _costs(tokens: object, n: int) -> np.ndarray:
@@ -176,3 +170,136 @@ def _row_list(name: str, rows: object, n: int) -> np.ndarray:
             f"'{name}' must be row numbers in [0, {n - 1}]. Got {array[outside.argmax()]}."
         )
     return np.asarray(list(dict.fromkeys(array.tolist())), dtype=np.int64)
+
+
+def eligible_rows(
+    constraints: Constraints,
+    keys: np.ndarray,
+    *,
+    excluded: Mapping[str, np.ndarray],
+    scores: np.ndarray | None,
+    lowest: np.ndarray | None,
+    groups: np.ndarray | None,
+    vectors: np.ndarray | None,
+    neighbors: Neighbors | None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Cut a pool down to the rows that can be chosen.
+
+    A row that is ruled out by name or reason rules out its exact duplicates: they hold the same
+    text. Of exact duplicates, then of near-duplicates, the best stays: one that must be chosen,
+    then the highest score, then the smallest key. Near-duplicates are looked for among the rows
+    that pass everything else, not only among those that the method would pick.
+
+    Args:
+        constraints: what must be met, checked.
+        keys: (n,) content keys.
+        excluded: (n,) masks of rows that the method never selects, by the reason, "unrated" first;
+            rows that must be chosen are exempt.
+        scores: (n,) what the best of duplicates is chosen by, NaN where unrated.
+        lowest: (n,) what ``min_score`` is held against.
+        groups: (n,) labels; rows with equal labels are exact duplicates.
+        vectors: (n, d) embeddings, for near-duplicates.
+        neighbors: the graph, which makes near-duplicates fast.
+
+    Returns:
+        The row numbers that are left, ascending, those that must be chosen among them; and the
+        other rows by the reason: "unrated", "must not be chosen", those of `Constraints.blocked`
+        and of ``excluded``, "below the minimum score", "duplicate", "near-duplicate". Each row has
+        one reason, the first of these.
+    """
+    n, must = len(keys), given_rows(constraints.must_have)
+    free = ~np.isin(np.arange(n), must)
+    alive = np.ones(n, dtype=bool)
+    dropped: dict[str, np.ndarray] = {}
+
+    def drop(reason: str, out: np.ndarray) -> None:
+        rows = np.flatnonzero(alive & out)
+        alive[rows] = False
+        if len(rows):
+            dropped[reason] = np.union1d(dropped.get(reason, rows), rows)
+
+    def copies_of(rows: np.ndarray) -> np.ndarray:
+        if groups is None:
+            return np.isin(np.arange(n), rows)
+        return np.isin(groups, groups[rows])
+
+    others = dict(excluded)
+    drop("unrated", others.pop("unrated", ~alive) & free)
+    drop("must not be chosen", copies_of(given_rows(constraints.must_not)))
+    for reason, rows in constraints.blocked.items():
+        drop(reason, copies_of(rows))
+    for reason, mask in others.items():
+        drop(reason, mask & free)
+    if constraints.min_score is not None:
+        if lowest is None:
+            raise InputError("'min_score' needs 'scores'. Pass them.")
+        drop("below the minimum score", ~(lowest >= constraints.min_score) & free)
+    best = np.zeros(n) if scores is None else np.nan_to_num(scores, nan=-np.inf)
+    order = np.lexsort((keys, -best, free))
+    order = np.concatenate([must, order[len(must) :]])
+    order = order[alive[order]]
+    if groups is not None:
+        first = np.zeros(n, dtype=bool)
+        first[order[np.unique(groups[order], return_index=True)[1]]] = True
+        drop("duplicate", ~first & free)
+    if constraints.near_duplicate is not None:
+        near = find_near_duplicates(
+            order[alive[order]],
+            similarity=constraints.near_duplicate,
+            vectors=vectors,
+            neighbors=neighbors,
+            keep=must[alive[must]],
+        )
+        drop("near-duplicate", np.isin(np.arange(n), near.rows))
+    return np.flatnonzero(alive), dropped
+
+
+def given_rows(rows: np.ndarray | None) -> np.ndarray:
+    """Some row numbers, none where None is given."""
+    return np.empty(0, np.int64) if rows is None else rows
+
+
+def constraint_words(constraints: Constraints, size: int | None, rows: np.ndarray) -> str:
+    """What is asked for, in words: the minimums that too few of some rows are there for, or all."""
+    short = []
+    for quota in constraints.quotas:
+        there = int((np.asarray(quota.labels).astype(object)[rows] == quota.label).sum())
+        least = (quota.minimum or 0) * (1 if quota.of == "rows" else size or 0)
+        if there < least:
+            short.append(f"{_ends(quota)[0]} (of which {there:,} can be chosen)")
+    words = short or list(_all_words(constraints, size))
+    more = len(words) - LISTED
+    if more > 0:
+        words = [*words[:LISTED], f"{more} more"]
+    if len(words) == 1:
+        return f"The constraint {words[0]} cannot be met."
+    return f"The constraints {', '.join(words[:-1])} and {words[-1]} cannot be met together."
+
+
+def _all_words(constraints: Constraints, size: int | None) -> Iterator[str]:
+    for quota in constraints.quotas:
+        yield from _ends(quota)
+    for name in ("must_have", "must_not"):
+        rows = given_rows(getattr(constraints, name))
+        if len(rows):
+            yield f"{name} ({_rows(len(rows))})"
+    for reason, rows in constraints.blocked.items():
+        yield f"{_rows(len(rows))} blocked as {reason!r}"
+    for name in ("near_duplicate", "min_score", "max_tokens"):
+        if getattr(constraints, name) is not None:
+            yield f"{name} = {getattr(constraints, name):,}"
+    if size is not None:
+        yield f"size = {size:,}"
+
+
+def _ends(quota: Quota) -> list[str]:
+    ends = (("at least", quota.minimum or None), ("at most", quota.maximum))
+    return [
+        f"{word} {_rows(end) if quota.of == 'rows' else f'a share of {end:g}'} of {quota.words}"
+        for word, end in ends
+        if end is not None
+    ]
+
+
+def _rows(count: float) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

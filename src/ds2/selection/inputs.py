@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -82,9 +82,10 @@ class Method:
             gives the reason for one of them (by its place). It may stop at `count` places, and it
             has fewer when the method allows no more.
         source: where it comes from.
-        cost: how the time grows, with n rows of d dimensions, m of them selected, k neighbours.
-        prefix: whether a smaller selection is the start of a larger one.
-        greedy: whether its order stops at `count`, because a longer one costs more.
+        stream: which random order is its own; no two methods share one.
+        cost: "sort": each row has its place whatever else is chosen; "clusters": all rows are
+            clustered, then sorted; "greedy": the order stops at `count`, because a longer one
+            costs more.
         ends: whether its own rule can leave rows out of the order.
         excludes: from the scores or values that the method goes by, (n,), and its threshold to
             masks of the rows that it never selects, by the reason.
@@ -93,11 +94,17 @@ class Method:
     needs: tuple[str, ...]
     order: Callable[[Inputs], Order]
     source: str
-    cost: str = "n log n"
-    prefix: bool = True
-    greedy: bool = False
+    stream: int
+    cost: Literal["sort", "clusters", "greedy"] = "sort"
     ends: bool = False
     excludes: Callable[[np.ndarray, float | None], Mapping[str, np.ndarray]] = _unrated
+
+    @property
+    def uses(self) -> Literal["curated", "raw"] | None:
+        """Which scores do the choosing; None where the method looks at none."""
+        if "scores" in self.needs:
+            return "curated"
+        return "raw" if {"raw", RATING} & set(self.needs) else None
 
 
 def given(value: _T | None) -> _T:

@@ -1,19 +1,52 @@
 """`select`: which rows to train on, in which order, and why."""
 
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
-from ds2.arrays import Groups, Keys, Lengths, Prior, Scores, Values, Vectors
-from ds2.checks import check_choice
-from ds2.neighbors import Neighbors
-from ds2.selection.constrained import take_constrained
-from ds2.selection.constraints import Constraints
-from ds2.selection.eligible import check_size
-from ds2.selection.request import read_request
-from ds2.selection.result import Selection
-from ds2.selection.strategies import METHODS
+from ds2.arrays import Groups, Keys, Lengths, Prior, Rows, Scores, Values, Vectors
+from ds2.checks import check_choice, check_fraction, check_int, check_scores, check_vectors
+from ds2.errors import InputError
+from ds2.keys import check_keys, random_order_keys
+from ds2.neighbors import Neighbors, find_neighbors, identical_groups
+from ds2.selection.constraints import Constraints, check_constraints, eligible_rows, given_rows
+from ds2.selection.inputs import RATING, Inputs, Method
+from ds2.selection.meet import Chosen, choose, clash
+from ds2.selection.methods import METHODS, long_tail_scores
 
-__all__ = ["check_size", "select"]
+__all__ = ["Selection", "check_prior", "check_size", "select"]
+
+#: Levels that real-valued scores are cut into when no prior is given.
+N_LEVELS = 6
+#: How many times the rows wanted a greedy method orders, one after the other, until all that is
+#: chosen stands in its order.
+LENGTHS = (2, 8, 32)
+COMPLETES = "completes the selection under the constraints"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows, in which order, and why.
+
+    Attributes:
+        rows: (m,) row numbers in pick order. Without constraints any prefix is the selection of
+            that size.
+        reasons: one sentence for each row.
+        method: how they were chosen.
+        dropped: how many rows could not be chosen, by the reason ("unrated", "duplicate").
+        dropped_rows: which those are, their row numbers, ascending, by the reason.
+    """
+
+    rows: Rows
+    reasons: tuple[str, ...]
+    method: str
+    dropped: Mapping[str, int]
+    dropped_rows: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def select(
@@ -102,40 +135,304 @@ def select(
             selected, shapes that do not fit, constraints that clash.
     """
     name = check_choice("method", method, METHODS)
-    request = read_request(
-        METHODS[name],
-        {
-            "vectors": vectors,
-            "scores": scores,
-            "tail": tail,
-            "lengths": lengths,
-            "neighbors": neighbors,
-            "raw": raw,
-            "values": values,
-            "sources": sources,
-            "groups": groups,
-            "keys": keys,
-            "targets": targets,
-        },
-        size=size,
-        diversity=diversity,
-        threshold=threshold,
-        prior=prior,
-        seed=seed,
-        stream=list(METHODS).index(name),
-        constraints=constraints,
-        name=name,
+    rule, number = METHODS[name], check_int("seed", seed, low=0)
+    searched = "neighbors" in rule.needs or ("tail" in rule.needs and tail is None)
+    if searched and neighbors is None and vectors is not None:
+        neighbors = find_neighbors(vectors, groups=groups, seed=number)
+    if tail is None and "tail" in rule.needs and neighbors is not None:
+        tail = long_tail_scores(neighbors)
+    columns: dict[str, Any] = {
+        "vectors": vectors,
+        "scores": scores,
+        "tail": tail,
+        "lengths": lengths,
+        "neighbors": neighbors,
+        "raw": raw,
+        "values": values,
+        "sources": sources,
+        "groups": groups,
+        "keys": keys,
+    }
+    _check_needs(name, {**columns, "targets": targets})
+    n = _common_length(columns)
+    limits = check_constraints(constraints or Constraints(), n)
+    count = _count(size, n, limits)
+    order_keys = check_keys(keys, n)
+    shuffle = random_order_keys(order_keys, number, stream=rule.stream)
+    given = {
+        column: check_scores(column, columns[column], n_rows=n)
+        for column in ("scores", "raw", "values")
+        if columns[column] is not None
+    }
+    figure = _figure(rule, given)
+    read = _columns(rule, {**columns, "targets": targets})
+    limit = _check_threshold(name, threshold)
+    settings: dict[str, Any] = {
+        "diversity": check_fraction("diversity", diversity),
+        "prior": check_prior(prior),
+    }
+    labels = None if groups is None else np.asarray(groups)
+    if groups is None and neighbors is not None:
+        labels = neighbors.groups
+    elif groups is None and vectors is not None:
+        labels = identical_groups(np.asarray(vectors))
+    by_score = figure is not None and "values" not in rule.needs
+    rows, dropped = eligible_rows(
+        limits,
+        order_keys,
+        excluded={} if figure is None else rule.excludes(figure, limit),
+        scores=figure if by_score else given.get("scores"),
+        lowest=given.get("scores", figure if by_score else None),
+        groups=labels,
+        vectors=vectors,
+        neighbors=neighbors,
     )
-    limits = constraints or Constraints()
-    rows, dropped = request.eligible(limits)
-    taken, reasons, passed = take_constrained(
-        name, METHODS[name], request.inputs(rows), limits, size=request.count, n=request.n
+    said = clash(rows, count, limits, n)
+    if said is not None:
+        raise InputError(said + _out(n, dropped))
+    rows = rows[~np.isin(rows, given_rows(limits.must_have))]
+    rows = rows[np.lexsort((order_keys[rows], shuffle[rows]))]
+    if figure is not None:
+        read["scores" if by_score else "values"] = figure
+    whole = ("vectors", "targets", "neighbors")
+    inputs = Inputs(
+        rows=rows,
+        count=count or len(rows),
+        seed=number,
+        shuffle=shuffle[rows],
+        tie=order_keys[rows],
+        threshold=limit,
+        neighbors=neighbors,
+        standing=_standing(rows, labels, n) if "neighbors" in rule.needs else None,
+        **settings,
+        **{column: data if column in whole else data[rows] for column, data in read.items()},
     )
-    dropped = {**dropped, **passed}
+    chosen, reasons = _take(name, inputs, limits, count, n)
+    dropped = {**dropped, **chosen.dropped}
     return Selection(
-        rows=taken.astype(np.int64),
+        rows=chosen.rows.astype(np.int64),
         reasons=reasons,
         method=name,
         dropped={why: len(left_out) for why, left_out in dropped.items()},
         dropped_rows=dropped,
     )
+
+
+def check_size(size: object, n: int) -> int:
+    """The number of rows that ``size`` means in a pool of ``n``: rows, or a share in (0, 1)."""
+    if isinstance(size, bool) or not isinstance(size, (int, float, np.integer, np.floating)):
+        raise InputError(f"'size' must be a number of rows or a share in (0, 1). Got {size!r}.")
+    if 0 < size < 1:
+        return max(1, round(float(size) * n))
+    if size < 1 or not isinstance(size, (int, np.integer)):
+        raise InputError(
+            f"'size' must be a whole number of rows from 1, or a share in (0, 1). Got {size}."
+        )
+    if size > n:
+        raise InputError(f"'size' asks for {int(size)} rows, and the pool has {n}.")
+    return int(size)
+
+
+def check_prior(prior: np.ndarray | None) -> np.ndarray:
+    """(s,) shares of the levels: those given, or equal ones."""
+    if prior is None:
+        return np.full(N_LEVELS, 1 / N_LEVELS)
+    array = np.asarray(prior, dtype=np.float64)
+    if array.ndim != 1 or (array < 0).any() or not np.isclose(array.sum(), 1):
+        raise InputError("'prior' must be shares of the levels, 0 or more, that sum to 1.")
+    return array
+
+
+def _count(size: object, n: int, constraints: Constraints) -> int | None:
+    """How many rows; None where only a budget in tokens says so."""
+    if size is not None:
+        return check_size(size, n)
+    if constraints.max_tokens is None:
+        raise InputError(
+            "'size' must be a number of rows or a share in (0, 1). Got None, which needs a budget: "
+            "'max_tokens'."
+        )
+    return None
+
+
+def _check_needs(name: str, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` when the method lacks an input, naming it."""
+    lacking = []
+    for need in METHODS[name].needs:
+        one_of = ("raw", "scores") if need == RATING else (need,)
+        if all(given[one] is None for one in one_of):
+            lacking.append(" or ".join(f"'{one}'" for one in one_of))
+    if lacking:
+        wanted = " and ".join(lacking)
+        raise InputError(f"method '{name}' needs {wanted}. Pass {wanted} to select().")
+
+
+def _common_length(given: Mapping[str, Any]) -> int:
+    """The number of rows that all inputs have, or `InputError`."""
+    sizes = {}
+    for name, value in given.items():
+        shape = (value.n,) if isinstance(value, Neighbors) else np.shape(value)
+        if value is not None and not shape:
+            raise InputError(
+                f"'{name}' must be an array with one row per example. Got {type(value).__name__}."
+            )
+        if value is not None:
+            sizes[name] = int(shape[0])
+    if not sizes:
+        raise InputError("select() was given no rows: pass 'scores', 'keys' or 'neighbors'.")
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"'{name}' has {size}" for name, size in sizes.items())
+        raise InputError(f"All inputs must have one row per example. Got: {listed}.")
+    return next(iter(sizes.values()))
+
+
+def _figure(rule: Method, given: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """(n,) The scores or values that a method goes by; None where it looks at none."""
+    for need in rule.needs:
+        if need == RATING:
+            return given.get("raw", given.get("scores"))
+        if need in ("scores", "raw", "values"):
+            return given[need]
+    return None
+
+
+def _check_threshold(method: str, threshold: object) -> float | None:
+    """The threshold of a method that has one: a distance for "deita", a score for "alpagasus"."""
+    if threshold is None or method not in ("deita", "alpagasus"):
+        return None
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
+        raise InputError(f"'threshold' must be a number. Got {threshold!r}.")
+    number = float(threshold)
+    if method == "deita" and not 0.0 <= number <= 2.0:
+        raise InputError(
+            f"'threshold' of method 'deita' is a cosine distance in [0, 2]. Got {threshold}."
+        )
+    if not np.isfinite(number):
+        raise InputError(f"'threshold' must be a finite number. Got {threshold}.")
+    return number
+
+
+def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method reads beside scores and graph, checked."""
+    found: dict[str, Any] = {}
+    for name in ("tail", "lengths", "sources"):
+        if given[name] is None or (name == "sources" and name not in rule.needs):
+            continue
+        array = np.asarray(given[name])
+        if array.ndim != 1:
+            raise InputError(
+                f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
+            )
+        found[name] = _source_numbers(array) if name == "sources" else _finite(name, array)
+    if "vectors" in rule.needs:
+        found["vectors"] = check_vectors("vectors", given["vectors"])
+    if "targets" in rule.needs:
+        found["targets"] = targets = check_vectors("targets", given["targets"])
+        dimensions = found["vectors"].shape[1]
+        if not len(targets) or targets.shape[1] != dimensions:
+            raise InputError(
+                f"'targets' must have one row per example of what is wanted and {dimensions} "
+                f"dimensions, as 'vectors' has. Got shape {targets.shape}. Embed both alike."
+            )
+    return found
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    array = values.astype(np.float64)
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array)))
+        raise InputError(f"'{name}' row {row} is {array[row]}. It must be a finite number.")
+    return array
+
+
+def _source_numbers(sources: np.ndarray) -> np.ndarray:
+    """(n,) numbers 0 … of the sources, in the order of their first row; None is a source too."""
+    codes: dict[object, int] = {}
+    return np.array([codes.setdefault(label, len(codes)) for label in sources.tolist()])
+
+
+def _standing(rows: np.ndarray, groups: np.ndarray | None, n: int) -> np.ndarray:
+    """(n,) The place in ``rows`` of the eligible row that each row of the pool is or duplicates.
+
+    −1 where there is none.
+    """
+    labels = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    of_group = np.full(n, -1, dtype=np.int64)
+    of_group[labels.reshape(-1)[rows]] = np.arange(len(rows))
+    return of_group[labels.reshape(-1)]
+
+
+def _out(n: int, dropped: Mapping[str, np.ndarray]) -> str:
+    """Say how many rows are out, by reason."""
+    if not dropped:
+        return ""
+    listed = ", ".join(f"{len(rows):,} {reason}" for reason, rows in dropped.items())
+    return f" Of {n:,} rows these are out: {listed}."
+
+
+def _take(
+    name: str, inputs: Inputs, constraints: Constraints, size: int | None, n: int
+) -> tuple[Chosen, tuple[str, ...]]:
+    """Order the eligible rows by the method and choose from them what the constraints allow.
+
+    A method that sorts orders all of them. A greedy one, where a longer order costs more, orders
+    what is wanted; under quotas or a budget twice that, and more where it is not enough; then rows
+    that it did not come to complete the selection, best score first, unless its own rule ends the
+    order.
+
+    Raises:
+        InputError: the method's own rule leaves too few rows.
+    """
+    method = METHODS[name]
+    reason: Callable[[int], str] = str
+    lengths = _lengths(method, inputs, constraints, size)
+    for length in lengths:
+        order = np.empty(0, dtype=np.int64)
+        if length:
+            order, reason = method.order(replace(inputs, count=length))
+        line = order
+        if not method.ends and len(order) < len(inputs.rows):
+            rest = np.delete(np.arange(len(inputs.rows)), order)
+            if inputs.scores is not None:
+                rest = rest[np.argsort(-inputs.scores[rest], kind="stable")]
+            line = np.concatenate([order, rest])
+        chosen = choose(inputs.rows[line], size, constraints, n)
+        place_of = dict(zip(inputs.rows[order].tolist(), order.tolist(), strict=True))
+        if chosen is not None and (
+            length == lengths[-1]
+            or len(order) < length
+            or all(row in place_of or row in chosen.notes for row in chosen.rows.tolist())
+        ):
+            sentences = []
+            for row in chosen.rows.tolist():
+                parts = [reason(place_of[row])] if row in place_of else []
+                parts += [chosen.notes[row]] if row in chosen.notes else []
+                sentences.append("; ".join(parts) or COMPLETES)
+            return chosen, tuple(sentences)
+    come_to = np.union1d(inputs.rows[order], given_rows(constraints.must_have))
+    raise InputError(
+        f"Method '{name}' stops after {len(order)} of {len(inputs.rows)} rows: the others are "
+        f"closer than 'threshold' to a chosen one. {clash(come_to, size, constraints, n)} Or lower "
+        "'threshold'."
+    )
+
+
+def _lengths(
+    method: Method, inputs: Inputs, constraints: Constraints, size: int | None
+) -> list[int]:
+    """How many rows the method is asked to order, one attempt after the other."""
+    all_rows = len(inputs.rows)
+    if method.cost != "greedy" or not all_rows:
+        return [all_rows]
+    if constraints.max_tokens is not None and constraints.tokens is not None:
+        # rows of the usual cost, twice; what is left of the budget is filled with the rest
+        usual = max(1.0, float(np.mean(constraints.tokens[inputs.rows])))
+        wanted = [2 * math.ceil(min(size or all_rows, constraints.max_tokens / usual))]
+    elif constraints.quotas:
+        wanted = [times * (size or 0) for times in LENGTHS]
+    else:
+        must = given_rows(constraints.must_have)
+        return [min(max((size or 0) - len(must), 0), all_rows)]
+    if method.ends:
+        wanted.append(all_rows)
+    return sorted({min(length, all_rows) for length in wanted})

@@ -6,8 +6,7 @@ In each draw, what the selection rests on is changed as much as it might have be
                 rater and the same for all rows, so that what a rater does to many rows at once
                 is seen; stretched by √((r + 1) / (r − 1)), because r raters vary too little
     scores      with standard errors in place of raters: s + se · N(0, 1), row by row
-    neighbours  Bayesian bootstrap of each row's k neighbours in its long-tail score and, where
-                scores were pulled towards the neighbours' mean, in that mean
+    neighbours  Bayesian bootstrap of each row's k neighbours in its long-tail score
     rows        Bayesian bootstrap of the pool: a row counts g ~ Exp(1) times, and the cut falls
                 where ``size`` rows have been counted, so the cut moves as it would in another
                 pool of the same kind
@@ -17,27 +16,25 @@ every row in every draw. The random numbers come from the keys, so permuting row
 result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Groups, Keys, Prior, Scores, Values
-from ds2.checks import check_choice, check_fraction, check_int, check_rows, check_scores
+from ds2.checks import check_choice, check_int, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
-from ds2.selection.columns import N_LEVELS
-from ds2.selection.eligible import check_size
-from ds2.selection.levels import cut_levels
-from ds2.selection.long_tail import long_tail_scores
-from ds2.selection.resampling import Resampling
-from ds2.selection.strategies import METHODS as ALL_METHODS
+from ds2.selection.methods import METHODS, cut_levels, long_tail_scores
+from ds2.selection.select import check_prior, check_size
 
 __all__ = ["Stability", "selection_stability"]
 
-METHODS = ("ds2", "top-score")
+#: Random streams of one draw: one each for rows, scores and raters, then one for each neighbour.
+_STREAMS = 4096
+_ROWS, _SCORES, _RATERS, _NEAR = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,6 @@ def selection_stability(
     raters: Shaped[np.ndarray, "n r"] | None = None,
     se: Values | None = None,
     neighbors: Neighbors | None = None,
-    neighbor_scores: Scores | None = None,
-    pull: float = 0.0,
     resample_rows: bool = True,
     groups: Groups | None = None,
     keys: Keys | None = None,
@@ -88,8 +83,6 @@ def selection_stability(
             the table.
         se: (n,) standard errors of ``scores``, in place of ``raters`` (Curation.se).
         neighbors: the graph, to resample neighbours.
-        neighbor_scores: (n,) the scores that neighbours contributed; with ``pull``.
-        pull: how far a score was pulled towards the mean of its neighbours, in [0, 1].
         resample_rows: whether the pool is resampled as well.
         groups: (n,) labels of duplicates. Default: those of ``neighbors``.
         keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
@@ -106,10 +99,9 @@ def selection_stability(
     """
     values = check_scores("scores", scores)
     n = len(values)
-    name = check_choice("method", method, METHODS)
+    name = check_choice("method", method, ("ds2", "top-score"))
     count, seed = check_size(size, n), check_int("seed", seed, low=0)
     n_draws = check_int("n_draws", n_draws, low=1)
-    pull = check_fraction("pull", pull)
     if raters is not None and se is not None:
         raise InputError("'raters' and 'se' speak of the same noise. Pass one of them.")
     if name == "ds2" and tail is None:
@@ -124,7 +116,7 @@ def selection_stability(
     given = {
         "raters": raters is not None,
         "scores": se is not None,
-        "neighbours": neighbors is not None and (name == "ds2" or pull > 0),
+        "neighbours": neighbors is not None and name == "ds2",
         "rows": resample_rows,
     }
     over = tuple(part for part, there in given.items() if there)
@@ -135,57 +127,91 @@ def selection_stability(
     rows = _eligible(values, labels, order_keys)
     if count > len(rows):
         raise InputError(f"'size' asks for {count} rows, and {len(rows)} can be selected.")
-    rule = _Rule(name, count, rows, order_keys, seed, _shares(prior))
-    source = Resampling(values, raters, se, pull, neighbor_scores, neighbors, order_keys, seed)
-    chosen = rule.inside(values, tail, np.ones(n))
+    shares = check_prior(prior)
+    shuffle = random_order_keys(order_keys, seed, stream=METHODS[name].stream)
+
+    def inside(scores: np.ndarray, tail: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        """(n,) Whether a row is among the first that together count ``count``."""
+        own = scores[rows]
+        if tail is None or name == "top-score":
+            order = [own, ~shuffle[rows]]
+        elif (own == np.floor(own)).all():
+            order = [own, tail[rows]]
+        else:
+            order = [cut_levels(own, shares), tail[rows], own]
+        result = np.zeros(n, dtype=bool)
+        result[rows[_first([*order, ~order_keys[rows]], weights[rows], count)]] = True
+        return result
+
+    drawing = _Drawing(
+        values, raters, se, neighbors if given["neighbours"] else None, order_keys, seed
+    )
+    chosen = inside(values, tail, np.ones(n))
     times, kept = np.zeros(n), 0.0
     for draw in range(n_draws):
-        drawn, drawn_tail = source.draw(draw, tail)
-        weights = source.weights(draw) if resample_rows else np.ones(n)
-        inside = rule.inside(drawn, drawn_tail, weights)
-        times += inside
-        kept += float(inside[chosen].mean())
+        drawn, drawn_tail = drawing.draw(draw, tail)
+        weights = drawing.exponential(draw, _ROWS) if resample_rows else np.ones(n)
+        again = inside(drawn, drawn_tail, weights)
+        times += again
+        kept += float(again[chosen].mean())
     probability = np.full(n, np.nan)
     probability[rows] = times[rows] / n_draws
     return Stability(probability, kept / n_draws, n_draws, over)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """The rule of a method, as a set: which rows are selected."""
+class _Drawing:
+    """What the draws are made of; arguments as in `selection_stability`."""
 
-    method: str
-    size: int
-    rows: np.ndarray
+    scores: np.ndarray
+    raters: np.ndarray | None
+    se: np.ndarray | None
+    neighbors: Neighbors | None
     keys: np.ndarray
     seed: int
-    prior: np.ndarray
 
-    def inside(
-        self, scores: np.ndarray, tail: np.ndarray | None, weights: np.ndarray
-    ) -> np.ndarray:
-        """(n,) Whether a row is among the first that together count ``size``."""
-        result = np.zeros(len(scores), dtype=bool)
-        result[
-            self.rows[_first(list(self._order(scores, tail)), weights[self.rows], self.size)]
-        ] = True
-        return result
+    def draw(self, number: int, tail: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """(n,) Scores and long-tail scores as they might have been."""
+        drawn = self.scores
+        if self.raters is not None:
+            rng = np.random.default_rng([self.seed, number, _RATERS])
+            weights = np.asarray(rng.standard_exponential(self.raters.shape[1]))
+            drawn = drawn + _shift(self.raters, weights)
+        if self.se is not None:
+            from scipy.special import ndtri
 
-    def _order(self, scores: np.ndarray, tail: np.ndarray | None) -> Iterator[np.ndarray]:
-        """What rows are ordered by, the most important first, highest first."""
-        own = scores[self.rows]
-        if self.method == "top-score":
-            # `select` orders equals by a shuffle of its own
-            stream = list(ALL_METHODS).index(self.method)
-            shuffle = random_order_keys(self.keys, self.seed, stream=stream)
-            yield from (own, ~shuffle[self.rows])
-        else:
-            assert tail is not None
-            if (own == np.floor(own)).all():
-                yield from (own, tail[self.rows])
-            else:
-                yield from (cut_levels(own, self.prior), tail[self.rows], own)
-        yield ~self.keys[self.rows]
+            errors = np.nan_to_num(np.asarray(self.se, dtype=np.float64))
+            drawn = drawn + errors * ndtri(self._uniform(number, _SCORES))
+        if self.neighbors is not None:  # each neighbour counts g ~ Exp(1) times
+            far, total = np.zeros(self.neighbors.n), np.zeros(self.neighbors.n)
+            for rank in range(self.neighbors.k):
+                g = self.exponential(number, _NEAR + rank)
+                far += g * self.neighbors.distances[:, rank]
+                total += g
+            tail = np.tanh(far / total / 2)
+        present = self.scores[~np.isnan(self.scores)]
+        if drawn is not self.scores and (present == np.floor(present)).all():
+            drawn = np.clip(np.rint(drawn), present.min(), present.max())
+        return drawn, tail
+
+    def exponential(self, number: int, stream: int) -> np.ndarray:
+        """(n,) Draws of Exp(1), fixed by key."""
+        return np.asarray(-np.log(self._uniform(number, stream)))
+
+    def _uniform(self, number: int, stream: int) -> np.ndarray:
+        bits = random_order_keys(self.keys, self.seed, stream=_STREAMS * (number + 1) + stream)
+        return np.asarray(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def _shift(raters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(n,) How far each row's mean moves when raters count ``weights`` times."""
+    table = np.asarray(raters, dtype=np.float64)
+    present = ~np.isnan(table)
+    r = present.sum(axis=1)
+    filled = np.where(present, table, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = (filled @ weights) / (present @ weights) - filled.sum(axis=1) / r
+        return np.asarray(np.where(r > 1, shift * np.sqrt((r + 1) / (r - 1)), 0.0))
 
 
 def _first(order: Sequence[np.ndarray], weights: np.ndarray, size: int | float) -> np.ndarray:
@@ -212,7 +238,3 @@ def _eligible(values: np.ndarray, groups: np.ndarray | None, keys: np.ndarray) -
     best = rows[np.lexsort((keys[rows], -values[rows]))]
     _, first = np.unique(groups[best], return_index=True)
     return np.sort(best[first])
-
-
-def _shares(prior: np.ndarray | None) -> np.ndarray:
-    return np.full(N_LEVELS, 1 / N_LEVELS) if prior is None else np.asarray(prior, np.float64)

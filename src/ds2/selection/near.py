@@ -50,12 +50,10 @@ class NearDuplicates:
     Attributes:
         rows: (m,) row numbers, in the order that was given.
         of: (m,) for each the row that is kept and that it is similar to.
-        crowded: how many rows had to be compared by products.
     """
 
     rows: Rows
     of: Rows
-    crowded: int
 
 
 def find_near(vectors: Vectors, targets: np.ndarray, *, similarity: float) -> Near:
@@ -120,52 +118,38 @@ def find_near_duplicates(
         InputError: vectors are needed and were not given.
     """
     distance = _distance(similarity)
-    line, n_kept = _line(order, keep)
+    first = np.empty(0, np.int64) if keep is None else np.asarray(keep, dtype=np.int64)
+    line = np.asarray(order, dtype=np.int64)
+    line, n_kept = np.concatenate([first, line[~np.isin(line, first)]]), len(first)
     copy_of = np.arange(len(line))
     late = early = np.empty(0, np.int64)
     crowded = np.ones(len(line), dtype=bool)
     if neighbors is not None:
-        copy_of = _copies(line, neighbors)
+        if neighbors.groups is not None:  # for each place the first that holds the same text
+            group = neighbors.groups[line]
+            _, at, inverse = np.unique(group, return_index=True, return_inverse=True)
+            copy_of = at[inverse.reshape(-1)]
         late, early, crowded = _graph_pairs(line, copy_of, neighbors, distance)
     if vectors is None and crowded.sum() > 1:
-        raise InputError(_needs_vectors(neighbors, int(crowded.sum())))
+        if neighbors is None:
+            raise InputError("Near-duplicates need 'vectors' or 'neighbors'. Pass one of them.")
+        raise InputError(
+            f"{int(crowded.sum())} rows have {neighbors.k} neighbours within the threshold, so the "
+            "graph may not hold all their near-duplicates. Pass 'vectors' as well, or a graph with "
+            "more neighbours."
+        )
     least = 1.0 - distance - ROOM
     of = _thin(line, n_kept, late, early, crowded=crowded, vectors=vectors, least=least)
     copies = np.flatnonzero(copy_of != np.arange(len(line)))
-    first = copy_of[copies]
-    of[copies] = np.where(of[first] < 0, first, of[first])
+    of[copies] = np.where(of[copy_of[copies]] < 0, copy_of[copies], of[copy_of[copies]])
     of[:n_kept] = -1
     dropped = np.flatnonzero(of >= 0)
-    return NearDuplicates(line[dropped], line[of[dropped]], int(crowded.sum()))
-
-
-def _needs_vectors(neighbors: Neighbors | None, crowded: int) -> str:
-    if neighbors is None:
-        return "Near-duplicates need 'vectors' or 'neighbors'. Pass one of them."
-    return (
-        f"{crowded} rows have {neighbors.k} neighbours within the threshold, so the graph may not "
-        "hold all their near-duplicates. Pass 'vectors' as well, or a graph with more neighbours."
-    )
+    return NearDuplicates(line[dropped], line[of[dropped]])
 
 
 def _distance(similarity: float) -> float:
     value = check_fraction("similarity", similarity, open_low=True)
     return round(1.0 - value, DECIMALS)
-
-
-def _line(order: np.ndarray, keep: np.ndarray | None) -> tuple[np.ndarray, int]:
-    """The rows that are kept in any case, then the others in order."""
-    first = np.empty(0, np.int64) if keep is None else np.asarray(keep, dtype=np.int64)
-    rest = np.asarray(order, dtype=np.int64)
-    return np.concatenate([first, rest[~np.isin(rest, first)]]), len(first)
-
-
-def _copies(line: np.ndarray, neighbors: Neighbors) -> np.ndarray:
-    """(e,) For each place of the line the first place that holds the same text."""
-    if neighbors.groups is None:
-        return np.arange(len(line))
-    _, first, inverse = np.unique(neighbors.groups[line], return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.reshape(-1)], dtype=np.int64)
 
 
 def _graph_pairs(
