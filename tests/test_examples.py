@@ -136,7 +136,7 @@ def test_constraints_are_met_or_named(run):
     assert "chat 100" in said[3]
     assert said[4] == "  row 7: must be chosen"
     assert int(said[9].split()[2].replace(",", "")) <= 40_000
-    assert "cannot be met together. The largest feasible size is" in said[-1]
+    assert "cannot be met. The largest feasible size is" in said[-1]
 
 
 def test_custom_embedder_finds_what_is_written_alike(run):
