@@ -13,7 +13,7 @@ from ds2.neighbors import Neighbors, find_neighbors
 from ds2.noise import SimulatedPool, TransitionEstimate, estimate_transition, simulate
 from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.rating import Ratings, import_ratings
-from ds2.report import ReportNumbers, collect_numbers
+from ds2.report import Page, Results, run_report
 from ds2.selection import Selection, long_tail_scores, select
 
 SOURCES = ("flan", "dolly", "oasst")
@@ -36,7 +36,7 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Stages:
-    """What `collect_numbers` is called with."""
+    """What the stages of a small run left."""
 
     pool: Pool
     ratings: Ratings
@@ -47,8 +47,8 @@ class Stages:
     selection: Selection
     simulated: SimulatedPool
 
-    def numbers(self, **options: object) -> ReportNumbers:
-        return collect_numbers(
+    def results(self, **options: object) -> Results:
+        return Results(
             self.pool,
             self.ratings,
             self.neighbors,
@@ -58,6 +58,9 @@ class Stages:
             self.selection,
             **options,
         )
+
+    def page(self, **options: object) -> Page:
+        return run_report(self.results(**options))
 
 
 def write_rows(path: Path, texts: list[str], scores: np.ndarray, **fields: list[object]) -> None:

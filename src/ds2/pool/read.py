@@ -172,9 +172,7 @@ class _Reading:
 
     def _add(self, builder: TableBuilder, line: int, row: dict[str, object]) -> None:
         try:
-            parsed = builder.add(
-                line + self._offset, self.seen - 1, row, unanswered=self.keep
-            )
+            parsed = builder.add(line + self._offset, self.seen - 1, row, unanswered=self.keep)
         except BadRowError as error:
             other = detect_format(row, self.names)
             if other not in {None, self.form}:

@@ -1,56 +1,48 @@
-"""The report: the numbers of a run as one dataclass, written as HTML, Markdown or JSON."""
+"""The pages of a run: each is one model, written as HTML, Markdown or JSON."""
 
-from ds2.report.collect import collect_numbers
-from ds2.report.compare_numbers import (
-    CompareNumbers,
+from ds2.report.compare_report import (
+    Beats,
+    Entry,
+    Judge,
     Judged,
-    JudgeNumbers,
-    LeftOut,
-    MethodNumbers,
+    MethodsCompared,
+    beats_random,
+    compare_report,
 )
-from ds2.report.compare_page import render_comparison
-from ds2.report.compare_text import comparison_json, comparison_markdown
-from ds2.report.compare_words import beats_random, compare_findings
-from ds2.report.examples import pick_of
 from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
-from ds2.report.html import render_html
-from ds2.report.json import render_json
-from ds2.report.map_layout import Layout, lay_out
-from ds2.report.map_points import MapPoints, choose_points
-from ds2.report.markdown import render_markdown
-from ds2.report.numbers import Estimate, Pick, ReportNumbers, Share
-from ds2.report.proof_page import proof_markdown, render_proof
-from ds2.report.text import excerpt, join
+from ds2.report.layout import Layout, lay_out
+from ds2.report.model import Case, Finding, Page, Table, written
+from ds2.report.proof_report import proof_report
+from ds2.report.results import Results
+from ds2.report.run_report import pick, run_report
+from ds2.report.words import excerpt, join
+from ds2.report.write import page_html, page_json, page_markdown
 
 __all__ = [
-    "CompareNumbers",
-    "Estimate",
+    "Beats",
+    "Case",
+    "Entry",
+    "Finding",
     "GoldItem",
-    "JudgeNumbers",
+    "Judge",
     "Judged",
     "Layout",
-    "LeftOut",
-    "MapPoints",
-    "MethodNumbers",
-    "Pick",
-    "ReportNumbers",
-    "Share",
+    "MethodsCompared",
+    "Page",
+    "Results",
+    "Table",
     "beats_random",
-    "choose_points",
-    "collect_numbers",
-    "compare_findings",
-    "comparison_json",
-    "comparison_markdown",
+    "compare_report",
     "excerpt",
     "gold_choices",
     "join",
     "lay_out",
-    "pick_of",
-    "proof_markdown",
-    "render_comparison",
+    "page_html",
+    "page_json",
+    "page_markdown",
+    "pick",
+    "proof_report",
     "render_gold_page",
-    "render_html",
-    "render_json",
-    "render_markdown",
-    "render_proof",
+    "run_report",
+    "written",
 ]

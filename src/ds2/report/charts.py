@@ -1,158 +1,259 @@
-"""The charts of the report, drawn with numbers and fixed words only."""
+"""The charts of every page: small inline SVG, 360 units wide, so that its text is read on a phone.
+
+Colours are classes that the style sheet fills for light and dark. A chart stands beside the table
+of its numbers, so it is named and not described. Every text in it is escaped.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ds2.noise import Lift
-from ds2.report.numbers import ScoreLevel, SharedBy, TailNumbers
-from ds2.report.svg import LEFT, RIGHT, SPAN, WIDTH, line, path, rect, svg, text
-from ds2.report.words import NOT_ENOUGH, decimal, interval, of, share
+from ds2.report.model import Kind, Table, Value, written
+from ds2.report.words import NOT_ENOUGH, decimal, share, short
 
-__all__ = ["lift_chart", "paired_bar", "score_chart", "tail_chart"]
+__all__ = ["Bar", "Span", "bar_chart", "interval_chart", "line_chart", "paired_bar", "point_chart"]
 
-
-def _top(largest: float) -> float:
-    """Return the first round share at or above ``largest``, for the top of an axis."""
-    return next((top for top in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8) if largest <= top), 1.0)
+WIDTH, LEFT, RIGHT, EDGE = 360.0, 38.0, 8.0, 8.0
+SPAN = WIDTH - LEFT - RIGHT
 
 
-def _share_axis(top: float, bottom: float, height: float) -> list[Markup]:
-    marks = []
-    for part in (0.0, 0.5, 1.0):
-        y = bottom - part * height
-        marks.append(line("grid" if part else "axis", LEFT, y, WIDTH - RIGHT, y))
-        digits = 1 if 0 < part * top < 0.03 else 0
-        marks.append(text(LEFT - 6, y + 4, share(part * top, digits), anchor="end"))
-    return marks
+class Bar(NamedTuple):
+    """What stands over one label: values side by side, and an estimate with its interval."""
+
+    label: str
+    values: Sequence[float]
+    estimate: Sequence[float | None]
 
 
-def score_chart(levels: Sequence[ScoreLevel]) -> Markup:
-    """Draw raw and curated shares as bars for each score, and the prior with its interval."""
-    raw_total = sum(level.raw for level in levels) or 1
-    curated_total = sum(level.curated for level in levels) or 1
-    shares = [(level.raw / raw_total, level.curated / curated_total) for level in levels]
-    ends = [level.prior.high or level.prior.value or 0.0 for level in levels]
-    top, bottom, height = _top(max([*ends, *map(max, shares)])), 176.0, 160.0
-    body, words = _share_axis(top, bottom, height), []
-    slot = SPAN / len(levels)
-    bar = min(slot * 0.34, 26.0)
-    every = -(-len(levels) // 16)
-    for place, (level, (raw, curated)) in enumerate(zip(levels, shares, strict=True)):
+class Span(NamedTuple):
+    """A figure with its interval, and half the width of a part of that."""
+
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    part: float | None = None
+
+
+def bar_chart(title: str, bars: Sequence[Bar], kinds: Sequence[str], label: str) -> Markup:
+    """Draw bars of shares for each label, side by side, and an estimate over them."""
+    ends = [end for bar in bars for end in (*bar.values, *bar.estimate) if end is not None]
+    ticks, top = _ticks(0.0, max(ends, default=0.0) or 1.0)
+    bottom, height = 176.0, 160.0
+    body = _grid(ticks, top, bottom, height, "share")
+    slot, every = SPAN / len(bars), -(-len(bars) // 16)
+    wide = min(slot * 0.68 / len(kinds), 26.0)
+    for place, bar in enumerate(bars):
         middle = LEFT + (place + 0.5) * slot
-        for kind, part, left in (("pool", raw, middle - bar), ("picked", curated, middle)):
+        left = middle - wide * len(kinds) / 2
+        for kind, part in zip(kinds, bar.values, strict=True):
             tall = height * part / top
-            body.append(rect(kind, left, bottom - tall, bar - 1, tall))
-        body += _whisker(middle, level, bottom, height / top)
+            body.append(_rect(kind, left, bottom - tall, wide - 1, tall))
+            left += wide
+        value, low, high = [None if v is None else bottom - v * height / top for v in bar.estimate]
+        if low is not None and high is not None:
+            body.append(_line("whisker", middle, low, middle, high))
+        if value is not None:
+            body.append(_diamond("mark", middle, value, 4))
         if place % every == 0:
-            body.append(text(middle, bottom + 17, str(level.score)))
-        words.append(
-            f"Score {level.score}: raw {share(raw)}, curated {share(curated)}, "
-            f"prior {share(level.prior.value)}."
-        )
-    body.append(text(LEFT + SPAN / 2, bottom + 36, "score"))
-    title = "Shares of each score: raw, curated, and estimated prior"
-    return svg("scores-chart", title, " ".join(words), bottom + 44, body)
+            body.append(_text(middle, bottom + 17, bar.label))
+    body.append(_text(LEFT + SPAN / 2, bottom + 36, label))
+    return _svg(title, bottom + 44, body)
 
 
-def _whisker(x: float, level: ScoreLevel, bottom: float, scale: float) -> list[Markup]:
-    prior = level.prior
-    if prior.value is None:
-        return []
-    y = bottom - prior.value * scale
-    diamond = Markup('<path class="mark" d="M{x:.1f} {a:.1f}l4 4l-4 4l-4-4z"/>').format(
-        x=x, a=y - 4
-    )
-    if prior.low is None or prior.high is None:
-        return [diamond]
-    low, high = bottom - prior.low * scale, bottom - prior.high * scale
-    return [line("whisker", x, low, x, high), diamond]
+def interval_chart(
+    title: str,
+    spans: Sequence[Span],
+    ends: tuple[float, float],
+    *,
+    zone: tuple[float, float],
+    words: tuple[str, str],
+    kind: Kind = "decimal",
+    leads: bool = False,
+) -> Markup:
+    """Draw figures with their intervals on one axis, a line each.
 
-
-def lift_chart(lifts: Sequence[Lift], least: float) -> Markup:
-    """Draw lift with its interval on a line from chance (0) to always (1)."""
-    lowest = min([0.0, *(item.low for item in lifts if math.isfinite(item.low))])
-    low = max(math.floor(lowest * 4) / 4, -1.0)
-    bottom = 16.0 + 40.0 * len(lifts)
+    Args:
+        title: what it shows.
+        spans: the figures.
+        ends: of the axis.
+        zone: a part of the axis that is shaded: too little to count.
+        words: what the left and the right end mean.
+        kind: how the figures are written.
+        leads: whether the first is the mean of the others, and marked as such.
+    """
+    low, high = ends
+    top, bottom = 6.0, 10.0 + 40.0 * len(spans)
 
     def x(value: float) -> float:
-        return LEFT + (value - low) / (1 - low) * SPAN
+        return EDGE + (value - low) / (high - low) * (WIDTH - 2 * EDGE)
 
-    body = [
-        line("axis", x(0.0), 8.0, x(0.0), bottom),
-        line("threshold", x(least), 8.0, x(least), bottom),
-    ]
-    body += [line("grid", x(tick), 8.0, x(tick), bottom) for tick in (0.5, 1.0)]
-    words = []
-    for place, item in enumerate(lifts):
-        y = 30.0 + 40.0 * place
-        body.append(text(LEFT - 8, y + 4, f"k\u00a0=\u00a0{item.k}", anchor="end"))
-        if not math.isfinite(item.value):
-            body.append(text(x(0.0) + 8, y + 4, NOT_ENOUGH, anchor="start"))
+    body = [_rect("zone", x(zone[0]), top, x(zone[1]) - x(zone[0]), bottom - top)]
+    step, axis_digits = _step(high - low, 4)
+    for tick in _multiples(low, high, step):
+        body.append(_line("axis" if tick == 0 else "grid", x(tick), top, x(tick), bottom))
+        at = min(max(x(tick), 16.0), WIDTH - 18)
+        body.append(_text(at, bottom + 15, decimal(tick, axis_digits)))
+    for place, span in enumerate(spans):
+        y = 24.0 + 40.0 * place
+        body.append(_text(0.0, y, short(span.label, 40), anchor="start"))
+        if span.value is None or span.low is None or span.high is None:
+            body.append(_text(WIDTH, y, NOT_ENOUGH, anchor="end"))
+            continue
+        body.append(_text(WIDTH, y, written(span.value, kind), anchor="end"))
+        body.append(_rect("band", x(span.low), y + 8, x(span.high) - x(span.low), 12.0))
+        if span.part is not None:
+            left, right = x(span.value - span.part), x(span.value + span.part)
+            body.append(_line("whisker", left, y + 14, right, y + 14))
+        if leads and place == 0:
+            body.append(_diamond("picked", x(span.value), y + 14, 6))
         else:
-            if math.isfinite(item.low) and math.isfinite(item.high):
-                wide = x(item.high) - x(item.low)
-                body.append(rect("band", x(item.low), y - 8, wide, 16.0))
-            body.append(
-                Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="3.5"/>').format(x(item.value), y)
-            )
-        words.append(
-            f"Lift at k = {item.k}: {decimal(item.value)}, "
-            f"95 % interval {interval(item.low, item.high)}."
-        )
-    body += [
-        text(x(0.0), bottom + 16, "0"),
-        text(x(0.5), bottom + 16, "0.5"),
-        text(x(1.0), bottom + 16, "1"),
-        text(x(0.0), bottom + 32, "chance", anchor="start"),
-        text(x(1.0), bottom + 32, "always", anchor="end"),
+            body.append(_dot("dot", x(span.value), y + 14, 3.5))
+    body.append(_text(0.0, bottom + 33, f"← {short(words[0], 26)}", anchor="start"))
+    body.append(_text(WIDTH, bottom + 33, f"{short(words[1], 26)} →", anchor="end"))
+    return _svg(title, bottom + 42, body)
+
+
+Points = Sequence[tuple[float, float]]
+
+
+def line_chart(
+    title: str,
+    lines: Iterable[tuple[str, Points]],
+    label: str,
+    *,
+    ends: tuple[float, float] | None = None,
+    y_kind: Kind = "decimal",
+    x_kind: Kind = "count",
+) -> Markup:
+    """Draw lines through points, over the x of all of them; a kind "area" is filled down to 0."""
+    drawn = [(kind, points) for kind, points in lines if points]
+    xs = [x for _, points in drawn for x, _ in points]
+    ys = [y for _, points in drawn for _, y in points]
+    first, last = (min(xs), max(xs)) if xs else (0.0, 1.0)
+    low, high = ends or (min(ys, default=0.0), max(ys, default=1.0))
+    ticks, top = _ticks(low, high)
+    bottom, height = 156.0, 144.0
+    body = _grid(ticks, top, bottom, height, y_kind)
+    wide = (last - first) or 1.0
+    base = ticks[0]
+    for kind, points in drawn:
+        at = [
+            (LEFT + SPAN * (x - first) / wide, bottom - height * (y - base) / ((top - base) or 1.0))
+            for x, y in points
+        ]
+        if kind == "area":
+            at = [(at[0][0], bottom), *at, (at[-1][0], bottom)]
+        body.append(_path(kind, at))
+    body.append(_text(LEFT, bottom + 17, _tick(first, x_kind), anchor="start"))
+    body.append(_text(WIDTH - RIGHT, bottom + 17, _tick(last, x_kind), anchor="end"))
+    body.append(_text(LEFT + SPAN / 2, bottom + 17, label))
+    return _svg(title, bottom + 25, body)
+
+
+def point_chart(title: str, points: Iterable[tuple[str, float, float, str]]) -> Markup:
+    """Draw (kind, x, y, text) with x and y from 0 to 1; the text shows where one points at it."""
+    side = WIDTH - 2 * EDGE
+    body = [
+        Markup(
+            '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>'
+        ).format(kind, EDGE + side * x, EDGE + side * (1 - y), 1.6 if kind == "rest" else 2.2, text)
+        for kind, x, y, text in points
     ]
-    return svg(
-        "lift-chart", "Lift: neighbours' agreement above chance", " ".join(words), bottom + 40, body
-    )
+    return _svg(title, WIDTH, body, kind="chart map")
 
 
-def tail_chart(tail: TailNumbers) -> Markup:
-    """Draw the long-tail score's distribution: the pool as an area, the selection as a line."""
-    pool_total, chosen_total = sum(tail.pool) or 1, sum(tail.selected) or 1
-    pool = [number / pool_total for number in tail.pool]
-    chosen = [number / chosen_total for number in tail.selected]
-    top, bottom, height = _top(max([*pool, *chosen])), 156.0, 140.0
-    first, last = tail.edges[0], tail.edges[-1]
-    width = SPAN / len(pool)
-    body = _share_axis(top, bottom, height)
-    for place, part in enumerate(pool):
-        tall = height * part / top
-        body.append(rect("pool", LEFT + place * width, bottom - tall, width - 0.6, tall))
-    steps = [(LEFT, bottom)]
-    for place, part in enumerate(chosen):
-        y = bottom - height * part / top
-        steps += [(LEFT + place * width, y), (LEFT + (place + 1) * width, y)]
-    body.append(path("outline", [*steps, (LEFT + SPAN, bottom)]))
-    if last > first:
-        body.append(text(LEFT, bottom + 17, decimal(first, 3), anchor="start"))
-        body.append(text(WIDTH - RIGHT, bottom + 17, decimal(last, 3), anchor="end"))
-    body.append(text(LEFT + SPAN / 2, bottom + 17, decimal((first + last) / 2, 3)))
-    body.append(text(LEFT + SPAN / 2, bottom + 36, "long-tail score"))
-    words = f"Pool: median {decimal(tail.pool_spread.median)}. "
-    if tail.selected_spread is not None:
-        words += f"Selection: median {decimal(tail.selected_spread.median)}. "
-    words += f"Values from {decimal(first)} to {decimal(last)}."
-    return svg(
-        "tail-chart", "Long-tail score of the pool and of the selection", words, bottom + 44, body
-    )
+def paired_bar(part: Table, row: Sequence[Value]) -> Markup:
+    """Draw two shares of one row as bars, the longest of the table at full width."""
+    assert part.bars is not None
 
+    def at(line: Sequence[Value], column: int) -> float:
+        value = line[column]
+        return value if isinstance(value, float) else 0.0
 
-def paired_bar(row: SharedBy, pool: int, selected: int, top: float) -> Markup:
-    """Draw one row's share of the pool above its share of the selection (decoration of a table)."""
-    ends = [(row.pool / pool if pool else 0.0), (row.selected / selected if selected else 0.0)]
-    widths = [100 * end / top if top else 0.0 for end in ends]
+    top = max(at(line, column) for line in part.rows for column in part.bars) or 1.0
+    first, second = (100 * at(row, column) / top for column in part.bars)
     return Markup(
         '<svg class="pair" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">'
-        "<title>{}</title>{}{}</svg>"
-    ).format(
-        f"pool {of(row.pool, pool)}, selection {of(row.selected, selected)}",
-        rect("pool", 0.0, 0.0, widths[0], 6.0),
-        rect("picked", 0.0, 8.0, widths[1], 6.0),
+        "{}{}</svg>"
+    ).format(_rect("pool", 0.0, 0.0, first, 6.0), _rect("picked", 0.0, 8.0, second, 6.0))
+
+
+def _grid(
+    ticks: Sequence[float], top: float, bottom: float, height: float, kind: Kind
+) -> list[Markup]:
+    """Lines across at round values, and their names."""
+    body = []
+    span = (top - ticks[0]) or 1.0
+    for tick in ticks:
+        y = bottom - height * (tick - ticks[0]) / span
+        body.append(_line("grid" if tick > ticks[0] else "axis", LEFT, y, WIDTH - RIGHT, y))
+        body.append(_text(LEFT - 6, y + 4, _tick(tick, kind), anchor="end"))
+    return body
+
+
+def _tick(value: float, kind: Kind) -> str:
+    if kind == "share":
+        return share(value, 0 if value >= 0.03 or value == 0 else 1)
+    return written(round(value) if kind == "count" else value, kind)
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], float]:
+    """Three to five round values from at or below ``low`` to at or above ``high``, and the last."""
+    step, _ = _step((high - low) or abs(high) or 1.0, 3)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = [place * step for place in range(first, max(last, first + 1) + 1)]
+    return ticks, ticks[-1]
+
+
+def _step(span: float, parts: int) -> tuple[float, int]:
+    """A round step of an axis, and the digits that it needs."""
+    power = math.floor(math.log10(span / parts))
+    rounds = [factor * 10.0**power for factor in (1, 2, 5, 10)]
+    step = next((each for each in rounds if each >= span / parts * 0.999), rounds[-1])
+    return step, max(0, -math.floor(math.log10(step * 1.001)))
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    return [at * step for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _svg(title: str, height: float, body: Sequence[Markup], kind: str = "chart") -> Markup:
+    return Markup(
+        '<svg class="{}" role="img" aria-label="{}" viewBox="0 0 360 {:.0f}">{}</svg>'
+    ).format(kind, short(title, 200), height, Markup("").join(body))
+
+
+def _rect(kind: str, x: float, y: float, width: float, height: float) -> Markup:
+    return Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+        kind, x, y, max(width, 0.0), max(height, 0.0)
     )
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+        kind, x1, y1, x2, y2
+    )
+
+
+def _dot(kind: str, x: float, y: float, r: float) -> Markup:
+    return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(kind, x, y, r)
+
+
+def _diamond(kind: str, x: float, y: float, r: float) -> Markup:
+    return Markup('<path class="{0}" d="M{1:.1f} {2:.1f}l{3} {3}l-{3} {3}l-{3}-{3}z"/>').format(
+        kind, x, y - r, r
+    )
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "middle") -> Markup:
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        x, y, anchor, text
+    )
+
+
+def _path(kind: str, points: Points) -> Markup:
+    steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return Markup('<polyline class="{}" points="{}"/>').format(kind, steps)

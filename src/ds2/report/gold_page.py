@@ -5,16 +5,20 @@ one script that its policy names by hash, keeps what was done in the browser's o
 hands the scores out as a JSONL file that `ds2.rating.gold.read_gold` reads.
 """
 
+import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from markupsafe import Markup
+
 from ds2.errors import InputError
 from ds2.pool import Message
 from ds2.rating import Scale
-from ds2.report.page import json_for_script, render_page, script_values
-from ds2.report.text import visible
+from ds2.report.words import visible
+from ds2.report.write import packaged, render
 
 __all__ = ["GoldItem", "gold_choices", "render_gold_page"]
 
@@ -95,14 +99,23 @@ def render_gold_page(
         ],
         "items": [_item(item) for item in items],
     }
-    data["store"] = f"ds2-gold-{hashlib.sha256(json_for_script(data).encode()).hexdigest()[:24]}"
-    return render_page(
+    data["store"] = f"ds2-gold-{hashlib.sha256(_json(data).encode()).hexdigest()[:24]}"
+    script = packaged("gold_page.js")
+    return render(
         "gold_page.html.j2",
         styles=("gold_page.css",),
-        **script_values("gold_page.js", data),
         title=visible(title),
         question=visible(question),
+        script=Markup(script),  # noqa: S704 (our own file)
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=Markup(_json(data)),  # noqa: S704 (escaped for a script)
     )
+
+
+def _json(value: object) -> str:
+    """Return JSON in plain ASCII in which nothing can end a script element or begin a comment."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _keys(values: list[float]) -> list[str]:

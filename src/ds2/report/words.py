@@ -1,34 +1,36 @@
-"""Numbers as words: one way to write a count, a share, an interval, and what is missing.
+"""Numbers and other people's texts as words: one way to write each, whatever the format.
 
-None and NaN both mean "not enough data"; neither is ever printed as "nan". A share is kept as a
-fraction everywhere and becomes a percentage here, when it is written.
+None and NaN both mean "not enough data"; neither is ever printed as "nan". A share is a fraction
+everywhere and becomes a percentage when it is written. Texts are made safe for the *eye*: a control
+character, a change of writing direction or an invisible character is shown, not obeyed. Each
+writer makes them safe for its format.
 """
 
 import math
+from dataclasses import dataclass
 
 __all__ = [
     "MISSING",
     "NOT_ENOUGH",
+    "Excerpt",
     "count",
     "decimal",
     "either_share",
+    "excerpt",
     "interval",
+    "join",
     "of",
     "plural",
     "score",
     "share",
-    "share_span",
+    "short",
     "signed",
-    "signed_interval",
+    "visible",
 ]
 
 MISSING = "–"
 NOT_ENOUGH = "not enough data"
 _NBSP = "\u00a0"
-
-
-def _absent(value: float | None) -> bool:
-    return value is None or not math.isfinite(value)
 
 
 def count(value: int) -> str:
@@ -76,15 +78,8 @@ def of(part: int, whole: int) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Write both ends: "0.79 to 0.85"; a dash when either is missing."""
-    if _absent(low) or _absent(high):
-        return MISSING
-    return f"{decimal(low, digits)} to {decimal(high, digits)}"
-
-
-def share_span(low: float | None, high: float | None) -> str:
-    """Write a span of fractions: "5 % and 45 %"-style ends joined by "to"; one when they agree."""
-    first, last = share(low, 0), share(high, 0)
-    return first if first == last else f"{first} to {last}"
+    ends = (decimal(low, digits), decimal(high, digits))
+    return MISSING if MISSING in ends else " to ".join(ends)
 
 
 def either_share(low: float, high: float) -> str:
@@ -99,7 +94,69 @@ def signed(value: float | None, digits: int = 4) -> str:
     return text if text == MISSING or text.startswith("\u2212") else f"+{text}"
 
 
-def signed_interval(ends: tuple[float | None, float | None], joined: str = " to ") -> str:
-    """Write both ends of a difference; a dash when either is missing."""
-    low, high = ends
-    return MISSING if _absent(low) or _absent(high) else f"{signed(low)}{joined}{signed(high)}"
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A text, shortened in its middle: ``left_out`` characters are missing before ``tail``."""
+
+    head: str
+    left_out: int
+    tail: str
+
+
+#: How far a cut may move to end at a word.
+_SLACK = 20
+
+
+def excerpt(text: str, limit: int) -> Excerpt:
+    """Shorten ``text`` to about ``limit`` characters by leaving out its middle.
+
+    The cuts are moved to the nearest spaces, where there are any close by.
+    """
+    if len(text) <= limit:
+        return Excerpt(head=text, left_out=0, tail="")
+    rest = limit // 3
+    head, tail = text[: limit - rest], text[len(text) - rest :]
+    start, end = head.rfind(" ", -_SLACK), tail.find(" ", 0, _SLACK)
+    head = head if start < 0 else head[:start]
+    tail = tail if end < 0 else tail[end + 1 :]
+    return Excerpt(head=head, left_out=len(text) - len(head) - len(tail), tail=tail)
+
+
+def join(part: Excerpt) -> str:
+    """Return an excerpt as one text, with a mark where characters were left out."""
+    if not part.left_out:
+        return part.head
+    return f"{part.head}\n[… {part.left_out:,} characters left out …]\n{part.tail}"
+
+
+def short(text: str, limit: int) -> str:
+    """Return ``text`` on one line, cut at ``limit`` characters."""
+    flat = " ".join(visible(text[: 8 * limit]).split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1].rstrip()}…"
+
+
+def _escapes() -> dict[int, str]:
+    shown = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
+    shown |= {0x7F: "\u2421", 0x2028: "\n", 0x2029: "\n"}
+    invisible = [
+        *range(0x80, 0xA0),  # C1 controls
+        *range(0x202A, 0x202F),  # bidirectional embeddings and overrides
+        *range(0x2066, 0x206A),  # bidirectional isolates
+        *range(0xFFF9, 0xFFFC),  # interlinear annotation
+        0xFFFE,
+        0xFFFF,
+        *range(0xE0000, 0xE0080),  # tag characters: an invisible copy of ASCII
+    ]
+    shown |= {code: f"[U+{code:04X}]" for code in invisible}
+    return shown | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+
+
+_VISIBLE = _escapes()
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with controls, direction overrides and invisible characters spelled out.
+
+    Newlines and tabs stay. Joiners stay as well: emoji and several scripts need them.
+    """
+    return text.replace("\r\n", "\n").translate(_VISIBLE)

@@ -11,21 +11,18 @@ from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.report import (
-    CompareNumbers,
-    LeftOut,
-    MethodNumbers,
-    Pick,
-    Share,
+    Entry,
+    MethodsCompared,
+    Page,
     beats_random,
-    choose_points,
-    compare_findings,
-    comparison_json,
-    comparison_markdown,
-    pick_of,
-    render_comparison,
+    compare_report,
+    page_html,
+    page_json,
+    page_markdown,
+    pick,
 )
 from ds2.runs.compare_inputs import Contest, open_contest, recipe_words
-from ds2.runs.compare_judges import Verdicts, judge_all, n_judges, number
+from ds2.runs.compare_judges import Verdicts, judge_all, n_judges
 from ds2.runs.compare_map import lay_out_run
 from ds2.runs.job import Job
 from ds2.runs.listener import Listener
@@ -36,11 +33,9 @@ from ds2.runs.store import locked
 from ds2.runs.tables import observed_of
 from ds2.selection import (
     METHODS,
-    ComparedSelection,
     Comparison,
     Selection,
     compare_selections,
-    looks_at_scores,
 )
 
 __all__ = ["Compared", "compare_run"]
@@ -70,8 +65,8 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """One method's selection."""
+class _Selected:
+    """One method's selection, how long it took, and what of it another seed selects as well."""
 
     selection: Selection
     seconds_s: float
@@ -115,62 +110,69 @@ def compare_run(
             done += 1
             listener.progress(done, steps)
 
-        entries, left_out = {}, []
+        selected, left_out = {}, {}
         for name in wanted:
             found = _enter(contest, name, named)
-            if isinstance(found, LeftOut):
-                left_out.append(found)
+            if isinstance(found, str):
+                left_out[name] = found
             else:
-                entries[name] = found
+                selected[name] = found
             advance()
-        if not entries:
-            raise InputError(f"No method can be compared. {left_out[0].method}: {left_out[0].why}")
-        rows = {name: entry.selection.rows for name, entry in entries.items()}
+        if not selected:
+            raise InputError(
+                "No method can be compared. {}: {}".format(*next(iter(left_out.items())))
+            )
+        rows = {name: one.selection.rows for name, one in selected.items()}
         verdicts = judge_all(contest, rows, _drawn_from(contest), advance)
-        numbers = _numbers(contest, entries, verdicts, left_out)
-        document = comparison_json(numbers)
-        _write(folder, numbers, document, contest, rows)
+        results = _results(contest, selected, verdicts, left_out)
+        page = compare_report(results)
+        document = page_json(page)
+        texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
+        for name, text in zip(FILES, texts, strict=True):
+            with writing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     return Compared(
         files=tuple(folder / name for name in FILES),
-        verdict=_verdict(numbers),
-        beats_random={each.method: each.answer for each in beats_random(numbers)},
-        left_out={each.method: each.why for each in left_out},
+        verdict=_verdict(page),
+        beats_random={name: each.answer for name, each in beats_random(results).items()},
+        left_out=left_out,
         document=document,
     )
 
 
-def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Entry | LeftOut:
-    """Let one method select, once more under another seed where that is cheap."""
+def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:
+    """Let one method select, once more under another seed where that is cheap; or why not."""
     lacks = contest.lacking(name, named)
     if lacks is not None:
-        return LeftOut(name, lacks)
+        return lacks
     start = time.perf_counter()
     try:
         selection = contest.select(name)
     except InputError as error:
-        return LeftOut(name, recipe_words(error))
+        return recipe_words(error)
     seconds = time.perf_counter() - start
     kept = None
     if METHODS[name].cost == "sort":
         again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
         common = np.intersect1d(again, selection.rows, assume_unique=True)
         kept = len(common) / len(selection.rows)
-    return _Entry(selection, round(seconds, 3), kept)
+    return _Selected(selection, round(seconds, 3), kept)
 
 
-def _numbers(
+def _results(
     contest: Contest,
-    entries: Mapping[str, _Entry],
+    selected: Mapping[str, _Selected],
     verdicts: Verdicts,
-    left_out: Sequence[LeftOut],
-) -> CompareNumbers:
+    left_out: Mapping[str, str],
+) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
     curation = made_of.curation
+    rows = {name: one.selection.rows for name, one in selected.items()}
     values = {"raw": observed_of(curation), "curated": curation.scores}
     if gold is not None:
         values["gold"] = gold.levels()
     found = compare_selections(
-        {name: entry.selection.rows for name, entry in entries.items()},
+        rows,
         contest.n,
         values=values,
         vectors=made_of.vectors,
@@ -180,72 +182,43 @@ def _numbers(
         keys=made_of.pool.keys,
         seed=recipe.seed,
     )
-    times = np.zeros(contest.n, dtype=np.int64)
-    for entry in entries.values():
-        times[entry.selection.rows] += 1
-    return CompareNumbers(
+    times = np.bincount(np.concatenate(list(rows.values())), minlength=contest.n)
+    order, layout = lay_out_run(made_of, recipe)
+    return MethodsCompared(
         title=f"{recipe.report.title}: methods compared",
-        n=contest.n,
-        size=max(part.n for part in found.selections),
+        pool=made_of.pool,
         own=recipe.select.method,
         curation=curation.method,
-        n_raters=len(contest.panel),
         n_scores=contest.panel.n_scores,
-        methods=tuple(
-            _method(contest, part, entries[part.name], times, verdicts) for part in found.selections
-        ),
-        overlap=tuple(tuple(float(value) for value in row) for row in found.overlap),
-        chance=max(part.n for part in found.selections) / contest.n,
-        radius=number(found.radius),
-        n_sampled=found.n_sampled,
-        n_draws=recipe.compare.n_draws,
         tokenizer=recipe.select.tokenizer,
+        n_draws=recipe.compare.n_draws,
+        found=found,
+        entries={name: _entry(contest, one, times, verdicts) for name, one in selected.items()},
         judges=verdicts.judges,
-        left_out=tuple(left_out),
+        left_out=left_out,
         notes=_notes(contest, found),
+        layout=layout,
+        order=order,
     )
 
 
-def _method(
-    contest: Contest,
-    part: ComparedSelection,
-    entry: _Entry,
-    times: np.ndarray,
-    verdicts: Verdicts,
-) -> MethodNumbers:
-    method, rows = METHODS[part.name], entry.selection.rows
+def _entry(contest: Contest, one: _Selected, times: np.ndarray, verdicts: Verdicts) -> Entry:
+    rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
-    reads = ""
-    if looks_at_scores(part.name):
-        reads = "curated" if "scores" in method.needs else "raw"
-    return MethodNumbers(
-        name=part.name,
-        source=method.source,
-        reads=reads,
-        is_random=part.name in ("random", "random-by-source"),
-        n=part.n,
-        raw=number(part.means["raw"]),
-        curated=number(part.means["curated"]),
-        gold=number(part.means.get("gold", float("nan"))),
+    pool = contest.materials.pool
+    return Entry(
+        rows=rows,
         n_gold=int((~np.isnan(gold)).sum()),
-        tail=number(part.tail),
-        coverage=number(part.coverage),
-        redundancy=number(part.redundancy),
-        nearest=number(part.nearest),
-        length=number(part.length),
         tokens=int(contest.tokens[rows].sum()),
-        seconds_s=entry.seconds_s,
-        kept_seed=entry.kept_seed,
-        kept_rater=verdicts.kept.get(part.name),
-        sources=tuple(Share(label, share) for label, share in part.sources.items()),
+        seconds_s=one.seconds_s,
+        kept_seed=one.kept_seed,
+        kept_rater=verdicts.kept.get(one.selection.method),
         n_only=len(alone),
-        only=tuple(_pick(contest, entry.selection, int(at)) for at in alone[:_SHOWN]),
+        only=tuple(
+            pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()
+        ),
     )
-
-
-def _pick(contest: Contest, selection: Selection, at: int) -> Pick:
-    return pick_of(contest.materials.pool, int(selection.rows[at]), at + 1, selection.reasons[at])
 
 
 def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
@@ -269,23 +242,7 @@ def _drawn_from(contest: Contest) -> np.ndarray:
     return eligible
 
 
-def _write(
-    folder: Path,
-    numbers: CompareNumbers,
-    document: str,
-    contest: Contest,
-    rows: Mapping[str, np.ndarray],
-) -> None:
-    recipe = contest.job.recipe
-    order, layout = lay_out_run(contest.materials, recipe)
-    page = render_comparison(numbers, choose_points(contest.materials.pool, layout, rows, order))
-    page = with_proof_link(page, folder)
-    for name, text in zip(FILES, (page, comparison_markdown(numbers), document), strict=True):
-        with writing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-
-
-def _verdict(numbers: CompareNumbers) -> tuple[tuple[str, str], ...]:
-    own, *others = compare_findings(numbers)
+def _verdict(page: Page) -> tuple[tuple[str, str], ...]:
+    own, *others = page.findings
     first = (own.question, " ".join([own.answer, *own.detail]))
     return (first, *((each.question, each.answer) for each in others))

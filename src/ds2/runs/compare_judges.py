@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.report import Estimate, Judged, JudgeNumbers
+from ds2.report import Judge, Judged
 from ds2.runs.compare_inputs import Contest
 from ds2.selection import METHODS, AgainstRandom, against_random, looks_at_scores
 
-__all__ = ["Verdicts", "judge_all", "n_judges", "number"]
+__all__ = ["Verdicts", "judge_all", "n_judges"]
 
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
@@ -33,7 +33,7 @@ class Verdicts:
         kept: by method, the mean share of its rows that it also selects without one of the raters.
     """
 
-    judges: tuple[JudgeNumbers, ...]
+    judges: tuple[Judge, ...]
     kept: Mapping[str, float]
 
 
@@ -83,11 +83,11 @@ def judge_all(
     )
 
 
-def _says_little(judge: JudgeNumbers) -> bool:
-    return any(each.difference.low is None for each in judge.methods)
+def _says_little(judge: Judge) -> bool:
+    return any(np.isnan(each.plain.low) for each in judge.methods.values())
 
 
-def _gold(contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray) -> JudgeNumbers:
+def _gold(contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray) -> Judge:
     assert contest.gold is not None
     anew = _anew(contest, chosen, None)
     values, weights = contest.gold.levels(), contest.gold.weights()
@@ -98,7 +98,7 @@ def _gold(contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarr
 
 def _raters(
     contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray
-) -> Iterator[tuple[JudgeNumbers, Mapping[str, np.ndarray]]]:
+) -> Iterator[tuple[Judge, Mapping[str, np.ndarray]]]:
     values = contest.panel.finer()
     for number, name in enumerate(contest.panel.raters):
         anew = _anew(contest, chosen, number)
@@ -137,7 +137,7 @@ def _judge(
     kind: Literal["gold", "rater"],
     weights: np.ndarray | None,
     eligible: np.ndarray,
-) -> JudgeNumbers:
+) -> Judge:
     sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
     lengths = contest.materials.pool.lengths
     ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
@@ -154,47 +154,18 @@ def _judge(
             seed=contest.job.recipe.seed,
         )
 
-    return JudgeNumbers(
+    return Judge(
         name=name,
         kind=kind,
         n_values=int((~np.isnan(values)).sum()),
-        methods=tuple(
-            _numbers(
-                method,
+        methods={
+            method: Judged(
                 against(rows),
                 mixed=None if sources is None else against(rows, sources),
                 same_length=against(rows, of_length),
             )
             for method, rows in anew.selections.items()
-        ),
+        },
         note=anew.note,
         left_out=anew.left_out,
     )
-
-
-def _numbers(
-    method: str,
-    plain: AgainstRandom,
-    *,
-    mixed: AgainstRandom | None,
-    same_length: AgainstRandom,
-) -> Judged:
-    return Judged(
-        method=method,
-        chosen=number(plain.chosen),
-        random=number(plain.random),
-        difference=_estimate(plain),
-        beaten=None if np.isnan(plain.chosen) else plain.beaten,
-        n=plain.n,
-        mixed=None if mixed is None else _estimate(mixed),
-        same_length=_estimate(same_length),
-    )
-
-
-def _estimate(found: AgainstRandom) -> Estimate:
-    return Estimate(number(found.difference), number(found.low), number(found.high))
-
-
-def number(value: float) -> float | None:
-    """Return a number, or None where there is none."""
-    return float(value) if np.isfinite(value) else None

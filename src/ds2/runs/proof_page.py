@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.atomic import writing
-from ds2.report import proof_markdown, render_proof
+from ds2.report import page_html, page_markdown, proof_report
 from ds2.runs.manifest import read_manifest
 from ds2.runs.store import hash_file
 
@@ -25,7 +25,8 @@ def proof_text(
     """Return a proof as the text of a .html, .md or .json file."""
     if suffix == ".json":
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
-    return proof_markdown(document) if suffix == ".md" else render_proof(document, links=links)
+    page = proof_report(document, links=links)
+    return page_markdown(page) if suffix == ".md" else page_html(page)
 
 
 def write_proof_pages(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The last stage: everything that the others left, as one report in three formats."""
 
-import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from ds2.atomic import writing
 from ds2.embedding import EmbeddingReport, read_report
 from ds2.errors import Ds2Warning
 from ds2.pool import Pool
+from ds2.proof.train import loss_curve
 from ds2.rating import Panel, Scale, import_ratings
-from ds2.report import collect_numbers, render_html, render_json, render_markdown
+from ds2.report import Results, page_html, page_json, page_markdown, run_report
 from ds2.runs.artefacts import load_neighbors, load_noise
 from ds2.runs.gold import load_gold
 from ds2.runs.job import Job, Made
@@ -34,7 +35,7 @@ def write_report(job: Job) -> Made:
     gold = load_gold(job, pool, panel.ratings[0].scale)
     noise = load_noise(job.folder / "noise.json")
     neighbors = load_neighbors(job.folder / "neighbors.npz")
-    numbers = collect_numbers(
+    found = Results(
         pool,
         panel,
         neighbors,
@@ -51,13 +52,19 @@ def write_report(job: Job) -> Made:
         settings=_changed_settings(job.recipe),
         gold=None if gold is None else gold.levels(),
         gold_weights=None if gold is None else gold.weights(),
+        losses=_losses(job.folder / "proof" / "runs"),
     )
-    document = render_json(numbers)
-    _write_text(job.folder / "report.json", document)
-    _write_text(job.folder / "report.md", render_markdown(numbers))
-    _write_text(job.folder / "report.html", with_proof_link(render_html(numbers), job.folder))
-    findings = json.loads(document)["verdict"]
-    return Made({"verdict": [f"{finding['question']} {finding['answer']}" for finding in findings]})
+    page = run_report(found)
+    _write_text(job.folder / "report.json", page_json(page))
+    _write_text(job.folder / "report.md", page_markdown(page))
+    _write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
+    return Made({"verdict": [f"{one.question} {one.answer}" for one in page.findings]})
+
+
+def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:
+    """The losses of every training that there is, by run."""
+    curves = {path.parent.name: loss_curve(path.parent) for path in folder.glob("*/log.jsonl")}
+    return {name: {"steps": curves[name][0], "loss": curves[name][1]} for name in sorted(curves)}
 
 
 def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | None:

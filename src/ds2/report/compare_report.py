@@ -1,0 +1,594 @@
+"""The page of a comparison: does a selection beat random, and what does each method select?
+
+One judge shows a method to be better where the lower end of the paired interval lies above zero,
+and worse where the upper end lies below. A method beats random where every judge shows it to be
+better. Gold goes first: raters are asked only about methods for which gold has no interval.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ds2.pool import Pool
+from ds2.report import charts
+from ds2.report.layout import Layout
+from ds2.report.model import (
+    Case,
+    Cases,
+    Column,
+    Figure,
+    Finding,
+    Page,
+    Section,
+    Table,
+    Tone,
+    columns,
+    explained,
+    table,
+)
+from ds2.report.words import count, decimal, interval, plural, share, short
+from ds2.selection import METHODS, AgainstRandom, Comparison, looks_at_scores
+
+__all__ = [
+    "Answer",
+    "Beats",
+    "Entry",
+    "Judge",
+    "Judged",
+    "MethodsCompared",
+    "beats_random",
+    "compare_report",
+]
+
+#: Points that the map draws, and characters of the text that each has.
+MOST_POINTS, TEXT_LENGTH = 4_000, 160
+MOST_SOURCES = 8
+
+Answer = Literal["yes", "no", "not shown", "not known", "is random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one method's selection beside what the comparison measured.
+
+    Attributes:
+        rows: in pick order.
+        n_gold: how many of its rows have gold.
+        tokens: sum of what the tokenizer counts.
+        seconds_s: how long selecting took.
+        kept_seed: share of its rows that it also selects under another seed; None where selecting
+            again would cost too much.
+        kept_rater: mean share of its rows that it also selects when one of the raters is left out.
+        n_only: rows that no other method selected.
+        only: a few of them, in pick order.
+    """
+
+    rows: np.ndarray
+    n_gold: int
+    tokens: int
+    seconds_s: float
+    kept_seed: float | None
+    kept_rater: float | None
+    n_only: int
+    only: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One method against random, by one judge.
+
+    Attributes:
+        plain: against random selections of its size.
+        mixed: against those with the same mix of sources; None where the pool names no two sources.
+        same_length: against those with the same lengths of completions, which a liking for long
+            answers cannot explain.
+    """
+
+    plain: AgainstRandom
+    mixed: AgainstRandom | None
+    same_length: AgainstRandom
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What one judge says of every method.
+
+    Attributes:
+        name: "gold", or the rater's name.
+        kind: what it is.
+        n_values: rows of the pool that it scored.
+        methods: by name, random itself left out.
+        note: what had to be done otherwise than the recipe says, without this judge.
+        left_out: methods that could not select without it.
+    """
+
+    name: str
+    kind: Literal["gold", "rater"]
+    n_values: int
+    methods: Mapping[str, Judged]
+    note: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Its name, and that it was held out."""
+        return f"{self.name}{', held out' if self.kind == 'rater' else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodsCompared:
+    """Several methods at one budget.
+
+    Attributes:
+        title: of the page.
+        pool: the examples; texts are read only for the points of the map.
+        own: the method of the recipe.
+        curation: how scores were curated.
+        n_scores: levels of the scale.
+        tokenizer: what counted tokens.
+        n_draws: random selections that each method is held against.
+        found: what the selections hold; means of "raw", "curated" and, where there is any, "gold".
+        entries: what else is known of them, by method.
+        judges: gold, or the raters, each held out; none where there is one rater and no gold.
+        left_out: by method, why it took no part.
+        notes: what else the reader should know.
+        layout: where examples lie on the map.
+        order: (n,) rows in a random order: the first of them are on the map beside what is
+            selected.
+    """
+
+    title: str
+    pool: Pool
+    own: str
+    curation: str
+    n_scores: int
+    tokenizer: str
+    n_draws: int
+    found: Comparison
+    entries: Mapping[str, Entry]
+    judges: tuple[Judge, ...]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+    layout: Layout
+    order: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Rows of the largest selection."""
+        return max(part.n for part in self.found.selections)
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Whether a method beats random, and what says so.
+
+    Attributes:
+        answer: by all judges that were asked.
+        says: their figures in a sentence.
+        same_mix: the answer against random selections with the same mix of sources.
+        same_length: the answer against random selections with the same lengths.
+    """
+
+    answer: Answer
+    says: str
+    same_mix: Answer = "not known"
+    same_length: Answer = "not known"
+
+
+def compare_report(n: MethodsCompared) -> Page:
+    """Return the page of a comparison."""
+    beats = beats_random(n)
+    judges = tuple(_judge(judge, n) for judge in n.judges)
+    tables = (_scores(n), _diversity(n), _costs(n), *_sources(n))
+    methods = explained({name: METHODS[name].source for name in n.entries})
+    sections = [
+        Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
+        Section("map", "Map of the pool", "Map", (_map(n),)),
+        Section("tables", "What each method selects", "Tables", tables),
+        Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
+        Section("picks", "Who picks what", "Who picks what", tuple(_alone(n))),
+        Section("methods", "Methods", "Methods", (methods, *_left_out(n))),
+    ]
+    return Page(
+        title=n.title,
+        lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
+        f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and curates by "
+        f"{n.curation}.",
+        findings=(_own(n, beats), _all(beats), _judged_on(n, beats), _most_alike(n)),
+        notes=tuple(("note", note) for note in n.notes),
+        sections=tuple(section for section in sections if section.parts),
+    )
+
+
+def beats_random(n: MethodsCompared) -> dict[str, Beats]:
+    """Return the answer for every method, in their order."""
+    return {name: _one(name, n) for name in n.entries}
+
+
+_SETTLES = (
+    "There is one rater and no gold, so nothing independent to judge by: trusted scores (ds2 gold "
+    "RUN --size 100) or a second rater would settle it."
+)
+
+
+def _one(method: str, n: MethodsCompared) -> Beats:
+    if set(METHODS[method].needs) <= {"sources"}:  # it looks at nothing else of an example
+        return Beats("is random", "Nothing to hold it against.")
+    own = [(judge, judge.methods[method]) for judge in n.judges if method in judge.methods]
+    if not own:
+        return Beats("not known", "No judge could be asked." if n.judges else _SETTLES)
+    gold = [pair for pair in own if pair[0].kind == "gold" and _sure(pair[1].plain)]
+    asked = gold or [pair for pair in own if pair[0].kind == "rater"] or own
+    return Beats(
+        _answer([judged.plain for _, judged in asked]),
+        " ".join(_says(judge, judged) for judge, judged in asked),
+        _answer([judged.mixed for _, judged in asked]),
+        _answer([judged.same_length for _, judged in asked]),
+    )
+
+
+def _sure(found: AgainstRandom) -> bool:
+    return not np.isnan(found.low)
+
+
+def _answer(found: Sequence[AgainstRandom | None]) -> Answer:
+    if None in found:
+        return "not known"
+    shown = {one.better for one in found if one is not None}
+    return "yes" if shown == {True} else "no" if shown == {False} else "not shown"
+
+
+def _says(judge: Judge, judged: Judged) -> str:
+    plain = judged.plain
+    where = "On gold" if judge.kind == "gold" else f"On {judge.words}"
+    if not _sure(plain):
+        return f"{where}: only {plural(plain.n, 'selected row')} with a score, too few to say."
+    rows = f"; {plural(plain.n, 'row')}" if judge.kind == "gold" else ""
+    but = [
+        f"{decimal(other.difference)} ({interval(other.low, other.high)}) from random with the "
+        f"same {what}"
+        for what, other in (("mix of sources", judged.mixed), ("lengths", judged.same_length))
+        if other is not None and _sure(other) and other.better != plain.better
+    ]
+    return (
+        f"{where}: {decimal(abs(plain.difference))} levels "
+        f"{'above' if plain.difference >= 0 else 'below'} random "
+        f"({interval(plain.low, plain.high)}{rows})"
+        f"{', but ' if but else ''}{' and '.join(but)}."
+    )
+
+
+_FINE_TUNE = (
+    "Scores are a stand-in: models fine-tuned on this selection and on random ones are the final "
+    "judge."
+)
+#: By the answer for the run's own method: what is said of it, and how settled that is.
+_OWN: Mapping[Answer | None, tuple[str, Tone]] = {
+    None: ("Its method, {own}, is not part of this comparison.", "open"),
+    "is random": ("It is random: the method is {own}.", "plain"),
+    "yes": ("Yes, {own} does.", "care"),
+    "no": ("No: {own} is shown to be worse than random.", "open"),
+    "not shown": ("That is not shown for {own}.", "open"),
+    "not known": ("Nothing here can say.", "open"),
+}
+
+
+def _own(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
+    own = beats.get(n.own)
+    answer, tone = _OWN[own.answer if own else None]
+    detail = () if tone == "plain" else (*([own.says] if own else []), _FINE_TUNE)
+    question = "Does the run's selection beat random?"
+    return Finding(question, answer.format(own=n.own), tuple(detail), tone)
+
+
+_ALL: Mapping[Answer, str] = {
+    "yes": "Beat random",
+    "no": "Worse than random",
+    "not shown": "Neither is shown",
+    "not known": "Not known",
+}
+
+
+def _all(beats: Mapping[str, Beats]) -> Finding:
+    named = {
+        says: [name for name, each in beats.items() if each.answer == answer]
+        for answer, says in _ALL.items()
+    }
+    parts = [f"{says}: {', '.join(names)}." for says, names in named.items() if names]
+    first, *others = parts or ["There is no other method than random."]
+    return Finding("Which methods beat random?", first, tuple(others), "plain")
+
+
+_LENGTH = (
+    "The method length, which looks at nothing but the number of characters, beats random as well: "
+    "a judge that likes long answers would say so whatever they are worth. Read what is left "
+    "against random selections of the same lengths."
+)
+_SHARED = (
+    "What raters share, such as a liking for long answers, looks like quality to all of them; only "
+    "gold can show it."
+)
+_KEPT = (
+    "The scores of a judge were kept from noise, curation and selection, which were made anew "
+    "without them. The interval is paired: rows that both selections hold cancel out."
+)
+_NO_JUDGE = (
+    "A rater cannot judge what was chosen by its own scores. Trusted scores settle it (ds2 gold "
+    "RUN --size 100, some of them among what is selected), or a second rater (a second --scores "
+    "column, or [raters.NAME] in the recipe)."
+)
+
+
+def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
+    question = "What is that judged on?"
+    gold = [judge for judge in n.judges if judge.kind == "gold"]
+    raters = [judge.name for judge in n.judges if judge.kind == "rater"]
+    if not n.judges:
+        answer = "There is nothing independent to judge by: one rater, and no gold."
+        return Finding(question, answer, (_NO_JUDGE,), "open")
+    few = [one.plain.n for judge in gold for one in judge.methods.values() if not _sure(one.plain)]
+    length = beats.get("length")
+    detail = [
+        _KEPT,
+        f"Random: {count(n.n_draws)} selections of {count(n.size)} rows that leave out exact "
+        "duplicates, too.",
+    ]
+    if few:
+        detail.append(
+            f"{plural(len(few), 'method')} selected too few rows that have gold ({min(few)} to "
+            f"{max(few)}; 8 are the least)."
+        )
+    detail += [_SHARED] if raters else []
+    detail += [_LENGTH] if length and length.answer == "yes" else []
+    detail += [judge.note for judge in n.judges if judge.note]
+    answers = [f"{count(judge.n_values)} trusted scores" for judge in gold]
+    answers += [f"each rater in turn, held out ({', '.join(raters)})"] if raters else []
+    return Finding(question, f"On {' and '.join(answers)}.", tuple(detail), "plain")
+
+
+def _chance(n: MethodsCompared) -> float:
+    return n.size / n.found.n
+
+
+def _most_alike(n: MethodsCompared) -> Finding:
+    question, names = "Do the methods select the same rows?", list(n.entries)
+    pairs = sorted(
+        (-float(n.found.overlap[i][j]), names[i], names[j])
+        for i in range(len(names))
+        for j in range(i)
+    )
+    if not pairs:
+        return Finding(question, "There is one method.", (), "plain")
+    (most, a, b), (least, c, d) = pairs[0], pairs[-1]
+    return Finding(
+        question,
+        f"Half of the pairs share less than {share(-pairs[len(pairs) // 2][0])} of their rows; "
+        f"chance is {share(_chance(n))}.",
+        (
+            f"Most alike are {b} and {a} ({share(-most)} in common), least alike {d} and {c} "
+            f"({share(-least)}).",
+        ),
+        "plain",
+    )
+
+
+def _difference(found: AgainstRandom | None) -> tuple[float, float, float] | None:
+    return None if found is None else (found.difference, found.low, found.high)
+
+
+def _is_mixed(judges: Sequence[Judge]) -> bool:
+    return any(one.mixed is not None for judge in judges for one in judge.methods.values())
+
+
+def _beats(n: MethodsCompared, beats: Mapping[str, Beats]) -> Table:
+    """Whether each method beats random: the answers, and the difference by every judge."""
+    mixed = _is_mixed(n.judges)
+    heads = "method: text, answer: text"
+    heads += ", at the same lengths: text" if n.judges else ""
+    heads += ", with the same sources: text" if mixed else ""
+    rows = []
+    for name, each in beats.items():
+        same: list[str | None] = [each.same_length] if n.judges else []
+        same += [each.same_mix] if mixed else []
+        same = [None] * len(same) if each.answer == "is random" else same
+        judged = [judge.methods.get(name) for judge in n.judges]
+        found = (None if one is None else _difference(one.plain) for one in judged)
+        rows.append((name, each.answer, *same, *found))
+    return table(
+        "beats random",
+        "Does it beat random?",
+        (*columns(heads), *(Column(judge.words, "level") for judge in n.judges)),
+        rows,
+        says="Yes: every judge shows it to be better. No: every judge shows it to be worse. The "
+        "second answer is that against random selections with the same lengths, which a liking for "
+        "long answers cannot explain. Differences are in levels of the scale, with 95 % intervals."
+        if n.judges
+        else "",
+    )
+
+
+def _judge(judge: Judge, n: MethodsCompared) -> Table:
+    mixed = _is_mixed([judge])
+    without = f" Not possible without it: {', '.join(judge.left_out)}." if judge.left_out else ""
+    heads = "method: text, selected, random, difference: level"
+    heads += ", with the same sources: level" if mixed else ""
+    return table(
+        f"judged on {judge.name}",
+        f"Judged on {judge.words}",
+        columns(
+            f"{heads}, with the same lengths: level, random ones below: share, rows judged: count"
+        ),
+        [
+            (
+                method,
+                one.plain.chosen,
+                one.plain.random,
+                _difference(one.plain),
+                *([_difference(one.mixed)] if mixed else []),
+                _difference(one.same_length),
+                None if np.isnan(one.plain.chosen) else one.plain.beaten,
+                one.plain.n,
+            )
+            for method, one in judge.methods.items()
+        ],
+        says=f"{judge.n_values:,} rows have its score, from 0 to {n.n_scores - 1}. "
+        f"{n.n_draws:,} random selections were drawn.{without}",
+        folded=len(n.judges) > 1,
+    )
+
+
+def _map(n: MethodsCompared) -> Table:
+    """The map: what the run's method selects, what others alone do, and a part of the rest."""
+    own = n.own if n.own in n.entries else next(iter(n.entries))
+    kinds = np.full(n.found.n, 2)
+    for entry in n.entries.values():
+        kinds[entry.rows] = 1
+    kinds[n.entries[own].rows] = 0
+    lists = [n.entries[own].rows[: MOST_POINTS // 2].tolist()]
+    lists += [n.order[kinds[n.order] == kind][: MOST_POINTS // 4].tolist() for kind in (1, 2)]
+    shown = [row for rows in lists for row in rows]
+    low, high = np.quantile(n.layout.places.astype(np.float64), (0.001, 0.999), axis=0)
+    places = np.clip((n.layout.places - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+    names = ("picked", "other", "rest")
+    texts = dict(zip(shown, n.pool.take(shown).texts(), strict=True))
+    points = [
+        (names[kinds[row]], *places[row].tolist(), short(texts[row], TEXT_LENGTH))
+        for row in reversed(shown)
+    ]
+    carry = (
+        "Laid out by UMAP from the neighbours of the run: what lies together belongs together, "
+        "distances between groups mean little."
+        if n.layout.explained is None
+        else "The axes are the two directions of largest variance (PCA), which carry "
+        f"{share(n.layout.explained)} of it: points that lie together here may still be far apart."
+    )
+    kinds_of = (f"selected by {own}", "selected by other methods alone", "not selected")
+    legend = (("picked", kinds_of[0]), ("other", kinds_of[1]), ("rest", kinds_of[2]))
+    return table(
+        "map",
+        "Points of the map",
+        columns("examples: text, in the pool: count, drawn: count"),
+        [
+            (says, int((kinds == kind).sum()), len(rows))
+            for kind, (says, rows) in enumerate(zip(kinds_of, lists, strict=True))
+        ],
+        says="Each point is an example; examples with like texts lie close together, and a point "
+        f"shows its text where one points at it. {carry} To search, filter and follow neighbours: "
+        "ds2 explore.",
+        figure=Figure(charts.point_chart("Map of the pool", points), legend),
+    )
+
+
+def _scores(n: MethodsCompared) -> Table:
+    has_gold = any(entry.n_gold for entry in n.entries.values())
+    gold_heads = ", gold, rows with gold: count" if has_gold else ""
+    rows = []
+    for part in n.found.selections:
+        reads = "no score"
+        if looks_at_scores(part.name):
+            reads = "curated scores" if "scores" in METHODS[part.name].needs else "raw scores"
+        gold = [part.means.get("gold"), n.entries[part.name].n_gold] if has_gold else []
+        rows.append((part.name, part.means["raw"], part.means["curated"], *gold, reads))
+    return table(
+        "mean scores",
+        "Mean scores",
+        columns(f"method: text, raw, curated{gold_heads}, goes by: text"),
+        rows,
+        says="A method that goes by scores maximises them, so its own means of raw and curated "
+        "scores are optimistic (the winner's curse): read them as a description, and the tables "
+        "against random as the evidence."
+        + (" The mean of gold counts every scored row once." if has_gold else ""),
+    )
+
+
+def _diversity(n: MethodsCompared) -> Table:
+    return table(
+        "diversity",
+        "Diversity",
+        columns(
+            "method: text, long-tail score: fine, coverage: share, redundancy: share, "
+            "distance to the nearest selected: fine"
+        ),
+        [(m.name, m.tail, m.coverage, m.redundancy, m.nearest) for m in n.found.selections],
+        says=f"Near means within {decimal(n.found.radius, 3)}, the median distance of a row to its "
+        "last neighbour. Coverage is the share of the pool with a selected row near it (measured "
+        f"on {n.found.n_sampled:,} rows), redundancy the share of selected rows with another one "
+        "near.",
+    )
+
+
+def _costs(n: MethodsCompared) -> Table:
+    several = any(entry.kept_rater is not None for entry in n.entries.values())
+    unit = "characters" if n.tokenizer == "characters" else "tokens"
+    kept = ", kept without one rater: share" if several else ""
+    entries = [(part, n.entries[part.name]) for part in n.found.selections]
+    return table(
+        "costs",
+        "Length, stability, time",
+        columns(
+            f"method: text, rows: count, characters of a completion: count, {unit} in all: count, "
+            f"kept under another seed: share{kept}, seconds"
+        ),
+        [
+            (
+                part.name,
+                part.n,
+                None if np.isnan(part.length) else round(part.length),
+                entry.tokens,
+                entry.kept_seed,
+                *([entry.kept_rater] if several else []),
+                entry.seconds_s,
+            )
+            for part, entry in entries
+        ],
+        says="Kept is the share of the rows that are selected again: under another seed (a dash "
+        "where that would cost as much again as the selection)"
+        + (", and on average when one of the raters is left out." if several else "."),
+    )
+
+
+def _sources(n: MethodsCompared) -> Iterator[Table]:
+    """The mix of sources, where there are two or more."""
+    total: dict[str, float] = {}
+    for part in n.found.selections:
+        for label, amount in part.sources.items():
+            total[label] = total.get(label, 0.0) + amount
+    largest = sorted(total, key=lambda label: (-total[label], label))
+    left = len(largest) - MOST_SOURCES
+    if len(largest) > 1:
+        heads = [Column(name, "share") for name in n.entries]
+        yield table(
+            "sources",
+            "Sources",
+            (Column("source", "text"), *heads),
+            [
+                (label or "no source", *(p.sources.get(label, 0.0) for p in n.found.selections))
+                for label in largest[:MOST_SOURCES]
+            ],
+            says="Share of the rows that each method selects, by source."
+            + (f" {left:,} smaller sources are left out." if left > 0 else ""),
+        )
+
+
+def _overlap(n: MethodsCompared) -> Table:
+    return table(
+        "overlap",
+        "Rows in common",
+        (Column("method", "text"), *(Column(name, "share") for name in n.entries)),
+        [(name, *row) for name, row in zip(n.entries, n.found.overlap.tolist(), strict=True)],
+        says=f"The share of rows that two selections share; by chance {share(_chance(n))}.",
+        heat=True,
+    )
+
+
+def _alone(n: MethodsCompared) -> Iterator[Cases]:
+    for name, entry in n.entries.items():
+        title = f"{name}: {count(entry.n_only)} of {plural(len(entry.rows), 'row')} by it alone"
+        yield Cases(f"only {name}", title, entry.only, shown=1)
+
+
+def _left_out(n: MethodsCompared) -> Iterator[Table]:
+    if n.left_out:
+        yield table("left out", "Left out", columns("method: text, why: text"), n.left_out.items())

@@ -1,0 +1,281 @@
+"""What every page is made of: findings, and sections of tables, facts and examples.
+
+A page is built once, of values; `ds2.report.write` makes HTML, Markdown and JSON of it, so the
+three cannot disagree. A value says how it is written by its kind. None is "not known".
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from markupsafe import Markup
+
+from ds2.measures import Interval
+from ds2.report.words import (
+    MISSING,
+    NOT_ENOUGH,
+    Excerpt,
+    count,
+    decimal,
+    score,
+    share,
+    signed,
+)
+
+__all__ = [
+    "Case",
+    "Cases",
+    "Column",
+    "Fact",
+    "Facts",
+    "Figure",
+    "Finding",
+    "Kind",
+    "Page",
+    "Part",
+    "Section",
+    "Table",
+    "Tone",
+    "Value",
+    "columns",
+    "explained",
+    "fact",
+    "plain",
+    "table",
+    "written",
+]
+
+Kind = Literal[
+    "text", "count", "share", "decimal", "fine", "exact", "usd", "level", "signed", "score",
+]  # fmt: skip
+Tone = Literal["clear", "care", "open", "plain"]
+#: Two numbers are the ends of an interval, three a figure and the ends of its interval.
+Value = str | int | float | tuple[float | None, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A question, its answer in one sentence, what the answer rests on, and how settled it is."""
+
+    question: str
+    answer: str
+    detail: tuple[str, ...]
+    tone: Tone
+    more: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading, and how its values are written.
+
+    The kinds: "text" (as it is), "count" (52,002), "share" (a fraction as a percentage), "decimal"
+    (two digits), "fine" (three), "exact" (four), "usd" (money), "level" (a difference, with two
+    digits), "signed" (one with four) and "score" (a whole number bare).
+    """
+
+    head: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart of a table's numbers; ``legend`` pairs what a mark is drawn as with its meaning."""
+
+    chart: Markup
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, and the chart of its numbers where there is one.
+
+    Attributes:
+        key: its name in JSON, unique in a page.
+        title: its heading.
+        columns: the first one names the row.
+        rows: one value a column.
+        says: what it shows, in a sentence or two.
+        figure: drawn beside it.
+        heat: whether cells are shaded by their value and the diagonal is outlined.
+        bars: two columns of shares that are drawn as bars at the end of each row.
+        folded: whether a page shows it on demand.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    says: str = ""
+    figure: Figure | None = None
+    heat: bool = False
+    bars: tuple[int, int] | None = None
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A named value."""
+
+    name: str
+    value: Value
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A list of named values; without a key it explains, and is not in JSON."""
+
+    key: str
+    title: str
+    rows: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An example with its text, and its nearest neighbours where they are shown."""
+
+    id: str
+    facts: tuple[Fact, ...]
+    text: Excerpt
+    near: tuple["Case", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Examples; those after the first ``shown`` on demand."""
+
+    key: str
+    title: str
+    cases: tuple[Case, ...]
+    says: str = ""
+    shown: int = 3
+
+
+Part = str | Table | Facts | Cases
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page under a heading; ``nav`` is its short name."""
+
+    key: str
+    title: str
+    nav: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: what it found first, then what that rests on.
+
+    Attributes:
+        title: its heading.
+        lead: one sentence under it.
+        findings: the verdict.
+        notes: warnings and notes, each with whose it is.
+        sections: all else.
+        links: addresses and names of other pages.
+    """
+
+    title: str
+    lead: str
+    findings: tuple[Finding, ...]
+    notes: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    links: tuple[tuple[str, str], ...] = ()
+
+
+def columns(heads: str) -> tuple[Column, ...]:
+    """Return the columns of "rater: text, rated: count, mean"; without a kind it is a decimal."""
+    kinds = {kind: kind for kind in get_args(Kind)}
+    named = [head.partition(": ") for head in heads.split(", ")]
+    return tuple(Column(head, kinds[kind or "decimal"]) for head, _, kind in named)
+
+
+def table(
+    key: str,
+    title: str,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[object]],
+    *,
+    says: str = "",
+    figure: Figure | None = None,
+    heat: bool = False,
+    bars: tuple[int, int] | None = None,
+    folded: bool = False,
+) -> Table:
+    """Return a table of any numbers."""
+    return Table(
+        key=key,
+        title=title,
+        columns=tuple(columns),
+        rows=tuple(tuple(map(plain, row)) for row in rows),
+        says=says,
+        figure=figure,
+        heat=heat,
+        bars=bars,
+        folded=folded,
+    )
+
+
+def fact(name: str, value: object, kind: Kind = "text") -> Fact:
+    """Return a named value of any numbers."""
+    return Fact(name, plain(value), kind)
+
+
+def explained(words: Mapping[str, str]) -> Facts:
+    """Return words and what they mean; JSON has no use for them."""
+    return Facts("", "", tuple(Fact(word, meaning, "text") for word, meaning in words.items()))
+
+
+def plain(value: object) -> Value:
+    """Return a value that JSON can hold: an interval as three numbers, NaN as None."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, Interval):
+        return (_number(value.value), _number(value.low), _number(value.high))
+    if isinstance(value, (tuple, list)):
+        return tuple(_number(part) for part in value)
+    if isinstance(value, np.integer):
+        return int(value)
+    return _number(value)
+
+
+def _number(value: object) -> float | None:
+    number = float("nan") if value is None else float(np.asarray(value, dtype=np.float64))
+    return number if np.isfinite(number) else None
+
+
+def written(value: Value, kind: Kind) -> str:
+    """Write a value; a dash where there is none. Text is returned as it is: escape it."""
+    if value is None:
+        return MISSING
+    way = _WAYS[kind]
+    if not isinstance(value, tuple):
+        return way(value)
+    *middle, low, high = value
+    ends = None if low is None or high is None else f"{way(low)} to {way(high)}"
+    if not middle:
+        return ends or MISSING
+    if middle[0] is None:
+        return NOT_ENOUGH
+    return way(middle[0]) if ends is None else f"{way(middle[0])} ({ends})"
+
+
+def _usd(value: float) -> str:
+    return f"{decimal(value, 2 if value >= 0.1 or value == 0 else 4)} USD"
+
+
+_WAYS: Mapping[Kind, Callable[..., str]] = {
+    "text": str,
+    "count": count,
+    "share": share,
+    "decimal": decimal,
+    "fine": lambda value: decimal(value, 3),
+    "exact": lambda value: decimal(value, 4),
+    "usd": _usd,
+    "level": lambda value: signed(value, 2),
+    "signed": signed,
+    "score": score,
+}

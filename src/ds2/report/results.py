@@ -1,0 +1,270 @@
+"""What the stages of a run left, and the figures of the whole that its report needs of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ds2.arrays import Groups, Scores, Transition, Values
+from ds2.checks import check_int, check_rows, check_scores
+from ds2.curation import BiasRow, Curation, measure_bias
+from ds2.embedding import EmbeddingReport, identify_languages
+from ds2.levels import nearest_level
+from ds2.neighbors import Neighbors
+from ds2.noise import MIN_COUNT, TransitionEstimate
+from ds2.pool import Pool
+from ds2.rating import Panel, Ratings
+from ds2.selection import Selection
+
+__all__ = ["Results", "Truth", "moves", "to_levels"]
+
+#: A cell below this says little about how wide a "typical" interval is: it touches zero.
+LEAST_CELL = 0.02
+#: Examples whose language is told: enough for a correlation, and bounded.
+SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of every stage, about the same n examples.
+
+    Attributes:
+        pool: the n examples; texts are read only for the few that are shown.
+        ratings: what the rater said, or several.
+        neighbors: the graph.
+        noise: the transition matrix.
+        curation: the curated scores.
+        tail: (n,) long-tail scores.
+        selection: the selected rows.
+        stability: (m,) how likely each selected row is to be selected again, where measured.
+        embedding: what the embedder reported, if it did.
+        groups: (n,) duplicate groups of the texts; by default those of the graph.
+        title: the report's heading.
+        n_examples: how many changed scores to show with their texts.
+        n_rejected: rows that could not be read; by default those that the pool itself knows of.
+        truth: (n,) known true scores, NaN where unknown: adds "against the known scores".
+        planted: the matrix that the scores were drawn through, where it is known.
+        settings: the recipe; nested tables are written with dots.
+        versions: libraries that matter, by name; by default ds2, Python and numpy.
+        gold: (n,) trusted scores, NaN where unknown.
+        gold_weights: (n,) their weights.
+        losses: training → its updates ("steps") and their "loss", where models were trained.
+
+    Raises:
+        InputError: if the results are not about the same n examples.
+    """
+
+    pool: Pool
+    ratings: Ratings | Panel
+    neighbors: Neighbors
+    noise: TransitionEstimate
+    curation: Curation
+    tail: Values
+    selection: Selection
+    stability: np.ndarray | None = None
+    embedding: EmbeddingReport | None = None
+    groups: Groups | None = None
+    title: str = "ds2 report"
+    n_examples: int = 20
+    n_rejected: int | None = None
+    truth: Scores | None = None
+    planted: Transition | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    gold: Scores | None = None
+    gold_weights: Values | None = None
+    losses: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, rows in (
+            ("ratings", self.raw),
+            ("neighbors", self.neighbors.indices),
+            ("curation", self.curation.scores),
+            ("tail", self.tail),
+        ):
+            check_rows(name, rows, len(self.pool))
+        check_int("n_examples", self.n_examples, low=0)
+        if self.truth is not None:
+            check_scores("truth", self.truth, n_rows=len(self.pool), n_scores=self.n_scores)
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The raters."""
+        return self.ratings if isinstance(self.ratings, Panel) else Panel((self.ratings,))
+
+    @cached_property
+    def raw(self) -> np.ndarray:
+        """(n,) What one rater said, or several on average; NaN where unrated."""
+        if len(self.panel) == 1 or self.curation.raw is None:
+            return self.panel.ratings[0].scores()
+        return self.curation.raw
+
+    @property
+    def n_scores(self) -> int:
+        """Levels of the scale."""
+        return len(self.noise.prior)
+
+    @property
+    def n_rated(self) -> int:
+        """Examples with a score."""
+        return int(np.isfinite(self.raw).sum())
+
+    @cached_property
+    def first(self) -> TransitionEstimate:
+        """The estimate of the only rater, or of the first."""
+        return self.noise.rater(0)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """(s, s) True where there is enough data to print a cell of T."""
+        noise = self.first
+        known = np.isfinite(noise.matrix) & (noise.effective_counts >= MIN_COUNT)[:, None]
+        if noise.intervals is not None:
+            known = known & np.isfinite(noise.intervals).all(axis=0)
+        return np.asarray(known)
+
+    def matrix(self, stack: np.ndarray | None = None) -> np.ndarray:
+        """(s, s) T, or one end of a stack of it, NaN where there is not enough data."""
+        return np.where(self.known, self.first.matrix if stack is None else stack, np.nan)
+
+    @cached_property
+    def error_ends(self) -> tuple[float, float] | None:
+        """The least and the largest share of wrong scores over the plausible rho."""
+        if self.first.range is None:
+            return None
+        prior = np.asarray(self.first.prior, dtype=np.float64)
+        ends = [1.0 - float((prior * np.diagonal(end)).sum()) for end in self.first.range]
+        rates = [min(max(end, 0.0), 1.0) for end in (*ends, float(self.first.error_rate))]
+        return (min(rates), max(rates)) if np.isfinite(rates).all() else None
+
+    def half_width(self, stack: np.ndarray | None) -> float | None:
+        """Median half width of the cells that matter and rest on enough examples."""
+        if stack is None:
+            return None
+        width = np.abs(stack[1] - stack[0]) / 2.0
+        readable = np.isfinite(width) & self.known
+        typical = readable & (self.first.matrix >= LEAST_CELL)
+        chosen = width[typical if typical.any() else readable]
+        return float(np.median(chosen)) if chosen.size else None
+
+    @cached_property
+    def real_valued(self) -> bool:
+        """Whether curated scores lie between the levels."""
+        curated = self.curation.scores
+        return bool((curated[np.isfinite(curated)] % 1 != 0).any())
+
+    @cached_property
+    def bias(self) -> tuple[BiasRow, ...]:
+        """What scores go with beside quality, before and after curation."""
+        labels = {"source": self.pool.sources, "language": self._languages()}
+        return measure_bias(
+            self.raw,
+            self.curation.scores,
+            {
+                "length of the answer": self.pool.lengths.astype(np.float64),
+                "place in the pool": np.arange(len(self.pool), dtype=np.float64),
+                **{name: of for name, of in labels.items() if len(set(of) - {None}) > 1},
+            },
+        )
+
+    def _languages(self) -> list[str | None]:
+        """The language of evenly spaced examples, None for the others."""
+        n = len(self.pool)
+        found: list[str | None] = [None] * n
+        rows = np.unique(np.linspace(0, max(n - 1, 0), min(SAMPLE, n)).astype(int))
+        told = identify_languages(self.pool.take(rows).texts())
+        for row, language in zip(rows, told, strict=True):
+            found[int(row)] = language
+        return found
+
+    @cached_property
+    def against_truth(self) -> "Truth | None":
+        """What only known true scores can show."""
+        return None if self.truth is None else _truth(self, self.truth)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The planted matrix against the recovered one, and who was right; NaN where unknown.
+
+    Attributes:
+        counts: (s,) examples of each true score.
+        planted: (s, s) what the scores were drawn through, or counted from the known scores.
+        distance: (s,) total variation between the rows of the two matrices.
+        n_known: examples with a known and an observed score.
+        right_raw: share of them whose raw score is right.
+        right_curated: the same of the curated score.
+        n_wrong: wrong raw scores.
+        n_flagged: flagged ones; None where nothing was flagged by design.
+        precision: share of the flagged that were wrong.
+        recall: share of the wrong that were flagged.
+        n_covered: planted cells inside their 95 % interval.
+        n_cells: those that were looked at.
+    """
+
+    counts: np.ndarray
+    planted: np.ndarray
+    distance: np.ndarray
+    n_known: int
+    right_raw: float
+    right_curated: float
+    n_wrong: int
+    n_flagged: int | None
+    precision: float
+    recall: float
+    n_covered: int
+    n_cells: int
+
+
+def _truth(found: Results, truth: np.ndarray) -> Truth:
+    noise, planted = found.first, found.planted
+    true, seen, after = (
+        to_levels(scores, found.n_scores) for scores in (truth, found.raw, found.curation.scores)
+    )
+    known = (true >= 0) & (seen >= 0)
+    counts = moves(true, seen, found.n_scores)
+    totals = counts.sum(axis=1)
+    if planted is None:
+        planted = counts / np.where(totals > 0, totals, np.nan)[:, None]
+    wrong = known & (seen != true)
+    misrated = found.curation.misrated
+    flagged = known & (np.zeros_like(known) if misrated is None else misrated)
+    hit = int((wrong & flagged).sum())
+    covered = counted = np.zeros_like(found.known)
+    if noise.intervals is not None:
+        low, high = noise.intervals
+        counted = np.isfinite(low) & np.isfinite(high) & (planted >= LEAST_CELL)
+        covered = counted & (low <= planted) & (planted <= high)
+    return Truth(
+        counts=totals,
+        planted=planted,
+        distance=0.5 * np.abs(planted - found.matrix()).sum(axis=1),
+        n_known=int(known.sum()),
+        right_raw=_ratio(int((known & (seen == true)).sum()), int(known.sum())),
+        right_curated=_ratio(int((known & (after == true)).sum()), int(known.sum())),
+        n_wrong=int(wrong.sum()),
+        n_flagged=None if misrated is None else int(flagged.sum()),
+        precision=_ratio(hit, int(flagged.sum())),
+        recall=float("nan") if misrated is None else _ratio(hit, int(wrong.sum())),
+        n_covered=int(covered.sum()),
+        n_cells=int(counted.sum()),
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def to_levels(scores: np.ndarray, n_scores: int) -> np.ndarray:
+    """(n,) The nearest level to each score, −1 where there is none."""
+    present = np.isfinite(scores)
+    nearest = np.clip(nearest_level(np.where(present, scores, 0.0)), 0, n_scores - 1)
+    return np.where(present, nearest, -1.0).astype(np.int64)
+
+
+def moves(before: np.ndarray, after: np.ndarray, n_scores: int) -> np.ndarray:
+    """(s, s) How many levels a became b, where both are known."""
+    both = (before >= 0) & (after >= 0)
+    flat = np.bincount(before[both] * n_scores + after[both], minlength=n_scores**2)
+    return np.asarray(flat.reshape(n_scores, n_scores))

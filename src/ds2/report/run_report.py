@@ -1,0 +1,694 @@
+"""The report of a run: what every stage left, as one page."""
+
+import itertools
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ds2._version import __version__
+from ds2.noise import LOW_LIFT
+from ds2.pool import Pool
+from ds2.report import charts
+from ds2.report.model import (
+    Case,
+    Cases,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Page,
+    Part,
+    Section,
+    Table,
+    columns,
+    explained,
+    fact,
+    table,
+)
+from ds2.report.raters import rater_tables
+from ds2.report.results import Results, moves, to_levels
+from ds2.report.verdict import intervals_from, standing, verdict
+from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
+
+__all__ = ["pick", "run_report", "training_tables"]
+
+MOST_SOURCES, MOST_VALUE, MOST_ID, MOST_REASON = 20, 200, 80, 200
+
+
+def run_report(found: Results) -> Page:
+    """Return the report of a run, from what its stages left."""
+    raters, rater_notes = rater_tables(found)
+    sections = [
+        Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
+        Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
+        Section("raters", "Raters", "Raters", raters),
+        Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
+        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
+        Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
+        Section("selection", "What was selected", "Selection", tuple(_selection(found))),
+        Section("training", "Training", "Training", training_tables(found.losses)),
+        Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
+        Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
+        Section("words", "Words", "Words", (_words(found),)),
+    ]
+    notes: dict[str, str] = {}
+    for stage, sentences in (
+        ("pool", found.pool.warnings),
+        ("ratings", (*found.panel.warnings, *rater_notes)),
+        ("embedding", () if found.embedding is None else found.embedding.warnings),
+        ("noise", found.noise.warnings),
+        ("curation", found.curation.warnings),
+    ):
+        for sentence in sentences:
+            notes.setdefault(sentence, stage)
+    return Page(
+        title=found.title,
+        lead=f"{plural(len(found.pool), 'example')}, {count(found.n_rated)} rated by "
+        f"{', '.join(found.panel.raters)}, {count(len(found.selection.rows))} selected.",
+        findings=verdict(found),
+        notes=tuple((stage, sentence) for sentence, stage in notes.items()),
+        sections=tuple(section for section in sections if section.parts),
+    )
+
+
+def _heads(first: str, heads: Iterable[str], kind: Any = "decimal") -> tuple[Column, ...]:
+    return (Column(first, "text"), *(Column(head, kind) for head in heads))
+
+
+def _noise(found: Results) -> Iterator[Part]:
+    noise, levels = found.first, range(found.n_scores)
+    rho = f"ρ = {decimal(noise.rho)}"
+    if standing(found) in ("unknown", "absent", "weak"):
+        yield (
+            "Lift is low here, so this matrix mixes the rater's noise with neighbours that do not "
+            "share a true score. Read the range below it, not one cell."
+        )
+    unknown = np.full((2, *noise.matrix.shape), np.nan)
+    ends = unknown if noise.intervals is None else noise.intervals
+    cells = np.stack([found.matrix(), *map(found.matrix, ends)], axis=-1)
+    of_first = f" of {found.panel.raters[0]}" if len(found.panel) > 1 else ""
+    yield table(
+        "matrix",
+        f"P(observed score given true score){of_first}, at {rho}",
+        _heads("true score", (f"observed {level}" for level in levels)),
+        [(f"true {level}", *row.tolist()) for level, row in enumerate(cells)],
+        says="Each row is a true score, each column the score that was observed instead, with 95 % "
+        "intervals. The outlined diagonal is how often a true score is seen as itself.",
+        heat=True,
+    )
+    if noise.range is None:
+        yield f"No range over ρ was computed: the matrix takes {rho} as given."
+    else:
+        yield _range(found, rho)
+    yield Facts(
+        "noise",
+        "How the matrix was found",
+        (
+            fact("Different examples with a score", int(noise.n_examples), "count"),
+            fact("Examples without one", int(noise.n_missing), "count"),
+            fact("Share of wrong scores at ρ", noise.error_rate, "share"),
+            fact("ρ", noise.rho, "decimal"),
+            fact("ρ rests on", noise.rho_source),
+            fact("Neighbours counted", int(noise.n_neighbors), "count"),
+            fact("Fit: total variation from the counted triples of scores", noise.fit, "fine"),
+            fact("exceeded once in 20 if the model holds", noise.fit_expected, "fine"),
+            fact("Iterations", int(noise.iterations), "count"),
+            fact("Converged", _yes(noise.converged)),
+            fact("Every score most often itself", _yes(noise.diagonal_dominant)),
+            fact(
+                "Intervals",
+                "not computed"
+                if noise.intervals is None
+                else f"from {intervals_from(found)}, at {rho}",
+            ),
+        ),
+    )
+
+
+def _range(found: Results, rho: str) -> Table:
+    noise = found.first
+    assert noise.range is not None
+    least, most = found.error_ends or (noise.error_rate, noise.error_rate)
+    low, high = map(decimal, noise.rho_range)
+    ends = np.sort(np.stack([found.matrix(end) for end in noise.range]), axis=0)
+    assumed = noise.rho_source == "assumed"
+    plausible = (
+        f"The scores alone do not fix it: anything from {low}, the least that the neighbours' "
+        f"agreement allows, to {high} is plausible."
+        if assumed
+        else f"Anything from {low} to {high} fits the evidence."
+    )
+    return table(
+        "range",
+        "How far the matrix depends on its assumption",
+        (
+            *columns("true score: text, examples it rests on: count"),
+            Column(f"seen as itself at {rho}", "decimal"),
+            Column("over plausible ρ", "decimal"),
+        ),
+        [
+            (
+                str(level),
+                round(float(noise.effective_counts[level])),
+                found.matrix()[level, level],
+                (ends[0, level, level], ends[1, level, level]),
+            )
+            for level in range(found.n_scores)
+        ],
+        says="ρ says how much more often than by chance neighbours share a true score: 0 is "
+        f"chance, 1 is always. {plausible} Over that range, chance included, "
+        f"{either_share(least, most)} of the scores are wrong."
+        + (" A second rater or trusted (gold) scores narrow it." if assumed else ""),
+    )
+
+
+def _yes(holds: object) -> str:
+    return "yes" if holds else "no"
+
+
+def _lift(found: Results) -> Table:
+    lifts = found.first.lifts
+    spans = [charts.Span(f"k = {one.k}", *_finite(one.value, one.low, one.high)) for one in lifts]
+    lowest = min([0.0, *(span.low for span in spans if span.low is not None)])
+    low = max(np.floor(lowest * 4) / 4, -1.0)
+    chart = charts.interval_chart(
+        "Lift: neighbours' agreement above chance",
+        spans,
+        (low, 1.0),
+        zone=(low, LOW_LIFT),
+        words=("by chance", "always"),
+    )
+    return table(
+        "lift",
+        "How often an example's score equals its neighbours'",
+        columns("nearest: text, agree: share, by chance: share, lift, pairs: count"),
+        [(f"k = {one.k}", one.agreement, one.chance, one, one.n_pairs) for one in lifts],
+        says="Lift is agreement above chance: 0 is chance, 1 is always, with a 95 % interval. A "
+        "noisy rater lowers it, and so do neighbours that do not share a true score: even where "
+        "they always share it, a rater who is wrong half of the time can bring it down to 0.16.",
+        figure=Figure(chart, (("zone", f"below {LOW_LIFT:g}, where the gate stands"),)),
+    )
+
+
+def _finite(*values: float) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _truth(found: Results) -> Iterator[Part]:
+    truth = found.against_truth
+    if truth is None or found.truth is None:
+        return
+    distance = truth.distance[np.isfinite(truth.distance)]
+    chosen = found.truth[found.selection.rows]
+    yield Facts(
+        "truth",
+        "",
+        (
+            fact("Rated examples with a known score", truth.n_known, "count"),
+            fact("Right scores, raw", truth.right_raw, "share"),
+            fact("Right scores, curated", truth.right_curated, "share"),
+            fact("Wrong scores", truth.n_wrong, "count"),
+            fact("of them flagged", truth.recall, "share"),
+            fact("Flagged scores", truth.n_flagged, "count"),
+            fact("of them wrong", truth.precision, "share"),
+            fact(
+                "Distance of the matrices (mean)",
+                distance.mean() if distance.size else None,
+                "fine",
+            ),
+            fact("Cells with an interval", truth.n_cells, "count"),
+            fact("of them with the planted value inside", truth.n_covered, "count"),
+            fact("Mean true score of the pool", _mean(found.truth), "decimal"),
+            fact("Mean true score of the selection", _mean(chosen), "decimal"),
+        ),
+    )
+    source = "counted from the known scores" if found.planted is None else "given"
+    recovered = found.matrix()
+    yield table(
+        "planted",
+        "Planted and recovered probability of each observed score",
+        (
+            *columns("true score: text, examples: count, matrix: text"),
+            *(Column(f"observed {level}", "decimal") for level in range(found.n_scores)),
+            Column("distance", "fine"),
+        ),
+        [
+            (str(level), int(truth.counts[level]), kind, *rows[level], truth.distance[level])
+            for level in range(found.n_scores)
+            for kind, rows in (("planted", truth.planted), ("recovered", recovered))
+        ],
+        says=f"The planted matrix is {source}. The distance of two rows is their total variation, "
+        "0 to 1. Nothing above used the known scores.",
+    )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
+
+
+def _scores(found: Results) -> Table:
+    noise = found.first
+    scale, n = found.panel.ratings[0].scale, found.n_scores
+    words = rating_words(float(scale.low), float(scale.high), [float(cut) for cut in scale.cuts])
+    totals = [_counted(scores, n) for scores in (found.raw, found.curation.scores)]
+    bounds = noise.prior_intervals if noise.prior_intervals is not None else np.full((2, n), np.nan)
+    priors = np.column_stack([noise.prior, *bounds]).tolist()
+    bars = [
+        charts.Bar(str(level), [t[level] / (t.sum() or 1) for t in totals], _finite(*priors[level]))
+        for level in range(n)
+    ]
+    chart = charts.bar_chart("Shares of each score", bars, ("pool", "picked"), "score")
+    return table(
+        "scores",
+        "Examples with each score",
+        columns("score: text, ratings: text, raw: count, curated: count, prior: share"),
+        [
+            (str(level), words[level], int(totals[0][level]), int(totals[1][level]), priors[level])
+            for level in range(n)
+        ],
+        says=f"The prior is an estimate of the true scores' shares at ρ = {decimal(noise.rho)}.",
+        figure=Figure(chart, (("pool", "raw"), ("picked", "curated"), ("prior", "prior"))),
+    )
+
+
+def _counted(scores: np.ndarray, n_scores: int) -> np.ndarray:
+    levels = to_levels(scores, n_scores)
+    return np.bincount(levels[levels >= 0], minlength=n_scores)
+
+
+def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
+    """Say which ratings each score stands for: ("1 to 4", "5", …)."""
+    if low % 1 == 0 and high % 1 == 0 and all(cut % 1 == 0.5 for cut in cuts):
+        starts = [low, *(cut + 0.5 for cut in cuts)]
+        ends = [*(cut - 0.5 for cut in cuts), high]
+        pairs = zip(starts, ends, strict=True)
+        return [f"{start:g}" if start == end else f"{start:g} to {end:g}" for start, end in pairs]
+    if not cuts:
+        return [f"{low:g} to {high:g}"]
+    inner = [f"above {a:g}, up to {b:g}" for a, b in itertools.pairwise(cuts)]
+    return [f"up to {cuts[0]:g}", *inner, f"above {cuts[-1]:g}"]
+
+
+def _bias(found: Results) -> Table:
+    return table(
+        "bias",
+        "What else the scores go with",
+        columns(
+            "with: text, measure: text, raw, curated, raw with the others fixed, "
+            "curated with the others fixed, examples: count"
+        ),
+        [
+            (
+                row.covariate,
+                "Spearman" if row.measure == "spearman" else "eta",
+                row.raw,
+                row.curated,
+                row.raw_partial.value,
+                row.curated_partial.value,
+                row.n,
+            )
+            for row in found.bias
+        ],
+        says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
+        "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
+        "tell it from quality.",
+    )
+
+
+_GATES = {
+    "passed": "the gate passed",
+    "fired": "the gate fired: lift is too low to trust a correction",
+    "off": "the gate was off",
+}
+
+
+def _changes(found: Results) -> Iterator[Part]:
+    curation, n = found.curation, found.n_scores
+    gate = _GATES.get(curation.gate)
+    goes_by = (
+        "which goes by evidence" if gate is None or curation.method not in ("ds2", "raw") else gate
+    )
+    yield f"Method {curation.method}, {goes_by}."
+    moved = moves(to_levels(found.raw, n), to_levels(curation.scores, n), n)
+    if moved.trace() == moved.sum():
+        yield "No score was changed."
+    else:
+        yield table(
+            "moves",
+            "How many examples went from the raw score (row) to the curated score (column)",
+            _heads("raw score", (f"to {level}" for level in range(n)), "count"),
+            [(str(level), *row) for level, row in enumerate(moved)],
+        )
+    if curation.evidence:
+        yield table(
+            "evidence",
+            "Evidence",
+            columns(
+                "candidate: text, measure: text, value: fine, above raw: fine, rows: count, "
+                "chosen: text"
+            ),
+            [
+                (row.candidate, row.measure, row, row.difference, row.n or None, _yes(row.chosen))
+                for row in curation.evidence
+            ],
+            says="How well each candidate did, how much better than the raw scores, and which was "
+            f"chosen. {curation.next_evidence}",
+        )
+    cases = tuple(_corrections(found))
+    if cases:
+        yield Cases(
+            "changes",
+            "The most confident changes",
+            cases,
+            says="One of each group of duplicates, with the nearest neighbours. Confidence is the "
+            "strength of the neighbours' vote, from 0 to 1; it is not a calibrated probability.",
+            shown=5,
+        )
+
+
+def _corrections(found: Results, n_near: int = 5) -> Iterator[Case]:
+    """The changed scores, the most confident first, then the largest changes."""
+    raw, curated, confidence = found.raw, found.curation.scores, found.curation.confidence
+    changed = np.flatnonzero(np.isfinite(raw) & np.isfinite(curated) & (curated != raw))
+    sure = np.zeros(len(changed)) if confidence is None else np.nan_to_num(confidence[changed])
+    rows = changed[np.lexsort((changed, -np.abs(curated - raw)[changed], -sure))]
+    neighbors = found.neighbors
+    if neighbors.groups is not None:
+        _, first = np.unique(neighbors.groups[rows], return_index=True)
+        rows = rows[np.sort(first)]
+    of_entries = neighbors.entry_scores(raw)
+    for row in rows[: found.n_examples].tolist():
+        facts = [fact("score", raw[row], "score"), fact("curated", curated[row], "score")]
+        if confidence is not None:
+            facts.append(fact("confidence", confidence[row], "decimal"))
+        if found.truth is not None and np.isfinite(found.truth[row]):
+            facts.append(fact("true score", found.truth[row], "score"))
+        near = zip(neighbors.indices[row, :n_near], neighbors.distances[row], strict=False)
+        yield _case(
+            found.pool,
+            row,
+            facts,
+            700,
+            tuple(
+                _case(
+                    found.pool,
+                    int(other),
+                    [
+                        fact("score", of_entries[other], "score"),
+                        fact("distance", float(distance), "fine"),
+                    ],
+                    300,
+                )
+                for other, distance in near
+            ),
+        )
+
+
+def _case(
+    pool: Pool, row: int, facts: Sequence[Fact], limit: int, near: tuple[Case, ...] = ()
+) -> Case:
+    example = pool[row]
+    source = [] if example.source is None else [fact("source", _cut(example.source, MOST_ID))]
+    named = (*facts, fact("row", row, "count"), *source)
+    return Case(_cut(example.id, MOST_ID), named, excerpt(example.text(), limit), near)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def pick(pool: Pool, row: int, rank: int, reason: str) -> Case:
+    """Show one selected row."""
+    facts = [fact("rank", rank, "count"), fact("reason", _cut(reason, MOST_REASON))]
+    return _case(pool, row, facts, 240)
+
+
+def _selection(found: Results) -> Iterator[Part]:
+    selection, pool = found.selection, found.pool
+    rows, n = selection.rows, found.n_scores
+    levels = to_levels(found.curation.scores, n)
+    labels = [str(level) for level in range(n)] + (["unrated"] if (levels < 0).any() else [])
+    codes = np.where(levels < 0, n, levels)
+    yield _against_pool("by score", "By curated score", labels, codes, rows)
+    sources = ["(no source)" if source is None else source for source in pool.sources]
+    if set(pool.sources) <= {None}:
+        yield "No example names a source."
+    else:
+        names, codes = np.unique(np.array(sources, dtype=object), return_inverse=True)
+        sizes = np.bincount(codes)
+        order = sorted(range(len(names)), key=lambda i: (-sizes[i], names[i]))
+        place = np.empty(len(names), dtype=np.int64)
+        place[order] = np.minimum(np.arange(len(names)), MOST_SOURCES)
+        labels = [str(names[i]) for i in order[:MOST_SOURCES]]
+        if len(names) > MOST_SOURCES:
+            labels.append(f"({len(names) - MOST_SOURCES:,} smaller sources)")
+        yield _against_pool("by source", "By source", labels, place[codes], rows)
+    lengths = np.asarray(pool.lengths)
+    inner = np.unique(np.quantile(lengths, (0.2, 0.4, 0.6, 0.8), method="lower"))
+    used, codes = np.unique(np.searchsorted(inner, lengths, side="left"), return_inverse=True)
+    ends = [
+        (lengths[codes == code].min(), lengths[codes == code].max()) for code in range(len(used))
+    ]
+    labels = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends]
+    title = "By characters of the answer, in fifths of the pool"
+    yield _against_pool("by length", title, labels, codes, rows)
+    yield _tail(found.tail, rows)
+    dropped = sorted(selection.dropped.items(), key=lambda item: (-item[1], item[0]))
+    if any(selection.dropped.values()):
+        heads = columns("reason: text, examples: count")
+        yield table("not eligible", "Not eligible", heads, [line for line in dropped if line[1]])
+    first = enumerate(zip(rows[:10].tolist(), selection.reasons, strict=False), start=1)
+    cases = tuple(pick(pool, row, rank, reason) for rank, (row, reason) in first)
+    if cases:
+        yield Cases("picks", "The first picks", cases)
+
+
+def _against_pool(
+    key: str, title: str, labels: Sequence[str], codes: np.ndarray, rows: np.ndarray
+) -> Table:
+    """How many examples of the pool and of the selection have each label."""
+    pool, chosen = (np.bincount(part, minlength=len(labels)) for part in (codes, codes[rows]))
+    of = max(len(codes), 1), max(len(rows), 1)
+    lines = zip(labels, pool, pool / of[0], chosen, chosen / of[1], strict=True)
+    heads = "group: text, pool: count, of the pool: share, selected: count, of the selection: share"
+    return table(key, title, columns(heads), lines, bars=(2, 4))
+
+
+def _tail(tail: np.ndarray, rows: np.ndarray, n_bins: int = 24) -> Table:
+    parts = [part[np.isfinite(part)] for part in (tail, tail[rows])]
+    ends = (parts[0].min(), parts[0].max()) if parts[0].size else (0.0, 1.0)
+    lines = []
+    for kind, part in zip(("area", "outline"), parts, strict=True):
+        counts, edges = np.histogram(part, bins=n_bins, range=ends)
+        shares = np.repeat(counts / max(part.size, 1), 2).tolist()
+        steps = list(zip(np.repeat(edges, 2)[1:-1].tolist(), shares, strict=True))
+        lines.append((kind, steps if part.size else []))
+    chart = charts.line_chart(
+        "Long-tail score of the pool and of the selection",
+        lines,
+        "long-tail score",
+        ends=(0.0, max((y for _, points in lines for _, y in points), default=1.0)),
+        y_kind="share",
+        x_kind="fine",
+    )
+    quantiles = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return table(
+        "long tail",
+        "Long-tail score",
+        columns(
+            "examples: text, lowest: fine, quarter: fine, median: fine, three quarters: fine, "
+            "highest: fine"
+        ),
+        [
+            (name, *(np.quantile(part, quantiles) if part.size else [None] * 5))
+            for name, part in zip(("pool", "selected"), parts, strict=True)
+        ],
+        says="How far an example lies from its neighbours: higher is rarer.",
+        figure=Figure(chart, (("pool", "pool"), ("line", "selected"))),
+    )
+
+
+def training_tables(
+    losses: Mapping[str, Mapping[str, Sequence[Any]]], arms: Mapping[str, str] | None = None
+) -> tuple[Table, ...]:
+    """The training loss of every run, in means over stretches of updates; a table for each arm.
+
+    Args:
+        losses: run → its "steps" and their "loss"; what is no number is left out.
+        arms: run → its arm; by default the run's name without its seed.
+    """
+    curves = {run: stretches(one["steps"], one["loss"]) for run, one in losses.items()}
+    curves = {run: curve for run, curve in curves.items() if curve}
+    values = [loss for curve in curves.values() for _, loss in curve]
+    by_arm: dict[str, list[str]] = {}
+    for run in curves:
+        by_arm.setdefault((arms or {}).get(run, run.rpartition("-s")[0] or run), []).append(run)
+    return tuple(
+        table(
+            f"loss of {arm}",
+            f"Training loss of {arm}",
+            columns("run: text, updates: count, at first: fine, at last: fine"),
+            [
+                (run, int(losses[run]["steps"][-1]), curves[run][0][1], curves[run][-1][1])
+                for run in runs
+            ],
+            says="On its own rows: a lower one is no better model.",
+            figure=Figure(
+                charts.line_chart(
+                    f"Training loss of {arm}",
+                    [("loss", curves[run]) for run in runs],
+                    "updates",
+                    ends=(min(values), max(values)),
+                )
+            ),
+        )
+        for arm, runs in by_arm.items()
+    )
+
+
+def stretches(
+    steps: Sequence[float], losses: Sequence[float | None], most: int = 80
+) -> list[tuple[float, float]]:
+    """Return (update, mean loss) over at most ``most`` stretches of updates."""
+    pairs = zip(steps, losses, strict=False)
+    known = [(at, loss) for at, loss in pairs if loss is not None and np.isfinite(loss)]
+    size = -(-len(known) // most) or 1
+    parts = [np.mean(known[i : i + size], axis=0) for i in range(0, len(known), size)]
+    return [(float(at), float(loss)) for at, loss in parts]
+
+
+def _pool(found: Results) -> Iterator[Part]:
+    pool, neighbors, ratings = found.pool, found.neighbors, found.panel.ratings[0]
+    lengths, first = np.asarray(pool.lengths), neighbors.distances[:, 0]
+    n_rejected = len(pool.rejects) if found.n_rejected is None else found.n_rejected
+    yield Facts(
+        "pool",
+        "",
+        (
+            fact("Read from", pool.origin),
+            fact("Format", pool.format),
+            fact("Examples", len(pool), "count"),
+            fact("Sources", len(set(pool.sources) - {None}), "count"),
+            fact("Rows set aside", n_rejected, "count"),
+            fact("Characters of an answer, median", int(np.median(lengths)), "count"),
+            fact("Characters of an answer, most", int(lengths.max()), "count"),
+            fact("Rated by", ", ".join(found.panel.raters)),
+            fact("Scale", f"{ratings.scale.low:g} to {ratings.scale.high:g}"),
+            fact("Rated", found.n_rated, "count"),
+            fact("Unrated", len(pool) - found.n_rated, "count"),
+            fact("Neighbours of each example", neighbors.k, "count"),
+            fact("Search", neighbors.method),
+            fact("Recall of the search", neighbors.recall, "fine"),
+            fact("Distance to the nearest, median", np.median(first), "fine"),
+            *_embedder(found),
+        ),
+    )
+    reasons = sorted(ratings.problems.items(), key=lambda item: (-item[1], item[0]))
+    if len(found.panel) == 1 and any(n for _, n in reasons):
+        yield table(
+            "unrated",
+            "Unrated, by reason",
+            columns("reason: text, examples: count"),
+            [line for line in reasons if line[1]],
+            says="A missing rating is never counted as a low one.",
+        )
+    yield from _duplicates(found)
+
+
+def _embedder(found: Results) -> Iterator[Fact]:
+    about = found.embedding
+    if about is not None:
+        unknown = ", ".join(f"{name} {part:.1%}" for name, part in about.unknown_languages)
+        yield fact("Embedder", about.embedder)
+        yield fact("Dimensions", about.dimension, "count")
+        yield fact("Different texts", about.n_unique, "count")
+        yield fact("Texts cut at its limit", about.truncated_share, "share")
+        yield fact("Texts in a language it does not know", about.unknown_language_share, "share")
+        yield fact("Languages it does not know", unknown or "none named")
+
+
+def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
+    groups = found.neighbors.groups if found.groups is None else found.groups
+    if groups is None:
+        return
+    labels, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    rated = np.isfinite(found.raw)
+    n_rated = np.bincount(codes[rated], minlength=len(labels))
+    lowest, highest = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
+    np.minimum.at(lowest, codes[rated], found.raw[rated])
+    np.maximum.at(highest, codes[rated], found.raw[rated])
+    first = np.full(len(labels), len(groups))
+    np.minimum.at(first, codes, np.arange(len(groups)))
+    repeated = np.flatnonzero(sizes > 1)
+    largest = repeated[np.lexsort((labels[repeated], -sizes[repeated]))][:n_shown]
+    yield Facts(
+        "duplicates",
+        "Exact duplicates",
+        (
+            fact("Groups", len(repeated), "count"),
+            fact("Examples that repeat another", int(sizes.sum() - len(labels)), "count"),
+            fact("Groups with two ratings or more", int((n_rated > 1).sum()), "count"),
+            fact("of them with different scores", int((lowest < highest).sum()), "count"),
+        ),
+    )
+    cases = tuple(
+        _case(
+            found.pool,
+            int(first[group]),
+            [
+                fact("times", int(sizes[group]), "count"),
+                fact("lowest score", lowest[group], "score"),
+                fact("highest", highest[group], "score"),
+            ],
+            200,
+        )
+        for group in largest
+    )
+    if cases:
+        says = "Different scores of one text are the rater's own noise, seen without an assumption."
+        yield Cases("duplicates", "Largest groups of duplicates", cases, says=says)
+
+
+def _settings(found: Results) -> Iterator[Part]:
+    versions = found.versions or {
+        "ds2": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    yield Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
+    yield Facts("versions", "Versions", tuple(_flat(versions)))
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
+
+
+def _words(found: Results) -> Facts:
+    meanings = {
+        "rating, score": "What the rater said, and the level 0 to "
+        f"{found.n_scores - 1} it is binned to.",
+        "true score": "What an ideal rater would have said. It is never seen, except where known "
+        "scores are given.",
+        "transition matrix": "How often each true score is observed as each score.",
+        "prior": "How common each true score is.",
+        "ρ": "How much more often than by chance neighbours share a true score.",
+        "lift": "How much more often than by chance neighbours' scores agree: (agreement − chance) "
+        "/ (1 − chance).",
+        "misrated": "Flagged, because the score disagrees with the neighbours more than the matrix "
+        "lets one expect.",
+        "curated score": "The score after curation: the neighbours' where they were confident "
+        "enough, the rater's elsewhere.",
+        "confidence": "How strongly the neighbours voted for the new score, from 0 to 1. Not a "
+        "calibrated probability.",
+        "long-tail score": "tanh(mean distance to the neighbours / 2): how far an example lies "
+        "from the others.",
+        NOT_ENOUGH: "Too few examples to print a figure.",
+    }
+    return explained(meanings)
