@@ -4,86 +4,76 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ds2.report import (
-    CompareNumbers,
-    Estimate,
-    Judged,
-    JudgeNumbers,
-    LeftOut,
-    MethodNumbers,
-    Pick,
-    Share,
-)
-from ds2.report.numbers import Excerpt
+from ds2.pool import Pool
+from ds2.report import Entry, Judge, Judged, Layout, MethodsCompared, pick
+from ds2.selection import AgainstRandom, ComparedSelection, Comparison
 
-NAMES = ("ds2", "random", "length")
+ROWS = {"ds2": np.arange(40), "random": np.arange(30, 70), "length": np.arange(200, 240)}
 
 
-def estimate(value: float, half: float | None = 0.1) -> Estimate:
-    ends = (None, None) if half is None else (value - half, value + half)
-    return Estimate(value, *ends)
+def against(value: float, half: float | None = 0.1, n: int = 40) -> AgainstRandom:
+    low, high = (np.nan, np.nan) if half is None else (value - half, value + half)
+    return AgainstRandom(2.0 + value, 2.0, value, low, high, np.zeros(1), 0.99, n, 300, False)
 
 
-def judged(method: str, value: float, half: float | None = 0.1, n: int = 40) -> Judged:
-    same = estimate(value / 2, half)
-    return Judged(method, 2.0 + value, 2.0, estimate(value, half), 0.99, n, same, same)
+def judged(value: float, half: float | None = 0.1, n: int = 40) -> Judged:
+    same = against(value / 2, half, n)
+    return Judged(against(value, half, n), same, same)
 
 
-def judge(kind: str, name: str, *methods: Judged) -> JudgeNumbers:
-    return JudgeNumbers(name, kind, 300, methods)
-
-
-def method(name: str, texts: Sequence[str] = ("text",)) -> MethodNumbers:
-    picks = tuple(
-        Pick(rank, rank, text[:80], text[:80], text[:200], Excerpt(text, 0, ""))
-        for rank, text in enumerate(texts, start=1)
-    )
-    return MethodNumbers(
-        name=name,
-        source="arXiv 1234.5678",
-        reads="curated" if name == "ds2" else "",
-        is_random=name == "random",
-        n=40,
-        raw=3.1,
-        curated=3.2,
-        gold=None,
-        n_gold=0,
-        tail=0.2,
-        coverage=0.4,
-        redundancy=0.1,
-        nearest=0.3,
-        length=120.4,
-        tokens=5000,
-        seconds_s=0.01,
-        kept_seed=1.0,
-        kept_rater=None,
-        sources=tuple(Share(text[:80], 1 / len(texts)) for text in texts),
-        n_only=len(picks),
-        only=picks,
-    )
+def judge(kind: str, name: str, **methods: Judged) -> Judge:
+    return Judge(name, kind, 300, methods)
 
 
 def comparison(
-    *judges: JudgeNumbers, names: Sequence[str] = NAMES, texts: Sequence[str] = ("text", "more")
-) -> CompareNumbers:
-    overlap = np.full((len(names), len(names)), 0.25)
+    pool: Pool, *judges: Judge, texts: Sequence[str] = ("text", "more")
+) -> MethodsCompared:
+    """Three methods at 40 rows of a pool of 400."""
+    sources = {text[:80]: 1 / len(texts) for text in texts}
+    parts = [
+        ComparedSelection(
+            name=name,
+            n=40,
+            means={"raw": 3.1, "curated": 3.2},
+            tail=0.2,
+            coverage=0.4,
+            redundancy=0.1,
+            nearest=0.3,
+            length=120.4,
+            total_length=4816.0,
+            sources=sources,
+        )
+        for name in ROWS
+    ]
+    overlap = np.full((3, 3), 0.25)
     np.fill_diagonal(overlap, 1.0)
-    return CompareNumbers(
+    entries = {
+        name: Entry(
+            rows=rows,
+            n_gold=0,
+            tokens=5000,
+            seconds_s=0.01,
+            kept_seed=1.0,
+            kept_rater=None,
+            n_only=2,
+            only=tuple(pick(pool, int(rows[at]), at + 1, texts[at]) for at in (0, 1)),
+        )
+        for name, rows in ROWS.items()
+    }
+    rng = np.random.default_rng(0)
+    return MethodsCompared(
         title=texts[0],
-        n=400,
-        size=40,
+        pool=pool,
         own="ds2",
         curation="soft",
-        n_raters=2,
         n_scores=6,
-        methods=tuple(method(name, texts) for name in names),
-        overlap=tuple(map(tuple, overlap.tolist())),
-        chance=0.1,
-        radius=0.3,
-        n_sampled=400,
-        n_draws=100,
         tokenizer="characters",
+        n_draws=100,
+        found=Comparison(tuple(parts), overlap, overlap, 0.3, 400, 400),
+        entries=entries,
         judges=judges,
-        left_out=(LeftOut("rds", texts[-1]),),
+        left_out={"rds": texts[-1]},
         notes=tuple(texts[:1]),
+        layout=Layout(rng.standard_normal((400, 2)).astype(np.float32), "PCA", 0.3),
+        order=rng.permutation(400),
     )

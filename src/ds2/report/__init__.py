@@ -11,7 +11,20 @@ from ds2.report.compare_report import (
 )
 from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
 from ds2.report.layout import Layout, lay_out
-from ds2.report.model import Case, Finding, Page, Table, written
+from ds2.report.model import (
+    Case,
+    Cases,
+    Fact,
+    Facts,
+    Finding,
+    Page,
+    Section,
+    Table,
+    columns,
+    fact,
+    table,
+    written,
+)
 from ds2.report.proof_report import proof_report
 from ds2.report.results import Results
 from ds2.report.run_report import pick, run_report
@@ -21,7 +34,10 @@ from ds2.report.write import page_html, page_json, page_markdown
 __all__ = [
     "Beats",
     "Case",
+    "Cases",
     "Entry",
+    "Fact",
+    "Facts",
     "Finding",
     "GoldItem",
     "Judge",
@@ -30,10 +46,13 @@ __all__ = [
     "MethodsCompared",
     "Page",
     "Results",
+    "Section",
     "Table",
     "beats_random",
+    "columns",
     "compare_report",
     "excerpt",
+    "fact",
     "gold_choices",
     "join",
     "lay_out",
@@ -44,5 +63,6 @@ __all__ = [
     "proof_report",
     "render_gold_page",
     "run_report",
+    "table",
     "written",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Results:
     versions: Mapping[str, str] = field(default_factory=dict)
     gold: Scores | None = None
     gold_weights: Values | None = None
-    losses: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, rows in (
