@@ -63,46 +63,58 @@ def compared(place: Path, quick: bool) -> tuple[dict, float]:
     return json.loads(document), time.perf_counter() - start
 
 
+def rows_of(numbers: dict, key: str) -> list[dict]:
+    return numbers["tables"][key]["rows"]
+
+
 def method_rows(numbers: dict) -> list[dict]:
     """What each method selects."""
-    names = ("raw", "curated", "tail", "coverage", "redundancy", "length", "n_only", "seconds_s")
+    heads = {
+        "mean scores": ("raw", "curated"),
+        "diversity": ("long-tail score", "coverage", "redundancy"),
+        "costs": ("characters of a completion", "seconds"),
+    }
+    parts = zip(*(rows_of(numbers, key) for key in heads), strict=True)
     return [
-        {"method": method["name"], **{name: method[name] for name in names}}
-        for method in numbers["methods"]
+        {"method": each[0]["method"]}
+        | {
+            name: row[name]
+            for row, names in zip(each, heads.values(), strict=True)
+            for name in names
+        }
+        for each in parts
     ]
 
 
 def judged_rows(numbers: dict, against: str) -> list[dict]:
     """Each method's difference from random and its interval, by every held-out rater."""
     found: dict[str, dict] = {}
-    for judge in numbers["judges"]:
-        for judged in judge["methods"]:
-            ends = judged[against]
-            cell = f"{ends['value']:+.2f} [{ends['low']:+.2f}, {ends['high']:+.2f}]"
+    for rater in RATERS:
+        for judged in rows_of(numbers, f"judged on {rater}"):
+            value, low, high = judged[against]
             row = found.setdefault(judged["method"], {"method": judged["method"]})
-            row[judge["name"].removeprefix("score_")] = cell
+            row[rater.removeprefix("score_")] = f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
     return list(found.values())
 
 
+def overlaps(numbers: dict) -> np.ndarray:
+    return np.array([list(row.values())[1:] for row in rows_of(numbers, "overlap")])
+
+
 def overlap_rows(numbers: dict) -> list[dict]:
-    names = [method["name"] for method in numbers["methods"]]
+    names = [row["method"] for row in rows_of(numbers, "overlap")]
     return [
         {"% in common": name, **{f"{j + 1}": round(100 * value) for j, value in enumerate(row)}}
         for name, row in zip(
-            [f"{i + 1} {n}" for i, n in enumerate(names)], numbers["overlap"], strict=True
+            [f"{i + 1} {n}" for i, n in enumerate(names)], overlaps(numbers).tolist(), strict=True
         )
     ]
 
 
 def page_figures(page: Path) -> dict:
     """What a real browser says about the page, in a window and on a phone."""
-    data = re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
-    points = json.loads(data[1]) if data else {}
-    figures = {
-        "MB": page.stat().st_size / 1e6,
-        "points": points.get("n_points"),
-        "texts": points.get("n_texts"),
-    }
+    points = page.read_text(encoding="utf-8").count("</title></circle>")
+    figures = {"MB": page.stat().st_size / 1e6, "points": points}
     if not (CHROMIUM and CHROMEDRIVER):
         print("No chromium and chromedriver here: the page was not opened.")
         return figures
@@ -110,7 +122,6 @@ def page_figures(page: Path) -> dict:
     for name, width, dark in (("desktop", 1200, False), ("phone, dark", 390, True)):
         start = time.perf_counter()
         with open_page(page, width=width, dark=dark) as opened:
-            opened.wait(lambda: opened.text("legend"), "the map was not drawn")
             drawn = time.perf_counter() - start
             serious = serious_findings(opened, axe)
             figures[name] = {
@@ -129,17 +140,17 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     methods = method_rows(numbers)
     table(methods)
-    judged = {name: judged_rows(numbers, name) for name in ("difference", "same_length")}
+    judged = {name: judged_rows(numbers, name) for name in ("difference", "with the same lengths")}
     print("levels above random, each rater held out")
     table(judged["difference"])
     print("levels above random selections with the same lengths")
-    table(judged["same_length"])
+    table(judged["with the same lengths"])
     table(overlap_rows(numbers))
     page = page_figures(place / "run" / "compare.html")
     opened = [{"page": n, **f} for n, f in page.items() if isinstance(f, dict)]
-    print(f"page: {page['MB']:.2f} MB, {page['points']} points, {page['texts']} with text")
+    print(f"page: {page['MB']:.2f} MB, {page['points']} points")
     table(opened)
-    middle = np.median(np.array(numbers["overlap"])[np.triu_indices(len(methods), 1)])
+    middle = np.median(overlaps(numbers)[np.triu_indices(len(methods), 1)])
     print(f"all stages and {len(methods)} methods: {seconds:.0f} s, peak {peak:.0f} MB")
     print(f"half of the pairs share under {middle:.1%} of their rows")
     print(f"the page: {place / 'run' / 'compare.html'}")

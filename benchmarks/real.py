@@ -66,7 +66,7 @@ def run(folder: Path, column: str) -> dict:
             for i, (p, row) in enumerate(zip(noise["prior"], noise["matrix"], strict=True))
         ),
         "neighbours": noise["n_neighbors"],
-        "warnings": len(report["warnings"]),
+        "warnings": len(report["notes"]),
         "wall s": elapsed,
     }
 

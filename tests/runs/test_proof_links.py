@@ -1,10 +1,10 @@
 """The pages of a proof in a run folder, and the links to and from it."""
 
 import json
-from importlib import resources
 
 import pytest
 
+from ds2.report import Page, page_html
 from ds2.runs.manifest import Manifest, StageRecord, read_manifest
 from ds2.runs.proof_page import with_proof_link, write_proof_pages
 from ds2.runs.store import hash_file
@@ -55,7 +55,5 @@ def test_no_link_without_a_proof(folder):
     assert with_proof_link(PAGE, folder) == PAGE
 
 
-@pytest.mark.parametrize("template", ["template.html.j2", "compare_page.html.j2"])
-def test_the_pages_of_a_run_have_the_place_for_the_link_once(template):
-    text = resources.files("ds2.report").joinpath(template).read_text(encoding="utf-8")
-    assert text.count("</ul>\n</nav>") == 1
+def test_a_page_of_a_run_has_the_place_for_the_link_once():
+    assert page_html(Page("t", "", (), (), ())).count("</ul>\n</nav>") == 1

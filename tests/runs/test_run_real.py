@@ -92,7 +92,7 @@ def test_a_run_leaves_the_files_that_it_promises(folder):
 
     report = json.loads((folder / "report.json").read_text())
     assert report["title"] == "A run"
-    assert report["truth"]["n_known"] > 100
+    assert report["facts"]["truth"]["Rated examples with a known score"] > 100
     assert "A run" in (folder / "report.html").read_text()
     assert "A run" in (folder / "report.md").read_text()
 
@@ -103,7 +103,7 @@ def test_the_report_counts_the_rejected_rows_of_a_pool_that_was_read_before(fold
     go(folder)
     assert "report" in done(go(folder, "report.title=Again"))
     report = json.loads((folder / "report.json").read_text())
-    assert report["pool"]["n_rejected"] == 3
+    assert report["facts"]["pool"]["Rows set aside"] == 3
 
 
 def test_the_report_compares_with_the_planted_matrix(folder):
@@ -111,9 +111,10 @@ def test_the_report_compares_with_the_planted_matrix(folder):
     settings = ("scores.true_column=true", f"scores.planted={planted}")
     planted.write_text(json.dumps({"matrix": (0.7 * np.eye(6) + 0.05).tolist()}))
     assert done(go(folder, *settings)) == ["report"]
-    truth = json.loads((folder / "report.json").read_text())["truth"]
-    assert truth["drawn"]
-    assert truth["levels"][2]["planted"] == pytest.approx([0.05, 0.05, 0.75, 0.05, 0.05, 0.05])
+    table = json.loads((folder / "report.json").read_text())["tables"]["planted"]
+    assert "The planted matrix is given." in table["says"]
+    third = [table["rows"][4][f"observed {level}"] for level in range(6)]
+    assert third == pytest.approx([0.05, 0.05, 0.75, 0.05, 0.05, 0.05])
     assert done(go(folder, *settings)) == []
     planted.write_text(json.dumps({"matrix": np.eye(6).tolist()}))
     assert done(go(folder, *settings)) == ["report"]

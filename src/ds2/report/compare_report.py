@@ -526,15 +526,17 @@ def _costs(n: MethodsCompared) -> Table:
     entries = [(part, n.entries[part.name]) for part in n.found.selections]
     return table(
         "costs",
-        "Length, stability, time",
+        "Rows, length, stability, time",
         columns(
-            f"method: text, rows: count, characters of a completion: count, {unit} in all: count, "
+            "method: text, rows: count, by it alone: count, characters of a completion: count, "
+            f"{unit} in all: count, "
             f"kept under another seed: share{kept}, seconds"
         ),
         [
             (
                 part.name,
                 part.n,
+                entry.n_only,
                 None if np.isnan(part.length) else round(part.length),
                 entry.tokens,
                 entry.kept_seed,
