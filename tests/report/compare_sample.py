@@ -40,7 +40,6 @@ def comparison(
             redundancy=0.1,
             nearest=0.3,
             length=120.4,
-            total_length=4816.0,
             sources=sources,
         )
         for name in ROWS

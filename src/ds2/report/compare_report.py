@@ -29,7 +29,7 @@ from ds2.report.model import (
     table,
 )
 from ds2.report.words import count, decimal, interval, plural, share, short
-from ds2.selection import METHODS, AgainstRandom, Comparison, looks_at_scores
+from ds2.selection import METHODS, AgainstRandom, Comparison
 
 __all__ = [
     "Answer",
@@ -486,9 +486,8 @@ def _scores(n: MethodsCompared) -> Table:
     gold_heads = ", gold, rows with gold: count" if has_gold else ""
     rows = []
     for part in n.found.selections:
-        reads = "no score"
-        if looks_at_scores(part.name):
-            reads = "curated scores" if "scores" in METHODS[part.name].needs else "raw scores"
+        uses = METHODS[part.name].uses
+        reads = f"{uses} scores" if uses else "no score"
         gold = [part.means.get("gold"), n.entries[part.name].n_gold] if has_gold else []
         rows.append((part.name, part.means["raw"], part.means["curated"], *gold, reads))
     return table(

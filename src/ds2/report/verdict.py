@@ -15,7 +15,7 @@ from ds2.noise import LOW_LIFT
 from ds2.report.model import Finding, Tone
 from ds2.report.results import Results
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
-from ds2.selection import looks_at_scores
+from ds2.selection import METHODS
 
 __all__ = ["intervals_from", "standing", "verdict"]
 
@@ -379,8 +379,7 @@ def _selected(found: Results) -> Finding:
     if all(part.size for part in means):
         detail.append(
             f"Their mean curated score is {decimal(means[0].mean())}; the pool's is "
-            f"{decimal(means[1].mean())}."
-            + (optimistic if looks_at_scores(selection.method) else "")
+            f"{decimal(means[1].mean())}." + (optimistic if METHODS[selection.method].uses else "")
         )
     if found.stability is not None and len(found.stability):
         detail.append(
