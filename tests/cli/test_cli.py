@@ -14,14 +14,14 @@ from typer.testing import CliRunner, Result
 
 from ds2._version import __version__
 from ds2.cli import progress
-from ds2.cli.app import STAGE_HELP, app
-from ds2.cli.text import printable
+from ds2.cli.app import app
+from ds2.cli.base import printable
 from ds2.errors import InputError, RunError
-from ds2.runs.job import Job, Made
-from ds2.runs.listener import Listener
+from ds2.runs.folder import locked
+from ds2.runs.job import Job, Listener, Made
 from ds2.runs.stages import STAGES
-from ds2.runs.store import locked
 
+STAGE_NAMES = [stage.name for stage in STAGES]
 SUMMARIES = {
     "pool": {"n_examples": 1200, "n_rejected": 3, "format": "alpaca"},
     "rate": {
@@ -79,15 +79,11 @@ def test_version_and_help():
     assert invoke("--version").stdout == f"ds2 {__version__}\n"
     shown = invoke("--help")
     assert shown.exit_code == 0
-    for name in ("init", "run", "status", "doctor", *STAGE_HELP):
+    for name in ("init", "run", "status", "doctor", *STAGE_NAMES):
         assert f"\n  {name} " in shown.stdout
 
 
-def test_there_is_a_command_for_every_stage():
-    assert list(STAGE_HELP) == [stage.name for stage in STAGES]
-
-
-@pytest.mark.parametrize("name", ["init", "run", "status", "doctor", *STAGE_HELP])
+@pytest.mark.parametrize("name", ["init", "run", "status", "doctor", *STAGE_NAMES])
 def test_every_command_has_help_and_json(name):
     shown = invoke(name, "--help")
     assert shown.exit_code == 0
@@ -178,7 +174,7 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path):
     path.write_text("rows")
     result = invoke("init", tmp_path / "run", "--pool", path)
     assert result.exit_code == 2
-    assert "must be UTF-8 text" in result.stderr
+    assert "unable to parse raw data as a unicode string" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -197,8 +193,11 @@ def test_a_path_that_is_not_utf8_is_refused(tmp_path):
         (("status", "."), "holds no recipe.toml. Make it one with: ds2 init . --pool FILE"),
         (("run", "pool.jsonl"), "is a file, not a run folder"),
         (("run", "run", "--set", "select.sise=5"), "Did you mean 'select.size'?"),
-        (("run", "run", "--set", "select.size=0"), "'select.size' must be a number of rows"),
-        (("run", "run", "--set", "neighbors.k=0"), "'neighbors.k' must be at least 2. Got 0."),
+        (("run", "run", "--set", "select.size=0"), "'select.size': Input should be"),
+        (
+            ("run", "run", "--set", "neighbors.k=0"),
+            "'neighbors.k': Input should be greater than or equal to 2. Got 0.",
+        ),
         (("run", "run", "--set", "select.method=ds-2"), "Did you mean 'ds2'?"),
         (("status", "run", "--set", "what"), "--set takes KEY=VALUE"),
         (("run", "run", "--set", "pool.path=nowhere.jsonl"), "which does not exist"),
@@ -223,6 +222,8 @@ def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
         "warnings   1, in the report",
         f"selected   {folder / 'selected.jsonl'}",
         f"report     {folder / 'report.html'}",
+        "state      done: every stage is fresh",
+        f"next       ds2 export {folder} --tool trl",
     ]
     for part in ("1,200 examples", "10 missing", "share of wrong scores 0.37", "120 examples"):
         assert part in result.stderr
@@ -232,6 +233,21 @@ def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
     again = invoke("run", folder)
     assert again.stdout == result.stdout
     assert "embed      fresh: wordllama" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "numbers", "ends"),
+    [
+        ("rate", {"unanswered": 30, "stopped": []}, ["30 requests have no reply", "ds2 run "]),
+        ("curate", {"gold_needed": 80}, ["about 80 trusted scores", "ds2 gold "]),
+    ],
+)
+def test_a_run_ends_with_its_state_and_the_next_command(folder, steps, stage, numbers, ends):
+    step = steps[stage]
+    steps[stage] = lambda job: Made({**step(job).summary, **numbers})
+    state, following = invoke("run", folder).stdout.splitlines()[-2:]
+    assert ends[0] in state
+    assert following == f"next       {ends[1]}{folder}"
 
 
 def test_run_as_json_is_one_document(folder, steps):
@@ -298,17 +314,17 @@ def test_status_shows_a_failure_and_who_works_here(folder, steps):
     steps["noise"] = fail
     result = invoke("run", folder)
     assert result.exit_code == 2
-    assert result.stderr.endswith("error: The scores are \\x07 all equal.\n")
+    assert result.stderr.endswith("error: [noise] The scores are \\x07 all equal.\n")
     with locked(folder):
         shown = invoke("status", folder).stdout
-    assert "noise      failed   The scores are \\x07 all equal." in shown
+    assert "noise      failed   [noise] The scores are \\x07 all equal." in shown
     assert "is working on this run" in shown
 
 
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
-        (InputError("wrong"), 2, "error: wrong\n"),
+        (InputError("wrong"), 2, "error: [embed] wrong\n"),
         (RunError("stuck"), 1, "error: stuck\n"),
         (OSError(28, "No space left on device"), 2, "The disk is full"),
         (OSError(30, "Read-only file system"), 2, "read-only"),

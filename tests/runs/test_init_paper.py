@@ -10,7 +10,7 @@ from small_pool import make_rows, write_rows
 from ds2.errors import InputError
 from ds2.runs.compare import compare_run
 from ds2.runs.init import init_run
-from ds2.runs.listener import Listener
+from ds2.runs.job import Listener
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe, make_recipe, parse_overrides
 from ds2.selection import METHODS
@@ -101,7 +101,7 @@ def test_without_sentence_transformers_the_embedder_is_the_default_and_that_is_s
 
 @pytest.mark.usefixtures("without")
 def test_what_is_given_wins_over_the_paper(tmp_path, pool):
-    given = {"scores": "score", "scale": "0-5", "raters": ["gpt-4o-mini"]}
+    given = {"scores": "score", "settings": {"scores.scale": "0-5"}, "raters": ["gpt-4o-mini"]}
     settings, _ = settings_of_paper(tmp_path, pool, **given)
     assert settings["scores.column"] == "score"
     assert settings["raters.gpt-4o-mini.model"] == "gpt-4o-mini"
@@ -128,7 +128,7 @@ def test_twice_is_once_and_another_recipe_is_kept(tmp_path, pool):
 @pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 def test_a_run_and_a_comparison_with_the_recipe_of_the_paper(tmp_path, pool):
     folder = tmp_path / "run"
-    settings_of_paper(tmp_path, pool, scores="score", scale="0-5")
+    settings_of_paper(tmp_path, pool, scores="score", settings={"scores.scale": "0-5"})
     with pytest.raises(InputError, match="asks for 10000 rows, and the pool has 160"):
         run(folder)
     fast = ["select.size=16", "compare.map=pca", "compare.n_draws=20", "noise.n_bootstrap=10"]

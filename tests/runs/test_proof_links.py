@@ -5,9 +5,8 @@ import json
 import pytest
 
 from ds2.report import Page, page_html
-from ds2.runs.manifest import Manifest, StageRecord, read_manifest
+from ds2.runs.folder import Manifest, StageRecord, hash_file, read_manifest
 from ds2.runs.proof_page import with_proof_link, write_proof_pages
-from ds2.runs.store import hash_file
 
 PAGE = "<header><nav>\n<ul>\n<li>x</li>\n</ul>\n</nav></header><ul>\n</ul>\n</nav>"
 LINK = '<li><a href="proof/proof.html">'

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.errors import InputError
-from ds2.runs.listener import Listener
-from ds2.runs.proof_cost import Cost
+from ds2.runs.job import Listener
 from ds2.runs.proof_loop import prove, prove_planted, swapped
+from ds2.runs.proof_plan import Cost
 
 GOOD = {"selection": 1.5, "random": 1.8}
 
@@ -178,7 +178,7 @@ def test_the_plan_is_printed_and_starts_nothing(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
     each = {"selection": 0.5, "random": 0.5}
     cost = Cost(6, 1234, each, 3.0, None, 2**31, 2**25, "one real step here: 9 tokens a second")
-    monkeypatch.setattr("ds2.runs.proof_cost.cost_of", lambda *_: cost)
+    monkeypatch.setattr("ds2.runs.proof_plan.cost_of", lambda *_: cost)
     words = ("--plan", "--set", "proof.seeds=3", "--set", "proof.budget_hours=2.5")
     told = invoke(folder, *words)
     assert told.exit_code == 0, told.output

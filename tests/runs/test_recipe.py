@@ -83,29 +83,38 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         (
             "[pool]\npath='p'\nformat='alpacca'",
             [
-                "'pool.format' must be one of auto, alpaca",
+                "'pool.format': Input should be 'auto', 'alpaca'",
                 "Got 'alpacca'",
                 "Did you mean 'alpaca'?",
             ],
         ),
         ("[pool]\npath='p'\n[select]\nmethod='ds-2'", ["Did you mean 'ds2'?"]),
-        ("[pool]\npath='p'\n[select]\nsize=0", ["'select.size' must be a number of rows", "Got 0"]),
-        ("[pool]\npath='p'\n[select]\nsize=1.5", ["fraction of the pool", "Got 1.5"]),
+        (
+            "[pool]\npath='p'\n[select]\nsize=0",
+            ["'select.size': Input should be", "Got 0. It is rows (10000)"],
+        ),
+        ("[pool]\npath='p'\n[select]\nsize=1.5", ["a fraction of the pool (0.1)", "Got 1.5"]),
         (
             "[pool]\npath='p'\n[neighbors]\nk=0",
-            ["'neighbors.k' must be at least 2.", "Got 0"],
+            ["'neighbors.k': Input should be greater than or equal to 2. Got 0"],
         ),
         ("[pool]\npath='p'\n[neighbors]\nk=-3", ["Got -3"]),
         (
             "[pool]\npath='p'\n[neighbors]\nk='ten'",
-            ["'neighbors.k' must be a whole number", "Got 'ten'"],
+            ["'neighbors.k': Input should be a valid integer. Got 'ten'"],
         ),
-        ("[pool]\npath='p'\n[neighbors]\nk=true", ["must be a whole number. Got True"]),
-        ("[pool]\npath=5", ["'pool.path' must be a text in quotes. Got 5"]),
-        ("[pool]\npath=''", ["'pool.path' must have at least 1 character"]),
-        ("[pool]\npath='p'\n[noise]\nn_neighbors='all'", ['must be "auto" or a whole number']),
-        ("[pool]\npath='p'\n[noise]\nrho=nan", ["'noise.rho' must be"]),
-        ("[pool]\npath='p'\n[curate]\npaper_floor=1", ["must be true or false. Got 1"]),
+        ("[pool]\npath='p'\n[neighbors]\nk=true", ["Input should be a valid integer. Got True"]),
+        ("[pool]\npath=5", ["'pool.path': Input should be a valid string; or", "Got 5"]),
+        ("[pool]\npath=''", ["'pool.path': String should have at least 1 character"]),
+        (
+            "[pool]\npath='p'\n[noise]\nn_neighbors='all'",
+            ["Input should be 'auto'; or Input should be a valid integer"],
+        ),
+        (
+            "[pool]\npath='p'\n[noise]\nrho=nan",
+            ["'noise.rho': Input should be 'auto'; or", "Got nan"],
+        ),
+        ("[pool]\npath='p'\n[curate]\npaper_floor=1", ["Input should be a valid boolean. Got 1"]),
         ("[pool]\npath='p'\n[scores]\nbins=['a']", ["scores.bins", "Got 'a'"]),
         ("[pool\npath='p'", ["is not valid TOML", "line 1"]),
         ("schema_version=99\n[pool]\npath='p'", ["newer ds2", "Upgrade with"]),
@@ -188,8 +197,8 @@ def test_paths_in_the_recipe_start_at_its_folder(tmp_path):
         ("size=5", "Did you mean 'select.size'?"),
         ("select=5", "there is no key 'select'"),
         ("select.size.x=5", "there is no key"),
-        ("select.size=0", "--set: 'select.size' must be a number of rows"),
-        ("neighbors.k=ten", "--set: 'neighbors.k' must be a whole number. Got 'ten'"),
+        ("select.size=0", "--set: 'select.size': Input should be"),
+        ("neighbors.k=ten", "--set: 'neighbors.k': Input should be a valid integer. Got 'ten'"),
     ],
 )
 def test_a_faulty_override_is_named(tmp_path, item, says):
@@ -235,10 +244,10 @@ def test_what_cannot_change_a_reply_does_not_make_ratings_stale():
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("[]", 'must be a column, "score", or a list'),
-        ("['a', 'a']", "must name each column once"),
-        ("['a', 3]", "or a list of columns"),
-        ("''", "must be a column"),
+        ("[]", "should have at least 1 item"),
+        ("['a', 'a']", "Each must be named once"),
+        ("['a', 3]", "a list of columns where several raters gave scores"),
+        ("''", "should have at least 1 character"),
     ],
 )
 def test_columns_of_scores(tmp_path, value, says):

@@ -18,8 +18,9 @@ from small_pool import make_rows, write_rows
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs.compare import compare_run
 from ds2.runs.explore import FILE, prepare_explorer
+from ds2.runs.frozen import load
 from ds2.runs.recipe_file import parse_overrides
-from ds2.runs.tables import load_selection
+from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 SIZE = 30
@@ -72,7 +73,7 @@ def test_every_method_takes_part_or_says_why_not(numbers):
     left_out = {name: row["why"] for name, row in rows(numbers, "left out").items()}
     assert set(left_out) == {"rds", "perplexity", "ifd", "deita"}
     assert "Method 'deita' stops after" in left_out["deita"]
-    assert "set select.targets" in left_out["rds"]
+    assert "needs 'select.targets'" in left_out["rds"]
     assert "select.values" in left_out["ifd"]
     methods = rows(numbers, "costs")
     assert len(methods) == 13
@@ -81,7 +82,7 @@ def test_every_method_takes_part_or_says_why_not(numbers):
 
 def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numbers):
     overlap = rows(numbers, "overlap")
-    from ds2.runs.compare_inputs import open_contest
+    from ds2.runs.contest import open_contest
     from ds2.runs.job import Job
     from ds2.runs.recipe_file import load_recipe
 
@@ -95,7 +96,7 @@ def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numb
         alone = numbers["examples"][f"only {name}"]
         assert {each["row"] for each in alone} <= chosen[name] - others
         assert len(alone) == min(3, len(chosen[name] - others))
-    own = load_selection(folder / "selection.parquet").rows
+    own = load(Selection, folder).rows
     assert set(own.tolist()) == chosen["ds2"]
 
 
@@ -116,6 +117,34 @@ def test_no_method_is_judged_on_what_it_maximised(numbers):
     assert answers["random"] == answers["random-by-source"] == "is random"
 
 
+def test_a_judge_is_curated_without_as_the_run_curates(tmp_path, monkeypatch):
+    from ds2.runs import steps
+
+    calls = {"estimate_transition": [], "curate": []}
+
+    def heard(name):
+        real = getattr(steps, name)
+
+        def call(*values, **settings):
+            calls[name].append(settings)
+            return real(*values, **settings)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(steps, name, heard(name))
+    folder = make_run(tmp_path, ["good", "fair"])
+    compare_run(folder, methods=["ds2", "random"])
+    # the run's, and one a judge; what "fused" refuses of one rater "auto" takes
+    assert [len(each) for each in calls.values()] == [3, 5]
+    for (own, *others), but in zip(calls.values(), ({"n_bootstrap"}, {"method"}), strict=True):
+        data = {"expected", "spread", "repeats", "covariates", "control", "keys"}
+        for other in others:
+            assert set(other) == set(own)
+            for name in set(own) - data - but:
+                assert other[name] == own[name], name
+
+
 def test_the_same_seed_gives_the_same_numbers_and_page(folder, numbers):
     def timeless(document):
         for row in document["tables"]["costs"]["rows"]:
@@ -132,7 +161,7 @@ def test_methods_can_be_named_and_must_exist(folder):
     assert found.verdict[0][1].startswith("Its method, ds2, is not part of this comparison.")
     with pytest.raises(InputError, match=r"'compare\.methods' must be one of"):
         compare_run(folder, methods=["knn-11"])
-    with pytest.raises(InputError, match=r"No method can be compared\. rds: It needs"):
+    with pytest.raises(InputError, match=r"No method can be compared\. rds: The method rds needs"):
         compare_run(folder, methods=["rds"])
 
 

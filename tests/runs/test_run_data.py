@@ -47,10 +47,12 @@ def test_from_shards_to_a_training_tool(tmp_path, how):
     init_run(
         folder,
         pool=pool,
-        columns={"messages": "verlauf", "id": "nr"},
-        roles={"Kunde": "user"},
         scores="score",
-        scale="0-1",
+        settings={
+            "pool.columns": {"messages": "verlauf", "id": "nr"},
+            "pool.roles": {"Kunde": "user"},
+            "scores.scale": "0-1",
+        },
     )
     recipe = load_recipe(folder)
     assert recipe.pool.columns == {"messages": "verlauf"}
@@ -74,9 +76,17 @@ def test_from_shards_to_a_training_tool(tmp_path, how):
 
 def test_bad_names_of_columns_and_roles_are_one_sentence(tmp_path):
     (tmp_path / "p.jsonl").write_text("{}\n")
-    with pytest.raises(InputError, match=r"'pool.columns' must name parts .* not 'promt'"):
-        init_run(tmp_path / "A", pool=str(tmp_path / "p.jsonl"), columns={"promt": "x"})
+    with pytest.raises(
+        InputError, match=r"'pool.columns': Parts of a conversation are .* Got {'promt'"
+    ):
+        init_run(
+            tmp_path / "A",
+            pool=str(tmp_path / "p.jsonl"),
+            settings={"pool.columns": {"promt": "x"}},
+        )
     with pytest.raises(InputError, match=r"pool.roles"):
-        init_run(tmp_path / "B", pool=str(tmp_path / "p.jsonl"), roles={"x": "boss"})
+        init_run(
+            tmp_path / "B", pool=str(tmp_path / "p.jsonl"), settings={"pool.roles": {"x": "boss"}}
+        )
     with pytest.raises(InputError, match="does not exist"):
         init_run(tmp_path / "C", pool=str(tmp_path / "q*.jsonl"))

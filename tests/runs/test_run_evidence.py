@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from small_pool import make_rows, write_rows
 
+from ds2.curation import Curation
 from ds2.errors import InputError
+from ds2.runs.ask import add_gold, plan_run_rerating, write_gold_sheets
 from ds2.runs.export import export, publish
-from ds2.runs.gold import add_gold, write_gold_sheets
+from ds2.runs.frozen import load
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import parse_overrides
-from ds2.runs.rerate import plan_run_rerating
-from ds2.runs.tables import load_curation, load_selection
+from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 
@@ -72,7 +73,7 @@ def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
     added = add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "filled.jsonl")])
     assert (added.n_scored, added.n_added) == (40, 40)
     run(folder)
-    evidence = load_curation(folder / "curation.parquet").evidence
+    evidence = load(Curation, folder).evidence
     assert {row.n for row in evidence if row.measure == "gold: Spearman"} == {40}
     assert sum(row.chosen for row in evidence if row.measure == "gold: Spearman") == 1
 
@@ -115,7 +116,7 @@ def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(fold
 @pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "unsloth", "parquet"])
 def test_a_selection_is_handed_over_in_pick_order(folder, tool):
     made = export(folder, tool=tool)
-    chosen = load_selection(folder / "selection.parquet").rows
+    chosen = load(Selection, folder).rows
     data = made.files[0]
     assert data.parent == folder / tool
     rows = pq.read_table(data).to_pylist() if tool == "parquet" else lines_of(data)
@@ -206,9 +207,9 @@ def test_a_column_of_the_pool_orders_the_selection(folder):
 
 def test_curation_controls_for_length_when_asked(folder):
     run(folder, overrides=parse_overrides(["curate.method=ds2", 'curate.control=["length"]']))
-    controlled = load_curation(folder / "curation.parquet").scores
+    controlled = load(Curation, folder).scores
     run(folder, overrides=parse_overrides(["curate.method=ds2"]))
-    plain = load_curation(folder / "curation.parquet").scores
+    plain = load(Curation, folder).scores
     assert not np.array_equal(controlled, plain, equal_nan=True)
 
 

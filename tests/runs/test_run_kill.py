@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from small_pool import make_rows, write_rows
 
+from ds2.runs.folder import hash_file, lock_holder, read_manifest
 from ds2.runs.init import init_run
 from ds2.runs.loop import run, status
-from ds2.runs.manifest import read_manifest
 from ds2.runs.stages import STAGES
-from ds2.runs.store import hash_file, lock_holder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 
@@ -50,7 +49,12 @@ def whole(tmp_path_factory) -> tuple[Path, float]:
     """An uninterrupted run, and the seconds it took."""
     place = tmp_path_factory.mktemp("whole")
     write_rows(place / "pool.jsonl", make_rows())
-    init_run(place / "run", pool=str(place / "pool.jsonl"), scores="score", scale="0-5")
+    init_run(
+        place / "run",
+        pool=str(place / "pool.jsonl"),
+        scores="score",
+        settings={"scores.scale": "0-5"},
+    )
     recipe = place / "run" / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("n_bootstrap = 200", "n_bootstrap = 20"))
     begin = time.monotonic()

@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 
 from ds2.errors import Ds2Warning, InputError, RunError
-from ds2.runs import freshness
+from ds2.runs import folder as run_folder
+from ds2.runs.folder import FileHash, read_manifest
 from ds2.runs.init import init_run
-from ds2.runs.job import Job, Made
-from ds2.runs.listener import Listener
+from ds2.runs.job import Job, Listener, Made
 from ds2.runs.loop import run, status
-from ds2.runs.manifest import read_manifest
 from ds2.runs.recipe_file import parse_overrides
 from ds2.runs.stages import STAGES, settings_of, stages_until
-from ds2.runs.store import FileHash
 
 ALL = [stage.name for stage in STAGES]
 
@@ -173,38 +171,33 @@ def test_a_damaged_artefact_is_not_believed(script, folder):
 def test_an_artefact_that_cannot_be_read_is_made_again(script, folder, monkeypatch):
     run(folder)
     script.take_calls()
-    hash_file = freshness.hash_file
+    hash_file = run_folder.hash_file
 
     def refuse(path: Path) -> FileHash:
         if path.name == "noise.json":
             raise PermissionError(13, "Permission denied")
         return hash_file(path)
 
-    monkeypatch.setattr(freshness, "hash_file", refuse)
+    monkeypatch.setattr(run_folder, "hash_file", refuse)
     assert reasons(folder, "noise") == "noise.json cannot be read (Permission denied)"
     run(folder)
     assert script.take_calls() == ["noise"]
 
 
-def test_warnings_and_errors_name_the_keys_of_the_recipe(script, folder):
+def test_an_error_names_the_section_whose_keys_its_words_are(script, folder):
     def fail(job: Job) -> None:
-        warnings.warn("Set ordinal_prior.", Ds2Warning, stacklevel=2)
         raise InputError("'rho' is wrong.")
 
-    heard = []
-    listener = Listener()
-    listener.warning = heard.append  # type: ignore[method-assign]
     script.hooks["noise"] = fail
-    with pytest.raises(InputError, match=r"^'noise\.rho' is wrong\.$"):
-        run(folder, listener=listener)
-    assert heard == ["Set noise.ordinal_prior."]
-    assert reasons(folder, "noise") == "'noise.rho' is wrong."
+    with pytest.raises(InputError, match=r"^\[noise\] 'rho' is wrong\.$"):
+        run(folder)
+    assert reasons(folder, "noise") == "[noise] 'rho' is wrong."
 
 
 def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
     run(folder)
     script.take_calls()
-    monkeypatch.setattr("ds2.runs.freshness.__version__", "9.9.9")
+    monkeypatch.setattr("ds2.runs.folder.__version__", "9.9.9")
     assert "made by ds2" in reasons(folder, "pool")
     monkeypatch.setattr("ds2.runs.loop.__version__", "9.9.9")
     run(folder)
@@ -219,7 +212,7 @@ def test_a_failure_is_remembered_and_forgotten(script, folder):
     with pytest.raises(InputError, match="all equal"):
         run(folder)
     assert states(folder)["noise"] == "failed"
-    assert reasons(folder, "noise") == "The scores are all equal."
+    assert reasons(folder, "noise") == "[noise] The scores are all equal."
     assert states(folder)["curate"] == "missing"
     script.hooks.clear()
     script.take_calls()

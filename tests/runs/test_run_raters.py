@@ -13,10 +13,9 @@ from ds2.cli.rating import batch_command
 from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel, Store
-from ds2.runs.batches import collect_batches, write_batches
-from ds2.runs.listener import Listener
+from ds2.runs.job import Listener
 from ds2.runs.loop import run, status
-from ds2.runs.prompts import prompt_of
+from ds2.runs.rate import collect_batches, prompt_of, write_batches
 from ds2.runs.recipe_file import parse_overrides
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

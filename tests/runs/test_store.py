@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from ds2.errors import InputError, RunBusyError
-from ds2.runs import store
-from ds2.runs.manifest import Manifest, read_manifest
-from ds2.runs.store import (
+from ds2.runs import folder as run_folder
+from ds2.runs.folder import (
+    Manifest,
     hash_file,
     hash_input,
     lock_holder,
     locked,
+    read_manifest,
     write_json,
 )
 
@@ -37,7 +38,7 @@ def test_an_untouched_input_is_not_read_again(tmp_path, monkeypatch):
     path = tmp_path / "pool.jsonl"
     path.write_bytes(b"abc")
     first = hash_input(path)
-    monkeypatch.setattr(store, "hash_file", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(run_folder, "hash_file", lambda path: pytest.fail("read again"))
     assert hash_input(path, first) is first
     os.utime(path, ns=(1, 1))
     with pytest.raises(pytest.fail.Exception, match="read again"):

@@ -7,23 +7,11 @@ from typing import Annotated
 import typer
 
 from ds2.cli import comparing, evaluating, evidence, exporting, proving, rating, training  # noqa: F401
-from ds2.cli.base import Json, Run, Set, app, main, print_json, run_stages, say
-from ds2.cli.rating import RATE_HELP
+from ds2.cli.base import Json, Run, Set, answer, app, main, overridden, run_stages, setting
 from ds2.errors import InputError
+from ds2.runs.stages import STAGES
 
 __all__ = ["app", "main"]
-
-#: Every stage and what its command says of itself.
-STAGE_HELP = {
-    "pool": "Read the pool.",
-    "rate": RATE_HELP,
-    "embed": "Turn every conversation into a vector.",
-    "neighbors": "Find each example's nearest neighbours.",
-    "noise": "Estimate how noisy the scores are: the transition matrix.",
-    "curate": "Correct the scores.",
-    "select": "Select the subset and write selected.jsonl.",
-    "report": "Write report.html, report.md and report.json.",
-}
 
 
 @app.command("init")
@@ -42,26 +30,12 @@ def init_command(
     ],
     columns: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="PART=COLUMN,…",
-            help="Columns with names of their own: prompt=frage,response=antwort. Parts: messages, "
-            "prompt, input, response, system, history, chosen, rejected, label, tools, images, "
-            "videos, audios, id, source.",
-        ),
+        setting("pool.columns", "--map", "PART=COLUMN,…", " Here: prompt=frage,id=nr."),
     ] = None,
     roles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--role",
-            metavar="NAME=ROLE",
-            help="A role with a name of its own, as system, user, assistant or tool.",
-        ),
+        list[str] | None, setting("pool.roles", "--role", "NAME=ROLE", " Here: agent=assistant.")
     ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", metavar="NAME", help="The split to read. Default: train."),
-    ] = None,
+    split: Annotated[str | None, setting("pool.split", "--split", "NAME")] = None,
     scores: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,15 +45,7 @@ def init_command(
             "May be given once for each rater's column.",
         ),
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            "--scale",
-            metavar="SCALE",
-            help="What the scores mean: 1-10 (the default, binned as in the paper), 0-5, levels:6, "
-            "or any range: 0-1, -1-1, 0-100.",
-        ),
-    ] = None,
+    scale: Annotated[str | None, setting("scores.scale", "--scale", "SCALE")] = None,
     raters: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,12 +55,7 @@ def init_command(
             "model on this machine) or a .gguf file. May be given several times.",
         ),
     ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            "--base-url", metavar="URL", help="The endpoint, when it is not api.openai.com."
-        ),
-    ] = None,
+    base_url: Annotated[str | None, setting("raters.*.base_url", "--base-url", "URL")] = None,
     paper: Annotated[
         bool,
         typer.Option(
@@ -104,31 +65,41 @@ def init_command(
             "its baselines in compare. What else is given here wins.",
         ),
     ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another setting of the recipe. May be given several times.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a run folder: RUN/recipe.toml, every setting spelled out."""
     from ds2.cli.progress import Lines
     from ds2.runs.init import init_run
 
+    given = {
+        "pool.columns": _pairs("--map", "prompt=frage,response=antwort", columns),
+        "pool.roles": _pairs("--role", "agent=assistant", roles),
+        "pool.split": split,
+        "scores.scale": scale,
+    }
     path = init_run(
         run,
         pool=pool,
-        columns=_pairs("--map", "prompt=frage,response=antwort", columns),
-        roles=_pairs("--role", "agent=assistant", roles),
-        split=split,
         scores=scores or (),
-        scale=scale,
         raters=raters or (),
         base_url=base_url,
         paper=paper,
+        settings={k: v for k, v in given.items() if v} | overridden(settings),
         listener=Lines(),
     )
-    if as_json:
-        print_json({"run": str(run), "recipe": str(path)})
-        return
+    lines = [f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"]
     if paper:
-        say(["It selects 10,000 examples, as the paper did: set select.size for a smaller pool."])
-    say([f"Wrote {path}. Look at it, then: ds2 run {quote(str(run))}"])
+        size = "It selects 10,000 examples, as the paper did: set select.size for a smaller pool."
+        lines.insert(0, size)
+    answer(as_json, {"run": str(run), "recipe": str(path)}, lines)
 
 
 def _pairs(option: str, example: str, given: list[str] | None) -> dict[str, str]:
@@ -162,14 +133,14 @@ def _stage_command(stage: str) -> Callable[..., None]:
     return command
 
 
-for _name, _help in STAGE_HELP.items():
-    if _name == "rate":  # has options of its own
+for _stage in STAGES:
+    if _stage.name == "rate":  # has options of its own
         continue
     app.command(
-        _name,
-        short_help=_help,
-        help=f"{_help} Stages that it needs and that are not fresh run first.",
-    )(_stage_command(_name))
+        _stage.name,
+        short_help=_stage.help,
+        help=f"{_stage.help} Stages that it needs and that are not fresh run first.",
+    )(_stage_command(_stage.name))
 
 
 @app.command("status")
@@ -177,13 +148,9 @@ def status_command(run: Run, settings: Set = None, as_json: Json = False) -> Non
     """Say which stages are fresh, stale (why), partial, missing, failed."""
     from ds2.cli.results import status_document, status_lines
     from ds2.runs.loop import status
-    from ds2.runs.recipe_file import parse_overrides
 
-    found = status(run, overrides=parse_overrides(settings or []))
-    if as_json:
-        print_json(status_document(found))
-    else:
-        say(status_lines(found))
+    found = status(run, overrides=overridden(settings))
+    answer(as_json, status_document(found), status_lines(found))
 
 
 @app.command("doctor")
@@ -192,9 +159,6 @@ def doctor_command(as_json: Json = False) -> None:
     from ds2.cli.doctor import doctor_lines, examine
 
     found = examine()
-    if as_json:
-        print_json(found)
-    else:
-        say(doctor_lines(found))
+    answer(as_json, found, doctor_lines(found))
     if found["missing"]:
         raise typer.Exit(1)

@@ -11,10 +11,21 @@ import typer
 from typer.core import TyperGroup
 
 from ds2._version import __version__
-from ds2.cli.text import printable
 from ds2.errors import Ds2Error
 
-__all__ = ["Json", "Run", "Set", "app", "main", "print_json", "run_stages", "say"]
+__all__ = [
+    "Json",
+    "Run",
+    "Set",
+    "answer",
+    "app",
+    "main",
+    "overridden",
+    "printable",
+    "run_stages",
+    "say",
+    "setting",
+]
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -27,6 +38,26 @@ Set = Annotated[
         "select.size=5000. May be given several times.",
     ),
 ]
+
+
+def setting(key: str, option: str, metavar: str, more: str = "") -> Any:
+    """Return the option for a key of the recipe, whose words and default are the recipe's."""
+    from ds2.runs.recipe_file import field_of
+
+    field = field_of(key)
+    assert field is not None, key
+    said = str(field.description)
+    default = f" Default: {field.default}." if isinstance(field.default, (str, int, float)) else ""
+    return typer.Option(
+        option, metavar=metavar, help=f"{said[0].upper()}{said[1:]}.{more}{default}"
+    )
+
+
+def overridden(settings: list[str] | None) -> dict[str, object]:
+    """Return what --set overrides, by dotted key."""
+    from ds2.runs.recipe_file import parse_overrides
+
+    return parse_overrides(settings or [])
 
 
 #: The commands that a run goes through, as help lists them.
@@ -102,15 +133,10 @@ def run_stages(
     from ds2.cli.progress import listening
     from ds2.cli.results import run_document, run_lines
     from ds2.runs.loop import run
-    from ds2.runs.recipe_file import parse_overrides
 
-    overrides = parse_overrides(settings or [])
     with listening() as listener:
-        result = run(folder, until=until, overrides=overrides, listener=listener, **how)
-    if as_json:
-        print_json(run_document(result))
-    else:
-        say(run_lines(result))
+        result = run(folder, until=until, overrides=overridden(settings), listener=listener, **how)
+    answer(as_json, run_document(result), run_lines(result))
     rate = result.summary.get("rate", {})
     if how.get("resume") and rate.get("stopped"):
         names = ", ".join(f"'{name}'" for name in rate["stopped"])  # type: ignore[attr-defined]
@@ -125,11 +151,25 @@ def run_stages(
         raise typer.Exit(1)
 
 
-def print_json(document: object) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+def answer(as_json: bool, document: object, lines: Iterable[str]) -> None:
+    """Print what a command found: one JSON document for a program, or lines for a person."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+    else:
+        say(lines)
 
 
 def say(lines: Iterable[str]) -> None:
     """Print lines to stdout, with nothing in them that a terminal would obey."""
     typer.echo("\n".join(printable(line) for line in lines))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with everything that a terminal would not print as itself escaped.
+
+    Text from files is data: it may not move the cursor, colour the line or start a new one.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

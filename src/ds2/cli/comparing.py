@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, say
+from ds2.cli.base import Json, Run, Set, answer, app, overridden, say, setting
 
 __all__ = ["compare_command", "explore_command"]
 
@@ -15,15 +15,7 @@ def compare_command(
     run: Run,
     settings: Set = None,
     *,
-    methods: Annotated[
-        str | None,
-        typer.Option(
-            "--methods",
-            metavar="NAME,NAME",
-            help="Compare these methods alone. Default: compare.methods of the recipe, or all "
-            "whose inputs are there.",
-        ),
-    ] = None,
+    methods: Annotated[str | None, setting("compare.methods", "--methods", "NAME,NAME")] = None,
     as_json: Json = False,
 ) -> None:
     """Put every selection method at one budget side by side, and against random.
@@ -36,19 +28,19 @@ def compare_command(
 
     from ds2.cli.progress import listening
     from ds2.runs.compare import compare_run
-    from ds2.runs.recipe_file import parse_overrides
 
     wanted = [name.strip() for name in (methods or "").split(",") if name.strip()]
-    overrides = parse_overrides(settings or [])
     with listening() as listener:
-        found = compare_run(run, methods=wanted, overrides=overrides, listener=listener)
-    if as_json:
-        files = [str(path) for path in found.files]
-        print_json({"run": str(run), "files": files, **json.loads(found.document)})
-        return
-    lines = [f"{question} {answer}" for question, answer in found.verdict]
+        found = compare_run(run, methods=wanted, overrides=overridden(settings), listener=listener)
+    document = {
+        "run": str(run),
+        "files": [str(path) for path in found.files],
+        **json.loads(found.document),
+    }
+    lines = [f"{question} {words}" for question, words in found.verdict]
     lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
-    say([line.replace("\u00a0", " ") for line in (*lines, f"{'page':<10} {found.files[0]}")])
+    lines.append(f"{'page':<10} {found.files[0]}")
+    answer(as_json, document, [line.replace("\u00a0", " ") for line in lines])
 
 
 @app.command("explore", short_help="Explore the pool in a browser on this machine.")
@@ -68,10 +60,8 @@ def explore_command(
     """
     from ds2.cli.progress import listening
     from ds2.runs.explore import explore_run, prepare_explorer
-    from ds2.runs.recipe_file import parse_overrides
 
-    overrides = parse_overrides(settings or [])
     with listening() as listener:
-        ready = prepare_explorer(run, overrides=overrides, listener=listener)
+        ready = prepare_explorer(run, overrides=overridden(settings), listener=listener)
     say([f"Exploring {quote(str(run))} at http://127.0.0.1:{port} (Ctrl-C ends it)"])
     explore_run(ready, port=port)

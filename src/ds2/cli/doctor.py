@@ -2,13 +2,14 @@
 
 import os
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from platform import platform, python_version
-from typing import TypedDict
+from typing import Any
 
 from ds2._version import __version__
 
-__all__ = ["Findings", "doctor_lines", "examine"]
+__all__ = ["doctor_lines", "examine"]
 
 #: Packages that open further doors, and what they open.
 OPTIONAL = {
@@ -25,21 +26,7 @@ OPTIONAL = {
 }
 
 
-class Findings(TypedDict):
-    """What `examine` found, as JSON values."""
-
-    ds2: str
-    python: str
-    platform: str
-    cores: int
-    memory_bytes: int | None
-    packages: dict[str, str | None]
-    optional: dict[str, str | None]
-    embedders: dict[str, str]
-    missing: list[str]
-
-
-def examine() -> Findings:
+def examine() -> dict[str, Any]:
     """Look at this machine, without importing anything heavy."""
     packages = {name: _version(name) for name in _needed()}
     optional = {name: _version(name) for name in OPTIONAL}
@@ -56,7 +43,7 @@ def examine() -> Findings:
     }
 
 
-def doctor_lines(found: Findings) -> list[str]:
+def doctor_lines(found: Mapping[str, Any]) -> list[str]:
     """Return the findings as lines for a person."""
     memory = found["memory_bytes"]
     lines = [
@@ -71,12 +58,9 @@ def doctor_lines(found: Findings) -> list[str]:
         installed = found["optional"][name]
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
-    if found["missing"]:
-        lines.append(
-            f"verdict    install what is missing: pip install {' '.join(found['missing'])}"
-        )
-    else:
-        lines.append("verdict    everything that a run needs is here")
+    missing = " ".join(found["missing"])
+    whole = f"install what is missing: pip install {missing}"
+    lines.append(f"verdict    {whole if missing else 'everything that a run needs is here'}")
     return lines
 
 

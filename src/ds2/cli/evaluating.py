@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, say
-from ds2.cli.text import printable
+from ds2.cli.base import Json, Run, Set, answer, app, overridden, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,26 +40,21 @@ def evaluate_command(
     'ds2-select[evaluate]'.
     """
     from ds2.runs.evaluate_step import evaluate_run
-    from ds2.runs.recipe_file import parse_overrides
 
     found = evaluate_run(
         run,
         models=models,
-        overrides=parse_overrides(settings or []),
+        overrides=overridden(settings),
         listener=lambda line: typer.echo(f"evaluate   {printable(line)}", err=True),
     )
-    if as_json:
-        print_json(
-            {
-                "run": str(run),
-                "folder": str(found.folder),
-                "models": list(found.models),
-                "scores": [asdict(score) for score in found.scores],
-                "notes": list(found.notes),
-            }
-        )
-    else:
-        say(_lines(found))
+    document = {
+        "run": str(run),
+        "folder": str(found.folder),
+        "models": found.models,
+        "scores": [asdict(score) for score in found.scores],
+        "notes": found.notes,
+    }
+    answer(as_json, document, _lines(found))
 
 
 def _lines(found: "Evaluation") -> "Iterator[str]":

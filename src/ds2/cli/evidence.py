@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, say
+from ds2.cli.base import Json, Run, Set, answer, app, overridden
 from ds2.errors import InputError
 
 __all__ = ["gold_command", "rerate_command"]
@@ -48,17 +48,15 @@ def gold_command(
     what the page downloads. A larger size later extends the plan; what has a score is not asked for
     again, but for --again N: then --add says how far the second scores go with the first.
     """
-    from ds2.runs.gold import add_gold, write_gold_sheets
-    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.ask import add_gold, write_gold_sheets
 
     if sum([size is not None, bool(again), bool(add)]) > 1:
         raise InputError(
             "Give one of --size N to write examples, --again N to write some that have a score, "
             "or --add FILE to read scores."
         )
-    overrides = parse_overrides(settings or [])
     if not add:
-        sheets = write_gold_sheets(run, size=size, again=again, overrides=overrides)
+        sheets = write_gold_sheets(run, size=size, again=again, overrides=overridden(settings))
         document: dict[str, object] = {
             "files": [str(path) for path in sheets.files],
             "n_examples": sheets.n_examples,
@@ -75,7 +73,7 @@ def gold_command(
             f"ds2 gold {quote(str(run))} --add FILE",
         ]
     else:
-        added = add_gold(run, add or [], overrides=overrides)
+        added = add_gold(run, add or [], overrides=overridden(settings))
         for sentence in added.warnings:
             typer.echo(f"warning: {sentence}", err=True)
         document = {
@@ -99,10 +97,7 @@ def gold_command(
             f"{added.n_added:,} trusted scores added, {added.n_scored:,} in all. Then: "
             f"ds2 run {quote(str(run))}",
         ]
-    if as_json:
-        print_json(document)
-    else:
-        say(lines)
+    answer(as_json, document, lines)
 
 
 @app.command("rerate", short_help="Choose where the next ratings help most.")
@@ -131,22 +126,15 @@ def rerate_command(
     """
     from dataclasses import asdict
 
-    from ds2.runs.recipe_file import parse_overrides
-    from ds2.runs.rerate import plan_run_rerating
+    from ds2.runs.ask import plan_run_rerating
 
-    found = plan_run_rerating(
-        run, budget=budget, noise_se=noise, overrides=parse_overrides(settings or [])
-    )
-    if as_json:
-        print_json({**asdict(found), "path": str(found.path)})
-        return
-    say(
-        [
-            f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
-            f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
-            f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
-            f"off by {found.noise_se:.2f} levels).",
-            'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
-            f"ds2 run {quote(str(run))}",
-        ]
-    )
+    found = plan_run_rerating(run, budget=budget, noise_se=noise, overrides=overridden(settings))
+    lines = [
+        f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
+        f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
+        f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
+        f"off by {found.noise_se:.2f} levels).",
+        'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
+        f"ds2 run {quote(str(run))}",
+    ]
+    answer(as_json, {**asdict(found), "path": str(found.path)}, lines)

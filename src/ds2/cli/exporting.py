@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, say
+from ds2.cli.base import Json, Run, Set, answer, app, overridden
 from ds2.errors import InputError
 
 __all__ = ["export_command"]
@@ -72,9 +72,7 @@ def export_command(
 ) -> None:
     """Hand the selection over to a training tool, or publish it on the hub."""
     from ds2.runs.export import export, publish
-    from ds2.runs.recipe_file import parse_overrides
 
-    overrides = parse_overrides(settings or [])
     if (tool is None) == (push is None):
         raise InputError("Give --tool TOOL to write files, or --push ORG/NAME to publish.")
     if push is not None:
@@ -90,7 +88,7 @@ def export_command(
             licences={source: held for source, _, held in pairs},
             plain=plain,
             lossy=lossy,
-            overrides=overrides,
+            overrides=overridden(settings),
         )
         document: dict[str, object] = {"address": address}
         lines = [f"Published {address}"]
@@ -103,7 +101,7 @@ def export_command(
             name=name,
             plain=plain,
             lossy=lossy,
-            overrides=overrides,
+            overrides=overridden(settings),
         )
         for sentence in made.warnings:
             typer.echo(f"warning: {sentence}", err=True)
@@ -113,7 +111,4 @@ def export_command(
             "warnings": list(made.warnings),
         }
         lines = [*(f"wrote {path}" for path in made.files), *made.usage.split("\n")]
-    if as_json:
-        print_json(document)
-    else:
-        say(lines)
+    answer(as_json, document, lines)

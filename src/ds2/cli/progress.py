@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ds2.cli.base import printable
 from ds2.cli.results import stage_phrase
-from ds2.cli.text import printable
-from ds2.runs.listener import Listener
+from ds2.runs.job import Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

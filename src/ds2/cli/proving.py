@@ -1,27 +1,24 @@
 """`ds2 proof`: compare models that were trained on different selections."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ds2.cli.base import Json, Set, app, print_json, say
-from ds2.cli.text import printable
+from ds2.cli.base import Json, Set, answer, app, overridden, printable, setting
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.proof.arms import Arms
     from ds2.proof.compare import ArmComparison
-    from ds2.runs.proof_cost import Cost
-    from ds2.runs.proof_plan import Plan
+    from ds2.runs.proof_plan import Cost, Plan
 
 __all__ = ["proof_command"]
 
 Several = list[str] | None
 GIB = 2**30
-SMALLEST = 0.01
 
 
 @app.command("proof", short_help="Train on the selection and on what it should beat, and compare.")
@@ -98,12 +95,7 @@ def proof_command(
         Several,
         typer.Option("--task", metavar="NAME", help="Compare this task or group alone; several."),
     ] = None,
-    smallest: Annotated[
-        float,
-        typer.Option(
-            "--smallest", metavar="X", help="The smallest difference of means that would matter."
-        ),
-    ] = SMALLEST,
+    smallest: Annotated[float | None, setting("proof.smallest", "--smallest", "X")] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -134,7 +126,16 @@ def proof_command(
     and other runs. Each arm is compared with the baseline, by the mean over tasks, after Holm. Exit
     code 1 where some run lacks items that others have: the rest is compared.
     """
-    choices = _Choices(metrics, filters, tasks, cluster, paired, smallest, against)
+    given = {
+        "metrics": metrics,
+        "filters": filters,
+        "tasks": tasks,
+        "cluster": cluster,
+        "paired": paired,
+        "smallest": smallest,
+        "against": against,
+    }
+    choices = {name: value for name, value in given.items() if value}
     ways = [plan, planted, write is not None, read]
     if sum(ways) > 1:
         raise InputError("--plan, --planted, --write and --read are four things to do: give one.")
@@ -160,27 +161,11 @@ def proof_command(
         document, lines = _written(run, settings, write)
     else:
         document, lines = _proved(run, settings)
-    if as_json:
-        print_json(document)
-    else:
-        say(lines)
+    answer(as_json, document, lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Choices:
-    """What of the evaluations is compared, and how."""
-
-    metrics: Several = None
-    filters: Several = None
-    tasks: Several = None
-    cluster: str | None = None
-    paired: bool = False
-    smallest: float = SMALLEST
-    against: str | None = None
-
-
-def _check_reading(read: bool, choices: _Choices, out: Path | None) -> None:
-    if not read and (out is not None or choices != _Choices()):
+def _check_reading(read: bool, choices: Mapping[str, Any], out: Path | None) -> None:
+    if not read and (out is not None or choices):
         raise InputError(
             "--against, --metric, --filter, --task, --smallest, --cluster, --paired and --out go "
             "with --read. What a run's proof compares is in its recipe: --set proof.smallest=0.02"
@@ -189,7 +174,7 @@ def _check_reading(read: bool, choices: _Choices, out: Path | None) -> None:
         raise InputError(f"--out writes .html, .md or .json. Got {str(out)!r}.")
 
 
-def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) -> str:
+def _read(paths: list[str], choices: Mapping[str, Any], out: Path | None, as_json: bool) -> str:
     """Compare evaluations and print what came of it; what is missing, in a sentence."""
     from ds2.atomic import writing
     from ds2.proof.words import comparison_document, comparison_lines
@@ -202,14 +187,14 @@ def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) 
         from ds2.runs.proof_handoff import read_plan
         from ds2.runs.proof_loop import compare_plan
 
-        if choices != _Choices(tasks=choices.tasks):
+        if set(choices) - {"tasks"}:
             raise InputError(
                 "What is compared was fixed in plan.json: --task and --out alone go with it."
             )
         if len(paths) == 2 and not (Path(paths[0]) / "recipe.toml").is_file():
             raise InputError(f"'{paths[0]}' is no run folder. Give: ds2 proof --read {written}")
         plan, there, missing = read_plan(written)
-        arms, found = compare_plan(plan, there, choices.tasks or ())
+        arms, found = compare_plan(plan, there, choices.get("tasks", ()))
         if missing:
             lack = f"no results yet of {', '.join(missing)}: the rest was compared."
     else:
@@ -220,10 +205,7 @@ def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) 
     if out is not None:
         with writing(out) as temporary:
             temporary.write_text(proof_text(document, out.suffix), encoding="utf-8")
-    if as_json:
-        print_json(document)
-    else:
-        say(comparison_lines(arms, found))
+    answer(as_json, document, comparison_lines(arms, found))
     if arms.n_missing:
         lack = (
             f"{sum(arms.n_missing.values()):,} items are not in every run and were left "
@@ -232,27 +214,26 @@ def _read(paths: list[str], choices: _Choices, out: Path | None, as_json: bool) 
     return lack
 
 
-def _compared(paths: list[str], choices: _Choices) -> "tuple[Arms, tuple[ArmComparison, ...]]":
+def _compared(
+    paths: list[str], choices: Mapping[str, Any]
+) -> "tuple[Arms, tuple[ArmComparison, ...]]":
     from ds2.checks import check_choice
     from ds2.proof import compare_arms, read_arms
 
+    compared = {name: choices[name] for name in ("paired", "smallest") if name in choices}
+    read = {k: v for k, v in choices.items() if k not in ("smallest", "against")}
     arms = read_arms(
         paths,
-        metrics=choices.metrics or (),
-        filters=choices.filters or (),
-        tasks=choices.tasks or (),
-        cluster=choices.cluster,
-        paired=choices.paired,
         listener=lambda line: typer.echo(f"reading    {printable(line)}", err=True),
+        **read,
     )
-    base = check_choice("--against", choices.against or list(arms.values)[-1], arms.values)
+    base = check_choice("--against", choices.get("against", list(arms.values)[-1]), arms.values)
     return arms, compare_arms(
         arms.values,
         pairs=[(name, base) for name in arms.values if name != base],
         clusters=arms.clusters,
-        paired=choices.paired,
         higher_is_better=arms.higher_is_better,
-        smallest=choices.smallest,
+        **compared,
     )
 
 
@@ -261,12 +242,10 @@ Told = tuple[Mapping[str, Any], list[str]]
 
 def _planned(run: Path, settings: Several, teraflops: float | None) -> Told:
     from ds2.cli.progress import listening
-    from ds2.runs.proof_cost import cost_of, within_budget
-    from ds2.runs.proof_plan import make_plan
-    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.proof_plan import cost_of, make_plan, within_budget
 
     with listening() as listener:
-        plan, job = make_plan(run, overrides=parse_overrides(settings or []), listener=listener)
+        plan, job = make_plan(run, overrides=overridden(settings), listener=listener)
         cost = cost_of(run, plan, teraflops)
     budget = job.recipe.proof.budget_hours
     affordable = within_budget(plan.document, cost, budget)
@@ -330,10 +309,9 @@ def _hours(hours: float) -> str:
 def _planted(run: Path, settings: Several) -> Told:
     from ds2.cli.progress import listening
     from ds2.runs.proof_loop import prove_planted
-    from ds2.runs.recipe_file import parse_overrides
 
     with listening() as listener:
-        found = prove_planted(run, overrides=parse_overrides(settings or []), listener=listener)
+        found = prove_planted(run, overrides=overridden(settings), listener=listener)
     lines = [f"clean rows less the same with {found['share']:.0%} of the answers swapped"]
     for name, task in found["tasks"].items():
         span = f"{task['value']:+.4f} [{task['low']:+.4f}, {task['high']:+.4f}]"
@@ -345,11 +323,10 @@ def _planted(run: Path, settings: Several) -> Told:
 def _written(run: Path, settings: Several, out: Path) -> Told:
     from ds2.cli.progress import listening
     from ds2.runs.proof_handoff import write_proof
-    from ds2.runs.recipe_file import parse_overrides
 
     with listening() as listener:
         folder, found, notes = write_proof(
-            run, out, overrides=parse_overrides(settings or []), listener=listener
+            run, out, overrides=overridden(settings), listener=listener
         )
     lines = [
         f"{'written':<10} {folder}",
@@ -365,10 +342,9 @@ def _proved(run: Path, settings: Several) -> Told:
     from ds2.cli.progress import listening
     from ds2.proof.words import comparison_lines
     from ds2.runs.proof_loop import prove
-    from ds2.runs.recipe_file import parse_overrides
 
     with listening() as listener:
-        proof = prove(run, overrides=parse_overrides(settings or []), listener=listener)
+        proof = prove(run, overrides=overridden(settings), listener=listener)
     lines = comparison_lines(proof.arms, proof.found)
     said = [f"{'note':<10} {note}" for note in proof.document["notes"]]
     lines += [line for line in said if line not in lines]

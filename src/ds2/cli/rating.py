@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, run_stages, say
+from ds2.cli.base import Json, Run, Set, answer, app, overridden, run_stages
 from ds2.errors import InputError
+from ds2.runs.stages import owner_of
 
-__all__ = ["RATE_HELP", "rate_command"]
-
-RATE_HELP = "Rate the examples, or import their scores."
+__all__ = ["rate_command"]
 
 
-@app.command("rate", short_help=RATE_HELP)
+@app.command("rate", short_help=owner_of("ratings.parquet").help)
 def rate_command(
     run: Run,
     settings: Set = None,
@@ -69,24 +68,19 @@ def batch_command(
     ds2 rate sends, waits for and collects batches by itself; this is for an endpoint that this
     machine cannot reach.
     """
-    from ds2.runs.batches import collect_batches, write_batches
-    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.rate import collect_batches, write_batches
 
-    overrides = parse_overrides(settings or [])
     if (write is None) == (not collect):
         raise InputError("Give --write FILE or --collect FILE, one of the two.")
     if write is not None:
-        files = write_batches(run, write, rater=rater, overrides=overrides)
+        files = write_batches(run, write, rater=rater, overrides=overridden(settings))
         document: dict[str, object] = {"files": [str(file) for file in files]}
         lines = [f"wrote {file}" for file in files]
     else:
-        found = collect_batches(run, collect or [], rater=rater, overrides=overrides)
+        found = collect_batches(run, collect or [], rater=rater, overrides=overridden(settings))
         document = {"n_rated": found.n_rated, "n_examples": found.n_examples}
         lines = [f"{found.n_rated:,} of {found.n_examples:,} examples have a rating now"]
-    if as_json:
-        print_json(document)
-    else:
-        say(lines)
+    answer(as_json, document, lines)
 
 
 rubric_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the rubric.")
@@ -113,12 +107,12 @@ def rubric_show_command(
     as_json: Json = False,
 ) -> None:
     """Print the exact prompt for an example, as a model of the recipe would get it."""
-    from ds2.runs.prompts import prompt_of
-    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs.rate import prompt_of
 
-    found = prompt_of(run, example=example, form=form, overrides=parse_overrides(settings or []))
-    if as_json:
-        print_json({"messages": [dict(message) for message in found]})
-    else:
-        for message in found:
-            say([f"--- {message['role']} ---", *message["content"].split("\n")])
+    found = prompt_of(run, example=example, form=form, overrides=overridden(settings))
+    lines = [
+        line
+        for message in found
+        for line in (f"--- {message['role']} ---", *message["content"].split("\n"))
+    ]
+    answer(as_json, {"messages": [dict(message) for message in found]}, lines)

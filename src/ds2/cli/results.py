@@ -25,7 +25,21 @@ def run_lines(result: "RunResult") -> list[str]:
     for stage, (label, file) in _PRODUCTS.items():
         if stage in result.summary:
             lines.append(f"{label:<10} {result.folder / file}")
+    if last == "report":
+        ending = zip(("state", "next"), _ending(result), strict=True)
+        lines += [f"{label:<10} {words}" for label, words in ending]
     return lines
+
+
+def _ending(result: "RunResult") -> tuple[str, str]:
+    """The state that the run is in and why, and the command to give next."""
+    run = quote(str(result.folder))
+    if left := result.summary["rate"].get("unanswered"):
+        return f"partial: {left:,} requests have no reply; they are sent again", f"ds2 run {run}"
+    if needed := result.summary["curate"].get("gold_needed"):
+        why = f"about {needed:,} trusted scores would say whether curation helps"
+        return f"done: every stage is fresh; {why}", f"ds2 gold {run}"
+    return "done: every stage is fresh", f"ds2 export {run} --tool trl"
 
 
 def run_document(result: "RunResult") -> dict[str, Any]:

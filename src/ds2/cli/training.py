@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, app, print_json, say
+from ds2.cli.base import Json, Run, Set, answer, app, overridden
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,21 +54,19 @@ def train_command(
     Needs the extra train: pip install 'ds2-select[train]'.
     """
     from ds2.cli.progress import listening
-    from ds2.runs.recipe_file import parse_overrides
     from ds2.runs.train_step import forecast_run, show_loss, train_run
 
-    overrides = parse_overrides(settings or [])
     if show and dry:
         raise InputError("--show-loss and --dry are two things to look at: give one of them.")
     with listening() as listener:
         if show:
-            shown = show_loss(run, overrides=overrides, listener=listener)
+            shown = show_loss(run, overrides=overridden(settings), listener=listener)
             document, lines = asdict(shown), list(_shown_lines(shown))
         elif dry:
-            outlook = forecast_run(run, overrides=overrides, listener=listener)
+            outlook = forecast_run(run, overrides=overridden(settings), listener=listener)
             document, lines = asdict(outlook), list(_outlook_lines(outlook))
         else:
-            done = train_run(run, seed=seed, overrides=overrides, listener=listener)
+            done = train_run(run, seed=seed, overrides=overridden(settings), listener=listener)
             document = {"folder": str(done.folder), "fresh": done.fresh, **done.figures}
             figures = done.figures
             lines = [
@@ -79,10 +77,7 @@ def train_command(
                 *_left_out(figures["left_out"]),
                 f"{'adapter':<10} {done.folder / 'adapter'}",
             ]
-    if as_json:
-        print_json(document)
-    else:
-        say(lines)
+    answer(as_json, document, lines)
 
 
 def _shown_lines(shown: "Shown") -> Iterator[str]:

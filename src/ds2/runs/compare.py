@@ -10,27 +10,28 @@ import numpy as np
 from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import InputError
+from ds2.keys import random_order_keys
 from ds2.report import (
     Entry,
+    Layout,
     MethodsCompared,
     Page,
     beats_random,
     compare_report,
+    lay_out,
     page_html,
     page_json,
     page_markdown,
     pick,
 )
-from ds2.runs.compare_inputs import Contest, open_contest, recipe_words
-from ds2.runs.compare_judges import Verdicts, judge_all, n_judges
-from ds2.runs.compare_map import lay_out_run
-from ds2.runs.job import Job
-from ds2.runs.listener import Listener
-from ds2.runs.loop import run
+from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
+from ds2.runs.frozen import observed_of
+from ds2.runs.job import Listener
+from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
+from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.store import locked
-from ds2.runs.tables import observed_of
+from ds2.runs.select import Materials
 from ds2.selection import (
     METHODS,
     Comparison,
@@ -38,7 +39,7 @@ from ds2.selection import (
     compare_selections,
 )
 
-__all__ = ["Compared", "compare_run"]
+__all__ = ["Compared", "compare_run", "lay_out_run"]
 
 FILES = ("compare.html", "compare.md", "compare.json")
 #: Examples that only one method picked, shown for each.
@@ -97,11 +98,10 @@ def compare_run(
     named = tuple(dict.fromkeys(methods or recipe.compare.methods))
     for name in named:
         check_choice("compare.methods", name, METHODS)
-    run(folder, until="select", overrides=overrides, listener=listener)
-    listener.started("compare", "compare methods")
-    with locked(folder):
+    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+        listener.started("compare", "compare methods")
         wanted = named or tuple(METHODS)
-        contest = open_contest(Job(folder, recipe, listener.progress, listener.said), wanted)
+        contest = open_contest(job, wanted)
         steps = len(wanted) + n_judges(contest) + 1
         done = 0
 
@@ -149,7 +149,7 @@ def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str
     try:
         selection = contest.select(name)
     except InputError as error:
-        return recipe_words(error)
+        return str(error)
     seconds = time.perf_counter() - start
     kept = None
     if METHODS[name].cost == "sort":
@@ -246,3 +246,16 @@ def _verdict(page: Page) -> tuple[tuple[str, str], ...]:
     own, *others = page.findings
     first = (own.question, " ".join([own.answer, *own.detail]))
     return (first, *((each.question, each.answer) for each in others))
+
+
+def lay_out_run(materials: Materials, recipe: Recipe) -> tuple[np.ndarray, Layout]:
+    """The rows in the random order that decides which are shown, and the map of all."""
+    order = np.argsort(random_order_keys(materials.pool.keys, recipe.seed), kind="stable")
+    layout = lay_out(
+        materials.vectors,
+        materials.neighbors,
+        order,
+        method=recipe.compare.map,
+        seed=recipe.seed,
+    )
+    return order, layout

@@ -1,6 +1,9 @@
-"""From the recipe's [embed] to an embedder."""
+"""From the recipe's [embed] to an embedder, and from texts to vectors like those of the run."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from ds2.embedding import (
     Embedder,
@@ -9,20 +12,22 @@ from ds2.embedding import (
     PrecomputedEmbedder,
     SentenceTransformerEmbedder,
     WordLlamaEmbedder,
+    embed_with_report,
 )
 from ds2.errors import InputError
+from ds2.runs.job import Job
 from ds2.runs.recipe import EmbedSection
 from ds2.runs.recipe_file import resolve_path
 
-__all__ = ["choose_embedder"]
+__all__ = ["choose_embedder", "embed_like"]
 
-#: The settings that each embedder takes.
-TAKES = {
-    "wordllama": (),
-    "sentence-transformers": ("model",),
-    "model2vec": ("model",),
-    "openai": ("model", "base_url"),
-    "precomputed": ("path", "column"),
+#: What each name of the recipe makes, and of which settings.
+_MAKE: dict[str, tuple[Callable[..., Embedder | PrecomputedEmbedder], tuple[str, ...]]] = {
+    "wordllama": (WordLlamaEmbedder, ()),
+    "sentence-transformers": (SentenceTransformerEmbedder, ("model",)),
+    "model2vec": (Model2VecEmbedder, ("model",)),
+    "openai": (OpenAIEmbedder, ("model", "base_url", "api_key_env")),
+    "precomputed": (PrecomputedEmbedder, ("path", "column")),
 }
 
 
@@ -33,27 +38,56 @@ def choose_embedder(wanted: EmbedSection, folder: Path) -> Embedder | Precompute
         InputError: a setting is missing, or means nothing to this embedder.
         MissingDependencyError: it needs a package that is not installed.
     """
-    name, model = wanted.embedder, wanted.model
-    for key in ("model", "base_url", "path", "column"):
-        if getattr(wanted, key) is not None and key not in TAKES[name]:
+    name = wanted.embedder
+    make, takes = _MAKE[name]
+    given = wanted.model_dump(exclude={"embedder", "batch_size"}, exclude_none=True)
+    for key in given:
+        if key not in takes:
             raise InputError(
                 f"'embed.{key}' means nothing to the embedder '{name}'. Remove it, or choose "
                 "another 'embed.embedder'."
             )
-    if name == "wordllama":
-        return WordLlamaEmbedder()
-    if name == "precomputed":
-        if (wanted.path is None) == (wanted.column is None):
-            raise InputError(
-                "The embedder 'precomputed' needs either 'embed.path' (a .npy or .npz file) or "
-                "'embed.column' (a column of the pool). Set one of them."
-            )
-        path = None if wanted.path is None else resolve_path(folder, wanted.path)
-        return PrecomputedEmbedder(path, column=wanted.column)
-    if name == "sentence-transformers":
-        return SentenceTransformerEmbedder(model) if model else SentenceTransformerEmbedder()
-    if model is None:
+    if name == "precomputed" and len(given) != 1:
+        raise InputError(
+            "The embedder 'precomputed' needs either 'embed.path' (a .npy or .npz file) or "
+            "'embed.column' (a column of the pool). Set one of them."
+        )
+    if name in ("model2vec", "openai") and "model" not in given:
         raise InputError(f"The embedder '{name}' needs a model. Set 'embed.model'.")
-    if name == "model2vec":
-        return Model2VecEmbedder(model)
-    return OpenAIEmbedder(model, base_url=wanted.base_url, api_key_env=wanted.api_key_env)
+    if "path" in given:
+        given["path"] = resolve_path(folder, given["path"])
+    return make(**given)
+
+
+class _Texts:
+    """Texts as what the embedder reads."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        return list(self._texts[start:stop])
+
+    def column(self, name: str) -> list[object]:
+        raise InputError(f"Plain texts have no column '{name}'.")
+
+
+def embed_like(job: Job, texts: Sequence[str]) -> np.ndarray:
+    """(t, d) Vectors of texts, by the embedder of the run.
+
+    Raises:
+        InputError: the vectors of the run are ready-made.
+    """
+    wanted = job.recipe.embed
+    if wanted.embedder == "precomputed":
+        raise InputError(
+            "The vectors of this run are ready-made ('embed.embedder' is 'precomputed'), so "
+            "nothing else can be embedded like them: leave out select.targets and "
+            "select.decontaminate_similarity, or choose another embedder."
+        )
+    embedder = choose_embedder(wanted, job.folder)
+    vectors, _ = embed_with_report(_Texts(texts), embedder, batch_size=wanted.batch_size)
+    return np.asarray(vectors)

@@ -20,9 +20,9 @@ from ds2.proof.tasks import (
     HeldOut,
     split_tasks,
 )
+from ds2.runs.folder import hash_file, hash_input, locked
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
-from ds2.runs.store import hash_file, hash_input, locked
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 

@@ -22,14 +22,12 @@ from ds2.errors import InputError, MissingDependencyError, RunError
 from ds2.neighbors import Neighbors
 from ds2.rating import Panel
 from ds2.report import excerpt, join
-from ds2.runs.compare_map import lay_out_run
-from ds2.runs.job import Job
-from ds2.runs.listener import Listener
-from ds2.runs.loop import run
-from ds2.runs.materials import Materials, load_materials
-from ds2.runs.recipe_file import load_recipe
-from ds2.runs.store import locked
-from ds2.runs.tables import load_selection, observed_of
+from ds2.runs.compare import lay_out_run
+from ds2.runs.frozen import load, observed_of
+from ds2.runs.job import Listener
+from ds2.runs.loop import opened
+from ds2.runs.select import Materials, load_materials
+from ds2.selection import Selection
 
 if TYPE_CHECKING:
     import pyarrow
@@ -66,13 +64,10 @@ def prepare_explorer(
         raise MissingDependencyError(
             "embedding-atlas", "The explorer", "pip install 'ds2-select[explore]'"
         )
-    listener = listener or Listener()
-    run(folder, until="select", overrides=overrides, listener=listener)
-    recipe = load_recipe(folder, overrides)
-    with locked(folder):
-        materials = load_materials(Job(folder, recipe, listener.progress, listener.said), ())
-        _, layout = lay_out_run(materials, recipe)
-        rows = load_selection(folder / "selection.parquet").rows
+    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+        materials = load_materials(job, ())
+        _, layout = lay_out_run(materials, job.recipe)
+        rows = load(Selection, folder).rows
         panel = Panel.load(folder / "ratings.parquet")
         _write(folder / FILE, materials, layout.places, rows, panel)
     return Explorer(folder / FILE, len(materials.pool))

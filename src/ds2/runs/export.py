@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from ds2.curation import Curation
+from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
 from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
 from ds2.rating import Panel
-from ds2.runs.artefacts import load_neighbors, load_noise
+from ds2.runs.folder import read_manifest
+from ds2.runs.frozen import load, observed_of
+from ds2.runs.job import unheard
 from ds2.runs.loop import run
-from ds2.runs.manifest import read_manifest
-from ds2.runs.naming import unheard
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.tables import load_curation, load_selection, observed_of
 from ds2.selection import Selection, long_tail_scores
 
 __all__ = ["COLUMNS", "export", "publish"]
@@ -77,9 +78,9 @@ def publish(
     """
     chosen, columns = _selected(folder, plain, overrides)
     recipe = load_recipe(folder, overrides)
-    noise = load_noise(folder / "noise.json")
+    noise = load(TransitionEstimate, folder)
     panel = Panel.load(folder / "ratings.parquet")
-    selection = load_selection(folder / "selection.parquet")
+    selection = load(Selection, folder)
     records = read_manifest(folder).stages.values()
     settings = {
         key: _without_folders(value)
@@ -125,9 +126,9 @@ def _selected(
 ) -> tuple[Pool, dict[str, np.ndarray]]:
     run(folder, until="select", overrides=overrides)
     pool = Pool.load(folder / "pool.arrow")
-    selection = load_selection(folder / "selection.parquet")
-    curation = load_curation(folder / "curation.parquet")
-    tail = long_tail_scores(load_neighbors(folder / "neighbors.npz"))
+    selection = load(Selection, folder)
+    curation = load(Curation, folder)
+    tail = long_tail_scores(load(Neighbors, folder))
     chosen = pool.take(selection.rows)
     return chosen, {} if plain else _columns(selection, curation, tail)
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ds2.atomic import explain_write_errors, writing
 from ds2.errors import InputError
-from ds2.runs.listener import Listener
-from ds2.runs.manifest import MANIFEST
+from ds2.runs.folder import MANIFEST
+from ds2.runs.job import Listener
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
@@ -55,14 +56,11 @@ def init_run(
     folder: Path,
     *,
     pool: str | Sequence[str],
-    columns: Mapping[str, str] | None = None,
-    roles: Mapping[str, str] | None = None,
-    split: str | None = None,
     scores: str | Sequence[str] = (),
-    scale: str | None = None,
     raters: Sequence[str] = (),
     base_url: str | None = None,
     paper: bool = False,
+    settings: Mapping[str, object] | None = None,
     listener: Listener | None = None,
 ) -> Path:
     """Write ``folder/recipe.toml`` and return its path.
@@ -70,15 +68,11 @@ def init_run(
     Args:
         folder: the run folder; made when it is not there.
         pool: a file, a folder, a pattern, a DatasetDict folder or ``hf:org/name``; or several.
-        columns: the column of each part of the conversation without a usual name, as
-            ``pool.columns``; also ``id`` and ``source``.
-        roles: names of roles that ds2 does not know, as ``pool.roles``.
-        split: as ``pool.split``.
         scores: the columns of the pool that hold scores (one a rater), or one file of scores.
-        scale: what the scores mean, as ``scores.scale`` in the recipe.
         raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
         base_url: their endpoint, when it is not api.openai.com.
         paper: start from the settings of the DS² paper; what else is given here wins over them.
+        settings: further ones, by dotted key; ``pool.columns`` may name ``id`` and ``source``, too.
         listener: is warned of what differs from the paper.
 
     A recipe that says the same already is left as it is.
@@ -88,19 +82,13 @@ def init_run(
     """
     places = [pool] if isinstance(pool, str) else list(pool)
     found = [each if each.startswith(HUB) else _existing("--pool", each) for each in places]
-    settings: dict[str, object] = {
+    wanted: dict[str, Any] = {
         **(_PAPER if paper else {}),
         "pool.path": found[0] if len(found) == 1 else found,
     }
     as_paper = find_spec("sentence_transformers") is not None
     if paper and as_paper:
-        settings |= _PAPER_EMBEDDER
-    named = dict(columns or {})
-    for part in ("id", "source"):
-        if part in named:
-            settings[f"pool.{part}_field"] = named.pop(part)
-    given = {"columns": named, "roles": dict(roles or {}), "split": split}
-    settings |= {f"pool.{key}": value for key, value in given.items() if value}
+        wanted |= _PAPER_EMBEDDER
     scores = (scores,) if isinstance(scores, str) else scores
     files = [name for name in scores if _is_file(name)]
     if files and len(scores) > 1:
@@ -109,14 +97,17 @@ def init_run(
             f"values, '{files[0]}' among them. Join the files on the id, and name scores.column."
         )
     if files:
-        settings["scores.file"] = _existing("--scores", files[0])
+        wanted["scores.file"] = _existing("--scores", files[0])
     elif scores:
-        settings["scores.column"] = scores[0] if len(scores) == 1 else list(scores)
+        wanted["scores.column"] = scores[0] if len(scores) == 1 else list(scores)
     for name in raters:
-        settings |= _rater(name, base_url)
-    if scale is not None:
-        settings["scores.scale"] = scale
-    recipe = make_recipe(settings)
+        wanted |= _rater(name, base_url)
+    wanted |= settings or {}
+    columns = dict(wanted.pop("pool.columns", {}))
+    for part in ("id", "source"):
+        if part in columns:
+            wanted[f"pool.{part}_field"] = columns.pop(part)
+    recipe = make_recipe({**wanted, "pool.columns": columns})
     path = folder / RECIPE
     with explain_write_errors(folder):
         try:

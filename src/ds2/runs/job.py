@@ -1,13 +1,19 @@
-"""What a stage is given and what it leaves behind."""
+"""What a stage is given, what it leaves behind, and who hears of it."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
+from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Ask", "Job", "Made", "Progress"]
+__all__ = ["Ask", "Job", "Listener", "Made", "Progress", "hearing", "unheard"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Ask = Literal["new", "failed", "nothing"]
 
@@ -46,3 +52,53 @@ class Made:
 
     summary: Mapping[str, object]
     warnings: tuple[str, ...] = ()
+
+
+class Listener:
+    """Is told what happens while a run goes on; this one says nothing. Override what you need."""
+
+    def started(self, stage: str, title: str) -> None:
+        """A stage starts."""
+
+    def finished(
+        self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
+    ) -> None:
+        """A stage is ``done``, or was ``fresh`` and is skipped; its numbers are as in `Made`."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """The stage that runs now has done so many of its items; ``note`` says more."""
+
+    def said(self, sentence: str) -> None:
+        """Something is worth knowing and no reason to worry: a forecast, a finding."""
+
+    def warning(self, sentence: str) -> None:
+        """The user should know something. Within a stage each sentence comes once."""
+
+
+@contextmanager
+def hearing(listener: Listener) -> Iterator[list[str]]:
+    """Yield the sentences of every `Ds2Warning` in the block, each once, and pass them on.
+
+    Warnings of other kinds go where they always go.
+    """
+    heard: list[str] = []
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, Ds2Warning):
+            usual(message, category, *where, **more)
+        elif (sentence := str(message)) not in heard:
+            heard.append(sentence)
+            listener.warning(sentence)
+
+    with warnings.catch_warnings():
+        usual: Callable[..., None] = warnings.showwarning
+        warnings.simplefilter("always", Ds2Warning)
+        warnings.showwarning = show
+        yield heard
+
+
+def unheard(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function whose warnings are in its result: they are said from there, with names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return function(*args, **kwargs)

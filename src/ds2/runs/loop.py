@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -14,17 +13,25 @@ from platform import python_version
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
-from ds2.runs.freshness import DONE, Verdict, hash_inputs, judge
-from ds2.runs.job import Ask, Job
-from ds2.runs.listener import Listener, hearing
-from ds2.runs.manifest import Manifest, StageRecord, read_manifest
+from ds2.runs.folder import (
+    DONE,
+    FileHash,
+    Manifest,
+    StageRecord,
+    Verdict,
+    hash_file,
+    hash_inputs,
+    judge,
+    lock_holder,
+    locked,
+    read_manifest,
+)
+from ds2.runs.job import Ask, Job, Listener, hearing
 from ds2.runs.planted import load_planted
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.recipe_words import in_recipe_words
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
-from ds2.runs.store import FileHash, hash_file, lock_holder, locked
 
-__all__ = ["RunResult", "RunStatus", "StageOutcome", "run", "status"]
+__all__ = ["RunResult", "RunStatus", "StageOutcome", "opened", "run", "status"]
 
 _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
@@ -130,6 +137,22 @@ def run(
     )
 
 
+@contextmanager
+def opened(
+    folder: Path,
+    *,
+    until: str,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Iterator[Job]:
+    """Bring the stage ``until`` up to date, and hold the folder while the block works on it."""
+    listener = listener or Listener()
+    recipe = load_recipe(folder, overrides)
+    run(folder, until=until, overrides=overrides, listener=listener)
+    with locked(folder):
+        yield Job(folder, recipe, listener.progress, listener.said)
+
+
 def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
     """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
     recipe = load_recipe(folder, overrides)
@@ -153,8 +176,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest, listener: Listener) -> 
 
     recipe, folder = job.recipe, job.folder
     start = time.perf_counter()
-    words = partial(in_recipe_words, stage=stage)
-    with _noting_failure(stage, manifest, folder), hearing(listener, words) as warned:
+    with _noting_failure(stage, manifest, folder), hearing(listener) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
         inputs = hash_inputs(stage, recipe, folder, known)
         made = STEPS[stage.name](job)
@@ -195,7 +217,7 @@ def _noting_failure(stage: Stage, manifest: Manifest, folder: Path) -> Iterator[
 def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
     after = "Mend that, then run the same command again; finished stages are kept."
     if type(error) is InputError:
-        return InputError(in_recipe_words(str(error), stage))
+        return InputError(f"[{stage.name}] {error}")  # whose keys its words are
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return storage_error(error, Path(error.filename or folder))
     if isinstance(error, PermissionError):

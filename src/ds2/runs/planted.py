@@ -13,7 +13,6 @@ from ds2.runs.recipe_file import check_exists, resolve_path
 
 __all__ = ["load_planted"]
 
-_KEYS = ("matrix", "transition")
 _TOLERANCE = 0.01
 
 
@@ -36,43 +35,23 @@ def load_planted(recipe: Recipe, folder: Path) -> Transition | None:
             "remove 'scores.planted'."
         )
     path = check_exists("'scores.planted'", resolve_path(folder, wanted.planted))
-    named = f"'scores.planted' names '{path}', "
-    matrix = _read(path, named)
     n_scores = Scale.parse(wanted.scale, bins=wanted.bins).n_scores
-    if matrix.shape != (n_scores, n_scores):
-        shape = " × ".join(str(size) for size in matrix.shape) or "a single number"
-        raise InputError(
-            f"{named}whose matrix is {shape}. With {n_scores} scores it must be "
-            f"{n_scores} × {n_scores}."
-        )
-    sums = matrix.sum(axis=1)
-    wrong = (matrix < 0).any(axis=1) | ~(np.abs(sums - 1) <= _TOLERANCE)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"{named}where row {row} of the matrix is no distribution: its entries must be 0 or "
-            f"more and sum to 1. They sum to {sums[row]:g}."
-        )
-    return matrix
-
-
-def _read(path: Path, named: str) -> np.ndarray:
     try:
-        document = json.loads(path.read_bytes())
+        held = json.loads(path.read_bytes())
+        matrix = np.array(held.get("matrix", held.get("transition")), dtype=np.float64)
+        why = f"a matrix of the shape {matrix.shape}"
     except OSError as error:
-        raise InputError(f"{named}which cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{named}which is not valid JSON.") from None
-    held = document if isinstance(document, dict) else {}
-    key = next((key for key in _KEYS if key in held), None)
-    if key is None:
-        raise InputError(
-            f'{named}which has no key "matrix". It must be a JSON object with one row of '
-            "probabilities for each true score."
-        )
-    try:
-        return np.array(held[key], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(
-            f'{named}whose "{key}" is no table of numbers, every row of one length.'
-        ) from None
+        why = f"a file that cannot be read ({error.strerror})"
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        why = 'no JSON object with a table of numbers under "matrix"'
+    else:
+        if matrix.shape == (n_scores, n_scores):
+            sums = matrix.sum(axis=1)
+            wrong = np.flatnonzero((matrix < 0).any(axis=1) | ~(abs(sums - 1) <= _TOLERANCE))
+            if not len(wrong):
+                return matrix
+            why = f"a matrix whose row {wrong[0]} sums to {sums[wrong[0]]:g}, or is not 0 or more"
+    raise InputError(
+        f"'scores.planted' names '{path}', {why}. With {n_scores} scores it must be {n_scores} × "
+        f"{n_scores}: one row of probabilities, which sum to 1, for each true score."
+    )

@@ -12,11 +12,11 @@ from ds2.proof.encode import encode
 from ds2.proof.models import load_tokenizer
 from ds2.proof.templates import Template, Tokenizer, Turns, load_template
 from ds2.proof.train_plan import Training
+from ds2.runs.frozen import load
 from ds2.runs.job import Job
-from ds2.runs.materials import Materials, load_materials
-from ds2.runs.recipe_file import HUB, resolve_path
-from ds2.runs.tables import load_selection
-from ds2.selection import select
+from ds2.runs.recipe_file import source_of
+from ds2.runs.select import Materials, load_materials
+from ds2.selection import Selection, select
 
 __all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "split_arms"]
 
@@ -159,7 +159,7 @@ def draw_arms(
     pools = {name: _file(job, path) if path else pool for name, path in named.items()}
     left_out = {name: blocked(own) for name, own in pools.items() if own is not pool}
     free = ~blocked(pool)
-    rows_of = load_selection(job.folder / "selection.parquet").rows
+    rows_of = load(Selection, job.folder).rows
     chosen = np.array([r for r in rows_of if free[r] and counter.of(pool, int(r))[0]], np.int64)
     if not len(chosen):
         raise InputError("No row of the selection can be trained on: there is nothing to prove.")
@@ -225,7 +225,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _file(job: Job, path: str) -> Pool:
-    return read_pool(path if path.startswith(HUB) else resolve_path(job.folder, path))
+    return read_pool(source_of(job.folder, path))
 
 
 def _order(

@@ -22,10 +22,10 @@ from ds2.proof.tasks import PAPER_SHOTS, split_tasks
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
-from ds2.runs.listener import Listener
+from ds2.runs.folder import hash_file
+from ds2.runs.job import Listener
 from ds2.runs.proof_plan import make_plan
 from ds2.runs.recipe_file import resolve_path
-from ds2.runs.store import hash_file
 
 __all__ = ["read_plan", "write_proof"]
 

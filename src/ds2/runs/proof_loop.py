@@ -24,12 +24,19 @@ from ds2.proof.templates import Turns
 from ds2.proof.train import loss_curve
 from ds2.proof.words import comparison_document
 from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
-from ds2.runs.listener import Listener
+from ds2.runs.folder import locked, write_json
+from ds2.runs.job import Listener
 from ds2.runs.proof_arms import Arm
-from ds2.runs.proof_cost import cost_of, within_budget
 from ds2.runs.proof_page import write_proof_pages
-from ds2.runs.proof_plan import Plan, freeze, load_proof, make_plan, plan_begun
-from ds2.runs.store import locked, write_json
+from ds2.runs.proof_plan import (
+    Plan,
+    cost_of,
+    freeze,
+    load_proof,
+    make_plan,
+    plan_begun,
+    within_budget,
+)
 from ds2.runs.train_step import PLACE as RUNS
 from ds2.runs.train_step import train_into
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from ds2.atomic import writing
 from ds2.report import page_html, page_markdown, proof_report
-from ds2.runs.manifest import read_manifest
-from ds2.runs.store import hash_file
+from ds2.runs.folder import hash_file, read_manifest
 
 __all__ = ["link_to_proof", "proof_text", "with_proof_link", "write_proof_pages"]
 

@@ -1,86 +1,405 @@
 """The recipe of a run: every setting, its default, its allowed values and what it does.
 
-The file ``recipe.toml`` is generated from these models, comments included, so the two cannot
-drift apart.
+The file ``recipe.toml``, the options of the command line and docs/recipe.md are made from these
+models, so that none of them can drift apart.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
-
-from ds2.pool.formats import PARTS
-from ds2.runs.recipe_base import Fraction, Section, Text, as_tuple
-from ds2.runs.recipe_proof import EvaluateSection, ProofSection, TrainSection
-from ds2.runs.recipe_rating import GoldSection, RaterSection, RateSection
-from ds2.runs.recipe_selecting import CompareSection, SelectSection
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "RECIPE_VERSION",
-    "CurateSection",
     "EmbedSection",
-    "NeighborsSection",
-    "NoiseSection",
-    "OutputSection",
+    "EvaluateSection",
     "PoolSection",
+    "Quota",
+    "RaterSection",
     "Recipe",
-    "ReportSection",
     "ScoresSection",
     "SelectSection",
 ]
 
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys are faults, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def as_tuple(value: object) -> object:
+    """A TOML list as a tuple, which a frozen model keeps; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Auto = Literal["auto"]
+Texts = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else as_tuple(given)),
+]
+#: One text, or a list of them.
+Several = Annotated[
+    Text | Annotated[tuple[Text, ...], Field(min_length=1)], BeforeValidator(as_tuple)
+]
+
+
+class RateSection(Section):
+    """How the models of [raters.NAME] rate."""
+
+    rubric: Text | None = Field(
+        default=None,
+        description="a rubric of your own (.toml); without it the criteria of the paper, 1 to 10",
+    )
+    repeats: int = Field(
+        default=0, ge=0, description="examples that are rated twice, to measure a rater's own noise"
+    )
+    max_cost_usd: float | None = Field(
+        default=None, gt=0.0, description="stop asking at this cost and go on with what is there"
+    )
+    prices: Text | None = Field(
+        default=None, description="a table of prices (.toml) that goes before the one in ds2"
+    )
+    max_prompt_tokens: int = Field(
+        default=4096,
+        ge=512,
+        description="an example that would make a longer prompt is shortened in its middle, with "
+        "a mark",
+    )
+
+
+class RaterSection(Section):
+    """One model that rates."""
+
+    kind: Literal["chat", "local", "batch"] = Field(
+        default="chat",
+        description="chat asks an OpenAI-compatible endpoint, local a GGUF model on this machine, "
+        "batch hands files to a batch API",
+    )
+    model: Text | None = Field(
+        default=None, description="the model's name at the endpoint; local: a .gguf file"
+    )
+    base_url: Text | None = Field(
+        default=None, description="the endpoint, when it is not api.openai.com"
+    )
+    api_key_env: Text | None = Field(
+        default=None,
+        description="the environment variable that holds the endpoint's key; OpenAI's own: "
+        "OPENAI_API_KEY",
+    )
+    api_version: Text | None = Field(default=None, description="Azure: its API version")
+    form: Literal["auto", "structured", "json", "text", "expected"] = Field(
+        default="auto",
+        description="what a reply looks like: JSON by a schema, JSON, text, or one token with "
+        "log-probabilities; auto takes the best that the endpoint can",
+    )
+    temperature: float | None = Field(
+        default=0.0, ge=0.0, le=2.0, description="0 is the likeliest reply; none: the endpoint's"
+    )
+    max_output_tokens: int = Field(
+        default=512, ge=1, description="a longer reply is cut; a model that reasons needs thousands"
+    )
+    extra: Mapping[str, str | int | float | bool] = Field(
+        default={}, description='further fields of a request: { reasoning_effort = "low" }'
+    )
+    variant: Text | None = Field(
+        default=None,
+        description="text that tells replies apart which are alike by all of this: a "
+        "quantisation, a second rating by the same model",
+    )
+    only: Text | None = Field(
+        default=None,
+        description="a file of ids (what ds2 rerate writes, or one a line): rate these alone",
+    )
+    concurrency: int = Field(
+        default=64, ge=1, description="requests in flight at most; fewer when the endpoint is busy"
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="a limit, if any")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="a limit, if any")
+    timeout_s: float = Field(default=120.0, gt=0.0, description="seconds that one reply may take")
+    processes: int = Field(default=1, ge=1, description="local: servers side by side, a core each")
+
+
+class GoldSection(Section):
+    """Trusted scores of a few examples."""
+
+    path: Text = Field(
+        default="gold.jsonl",
+        description="the file that ds2 gold --add writes; without it there is no gold",
+    )
+
+
+Method = Literal[
+    "ds2",
+    "ds2-no-curation",
+    "ds2-no-diversity",
+    "top-score",
+    "random",
+    "random-by-source",
+    "length",
+    "perplexity",
+    "ifd",
+    "knn-10",
+    "alpagasus",
+    "deita",
+    "k-center",
+    "facility-location",
+    "mmr",
+    "rds",
+    "cluster-balanced",
+]
+
+
+#: Rows (a whole number), a share of the pool, or all that a budget allows.
+Size = Literal["all"] | Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)]
+#: Rows (a whole number), or a share of the selection.
+Limit = Annotated[int, Field(ge=0)] | Fraction | None
+
+
+class Quota(Section):
+    """How much of the selection may or must carry a label."""
+
+    by: Text = Field(description="source, language, or a column of the pool")
+    label: Text = Field(description="the label that is counted")
+    min: Limit = Field(default=None, description="at least: rows (500) or a share (0.1)")
+    max: Limit = Field(default=None, description="at most: rows (5000) or a share (0.3)")
+
+
+class SelectSection(Section):
+    """Which examples to keep."""
+
+    method: Method = Field(
+        default="ds2", description="ds2 takes the highest score first, then the most diverse"
+    )
+    size: Size = Field(
+        default=0.1,
+        description='rows (10000), a fraction of the pool (0.1), or "all" that a budget in tokens '
+        "allows",
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="a budget: the selection has at most so many tokens"
+    )
+    tokenizer: Text = Field(
+        default="characters",
+        description="what counts tokens: characters, a tokenizer.json, org/name on the hub, or "
+        "tiktoken:NAME",
+    )
+    near_duplicate: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="of examples with this cosine similarity or more, keep the best-scored",
+    )
+    min_score: float | None = Field(
+        default=None, description="leave out what has a lower curated score, or none"
+    )
+    must_have: Text | None = Field(
+        default=None, description="a file of ids, one a line, that are selected in any case"
+    )
+    must_not: Text | None = Field(
+        default=None, description="a file of ids, one a line, that are never selected"
+    )
+    quotas: Annotated[tuple[Quota, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description='limits by label: [{ by = "source", label = "flan", min = 0.1, max = 0.5 }]',
+    )
+    decontaminate: Texts = Field(
+        default=(),
+        description="evaluation sets (any format of a pool): examples that share a long word "
+        "sequence with one are left out",
+    )
+    decontaminate_similarity: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="also leave out examples with this cosine similarity to an evaluation example",
+    )
+    values: Text | None = Field(
+        default=None, description="perplexity, ifd: the column of the pool that holds it"
+    )
+    likelihood_model: Text | None = Field(
+        default=None,
+        description="perplexity, ifd: without such a column, the causal model that measures it "
+        "(a name on the hub or a folder)",
+    )
+    targets: Text | None = Field(
+        default=None, description="rds: a file of examples that the selection should be like"
+    )
+    diversity: Fraction = Field(
+        default=0.5, description="mmr: 0 looks at the score alone, 1 at the distance alone"
+    )
+    threshold: float | None = Field(
+        default=None, description="deita: the least cosine distance; alpagasus: the lowest score"
+    )
+    stability_rounds: int = Field(
+        default=50,
+        ge=0,
+        description="how often the selection is made anew from resampled evidence, to say how "
+        "stable each pick is; 0 is never",
+    )
+
+
+class CompareSection(Section):
+    """What ds2 compare puts side by side, at the size of [select]."""
+
+    methods: Texts = Field(
+        default=(), description="names of methods; without any, all whose inputs are there"
+    )
+    n_draws: int = Field(
+        default=100, ge=20, description="random selections that each method is held against"
+    )
+    map: Literal["auto", "umap", "pca"] = Field(
+        default="auto",
+        description="how the map of the pool is laid out; auto takes UMAP where it is installed",
+    )
+
+
+class TrainSection(Section):
+    """How a model is fine-tuned on a selection. The defaults are the paper's."""
+
+    model: Text | None = Field(
+        default=None,
+        description="the base model: a name on the hub or a folder; ds2 train needs it",
+    )
+    template: Text = Field(
+        default="auto",
+        description="how turns become text: auto (a chat model's own, else tulu), tulu "
+        "(<|user|>, <|assistant|> as plain text), or a .jinja file",
+    )
+    lora_rank: int = Field(default=64, ge=1, description="rank of the LoRA matrices")
+    lora_alpha: int = Field(default=16, ge=1, description="their scale is alpha / rank")
+    lora_dropout: Fraction = Field(default=0.1, description="dropout before them")
+    lora_layers: Annotated[str, Field(pattern=r"^(all|last:[1-9]\d*)$")] = Field(
+        default="all", description='"last:8" trains the top eight layers alone (for a CPU)'
+    )
+    learning_rate: float = Field(default=1e-4, gt=0.0, description="at its highest")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="how it falls after the warmup"
+    )
+    warmup: Fraction = Field(default=0.03, description="share of the updates in which it rises")
+    epochs: int = Field(default=5, ge=1, description="passes over the selection")
+    max_steps: int = Field(
+        default=0, ge=0, description="updates in all, in place of epochs; 0: off"
+    )
+    batch: int = Field(default=128, ge=1, description="rows an update, whatever the number of GPUs")
+    batch_tokens: int = Field(
+        default=0, ge=0, description="answer tokens an update, in place of rows; 0: off"
+    )
+    device_tokens: int = Field(
+        default=8192, ge=1, description="tokens, with padding, that a device takes at once"
+    )
+    max_length: int = Field(default=2048, ge=8, description="tokens of a conversation at most")
+    too_long: Literal["drop", "cut"] = Field(
+        default="drop", description="what happens to a longer one; counted either way"
+    )
+    loss_on: Literal["assistant", "last-answer"] = Field(
+        default="assistant", description="whose tokens are learned: every answer's, or the last's"
+    )
+    dtype: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="bf16 where a GPU has it, else fp32"
+    )
+    processes: Auto | Annotated[int, Field(ge=1)] = Field(
+        default="auto", description="one for each GPU that is visible"
+    )
+    checkpoint_minutes: float = Field(
+        default=15.0, gt=0.0, description="a killed training goes on from the last checkpoint"
+    )
+
+
+class EvaluateSection(Section):
+    """What models are measured on."""
+
+    tasks: Texts = Field(
+        default=("mmlu", "truthfulqa_mc2", "gsm8k_cot", "bbh_cot_fewshot", "tydiqa_goldp"),
+        description="tasks of lm-eval, pairs:FILE or texts:FILE (held-out answers, by log-loss)",
+    )
+    include: Texts = Field(default=(), description="folders with tasks of your own, as YAML")
+    shots: Mapping[Text, Annotated[int, Field(ge=0)]] = Field(
+        default={},
+        description="examples shown before an item, by task: { gsm8k_cot = 4 }; default the "
+        "paper's number, or the task's own",
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="so many items of each task, drawn by hash, for all models; of a group, of "
+        "each of its parts",
+    )
+    template: Literal["none", "chat"] = Field(
+        default="none", description="whether lm-eval wraps prompts in the chat template"
+    )
+    engine: Literal["hf", "vllm", "api"] = Field(
+        default="hf", description="what runs the models: transformers, vLLM, or an endpoint"
+    )
+    base_url: Text | None = Field(default=None, description="api: the endpoint of the model")
+    batch: Text = Field(default="auto", description="items at once: auto, or a number")
+
+
+class ProofSection(Section):
+    """Which arms are trained, on what, and what is asked of them; fixed before the first run."""
+
+    arms: Texts = Field(
+        default=("selection", "random", "random-same-length", "length", "top-score"),
+        description="selection (the run's), random (a new draw for each seed), random-same-length, "
+        "length, top-score (the first rater's raw score), mean (of the raters), no-curation, "
+        "no-diversity, full (the pool, at equal steps), full-epochs (the pool, train.epochs "
+        "times), or NAME=FILE (a file of your own)",
+    )
+    seeds: int = Field(default=3, ge=1, description="trainings of each arm")
+    equal: Literal["tokens", "rows"] = Field(
+        default="tokens",
+        description="what arms have in common: answer tokens and updates, or rows",
+    )
+    tokens: int = Field(
+        default=0, ge=0, description="answer tokens an arm; 0: as many as the selection has"
+    )
+    compare: Annotated[
+        tuple[Annotated[tuple[Text, Text], BeforeValidator(as_tuple)], ...],
+        BeforeValidator(as_tuple),
+    ] = Field(
+        default=(("selection", "random"), ("selection", "random-same-length")),
+        description="the pairs that are judged, by the mean over tasks, after Holm",
+    )
+    smallest: float = Field(
+        default=0.01, gt=0.0, description="the smallest difference of means that would matter"
+    )
+    planted_share: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        description="ds2 proof --planted: the share of the answers that are swapped",
+    )
+    budget_hours: float = Field(
+        default=0.0, ge=0.0, description="hours at most: the plan is cut by seeds; 0: no limit"
+    )
+
+
 RECIPE_VERSION = 1
 
 
-def _neighbors_counted(value: object) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 2:
-        return value
-    raise ValueError('must be "auto" or a whole number, 2 or more')
-
-
-def _rho(value: object) -> float | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value <= 1.0:
-        return float(value)
-    raise ValueError('must be "auto" or a number above 0 and up to 1')
-
-
-def _columns(value: object) -> str | tuple[str, ...] | None:
-    names = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    if value is None or (len(names) > 0 and all(isinstance(name, str) and name for name in names)):
-        if len(set(names)) < len(names):
-            raise ValueError("must name each column once")
-        return value if value is None or isinstance(value, str) else tuple(map(str, names))
-    raise ValueError('must be a column, "score", or a list of columns, ["score_a", "score_b"]')
-
-
-def _paths(value: object) -> str | tuple[str, ...]:
-    many = isinstance(value, (list, tuple)) and len(value) > 0
-    listed = tuple(value) if many and isinstance(value, (list, tuple)) else (value,)
-    texts = tuple(path for path in listed if isinstance(path, str))
-    if len(texts) < len(listed):
-        raise ValueError("must be a text in quotes" + (", each of them" if many else ""))
-    if any("\ud800" <= c <= "\udfff" for path in texts for c in path):
-        raise ValueError("must be UTF-8 text; rename the file")
-    if "" in texts:
-        raise ValueError("must have at least 1 character")
-    return texts if len(texts) > 1 else texts[0]
+def _each_once(value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    if isinstance(value, tuple) and len(set(value)) < len(value):
+        raise PydanticCustomError("each_once", "Each must be named once")
+    return value
 
 
 def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
-    if unknown := [part for part in value if part not in PARTS]:
+    from ds2.pool.formats import PARTS  # which loads pyarrow
+
+    if set(value) - set(PARTS):
         known = ", ".join(PARTS)
-        raise ValueError(f"must name parts of a conversation ({known}), not {unknown[0]!r}")
+        raise PydanticCustomError("parts", f"Parts of a conversation are {known}")
     return value
 
 
 class PoolSection(Section):
     """Where the examples come from."""
 
-    path: Annotated[str | tuple[str, ...], BeforeValidator(_paths)] = Field(
+    path: Several = Field(
         description="the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
         'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name'
     )
@@ -125,7 +444,7 @@ class PoolSection(Section):
 class ScoresSection(Section):
     """The scores that the examples already have."""
 
-    column: Annotated[str | tuple[str, ...] | None, BeforeValidator(_columns)] = Field(
+    column: Annotated[Several | None, AfterValidator(_each_once)] = Field(
         default=None,
         description="the column that holds the scores, in the pool or in the file; a list of "
         "columns where several raters gave scores",
@@ -204,12 +523,12 @@ class NeighborsSection(Section):
 class NoiseSection(Section):
     """The transition matrix of the scores. The number of scores follows from scores.scale."""
 
-    rho: Annotated[float | Literal["auto"], PlainValidator(_rho)] = Field(
+    rho: Auto | Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default="auto",
         description="how far neighbours share the true score beyond chance, above 0 and up to 1; "
         "auto takes what gold, other raters or repeats say, and without them 1, as the paper does",
     )
-    n_neighbors: Annotated[int | Literal["auto"], PlainValidator(_neighbors_counted)] = Field(
+    n_neighbors: Auto | Annotated[int, Field(ge=2)] = Field(
         default="auto", description="neighbours that are counted; auto takes as many as lift allows"
     )
     ordinal_prior: float = Field(

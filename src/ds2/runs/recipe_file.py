@@ -11,36 +11,35 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from textwrap import wrap
-from typing import Literal, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ds2.errors import InputError
-from ds2.runs.recipe import RECIPE_VERSION, Recipe
-from ds2.runs.recipe_faults import (
-    choices_of,
-    explain_fault,
-    explain_unknown_key,
-    field_of,
-    members_of,
-    path_of,
-)
+from ds2.runs.recipe import RECIPE_VERSION, RaterSection, Recipe
 from ds2.runs.stages import STAGES
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = [
     "HUB",
     "RECIPE",
     "check_exists",
+    "choices_of",
+    "field_of",
     "load_recipe",
     "make_recipe",
     "parse_overrides",
     "render_recipe",
     "resolve_path",
+    "source_of",
 ]
 
 RECIPE = "recipe.toml"
@@ -57,6 +56,8 @@ _HEADER = """\
 # A line that starts with "# key =" is a setting that is not given. Relative paths start at this
 # file's folder.
 """
+#: The one table of tables: [raters.NAME].
+RATERS = "raters"
 
 
 def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> Recipe:
@@ -104,7 +105,7 @@ def parse_overrides(items: Sequence[str]) -> dict[str, object]:
             )
         field = field_of(key)
         if field is None:
-            raise InputError(f"--set: {explain_unknown_key(key)}")
+            raise InputError(f"--set: {_explain_unknown_key(key)}")
         overrides[key] = _typed(key, value, field)
     return overrides
 
@@ -112,6 +113,11 @@ def parse_overrides(items: Sequence[str]) -> dict[str, object]:
 def resolve_path(folder: Path, path: str) -> Path:
     """Return the file that a recipe in ``folder`` means by ``path``, without ``..`` in it."""
     return Path(os.path.normpath(folder.resolve() / Path(path).expanduser()))
+
+
+def source_of(folder: Path, path: str) -> str | Path:
+    """Return where a pool is that a recipe in ``folder`` names: on the hub, or a file."""
+    return path if path.startswith(HUB) else resolve_path(folder, path)
 
 
 def check_exists(key: str, path: Path) -> Path:
@@ -142,6 +148,12 @@ def render_recipe(recipe: Recipe) -> str:
         else:
             lines += _entry(name, value, field)
     return "\n".join(lines) + "\n"
+
+
+def choices_of(annotation: object) -> tuple[str, ...]:
+    """Return the words that a setting allows; none where it is not a choice."""
+    literals = [part for part in _members(annotation) if get_origin(part) is Literal]
+    return tuple(choice for part in literals for choice in get_args(part))
 
 
 def _table(name: str, values: BaseModel) -> list[str]:
@@ -195,7 +207,7 @@ def _check_version(path: Path, raw: Mapping[str, object]) -> None:
 def _merge(raw: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
     merged = deepcopy(dict(raw))
     for key, value in overrides.items():
-        *above, name = path_of(key)
+        *above, name = _path_of(key)
         target: object = merged
         for table in above:
             target = target.setdefault(table, {}) if isinstance(target, dict) else None
@@ -211,11 +223,8 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         given = set(overrides)
-        sentences = []
-        for detail in error.errors(include_url=False):
-            key = ".".join(str(part) for part in detail["loc"])
-            sentences.append(f"{'--set' if key in given else where}: {explain_fault(key, detail)}")
-        raise InputError(" ".join(sentences)) from None
+        said = _explain_faults(error, lambda key: "--set" if key in given else where)
+        raise InputError(said) from None
     try:
         Scale.check(recipe.scores.scale, recipe.scores.bins)
     except InputError as error:
@@ -223,9 +232,100 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
     return recipe
 
 
+def _explain_faults(error: ValidationError, where: Callable[[str], str]) -> str:
+    """Return what pydantic found, a sentence a key: the key, its own words, what was got.
+
+    Args:
+        error: what it raised.
+        where: key → where it stands, to begin the sentence with.
+    """
+    details: dict[str, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        details.setdefault(_key_of(detail["loc"]), []).append(detail)
+    return " ".join(f"{where(key)}: {_explain(key, found)}" for key, found in details.items())
+
+
+def _key_of(loc: Sequence[int | str]) -> str:
+    """The key that a place in the recipe belongs to; behind it are members of a union."""
+    depth = 3 if loc[0] == RATERS else 2
+    if len(loc) > depth and isinstance(loc[depth], int):  # a place in a list, a key of a table
+        depth += 2
+    return ".".join(map(str, loc[:depth]))
+
+
+def _explain(key: str, details: "Sequence[ErrorDetails]") -> str:
+    kind, value = details[0]["type"], details[0]["input"]
+    if kind == "missing":
+        return f"'{key}' is missing. Add it."
+    if kind == "extra_forbidden":
+        return _explain_unknown_key(key)
+    got = repr(value) if len(repr(value)) <= 80 else repr(value)[:80] + "…"
+    if kind == "model_type":
+        return f"'{key}' must be a section, written [{key}]. Got {got}."
+    field = field_of(key)
+    choices = choices_of(field.annotation) if field else ()
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
+    hint = f"Did you mean '{near[0]}'?" if near else f"It is {field.description}." if field else ""
+    words = "; or ".join(dict.fromkeys(detail["msg"] for detail in details))
+    return f"'{key}': {words}. Got {got}. {hint}".rstrip()
+
+
+def _explain_unknown_key(key: str) -> str:
+    """Return a sentence that names the key nearest to one that does not exist."""
+    section, _, name = key.rpartition(".")
+    rater = section if section.startswith(f"{RATERS}.") else f"{RATERS}.NAME"
+    known = [other.replace(f"{RATERS}.*", rater) for other in _fields()]
+    siblings = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == section]
+    near = [f"{section}.{other}".strip(".") for other in difflib.get_close_matches(name, siblings)]
+    near += [other for other in known if other.rpartition(".")[2] == name]
+    if not (section and siblings):
+        near += difflib.get_close_matches(section or name, Recipe.model_fields)
+    if near:
+        return f"there is no key {key!r}. Did you mean '{near[0]}'?"
+    if section and siblings:
+        return f"there is no key {key!r}. Keys of [{section}]: {', '.join(siblings)}."
+    return f"there is no key {key!r}. Keys and sections: {', '.join(Recipe.model_fields)}."
+
+
+def _fields() -> dict[str, FieldInfo]:
+    """Every key of a recipe; those of a rater are raters.*.KEY."""
+    keys: dict[str, FieldInfo] = {}
+    for name, field in Recipe.model_fields.items():
+        section = RaterSection if name == RATERS else field.annotation
+        above = f"{RATERS}.*" if name == RATERS else name
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            keys |= {f"{above}.{key}": value for key, value in section.model_fields.items()}
+        else:
+            keys[name] = field
+    return keys
+
+
+def field_of(key: str) -> FieldInfo | None:
+    """Return the field at a dotted key, or None where there is none (or a section)."""
+    *above, name = _path_of(key)
+    return _fields().get(".".join((above[0], "*", name) if len(above) == 2 else (*above, name)))
+
+
+def _path_of(key: str) -> tuple[str, ...]:
+    """Take a dotted key apart; the name of a rater may hold dots itself."""
+    section, _, name = key.rpartition(".")
+    if section.startswith(f"{RATERS}."):
+        return (RATERS, section.removeprefix(f"{RATERS}."), name)
+    return (section, name) if section else (name,)
+
+
+def _members(annotation: object) -> list[object]:
+    """Take unions and annotations apart: ``str | None`` is [str, NoneType]."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [part for member in get_args(annotation) for part in _members(member)]
+    return [annotation]
+
+
 def _typed(key: str, value: str, field: FieldInfo) -> object:
-    parts = [part for part in members_of(field.annotation) if part is not type(None)]
-    if not value and len(parts) < len(members_of(field.annotation)):
+    parts = [part for part in _members(field.annotation) if part is not type(None)]
+    if not value and len(parts) < len(_members(field.annotation)):
         return None
     texts = all(part is str or get_origin(part) is Literal for part in parts)
     if texts or (str in parts and not value.startswith("[")):  # or a list of texts

@@ -33,6 +33,11 @@ class Stage:
     optional: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
 
+    @property
+    def help(self) -> str:
+        """What its command says of itself."""
+        return f"{self.title[0].upper()}{self.title[1:]}."
+
 
 STAGES = (
     Stage(

@@ -4,49 +4,59 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ds2.curation import curate
-from ds2.embedding import embed_with_report
-from ds2.neighbors import find_neighbors
-from ds2.noise import estimate_transition
+from ds2.atomic import writing
+from ds2.curation import Curation, curate
+from ds2.embedding import (
+    EmbeddingReport,
+    embed_with_report,
+    read_report,
+)
+from ds2.errors import Ds2Warning
+from ds2.neighbors import Neighbors, find_neighbors
+from ds2.noise import TransitionEstimate, estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool
-from ds2.rating import Panel
-from ds2.runs.artefacts import load_neighbors, load_noise, save_neighbors, save_noise
+from ds2.proof.train import loss_curve
+from ds2.rating import GoldScores, Panel, Scale, import_ratings
+from ds2.report import Results, page_html, page_json, page_markdown, run_report
+from ds2.runs.ask import load_gold
 from ds2.runs.embedder import choose_embedder
-from ds2.runs.gold import load_gold
-from ds2.runs.job import Job, Made
-from ds2.runs.naming import named, unheard, with_names
-from ds2.runs.rate_step import rate_pool
-from ds2.runs.recipe_file import HUB, resolve_path
-from ds2.runs.report_step import write_report
-from ds2.runs.select_step import select_subset
-from ds2.runs.tables import save_curation
+from ds2.runs.frozen import load, read_table, save
+from ds2.runs.job import Job, Made, unheard
+from ds2.runs.planted import load_planted
+from ds2.runs.proof_page import with_proof_link
+from ds2.runs.rate import rate_pool
+from ds2.runs.recipe import PoolSection, Recipe
+from ds2.runs.recipe_file import source_of
+from ds2.runs.select import select_subset
+from ds2.runs.stages import STAGES, settings_of
+from ds2.selection import Selection, long_tail_scores
 
-__all__ = ["STEPS", "covariates_of", "if_any", "one_or_more"]
+__all__ = [
+    "STEPS",
+    "curation_of",
+    "noise_of",
+]
+
+
+_NUMBERED = re.compile(r"\b([Rr])ater (\d+)\b")
 
 
 def _pool(job: Job) -> Made:
     wanted = job.recipe.pool
-    places = [
-        path if path.startswith(HUB) else resolve_path(job.folder, path) for path in wanted.paths
-    ]
+    places = [source_of(job.folder, path) for path in wanted.paths]
     pool = read_pool(
         places if len(places) > 1 else places[0],
-        format=wanted.format,
-        columns=wanted.columns,
-        roles=wanted.roles,
-        id_field=wanted.id_field,
-        source_field=wanted.source_field,
-        split=wanted.split,
-        no_answer=wanted.no_answer,
-        on_bad_row=wanted.on_bad_row,
-        max_bad_share=wanted.max_bad_share,
         rejects=job.folder / "rejects.jsonl",
+        **wanted.model_dump(exclude={"path"}),
     )
     pool.save(job.folder / "pool.arrow")
     summary = {
@@ -78,16 +88,13 @@ def _embed(job: Job) -> Made:
 
 
 def _neighbors(job: Job) -> Made:
-    wanted = job.recipe.neighbors
     neighbors = find_neighbors(
         np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
-        wanted.k,
         groups=find_duplicates(_load_pool(job)),
-        method=wanted.method,
-        min_recall=wanted.min_recall,
         seed=job.recipe.seed,
+        **job.recipe.neighbors.model_dump(),
     )
-    save_neighbors(job.folder / "neighbors.npz", neighbors)
+    save(job.folder, neighbors)
     summary = {
         "k": neighbors.k,
         "method": neighbors.method,
@@ -98,25 +105,11 @@ def _neighbors(job: Job) -> Made:
 
 
 def _noise(job: Job) -> Made:
-    wanted = job.recipe.noise
     panel = Panel.load(job.folder / "ratings.parquet")
     gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
-    noise = unheard(
-        estimate_transition,
-        one_or_more(panel.scores()),
-        load_neighbors(job.folder / "neighbors.npz"),
-        n_scores=panel.n_scores,
-        rho=wanted.rho,
-        n_neighbors=wanted.n_neighbors,
-        ordinal_prior=wanted.ordinal_prior,
-        n_bootstrap=wanted.n_bootstrap,
-        gold=None if gold is None else gold.levels(),
-        gold_weights=None if gold is None else gold.weights(),
-        repeats=if_any(one_or_more(panel.repeats())),
-        seed=job.recipe.seed,
-    )
-    save_noise(job.folder / "noise.json", noise)
-    sentences = with_names(noise.warnings, panel.raters)
+    noise = noise_of(job.recipe, panel, load(Neighbors, job.folder), gold=gold)
+    save(job.folder, noise)
+    sentences = _with_names(noise.warnings, panel.raters)
     summary = {
         "error_rate": _number(noise.error_rate),
         "rho": noise.rho,
@@ -130,44 +123,97 @@ def _noise(job: Job) -> Made:
 
 
 def _curate(job: Job) -> Made:
-    wanted = job.recipe.curate
     pool = _load_pool(job)
     panel = Panel.load(job.folder / "ratings.parquet")
-    noise = load_noise(job.folder / "noise.json")
+    noise = load(TransitionEstimate, job.folder)
     gold = load_gold(job, pool, panel.ratings[0].scale)
-    curation = unheard(
-        curate,
-        one_or_more(panel.scores()),
-        load_neighbors(job.folder / "neighbors.npz"),
-        noise,
-        method=wanted.method,
-        expected=one_or_more(panel.finer()),
-        spread=if_any(one_or_more(panel.spread())),
-        repeats=if_any(one_or_more(panel.repeats())),
-        gold=None if gold is None else gold.levels(),
-        gold_weights=None if gold is None else gold.weights(),
-        objective=wanted.objective,
-        covariates=covariates_of(pool),
-        control=covariates_of(pool, wanted.control),
-        n_draws=wanted.n_draws,
-        draw_share=wanted.draw_share,
-        min_confidence=wanted.min_confidence,
-        gate=wanted.gate,
-        min_lift=wanted.min_lift,
-        paper_floor=wanted.paper_floor,
-        keys=pool.keys,
-        seed=job.recipe.seed,
-    )
+    curation = curation_of(job.recipe, pool, panel, load(Neighbors, job.folder), noise, gold=gold)
     fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
-    curation = named(replace(curation, warnings=tuple(fresh)), panel.raters)
-    save_curation(job.folder / "curation.parquet", curation, _ids(pool))
+    curation = _named(replace(curation, warnings=tuple(fresh)), panel.raters)
+    ids = pool.table["id"].combine_chunks()
+    save(job.folder, curation, {"id": ids, "row": np.arange(len(pool))})
     summary = {
         "method": curation.method,
         "gate": curation.gate,
         "n_misrated": None if curation.misrated is None else int(curation.misrated.sum()),
         "n_changed": curation.n_changed,
+        "gold_needed": 0 if gold is not None else curation.gold_needed,
     }
     return Made(summary, curation.warnings)
+
+
+def noise_of(
+    recipe: Recipe, panel: Panel, neighbors: Neighbors, *, gold: GoldScores | None, **other: object
+) -> TransitionEstimate:
+    """Estimate T from ratings as the recipe says, in a run as in a comparison.
+
+    ``other`` settings win over the recipe's.
+    """
+    return unheard(
+        estimate_transition,
+        one_or_more(panel.scores()),
+        neighbors,
+        n_scores=panel.n_scores,
+        repeats=if_any(one_or_more(panel.repeats())),
+        seed=recipe.seed,
+        **_trusted(gold),
+        **(recipe.noise.model_dump() | other),
+    )
+
+
+def curation_of(
+    recipe: Recipe,
+    pool: Pool,
+    panel: Panel,
+    neighbors: Neighbors,
+    noise: TransitionEstimate,
+    *,
+    gold: GoldScores | None,
+    **other: object,
+) -> Curation:
+    """Curate ratings as the recipe says, in a run as in a comparison; as `noise_of`."""
+    return unheard(
+        curate,
+        one_or_more(panel.scores()),
+        neighbors,
+        noise,
+        expected=one_or_more(panel.finer()),
+        spread=if_any(one_or_more(panel.spread())),
+        repeats=if_any(one_or_more(panel.repeats())),
+        covariates=covariates_of(pool),
+        control=covariates_of(pool, recipe.curate.control),
+        keys=pool.keys,
+        seed=recipe.seed,
+        **_trusted(gold),
+        **(recipe.curate.model_dump(exclude={"control"}) | other),
+    )
+
+
+def _trusted(gold: GoldScores | None) -> dict[str, Any]:
+    return {} if gold is None else {"gold": gold.levels(), "gold_weights": gold.weights()}
+
+
+def _with_names(sentences: Sequence[str], raters: Sequence[str]) -> tuple[str, ...]:
+    """Put the names of raters where sentences number them, from 1; one rater has no number."""
+
+    def name(found: re.Match[str]) -> str:
+        number = int(found[2])
+        return f"{found[1]}ater '{raters[number - 1]}'" if number <= len(raters) else found[0]
+
+    return tuple(_NUMBERED.sub(name, sentence) for sentence in sentences)
+
+
+def _named(curation: Curation, raters: Sequence[str]) -> Curation:
+    """Return the curation with names in its evidence and its sentences."""
+    (last,) = _with_names([curation.next_evidence], raters)
+    return replace(
+        curation,
+        evidence=tuple(
+            replace(row, measure=_with_names([row.measure], raters)[0]) for row in curation.evidence
+        ),
+        warnings=_with_names(curation.warnings, raters),
+        next_evidence=last,
+    )
 
 
 def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> dict[str, np.ndarray]:
@@ -184,10 +230,6 @@ def _load_pool(job: Job) -> Pool:
     return Pool.load(job.folder / "pool.arrow")
 
 
-def _ids(pool: Pool) -> Any:
-    return pool.table["id"].combine_chunks()
-
-
 def one_or_more(scores: np.ndarray) -> np.ndarray:
     """(n,) for one rater, (n, r) for several."""
     return scores[:, 0] if scores.shape[1] == 1 else scores
@@ -200,6 +242,80 @@ def if_any(values: np.ndarray) -> np.ndarray | None:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def write_report(job: Job) -> Made:
+    """Write report.json, report.md and report.html; the verdict is the summary."""
+    pool = Pool.load(job.folder / "pool.arrow")
+    panel = Panel.load(job.folder / "ratings.parquet")
+    gold = load_gold(job, pool, panel.ratings[0].scale)
+    noise = load(TransitionEstimate, job.folder)
+    neighbors = load(Neighbors, job.folder)
+    found = Results(
+        pool,
+        panel,
+        neighbors,
+        replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
+        load(Curation, job.folder),
+        long_tail_scores(neighbors),
+        load(Selection, job.folder),
+        stability=_stability(job.folder),
+        embedding=_about_vectors(job.folder / "embeddings.npy"),
+        title=job.recipe.report.title,
+        n_examples=job.recipe.report.n_examples,
+        planted=load_planted(job.recipe, job.folder),
+        truth=_true_scores(pool, job.recipe.scores.true_column, panel.ratings[0].scale),
+        settings=_changed_settings(job.recipe),
+        losses=_losses(job.folder / "proof" / "runs"),
+        **_trusted(gold),
+    )
+    page = run_report(found)
+    _write_text(job.folder / "report.json", page_json(page))
+    _write_text(job.folder / "report.md", page_markdown(page))
+    _write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
+    return Made({"verdict": [f"{one.question} {one.answer}" for one in page.findings]})
+
+
+def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:
+    """The losses of every training that there is, by run."""
+    curves = {path.parent.name: loss_curve(path.parent) for path in folder.glob("*/log.jsonl")}
+    return {name: {"steps": curves[name][0], "loss": curves[name][1]} for name in sorted(curves)}
+
+
+def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | None:
+    """Return the known true scores; that some are missing is no news to the user."""
+    if column is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        return import_ratings(pool, column=column, scale=scale).scores()
+
+
+def _changed_settings(recipe: Recipe) -> dict[str, object]:
+    """Return the settings of the stages that are not the default, by dotted key."""
+    usual = Recipe(pool=PoolSection(path=recipe.pool.path)).flat()
+    return {
+        key: value
+        for key, value in settings_of(STAGES[-1], recipe.flat()).items()
+        if key == "pool.path" or value != usual.get(key)
+    }
+
+
+def _stability(folder: Path) -> np.ndarray | None:
+    """(m,) The stability of the selected rows, where it was measured."""
+    column = read_table(folder / "selection.parquet")[0]["stability"]
+    return None if column.null_count == len(column) else np.array(column.to_numpy())
+
+
+def _about_vectors(path: Path) -> EmbeddingReport:
+    """Describe the vectors, and not the tries that made them: a resumed run reports the same."""
+    report = read_report(path)
+    return replace(report, n_embedded=report.n_unique, n_reused=0, elapsed_s=0.0, texts_per_s=0.0)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 STEPS: Mapping[str, Callable[[Job], Made]] = {

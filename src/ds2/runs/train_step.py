@@ -13,12 +13,13 @@ from ds2.proof.templates import Turns
 from ds2.proof.train import Trained, forecast_training, train
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
-from ds2.runs.listener import Listener
+from ds2.runs.folder import locked
+from ds2.runs.frozen import load
+from ds2.runs.job import Listener
 from ds2.runs.loop import run
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe, resolve_path
-from ds2.runs.store import locked
-from ds2.runs.tables import load_selection
+from ds2.selection import Selection
 
 __all__ = [
     "Outlook",
@@ -177,7 +178,7 @@ def _selected(
     training_of(folder, recipe, None)  # a fault is better said before the stages run
     run(folder, until="select", overrides=overrides, listener=listener)
     pool = Pool.load(folder / "pool.arrow")
-    rows = load_selection(folder / "selection.parquet").rows
+    rows = load(Selection, folder).rows
     chosen = list(pool.take(rows))
     turns: list[Turns] = [example.turns for example in chosen]
     return recipe, tuple(example.id for example in chosen), turns

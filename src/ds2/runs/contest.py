@@ -1,27 +1,158 @@
-"""Selections held against random on scores that nobody maximised.
+"""A contest of selection methods: one pool, one budget, and judges that nobody maximised.
 
 A judge is gold, or a rater. What it judges is made without it: noise, curation and selections are
 computed anew from the other raters alone, and never from gold. So no method is ever judged on what
 it maximised, nor on what its scores were curated with.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from ds2.curation import Curation
 from ds2.errors import InputError
+from ds2.rating import GoldScores, Panel
 from ds2.report import Judge, Judged
-from ds2.runs.compare_inputs import Contest
-from ds2.selection import METHODS, AgainstRandom, against_random, looks_at_scores
+from ds2.runs.ask import load_gold
+from ds2.runs.job import Job, unheard
+from ds2.runs.select import (
+    Materials,
+    constraints_of,
+    load_materials,
+    token_counts,
+)
+from ds2.runs.steps import curation_of, noise_of
+from ds2.selection import (
+    METHODS,
+    AgainstRandom,
+    Constraints,
+    Selection,
+    against_random,
+    looks_at_scores,
+    select,
+)
 
-__all__ = ["Verdicts", "judge_all", "n_judges"]
+__all__ = ["Contest", "Verdicts", "judge_all", "n_judges", "open_contest"]
 
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
-#: Fewer rows of gold in a selection than this carry no interval, and raters judge as well.
-_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One pool, one budget, and all that a method may look at.
+
+    Attributes:
+        job: the folder and its recipe.
+        materials: what selections are made of.
+        constraints: what each of them must meet.
+        panel: the ratings.
+        gold: trusted scores, where there are any.
+        tokens: (n,) what the tokenizer of the recipe counts.
+        note: what had to be done otherwise than the recipe says; may be empty.
+    """
+
+    job: Job
+    materials: Materials
+    constraints: Constraints | None
+    panel: Panel
+    gold: GoldScores | None
+    tokens: np.ndarray
+    note: str = ""
+
+    @property
+    def n(self) -> int:
+        """How many examples there are."""
+        return len(self.materials.pool)
+
+    @property
+    def sources(self) -> np.ndarray:
+        """(n,) Where every example comes from."""
+        return np.array([source or "" for source in self.materials.pool.sources])
+
+    def lacking(self, method: str, named: Sequence[str]) -> str | None:
+        """Say why a method cannot take part, None where it can.
+
+        Args:
+            method: its name.
+            named: the methods that the user asked for by name.
+        """
+        needs = METHODS[method].needs
+        wanted = self.job.recipe.select
+        for need in needs:
+            if need in self.materials.lacks:
+                return self.materials.lacks[need]
+        if "sources" in needs and len(set(self.materials.pool.sources)) < 2:
+            return "The pool names no two sources, so this is the same as random."
+        if "values" in needs and wanted.values and method not in (*named, wanted.method):
+            return (
+                "The recipe does not say which method select.values belongs to: name the method, "
+                f"for example with --methods {method}."
+            )
+        return None
+
+    def select(self, method: str, *, seed: int | None = None) -> Selection:
+        """Select the budget with one method.
+
+        Raises:
+            InputError: the method cannot select so many.
+        """
+        size = self.job.recipe.select.size
+        arguments = self.materials.arguments(method)
+        return unheard(
+            select,
+            method=method,
+            size=None if size == "all" else size,
+            constraints=self.constraints,
+            **(arguments if seed is None else arguments | {"seed": seed}),
+        )
+
+    def without(self, rater: int | None) -> "Contest":
+        """The same with noise and curation made anew, without gold and without one rater.
+
+        A method of the recipe that cannot do without what was left out gives way to "auto".
+
+        Args:
+            rater: its number; None keeps all of them.
+        """
+        kept = Panel(tuple(one for number, one in enumerate(self.panel) if number != rater))
+        recipe, materials = self.job.recipe, self.materials
+        noise = noise_of(recipe, kept, materials.neighbors, gold=None, n_bootstrap=0)
+
+        def curated(method: str) -> Curation:
+            return curation_of(
+                recipe, materials.pool, kept, materials.neighbors, noise, gold=None, method=method
+            )
+
+        method, note = recipe.curate.method, ""
+        try:
+            curation = curated(method)
+        except InputError as error:
+            if method == "auto":
+                raise
+            curation = curated("auto")
+            note = (
+                f"Without it, curate.method = {method} is not possible "
+                f"({str(error).rstrip('.')}), so {curation.method} was taken."
+            )
+        new = replace(materials, curation=curation, prior=noise.prior)
+        return replace(self, materials=new, note=note)
+
+
+def open_contest(job: Job, methods: Sequence[str]) -> Contest:
+    """Read what the stages of a run left behind, and what else the methods need."""
+    materials = load_materials(job, methods)
+    panel = Panel.load(job.folder / "ratings.parquet")
+    return Contest(
+        job=job,
+        materials=materials,
+        constraints=constraints_of(job, materials),
+        panel=panel,
+        gold=load_gold(job, materials.pool, panel.ratings[0].scale),
+        tokens=token_counts(job, materials.pool),
+    )
 
 
 @dataclass(frozen=True, slots=True)

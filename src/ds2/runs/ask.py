@@ -1,0 +1,309 @@
+"""Where the next judgement helps: trusted scores asked for and read back, a plan of ratings."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.atomic import writing
+from ds2.curation import Curation, normal_posterior, plan_gold, plan_rerating
+from ds2.errors import InputError
+from ds2.keys import random_order_keys
+from ds2.neighbors import Neighbors
+from ds2.noise import Agreement, TransitionEstimate, agreement
+from ds2.pool import Pool
+from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
+from ds2.report import GoldItem, gold_choices, render_gold_page
+from ds2.runs.frozen import load, read_table, write_table
+from ds2.runs.job import Job
+from ds2.runs.loop import opened
+from ds2.runs.recipe_file import resolve_path
+from ds2.selection import check_size
+
+__all__ = [
+    "GoldAdded",
+    "GoldSheets",
+    "Rerated",
+    "add_gold",
+    "load_gold",
+    "plan_run_rerating",
+    "write_gold_sheets",
+]
+
+SHEETS = ("gold-sheet.jsonl", "gold-sheet.csv", "gold-sheet.html")
+PLAN = "gold-plan.parquet"
+#: What a rater of the recipe names as ``only``.
+RERATE = "rerate.jsonl"
+#: A plan that nobody gave a size has at least so many examples.
+LEAST_PROPOSED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class GoldSheets:
+    """What was written for people to score, from ``low``, the worst, to ``high``, the best."""
+
+    files: tuple[Path, ...]
+    n_examples: int
+    n_new: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoldAdded:
+    """What a run has of trusted scores after some were added.
+
+    ``again`` is how far second scores of the same examples go with the first (Spearman), None where
+    fewer than 8 were scored again.
+    """
+
+    path: Path
+    n_scored: int
+    n_added: int
+    warnings: tuple[str, ...]
+    again: Agreement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """What was planned.
+
+    Attributes:
+        path: the file.
+        n: examples to rate once more.
+        size: M, the size of the selection that it is for.
+        precision: expected share of the true top M among what is selected now.
+        precision_after: the same once the ratings are in.
+        noise_se: standard deviation that one more rating is taken to have.
+    """
+
+    path: Path
+    n: int
+    size: int
+    precision: float
+    precision_after: float
+    noise_se: float
+
+
+def load_gold(job: Job, pool: Pool, scale: Scale) -> GoldScores | None:
+    """Return the trusted scores of a run, None where it has none."""
+    path = resolve_path(job.folder, job.recipe.gold.path)
+    if not path.exists():
+        return None
+    gold = read_gold(pool, path, scale=scale)
+    return gold if gold.n_scored else None
+
+
+def write_gold_sheets(
+    folder: Path,
+    *,
+    size: int | None = None,
+    again: int = 0,
+    overrides: Mapping[str, object] | None = None,
+) -> GoldSheets:
+    """Choose examples that are worth a trusted score, and write them for people to score.
+
+    A later, larger size extends an earlier one: what was asked for stays in the plan. Examples that
+    have a trusted score already are left out of the sheets.
+
+    Args:
+        folder: the run.
+        size: examples in the plan; None: as many as would tell a gain worth having on this pool.
+        again: write so many of the examples that have a trusted score, to be scored once more by
+            somebody who does not see the first; nothing else is written.
+        overrides: settings.
+
+    Raises:
+        InputError: the size is below 1 or above the number of rated examples; fewer have a score
+            than are to be scored again.
+    """
+    with opened(folder, until="curate", overrides=overrides) as job:
+        pool = Pool.load(folder / "pool.arrow")
+        scale = Panel.load(folder / "ratings.parquet").ratings[0].scale
+        known = load_gold(job, pool, scale)
+        asked = _again(job, pool, known, again) if again else _planned(job, pool, known, size)
+        rows = asked["rows"]
+        facts = {key: asked[key] for key in ("strata", "stratum_rows", "probabilities")}
+        files = tuple(folder / name for name in SHEETS)
+        for path in files[:2]:
+            write_gold_sheet(pool, rows, path, **facts)
+        items = [
+            GoldItem(example.id, example.messages, int(stratum), int(size_of))
+            for example, stratum, size_of in zip(
+                pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
+            )
+        ]
+        page = render_gold_page(items, choices=gold_choices(scale))
+        with writing(files[2]) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    return GoldSheets(files, asked["total"], len(rows), scale.low, scale.high)
+
+
+def _planned(job: Job, pool: Pool, known: GoldScores | None, size: int | None) -> dict[str, Any]:
+    """What of a plan has no trusted score yet; the plan is kept, so that a later one extends it."""
+    curation = load(Curation, job.folder)
+    n_rated = int((~np.isnan(curation.scores)).sum())
+    wanted = min(max(curation.gold_needed, LEAST_PROPOSED), n_rated)
+    if size is None and known is not None and known.n_scored >= wanted:
+        raise InputError(
+            f"The run has {known.n_scored:,} trusted scores, and about {wanted:,} would do on "
+            "this pool. Give --size N, more than that, for further ones."
+        )
+    plan = plan_gold(
+        curation.scores,
+        size=wanted if size is None else size,
+        disagreement=_disagreement(curation),
+        strata=_strata(job.folder / PLAN, len(pool)),
+        groups=load(Neighbors, job.folder).groups,
+        keys=pool.keys,
+        seed=job.recipe.seed,
+    )
+    write_table(job.folder / PLAN, {"row": np.arange(len(pool)), "stratum": plan.stratum})
+    new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])
+    if not new.any():
+        raise InputError(
+            f"All {len(plan.rows):,} examples of the plan have a trusted score. Ask for a "
+            "larger --size."
+        )
+    return {
+        "rows": plan.rows[new],
+        "strata": plan.strata[new],
+        "stratum_rows": plan.sizes[plan.strata[new]],
+        "probabilities": plan.probabilities[new],
+        "total": len(plan.rows),
+    }
+
+
+def _again(job: Job, pool: Pool, known: GoldScores | None, count: int) -> dict[str, Any]:
+    """Some examples that have a trusted score, drawn by lot."""
+    if known is None:
+        raise InputError("No example has a trusted score yet, so none can be scored again.")
+    rows = np.flatnonzero(~np.isnan(known.values))
+    if len(rows) < count:
+        raise InputError(
+            f"{len(rows):,} examples have a trusted score, so {count:,} cannot be scored again. "
+            "Ask for fewer."
+        )
+    order = random_order_keys(pool.keys[rows], job.recipe.seed, 103)
+    rows = rows[np.argsort(order, kind="stable")[:count]]
+    return {
+        "rows": rows,
+        "strata": known.stratum[rows],
+        "stratum_rows": known.stratum_rows[rows],
+        "probabilities": np.ones(count),
+        "total": count,
+    }
+
+
+def add_gold(
+    folder: Path, files: Sequence[Path], *, overrides: Mapping[str, object] | None = None
+) -> GoldAdded:
+    """Read sheets that were filled in, and put their scores to those that the run has.
+
+    Raises:
+        InputError: a file cannot be read, or holds no score that can be used.
+    """
+    with opened(folder, until="rate", overrides=overrides) as job:
+        path = resolve_path(folder, job.recipe.gold.path)
+        pool = Pool.load(folder / "pool.arrow")
+        scale = Panel.load(folder / "ratings.parquet").ratings[0].scale
+        first = read_gold(pool, path, scale=scale) if path.exists() else None
+        before = 0 if first is None else first.n_scored
+        gold = read_gold(pool, [*([path] if path.exists() else []), *files], scale=scale)
+        second = None if first is None else read_gold(pool, files, scale=scale)
+        if gold.faults and gold.n_scored == before and (second is None or not second.n_scored):
+            raise InputError(" ".join(gold.faults[:3]))
+        gold.save(path, pool)
+    twice = None
+    if first is not None and second is not None:
+        found = agreement(second.values, first.values)
+        both = ~np.isnan(first.values) & ~np.isnan(second.values)
+        anew = bool((first.values[both] != second.values[both]).any())  # else the same sheet
+        twice = found if anew and np.isfinite(found.low) else None
+    warnings = (*gold.faults, *gold.warnings)
+    return GoldAdded(path, gold.n_scored, gold.n_scored - before, warnings, twice)
+
+
+def _strata(path: Path, n: int) -> np.ndarray | None:
+    """(n,) The stratum of every example in the plan so far; None where there is no such plan."""
+    if not path.exists():
+        return None
+    stratum = read_table(path)[0]["stratum"].to_numpy()
+    return np.array(stratum, dtype=np.int64) if len(stratum) == n else None
+
+
+def _disagreement(curation: Curation) -> np.ndarray:
+    """(n,) How far raters are apart, or curation is from the rater."""
+    observed = curation.observed
+    if observed.ndim == 1:
+        return np.asarray(np.abs(curation.scores - observed))
+    high = np.fmax.reduce(observed, axis=1)
+    return np.asarray(high - np.fmin.reduce(observed, axis=1))
+
+
+def plan_run_rerating(
+    folder: Path,
+    *,
+    budget: int,
+    noise_se: float | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Rerated:
+    """Choose the examples near the cut whose next rating helps the selection most.
+
+    Args:
+        folder: the run folder; its stages are brought up to date.
+        budget: how many ratings.
+        noise_se: standard deviation of one more rating, in levels; by default that of the raters
+            of the run, as the transition matrix has it.
+        overrides: settings that win over the recipe.
+    """
+    with opened(folder, until="curate", overrides=overrides) as job:
+        recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
+        if recipe.select.size == "all":
+            raise InputError(
+                "'select.size' is \"all\": there is no cut to rate at. Set a number of rows."
+            )
+        curation = load(Curation, folder)
+        noise = load(TransitionEstimate, folder)
+        own = rater_noise(noise)
+        again = own if noise_se is None else noise_se
+        size = check_size(recipe.select.size, len(pool))
+        scores, se = _known(curation, own)
+        plan = plan_rerating(
+            scores, se, size=size, budget=budget, noise_se=again, keys=pool.keys, seed=recipe.seed
+        )
+        ids = pool.table["id"].take(plan.rows).to_pylist()
+        with writing(folder / RERATE) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for ident, row, gain in zip(ids, plan.rows, plan.gain, strict=True):
+                line = {
+                    "id": ident,
+                    "top_probability": round(float(plan.probability[row]), 6),
+                    "gain": round(float(gain), 9),
+                }
+                file.write(json.dumps(line) + "\n")
+    return Rerated(
+        path=folder / RERATE,
+        n=len(plan.rows),
+        size=size,
+        precision=plan.precision,
+        precision_after=plan.precision_after,
+        noise_se=again,
+    )
+
+
+def rater_noise(noise: TransitionEstimate) -> float:
+    """Root mean square distance of an observed from the true score, in levels; raters' mean."""
+    s = len(noise.prior)
+    away = np.subtract.outer(np.arange(s), np.arange(s)) ** 2
+    matrices = noise.matrix.reshape(-1, s, s)
+    return float(np.sqrt(np.einsum("i,rij,ij->", noise.prior, matrices, away) / len(matrices)))
+
+
+def _known(curation: Curation, noise_se: float) -> tuple[np.ndarray, np.ndarray]:
+    """What is known of the true scores: the method's own standard error, or one from the noise."""
+    if curation.se is not None:
+        return curation.scores, curation.se
+    return normal_posterior(curation.scores, noise_se=noise_se)

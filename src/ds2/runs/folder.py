@@ -1,0 +1,373 @@
+"""The run folder: its manifest, what is fresh in it, and one writer at a time.
+
+``manifest.json`` is written last, so it never promises what is not there; an artefact that it does
+not vouch for is not believed.
+"""
+
+import fnmatch
+import glob
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ds2._version import __version__
+from ds2.atomic import explain_write_errors, open_lock, writing
+from ds2.errors import InputError, RunBusyError
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import HUB, check_exists, resolve_path
+from ds2.runs.stages import Stage, owner_of, settings_of
+
+__all__ = [
+    "DONE",
+    "MANIFEST",
+    "FileHash",
+    "Manifest",
+    "StageRecord",
+    "Verdict",
+    "hash_file",
+    "hash_input",
+    "hash_inputs",
+    "judge",
+    "lock_holder",
+    "locked",
+    "read_manifest",
+    "write_json",
+]
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """What a file held when it was hashed. ``mtime_ns`` is 0 where it does not matter."""
+
+    sha256: str
+    size: int
+    mtime_ns: int = 0
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, whole or not at all. NaN is refused: write null."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="ascii")
+
+
+def hash_file(path: Path) -> FileHash:
+    """Hash one file."""
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileHash(digest, stat.st_size, stat.st_mtime_ns)
+
+
+def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
+    """Hash a file, a whole folder or what a pattern matches, outside the run folder.
+
+    Where size and modification time are those of ``known``, its hash is taken over unread.
+    """
+    if path.is_dir():
+        return _hash_files(path, [file for file in path.rglob("*") if file.is_file()], known)
+    if not path.exists() and glob.has_magic(str(path)):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        return _hash_files(Path(path.anchor), [file for file in found if file.is_file()], known)
+    stat = path.stat()
+    if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+        return known
+    return hash_file(path)
+
+
+def _hash_files(folder: Path, files: list[Path], known: FileHash | None) -> FileHash:
+    files = sorted(files)
+    stats = [path.stat() for path in files]
+    size = sum(stat.st_size for stat in stats)
+    newest = max((stat.st_mtime_ns for stat in stats), default=0)
+    if known and (known.size, known.mtime_ns) == (size, newest):
+        return known
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder)}\0{hash_file(path).sha256}\n".encode())
+    return FileHash(digest.hexdigest(), size, newest)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process alone; the system lets go of it if the process dies."""
+    path = folder / LOCK
+    descriptor = open_lock(path)
+    try:
+        with explain_write_errors(path):
+            _take_lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take_lock(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        raise RunBusyError(
+            f"Another process (pid {pid}) is working on '{folder}'. Wait until it has ended "
+            f"(see: ds2 status {shlex.quote(str(folder))}), then run this command again."
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
+
+
+def lock_holder(folder: Path) -> int | None:
+    """Return the process id of whoever works on the folder now, or None."""
+    import fcntl
+
+    try:
+        with (folder / LOCK).open("rb") as file:
+            pid = int(file.read(32))
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return pid
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One finished stage.
+
+    Attributes:
+        settings: the settings that mattered, by dotted key.
+        inputs: files outside the run folder, by dotted key of the recipe.
+        reads: hash of each artefact of an earlier stage that it read.
+        writes: its own artefacts.
+        versions: packages that can change the outcome; a change of ds2's own makes it stale.
+        seconds: how long it took.
+        warnings: what the user should know.
+        summary: a few numbers, as JSON.
+    """
+
+    settings: Mapping[str, object]
+    inputs: Mapping[str, FileHash]
+    reads: Mapping[str, str]
+    writes: Mapping[str, FileHash]
+    versions: Mapping[str, str]
+    seconds: float
+    warnings: tuple[str, ...]
+    summary: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The finished stages of a run, and why the last try of a stage failed, by stage name."""
+
+    stages: Mapping[str, StageRecord] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def with_stage(self, name: str, record: StageRecord) -> "Manifest":
+        """Return a manifest in which the stage is finished."""
+        failures = {key: value for key, value in self.failures.items() if key != name}
+        return Manifest(stages={**self.stages, name: record}, failures=failures)
+
+    def with_failure(self, name: str, sentence: str) -> "Manifest":
+        """Return a manifest in which the last try of the stage failed."""
+        return replace(self, failures={**self.failures, name: sentence})
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json``, whole or not at all."""
+        write_json(folder / MANIFEST, {"schema_version": MANIFEST_VERSION, **asdict(self)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json``; a folder without one has no finished stage."""
+    path = folder / MANIFEST
+    try:
+        raw = json.loads(path.read_bytes())
+        newer = raw["schema_version"] > MANIFEST_VERSION
+        manifest = Manifest() if newer else TypeAdapter(Manifest).validate_python(raw)
+    except FileNotFoundError:
+        return Manifest()
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"'{path}' is damaged. Delete it and run again: every stage is then redone."
+        ) from None
+    if newer:
+        raise InputError(
+            f"'{folder}' was made by a newer ds2 (manifest schema_version {raw['schema_version']}, "
+            f"this ds2 knows {MANIFEST_VERSION}). Upgrade with: pip install --upgrade ds2-select"
+        )
+    return manifest
+
+
+#: States of a stage that later ones can go on from.
+DONE = ("fresh", "partial")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one stage.
+
+    Attributes:
+        stage: its name.
+        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, or ``partial``: fresh for
+            what comes after it, with something left to ask for.
+        reasons: why it is not fresh, as sentences without a full stop.
+    """
+
+    stage: str
+    state: str
+    reasons: tuple[str, ...] = ()
+
+
+def judge(
+    stage: Stage, recipe: Recipe, manifest: Manifest, folder: Path, *, stale: frozenset[str]
+) -> Verdict:
+    """Compare one stage with what the manifest says it was made from.
+
+    Args:
+        stage: the stage to judge.
+        recipe: the settings that are wanted now.
+        manifest: what was made, and from what.
+        folder: the run folder.
+        stale: stages that are themselves not fresh (so that this one may change with them).
+    """
+    record = manifest.stages.get(stage.name)
+    failure = manifest.failures.get(stage.name)
+    if record is None:
+        if failure is not None:
+            return Verdict(stage.name, "failed", (failure,))
+        return Verdict(stage.name, "missing", ("not made yet",))
+    reasons = (
+        *_changed_settings(stage, recipe, record),
+        *_changed_inputs(stage, recipe, record, folder),
+        *_changed_reads(stage, record, manifest, stale),
+        *_damaged(stage, record, folder),
+    )
+    if not reasons:
+        left = record.summary.get("unanswered")
+        if isinstance(left, int) and left:
+            why = f"{left:,} requests have no reply yet; ds2 run and ds2 rate send them again"
+            return Verdict(stage.name, "partial", (why,))
+        return Verdict(stage.name, "fresh")
+    if failure is not None:
+        return Verdict(stage.name, "failed", (failure,))
+    return Verdict(stage.name, "stale", reasons)
+
+
+def hash_inputs(
+    stage: Stage, recipe: Recipe, folder: Path, known: Mapping[str, FileHash]
+) -> dict[str, FileHash]:
+    """Hash the files outside the run folder that a stage reads, by key of the recipe.
+
+    A file whose size and modification time are as ``known`` is not read again.
+    """
+    settings = recipe.flat()
+    hashes = {}
+    for key, value in _named_files(stage, settings):
+        path = resolve_path(folder, value)
+        if _optional(stage, key) and not path.exists():
+            continue
+        check_exists(f"'{key}'", path)
+        try:
+            hashes[key] = hash_input(path, known.get(key))
+        except OSError as error:
+            raise InputError(
+                f"'{key}' names '{path}', which cannot be read: {error.strerror}."
+            ) from None
+    return hashes
+
+
+def _optional(stage: Stage, key: str) -> bool:
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in stage.optional)
+
+
+def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The files that a stage's inputs name, by key; a list's have their place behind the key."""
+    for pattern in stage.inputs:
+        for key in fnmatch.filter(settings, pattern):
+            value = settings[key]
+            many = isinstance(value, list)
+            for place, each in enumerate(value if isinstance(value, list) else [value]):
+                if each is not None and not str(each).startswith(HUB):
+                    yield f"{key}[{place}]" if many else key, str(each)
+
+
+def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:
+    wanted: Mapping[str, object] = settings_of(stage, recipe.flat())
+    reasons = [
+        f"{key} is now {_shown(wanted.get(key))}, was {_shown(record.settings.get(key))}"
+        for key in sorted({*wanted, *record.settings})
+        if wanted.get(key) != record.settings.get(key)
+    ]
+    if record.versions.get("ds2") != __version__:
+        reasons.append(f"made by ds2 {record.versions.get('ds2')}, this is {__version__}")
+    return reasons
+
+
+def _shown(setting: object) -> str:
+    return "not given" if setting is None else repr(setting)
+
+
+def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> list[str]:
+    try:
+        now = hash_inputs(stage, recipe, folder, record.inputs)
+    except InputError as error:
+        return [str(error).rstrip(".")]
+    before = {key: value.sha256 for key, value in record.inputs.items()}
+    after = {key: value.sha256 for key, value in now.items()}
+    return [
+        f"the file that {key} names has changed"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _changed_reads(
+    stage: Stage, record: StageRecord, manifest: Manifest, stale: frozenset[str]
+) -> list[str]:
+    reasons = []
+    for artefact in stage.reads:
+        owner = owner_of(artefact).name
+        made = manifest.stages.get(owner)
+        if owner in stale:
+            reasons.append(f"{owner} comes first and is not fresh")
+        elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
+            reasons.append(f"{artefact} has changed")
+    return list(dict.fromkeys(reasons))
+
+
+def _damaged(stage: Stage, record: StageRecord, folder: Path) -> list[str]:
+    return [
+        f"{name} {fault}"
+        for name in stage.writes
+        if (fault := _fault(folder / name, record.writes.get(name)))
+    ]
+
+
+def _fault(path: Path, expected: FileHash | None) -> str:
+    """Say what is wrong with an artefact; nothing where it is what was written."""
+    if not path.is_file():
+        return "is missing"
+    try:
+        whole = (
+            expected is not None
+            and path.stat().st_size == expected.size
+            and hash_file(path).sha256 == expected.sha256
+        )
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "" if whole else "is not what was written"

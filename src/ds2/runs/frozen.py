@@ -1,0 +1,180 @@
+"""Frozen values as files and back, one file of the run folder for each kind.
+
+A graph is npz, an estimate JSON; what has a row per example is Parquet: arrays are its columns and
+the rest (method, evidence, …) is JSON in its metadata. Missing numbers are null in the file and
+NaN in memory. Nothing is pickled.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ds2.atomic import writing
+from ds2.curation import Curation
+from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
+from ds2.runs.folder import write_json
+from ds2.selection import Selection
+
+__all__ = [
+    "load",
+    "observed_of",
+    "read_table",
+    "save",
+    "write_table",
+]
+
+Value = TypeVar("Value", Neighbors, TransitionEstimate, Curation, Selection)
+
+FILES = {
+    Neighbors: "neighbors.npz",
+    TransitionEstimate: "noise.json",
+    Curation: "curation.parquet",
+    Selection: "selection.parquet",
+}
+#: Fields that are columns of another name, or columns though they are no arrays.
+_COLUMNS = {"scores": "score", "rows": "row", "reasons": "reason"}
+#: The number of a matrix's first column, where it is not 1: a level, not a rater.
+_FIRST = {"posterior": 0}
+#: Fields that have a file of their own.
+_ELSEWHERE = ("dropped_rows",)
+_FACTS = b"ds2"
+
+
+def save(folder: Path, value: Any, more: Mapping[str, pa.Array] | None = None) -> None:
+    """Write a value into its file of the run folder; ``more`` are columns beside its own."""
+    path = folder / FILES[type(value)]
+    if path.suffix == ".json":
+        write_json(path, _plain(value))
+    elif path.suffix == ".npz":
+        held = {field.name: getattr(value, field.name) for field in fields(value)}
+        arrays: dict[str, Any] = {name: one for name, one in held.items() if one is not None}
+        with writing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+    else:
+        columns, facts = dict(more or {}), {}
+        for name, hint in get_type_hints(type(value)).items():
+            if _is_column(name, hint):
+                if getattr(value, name) is not None or name not in _FIRST:
+                    columns[_COLUMNS.get(name, name)] = getattr(value, name)
+            elif name not in _ELSEWHERE:
+                facts[name] = getattr(value, name)
+        write_table(path, columns, facts)
+
+
+def load(kind: type[Value], folder: Path) -> Value:
+    """Read what `save` wrote of a value of this kind."""
+    path = folder / FILES[kind]
+    if path.suffix == ".json":
+        found: Value = _thawed(kind, json.loads(path.read_bytes()))
+        return found
+    values: dict[str, Any] = {}
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            values = {name: arrays[name] for name in arrays}
+        return kind(**{name: one if one.ndim else one.item() for name, one in values.items()})
+    table, facts = read_table(path)
+    for name, hint in get_type_hints(kind).items():
+        if _is_column(name, hint):
+            values[name] = _column(table, _COLUMNS.get(name, name), hint)
+        elif name in facts:
+            values[name] = _thawed(hint, facts[name])
+    return kind(**values)
+
+
+def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> None:
+    """Write columns as Parquet: (n,) arrays, (n, k) ones column by column, None as nulls."""
+    n = next(len(column) for column in columns.values() if column is not None)
+    parts: dict[str, pa.Array] = {}
+    for name, column in columns.items():
+        if isinstance(column, np.ndarray) and column.ndim == 2:
+            each = enumerate(column.T, _FIRST.get(name, 1))
+            parts |= {f"{name}@{i}": pa.array(one, from_pandas=True) for i, one in each}
+        elif column is None:
+            parts[name] = pa.nulls(n, pa.float64())
+        elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
+            parts[name] = pa.array(column.astype(np.float64), from_pandas=True)
+        else:
+            parts[name] = column if isinstance(column, pa.Array) else pa.array(column)
+    metadata = {_FACTS: json.dumps(_plain(facts or {}), allow_nan=False).encode()}
+    with writing(path) as temporary:
+        table = pa.table(parts).replace_schema_metadata(metadata)
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read what `write_table` wrote: the columns, and the facts beside them."""
+    table = pq.read_table(path)
+    return table, json.loads(table.schema.metadata[_FACTS])
+
+
+def observed_of(curation: Curation) -> np.ndarray:
+    """(n,) What one rater said, or what several said on average."""
+    if curation.observed.ndim == 1 or curation.raw is None:
+        return curation.observed
+    return curation.raw
+
+
+def _is_column(name: str, hint: Any) -> bool:
+    return name in _COLUMNS or _is_array(_members(hint)[0])
+
+
+def _column(table: pa.Table, name: str, hint: Any) -> Any:
+    """A field from its column, or from the columns NAME@1, NAME@2, … of a matrix."""
+    if name in table.schema.names:
+        column = table[name]
+        if column.null_count == len(column) and NoneType in _members(hint):
+            return None
+        if not _is_array(_members(hint)[0]):
+            return tuple(column.to_pylist())
+        return np.array(column.to_numpy())
+    parts = [other for other in table.schema.names if other.startswith(f"{name}@")]
+    return np.column_stack([table[part].to_numpy() for part in parts]) if parts else None
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """The members of a union; anything else alone."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_array(hint: Any) -> bool:
+    return hint is np.ndarray or hasattr(hint, "array_type")  # or one of jaxtyping's
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values: arrays as lists, NaN as null, frozen dataclasses as objects."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _thawed(hint: Any, raw: Any) -> Any:
+    """Return the value of an annotated type from what `_plain` made of it."""
+    kind = _members(hint)[0]
+    if raw is None:
+        return float("nan") if hint is float else None
+    if _is_array(kind):
+        return np.array(raw, dtype=np.float64)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _thawed(hints[name], one) for name, one in raw.items()})  # type: ignore[operator]
+    inner = get_args(kind)
+    if get_origin(kind) is tuple:
+        kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
+        return tuple(_thawed(one, part) for one, part in zip(kinds, raw, strict=True))
+    if isinstance(raw, Mapping) and inner:
+        return {key: _thawed(inner[1], one) for key, one in raw.items()}
+    return raw

@@ -1,0 +1,493 @@
+"""The stage "rate": scores that are there already, and models that rate, side by side."""
+
+import secrets
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.pool import Pool
+from ds2.pool.wording import shown
+from ds2.rating import (
+    PROBLEMS,
+    Batches,
+    BatchRater,
+    ChatRater,
+    Forecast,
+    LocalRater,
+    Panel,
+    PromptBuilder,
+    RateProgress,
+    Rater,
+    Ratings,
+    Rubric,
+    Store,
+    import_panel,
+    import_ratings,
+    rate,
+    reparse,
+)
+from ds2.runs.folder import MANIFEST, read_manifest
+from ds2.runs.job import Job, Made
+from ds2.runs.loop import opened
+from ds2.runs.recipe import RaterSection, ScoresSection
+from ds2.runs.recipe_file import resolve_path
+from ds2.runs.select import rows_of_ids
+
+__all__ = [
+    "Collected",
+    "collect_batches",
+    "prompt_of",
+    "rate_pool",
+    "write_batches",
+]
+
+
+def rate_pool(job: Job) -> Made:
+    """Write ratings.parquet: one rater per column of scores and per model that rates."""
+    pool = Pool.load(job.folder / "pool.arrow")
+    if job.recipe.n_raters() == 0:
+        raise InputError(_nobody(job, pool))
+    panel = Panel((*_imported(job, pool), *rate_by_models(job, pool)))
+    if len(panel) == 1:  # one of several is named in the report
+        _check_tells_apart(panel.ratings[0])
+    panel.save(job.folder / "ratings.parquet", ids=pool.ids)
+    return Made(_summary(panel), panel.warnings)
+
+
+def _nobody(job: Job, pool: Pool) -> str:
+    columns = ", ".join(pool.columns) or "it has none"
+    return (
+        "The recipe names no scores and nobody who rates. Three ways on, in "
+        f"'{job.folder / 'recipe.toml'}': scores that are there (scores.column, a column of the "
+        f"pool: {columns}; or scores.file); a model behind an endpoint ([raters.NAME] with model "
+        "and, if it is not OpenAI's, base_url); a model on this machine ([raters.local] with "
+        'kind = "local" and a .gguf file as model).'
+    )
+
+
+def _imported(job: Job, pool: Pool) -> list[Ratings]:
+    """The scores that are there, one rater per column."""
+    wanted = job.recipe.scores
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
+        columns = _columns(wanted)
+        given: dict[str, Any] = {
+            "file": None if wanted.file is None else resolve_path(job.folder, wanted.file),
+            "id_column": wanted.id_column,
+            "scale": wanted.scale,
+            "bins": wanted.bins,
+        }
+        names = [column for column in columns if column is not None]
+        found = (
+            list(import_panel(pool, columns=names, **given))
+            if names
+            else [import_ratings(pool, **given) for _ in columns]
+        )
+    for ratings in found:
+        _check_on_scale(ratings, wanted.max_outside)
+    return found
+
+
+def _check_on_scale(ratings: Ratings, most: float) -> None:
+    outside = ratings.problems.get("out of range", 0)
+    given = int((ratings.codes == 0).sum()) + outside
+    if outside <= most * given:
+        return
+    hint = next((said for said in ratings.warnings if "set scale =" in said), "")
+    where = hint.partition("; ")[2] or "Set scores.scale to the scale that was used."
+    raise InputError(
+        f"{outside / given:.0%} of the ratings of '{ratings.rater}' ({outside:,} of {given:,}) lie "
+        f"outside the declared scale, {ratings.scale.low:g} to {ratings.scale.high:g}. "
+        f"{where[0].upper()}{where[1:]} If they stand for no rating, raise scores.max_outside, "
+        f"which is {most:g}."
+    )
+
+
+def _columns(wanted: ScoresSection) -> tuple[str | None, ...]:
+    """The columns to import; None stands for the only one of a file."""
+    if wanted.column is None:
+        return () if wanted.file is None else (None,)
+    return (wanted.column,) if isinstance(wanted.column, str) else wanted.column
+
+
+def _check_tells_apart(ratings: Ratings) -> None:
+    scores = ratings.scores()[~np.isnan(ratings.values)]
+    if len(scores) and (scores == scores[0]).all():
+        if stopped := ratings.usage.get("stopped"):
+            raise RunError(
+                f"{stopped} Until then {len(scores):,} of {len(ratings):,} examples were rated, "
+                "all with one score: that is nothing to go on with."
+            )
+        for sentence in ratings.warnings[:-1]:  # the last one says what the error says
+            warnings.warn(sentence, Ds2Warning, stacklevel=1)
+        remedy = (
+            'Take another model, or form = "expected", which rates more finely.'
+            if ratings.usage
+            else "Check scores.column and scores.scale."
+        )
+        raise InputError(
+            f"Every rating of '{ratings.rater}' ({len(scores):,} in all) falls into one score, "
+            f"{scores[0]:g}: they tell no example from another. {remedy}"
+        )
+
+
+def _summary(panel: Panel) -> dict[str, object]:
+    unanswered = [one.usage.get("unanswered", 0) for one in panel]
+    return _counts(panel) | {
+        "unanswered": sum(n for n in unanswered if isinstance(n, int)),
+        "stopped": [one.rater for one in panel if one.usage.get("stopped")],
+        "replies": sum(n for one in panel if isinstance(n := one.usage.get("requests", 0), int)),
+    }
+
+
+def _counts(panel: Panel) -> dict[str, object]:
+    first = panel.ratings[0]
+    if len(panel) == 1:
+        return {
+            "n_examples": len(first),
+            "n_rated": int((first.codes == 0).sum()),
+            "n_scores": panel.n_scores,
+            "problems": dict(first.problems),
+            "rater": first.rater,
+        }
+    rated = np.column_stack([ratings.codes == 0 for ratings in panel])
+    return {
+        "n_examples": len(first),
+        "n_rated": int(rated.any(axis=1).sum()),
+        "n_scores": panel.n_scores,
+        "problems": {},
+        "rater": ", ".join(panel.raters),
+        "raters": {
+            ratings.rater: {"n_rated": int(rated[:, i].sum()), "problems": dict(ratings.problems)}
+            for i, ratings in enumerate(panel)
+        },
+    }
+
+
+#: The replies of a run. No stage vouches for it: it is kept whatever the recipe says.
+STORE = "ratings.sqlite"
+
+
+def load_rubric(job_folder: Path, path: str | None) -> Rubric:
+    """Return the recipe's rubric: a file, or that of the paper."""
+    return Rubric.ds2() if path is None else Rubric.load(resolve_path(job_folder, path))
+
+
+def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
+    """Ask every model of [raters.NAME] what the store does not have; return their ratings."""
+    wanted = job.recipe.raters
+    if not wanted:
+        return []
+    rubric = load_rubric(job.folder, job.recipe.rate.rubric)
+    _check_store(job.folder)
+    whole = [name for name, section in wanted.items() if section.only is None]
+    found: dict[str, Ratings] = {}
+    if whole:
+        found |= zip(whole, _rated(job, pool, whole, rubric), strict=True)
+    for name in [name for name in wanted if name not in whole]:
+        path = resolve_path(job.folder, str(wanted[name].only))
+        if not path.exists():
+            job.say(f"'{name}' rates what {path.name} lists, which is not there yet")
+            continue
+        rows = rows_of_ids(pool, path)
+        (part,) = _rated(job, pool.take(rows), [name], rubric)
+        found[name] = _scattered(part, rows, len(pool))
+    return [found[name] for name in wanted if name in found]
+
+
+def _check_store(folder: Path) -> None:
+    """Refuse to ask and pay for everything again because the store was lost.
+
+    Raises:
+        InputError: the run knew replies and its store holds none.
+    """
+    record = read_manifest(folder).stages.get("rate")
+    known = record.summary.get("replies", 0) if record else 0
+    path = folder / STORE
+    if not known or (path.exists() and path.stat().st_size and _n_replies(path)):
+        return
+    raise InputError(
+        f"The store '{path}' holds no replies, and this run had {known:,}. Put it back from a "
+        f"copy. If they are to be asked for and paid again, delete '{folder / MANIFEST}'."
+    )
+
+
+def _n_replies(path: Path) -> int:
+    with Store(path) as store:
+        return store.n_replies()
+
+
+def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequence[Ratings]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
+        if job.ask == "nothing":
+            return reparse(pool, job.folder / STORE, rubric, raters=names)
+        asked = [name for name in names if job.recipe.raters[name].kind != "batch"]
+        found: dict[str, Ratings] = {}
+        if asked:
+            raters = [_make(name, job.recipe.raters[name], job) for name in asked]
+            found |= zip(asked, _asked(job, pool, raters, rubric), strict=True)
+        for name in [name for name in names if name not in asked]:
+            found[name] = _batched(job, batches_of(job, pool, name, rubric), name)
+        return [found[name] for name in names]
+
+
+def _asked(job: Job, pool: Pool, raters: Sequence[Rater], rubric: Rubric) -> tuple[Ratings, ...]:
+    return rate(
+        pool,
+        raters,
+        rubric=rubric,
+        store=job.folder / STORE,
+        repeats=job.recipe.rate.repeats,
+        max_cost_usd=job.recipe.rate.max_cost_usd,
+        prices=_prices(job),
+        seed=job.recipe.seed,
+        max_prompt_tokens=job.recipe.rate.max_prompt_tokens,
+        retry_failed=job.ask == "failed",
+        confirm=lambda forecasts: _tell(forecasts, job.say),
+        progress=_Progress(job.progress),
+    )
+
+
+def batches_of(job: Job, pool: Pool, name: str, rubric: Rubric) -> Batches:
+    """Return the batches of the rater ``name``, whose kind is "batch"."""
+    section = job.recipe.raters[name]
+    rater = BatchRater(
+        _model_of(name, section),
+        name=name,
+        base_url=section.base_url,
+        api_key_env=section.api_key_env,
+        form="structured" if section.form == "auto" else section.form,
+        temperature=section.temperature,
+        max_output_tokens=section.max_output_tokens,
+        extra=section.extra or None,
+        variant=section.variant,
+    )
+    return Batches(
+        pool,
+        rater,
+        store=job.folder / STORE,
+        rubric=rubric,
+        repeats=job.recipe.rate.repeats,
+        seed=job.recipe.seed,
+        max_prompt_tokens=job.recipe.rate.max_prompt_tokens,
+        prices=_prices(job),
+        retry_failed=job.ask == "failed",
+    )
+
+
+def _batched(job: Job, batches: Batches, name: str) -> Ratings:
+    """Send and collect; a run does not go on before every batch is back."""
+    ratings = batches.run(
+        wait_s=None if job.wait else 0.0,
+        max_cost_usd=job.recipe.rate.max_cost_usd,
+        progress=lambda now: job.progress(
+            now.n_collected + now.n_done,
+            now.n_collected + now.n_in_flight,
+            f"{now.n_open:,} batches open",
+        ),
+    )
+    if in_flight := ratings.usage["in_flight"]:
+        raise RunError(
+            f"The batches of '{name}' are under way, {in_flight:,} requests in all: "
+            f"{len(ratings) - ratings.problems.get('not asked', 0):,} of {len(ratings):,} examples "
+            "have a reply. Give the same command again later, or "
+            "ds2 rate with --wait; nothing is asked twice."
+        )
+    return ratings
+
+
+def _prices(job: Job) -> Path | None:
+    prices = job.recipe.rate.prices
+    return None if prices is None else resolve_path(job.folder, prices)
+
+
+def _model_of(name: str, section: RaterSection) -> str:
+    if section.model is None:
+        raise InputError(
+            f"'raters.{name}.model' is missing: the name of the model at the endpoint. Add it."
+        )
+    return section.model
+
+
+def _make(name: str, section: RaterSection, job: Job) -> Rater:
+    if section.kind == "local":
+        model = None if section.model is None else resolve_path(job.folder, section.model)
+        return LocalRater(
+            model,
+            name=name,
+            form=section.form,
+            temperature=section.temperature or 0.0,
+            max_output_tokens=section.max_output_tokens,
+            processes=section.processes,
+            context_tokens=job.recipe.rate.max_prompt_tokens + section.max_output_tokens,
+            timeout_s=section.timeout_s,
+            extra=section.extra or None,
+        )
+    return ChatRater(
+        _model_of(name, section),
+        name=name,
+        base_url=section.base_url,
+        api_key_env=section.api_key_env,
+        api_version=section.api_version,
+        form=section.form,
+        temperature=section.temperature,
+        max_output_tokens=section.max_output_tokens,
+        concurrency=section.concurrency,
+        requests_per_minute=section.requests_per_minute,
+        tokens_per_minute=section.tokens_per_minute,
+        timeout_s=section.timeout_s,
+        extra=section.extra or None,
+        variant=section.variant,
+    )
+
+
+def _tell(forecasts: Sequence[Forecast], say: Callable[[str], None]) -> bool:
+    for forecast in forecasts:
+        if forecast.n_requests:
+            say(f"still to ask {forecast}")
+    return True
+
+
+class _Progress:
+    """Adds up what several raters say of how far they are."""
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        self._tell = tell
+        self._last: dict[str, RateProgress] = {}
+
+    def __call__(self, now: RateProgress) -> None:
+        self._last[now.rater] = now
+        seen = self._last.values()
+        failed = sum((Counter(one.failed) for one in seen), Counter[str]())
+        costs = [one.cost_usd for one in seen]
+        cost = "unknown" if None in costs else f"{sum(c or 0.0 for c in costs):,.2f} USD"
+        tokens = (
+            f"{sum(p.n_input for p in seen):,} tokens in, {sum(p.n_output for p in seen):,} out"
+        )
+        parts = [*(f"{count:,} {why}" for why, count in failed.items()), tokens, f"cost {cost}"]
+        done = sum(one.done - one.earlier for one in seen)  # rates are those of this run
+        total = sum(one.total - one.earlier for one in seen)
+        self._tell(done, total, ", ".join(parts))
+
+
+def _scattered(part: Ratings, rows: np.ndarray, n: int) -> Ratings:
+    """Ratings of some rows as ratings of the pool; the others were not asked about."""
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        whole = np.full(n, np.nan)
+        whole[rows] = values
+        return whole
+
+    codes = np.full(n, 1 + PROBLEMS.index("not asked"), dtype=np.int8)
+    codes[rows] = part.codes
+    return replace(
+        part,
+        values=spread(part.values),
+        codes=codes,
+        spread=None if part.spread is None else spread(part.spread),
+        criteria={name: spread(values) for name, values in part.criteria.items()},
+        repeats=None if part.repeats is None else spread(part.repeats),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How many examples have a rating after results were read."""
+
+    n_rated: int
+    n_examples: int
+
+
+def write_batches(
+    folder: Path,
+    path: Path,
+    *,
+    rater: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> list[Path]:
+    """Write the requests that are missing; nothing is sent.
+
+    Raises:
+        InputError: the recipe has no such rater of the kind "batch", or nothing is missing.
+    """
+    with opened(folder, until="pool", overrides=overrides) as job:
+        return _batches(job, rater).write(path)
+
+
+def collect_batches(
+    folder: Path,
+    files: Sequence[Path],
+    *,
+    rater: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Collected:
+    """Read files of results into the store of the run.
+
+    Raises:
+        InputError: a file cannot be read, or holds no result of this rater.
+    """
+    with opened(folder, until="pool", overrides=overrides) as job:
+        ratings = _batches(job, rater).collect(files)
+    return Collected(int((ratings.codes == 0).sum()), len(ratings))
+
+
+def _batches(job: Job, rater: str | None) -> Batches:
+    names = [name for name, section in job.recipe.raters.items() if section.kind == "batch"]
+    if not names:
+        raise InputError(
+            "The recipe has no rater of the kind batch. Add [raters.NAME] with kind = "
+            '"batch" and model to it.'
+        )
+    if rater is None and len(names) > 1:
+        raise InputError(f"Several raters are batches: {', '.join(names)}. Name one with --rater.")
+    name = names[0] if rater is None else rater
+    if name not in names:
+        raise InputError(f"No batch rater is called '{name}'. There are: {', '.join(names)}.")
+    pool = Pool.load(job.folder / "pool.arrow")
+    return batches_of(job, pool, name, load_rubric(job.folder, job.recipe.rate.rubric))
+
+
+def prompt_of(
+    folder: Path,
+    *,
+    example: str | None = None,
+    form: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> tuple[Mapping[str, str], ...]:
+    """Return the messages of the prompt for the example with this id, by default the first one.
+
+    The fence around the example is that of this run: its nonce is drawn when it is first needed.
+    Without a ``form`` it is that of the recipe's first rater; the prompt is one and the same for
+    all that ask for an object.
+
+    Raises:
+        InputError: there is no such example or form, or the rubric is wrong.
+    """
+    with opened(folder, until="pool", overrides=overrides) as job:
+        recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
+        with Store(folder / STORE) as store:
+            nonce = store.fact("nonce", secrets.token_hex(16))
+    rubric = load_rubric(folder, recipe.rate.rubric)
+    asked = form or next((one.form for one in recipe.raters.values()), "auto")
+    asked = rubric.form if asked == "auto" else asked
+    row = 0
+    if example is not None:
+        if example not in (ids := pool.ids):
+            raise InputError(
+                f"No example has the id {shown(example)}. The first is {shown(ids[0])}."
+            )
+        row = ids.index(example)
+    builder = PromptBuilder(
+        rubric,
+        nonce,
+        "structured" if asked == "auto" else asked,
+        max_tokens=recipe.rate.max_prompt_tokens,
+    )
+    return builder.build(pool[row].messages).messages

@@ -1,0 +1,442 @@
+"""The stage "select": what a method needs, the constraints, the files that are left."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ds2.atomic import writing
+from ds2.curation import Curation
+from ds2.embedding import identify_languages
+from ds2.errors import InputError
+from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
+from ds2.pool import Pool, count_tokens, find_contaminated, read_pool, write_pool
+from ds2.pool.ids import id_value, match_ids
+from ds2.pool.rows import Fault, read_file
+from ds2.pool.wording import shown, shown_path
+from ds2.proof import measure_likelihoods
+from ds2.runs.embedder import embed_like
+from ds2.runs.frozen import load, observed_of, save, write_table
+from ds2.runs.job import Job, Made
+from ds2.runs.recipe import Quota as QuotaSetting
+from ds2.runs.recipe import SelectSection
+from ds2.runs.recipe_file import resolve_path, source_of
+from ds2.selection import (
+    METHODS,
+    Constraints,
+    Quota,
+    Selection,
+    Stability,
+    find_near,
+    long_tail_scores,
+    select,
+    selection_stability,
+)
+
+__all__ = [
+    "Materials",
+    "constraints_of",
+    "load_materials",
+    "rows_of_ids",
+    "select_subset",
+    "token_counts",
+]
+
+
+#: The methods that go by a likelihood.
+LIKELIHOODS = ("perplexity", "ifd")
+FILE = "likelihoods.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """The artefacts that selections are made of.
+
+    Attributes:
+        pool: the examples.
+        curation: the curated scores.
+        neighbors: the graph.
+        vectors: (n, d) embeddings, on disk.
+        tail: (n,) long-tail scores.
+        prior: (s,) shares of the levels.
+        wanted: what [select] of the recipe says.
+        seed: of the run.
+        values: (n,) the figure that a method goes by, by its name.
+        targets: (t, d) vectors of the examples that the selection should be like.
+        lacks: by the input that some methods need and the run does not have, why.
+    """
+
+    pool: Pool
+    curation: Curation
+    neighbors: Neighbors
+    vectors: np.ndarray
+    tail: np.ndarray
+    prior: np.ndarray
+    wanted: SelectSection
+    seed: int
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    targets: np.ndarray | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self, method: str) -> dict[str, Any]:
+        """Return the keyword arguments of `ds2.select` for a method, but for its name and size.
+
+        Raises:
+            InputError: the run lacks what the method needs.
+        """
+        needs = METHODS[method].needs
+        for need in needs:
+            if need in self.lacks:
+                raise InputError(self.lacks[need])
+        return {
+            "scores": self.curation.scores,
+            "raw": observed_of(self.curation),
+            "tail": self.tail,
+            "neighbors": self.neighbors,
+            "vectors": self.vectors,
+            "lengths": self.pool.lengths.astype(np.float64),
+            "sources": np.array([source or "" for source in self.pool.sources]),
+            "groups": self.neighbors.groups,
+            "keys": self.pool.keys,
+            "prior": self.prior,
+            "diversity": self.wanted.diversity,
+            "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
+            "seed": self.seed,
+            "values": self.values.get(method),
+            "targets": self.targets if "targets" in needs else None,
+        }
+
+
+def select_subset(job: Job) -> Made:
+    """Write selection.parquet, dropped.parquet and selected.jsonl."""
+    wanted = job.recipe.select
+    material = load_materials(job, {wanted.method})
+    selection = select(
+        method=wanted.method,
+        size=None if wanted.size == "all" else wanted.size,
+        constraints=constraints_of(job, material),
+        **material.arguments(wanted.method),
+    )
+    stability = _stability(job, material, selection)
+    _save_selection(job.folder, material, selection, stability)
+    _write_selected(job, material, selection)
+    summary = {
+        "method": selection.method,
+        "n_selected": len(selection.rows),
+        "dropped": dict(selection.dropped),
+        "kept": None if stability is None else stability.kept,
+    }
+    return Made(summary)
+
+
+def _stability(job: Job, material: Materials, selection: Selection) -> Stability | None:
+    """How often each row is selected when the evidence is drawn again; None where not measured.
+
+    Constraints are not made anew in each draw, so a constrained selection has none.
+    """
+    wanted = job.recipe.select
+    simple = set(selection.dropped) <= {"unrated", "duplicate"}
+    if not wanted.stability_rounds or wanted.method not in ("ds2", "top-score") or not simple:
+        return None
+    curation = material.curation
+    several = curation.observed.ndim == 2 and curation.se is None
+    by_curation = wanted.method == "ds2"
+    return selection_stability(
+        curation.scores if by_curation else observed_of(curation),
+        material.tail,
+        size=len(selection.rows),
+        method=wanted.method,
+        raters=curation.observed if several and by_curation else None,
+        se=curation.se if by_curation else None,
+        neighbors=material.neighbors,
+        keys=material.pool.keys,
+        prior=material.prior,
+        n_draws=wanted.stability_rounds,
+        seed=job.recipe.seed,
+    )
+
+
+def _save_selection(
+    folder: Path, material: Materials, selection: Selection, stability: Stability | None
+) -> None:
+    """Write the rows in pick order with their scores, and those that could not be selected."""
+    rows, curation = selection.rows, material.curation
+    ids = material.pool.table["id"].combine_chunks()
+    columns = {
+        "rank": np.arange(1, len(rows) + 1),
+        "row": rows,
+        "id": ids.take(pa.array(rows)),
+        "score": curation.scores[rows],
+        "observed": observed_of(curation)[rows],
+        "confidence": None if curation.confidence is None else curation.confidence[rows],
+        "stability": None if stability is None else stability.probability[rows],
+        "long_tail": material.tail[rows],
+    }
+    save(folder, selection, columns)
+    parts = [(why, np.asarray(part)) for why, part in selection.dropped_rows.items() if len(part)]
+    left = np.concatenate([np.empty(0, np.int64), *(part for _, part in parts)])
+    reasons = np.repeat([why for why, _ in parts], [len(part) for _, part in parts])
+    dropped = {
+        "row": left,
+        "id": ids.take(pa.array(left)),
+        "reason": pa.array(reasons.tolist(), pa.string()),
+    }
+    write_table(folder / "dropped.parquet", dropped)
+
+
+def _write_selected(job: Job, material: Materials, selection: Selection) -> None:
+    rows, curation = selection.rows, material.curation
+    write_pool(
+        material.pool.take(rows),
+        job.folder / "selected.jsonl",
+        format=job.recipe.output.format,
+        columns={
+            "ds2_score": _scores(curation.scores[rows]),
+            "ds2_observed": _scores(observed_of(curation)[rows]),
+            "ds2_long_tail": material.tail[rows],
+            "ds2_reason": selection.reasons,
+        },
+    )
+
+
+def constraints_of(job: Job, material: Materials) -> Constraints | None:
+    """Return what [select] asks of the selection beside the method; None where it asks nothing."""
+    wanted, pool = job.recipe.select, material.pool
+    _check_pairs(wanted)
+    found: dict[str, Any] = {
+        "max_tokens": wanted.max_tokens,
+        "near_duplicate": wanted.near_duplicate,
+        "min_score": wanted.min_score,
+    }
+    if wanted.max_tokens is not None:
+        found["tokens"] = token_counts(job, pool)
+    if wanted.quotas:
+        labels = {by: _labels(by, pool) for by in {quota.by for quota in wanted.quotas}}
+        found["quotas"] = tuple(q for each in wanted.quotas for q in _quota(each, labels[each.by]))
+    for key, path in (("must_have", wanted.must_have), ("must_not", wanted.must_not)):
+        if path is not None:
+            found[key] = rows_of_ids(pool, resolve_path(job.folder, path))
+    if wanted.decontaminate:
+        found["blocked"] = _contaminated(job, material)
+    asked = {key: value for key, value in found.items() if value is not None}
+    return Constraints(**asked) if asked else None
+
+
+def _check_pairs(wanted: SelectSection) -> None:
+    """Raise `InputError` where a setting says nothing without another one."""
+    if wanted.size == "all" and wanted.max_tokens is None:
+        raise InputError(
+            "'select.size' is \"all\", which means all that a budget allows: set "
+            "'select.max_tokens', or give a number of rows or a fraction."
+        )
+    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
+        raise InputError(
+            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
+            "them in 'select.decontaminate', or leave it out."
+        )
+
+
+def _quota(quota: QuotaSetting, labels: np.ndarray) -> Iterator[Quota]:
+    """One quota, or two where one end is in rows and the other a share."""
+    rows, shares = (
+        [end if isinstance(end, kind) else None for end in (quota.min, quota.max)]
+        for kind in (int, float)
+    )
+    for unit, (low, high) in (("rows", rows), ("share", shares)):
+        if low is not None or high is not None:
+            yield Quota(labels, quota.label, low, high, of=unit, name=quota.by)
+    if quota.min is None and quota.max is None:
+        raise InputError(
+            f"The quota for {quota.by} '{quota.label}' in select.quotas has neither min nor max. "
+            "Give one."
+        )
+
+
+def _labels(by: str, pool: Pool) -> np.ndarray:
+    if by == "source":
+        values: Sequence[object] = pool.sources
+    elif by == "language":
+        starts = range(0, len(pool), 1024)
+        values = [one for i in starts for one in identify_languages(pool.texts(i, i + 1024))]
+    else:
+        values = pool.column(by)
+    return np.array([None if value is None else str(value) for value in values], dtype=object)
+
+
+def _scores(values: np.ndarray) -> list[Any]:
+    """Return whole scores as ints (3, not 3.0), and what is missing as None."""
+    return [
+        None if np.isnan(value) else int(value) if value.is_integer() else value
+        for value in values.tolist()
+    ]
+
+
+def token_counts(job: Job, pool: Pool) -> np.ndarray:
+    """(n,) What every example costs, by the recipe's tokenizer."""
+    tokenizer = job.recipe.select.tokenizer
+    local = tokenizer.endswith(".json")
+    return count_tokens(pool, resolve_path(job.folder, tokenizer) if local else tokenizer)
+
+
+def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
+    """Rows that share a long word sequence with an evaluation set, or are near it, by reason."""
+    wanted = job.recipe.select
+    paths = [resolve_path(job.folder, path) for path in wanted.decontaminate]
+    found = find_contaminated(material.pool, paths)
+    for sentence in found.warnings:
+        job.say(sentence)
+    reasons = dict(found.by_reason())
+    if wanted.decontaminate_similarity is not None:
+        for path in paths:
+            vectors = embed_like(job, _texts_of(path))
+            near = find_near(material.vectors, vectors, similarity=wanted.decontaminate_similarity)
+            reasons[f"near to the evaluation set {shown_path(path.name)}"] = near.rows
+    return reasons
+
+
+def _texts_of(path: Path) -> list[str]:
+    """One text for each row of an evaluation set: all of its texts, a line each."""
+    texts = []
+    for line, row in read_file(path, headless=True).rows:
+        if isinstance(row, Fault):
+            raise InputError(f"{shown_path(path)}, row {line:,}: {row.reason}. Correct it.")
+        texts.append("\n".join(_strings(row)))
+    return texts
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for part in parts for text in _strings(part)]
+
+
+def load_materials(job: Job, methods: Collection[str]) -> Materials:
+    """Load what the given methods need; what the run cannot give is in ``lacks``."""
+    pool = Pool.load(job.folder / "pool.arrow")
+    neighbors = load(Neighbors, job.folder)
+    needs = {need for method in methods for need in METHODS[method].needs}
+    made: dict[str, Any] = {}
+    lacks: dict[str, str] = {}
+    for need, make in (("values", _values), ("targets", _targets)):
+        if need in needs:
+            try:
+                made[need] = make(job, pool)
+            except InputError as error:
+                lacks[need] = str(error)
+    return Materials(
+        pool=pool,
+        curation=load(Curation, job.folder),
+        neighbors=neighbors,
+        vectors=np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        tail=long_tail_scores(neighbors),
+        prior=load(TransitionEstimate, job.folder).prior,
+        wanted=job.recipe.select,
+        seed=job.recipe.seed,
+        lacks=lacks,
+        **made,
+    )
+
+
+def _targets(job: Job, _: Pool) -> np.ndarray:
+    """(t, d) Vectors of the examples that the selection should be like."""
+    path = job.recipe.select.targets
+    if path is None:
+        raise InputError(
+            "The method rds needs 'select.targets', a file of examples that the selection should "
+            "be like. Name it, or choose another method."
+        )
+    return embed_like(job, read_pool(source_of(job.folder, path)).texts())
+
+
+def _numbers(pool: Pool, column: str) -> np.ndarray:
+    """(n,) A column as numbers, NaN where it holds none."""
+    found = np.full(len(pool), np.nan)
+    for row, value in enumerate(pool.column(column)):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[row] = value
+    if np.isnan(found).all():
+        raise InputError(f"The column '{column}' of the pool holds no number.")
+    return found
+
+
+def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
+    """What each method of `LIKELIHOODS` goes by: a column, or measured once and then kept."""
+    if job.recipe.select.values is not None:
+        return dict.fromkeys(LIKELIHOODS, _numbers(pool, job.recipe.select.values))
+    model = job.recipe.select.likelihood_model
+    if model is None:
+        raise InputError(
+            "The methods perplexity and ifd need 'select.values', the column of the pool that "
+            "holds the figure, or 'select.likelihood_model', a model that measures it. Name one, "
+            "or choose another method."
+        )
+    path, about = job.folder / FILE, _about(pool, model)
+    held = _held(path, about)
+    if held is None:
+        found = measure_likelihoods(pool, model, progress=job.progress)
+        held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
+        with writing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, about=np.str_(about), **held)
+    return held
+
+
+def _about(pool: Pool, model: str) -> str:
+    """What the figures are of: every conversation in its order, and the model."""
+    return json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), model])
+
+
+def _held(path: Path, about: str) -> dict[str, np.ndarray] | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        if str(arrays["about"]) != about:
+            return None
+        return {name: arrays[name] for name in LIKELIHOODS}
+
+
+def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
+    """Return the rows of the pool that a file lists, in its order, each once.
+
+    Raises:
+        InputError: the file cannot be read, lists nothing, or an id that the pool does not have.
+    """
+    name = shown_path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text (byte {error.start}). Save it so.") from None
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from None
+    as_json = path.suffix == ".jsonl"
+    ids = [_id(line, place, name, as_json) for place, line in enumerate(lines, 1) if line.strip()]
+    if not ids:
+        raise InputError(f"{name} lists no id. Write one a line.")
+    rows, _ = match_ids(pool.ids, ids)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        raise InputError(
+            f"The pool does not have {len(missing):,} of the ids in {name}, the first is "
+            f"{shown(ids[missing[0]])}. The pool's first is {shown(pool[0].id)}."
+        )
+    return np.array(list(dict.fromkeys(rows.tolist())), dtype=np.int64)
+
+
+def _id(line: str, place: int, name: str, as_json: bool) -> str:
+    if not as_json:
+        return line.strip()
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise InputError(f"{name}, line {place:,}: no JSON. Mend the line.") from None
+    if isinstance(row, dict) and type(row.get("id")) in (int, float):
+        return id_value(str(row["id"]))
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        raise InputError(f"{name}, line {place:,}: no object with a text 'id'. Add it.")
+    return str(row["id"])
