@@ -16,14 +16,14 @@ from report_sample import HOSTILE
 from ds2.report import (
     Case,
     Cases,
+    Fact,
     Facts,
     Finding,
     Page,
     Section,
     Table,
-    columns,
     excerpt,
-    fact,
+    facts,
     join,
     page_html,
     page_json,
@@ -132,7 +132,7 @@ def test_hostile_texts_are_only_text_in_markdown_and_json(bad_page):
 
 def one_page(text: str) -> Page:
     """A page that says a text wherever a text can stand."""
-    case = Case(text, (fact("fact", text),), excerpt(text, 50))
+    case = Case(text, (Fact("fact", text),), excerpt(text, 50))
     return Page(
         title="t",
         lead=text,
@@ -145,8 +145,8 @@ def one_page(text: str) -> Page:
                 "s",
                 (
                     f"x{text}",
-                    table("t", "t", columns("name: text, number"), [(text, 1.5)], says=text),
-                    Facts("f", "f", (fact("name", text),)),
+                    table("t", "t", "name, number", [(text, 1.5)], says=text),
+                    facts("f", "f", {"name": text}),
                     Cases("c", "c", (Case("i", (), excerpt(text, 50), (case,)),)),
                 ),
             ),
@@ -232,7 +232,7 @@ def test_an_excerpt_keeps_both_ends_and_says_what_is_gone():
         (0.9999, "share", ">\u00a099.9\u00a0%"),
         (-0.001, "decimal", "0.00"),
         (-0.25, "decimal", "\u22120.25"),
-        (52_002, "count", "52,002"),
+        (52_002, "decimal", "52,002"),
         (0.123, "level", "+0.12"),
         (-0.0045, "signed", "\u22120.0045"),
         (3.0, "score", "3"),

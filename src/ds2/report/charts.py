@@ -126,7 +126,7 @@ def line_chart(
     *,
     ends: tuple[float, float] | None = None,
     y_kind: Kind = "decimal",
-    x_kind: Kind = "count",
+    x_digits: int = 0,
 ) -> Markup:
     """Draw lines through points, over the x of all of them; a kind "area" is filled down to 0."""
     drawn = [(kind, points) for kind, points in lines if points]
@@ -147,8 +147,8 @@ def line_chart(
         if kind == "area":
             at = [(at[0][0], bottom), *at, (at[-1][0], bottom)]
         body.append(_path(kind, at))
-    body.append(_text(LEFT, bottom + 17, _tick(first, x_kind), anchor="start"))
-    body.append(_text(WIDTH - RIGHT, bottom + 17, _tick(last, x_kind), anchor="end"))
+    body.append(_text(LEFT, bottom + 17, decimal(first, x_digits), anchor="start"))
+    body.append(_text(WIDTH - RIGHT, bottom + 17, decimal(last, x_digits), anchor="end"))
     body.append(_text(LEFT + SPAN / 2, bottom + 17, label))
     return _svg(title, bottom + 25, body)
 
@@ -197,7 +197,7 @@ def _grid(
 def _tick(value: float, kind: Kind) -> str:
     if kind == "share":
         return share(value, 0 if value >= 0.03 or value == 0 else 1)
-    return written(round(value) if kind == "count" else value, kind)
+    return written(value, kind)
 
 
 def _ticks(low: float, high: float) -> tuple[list[float], float]:

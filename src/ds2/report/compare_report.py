@@ -5,6 +5,7 @@ and worse where the upper end lies below. A method beats random where every judg
 better. Gold goes first: raters are asked only about methods for which gold has no interval.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,11 +22,11 @@ from ds2.report.model import (
     Figure,
     Finding,
     Page,
+    Part,
     Section,
     Table,
     Tone,
-    columns,
-    explained,
+    facts,
     table,
 )
 from ds2.report.words import count, decimal, interval, plural, share, short
@@ -159,6 +160,11 @@ class MethodsCompared:
         """Rows of the largest selection."""
         return max(part.n for part in self.found.selections)
 
+    @property
+    def chance(self) -> float:
+        """What two random selections of that size share."""
+        return self.size / self.found.n
+
 
 @dataclass(frozen=True, slots=True)
 class Beats:
@@ -181,15 +187,16 @@ def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     beats = beats_random(n)
     judges = tuple(_judge(judge, n) for judge in n.judges)
-    tables = (_scores(n), _diversity(n), _costs(n), *_sources(n))
-    methods = explained({name: METHODS[name].source for name in n.entries})
+    methods: tuple[Part, ...] = (facts("", "", {name: METHODS[name].source for name in n.entries}),)
+    if n.left_out:
+        methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
     sections = [
         Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
         Section("map", "Map of the pool", "Map", (_map(n),)),
-        Section("tables", "What each method selects", "Tables", tables),
+        Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
         Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
         Section("picks", "Who picks what", "Who picks what", tuple(_alone(n))),
-        Section("methods", "Methods", "Methods", (methods, *_left_out(n))),
+        Section("methods", "Methods", "Methods", methods),
     ]
     return Page(
         title=n.title,
@@ -348,10 +355,6 @@ def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     return Finding(question, f"On {' and '.join(answers)}.", tuple(detail), "plain")
 
 
-def _chance(n: MethodsCompared) -> float:
-    return n.size / n.found.n
-
-
 def _most_alike(n: MethodsCompared) -> Finding:
     question, names = "Do the methods select the same rows?", list(n.entries)
     pairs = sorted(
@@ -365,7 +368,7 @@ def _most_alike(n: MethodsCompared) -> Finding:
     return Finding(
         question,
         f"Half of the pairs share less than {share(-pairs[len(pairs) // 2][0])} of their rows; "
-        f"chance is {share(_chance(n))}.",
+        f"chance is {share(n.chance)}.",
         (
             f"Most alike are {b} and {a} ({share(-most)} in common), least alike {d} and {c} "
             f"({share(-least)}).",
@@ -384,22 +387,21 @@ def _is_mixed(judges: Sequence[Judge]) -> bool:
 
 def _beats(n: MethodsCompared, beats: Mapping[str, Beats]) -> Table:
     """Whether each method beats random: the answers, and the difference by every judge."""
-    mixed = _is_mixed(n.judges)
-    heads = "method: text, answer: text"
-    heads += ", at the same lengths: text" if n.judges else ""
-    heads += ", with the same sources: text" if mixed else ""
+    shown = ["same_length"] * bool(n.judges) + ["same_mix"] * _is_mixed(n.judges)
+    named = {"same_length": "at the same lengths", "same_mix": "with the same sources"}
     rows = []
     for name, each in beats.items():
-        same: list[str | None] = [each.same_length] if n.judges else []
-        same += [each.same_mix] if mixed else []
-        same = [None] * len(same) if each.answer == "is random" else same
+        same = [None if each.answer == "is random" else getattr(each, answer) for answer in shown]
         judged = [judge.methods.get(name) for judge in n.judges]
-        found = (None if one is None else _difference(one.plain) for one in judged)
+        found = [None if one is None else _difference(one.plain) for one in judged]
         rows.append((name, each.answer, *same, *found))
     return table(
         "beats random",
         "Does it beat random?",
-        (*columns(heads), *(Column(judge.words, "level") for judge in n.judges)),
+        (
+            *map(Column, ("method", "answer", *map(named.__getitem__, shown))),
+            *(Column(judge.words, "level") for judge in n.judges),
+        ),
         rows,
         says="Yes: every judge shows it to be better. No: every judge shows it to be worse. The "
         "second answer is that against random selections with the same lengths, which a liking for "
@@ -412,20 +414,15 @@ def _beats(n: MethodsCompared, beats: Mapping[str, Beats]) -> Table:
 def _judge(judge: Judge, n: MethodsCompared) -> Table:
     mixed = _is_mixed([judge])
     without = f" Not possible without it: {', '.join(judge.left_out)}." if judge.left_out else ""
-    heads = "method: text, selected, random, difference: level"
-    heads += ", with the same sources: level" if mixed else ""
+    sources = ", with the same sources: level" if mixed else ""
     return table(
         f"judged on {judge.name}",
         f"Judged on {judge.words}",
-        columns(
-            f"{heads}, with the same lengths: level, random ones below: share, rows judged: count"
-        ),
+        f"method, selected, random, difference: level{sources}, with the same lengths: level, "
+        "random ones below: share, rows judged",
         [
             (
-                method,
-                one.plain.chosen,
-                one.plain.random,
-                _difference(one.plain),
+                *(method, one.plain.chosen, one.plain.random, _difference(one.plain)),
                 *([_difference(one.mixed)] if mixed else []),
                 _difference(one.same_length),
                 None if np.isnan(one.plain.chosen) else one.plain.beaten,
@@ -469,7 +466,7 @@ def _map(n: MethodsCompared) -> Table:
     return table(
         "map",
         "Points of the map",
-        columns("examples: text, in the pool: count, drawn: count"),
+        "examples, in the pool, drawn",
         [
             (says, int((kinds == kind).sum()), len(rows))
             for kind, (says, rows) in enumerate(zip(kinds_of, lists, strict=True))
@@ -481,92 +478,73 @@ def _map(n: MethodsCompared) -> Table:
     )
 
 
-def _scores(n: MethodsCompared) -> Table:
-    has_gold = any(entry.n_gold for entry in n.entries.values())
-    gold_heads = ", gold, rows with gold: count" if has_gold else ""
-    rows = []
-    for part in n.found.selections:
-        uses = METHODS[part.name].uses
-        reads = f"{uses} scores" if uses else "no score"
-        gold = [part.means.get("gold"), n.entries[part.name].n_gold] if has_gold else []
-        rows.append((part.name, part.means["raw"], part.means["curated"], *gold, reads))
-    return table(
+def _tables(n: MethodsCompared) -> Iterator[Table]:
+    """What each method selects: scores, diversity, length and cost, sources."""
+    parts = [(part, n.entries[part.name]) for part in n.found.selections]
+    golden = any(entry.n_gold for _, entry in parts)
+    several = any(entry.kept_rater is not None for _, entry in parts)
+    uses = {part.name: METHODS[part.name].uses for part, _ in parts}
+    yield table(
         "mean scores",
         "Mean scores",
-        columns(f"method: text, raw, curated{gold_heads}, goes by: text"),
-        rows,
+        f"method, raw, curated{', gold, rows with gold' if golden else ''}, goes by",
+        [
+            (
+                *(part.name, part.means["raw"], part.means["curated"]),
+                *([part.means.get("gold"), entry.n_gold] if golden else []),
+                f"{uses[part.name]} scores" if uses[part.name] else "no score",
+            )
+            for part, entry in parts
+        ],
         says="A method that goes by scores maximises them, so its own means of raw and curated "
         "scores are optimistic (the winner's curse): read them as a description, and the tables "
         "against random as the evidence."
-        + (" The mean of gold counts every scored row once." if has_gold else ""),
+        + (" The mean of gold counts every scored row once." if golden else ""),
     )
-
-
-def _diversity(n: MethodsCompared) -> Table:
-    return table(
+    yield table(
         "diversity",
         "Diversity",
-        columns(
-            "method: text, long-tail score: fine, coverage: share, redundancy: share, "
-            "distance to the nearest selected: fine"
-        ),
-        [(m.name, m.tail, m.coverage, m.redundancy, m.nearest) for m in n.found.selections],
+        "method, long-tail score: fine, coverage: share, redundancy: share, "
+        "distance to the nearest selected: fine",
+        [(m.name, m.tail, m.coverage, m.redundancy, m.nearest) for m, _ in parts],
         says=f"Near means within {decimal(n.found.radius, 3)}, the median distance of a row to its "
         "last neighbour. Coverage is the share of the pool with a selected row near it (measured "
         f"on {n.found.n_sampled:,} rows), redundancy the share of selected rows with another one "
         "near.",
     )
-
-
-def _costs(n: MethodsCompared) -> Table:
-    several = any(entry.kept_rater is not None for entry in n.entries.values())
     unit = "characters" if n.tokenizer == "characters" else "tokens"
-    kept = ", kept without one rater: share" if several else ""
-    entries = [(part, n.entries[part.name]) for part in n.found.selections]
-    return table(
+    yield table(
         "costs",
         "Rows, length, stability, time",
-        columns(
-            "method: text, rows: count, by it alone: count, characters of a completion: count, "
-            f"{unit} in all: count, "
-            f"kept under another seed: share{kept}, seconds"
-        ),
+        f"method, rows, by it alone, characters of a completion, {unit} in all, "
+        f"kept under another seed: share{', kept without one rater: share' * several}, seconds",
         [
             (
-                part.name,
-                part.n,
-                entry.n_only,
+                *(part.name, part.n, entry.n_only),
                 None if np.isnan(part.length) else round(part.length),
-                entry.tokens,
-                entry.kept_seed,
+                *(entry.tokens, entry.kept_seed),
                 *([entry.kept_rater] if several else []),
                 entry.seconds_s,
             )
-            for part, entry in entries
+            for part, entry in parts
         ],
         says="Kept is the share of the rows that are selected again: under another seed (a dash "
         "where that would cost as much again as the selection)"
         + (", and on average when one of the raters is left out." if several else "."),
     )
-
-
-def _sources(n: MethodsCompared) -> Iterator[Table]:
-    """The mix of sources, where there are two or more."""
-    total: dict[str, float] = {}
-    for part in n.found.selections:
-        for label, amount in part.sources.items():
-            total[label] = total.get(label, 0.0) + amount
-    largest = sorted(total, key=lambda label: (-total[label], label))
-    left = len(largest) - MOST_SOURCES
-    if len(largest) > 1:
-        heads = [Column(name, "share") for name in n.entries]
+    total: Counter[str] = Counter()
+    for part, _ in parts:
+        total.update(part.sources)
+    shown = [label for label, _ in total.most_common(MOST_SOURCES)]
+    left = len(total) - len(shown)
+    if len(total) > 1:
         yield table(
             "sources",
             "Sources",
-            (Column("source", "text"), *heads),
+            ", ".join(["source", *(f"{name}: share" for name in n.entries)]),
             [
-                (label or "no source", *(p.sources.get(label, 0.0) for p in n.found.selections))
-                for label in largest[:MOST_SOURCES]
+                (label or "no source", *(part.sources.get(label, 0.0) for part, _ in parts))
+                for label in shown
             ],
             says="Share of the rows that each method selects, by source."
             + (f" {left:,} smaller sources are left out." if left > 0 else ""),
@@ -577,9 +555,9 @@ def _overlap(n: MethodsCompared) -> Table:
     return table(
         "overlap",
         "Rows in common",
-        (Column("method", "text"), *(Column(name, "share") for name in n.entries)),
+        ", ".join(["method", *(f"{name}: share" for name in n.entries)]),
         [(name, *row) for name, row in zip(n.entries, n.found.overlap.tolist(), strict=True)],
-        says=f"The share of rows that two selections share; by chance {share(_chance(n))}.",
+        says=f"The share of rows that two selections share; by chance {share(n.chance)}.",
         heat=True,
     )
 
@@ -588,8 +566,3 @@ def _alone(n: MethodsCompared) -> Iterator[Cases]:
     for name, entry in n.entries.items():
         title = f"{name}: {count(entry.n_only)} of {plural(len(entry.rows), 'row')} by it alone"
         yield Cases(f"only {name}", title, entry.only, shown=1)
-
-
-def _left_out(n: MethodsCompared) -> Iterator[Table]:
-    if n.left_out:
-        yield table("left out", "Left out", columns("method: text, why: text"), n.left_out.items())

@@ -6,7 +6,7 @@ three cannot disagree. A value says how it is written by its kind. None is "not 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from markupsafe import Markup
@@ -39,16 +39,16 @@ __all__ = [
     "Tone",
     "Value",
     "columns",
-    "explained",
-    "fact",
+    "facts",
     "plain",
     "table",
     "written",
 ]
 
-Kind = Literal[
-    "text", "count", "share", "decimal", "fine", "exact", "usd", "level", "signed", "score",
-]  # fmt: skip
+#: How a number is written: "decimal" has two digits, or none where it is an int; "fine" has three
+#: and "exact" four; "share" is a fraction as a percentage, "level" and "signed" are differences
+#: with two and four digits, "usd" is money, and a "score" is bare where it is whole.
+Kind = Literal["decimal", "fine", "exact", "share", "level", "signed", "usd", "score"]
 Tone = Literal["clear", "care", "open", "plain"]
 #: Two numbers are the ends of an interval, three a figure and the ends of its interval.
 Value = str | int | float | tuple[float | None, ...] | None
@@ -67,15 +67,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, and how its values are written.
-
-    The kinds: "text" (as it is), "count" (52,002), "share" (a fraction as a percentage), "decimal"
-    (two digits), "fine" (three), "exact" (four), "usd" (money), "level" (a difference, with two
-    digits), "signed" (one with four) and "score" (a whole number bare).
-    """
+    """A column: its heading, and how its numbers are written; texts are as they are."""
 
     head: str
-    kind: Kind
+    kind: Kind = "decimal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ class Table:
     Attributes:
         key: its name in JSON, unique in a page.
         title: its heading.
-        columns: the first one names the row.
+        columns: the first one names the row; no two have one heading.
         rows: one value a column.
         says: what it shows, in a sentence or two.
         figure: drawn beside it.
@@ -112,6 +107,10 @@ class Table:
     bars: tuple[int, int] | None = None
     folded: bool = False
 
+    def is_text(self, place: int) -> bool:
+        """Whether a column holds texts."""
+        return place == 0 or any(isinstance(row[place], str) for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -119,7 +118,7 @@ class Fact:
 
     name: str
     value: Value
-    kind: Kind
+    kind: Kind = "decimal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,46 +186,31 @@ class Page:
 
 
 def columns(heads: str) -> tuple[Column, ...]:
-    """Return the columns of "rater: text, rated: count, mean"; without a kind it is a decimal."""
-    kinds = {kind: kind for kind in get_args(Kind)}
-    named = [head.partition(": ") for head in heads.split(", ")]
-    return tuple(Column(head, kinds[kind or "decimal"]) for head, _, kind in named)
+    """Return the columns of "rater, at the lowest: share"."""
+    return tuple(Column(*_kind_of(head)) for head in heads.split(", "))
 
 
 def table(
     key: str,
     title: str,
-    columns: Sequence[Column],
+    heads: str | Sequence[Column],
     rows: Iterable[Sequence[object]],
-    *,
-    says: str = "",
-    figure: Figure | None = None,
-    heat: bool = False,
-    bars: tuple[int, int] | None = None,
-    folded: bool = False,
+    **options: Any,
 ) -> Table:
-    """Return a table of any numbers."""
-    return Table(
-        key=key,
-        title=title,
-        columns=tuple(columns),
-        rows=tuple(tuple(map(plain, row)) for row in rows),
-        says=says,
-        figure=figure,
-        heat=heat,
-        bars=bars,
-        folded=folded,
-    )
+    """Return a table of any numbers; the other fields of `Table` by name."""
+    named = columns(heads) if isinstance(heads, str) else tuple(heads)
+    return Table(key, title, named, tuple(tuple(map(plain, row)) for row in rows), **options)
 
 
-def fact(name: str, value: object, kind: Kind = "text") -> Fact:
-    """Return a named value of any numbers."""
-    return Fact(name, plain(value), kind)
+def facts(key: str, title: str, values: Mapping[str, object]) -> Facts:
+    """Return named values: "right scores: share" says how its number is written."""
+    rows = [(*_kind_of(name), plain(value)) for name, value in values.items()]
+    return Facts(key, title, tuple(Fact(name, value, kind) for name, kind, value in rows))
 
 
-def explained(words: Mapping[str, str]) -> Facts:
-    """Return words and what they mean; JSON has no use for them."""
-    return Facts("", "", tuple(Fact(word, meaning, "text") for word, meaning in words.items()))
+def _kind_of(head: str) -> tuple[str, Kind]:
+    name, _, kind = head.partition(": ")
+    return name, {each: each for each in get_args(Kind)}[kind or "decimal"]
 
 
 def plain(value: object) -> Value:
@@ -247,13 +231,15 @@ def _number(value: object) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def written(value: Value, kind: Kind) -> str:
+def written(value: Value, kind: Kind = "decimal") -> str:
     """Write a value; a dash where there is none. Text is returned as it is: escape it."""
     if value is None:
         return MISSING
+    if isinstance(value, str):
+        return value
     way = _WAYS[kind]
     if not isinstance(value, tuple):
-        return way(value)
+        return count(value) if kind == "decimal" and isinstance(value, int) else way(value)
     *middle, low, high = value
     ends = None if low is None or high is None else f"{way(low)} to {way(high)}"
     if not middle:
@@ -268,14 +254,12 @@ def _usd(value: float) -> str:
 
 
 _WAYS: Mapping[Kind, Callable[..., str]] = {
-    "text": str,
-    "count": count,
-    "share": share,
     "decimal": decimal,
     "fine": lambda value: decimal(value, 3),
     "exact": lambda value: decimal(value, 4),
-    "usd": _usd,
+    "share": share,
     "level": lambda value: signed(value, 2),
     "signed": signed,
+    "usd": _usd,
     "score": score,
 }

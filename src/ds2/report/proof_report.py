@@ -10,7 +10,6 @@ from typing import Any
 
 from ds2.report import charts
 from ds2.report.model import (
-    Column,
     Fact,
     Facts,
     Figure,
@@ -20,9 +19,7 @@ from ds2.report.model import (
     Section,
     Table,
     Tone,
-    columns,
-    explained,
-    fact,
+    facts,
     table,
 )
 from ds2.report.run_report import training_tables
@@ -106,7 +103,7 @@ def proof_report(document: Values, *, links: Sequence[tuple[str, str]] = ()) -> 
             "control", "Do the measures see bad answers?", "Control", tuple(_control(document))
         ),
         Section("plan", "What was fixed beforehand", "Fixed beforehand", tuple(_plan(document))),
-        Section("words", "Words", "Words", (explained(_WORDS),)),
+        Section("words", "Words", "Words", (facts("", "", _WORDS),)),
     ]
     return Page(
         title=document.get("title") or "Proof",
@@ -220,18 +217,13 @@ def _difference(document: Values, place: int, one: Values, ends: tuple[float, fl
         kind="signed",
         leads=len(rows) > 1,
     )
-    untrained = columns("untrained: exact") if base else ()
+    untrained = ", untrained: exact" if base else ""
     alone = " Where an arm has one run, the bar is about other items alone."
     return table(
         f"differences {place + 1}",
         f"{one['a']} (A) against {one['b']} (B)",
-        (
-            *columns("task: text, items: count"),
-            *untrained,
-            *columns(
-                "A: exact, B: exact, A − B: signed, error of items: exact, error of runs: exact"
-            ),
-        ),
+        f"task, items{untrained}, A: exact, B: exact, A − B: signed, error of items: exact, "
+        "error of runs: exact",
         [
             (
                 label,
@@ -268,14 +260,12 @@ def _needed(document: Values) -> tuple[Part, ...]:
     if not comparisons:
         return ()
     return (
-        Facts("", "", tuple(fact(_pair(one), _needs(one)) for one in comparisons)),
+        Facts("", "", tuple(Fact(_pair(one), _needs(one)) for one in comparisons)),
         table(
             "needed",
             "In numbers",
-            columns(
-                "comparison: text, smallest that matters: exact, smallest that can be seen: exact, "
-                "runs of an arm: count, runs needed: count, items: count, items needed: count"
-            ),
+            "comparison, smallest that matters: exact, smallest that can be seen: exact, "
+            "runs of an arm, runs needed, items, items needed",
             [
                 (
                     _pair(one),
@@ -294,12 +284,12 @@ def _needed(document: Values) -> tuple[Part, ...]:
 
 
 _COSTS = {
-    "rows": "rows: count",
-    "answer_tokens": "answer tokens: count",
-    "tokens": "all tokens: count",
-    "updates": "updates: count",
+    "rows": "rows",
+    "answer_tokens": "answer tokens",
+    "tokens": "all tokens",
+    "updates": "updates",
     "mean_answer": "tokens of an answer",
-    "seconds": "seconds: count",
+    "seconds": "seconds",
     "peak_bytes": "GB of memory",
 }
 
@@ -310,29 +300,21 @@ def _costs(document: Values) -> Iterator[Part]:
         return
     alike = "The arms were trained alike: their answer tokens and updates differ by 2 % at most."
     yield from _unequal(document) or [alike]
-    heads = columns(", ".join(_COSTS.values()))
-    of_arm = {arm: [c for c in costs if c["arm"] == arm] for arm in (c["arm"] for c in costs)}
-    yield table(
-        "costs",
-        "Means over runs",
-        (*columns("arm: text, runs: count"), *heads),
-        [(arm, len(own), *_figures(own, heads)) for arm, own in of_arm.items()],
-    )
-    yield table(
-        "costs by run",
-        "Each run",
-        (*columns("run: text"), *heads),
-        [(f"{one['arm']}, seed {one['seed']}", *_figures([one], heads)) for one in costs],
-        folded=True,
-    )
+    heads = ", ".join(_COSTS.values())
+    arms = {arm: [c for c in costs if c["arm"] == arm] for arm in (c["arm"] for c in costs)}
+    means = [(arm, len(own), *_figures(own)) for arm, own in arms.items()]
+    yield table("costs", "Means over runs", f"arm, runs, {heads}", means)
+    runs = [(f"{one['arm']}, seed {one['seed']}", *_figures([one])) for one in costs]
+    yield table("costs by run", "Each run", f"run, {heads}", runs, folded=True)
 
 
-def _figures(costs: Sequence[Values], heads: Sequence[Column]) -> Iterator[float | None]:
-    for name, column in zip(_COSTS, heads, strict=True):
+def _figures(costs: Sequence[Values]) -> Iterator[float | None]:
+    for name in _COSTS:
         mean = _mean([cost.get(name) for cost in costs])
-        if mean is not None and name == "peak_bytes":
-            mean /= 1e9
-        yield round(mean) if mean is not None and column.kind == "count" else mean
+        if mean is None or name == "mean_answer":
+            yield mean
+        else:
+            yield mean / 1e9 if name == "peak_bytes" else round(mean)
 
 
 def _unequal(document: Values, arms: Sequence[str] | None = None) -> list[str]:
@@ -368,7 +350,7 @@ def _control(document: Values) -> Iterator[Part]:
         yield table(
             "control",
             "Figures of the control",
-            columns("task: text, good − bad: signed, sees bad answers: text"),
+            "task, good − bad: signed, sees bad answers",
             [
                 (task, (one["value"], one["low"], one["high"]), "yes" if one["passed"] else "no")
                 for task, one in planted["tasks"].items()
@@ -389,7 +371,7 @@ def _plan(document: Values) -> Iterator[Part]:
     pairs = [" against ".join(pair) for pair in plan.get("compare") or ()]
     found = {
         "Comparisons": "; ".join(pairs),
-        "Smallest difference that matters": plan.get("smallest"),
+        "Smallest difference that matters: exact": plan.get("smallest"),
         "Arms": ", ".join(plan.get("arms") or ()),
         "Trainings of each arm": plan.get("seeds"),
         "Arms have in common": plan.get("equal"),
@@ -404,20 +386,14 @@ def _plan(document: Values) -> Iterator[Part]:
         "Rows in no arm, since they hold text of the tasks": plan.get("contaminated"),
         "SHA-256 of this plan": plan.get("sha256"),
     }
-    facts = tuple(_said(what, value) for what, value in found.items() if value not in (None, ""))
-    if facts:
-        yield Facts("plan", "", facts)
-        settings = tuple(
-            fact(key, str(value)) for key, value in (plan.get("settings") or {}).items()
-        )
+    known = {what: value for what, value in found.items() if value not in (None, "")}
+    if known:
+        yield facts("plan", "", known)
+        settings = [Fact(key, str(value)) for key, value in (plan.get("settings") or {}).items()]
         if settings:
-            yield Facts("settings", plural(len(settings), "setting"), settings)
+            yield Facts("settings", plural(len(settings), "setting"), tuple(settings))
     else:
         yield (
             "No plan came with these evaluations. Which arms, tasks and pairs to compare must be "
             "chosen before results are seen; nothing here shows that they were."
         )
-
-
-def _said(what: str, value: Any) -> Fact:
-    return fact(what, value, "count") if isinstance(value, int) else fact(what, str(value))

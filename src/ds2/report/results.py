@@ -193,6 +193,8 @@ class Truth:
         counts: (s,) examples of each true score.
         planted: (s, s) what the scores were drawn through, or counted from the known scores.
         distance: (s,) total variation between the rows of the two matrices.
+        covered: (s, s) planted cells inside their 95 % interval.
+        counted: (s, s) cells that have one.
         n_known: examples with a known and an observed score.
         right_raw: share of them whose raw score is right.
         right_curated: the same of the curated score.
@@ -200,13 +202,13 @@ class Truth:
         n_flagged: flagged ones; None where nothing was flagged by design.
         precision: share of the flagged that were wrong.
         recall: share of the wrong that were flagged.
-        n_covered: planted cells inside their 95 % interval.
-        n_cells: those that were looked at.
     """
 
     counts: np.ndarray
     planted: np.ndarray
     distance: np.ndarray
+    covered: np.ndarray
+    counted: np.ndarray
     n_known: int
     right_raw: float
     right_curated: float
@@ -214,47 +216,39 @@ class Truth:
     n_flagged: int | None
     precision: float
     recall: float
-    n_covered: int
-    n_cells: int
 
 
 def _truth(found: Results, truth: np.ndarray) -> Truth:
-    noise, planted = found.first, found.planted
-    true, seen, after = (
-        to_levels(scores, found.n_scores) for scores in (truth, found.raw, found.curation.scores)
-    )
+    n, misrated, planted = found.n_scores, found.curation.misrated, found.planted
+    raw, curated = found.raw, found.curation.scores
+    true, seen, after = (to_levels(scores, n) for scores in (truth, raw, curated))
     known = (true >= 0) & (seen >= 0)
-    counts = moves(true, seen, found.n_scores)
+    counts = moves(true, seen, n)
     totals = counts.sum(axis=1)
     if planted is None:
         planted = counts / np.where(totals > 0, totals, np.nan)[:, None]
+    unknown = np.full((2, n, n), np.nan)
+    low, high = unknown if found.first.intervals is None else found.first.intervals
     wrong = known & (seen != true)
-    misrated = found.curation.misrated
-    flagged = known & (np.zeros_like(known) if misrated is None else misrated)
-    hit = int((wrong & flagged).sum())
-    covered = counted = np.zeros_like(found.known)
-    if noise.intervals is not None:
-        low, high = noise.intervals
-        counted = np.isfinite(low) & np.isfinite(high) & (planted >= LEAST_CELL)
-        covered = counted & (low <= planted) & (planted <= high)
+    flagged = known & (False if misrated is None else misrated)
     return Truth(
         counts=totals,
         planted=planted,
         distance=0.5 * np.abs(planted - found.matrix()).sum(axis=1),
+        covered=(planted >= LEAST_CELL) & (low <= planted) & (planted <= high),
+        counted=(planted >= LEAST_CELL) & np.isfinite(low) & np.isfinite(high),
         n_known=int(known.sum()),
-        right_raw=_ratio(int((known & (seen == true)).sum()), int(known.sum())),
-        right_curated=_ratio(int((known & (after == true)).sum()), int(known.sum())),
+        right_raw=_ratio((seen == true)[known]),
+        right_curated=_ratio((after == true)[known]),
         n_wrong=int(wrong.sum()),
         n_flagged=None if misrated is None else int(flagged.sum()),
-        precision=_ratio(hit, int(flagged.sum())),
-        recall=float("nan") if misrated is None else _ratio(hit, int(wrong.sum())),
-        n_covered=int(covered.sum()),
-        n_cells=int(counted.sum()),
+        precision=_ratio(wrong[flagged]),
+        recall=float("nan") if misrated is None else _ratio(flagged[wrong]),
     )
 
 
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+def _ratio(holds: np.ndarray) -> float:
+    return float(holds.mean()) if holds.size else float("nan")
 
 
 def to_levels(scores: np.ndarray, n_scores: int) -> np.ndarray:

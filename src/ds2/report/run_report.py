@@ -2,7 +2,8 @@
 
 import itertools
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from ds2.report import charts
 from ds2.report.model import (
     Case,
     Cases,
-    Column,
     Fact,
     Facts,
     Figure,
@@ -22,9 +22,7 @@ from ds2.report.model import (
     Part,
     Section,
     Table,
-    columns,
-    explained,
-    fact,
+    facts,
     table,
 )
 from ds2.report.raters import rater_tables
@@ -51,18 +49,19 @@ def run_report(found: Results) -> Page:
         Section("training", "Training", "Training", training_tables(found.losses)),
         Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
         Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
-        Section("words", "Words", "Words", (_words(found),)),
+        Section("words", "Words", "Words", (facts("", "", _WORDS),)),
     ]
+    about = found.embedding
+    said = {
+        "pool": found.pool.warnings,
+        "ratings": (*found.panel.warnings, *rater_notes),
+        "embedding": () if about is None else about.warnings,
+        "noise": found.noise.warnings,
+        "curation": found.curation.warnings,
+    }
     notes: dict[str, str] = {}
-    for stage, sentences in (
-        ("pool", found.pool.warnings),
-        ("ratings", (*found.panel.warnings, *rater_notes)),
-        ("embedding", () if found.embedding is None else found.embedding.warnings),
-        ("noise", found.noise.warnings),
-        ("curation", found.curation.warnings),
-    ):
-        for sentence in sentences:
-            notes.setdefault(sentence, stage)
+    for stage, sentence in ((stage, each) for stage, many in said.items() for each in many):
+        notes.setdefault(sentence, stage)
     return Page(
         title=found.title,
         lead=f"{plural(len(found.pool), 'example')}, {count(found.n_rated)} rated by "
@@ -73,13 +72,12 @@ def run_report(found: Results) -> Page:
     )
 
 
-def _heads(first: str, heads: Iterable[str], kind: Any = "decimal") -> tuple[Column, ...]:
-    return (Column(first, "text"), *(Column(head, kind) for head in heads))
+def _each(head: str, found: Results) -> str:
+    return ", ".join(head.format(level) for level in range(found.n_scores))
 
 
 def _noise(found: Results) -> Iterator[Part]:
-    noise, levels = found.first, range(found.n_scores)
-    rho = f"ρ = {decimal(noise.rho)}"
+    noise, rho = found.first, f"ρ = {decimal(found.first.rho)}"
     if standing(found) in ("unknown", "absent", "weak"):
         yield (
             "Lift is low here, so this matrix mixes the rater's noise with neighbours that do not "
@@ -92,7 +90,7 @@ def _noise(found: Results) -> Iterator[Part]:
     yield table(
         "matrix",
         f"P(observed score given true score){of_first}, at {rho}",
-        _heads("true score", (f"observed {level}" for level in levels)),
+        f"true score, {_each('observed {}', found)}",
         [(f"true {level}", *row.tolist()) for level, row in enumerate(cells)],
         says="Each row is a true score, each column the score that was observed instead, with 95 % "
         "intervals. The outlined diagonal is how often a true score is seen as itself.",
@@ -101,39 +99,33 @@ def _noise(found: Results) -> Iterator[Part]:
     if noise.range is None:
         yield f"No range over ρ was computed: the matrix takes {rho} as given."
     else:
-        yield _range(found, rho)
-    yield Facts(
+        yield _range(found, noise.range, rho)
+    of_what = "not computed" if noise.intervals is None else f"from {intervals_from(found)}"
+    yield facts(
         "noise",
         "How the matrix was found",
-        (
-            fact("Different examples with a score", int(noise.n_examples), "count"),
-            fact("Examples without one", int(noise.n_missing), "count"),
-            fact("Share of wrong scores at ρ", noise.error_rate, "share"),
-            fact("ρ", noise.rho, "decimal"),
-            fact("ρ rests on", noise.rho_source),
-            fact("Neighbours counted", int(noise.n_neighbors), "count"),
-            fact("Fit: total variation from the counted triples of scores", noise.fit, "fine"),
-            fact("exceeded once in 20 if the model holds", noise.fit_expected, "fine"),
-            fact("Iterations", int(noise.iterations), "count"),
-            fact("Converged", _yes(noise.converged)),
-            fact("Every score most often itself", _yes(noise.diagonal_dominant)),
-            fact(
-                "Intervals",
-                "not computed"
-                if noise.intervals is None
-                else f"from {intervals_from(found)}, at {rho}",
-            ),
-        ),
+        {
+            "Different examples with a score": int(noise.n_examples),
+            "Examples without one": int(noise.n_missing),
+            "Share of wrong scores at ρ: share": noise.error_rate,
+            "ρ": noise.rho,
+            "ρ rests on": noise.rho_source,
+            "Neighbours counted": int(noise.n_neighbors),
+            "Misfit (total variation from the counted triples of scores): fine": noise.fit,
+            "exceeded once in 20 if the model holds: fine": noise.fit_expected,
+            "Iterations": int(noise.iterations),
+            "Converged": _yes(noise.converged),
+            "Every score most often itself": _yes(noise.diagonal_dominant),
+            "Intervals": of_what,
+        },
     )
 
 
-def _range(found: Results, rho: str) -> Table:
-    noise = found.first
-    assert noise.range is not None
+def _range(found: Results, span: np.ndarray, rho: str) -> Table:
+    noise, assumed = found.first, found.first.rho_source == "assumed"
     least, most = found.error_ends or (noise.error_rate, noise.error_rate)
     low, high = map(decimal, noise.rho_range)
-    ends = np.sort(np.stack([found.matrix(end) for end in noise.range]), axis=0)
-    assumed = noise.rho_source == "assumed"
+    ends = np.sort(np.stack([found.matrix(end).diagonal() for end in span]), axis=0)
     plausible = (
         f"The scores alone do not fix it: anything from {low}, the least that the neighbours' "
         f"agreement allows, to {high} is plausible."
@@ -143,19 +135,10 @@ def _range(found: Results, rho: str) -> Table:
     return table(
         "range",
         "How far the matrix depends on its assumption",
-        (
-            *columns("true score: text, examples it rests on: count"),
-            Column(f"seen as itself at {rho}", "decimal"),
-            Column("over plausible ρ", "decimal"),
-        ),
+        f"true score, examples it rests on, seen as itself at {rho}, over plausible ρ",
         [
-            (
-                str(level),
-                round(float(noise.effective_counts[level])),
-                found.matrix()[level, level],
-                (ends[0, level, level], ends[1, level, level]),
-            )
-            for level in range(found.n_scores)
+            (str(level), round(float(n)), found.matrix()[level, level], tuple(ends[:, level]))
+            for level, n in enumerate(noise.effective_counts)
         ],
         says="ρ says how much more often than by chance neighbours share a true score: 0 is "
         f"chance, 1 is always. {plausible} Over that range, chance included, "
@@ -183,7 +166,7 @@ def _lift(found: Results) -> Table:
     return table(
         "lift",
         "How often an example's score equals its neighbours'",
-        columns("nearest: text, agree: share, by chance: share, lift, pairs: count"),
+        "nearest, agree: share, by chance: share, lift, pairs",
         [(f"k = {one.k}", one.agreement, one.chance, one, one.n_pairs) for one in lifts],
         says="Lift is agreement above chance: 0 is chance, 1 is always, with a 95 % interval. A "
         "noisy rater lowers it, and so do neighbours that do not share a true score: even where "
@@ -200,44 +183,33 @@ def _truth(found: Results) -> Iterator[Part]:
     truth = found.against_truth
     if truth is None or found.truth is None:
         return
-    distance = truth.distance[np.isfinite(truth.distance)]
-    chosen = found.truth[found.selection.rows]
-    yield Facts(
+    yield facts(
         "truth",
         "",
-        (
-            fact("Rated examples with a known score", truth.n_known, "count"),
-            fact("Right scores, raw", truth.right_raw, "share"),
-            fact("Right scores, curated", truth.right_curated, "share"),
-            fact("Wrong scores", truth.n_wrong, "count"),
-            fact("of them flagged", truth.recall, "share"),
-            fact("Flagged scores", truth.n_flagged, "count"),
-            fact("of them wrong", truth.precision, "share"),
-            fact(
-                "Distance of the matrices (mean)",
-                distance.mean() if distance.size else None,
-                "fine",
-            ),
-            fact("Cells with an interval", truth.n_cells, "count"),
-            fact("of them with the planted value inside", truth.n_covered, "count"),
-            fact("Mean true score of the pool", _mean(found.truth), "decimal"),
-            fact("Mean true score of the selection", _mean(chosen), "decimal"),
-        ),
+        {
+            "Rated examples with a known score": truth.n_known,
+            "Right scores, raw: share": truth.right_raw,
+            "Right scores, curated: share": truth.right_curated,
+            "Wrong scores": truth.n_wrong,
+            "of them flagged: share": truth.recall,
+            "Flagged scores": truth.n_flagged,
+            "of them wrong: share": truth.precision,
+            "Distance of the matrices (mean): fine": _mean(truth.distance),
+            "Cells with an interval": int(truth.counted.sum()),
+            "of them with the planted value inside": int(truth.covered.sum()),
+            "Mean true score of the pool": _mean(found.truth),
+            "Mean true score of the selection": _mean(found.truth[found.selection.rows]),
+        },
     )
     source = "counted from the known scores" if found.planted is None else "given"
-    recovered = found.matrix()
     yield table(
         "planted",
         "Planted and recovered probability of each observed score",
-        (
-            *columns("true score: text, examples: count, matrix: text"),
-            *(Column(f"observed {level}", "decimal") for level in range(found.n_scores)),
-            Column("distance", "fine"),
-        ),
+        f"true score, examples, matrix, {_each('observed {}', found)}, distance: fine",
         [
             (str(level), int(truth.counts[level]), kind, *rows[level], truth.distance[level])
             for level in range(found.n_scores)
-            for kind, rows in (("planted", truth.planted), ("recovered", recovered))
+            for kind, rows in (("planted", truth.planted), ("recovered", found.matrix()))
         ],
         says=f"The planted matrix is {source}. The distance of two rows is their total variation, "
         "0 to 1. Nothing above used the known scores.",
@@ -264,7 +236,7 @@ def _scores(found: Results) -> Table:
     return table(
         "scores",
         "Examples with each score",
-        columns("score: text, ratings: text, raw: count, curated: count, prior: share"),
+        "score, ratings, raw, curated, prior: share",
         [
             (str(level), words[level], int(totals[0][level]), int(totals[1][level]), priors[level])
             for level in range(n)
@@ -296,10 +268,8 @@ def _bias(found: Results) -> Table:
     return table(
         "bias",
         "What else the scores go with",
-        columns(
-            "with: text, measure: text, raw, curated, raw with the others fixed, "
-            "curated with the others fixed, examples: count"
-        ),
+        "with, measure, raw, curated, raw with the others fixed, curated with the others fixed, "
+        "examples",
         [
             (
                 row.covariate,
@@ -339,17 +309,14 @@ def _changes(found: Results) -> Iterator[Part]:
         yield table(
             "moves",
             "How many examples went from the raw score (row) to the curated score (column)",
-            _heads("raw score", (f"to {level}" for level in range(n)), "count"),
+            f"raw score, {_each('to {}', found)}",
             [(str(level), *row) for level, row in enumerate(moved)],
         )
     if curation.evidence:
         yield table(
             "evidence",
             "Evidence",
-            columns(
-                "candidate: text, measure: text, value: fine, above raw: fine, rows: count, "
-                "chosen: text"
-            ),
+            "candidate, measure, value: fine, above raw: fine, rows, chosen",
             [
                 (row.candidate, row.measure, row, row.difference, row.n or None, _yes(row.chosen))
                 for row in curation.evidence
@@ -381,39 +348,28 @@ def _corrections(found: Results, n_near: int = 5) -> Iterator[Case]:
         rows = rows[np.sort(first)]
     of_entries = neighbors.entry_scores(raw)
     for row in rows[: found.n_examples].tolist():
-        facts = [fact("score", raw[row], "score"), fact("curated", curated[row], "score")]
+        known = {"score: score": raw[row], "curated: score": curated[row]}
         if confidence is not None:
-            facts.append(fact("confidence", confidence[row], "decimal"))
+            known["confidence"] = confidence[row]
         if found.truth is not None and np.isfinite(found.truth[row]):
-            facts.append(fact("true score", found.truth[row], "score"))
-        near = zip(neighbors.indices[row, :n_near], neighbors.distances[row], strict=False)
-        yield _case(
-            found.pool,
-            row,
-            facts,
-            700,
-            tuple(
-                _case(
-                    found.pool,
-                    int(other),
-                    [
-                        fact("score", of_entries[other], "score"),
-                        fact("distance", float(distance), "fine"),
-                    ],
-                    300,
-                )
-                for other, distance in near
-            ),
-        )
+            known["true score: score"] = found.truth[row]
+        places = zip(neighbors.indices[row, :n_near], neighbors.distances[row], strict=False)
+        near = [
+            (int(other), {"score: score": of_entries[other], "distance: fine": distance})
+            for other, distance in places
+        ]
+        cases = tuple(_case(found.pool, other, about, 300) for other, about in near)
+        yield _case(found.pool, row, known, 700, cases)
 
 
 def _case(
-    pool: Pool, row: int, facts: Sequence[Fact], limit: int, near: tuple[Case, ...] = ()
+    pool: Pool, row: int, known: Mapping[str, object], limit: int, near: tuple[Case, ...] = ()
 ) -> Case:
+    """An example with its text, its row and source, and what else is known of it."""
     example = pool[row]
-    source = [] if example.source is None else [fact("source", _cut(example.source, MOST_ID))]
-    named = (*facts, fact("row", row, "count"), *source)
-    return Case(_cut(example.id, MOST_ID), named, excerpt(example.text(), limit), near)
+    source = {} if example.source is None else {"source": _cut(example.source, MOST_ID)}
+    about = facts("", "", {**known, "row": row, **source}).rows
+    return Case(_cut(example.id, MOST_ID), about, excerpt(example.text(), limit), near)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -422,44 +378,32 @@ def _cut(text: str, limit: int) -> str:
 
 def pick(pool: Pool, row: int, rank: int, reason: str) -> Case:
     """Show one selected row."""
-    facts = [fact("rank", rank, "count"), fact("reason", _cut(reason, MOST_REASON))]
-    return _case(pool, row, facts, 240)
+    return _case(pool, row, {"rank": rank, "reason": _cut(reason, MOST_REASON)}, 240)
 
 
 def _selection(found: Results) -> Iterator[Part]:
-    selection, pool = found.selection, found.pool
-    rows, n = selection.rows, found.n_scores
-    levels = to_levels(found.curation.scores, n)
-    labels = [str(level) for level in range(n)] + (["unrated"] if (levels < 0).any() else [])
-    codes = np.where(levels < 0, n, levels)
-    yield _against_pool("by score", "By curated score", labels, codes, rows)
-    sources = ["(no source)" if source is None else source for source in pool.sources]
+    selection, pool, rows = found.selection, found.pool, found.selection.rows
+    levels = to_levels(found.curation.scores, found.n_scores)
+    scores = ["unrated" if level < 0 else str(level) for level in levels.tolist()]
+    yield _against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
     if set(pool.sources) <= {None}:
         yield "No example names a source."
     else:
-        names, codes = np.unique(np.array(sources, dtype=object), return_inverse=True)
-        sizes = np.bincount(codes)
-        order = sorted(range(len(names)), key=lambda i: (-sizes[i], names[i]))
-        place = np.empty(len(names), dtype=np.int64)
-        place[order] = np.minimum(np.arange(len(names)), MOST_SOURCES)
-        labels = [str(names[i]) for i in order[:MOST_SOURCES]]
-        if len(names) > MOST_SOURCES:
-            labels.append(f"({len(names) - MOST_SOURCES:,} smaller sources)")
-        yield _against_pool("by source", "By source", labels, place[codes], rows)
+        sources = ["(no source)" if source is None else source for source in pool.sources]
+        yield _against_pool("by source", "By source", sources, rows)
     lengths = np.asarray(pool.lengths)
     inner = np.unique(np.quantile(lengths, (0.2, 0.4, 0.6, 0.8), method="lower"))
-    used, codes = np.unique(np.searchsorted(inner, lengths, side="left"), return_inverse=True)
-    ends = [
-        (lengths[codes == code].min(), lengths[codes == code].max()) for code in range(len(used))
-    ]
-    labels = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends]
+    codes = np.searchsorted(inner, lengths, side="left")
+    ends = {c: (lengths[codes == c].min(), lengths[codes == c].max()) for c in np.unique(codes)}
+    words = {c: f"{a:,}" if a == b else f"{a:,} to {b:,}" for c, (a, b) in ends.items()}
     title = "By characters of the answer, in fifths of the pool"
-    yield _against_pool("by length", title, labels, codes, rows)
+    fifths = [words[code] for code in codes.tolist()]
+    yield _against_pool("by length", title, fifths, rows, list(words.values()))
     yield _tail(found.tail, rows)
-    dropped = sorted(selection.dropped.items(), key=lambda item: (-item[1], item[0]))
-    if any(selection.dropped.values()):
-        heads = columns("reason: text, examples: count")
-        yield table("not eligible", "Not eligible", heads, [line for line in dropped if line[1]])
+    dropped = Counter(selection.dropped).most_common()
+    if any(n for _, n in dropped):
+        lines = [line for line in dropped if line[1]]
+        yield table("not eligible", "Not eligible", "reason, examples", lines)
     first = enumerate(zip(rows[:10].tolist(), selection.reasons, strict=False), start=1)
     cases = tuple(pick(pool, row, rank, reason) for rank, (row, reason) in first)
     if cases:
@@ -467,14 +411,20 @@ def _selection(found: Results) -> Iterator[Part]:
 
 
 def _against_pool(
-    key: str, title: str, labels: Sequence[str], codes: np.ndarray, rows: np.ndarray
+    key: str, title: str, labels: Sequence[str], rows: np.ndarray, order: Sequence[str] = ()
 ) -> Table:
-    """How many examples of the pool and of the selection have each label."""
-    pool, chosen = (np.bincount(part, minlength=len(labels)) for part in (codes, codes[rows]))
-    of = max(len(codes), 1), max(len(rows), 1)
-    lines = zip(labels, pool, pool / of[0], chosen, chosen / of[1], strict=True)
-    heads = "group: text, pool: count, of the pool: share, selected: count, of the selection: share"
-    return table(key, title, columns(heads), lines, bars=(2, 4))
+    """How many examples of the pool and of the selection have each label; small ones together."""
+    pool, chosen = Counter(labels), Counter(labels[row] for row in rows.tolist())
+    names = order or sorted(pool, key=lambda name: (-pool[name], name))
+    counts = [(name, pool[name], chosen[name]) for name in names[:MOST_SOURCES]]
+    rest = names[MOST_SOURCES:]
+    if rest:
+        here, there = (sum(part[name] for name in rest) for part in (pool, chosen))
+        counts.append((f"({len(rest):,} smaller sources)", here, there))
+    n, m = max(len(labels), 1), max(len(rows), 1)
+    lines = [(name, here, here / n, there, there / m) for name, here, there in counts]
+    heads = "group, pool, of the pool: share, selected, of the selection: share"
+    return table(key, title, heads, lines, bars=(2, 4))
 
 
 def _tail(tail: np.ndarray, rows: np.ndarray, n_bins: int = 24) -> Table:
@@ -492,16 +442,13 @@ def _tail(tail: np.ndarray, rows: np.ndarray, n_bins: int = 24) -> Table:
         "long-tail score",
         ends=(0.0, max((y for _, points in lines for _, y in points), default=1.0)),
         y_kind="share",
-        x_kind="fine",
+        x_digits=3,
     )
     quantiles = (0.0, 0.25, 0.5, 0.75, 1.0)
     return table(
         "long tail",
         "Long-tail score",
-        columns(
-            "examples: text, lowest: fine, quarter: fine, median: fine, three quarters: fine, "
-            "highest: fine"
-        ),
+        "examples, lowest: fine, quarter: fine, median: fine, three quarters: fine, highest: fine",
         [
             (name, *(np.quantile(part, quantiles) if part.size else [None] * 5))
             for name, part in zip(("pool", "selected"), parts, strict=True)
@@ -530,7 +477,7 @@ def training_tables(
         table(
             f"loss of {arm}",
             f"Training loss of {arm}",
-            columns("run: text, updates: count, at first: fine, at last: fine"),
+            "run, updates, at first: fine, at last: fine",
             [
                 (run, int(losses[run]["steps"][-1]), curves[run][0][1], curves[run][-1][1])
                 for run in runs
@@ -562,52 +509,40 @@ def stretches(
 
 def _pool(found: Results) -> Iterator[Part]:
     pool, neighbors, ratings = found.pool, found.neighbors, found.panel.ratings[0]
-    lengths, first = np.asarray(pool.lengths), neighbors.distances[:, 0]
-    n_rejected = len(pool.rejects) if found.n_rejected is None else found.n_rejected
-    yield Facts(
-        "pool",
-        "",
-        (
-            fact("Read from", pool.origin),
-            fact("Format", pool.format),
-            fact("Examples", len(pool), "count"),
-            fact("Sources", len(set(pool.sources) - {None}), "count"),
-            fact("Rows set aside", n_rejected, "count"),
-            fact("Characters of an answer, median", int(np.median(lengths)), "count"),
-            fact("Characters of an answer, most", int(lengths.max()), "count"),
-            fact("Rated by", ", ".join(found.panel.raters)),
-            fact("Scale", f"{ratings.scale.low:g} to {ratings.scale.high:g}"),
-            fact("Rated", found.n_rated, "count"),
-            fact("Unrated", len(pool) - found.n_rated, "count"),
-            fact("Neighbours of each example", neighbors.k, "count"),
-            fact("Search", neighbors.method),
-            fact("Recall of the search", neighbors.recall, "fine"),
-            fact("Distance to the nearest, median", np.median(first), "fine"),
-            *_embedder(found),
-        ),
-    )
-    reasons = sorted(ratings.problems.items(), key=lambda item: (-item[1], item[0]))
-    if len(found.panel) == 1 and any(n for _, n in reasons):
-        yield table(
-            "unrated",
-            "Unrated, by reason",
-            columns("reason: text, examples: count"),
-            [line for line in reasons if line[1]],
-            says="A missing rating is never counted as a low one.",
-        )
-    yield from _duplicates(found)
-
-
-def _embedder(found: Results) -> Iterator[Fact]:
-    about = found.embedding
+    lengths, about = np.asarray(pool.lengths), found.embedding
+    known: dict[str, object] = {
+        "Read from": pool.origin,
+        "Format": pool.format,
+        "Examples": len(pool),
+        "Sources": len(set(pool.sources) - {None}),
+        "Rows set aside": len(pool.rejects) if found.n_rejected is None else found.n_rejected,
+        "Characters of an answer, median": int(np.median(lengths)),
+        "Characters of an answer, most": int(lengths.max()),
+        "Rated by": ", ".join(found.panel.raters),
+        "Scale": f"{ratings.scale.low:g} to {ratings.scale.high:g}",
+        "Rated": found.n_rated,
+        "Unrated": len(pool) - found.n_rated,
+        "Neighbours of each example": neighbors.k,
+        "Search": neighbors.method,
+        "Recall of the search: fine": neighbors.recall,
+        "Distance to the nearest, median: fine": np.median(neighbors.distances[:, 0]),
+    }
     if about is not None:
         unknown = ", ".join(f"{name} {part:.1%}" for name, part in about.unknown_languages)
-        yield fact("Embedder", about.embedder)
-        yield fact("Dimensions", about.dimension, "count")
-        yield fact("Different texts", about.n_unique, "count")
-        yield fact("Texts cut at its limit", about.truncated_share, "share")
-        yield fact("Texts in a language it does not know", about.unknown_language_share, "share")
-        yield fact("Languages it does not know", unknown or "none named")
+        known |= {
+            "Embedder": about.embedder,
+            "Dimensions": about.dimension,
+            "Different texts": about.n_unique,
+            "Texts cut at its limit: share": about.truncated_share,
+            "Texts in a language it does not know: share": about.unknown_language_share,
+            "Languages it does not know": unknown or "none named",
+        }
+    yield facts("pool", "", known)
+    reasons = [line for line in Counter(ratings.problems).most_common() if line[1]]
+    if len(found.panel) == 1 and reasons:
+        says = "A missing rating is never counted as a low one."
+        yield table("unrated", "Unrated, by reason", "reason, examples", reasons, says=says)
+    yield from _duplicates(found)
 
 
 def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
@@ -624,25 +559,22 @@ def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
     np.minimum.at(first, codes, np.arange(len(groups)))
     repeated = np.flatnonzero(sizes > 1)
     largest = repeated[np.lexsort((labels[repeated], -sizes[repeated]))][:n_shown]
-    yield Facts(
+    yield facts(
         "duplicates",
         "Exact duplicates",
-        (
-            fact("Groups", len(repeated), "count"),
-            fact("Examples that repeat another", int(sizes.sum() - len(labels)), "count"),
-            fact("Groups with two ratings or more", int((n_rated > 1).sum()), "count"),
-            fact("of them with different scores", int((lowest < highest).sum()), "count"),
-        ),
+        {
+            "Groups": len(repeated),
+            "Examples that repeat another": int(sizes.sum() - len(labels)),
+            "Groups with two ratings or more": int((n_rated > 1).sum()),
+            "of them with different scores": int((lowest < highest).sum()),
+        },
     )
+    ends = (("lowest score: score", lowest), ("highest: score", highest))
     cases = tuple(
         _case(
             found.pool,
             int(first[group]),
-            [
-                fact("times", int(sizes[group]), "count"),
-                fact("lowest score", lowest[group], "score"),
-                fact("highest", highest[group], "score"),
-            ],
+            {"times": int(sizes[group]), **{name: end[group] for name, end in ends}},
             200,
         )
         for group in largest
@@ -667,28 +599,25 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
+            yield Fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
 
 
-def _words(found: Results) -> Facts:
-    meanings = {
-        "rating, score": "What the rater said, and the level 0 to "
-        f"{found.n_scores - 1} it is binned to.",
-        "true score": "What an ideal rater would have said. It is never seen, except where known "
-        "scores are given.",
-        "transition matrix": "How often each true score is observed as each score.",
-        "prior": "How common each true score is.",
-        "ρ": "How much more often than by chance neighbours share a true score.",
-        "lift": "How much more often than by chance neighbours' scores agree: (agreement − chance) "
-        "/ (1 − chance).",
-        "misrated": "Flagged, because the score disagrees with the neighbours more than the matrix "
-        "lets one expect.",
-        "curated score": "The score after curation: the neighbours' where they were confident "
-        "enough, the rater's elsewhere.",
-        "confidence": "How strongly the neighbours voted for the new score, from 0 to 1. Not a "
-        "calibrated probability.",
-        "long-tail score": "tanh(mean distance to the neighbours / 2): how far an example lies "
-        "from the others.",
-        NOT_ENOUGH: "Too few examples to print a figure.",
-    }
-    return explained(meanings)
+_WORDS = {
+    "rating, score": "What the rater said, and the level from 0 that it is binned to.",
+    "true score": "What an ideal rater would have said. It is never seen, except where known "
+    "scores are given.",
+    "transition matrix": "How often each true score is observed as each score.",
+    "prior": "How common each true score is.",
+    "ρ": "How much more often than by chance neighbours share a true score.",
+    "lift": "How much more often than by chance neighbours' scores agree: (agreement − chance) / "
+    "(1 − chance).",
+    "misrated": "Flagged, because the score disagrees with the neighbours more than the matrix "
+    "lets one expect.",
+    "curated score": "The score after curation: the neighbours' where they were confident enough, "
+    "the rater's elsewhere.",
+    "confidence": "How strongly the neighbours voted for the new score, from 0 to 1. Not a "
+    "calibrated probability.",
+    "long-tail score": "tanh(mean distance to the neighbours / 2): how far an example lies from "
+    "the others.",
+    NOT_ENOUGH: "Too few examples to print a figure.",
+}

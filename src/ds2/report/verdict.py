@@ -6,7 +6,7 @@ a figure that rests on an assumption names the assumption.
 """
 
 from collections.abc import Iterable
-from math import isfinite, isnan
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -371,31 +371,39 @@ def _leanings(found: Results) -> Iterable[str]:
 
 
 def _selected(found: Results) -> Finding:
-    selection, total = found.selection, len(found.pool)
-    rows, scores = selection.rows, found.curation.scores
-    means = [values[np.isfinite(values)] for values in (scores[rows], scores)]
+    rows, total = found.selection.rows, len(found.pool)
+    method, stability = found.selection.method, found.stability
+    chosen, pool = (_mean(part) for part in (found.curation.scores[rows], found.curation.scores))
     optimistic = " Those scores also did the choosing, so that mean is optimistic."
-    detail = []
-    if all(part.size for part in means):
-        detail.append(
-            f"Their mean curated score is {decimal(means[0].mean())}; the pool's is "
-            f"{decimal(means[1].mean())}." + (optimistic if METHODS[selection.method].uses else "")
-        )
-    if found.stability is not None and len(found.stability):
-        detail.append(
-            f"Selected anew from resampled evidence, {share(float(found.stability.mean()), 0)} of "
-            "them are selected again."
-        )
-    if len(rows):
-        detail.append(
-            f"Their median long-tail score is {decimal(float(np.nanmedian(found.tail[rows])))}; "
-            f"the pool's is {decimal(float(np.nanmedian(found.tail)))}."
-        )
-    answer = (
-        f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)}), by method "
-        f"{selection.method}."
+    detail = _which(
+        (
+            isfinite(chosen),
+            f"Their mean curated score is {decimal(chosen)}; the pool's is {decimal(pool)}."
+            + (optimistic if METHODS[method].uses else ""),
+        ),
+        (
+            stability is not None,
+            "Selected anew from resampled evidence, "
+            f"{share(_mean(np.array([]) if stability is None else stability), 0)} of them are "
+            "selected again.",
+        ),
+        (
+            len(rows),
+            f"Their median long-tail score is {decimal(_median(found.tail[rows]))}; the pool's is "
+            f"{decimal(_median(found.tail))}.",
+        ),
     )
-    return Finding("What was selected?", answer, tuple(detail), "plain")
+    answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
+    return Finding("What was selected?", f"{answer}, by method {method}.", detail, "plain")
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.nanmedian(values)) if values.size else float("nan")
 
 
 def _against_truth(found: Results) -> Iterable[Finding]:
@@ -403,16 +411,16 @@ def _against_truth(found: Results) -> Iterable[Finding]:
     if truth is None:
         return
     before, after = share(truth.right_raw), share(truth.right_curated)
-    if isnan(truth.right_raw):
-        yield Finding(question, "Not enough data to say.", (), "open")
-        return
-    distance = truth.distance[np.isfinite(truth.distance)]
+    change = truth.right_curated - truth.right_raw
+    moved = f"{'rose' if change > 0 else 'fell'} from {before} to {after}"
+    answer = f"Right scores {moved if change else f'stayed at {before}'}."
+    distance = _mean(truth.distance)
     detail = _which(
         (True, f"True scores are known for {plural(truth.n_known, 'rated example')}."),
         (
-            distance.size,
-            f"The estimated matrix is off by {decimal(distance.mean() if distance.size else 0, 3)} "
-            "in total variation (0 is exact, 1 is wholly wrong).",
+            isfinite(distance),
+            f"The estimated matrix is off by {decimal(distance, 3)} in total variation (0 is "
+            "exact, 1 is wholly wrong).",
         ),
         (
             isfinite(truth.precision + truth.recall),
@@ -420,7 +428,7 @@ def _against_truth(found: Results) -> Iterable[Finding]:
             f"{share(truth.recall)} were flagged.",
         ),
     )
-    change = truth.right_curated - truth.right_raw
-    moved = f"{'rose' if change > 0 else 'fell'} from {before} to {after}"
-    answer = f"Right scores {moved if change else f'stayed at {before}'}."
-    yield Finding(question, answer, detail, "plain")
+    if truth.n_known:
+        yield Finding(question, answer, detail, "plain")
+    else:
+        yield Finding(question, "Not enough data to say.", (), "open")

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from ds2.report import words
 from ds2.report.charts import paired_bar
-from ds2.report.model import Case, Cases, Column, Fact, Facts, Page, Part, Table, Value, written
+from ds2.report.model import Case, Cases, Fact, Facts, Page, Part, Table, Value, written
 from ds2.report.words import join, visible
 
 __all__ = ["packaged", "page_html", "page_json", "page_markdown", "render"]
@@ -87,12 +87,14 @@ def _markdown(part: Part) -> Iterator[str]:
         yield f"### {markdown_text(part.title)}"
     if isinstance(part, Facts):
         rows = [(fact.name, written(fact.value, fact.kind)) for fact in part.rows]
-        yield _grid((Column("what", "text"), Column("", "text")), rows)
+        yield _grid([("what", ""), *rows], ("---", "---"))
         return
     if part.says:
         yield markdown_text(part.says)
     if isinstance(part, Table):
-        yield _grid(part.columns, [_cells(part, row) for row in part.rows])
+        rule = ["---" if part.is_text(place) else "---:" for place in range(len(part.columns))]
+        heads = [column.head for column in part.columns]
+        yield _grid([heads, *(_cells(part, row) for row in part.rows)], rule)
         return
     for case in part.cases[: part.shown]:
         yield f"#### {markdown_text(case.id)}"
@@ -112,14 +114,9 @@ def _cells(part: Table, row: Sequence[Value]) -> list[str]:
     return [written(value, c.kind) for value, c in zip(row, part.columns, strict=True)]
 
 
-def _grid(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    heads = [column.head for column in columns]
-    texts = [[markdown_text(cell) for cell in row] for row in (heads, *rows)]
-    rule = [
-        "---" if column.kind == "text" or not place else "---:"
-        for place, column in enumerate(columns)
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (texts[0], rule, *texts[1:]))
+def _grid(rows: Sequence[Sequence[str]], rule: Sequence[str]) -> str:
+    heads, *lines = [[markdown_text(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
 def said(facts: Sequence[Fact]) -> str:
