@@ -152,7 +152,7 @@ def _how_noisy(found: Results) -> Finding:
         "rho_high": decimal(noise.rho_range[1]),
         "error": share(error, 0),
         "span": span.capitalize(),
-        "bound": "At most " + span if span.startswith("about") else "Perhaps " + span,
+        "bound": f"{'At most' if share(low, 0) == share(high, 0) else 'Perhaps'} {span}",
         "roughly": ", very roughly" if unnamed else "",
         "each": ", ".join(f"{name} {share(rate, 0)}" for name, rate in rates),
         "source": _SOURCES.get(noise.rho_source, "the raters"),
