@@ -114,6 +114,19 @@ def test_the_report_compares_with_the_planted_matrix(folder):
     assert done(go(folder, *settings)) == ["report"]
 
 
+def test_a_training_makes_the_report_stale_and_is_in_it(folder):
+    go(folder)
+    training = folder / "proof" / "runs" / "selection-s0"
+    training.mkdir(parents=True)
+    lines = [json.dumps({"step": step, "loss": 2.0 - step / 10}) for step in (1, 2, 3)]
+    (training / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "lo')
+    assert done(go(folder)) == ["report"]
+    assert done(go(folder)) == []
+    (row,) = json.loads((folder / "report.json").read_text())["tables"]["loss of selection"]["rows"]
+    assert (row["updates"], row["at first"], row["at last"]) == (3, 1.9, 1.7)
+    assert '<section id="training"' in (folder / "report.html").read_text()
+
+
 def test_a_planted_matrix_that_is_none_is_said_before_anything_runs(folder):
     planted = folder.parent / "planted.json"
     planted.write_text("{}")

@@ -142,8 +142,12 @@ def forecast_training(prepared: Prepared, training: Training) -> Forecast:
 
 
 def loss_curve(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Return the updates and the loss of each, in nats a learned token, from log.jsonl."""
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_bytes().splitlines()]
+    """Return the updates and the loss of each, in nats a learned token, from log.jsonl.
+
+    A last line that is still being written is left out.
+    """
+    whole, _, _ = (folder / "log.jsonl").read_bytes().rpartition(b"\n")
+    lines = [json.loads(line) for line in whole.splitlines()]
     return tuple(line["step"] for line in lines), tuple(line["loss"] for line in lines)
 
 

@@ -271,7 +271,7 @@ def judge(
 def hash_inputs(
     stage: Stage, recipe: Recipe, folder: Path, known: Mapping[str, FileHash]
 ) -> dict[str, FileHash]:
-    """Hash the files outside the run folder that a stage reads, by key of the recipe.
+    """Hash the files that a stage reads beside artefacts, by key of the recipe or by their name.
 
     A file whose size and modification time are as ``known`` is not read again.
     """
@@ -288,6 +288,9 @@ def hash_inputs(
             raise InputError(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
+    for path in sorted(path for pattern in stage.beside for path in folder.glob(pattern)):
+        name = path.relative_to(folder).as_posix()
+        hashes[name] = hash_input(path, known.get(name))
     return hashes
 
 
@@ -330,7 +333,7 @@ def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: P
     before = {key: value.sha256 for key, value in record.inputs.items()}
     after = {key: value.sha256 for key, value in now.items()}
     return [
-        f"the file that {key} names has changed"
+        f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
         for key in sorted({*before, *after})
         if before.get(key) != after.get(key)
     ]

@@ -20,6 +20,7 @@ class Stage:
         ignores: keys of those sections that cannot; ``*`` stands for any name.
         inputs: keys of the recipe that name a file outside the run folder.
         optional: those of them whose file need not be there.
+        beside: patterns of files in the run folder that no stage writes, and that need not be there.
         reads: artefacts of earlier stages.
         writes: its own artefacts.
     """
@@ -31,6 +32,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
 
     @property
@@ -126,6 +128,7 @@ STAGES = (
         ignores=("schema_version", "train.*", "evaluate.*", "proof.*"),
         inputs=("scores.planted", "gold.path"),
         optional=("gold.path",),
+        beside=("proof/runs/*/log.jsonl",),
         reads=(
             "pool.arrow",
             "rejects.jsonl",
