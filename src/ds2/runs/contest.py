@@ -5,9 +5,8 @@ computed anew from the other raters alone, and never from gold. So no method is 
 it maximised, nor on what its scores were curated with.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -168,15 +167,6 @@ class Verdicts:
     kept: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Anew:
-    """Selections without a judge: rows by method, a note, and the methods that then fail."""
-
-    selections: Mapping[str, np.ndarray]
-    note: str
-    left_out: tuple[str, ...]
-
-
 def n_judges(contest: Contest) -> int:
     """How many judges there can be at most."""
     raters = len(contest.panel)
@@ -199,11 +189,13 @@ def judge_all(
     """
     judges = []
     if contest.gold is not None:
-        judges.append(_gold(contest, chosen, eligible))
+        judges.append(_judge(contest, chosen, eligible, None)[0])
         done()
     kept: dict[str, list[float]] = {name: [] for name in chosen if looks_at_scores(name)}
-    if len(contest.panel) > 1 and (not judges or _says_little(judges[0])):
-        for judge, selections in _raters(contest, chosen, eligible):
+    little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
+    if len(contest.panel) > 1 and (not judges or little):
+        for rater in range(len(contest.panel)):
+            judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():
                 common = np.intersect1d(selections[name], chosen[name], assume_unique=True)
@@ -214,61 +206,31 @@ def judge_all(
     )
 
 
-def _says_little(judge: Judge) -> bool:
-    return any(np.isnan(each.plain.low) for each in judge.methods.values())
-
-
-def _gold(contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray) -> Judge:
-    assert contest.gold is not None
-    anew = _anew(contest, chosen, None)
-    values, weights = contest.gold.levels(), contest.gold.weights()
-    return _judge(
-        contest, anew, values, name="gold", kind="gold", weights=weights, eligible=eligible
-    )
-
-
-def _raters(
-    contest: Contest, chosen: Mapping[str, np.ndarray], eligible: np.ndarray
-) -> Iterator[tuple[Judge, Mapping[str, np.ndarray]]]:
-    values = contest.panel.finer()
-    for number, name in enumerate(contest.panel.raters):
-        anew = _anew(contest, chosen, number)
-        judge = _judge(
-            contest,
-            anew,
-            values[:, number],
-            name=name,
-            kind="rater",
-            weights=None,
-            eligible=eligible,
-        )
-        yield judge, anew.selections
-
-
-def _anew(contest: Contest, chosen: Mapping[str, np.ndarray], rater: int | None) -> _Anew:
-    """Select without gold and one rater; a method that does not look at scores keeps its rows."""
-    anew = contest.without(rater)
-    selections, failed = {}, []
-    for name, rows in chosen.items():
-        if METHODS[name].needs in ((), ("sources",)):  # random itself
-            continue
-        try:
-            selections[name] = anew.select(name).rows if looks_at_scores(name) else rows
-        except InputError:
-            failed.append(name)
-    return _Anew(selections, anew.note, tuple(failed))
-
-
 def _judge(
     contest: Contest,
-    anew: _Anew,
-    values: np.ndarray,
-    *,
-    name: str,
-    kind: Literal["gold", "rater"],
-    weights: np.ndarray | None,
+    chosen: Mapping[str, np.ndarray],
     eligible: np.ndarray,
-) -> Judge:
+    rater: int | None,
+) -> tuple[Judge, Mapping[str, np.ndarray]]:
+    """Let gold (None) or a rater judge selections that were made without it, and return both.
+
+    A method that does not look at scores keeps its rows; random is what others are held against.
+    """
+    name, weights = "gold", None
+    if rater is not None:
+        name, values = contest.panel.raters[rater], contest.panel.finer()[:, rater]
+    else:
+        assert contest.gold is not None
+        values, weights = contest.gold.levels(), contest.gold.weights()
+    anew = contest.without(rater)
+    selections, failed = {}, []
+    for method, rows in chosen.items():
+        if METHODS[method].needs in ((), ("sources",)):  # random itself
+            continue
+        try:
+            selections[method] = anew.select(method).rows if looks_at_scores(method) else rows
+        except InputError:
+            failed.append(method)
     sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
     lengths = contest.materials.pool.lengths
     ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
@@ -285,18 +247,20 @@ def _judge(
             seed=contest.job.recipe.seed,
         )
 
-    return Judge(
+    methods = {
+        method: Judged(
+            against(rows),
+            mixed=None if sources is None else against(rows, sources),
+            same_length=against(rows, of_length),
+        )
+        for method, rows in selections.items()
+    }
+    judge = Judge(
         name=name,
-        kind=kind,
+        kind="gold" if rater is None else "rater",
         n_values=int((~np.isnan(values)).sum()),
-        methods={
-            method: Judged(
-                against(rows),
-                mixed=None if sources is None else against(rows, sources),
-                same_length=against(rows, of_length),
-            )
-            for method, rows in anew.selections.items()
-        },
+        methods=methods,
         note=anew.note,
-        left_out=anew.left_out,
+        left_out=tuple(failed),
     )
+    return judge, selections

@@ -5,27 +5,25 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2.curation import Curation
-from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
 from ds2.rating import Panel
 from ds2.runs.folder import read_manifest
-from ds2.runs.frozen import load, observed_of
+from ds2.runs.frozen import load, read_table
 from ds2.runs.job import unheard
 from ds2.runs.loop import run
 from ds2.runs.recipe_file import load_recipe
-from ds2.selection import Selection, long_tail_scores
+from ds2.selection import Selection
 
 __all__ = ["COLUMNS", "export", "publish"]
 
-#: What a row can carry, and what each column means.
+#: Columns of selection.parquet that a row can carry, as ds2_NAME, and what each means.
 COLUMNS = {
-    "ds2_score": "curated score",
-    "ds2_observed": "score as the rater gave it (several raters: on average)",
-    "ds2_confidence": "confidence that the observed score was wrong; not a probability",
-    "ds2_long_tail": "long-tail score: how far the example lies from its neighbours",
-    "ds2_reason": "why it was selected",
+    "score": "curated score",
+    "observed": "score as the rater gave it (several raters: on average)",
+    "long_tail": "long-tail score: how far the example lies from its neighbours",
+    "reason": "why it was selected",
+    "confidence": "confidence that the observed score was wrong; not a probability",
 }
 
 
@@ -105,7 +103,7 @@ def publish(
         ),
         licences=dict(licences or {}),
         licence=licence,
-        columns={key: COLUMNS[key] for key in columns},
+        columns={key: COLUMNS[key.removeprefix("ds2_")] for key in columns},
     )
     return push_to_hub(
         chosen, repo, card, columns=columns, private=private, replace=replace, lossy=lossy
@@ -125,22 +123,8 @@ def _selected(
     folder: Path, plain: bool, overrides: Mapping[str, object] | None
 ) -> tuple[Pool, dict[str, np.ndarray]]:
     run(folder, until="select", overrides=overrides)
-    pool = Pool.load(folder / "pool.arrow")
-    selection = load(Selection, folder)
-    curation = load(Curation, folder)
-    tail = long_tail_scores(load(Neighbors, folder))
-    chosen = pool.take(selection.rows)
-    return chosen, {} if plain else _columns(selection, curation, tail)
-
-
-def _columns(selection: Selection, curation: Curation, tail: np.ndarray) -> dict[str, np.ndarray]:
-    rows = selection.rows
-    columns = {
-        "ds2_score": curation.scores[rows],
-        "ds2_observed": observed_of(curation)[rows],
-        "ds2_long_tail": tail[rows],
-        "ds2_reason": np.array(selection.reasons, dtype=object),
-    }
-    if curation.confidence is not None:
-        columns["ds2_confidence"] = curation.confidence[rows]
-    return columns
+    table, _ = read_table(folder / "selection.parquet")
+    known = [name for name in COLUMNS if table[name].null_count < len(table)]
+    columns = {f"ds2_{name}": table[name].to_numpy() for name in known}
+    chosen = Pool.load(folder / "pool.arrow").take(table["row"].to_numpy())
+    return chosen, {} if plain else columns
