@@ -19,8 +19,7 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from ds2.cli.app import app
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import make_recipe, render_recipe
+from ds2.runs import Recipe, make_recipe, render_recipe
 from ds2.runs.stages import STAGES, settings_of
 
 DOCS = Path(__file__).parent

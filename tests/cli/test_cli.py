@@ -17,8 +17,7 @@ from ds2.cli import progress
 from ds2.cli.app import app
 from ds2.cli.base import printable
 from ds2.errors import InputError, RunError
-from ds2.runs.folder import locked
-from ds2.runs.job import Job, Listener, Made
+from ds2.runs import Job, Listener, Made, locked
 from ds2.runs.stages import STAGES
 
 STAGE_NAMES = [stage.name for stage in STAGES]

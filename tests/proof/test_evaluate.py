@@ -15,9 +15,9 @@ from ds2.proof.heldout import draw, measure_held_out
 from ds2.proof.record import open_record
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks
+from ds2.runs import parse_overrides
 from ds2.runs.evaluate_step import evaluate_run
 from ds2.runs.recipe import EvaluateSection
-from ds2.runs.recipe_file import parse_overrides
 
 
 class Special(str):

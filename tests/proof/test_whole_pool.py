@@ -8,11 +8,11 @@ import pytest
 from ds2.errors import InputError
 from ds2.proof.overview import Score
 from ds2.proof.train_plan import Training
+from ds2.runs import make_recipe
 from ds2.runs.evaluate_step import Evaluation
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_loop import _means
 from ds2.runs.proof_plan import Plan, _check, _tokens, _updates
-from ds2.runs.recipe_file import make_recipe
 
 
 def plan_of(updates=0, **settings):

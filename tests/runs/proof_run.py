@@ -9,8 +9,8 @@ from tokenizers_made import Made
 
 from ds2.proof.overview import overview
 from ds2.proof.samples import read_run
+from ds2.runs import run
 from ds2.runs.evaluate_step import Evaluation
-from ds2.runs.loop import run
 
 RECIPE = """\
 [pool]

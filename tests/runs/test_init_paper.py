@@ -8,11 +8,7 @@ import pytest
 from small_pool import make_rows, write_rows
 
 from ds2.errors import InputError
-from ds2.runs.compare import compare_run
-from ds2.runs.init import init_run
-from ds2.runs.job import Listener
-from ds2.runs.loop import run
-from ds2.runs.recipe_file import load_recipe, make_recipe, parse_overrides
+from ds2.runs import Listener, compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
 from ds2.selection import METHODS
 
 #: What arXiv 2410.10877 states, by the recipe's keys.

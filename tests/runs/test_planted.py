@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from ds2.errors import InputError
+from ds2.runs import Recipe, make_recipe
 from ds2.runs.planted import load_planted
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import make_recipe
 
 MATRIX = (0.7 * np.eye(6) + 0.05).tolist()
 

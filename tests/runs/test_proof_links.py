@@ -5,7 +5,8 @@ import json
 import pytest
 
 from ds2.report import Page, page_html
-from ds2.runs.folder import Manifest, StageRecord, hash_file, read_manifest
+from ds2.runs import read_manifest
+from ds2.runs.folder import Manifest, StageRecord, hash_file
 from ds2.runs.proof_page import with_proof_link, write_proof_pages
 
 PAGE = "<header><nav>\n<ul>\n<li>x</li>\n</ul>\n</nav></header><ul>\n</ul>\n</nav>"

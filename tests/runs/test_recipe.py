@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 
 from ds2.errors import InputError
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import (
-    load_recipe,
-    make_recipe,
-    parse_overrides,
-    render_recipe,
-    resolve_path,
-)
+from ds2.runs import Recipe, load_recipe, make_recipe, parse_overrides, render_recipe
+from ds2.runs.recipe_file import resolve_path
 from ds2.runs.stages import STAGES, settings_of
 
 NASTY = 'a "quoted" \\ path\nwith\x7f [odd] # characters\u2028é'

@@ -16,10 +16,8 @@ import pytest
 from small_pool import make_rows, write_rows
 
 from ds2.errors import InputError, MissingDependencyError
-from ds2.runs.compare import compare_run
+from ds2.runs import compare_run, load, parse_overrides
 from ds2.runs.explore import FILE, prepare_explorer
-from ds2.runs.frozen import load
-from ds2.runs.recipe_file import parse_overrides
 from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

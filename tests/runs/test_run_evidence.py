@@ -13,11 +13,8 @@ from small_pool import make_rows, write_rows
 
 from ds2.curation import Curation
 from ds2.errors import InputError
-from ds2.runs.ask import add_gold, plan_run_rerating, write_gold_sheets
+from ds2.runs import add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
 from ds2.runs.export import export, publish
-from ds2.runs.frozen import load
-from ds2.runs.loop import run
-from ds2.runs.recipe_file import parse_overrides
 from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

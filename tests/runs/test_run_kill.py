@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from small_pool import make_rows, write_rows
 
-from ds2.runs.folder import hash_file, lock_holder, read_manifest
-from ds2.runs.init import init_run
-from ds2.runs.loop import run, status
+from ds2.runs import init_run, lock_holder, read_manifest, run, status
+from ds2.runs.folder import hash_file
 from ds2.runs.stages import STAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

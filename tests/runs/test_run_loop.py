@@ -10,12 +10,9 @@ from pathlib import Path
 import pytest
 
 from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.runs import Job, Listener, Made, init_run, parse_overrides, read_manifest, run, status
 from ds2.runs import folder as run_folder
-from ds2.runs.folder import FileHash, read_manifest
-from ds2.runs.init import init_run
-from ds2.runs.job import Job, Listener, Made
-from ds2.runs.loop import run, status
-from ds2.runs.recipe_file import parse_overrides
+from ds2.runs.folder import FileHash
 from ds2.runs.stages import STAGES, settings_of, stages_until
 
 ALL = [stage.name for stage in STAGES]

@@ -13,10 +13,15 @@ from ds2.cli.rating import batch_command
 from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel, Store
-from ds2.runs.job import Listener
-from ds2.runs.loop import run, status
-from ds2.runs.rate import collect_batches, prompt_of, write_batches
-from ds2.runs.recipe_file import parse_overrides
+from ds2.runs import (
+    Listener,
+    collect_batches,
+    parse_overrides,
+    prompt_of,
+    run,
+    status,
+    write_batches,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 CANARY = "sk-canary-5f3a9c"

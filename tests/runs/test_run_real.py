@@ -14,11 +14,7 @@ from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.noise import TransitionEstimate
 from ds2.pool import read_pool
-from ds2.runs.folder import read_manifest
-from ds2.runs.frozen import load, save
-from ds2.runs.job import Listener
-from ds2.runs.loop import RunResult, run, status
-from ds2.runs.recipe_file import parse_overrides
+from ds2.runs import Listener, RunResult, load, parse_overrides, read_manifest, run, save, status
 from ds2.runs.stages import STAGES
 from ds2.selection import Selection
 

@@ -8,15 +8,8 @@ import pytest
 
 from ds2.errors import InputError, RunBusyError
 from ds2.runs import folder as run_folder
-from ds2.runs.folder import (
-    Manifest,
-    hash_file,
-    hash_input,
-    lock_holder,
-    locked,
-    read_manifest,
-    write_json,
-)
+from ds2.runs import lock_holder, locked, read_manifest
+from ds2.runs.folder import Manifest, hash_file, hash_input, write_json
 
 
 def test_json_is_ascii_and_refuses_nan(tmp_path):

@@ -176,8 +176,8 @@ def _check_reading(read: bool, choices: Mapping[str, Any], out: Path | None) -> 
 
 def _read(paths: list[str], choices: Mapping[str, Any], out: Path | None, as_json: bool) -> str:
     """Compare evaluations and print what came of it; what is missing, in a sentence."""
-    from ds2.atomic import writing
     from ds2.proof.words import comparison_document, comparison_lines
+    from ds2.runs.folder import write_text
     from ds2.runs.proof_page import proof_text
 
     lack = ""
@@ -203,8 +203,7 @@ def _read(paths: list[str], choices: Mapping[str, Any], out: Path | None, as_jso
     if plan:
         document["plan"] = {key: value for key, value in plan.items() if key != "runs"}
     if out is not None:
-        with writing(out) as temporary:
-            temporary.write_text(proof_text(document, out.suffix), encoding="utf-8")
+        write_text(out, proof_text(document, out.suffix))
     answer(as_json, document, comparison_lines(arms, found))
     if arms.n_missing:
         lack = (

@@ -17,6 +17,7 @@ from ds2.noise import Agreement, TransitionEstimate, agreement
 from ds2.pool import Pool
 from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
+from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, write_table
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
@@ -137,8 +138,7 @@ def write_gold_sheets(
             )
         ]
         page = render_gold_page(items, choices=gold_choices(scale))
-        with writing(files[2]) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_text(files[2], page)
     return GoldSheets(files, asked["total"], len(rows), scale.low, scale.high)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
@@ -25,6 +24,7 @@ from ds2.report import (
     pick,
 )
 from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
+from ds2.runs.folder import write_text
 from ds2.runs.frozen import observed_of
 from ds2.runs.job import Listener
 from ds2.runs.loop import opened
@@ -129,8 +129,7 @@ def compare_run(
         document = page_json(page)
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
         for name, text in zip(FILES, texts, strict=True):
-            with writing(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(folder / name, text)
     return Compared(
         files=tuple(folder / name for name in FILES),
         verdict=_verdict(page),

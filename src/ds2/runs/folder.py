@@ -39,6 +39,7 @@ __all__ = [
     "locked",
     "read_manifest",
     "write_json",
+    "write_text",
 ]
 
 LOCK = ".lock"
@@ -55,9 +56,13 @@ class FileHash:
 
 def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, whole or not at all. NaN is refused: write null."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all."""
     with writing(path) as temporary:
-        temporary.write_text(text, encoding="ascii")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def hash_file(path: Path) -> FileHash:

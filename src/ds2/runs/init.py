@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ds2.atomic import explain_write_errors, writing
+from ds2.atomic import explain_write_errors
 from ds2.errors import InputError
-from ds2.runs.folder import MANIFEST
+from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
@@ -117,8 +117,7 @@ def init_run(
                 f"'{folder}' is a file, not a folder. Name another run folder."
             ) from None
     if not _holds(folder, recipe):
-        with writing(path) as temporary:
-            temporary.write_text(render_recipe(recipe), encoding="utf-8")
+        write_text(path, render_recipe(recipe))
     if paper and not as_paper:
         name, model = _PAPER_EMBEDDER.values()
         (listener or Listener()).warning(

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.proof.tasks import PAPER_SHOTS, split_tasks
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
-from ds2.runs.folder import hash_file
+from ds2.runs.folder import hash_file, write_text
 from ds2.runs.job import Listener
 from ds2.runs.proof_plan import make_plan
 from ds2.runs.recipe_file import resolve_path
@@ -261,5 +260,4 @@ def _sums(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.proof.arms import Arms, read_arms
 from ds2.proof.compare import ArmComparison, compare_arms
@@ -24,7 +23,7 @@ from ds2.proof.templates import Turns
 from ds2.proof.train import loss_curve
 from ds2.proof.words import comparison_document
 from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
-from ds2.runs.folder import locked, write_json
+from ds2.runs.folder import locked, write_json, write_text
 from ds2.runs.job import Listener
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_page import write_proof_pages
@@ -290,8 +289,7 @@ def _write_arm(path: Path, arm: Arm) -> None:
     text = json.dumps(
         {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens, "ids": ids}
     )
-    with writing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="ascii")
+    write_text(path, text + "\n")
 
 
 def _cost(folder: Path, arm: Arm) -> dict[str, Any]:

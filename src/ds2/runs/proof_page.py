@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ds2.atomic import writing
 from ds2.report import page_html, page_markdown, proof_report
-from ds2.runs.folder import hash_file, read_manifest
+from ds2.runs.folder import hash_file, read_manifest, write_text
 
 __all__ = ["link_to_proof", "proof_text", "with_proof_link", "write_proof_pages"]
 
@@ -36,8 +35,7 @@ def write_proof_pages(folder: Path) -> None:
     document = json.loads((folder / "proof" / "result.json").read_bytes())
     links = [(f"../{name}", words) for name, words in _PAGES.items() if (folder / name).is_file()]
     for suffix in (".md", ".html"):
-        with writing(folder / "proof" / f"proof{suffix}") as temporary:
-            temporary.write_text(proof_text(document, suffix, links=links), encoding="utf-8")
+        write_text(folder / "proof" / f"proof{suffix}", proof_text(document, suffix, links=links))
     link_to_proof(folder)
 
 
@@ -64,8 +62,7 @@ def link_to_proof(folder: Path) -> None:
         linked = with_proof_link(page, folder)
         if linked == page:
             continue
-        with writing(path) as temporary:
-            temporary.write_text(linked, encoding="utf-8")
+        write_text(path, linked)
         if record is not None and vouched:
             record = replace(record, writes={**record.writes, name: hash_file(path)})
             manifest.with_stage("report", record).write(folder)

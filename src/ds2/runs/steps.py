@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ds2.atomic import writing
 from ds2.curation import Curation, curate
 from ds2.embedding import (
     EmbeddingReport,
@@ -29,6 +28,7 @@ from ds2.rating import GoldScores, Panel, Scale, import_ratings
 from ds2.report import Results, page_html, page_json, page_markdown, run_report
 from ds2.runs.ask import load_gold
 from ds2.runs.embedder import choose_embedder
+from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, save
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.planted import load_planted
@@ -270,9 +270,9 @@ def write_report(job: Job) -> Made:
         **_trusted(gold),
     )
     page = run_report(found)
-    _write_text(job.folder / "report.json", page_json(page))
-    _write_text(job.folder / "report.md", page_markdown(page))
-    _write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
+    write_text(job.folder / "report.json", page_json(page))
+    write_text(job.folder / "report.md", page_markdown(page))
+    write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
     return Made({"verdict": [f"{one.question} {one.answer}" for one in page.findings]})
 
 
@@ -311,11 +311,6 @@ def _about_vectors(path: Path) -> EmbeddingReport:
     """Describe the vectors, and not the tries that made them: a resumed run reports the same."""
     report = read_report(path)
     return replace(report, n_embedded=report.n_unique, n_reused=0, elapsed_s=0.0, texts_per_s=0.0)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 STEPS: Mapping[str, Callable[[Job], Made]] = {
