@@ -20,7 +20,7 @@ class Stage:
         ignores: keys of those sections that cannot; ``*`` stands for any name.
         inputs: keys of the recipe that name a file outside the run folder.
         optional: those of them whose file need not be there.
-        beside: patterns of files in the run folder that no stage writes, and that need not be there.
+        beside: patterns of files in the run folder that no stage writes; they need not be there.
         reads: artefacts of earlier stages.
         writes: its own artefacts.
     """
