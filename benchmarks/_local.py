@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ds2.pool import Message
-from ds2.rating.expected import expected_rating
+from ds2.rating.reply import expected_rating
 from ds2.rating.local import LocalRater
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.reply import parse_reply

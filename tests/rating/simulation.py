@@ -23,13 +23,11 @@ from pathlib import Path
 
 from ds2.errors import Ds2Warning, RunError
 from ds2.pool import Pool, read_pool
-from ds2.rating.account import request_tokens
-from ds2.rating.money import Price, PriceTable
+from ds2.rating.prices import Price, PriceTable, request_tokens
+from ds2.rating.rate import Plan, Session
 from ds2.rating.rater import Answer, Failure, Limits
 from ds2.rating.rubric import Rubric
-from ds2.rating.session import Plan, Session
-from ds2.rating.store import Store
-from ds2.rating.writer import Commit, Writer
+from ds2.rating.store import Commit, Store, Writer
 
 __all__ = ["Broken", "History", "simulate"]
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ds2.errors import InputError
 from ds2.rating import PROBLEMS, Panel, Ratings, Scale
-from ds2.rating.agreement import audit_ratings
-from ds2.rating.association import exact_agreement, top_overlap
+from ds2.rating.audit import audit_ratings, exact_agreement, top_overlap
 
 NAN = float("nan")
 columns = st.integers(2, 40).flatmap(

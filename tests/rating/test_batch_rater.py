@@ -10,16 +10,21 @@ from batch_server import BatchServer, Running, completion
 
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
-from ds2.rating import batch_run
-from ds2.rating.batch import BatchRater
-from ds2.rating.batch_client import BatchClient
-from ds2.rating.batch_files import read_request_id, request_id, setup_tag
-from ds2.rating.batch_job import Batches
-from ds2.rating.batch_plan import Batch, BatchFolder
+from ds2.rating import batch as batch_run
+from ds2.rating.batch import (
+    Batch,
+    BatchClient,
+    Batches,
+    BatchFolder,
+    BatchRater,
+    read_request_id,
+    request_id,
+    setup_tag,
+)
 from ds2.rating.chat import ChatRater
 from ds2.rating.rate import reparse
-from ds2.rating.rows import Setup, example_hash
 from ds2.rating.rubric import Rubric
+from ds2.rating.store import Setup, example_hash
 
 CANARY = "sk-canary-4711-do-not-show"
 N = 12

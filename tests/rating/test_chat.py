@@ -17,10 +17,10 @@ from rating_fakes import make_pool
 
 from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.rating.chat import ChatRater
-from ds2.rating.chat_dialect import InBodyError, NotACompletionError, read_body
 from ds2.rating.rate import rate
 from ds2.rating.rater import Rater
 from ds2.rating.rubric import Rubric
+from ds2.rating.wire import InBodyError, NotACompletionError, read_body
 
 CANARY = "sk-canary-4711-do-not-show-me"
 
@@ -28,7 +28,7 @@ CANARY = "sk-canary-4711-do-not-show-me"
 @pytest.fixture(autouse=True)
 def set_up(monkeypatch):
     monkeypatch.setattr("ds2.rating.loop.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("ds2.rating.chat_probe._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ds2.rating.chat._FIRST_PAUSE_S", 0.01)
     monkeypatch.setenv("TEST_KEY", CANARY)
 
 

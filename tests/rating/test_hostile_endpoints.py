@@ -15,18 +15,15 @@ from rating_fakes import ScriptedRater, make_pool
 
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
-from ds2.rating.account import most_output_tokens
-from ds2.rating.batch_client import BatchClient
+from ds2.rating.batch import BatchClient
 from ds2.rating.chat import ChatRater
-from ds2.rating.chat_dialect import InBodyError, read_body
-from ds2.rating.money import Price
+from ds2.rating.prices import Price, most_output_tokens
 from ds2.rating.prompt import Prompt
-from ds2.rating.rate import rate, reparse
+from ds2.rating.rate import rate, reparse, writable_store
 from ds2.rating.rater import Answer, Failure, Limits
-from ds2.rating.rows import Reserved
 from ds2.rating.rubric import Rubric
-from ds2.rating.running import writable_store
-from ds2.rating.store import Store
+from ds2.rating.store import Reserved, Store
+from ds2.rating.wire import InBodyError, read_body
 
 KEY = "sk-canary-4711/do-not-show-me"
 PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 10.0}}
@@ -35,7 +32,7 @@ PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 
 @pytest.fixture(autouse=True)
 def set_up(monkeypatch):
     monkeypatch.setattr("ds2.rating.loop.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("ds2.rating.chat_probe._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("ds2.rating.chat._FIRST_PAUSE_S", 0.01)
     monkeypatch.setenv("TEST_KEY", KEY)
 
 
@@ -91,7 +88,7 @@ def test_a_key_that_is_echoed_is_masked_before_it_is_kept(tmp_path):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_reply_that_never_ends_is_bounded(tmp_path, packed, monkeypatch):
-    monkeypatch.setattr("ds2.rating.chat_client._LARGEST", 100_000)
+    monkeypatch.setattr("ds2.rating.wire._LARGEST", 100_000)
     bomb = gzip.compress(bytes(50_000_000)) if packed else b" " * 2_000_000
     headers = {"content-encoding": "gzip"} if packed else {}
 

@@ -10,8 +10,7 @@ import pytest
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import read_pool
 from ds2.rating import import_panel, import_ratings
-from ds2.rating.others import detect_layout, rating_in, text_key
-from ds2.rating.tables import UNPARSABLE
+from ds2.rating.imports import UNPARSABLE, detect_layout, rating_in, text_key
 
 NAN = float("nan")
 N = 6

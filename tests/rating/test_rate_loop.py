@@ -12,8 +12,7 @@ from rating_fakes import ScriptedRater, joined, make_pool, rating
 
 from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import read_pool
-from ds2.rating.jobs import plan_jobs
-from ds2.rating.loop import BLANK_TRIES
+from ds2.rating.loop import BLANK_TRIES, plan_jobs
 from ds2.rating.prompt import PromptBuilder
 from ds2.rating.rate import rate, reparse
 from ds2.rating.rater import Answer, Failure, Limits
@@ -361,7 +360,7 @@ def test_reparse_reads_the_store_alone(tmp_path):
 
 
 def test_only_one_process_rates_into_a_store(tmp_path):
-    from ds2.rating.running import writable_store
+    from ds2.rating.rate import writable_store
 
     store = tmp_path / "s.sqlite"
     with writable_store(store), pytest.raises(RunBusyError, match="Another process"):

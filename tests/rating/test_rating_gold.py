@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from ds2.errors import InputError
 from ds2.pool import read_pool
 from ds2.rating import Scale
-from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
-from ds2.rating.gold_rows import read_lines
+from ds2.rating.gold import GoldScores, read_gold, read_lines, write_gold_sheet
 
 IDS = [
     "plain",

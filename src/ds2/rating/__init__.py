@@ -1,26 +1,23 @@
 """Ratings: asked for here or brought along, what they mean, and why some are missing."""
 
-from ds2.rating.agreement import audit_ratings
 from ds2.rating.audit import (
     Histogram,
     PairAgreement,
     RaterAudit,
     RatingAudit,
     Retest,
+    audit_ratings,
 )
-from ds2.rating.batch import BatchRater
-from ds2.rating.batch_job import Batches
+from ds2.rating.batch import Batches, BatchRater
 from ds2.rating.chat import ChatRater
-from ds2.rating.forecast import Forecast
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
-from ds2.rating.importing import import_panel, import_ratings
+from ds2.rating.imports import import_panel, import_ratings
 from ds2.rating.local import LocalRater
-from ds2.rating.panel import Panel
-from ds2.rating.progress import RateProgress
+from ds2.rating.loop import RateProgress
 from ds2.rating.prompt import Prompt, PromptBuilder
-from ds2.rating.rate import rate, reparse
+from ds2.rating.rate import Forecast, rate, reparse
 from ds2.rating.rater import Answer, Failure, Limits, Rater
-from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.ratings import PROBLEMS, Panel, Ratings
 from ds2.rating.rubric import Criterion, Rubric
 from ds2.rating.scale import Scale
 from ds2.rating.store import Store

@@ -1,11 +1,27 @@
-"""What an audit of ratings says, as frozen values."""
+"""What the ratings look like before anything is done to them: their spread, gaps and agreement."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
-__all__ = ["Histogram", "PairAgreement", "RaterAudit", "RatingAudit", "Retest"]
+from ds2.checks import check_int, check_rows
+from ds2.errors import InputError
+from ds2.measures import measure, spearman
+from ds2.pool.wording import shown
+from ds2.rating.ratings import Panel, Ratings
+
+__all__ = [
+    "Histogram",
+    "PairAgreement",
+    "RaterAudit",
+    "RatingAudit",
+    "Retest",
+    "audit_ratings",
+    "exact_agreement",
+    "top_overlap",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +142,230 @@ class RatingAudit:
     raters: tuple[RaterAudit, ...]
     pairs: tuple[PairAgreement, ...]
     warnings: tuple[str, ...]
+
+
+def exact_agreement(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
+    """Return the share of equal scores, and the share that chance gives: Σ_c P₁(c)·P₂(c)."""
+    one, two = _both(one, two)
+    if len(one) == 0:
+        return float("nan"), float("nan")
+    levels = np.union1d(one, two)
+    shares = [np.array([(side == level).mean() for level in levels]) for side in (one, two)]
+    return float((one == two).mean()), float(shares[0] @ shares[1])
+
+
+def top_overlap(one: np.ndarray, two: np.ndarray, size: int) -> tuple[float, float]:
+    """Return the share that the two sides' ``size`` highest have in common, and chance's share.
+
+    Where equal values stand at the cut, every choice among them is as likely, independently on
+    both sides, and the mean over the choices is returned. Chance is size / n.
+
+    Raises:
+        InputError: ``size`` is no number from 1 to the number of rows where neither is NaN.
+    """
+    one, two = _both(one, two)
+    if len(one) == 0:
+        raise InputError("No example is rated on both sides, so their tops have nothing in common.")
+    check_int("size", size, low=1, high=len(one))
+    shared = float(_membership(one, size) @ _membership(two, size))
+    return shared / size, size / len(one)
+
+
+def _membership(values: np.ndarray, size: int) -> np.ndarray:
+    """Return the probability of each row to be among the ``size`` highest, ties drawn by lot."""
+    cut = np.partition(values, len(values) - size)[len(values) - size]
+    above, at = values > cut, values == cut
+    share = (size - above.sum()) / at.sum()
+    return np.asarray(above + share * at)
+
+
+def _both(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(one, dtype=np.float64), np.asarray(two, dtype=np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise InputError(f"Both sides must have one number per row. Got {x.shape} and {y.shape}.")
+    present = ~(np.isnan(x) | np.isnan(y))
+    return x[present], y[present]
+
+
+_LEAST_BARS, _MOST_BARS = 4, 21
+
+
+def audit_ratings(
+    ratings: Panel | Ratings, *, lengths: object = None, top: int | None = None
+) -> RatingAudit:
+    """Measure the ratings of one or several raters.
+
+    Args:
+        ratings: one rater's, or a panel of several.
+        lengths: a length per example, in whatever unit (`Pool.lengths`).
+        top: M for the overlap of the highest rated, at most as many as two raters have in common;
+            by default a tenth of those.
+
+    Raises:
+        InputError: ``lengths`` or ``top`` do not fit the ratings.
+    """
+    panel = ratings if isinstance(ratings, Panel) else Panel((ratings,))
+    n = len(panel.ratings[0])
+    if top is not None:
+        check_int("top", top, low=1, high=max(n, 1))
+    sizes = np.full(n, np.nan) if lengths is None else np.asarray(lengths, dtype=np.float64)
+    if sizes.ndim != 1:
+        raise InputError(f"'lengths' must have one number per example. Got shape {sizes.shape}.")
+    check_rows("lengths", sizes, n)
+    raters = tuple(_audit(one, sizes) for one in panel)
+    pairs = tuple(_compare(one, two, top) for one, two in combinations(panel.ratings, 2))
+    return RatingAudit(raters, pairs, _all_warnings(raters, pairs))
+
+
+def _audit(one: Ratings, lengths: np.ndarray) -> RaterAudit:
+    rated = one.values[~np.isnan(one.values)]
+    scores = one.scores()
+    counts = np.bincount(scores[~np.isnan(scores)].astype(int), minlength=one.scale.n_scores)
+    columns = list(one.criteria.values())
+    return RaterAudit(
+        rater=one.rater,
+        n=len(one),
+        n_rated=len(rated),
+        unrated=dict(one.problems),
+        scores=tuple(counts.tolist()),
+        ratings=_histogram("rating", one.values, one, lengths),
+        criteria=tuple(
+            _histogram(name, values, one, lengths) for name, values in one.criteria.items()
+        ),
+        correlation=np.array([[spearman(a, b) for b in columns] for a in columns]).reshape(
+            len(columns), len(columns)
+        ),
+        at_low=float((rated == one.scale.low).mean()) if len(rated) else float("nan"),
+        at_high=float((rated == one.scale.high).mean()) if len(rated) else float("nan"),
+        mean_spread=_mean_spread(one),
+        retest=_retest(one),
+        usage=dict(one.usage),
+    )
+
+
+def _mean_spread(one: Ratings) -> float | None:
+    known = one.spread is not None and ~np.isnan(one.spread)
+    return float(one.spread[known].mean()) if one.spread is not None and np.any(known) else None
+
+
+def _histogram(name: str, values: np.ndarray, one: Ratings, lengths: np.ndarray) -> Histogram:
+    found = values[~np.isnan(values)]
+    low, high = one.scale.low, one.scale.high
+    if len(found):
+        low, high = min(low, float(found.min())), max(high, float(found.max()))
+    whole = low.is_integer() and high.is_integer() and high - low < _MOST_BARS
+    whole &= bool(high - low >= _LEAST_BARS or (found == np.floor(found)).all())
+    edges = np.arange(low, high + 2) - 0.5 if whole else np.linspace(low, high, 11)
+    counts, _ = np.histogram(found, edges)
+    return Histogram(
+        name,
+        len(found),
+        tuple(edges.tolist()),
+        tuple(counts.tolist()),
+        float(found.mean()) if len(found) else float("nan"),
+        float(found.std()) if len(found) else float("nan"),
+        spearman(values, lengths),
+    )
+
+
+def _retest(one: Ratings) -> Retest | None:
+    if one.repeats is None:
+        return None
+    twice = ~(np.isnan(one.values) | np.isnan(one.repeats))
+    if not twice.any():
+        return None
+    first, second = one.values[twice], one.repeats[twice]
+    scores = one.scale.to_scores(first), one.scale.to_scores(second)
+    return Retest(
+        int(twice.sum()),
+        exact_agreement(*scores)[0],
+        spearman(first, second),
+        measure("kappa", *scores).value,
+        float(np.sqrt(np.mean((first - second) ** 2) / 2)),
+    )
+
+
+def _compare(one: Ratings, two: Ratings, top: int | None) -> PairAgreement:
+    both = ~(np.isnan(one.values) | np.isnan(two.values))
+    n = int(both.sum())
+    size = min(top if top is not None else max(1, n // 10), n)
+    scores = one.scores(), two.scores()
+    exact, chance = exact_agreement(*scores)
+    overlap, by_chance = (
+        top_overlap(one.values, two.values, size) if n else (float("nan"), float("nan"))
+    )
+    return PairAgreement(
+        (one.rater, two.rater),
+        n,
+        exact,
+        chance,
+        measure("kappa", *scores).value,
+        spearman(one.values, two.values),
+        size,
+        overlap,
+        by_chance,
+    )
+
+
+#: Shares and counts from which something is said.
+_CROWDED, _UNRATED, _FEW, _ALIKE = 0.5, 0.05, 30, 0.95
+
+
+def _all_warnings(raters: Sequence[RaterAudit], pairs: Sequence[PairAgreement]) -> tuple[str, ...]:
+    """Return what the user should know about single raters, then about pairs."""
+    said = [sentence for one in raters for sentence in _warn(one)]
+    return (*said, *(sentence for pair in pairs for sentence in _warn_pair(pair)))
+
+
+def _warn(one: RaterAudit) -> list[str]:
+    name = shown(one.rater)
+    if one.n_rated == 0:
+        return [f"{name} rated no example."]
+    said = []
+    if one.n_rated < (1 - _UNRATED) * one.n:
+        why = ", ".join(f"{count:,} {problem}" for problem, count in one.unrated.items())
+        said.append(f"{name} left {one.n - one.n_rated:,} of {one.n:,} examples unrated: {why}.")
+    if one.ratings.sd == 0 and one.n_rated > 1:
+        said.append(f"{name} gave every example the same rating, {one.ratings.mean:g}.")
+    elif max(one.scores) == one.n_rated and one.n_rated > 1:
+        said.append(f"All ratings of {name} fall into one score.")
+    else:
+        ends = (("lowest", "floor", one.at_low), ("highest", "ceiling", one.at_high))
+        for end, effect, share in ends:
+            if share > _CROWDED:
+                said.append(
+                    f"{name} gave {share:.0%} of the examples the {end} rating there is: a "
+                    f"{effect} effect, which hides differences among them."
+                )
+    return said + _warn_criteria(one)
+
+
+def _warn_criteria(one: RaterAudit) -> list[str]:
+    said = [
+        f"{shown(one.rater)} gave every example the same {shown(part.name)}, {part.mean:g}."
+        for part in one.criteria
+        if part.n > 1 and part.sd == 0 and one.ratings.sd > 0
+    ]
+    alike = [
+        f"{shown(one.criteria[a].name)} and {shown(one.criteria[b].name)}"
+        for a, b in combinations(range(len(one.criteria)), 2)
+        if one.correlation[a, b] > _ALIKE and one.n_rated >= _FEW
+    ]
+    if alike:
+        said.append(
+            f"{shown(one.rater)} hardly tells some criteria apart (correlation above {_ALIKE}): "
+            f"{'; '.join(alike)}."
+        )
+    return said
+
+
+def _warn_pair(pair: PairAgreement) -> list[str]:
+    names = f"{shown(pair.raters[0])} and {shown(pair.raters[1])}"
+    if pair.n < _FEW:
+        return [f"{names} both rated only {pair.n:,} examples, too few to compare them."]
+    if pair.spearman < 0:
+        return [
+            f"{names} order the examples in opposite ways (Spearman {pair.spearman:.2f}). Check "
+            "that both scales run the same way."
+        ]
+    return []

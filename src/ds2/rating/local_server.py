@@ -1,27 +1,29 @@
 """One llama.cpp server in a process of its own, run by `ds2.rating.local` as a script.
 
-It reads one line of JSON (the settings) from its standard input, writes one line of JSON (the
-address, or what went wrong) to its standard output, and serves until the input ends. The input
-ends when whoever started it closes it or dies in any way, so no server is ever left behind.
+Its settings are its argument, as JSON. Once it is ready it writes one line of JSON to its standard
+output, the address or what went wrong, and serves until its standard input ends. The input ends
+when whoever started it closes it or dies in any way, so no server is ever left behind.
 """
 
 import json
 import os
 import signal
 import sys
+import time
+import urllib.request
 from typing import Any
 
 __all__: list[str] = []
 
 
 def serve() -> None:
-    """Start the server that the first line of the input describes; return when the input ends."""
+    """Start the server that the argument describes; return when the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, who closes the input
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever the library prints goes to the log, not into the answer
-    settings = json.loads(sys.stdin.buffer.readline())
     try:
-        server = _start(settings)
+        server = _start(json.loads(sys.argv[1]))
+        _wait(server.listening_address)
         said = {"address": server.listening_address}
     except Exception as error:
         said = {"error": str(error)[:300] or type(error).__name__}
@@ -47,6 +49,17 @@ def _start(settings: dict[str, Any]) -> Any:
     params.cache_ram_mib = 0
     params.verbosity = 1
     return xllamacpp.Server(params)
+
+
+def _wait(address: str) -> None:
+    """Wait until the model is loaded; whoever started this process ends it when that takes long."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            with direct.open(f"{address}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":

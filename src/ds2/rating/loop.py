@@ -1,24 +1,348 @@
-"""The loop of one rater: as many requests in flight as it bears, and no barrier anywhere."""
+"""The loop of one rater: as many requests in flight as it bears, and no barrier anywhere.
+
+Jobs are read from the pool in random order, block by block; each becomes a row of the store.
+"""
 
 import asyncio
 import heapq
 import itertools
+import json
 import math
 import random
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ds2.rating.account import Account, request_tokens
-from ds2.rating.jobs import BLOCK, Job
+import numpy as np
+
+from ds2.keys import random_order_keys
+from ds2.pool import Message, Pool
 from ds2.rating.limits import LONGEST_WAIT_S, Breaker, Gate, Pace
-from ds2.rating.money import Budget, most_input_tokens
-from ds2.rating.outcomes import Outcomes
-from ds2.rating.progress import Tally
+from ds2.rating.prices import Account, Budget, Price, most_input_tokens, request_tokens
+from ds2.rating.prompt import Prompt, PromptBuilder
 from ds2.rating.rater import Answer, Failure, Rater
-from ds2.rating.rows import Reserved, Row
+from ds2.rating.reply import read_answer
 from ds2.rating.rubric import Rubric
+from ds2.rating.store import FAILED, REPLIED, UNANSWERED, Reserved, Row, Store, example_hash
 
-__all__ = ["Loop"]
+__all__ = [
+    "Job",
+    "Loop",
+    "Outcomes",
+    "RateProgress",
+    "Tally",
+    "conversations",
+    "iter_hashes",
+    "iter_jobs",
+    "plan_jobs",
+    "still_missing",
+]
+
+_ORDER, _REPEATED, _REPEATS_ORDER = 11, 12, 13
+#: Examples read from the pool at once.
+BLOCK = 256
+_PASS = 2048
+
+
+@dataclass(slots=True)
+class Job:
+    """One request to make.
+
+    Attributes:
+        example: `example_hash` of the example.
+        repeat: 0, or 1 for its fresh second rating.
+        prompt: what to send.
+        tries: how often it was sent.
+        refusals: how many of those were answered with 429.
+        blanks: how many of those were answered with nothing.
+        away_s: when it failed last because the endpoint was away, by the loop's clock.
+    """
+
+    example: bytes
+    repeat: int
+    prompt: Prompt
+    tries: int = 0
+    refusals: int = 0
+    blanks: int = 0
+    away_s: float = math.inf
+
+
+def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
+    """Return what to ask, in random order: int64, each 2·row + repeat.
+
+    Of equal examples one is asked about. The order depends on content and seed alone, so that a
+    run that stops early has asked about a random sample of the pool; ``repeats`` examples, random
+    in the same way, appear twice.
+
+    Args:
+        keys: (n,) uint64 content keys.
+        seed: of the order and the repeats.
+        repeats: how many examples are rated twice; all when there are fewer.
+    """
+    unique, rows = np.unique(keys, return_index=True)
+    rows = rows.astype(np.int64)
+    again = np.argsort(random_order_keys(unique, seed, _REPEATED), kind="stable")[:repeats]
+    codes = np.concatenate([2 * rows, 2 * rows[again] + 1])
+    places = np.concatenate(
+        [
+            random_order_keys(unique, seed, _ORDER),
+            random_order_keys(unique[again], seed, _REPEATS_ORDER),
+        ]
+    )
+    return np.asarray(codes[np.argsort(places, kind="stable")])
+
+
+def still_missing(
+    codes: np.ndarray, pool: Pool, store: Store, setup: int, *, retry_failed: bool
+) -> np.ndarray:
+    """Return those of ``codes`` that the store has no final outcome for, in their order.
+
+    What was asked for before comes last: if it is what stops a rater, the rest is rated by then.
+    """
+    if len(codes) == 0 or store.count(setup) == 0:
+        return codes
+    settled = UNANSWERED if not retry_failed else REPLIED - 1
+    done = np.zeros((len(pool), 2), dtype=bool)
+    wanted, tried = np.zeros((len(pool), 2), dtype=bool), np.zeros((len(pool), 2), dtype=bool)
+    wanted[codes // 2, codes % 2] = True
+    for start, hashes in iter_hashes(pool):
+        for repeat in (0, 1):
+            rows = np.flatnonzero(wanted[start : start + len(hashes), repeat])
+            states = store.states(setup, repeat, [hashes[row] for row in rows])
+            for row in rows:
+                done[start + row, repeat] = states.get(hashes[row], UNANSWERED) > settled
+                tried[start + row, repeat] = hashes[row] in states
+    left = codes[~done[codes // 2, codes % 2]]
+    return np.asarray(left[np.argsort(tried[left // 2, left % 2], kind="stable")])
+
+
+def iter_hashes(pool: Pool) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the first row of every block of the pool and the hashes of its examples."""
+    start = 0
+    for batch in pool.table.select(["messages"]).to_batches(max_chunksize=_PASS):
+        hashes = [example_hash(messages) for messages in _as_messages(batch.column(0).to_pylist())]
+        yield start, hashes
+        start += len(hashes)
+
+
+def conversations(pool: Pool, rows: np.ndarray) -> list[tuple[Message, ...]]:
+    """Return the messages of the given rows, reading nothing else."""
+    part = replace(pool, table=pool.table.select(["messages"])).take(rows)
+    return _as_messages(part.table["messages"].to_pylist())
+
+
+def iter_jobs(codes: np.ndarray, pool: Pool, builder: PromptBuilder) -> Iterator[list[Job]]:
+    """Yield the jobs of ``codes`` in blocks."""
+    for start in range(0, len(codes), BLOCK):
+        block = codes[start : start + BLOCK]
+        rows, where = np.unique(block // 2, return_inverse=True)
+        texts = conversations(pool, rows)
+        yield [
+            Job(example_hash(texts[place]), int(code % 2), builder.build(texts[place]))
+            for place, code in zip(where, block, strict=True)
+        ]
+
+
+def _as_messages(rows: Sequence[Sequence[dict[str, str]]]) -> list[tuple[Message, ...]]:
+    return [tuple(Message(turn["role"], turn["content"]) for turn in turns) for turns in rows]
+
+
+#: The rate is that of the last so many seconds.
+WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateProgress:
+    """How far one rater is.
+
+    Attributes:
+        rater: who.
+        total: requests that the whole pool takes, those of earlier runs included.
+        earlier: how many of those the store had an outcome for at the start.
+        rated: replies of this run that hold a rating.
+        failed: why there is none, and how often, in this run.
+        n_input: tokens of the prompts of this run, as far as the endpoint said.
+        n_output: tokens of the replies.
+        cost_usd: cost of this run so far; None while a price or a count is unknown.
+        rate_per_s: examples finished per second, of late.
+        left_s: seconds left at that rate; infinite while it is 0.
+        in_flight: requests that wait for a reply now.
+    """
+
+    rater: str
+    total: int
+    earlier: int
+    rated: int
+    failed: Mapping[str, int]
+    n_input: int
+    n_output: int
+    cost_usd: float | None
+    rate_per_s: float
+    left_s: float
+    in_flight: int
+
+    @property
+    def done(self) -> int:
+        """Requests that have an outcome, those of earlier runs included."""
+        return self.earlier + self.rated + sum(self.failed.values())
+
+
+class Tally:
+    """Counts for `RateProgress`."""
+
+    def __init__(
+        self, rater: str, *, total: int, earlier: int, price: Price | None, now: Callable[[], float]
+    ) -> None:
+        self._rater, self._total, self._earlier = rater, total, earlier
+        self._price, self._now = price, now
+        self._rated = 0
+        self._failed: Counter[str] = Counter()
+        self._n_input = self._n_output = 0
+        self._cost_usd: float | None = 0.0 if price is not None else None
+        self._marks: deque[tuple[float, int]] = deque([(now(), 0)])
+        self.in_flight = 0
+
+    def answered(self, answer: Answer, problem: str | None) -> float | None:
+        """Count a reply; return its cost."""
+        cost = self.bill(answer)
+        if problem is None:
+            self._rated += 1
+        else:
+            self._failed[problem] += 1
+        return cost
+
+    def bill(self, answer: Answer) -> float | None:
+        """Count what a reply took, and return its cost."""
+        self._n_input += answer.n_input or 0
+        self._n_output += answer.n_output or 0
+        cost = None
+        if self._price is not None:
+            cost = self._price.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
+        if cost is None or self._cost_usd is None:
+            self._cost_usd = None
+        else:
+            self._cost_usd += cost
+        return cost
+
+    def failed(self, reason: str) -> None:
+        """Count an example that stays without a reply."""
+        self._failed[reason] += 1
+
+    def read(self) -> RateProgress:
+        """Return the state now."""
+        now, done = self._now(), self._rated + self._failed.total()
+        while len(self._marks) > 1 and self._marks[1][0] < now - WINDOW_S:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        rate = (done - before) / (now - since) if now > since else 0.0
+        self._marks.append((now, done))
+        left = self._total - self._earlier - done
+        left_s = 0.0 if left <= 0 else left / rate if rate > 0 else math.inf
+        return RateProgress(
+            rater=self._rater,
+            total=self._total,
+            earlier=self._earlier,
+            rated=self._rated,
+            failed=dict(self._failed),
+            n_input=self._n_input,
+            n_output=self._n_output,
+            cost_usd=self._cost_usd,
+            rate_per_s=rate,
+            left_s=left_s,
+            in_flight=self.in_flight,
+        )
+
+
+class Outcomes:
+    """Makes the rows of one rater and counts them.
+
+    A request that the endpoint calls wrong stays unanswered for good only when the endpoint takes
+    others: until the next reply its row is held back. So a wrong setting, which fails every
+    request, leaves nothing that a later run would not ask again.
+
+    Args:
+        rubric: what is asked.
+        form: the reply form.
+        keep: is given every row, and the number of the reservation that it settles.
+        tally: counts.
+    """
+
+    def __init__(
+        self, rubric: Rubric, form: str, *, keep: Callable[[Row, int | None], None], tally: Tally
+    ) -> None:
+        self._rubric, self._form, self._keep, self._tally = rubric, form, keep, tally
+        self._doubtful: list[tuple[Job, str]] = []
+        self._any_reply = False
+
+    def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
+        """Keep a reply; return its cost, None where unknown.
+
+        Args:
+            job: what was asked.
+            answer: what came.
+            number: of the reservation that the row settles; None where it stays.
+        """
+        text = _storable(answer.text)
+        reading = read_answer(
+            text,
+            answer.finish_reason,
+            answer.top_logprobs,
+            rubric=self._rubric,
+            form=self._form,
+        )
+        cost_usd = self._tally.answered(answer, reading.problem)
+        logprobs = None if answer.top_logprobs is None else json.dumps(dict(answer.top_logprobs))
+        self._keep(
+            Row(
+                example=job.example,
+                repeat=job.repeat,
+                state=REPLIED,
+                problem=reading.problem,
+                reply=text,
+                finish_reason=answer.finish_reason,
+                n_input=answer.n_input,
+                n_output=answer.n_output,
+                n_cached=answer.n_cached,
+                latency_s=answer.latency_s,
+                cost_usd=cost_usd,
+                logprobs=logprobs,
+                model=answer.model,
+                tries=job.tries,
+                at=time.time(),
+            ),
+            number,
+        )
+        self._any_reply = True
+        self._settle(FAILED)
+        return cost_usd
+
+    def failed(self, job: Job, failure: Failure) -> None:
+        """Keep a failure that is not tried again in this run."""
+        self._tally.failed(failure.reason)
+        if failure.retryable or failure.fatal:
+            self._keep_failure(job, failure.reason, UNANSWERED)
+        else:
+            self._doubtful.append((job, failure.reason))
+
+    def finish(self, *, endpoint_works: bool) -> None:
+        """Keep what is still held back."""
+        self._settle(FAILED if endpoint_works and self._any_reply else UNANSWERED)
+
+    def _settle(self, state: int) -> None:
+        for job, reason in self._doubtful:
+            self._keep_failure(job, reason, state)
+        self._doubtful.clear()
+
+    def _keep_failure(self, job: Job, reason: str, state: int) -> None:
+        row = Row(job.example, job.repeat, state, reason, tries=job.tries, at=time.time())
+        self._keep(row, None)
+
+
+def _storable(text: str) -> str:
+    """Return ``text`` with lone halves of surrogate pairs, which no file can hold, as '?'."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
 
 #: The first pause before a request is sent again, and the longest; each is doubled and jittered.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0

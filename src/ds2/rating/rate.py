@@ -1,28 +1,516 @@
 """From a pool to ratings: ask what the store does not have, then read the store."""
 
+import asyncio
+import json
+import os
 import secrets
+import shutil
+import tempfile
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
+from ds2.atomic import open_lock
 from ds2.checks import check_int, check_positive
-from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import Pool
 from ds2.pool.wording import shown, shown_names, shown_path
-from ds2.rating.assemble import assemble
-from ds2.rating.forecast import Forecast
-from ds2.rating.money import Budget, read_prices
-from ds2.rating.progress import RateProgress
-from ds2.rating.rater import Rater
-from ds2.rating.ratings import Ratings
-from ds2.rating.rows import Setup, canonical
+from ds2.rating.loop import (
+    InThread,
+    Loop,
+    RateProgress,
+    Tally,
+    conversations,
+    iter_hashes,
+    iter_jobs,
+    plan_jobs,
+    still_missing,
+)
+from ds2.rating.prices import (
+    Account,
+    Budget,
+    OverBudgetError,
+    Price,
+    PriceTable,
+    estimate_tokens,
+    read_prices,
+    request_tokens,
+    unknown_price,
+)
+from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
+from ds2.rating.rater import Answer, Failure, Metered, Rater
+from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.reply import read_row
 from ds2.rating.rubric import Rubric
-from ds2.rating.running import run_async, writable_store
-from ds2.rating.session import Column, Plan, Session
-from ds2.rating.store import Store
+from ds2.rating.store import UNANSWERED, Setup, Store, Writer, canonical
 
-__all__ = ["rate", "reparse"]
+__all__ = [
+    "Column",
+    "Forecast",
+    "Plan",
+    "Session",
+    "assemble",
+    "forecast",
+    "rate",
+    "reparse",
+    "run_async",
+    "writable_store",
+]
+
+#: Prompts whose tokens are counted.
+SAMPLE = 200
+#: Tokens that a chat template puts around each message.
+_PER_MESSAGE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is still to be asked of one rater, and what that takes.
+
+    Attributes:
+        rater: who.
+        model: whose price counts.
+        n_requests: requests still to be made.
+        n_input: tokens of their prompts, from the mean of a random sample.
+        n_output: tokens of the replies, for a model that writes the rating and nothing else: one
+            that reasons first writes many times as much.
+        cost_usd: None where the price of the model is unknown. Cached prompts cost less.
+        counted: a tokenizer counted the tokens; otherwise they are estimated from characters.
+        prices_of: the date of the packaged prices.
+    """
+
+    rater: str
+    model: str
+    n_requests: int
+    n_input: int
+    n_output: int
+    cost_usd: float | None
+    counted: bool
+    prices_of: str
+
+    def __str__(self) -> str:
+        cost = f"unknown (no price of {shown(self.model)} is known)"
+        if self.cost_usd is not None:
+            cost = f"{self.cost_usd:,.2f} USD (prices of {self.prices_of})"
+        about = "" if self.counted else "about "
+        return (
+            f"{shown(self.rater)}: {self.n_requests:,} requests, {about}{self.n_input:,} tokens "
+            f"in, {about}{self.n_output:,} out, cost {cost}"
+        )
+
+
+def forecast(
+    pool: Pool,
+    rater: Rater,
+    builder: PromptBuilder,
+    *,
+    codes: np.ndarray | None = None,
+    prices: PriceTable | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+) -> Forecast:
+    """Return what asking ``rater`` takes; sends nothing.
+
+    Args:
+        pool: the examples.
+        rater: who is asked.
+        builder: makes the prompts.
+        codes: what is still to be asked, in random order, as `plan_jobs` returns it; None is the
+            whole pool once.
+        prices: None are the packaged ones.
+        count_tokens: counts the tokens of a text; None estimates.
+    """
+    table = read_prices() if prices is None else prices
+    todo = plan_jobs(pool.keys, seed=0, repeats=0) if codes is None else codes
+    count = estimate_tokens if count_tokens is None else count_tokens
+    sample = conversations(pool, todo[:SAMPLE] // 2)
+    tokens = [
+        sum(_PER_MESSAGE + count(message["content"]) for message in builder.build(texts).messages)
+        for texts in sample
+    ]
+    n_input = round(len(todo) * float(np.mean(tokens))) if tokens else 0
+    n_output = len(todo) * _reply_tokens(builder, count)
+    price = table.price(rater.model)
+    return Forecast(
+        rater=rater.name,
+        model=rater.model,
+        n_requests=len(todo),
+        n_input=n_input,
+        n_output=n_output,
+        cost_usd=None if price is None else price.cost_usd(n_input, n_output),
+        counted=count_tokens is not None,
+        prices_of=table.date,
+    )
+
+
+def _reply_tokens(builder: PromptBuilder, count: Callable[[str], int]) -> int:
+    """Return the tokens of a reply: one letter, or the object, most often set in lines."""
+    if builder.form == "expected":
+        return 1
+    highest = builder.rubric.levels[-1]
+    return count(json.dumps(dict.fromkeys(builder.rubric.names, highest), indent=2)) + 8
+
+
+_CODES = {problem: 1 + number for number, problem in enumerate(PROBLEMS)}
+
+
+def assemble(
+    pool: Pool,
+    store: Store,
+    number: int | None,
+    setup: Setup,
+    *,
+    rubric: Rubric,
+    warnings: Sequence[str] = (),
+    stopped: str | None = None,
+    ended: bool = False,
+) -> Ratings:
+    """Return the ratings of a pool as the store has them; sends nothing.
+
+    Args:
+        pool: the examples. Equal ones share a rating.
+        store: where the replies are.
+        number: of the setup; None where it was never used.
+        setup: who was asked, and how.
+        rubric: what was asked; only what is not part of its hash may have changed since.
+        warnings: for the result.
+        stopped: why the rater was stopped before it had answered for all; None where it was not.
+        ended: a budget ended the rating, so asking again would bring nothing.
+    """
+    n = len(pool)
+    values, repeats = np.full(n, np.nan), np.full(n, np.nan)
+    codes = np.full(n, _CODES["not asked"], dtype=np.int8)
+    spread = np.full(n, np.nan)
+    criteria = {name: np.full(n, np.nan) for name in rubric.names}
+    unanswered = n if number is None else 0
+    for start, hashes in iter_hashes(pool):
+        if number is None:
+            break
+        first, second = (store.rows(number, repeat, hashes) for repeat in (0, 1))
+        for row, key in enumerate(hashes, start):
+            if key in second:
+                again = read_row(second[key], rubric=rubric, form=setup.form)
+                repeats[row] = again.values.get(rubric.scored, np.nan)
+                unanswered += second[key].state == UNANSWERED
+            unanswered += key not in first or first[key].state == UNANSWERED
+            if key not in first:
+                continue
+            reading = read_row(first[key], rubric=rubric, form=setup.form)
+            codes[row] = _CODES[reading.problem] if reading.problem is not None else 0
+            for name, value in reading.values.items():
+                criteria[name][row] = value
+            if reading.spread is not None:
+                spread[row] = reading.spread
+    unanswered = 0 if ended else unanswered
+    if unanswered and stopped is None:
+        warnings = (
+            *warnings,
+            f"{unanswered:,} requests to {shown(setup.rater)} have no reply, for reasons that can "
+            "pass. Rate again: they alone are sent.",
+        )
+    scored = criteria[rubric.scored]
+    values[codes == 0] = scored[codes == 0]
+    return Ratings(
+        values=values,
+        codes=codes,
+        scale=rubric.scale,
+        rater=setup.rater,
+        warnings=tuple(warnings),
+        spread=spread if setup.form == "expected" else None,
+        criteria={name: array for name, array in criteria.items() if not np.isnan(array).all()},
+        repeats=None if np.isnan(repeats).all() else repeats,
+        usage=_usage(store, number, setup) | {"unanswered": unanswered, "stopped": stopped},
+    )
+
+
+def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
+    """Return what the ratings took over all runs, probes included."""
+    if number is None:
+        return {}
+    totals = store.totals(number)
+    probes_usd = store.probe_cost(setup.settings_hash)
+    return {
+        "model": setup.model,
+        "form": setup.form,
+        "requests": totals.n_requests,
+        "n_input": totals.n_input,
+        "n_output": totals.n_output,
+        "n_cached": totals.n_cached,
+        "cost_usd": None if totals.cost_usd is None else totals.cost_usd + probes_usd,
+    }
+
+
+_TELL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked, of everybody alike.
+
+    Attributes:
+        pool: the examples.
+        rubric: what is asked.
+        nonce: the fence of the prompts is derived from it.
+        seed: of the order, the repeats and the requests.
+        repeats: how many examples are rated twice.
+        prices: by model.
+        max_prompt_tokens: longer examples are shortened in the middle; None has no limit.
+        count_tokens: counts the tokens of a text; None estimates.
+        retry_failed: ask again what the endpoint refused in an earlier run.
+    """
+
+    pool: Pool
+    rubric: Rubric
+    nonce: str
+    seed: int
+    repeats: int
+    prices: PriceTable
+    max_prompt_tokens: int | None = None
+    count_tokens: Callable[[str], int] | None = None
+    retry_failed: bool = False
+
+    def builder(self, rater: Rater, form: str) -> PromptBuilder:
+        """Return what makes the prompts of one rater, no longer than it can read."""
+        most = self.max_prompt_tokens
+        own: int | None = getattr(rater, "max_prompt_tokens", None)
+        return PromptBuilder(
+            self.rubric,
+            self.nonce,
+            form,
+            max_tokens=own if most is None else most if own is None else min(most, own),
+            count_tokens=self.count_tokens,
+        )
+
+
+@dataclass(slots=True)
+class Column:
+    """One rater's part of a run.
+
+    Attributes:
+        rater: who.
+        builder: makes the prompts.
+        setup: who is asked, and how.
+        number: of the setup in the store, None until something is asked.
+        missing: what is to be asked, as `plan_jobs` returns it.
+        total: what the whole pool takes.
+        price: None where unknown.
+        warnings: what the user should know.
+        stopped: why the rater was stopped, None where it was not.
+    """
+
+    rater: Rater
+    builder: PromptBuilder
+    setup: Setup
+    number: int | None
+    missing: np.ndarray
+    total: int
+    price: Price | None
+    warnings: list[str] = field(default_factory=list)
+    stopped: str | None = None
+
+
+class Session:
+    """Rates a pool: finds what is missing, forecasts, asks.
+
+    Args:
+        store: open, of this process alone.
+        raters: with different names and settings.
+        plan: what is asked.
+        books: makes what writes into the store.
+        in_thread: where prompts are made.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        raters: Sequence[Rater],
+        plan: Plan,
+        *,
+        books: type[Writer] = Writer,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> None:
+        self._store, self._plan, self._books, self._in_thread = store, plan, books, in_thread
+        self._codes = plan_jobs(plan.pool.keys, seed=plan.seed, repeats=plan.repeats)
+        own = plan.rubric.form
+        self._asked = {one.name: own if one.form == "auto" else one.form for one in raters}
+        for rater in raters:
+            known = (
+                None
+                if rater.settled
+                else store.probe(self._settings_hash(rater), self._asked[rater.name])
+            )
+            if known is not None:
+                rater.settle(known)
+        self.columns = [self._column(rater) for rater in raters]
+        self._tallies: list[Tally] = []
+
+    def _settings_hash(self, rater: Rater) -> str:
+        return Setup(rater.name, rater.model, "", rater.settings, "", "").settings_hash
+
+    def _column(self, rater: Rater) -> Column:
+        """Look up what is missing. An open form is taken to be JSON schema until it is known."""
+        plan = self._plan
+        form = next(one for one in (rater.form, plan.rubric.form, FORMS[0]) if one in FORMS)
+        builder = plan.builder(rater, form)
+        setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
+        number = self._store.number(setup)
+        missing = self._codes
+        if number is not None:
+            missing = still_missing(
+                missing, plan.pool, self._store, number, retry_failed=plan.retry_failed
+            )
+        price = plan.prices.price(rater.model)
+        return Column(rater, builder, setup, number, missing, len(self._codes), price)
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """Say what the asking takes; sends nothing."""
+        return tuple(
+            forecast(
+                self._plan.pool,
+                column.rater,
+                column.builder,
+                codes=column.missing,
+                prices=self._plan.prices,
+                count_tokens=self._plan.count_tokens,
+            )
+            for column in self.columns
+        )
+
+    def budget(self, max_usd: float | None) -> Budget:
+        """Return the budget, less what was spent or may have been on this store before.
+
+        Raises:
+            InputError: a price that it takes is unknown.
+        """
+        if max_usd is None:
+            return Budget(None)
+        for column in self.columns:
+            name = shown(column.rater.name)
+            if column.price is None:
+                raise unknown_price(column.rater.model, column.rater.name)
+            if "max_output_tokens" not in column.rater.settings:
+                raise InputError(
+                    f"'max_cost_usd' cannot be kept: the settings of {name} have no "
+                    "'max_output_tokens'."
+                )
+        return Budget(max_usd, self._store.spent(self._plan.prices.price))
+
+    async def ask(
+        self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
+    ) -> None:
+        """Ask all raters at once for what is missing, each at its own speed."""
+        loop = asyncio.get_running_loop()
+        loops: list[Loop] = []
+
+        def stop_all() -> None:
+            for one in loops:
+                one.stop()
+
+        with self._books(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
+            async with asyncio.TaskGroup() as group:
+                teller = group.create_task(self._tell(tell))
+                asking = [
+                    group.create_task(self._ask(column, budget, writer, loops))
+                    for column in self.columns
+                    if len(column.missing)
+                ]
+                await asyncio.gather(*asking)
+                teller.cancel()
+
+    async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
+        model = column.rater.model
+        account = Account(budget, writer, model, column.price, self._store.factor(model))
+        try:
+            if await self._open(column, account):
+                await self._run(column, budget, account, writer, loops)
+        except OverBudgetError:
+            budget.exhausted = True
+        finally:
+            await column.rater.close()
+
+    async def _open(self, column: Column, account: Account) -> bool:
+        """Open a rater and keep what its probe found and cost; False when it cannot rate."""
+        rater, plan = column.rater, self._plan
+        before = bool(rater.settled)
+        schema = plan.rubric.json_schema()
+
+        async def meter(prompt: Prompt, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+            tokens = request_tokens(prompt.messages, rater.settings, schema)
+            return await account.meter(tokens, ask)
+
+        metered = isinstance(rater, Metered)
+        if isinstance(rater, Metered):
+            rater.meter = meter
+        try:
+            answers = await rater.open(plan.rubric)
+        except Failure as failure:
+            column.stopped = f"{failure.sentence} '{rater.name}' could not be started."
+            return False
+        costs = [account.cost_usd(answer) for answer in answers]
+        if rater.settled and not before:
+            known = [cost for cost in costs if cost is not None]
+            self._store.add_probe(
+                self._settings_hash(rater),
+                self._asked[rater.name],
+                rater.settled,
+                n_input=sum(answer.n_input or 0 for answer in answers),
+                n_output=sum(answer.n_output or 0 for answer in answers),
+                cost_usd=sum(known) if len(known) == len(costs) else None,
+            )
+        for answer in () if metered else answers:
+            account.spend(answer)
+        if rater.form != column.builder.form:
+            found = self._column(rater)
+            column.builder, column.setup, column.missing = found.builder, found.setup, found.missing
+        column.warnings += rater.findings
+        column.number = self._store.open_setup(column.setup)
+        return True
+
+    async def _run(
+        self, column: Column, budget: Budget, account: Account, writer: Writer, loops: list[Loop]
+    ) -> None:
+        plan, number = self._plan, column.number
+        assert number is not None
+        tally = Tally(
+            column.rater.name,
+            total=column.total,
+            earlier=column.total - len(column.missing),
+            price=column.price,
+            now=time.monotonic,
+        )
+        self._tallies.append(tally)
+        loop = Loop(
+            column.rater,
+            plan.rubric,
+            iter_jobs(column.missing, plan.pool, column.builder),
+            keep=lambda row, settles: writer.put(number, row, settles),
+            tally=tally,
+            budget=budget,
+            account=account,
+            seed=plan.seed,
+            in_thread=self._in_thread,
+        )
+        loops.append(loop)
+        if writer.failed:
+            loop.stop()
+        await loop.run()
+        column.stopped = loop.breaker.sentence
+
+    async def _tell(self, tell: Callable[[RateProgress], None] | None) -> None:
+        while tell is not None:
+            await asyncio.sleep(_TELL_S)
+            self.tell(tell)
+
+    def tell(self, tell: Callable[[RateProgress], None]) -> None:
+        """Tell how far every rater is."""
+        for tally in self._tallies:
+            tell(tally.read())
 
 
 @overload
@@ -251,3 +739,89 @@ def _said(column: Column, plan: Plan, budget: Budget) -> list[str]:
             "not the noise of its judgement."
         )
     return said
+
+
+@contextmanager
+def writable_store(store: str | Path | None) -> Iterator[Path]:
+    """Yield the path of a store that no other process writes."""
+    if store is not None:
+        path = Path(store)
+        with _locked(path):
+            yield path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ds2-rating-"))
+    path = folder / "ratings.sqlite"
+    try:
+        yield path
+    except BaseException as error:
+        error.add_note(f"The replies are kept: rate(…, store={str(path)!r}) goes on from them.")
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep the store for this process; the system lets go of it when the process ends.
+
+    The lock is a file of its own: closing another handle of the database would drop SQLite's locks.
+    """
+    import fcntl
+
+    descriptor = open_lock(path.with_name(path.name + "-lock"))
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunBusyError(
+                f"Another process rates into {shown_path(path)}. Wait until it has ended, or "
+                "choose another store."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def run_async(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, in a thread of its own where this one runs an event loop (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        _one_error(work)
+        return
+    failed: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def noted() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        await work
+
+    def target() -> None:
+        try:
+            _one_error(noted())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=target, name="ds2-rating")
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:  # interrupted: what is in flight is dropped, what came is kept
+        for loop, task in running:
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    if failed:
+        raise failed[0]
+
+
+def _one_error(work: Coroutine[Any, Any, None]) -> None:
+    """Run, and raise the first error of several by itself."""
+    try:
+        asyncio.run(work)
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None

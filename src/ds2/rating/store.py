@@ -5,26 +5,192 @@ the rater's settings, the rubric and everything fixed in the prompt, by hash. No
 deleted, and a reply is never overwritten; only a failure gives way to a later answer.
 
 The file is in WAL mode and every commit is synced: a process that is killed loses at most what it
-had not committed yet.
+had not committed yet. While models are asked a thread of its own writes (`Writer`), so that no
+request waits for another's disk.
 """
 
+import asyncio
+import hashlib
+import itertools
 import json
+import queue
 import sqlite3
+import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from ds2.errors import InputError, RunError
+from ds2.pool import Message
 from ds2.pool.wording import shown_path
-from ds2.rating.money import Price
-from ds2.rating.rows import REPLIED, Reserved, Row, Setup, Totals, canonical
 
-__all__ = ["Store"]
+if TYPE_CHECKING:
+    from ds2.rating.prices import Price
+
+__all__ = [
+    "FAILED",
+    "REPLIED",
+    "UNANSWERED",
+    "Commit",
+    "Reserved",
+    "Row",
+    "Setup",
+    "Store",
+    "Totals",
+    "Writer",
+    "canonical",
+    "example_hash",
+]
+
+#: What a row holds: a reply; a failure that asking again would only repeat; one that could pass.
+REPLIED, FAILED, UNANSWERED = 2, 1, 0
+
+
+def example_hash(messages: Iterable[Message]) -> bytes:
+    """Return sha256 of the roles and texts of a conversation; lengths keep them apart."""
+    digest = hashlib.sha256()
+    for message in messages:
+        for part in (message.role.encode(), message.content.encode("utf-8", "surrogatepass")):
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(part)
+    return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Who is asked, and how: what can change a reply beside the example.
+
+    Attributes:
+        rater: what the ratings are called; not part of the key.
+        model: the model's name; the settings hold it too.
+        form: the reply form; the prompt's hash holds it too.
+        settings: the rater's settings, JSON values.
+        rubric_hash: of the rubric.
+        prompt_hash: of everything fixed in the prompt.
+    """
+
+    rater: str
+    model: str
+    form: str
+    settings: Mapping[str, object]
+    rubric_hash: str
+    prompt_hash: str
+
+    @property
+    def settings_hash(self) -> str:
+        """sha256 (hex) of the settings."""
+        return hashlib.sha256(canonical(self.settings).encode()).hexdigest()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What two setups share exactly when they share their replies."""
+        return self.settings_hash, self.rubric_hash, self.prompt_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of asking about one example once.
+
+    Attributes:
+        example: `example_hash` of the example.
+        repeat: 0, or the number of a fresh rating of the same example.
+        state: `REPLIED`, `FAILED` or `UNANSWERED`.
+        problem: why there is no rating, as read at the time; None where there is one.
+        reply: the text as it came; None where there was none.
+        cost_usd: None where a price or the tokens are unknown.
+        logprobs: the likeliest first tokens and their log-probabilities, as JSON.
+        model: the model as the endpoint named it.
+        tries: requests sent.
+        at: when the row was made, seconds since 1970.
+    """
+
+    example: bytes
+    repeat: int
+    state: int
+    problem: str | None = None
+    reply: str | None = None
+    finish_reason: str | None = None
+    n_input: int | None = None
+    n_output: int | None = None
+    n_cached: int | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+    logprobs: str | None = None
+    model: str | None = None
+    tries: int = 1
+    at: float = 0.0
+
+    def sound(self) -> "Row":
+        """Return the row with nothing in it that SQLite or a file cannot hold.
+
+        What came from an endpoint is foreign: numbers that are none or too large become unknown,
+        lone halves of surrogate pairs become "?".
+        """
+        changes: dict[str, object] = {}
+        for name in _FOREIGN_NUMBERS:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < _LARGEST:  # also NaN
+                changes[name] = None
+        for name in _FOREIGN_TEXTS:
+            value = getattr(self, name)
+            if value is not None and not value.isascii():
+                changes[name] = value.encode("utf-8", "replace").decode("utf-8")
+        return replace(self, **changes) if changes else self  # type: ignore[arg-type]
+
+
+_FOREIGN_NUMBERS = ("n_input", "n_output", "n_cached", "latency_s", "cost_usd")
+_FOREIGN_TEXTS = ("problem", "reply", "finish_reason", "logprobs", "model")
+#: More tokens than any request has.
+_LARGEST = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is set aside for a request: its number in the store, tokens, and US dollars if known."""
+
+    number: int
+    model: str
+    n_input: int
+    n_output: int
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a setup has taken so far, over all of the store.
+
+    Attributes:
+        n_requests: requests that got a reply.
+        n_input: their tokens of prompts, those the endpoint reported.
+        n_output: their tokens of replies.
+        n_cached: of ``n_input``, what the endpoint had in its cache.
+        known_usd: what is known of the cost.
+        n_unknown: replies whose cost is unknown.
+    """
+
+    n_requests: int
+    n_input: int
+    n_output: int
+    n_cached: int
+    known_usd: float
+    n_unknown: int
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost, None where that of a reply is unknown."""
+        return None if self.n_unknown else self.known_usd
+
+
+def canonical(value: object) -> str:
+    """Return JSON that is equal for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 _VERSION = 2
 _APPLICATION = 0x64733272  # "ds2r"
@@ -252,7 +418,7 @@ class Store:
             row = self._db.execute(query, (f"{_FACTOR}{model}",)).fetchone()
         return max(1.0, float(row[0])) if row else 1.0
 
-    def spent(self, price: Callable[[str], Price | None]) -> float:
+    def spent(self, price: Callable[[str], "Price | None"]) -> float:
         """Return what all requests of the store have cost, or may have, in US dollars.
 
         What a model without a price took is left out: it may be one's own server.
@@ -384,3 +550,169 @@ def _explain(error: sqlite3.Error, path: Path) -> Exception:
             "every reply that was committed is kept."
         )
     return RunError(f"The store {where} failed: {said}. Every reply that was committed is kept.")
+
+
+#: A commit follows the first row that waits after this long, or this many entries.
+COMMIT_S = 0.4
+COMMIT_ROWS = 1000
+
+
+@dataclass(slots=True)
+class Commit:
+    """What is written together, in the order in which it came."""
+
+    rows: list[tuple[int, Row]] = field(default_factory=list)
+    reserved: list[Reserved] = field(default_factory=list)
+    settled: dict[int, float] = field(default_factory=dict)
+    learned: dict[str, float] = field(default_factory=dict)
+
+    def write(self, store: Store) -> None:
+        """Write it to the store."""
+        store.add(self.rows, reserved=self.reserved, settled=self.settled, learned=self.learned)
+
+
+#: Adds one entry to a commit.
+Entry = Callable[[Commit], object]
+
+
+class Writer:
+    """Commits in small batches in a thread of its own; a context manager.
+
+    Leaving the block commits everything that was put and raises what stopped the thread, if
+    anything did. A subclass may do so at other times, or elsewhere: see `_hand_over`.
+
+    Args:
+        path: the store's file.
+        stopped: called, in the thread, when the store can no longer be written.
+    """
+
+    def __init__(self, path: Path, *, stopped: Callable[[], object]) -> None:
+        self._path, self._stopped = path, stopped
+        with Store(path) as store:
+            self._number = store.next_reservation()
+        self._queue: queue.SimpleQueue[Entry | asyncio.Future[bool] | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="ds2-rating-store", daemon=True)
+
+    def put(self, setup: int, row: Row, settles: int | None = None) -> None:
+        """Hand over a row: it is committed within a second, and settles a reservation with it."""
+        sound = row.sound()
+
+        def add(commit: Commit) -> None:
+            commit.rows.append((setup, sound))
+            if settles is not None:
+                commit.settled[settles] = 0.0
+
+        self._hand_over(add)
+
+    def reserve(self, n_input: int, n_output: int, model: str, usd: float | None) -> Reserved:
+        """Keep what a request may cost."""
+        reserved = Reserved(self._number, model, n_input, n_output, usd)
+        self._number += 1
+        self._hand_over(lambda commit: commit.reserved.append(reserved))
+        return reserved
+
+    def settle(self, number: int, usd: float) -> None:
+        """Put a cost in a reservation's place."""
+        self._hand_over(lambda commit: commit.settled.__setitem__(number, usd))
+
+    def learn(self, model: str, factor: float) -> None:
+        """Keep by how much a server bills above what it was asked for."""
+        self._hand_over(lambda commit: commit.learned.__setitem__(model, factor))
+
+    async def written(self) -> bool:
+        """Wait until everything that was handed over is on disk; False where it never will be."""
+        if self._error is not None:
+            return False
+        waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._hand_over(waiting)
+        return await waiting
+
+    @property
+    def failed(self) -> bool:
+        """Whether the store can no longer be written."""
+        return self._error is not None
+
+    def _hand_over(self, entry: Entry | asyncio.Future[bool] | None) -> None:
+        self._queue.put(entry)
+        if self._error is not None:
+            self._give_up()
+
+    def _run(self) -> None:
+        try:
+            with Store(self._path) as store:
+                last = False
+                while not last:
+                    commit, waiting, last = self._next_batch()
+                    try:
+                        commit.write(store)
+                    except BaseException:
+                        _tell(waiting, done=False)
+                        raise
+                    _tell(waiting, done=True)
+        except BaseException as error:  # raised again where the block is left
+            self._error = error
+            self._give_up()
+            self._stopped()
+
+    def _give_up(self) -> None:
+        """Tell everybody who waits that it was in vain."""
+        while True:
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(entry, asyncio.Future):
+                _tell([entry], done=False)
+
+    def _next_batch(self) -> tuple[Commit, list[asyncio.Future[bool]], bool]:
+        """Wait for an entry, then for what comes within `COMMIT_S`, unless somebody waits.
+
+        Returns:
+            What to commit, who waits for it, and whether it is the last.
+        """
+        commit, waiting = Commit(), list[asyncio.Future[bool]]()
+        entry, until = self._queue.get(), time.monotonic() + COMMIT_S
+        for n in itertools.count(1):
+            if entry is None:
+                return commit, waiting, True
+            if isinstance(entry, asyncio.Future):
+                waiting.append(entry)
+            else:
+                entry(commit)
+            left_s = 0.0 if waiting else max(0.0, until - time.monotonic())
+            try:
+                if n >= COMMIT_ROWS:
+                    break
+                entry = self._queue.get(timeout=left_s) if left_s else self._queue.get_nowait()
+            except queue.Empty:
+                break
+        return commit, waiting, False
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None and not isinstance(error, KeyboardInterrupt):
+            raise self._error
+
+
+def _tell(waiting: list[asyncio.Future[bool]], *, done: bool) -> None:
+    """Tell those who wait, each in its own event loop."""
+
+    def tell(future: asyncio.Future[bool]) -> None:
+        if not future.done():
+            future.set_result(done)
+
+    for future in waiting:
+        loop = future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, future)

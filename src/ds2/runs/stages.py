@@ -61,7 +61,7 @@ STAGES = (
             "raters.*.requests_per_minute",
             "raters.*.tokens_per_minute",
             "raters.*.timeout_s",
-            "raters.*.processes",
+            "raters.*.threads",
         ),
         inputs=("scores.file", "rate.rubric", "rate.prices", "raters.*.only"),
         optional=("raters.*.only",),

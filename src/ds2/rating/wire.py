@@ -1,0 +1,516 @@
+"""What goes over the wire to a chat endpoint: requests written and sent, replies and errors read.
+
+The openai library says what a request looks like: its address, its headers, how it shows the key.
+It takes most of a request's CPU time to do so. Requests to one model differ in the body alone, so
+one is written by the library, and the others are copies of it with another body, sent by the
+library's own HTTP client. benchmarks/rating_throughput.py measures both.
+"""
+
+import asyncio
+import importlib
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ds2.endpoints import KEY_VARIABLE, OPENAI, clean, connection, masked, public_address, sealed
+from ds2.errors import MissingDependencyError
+from ds2.rating.prompt import Prompt
+from ds2.rating.rater import Answer, Failure
+from ds2.rating.rubric import Rubric
+
+__all__ = [
+    "ChatClient",
+    "Dialect",
+    "InBodyError",
+    "NotACompletionError",
+    "TooLargeError",
+    "adapted",
+    "explain",
+    "read_body",
+    "refusal",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What an endpoint takes.
+
+    Attributes:
+        form: the reply form, one of ``FORMS``.
+        limit: the name of the field for the most tokens of a reply.
+        temperature: whether it takes one.
+        system: whether it takes a system message; otherwise its text goes in front of the user's.
+        top_logprobs: how many log-probabilities of a token it gives.
+    """
+
+    form: str
+    limit: str = "max_tokens"
+    temperature: bool = True
+    system: bool = True
+    top_logprobs: int = 20
+
+    def body(
+        self,
+        prompt: Prompt,
+        rubric: Rubric,
+        *,
+        model: str,
+        temperature: float | None,
+        max_output_tokens: int,
+    ) -> dict[str, object]:
+        """Return a request, as JSON values."""
+        expected = self.form == "expected"
+        body: dict[str, object] = {"model": model, "messages": self._messages(prompt)}
+        body[self.limit] = 1 if expected else max_output_tokens
+        if self.temperature and temperature is not None:
+            body["temperature"] = temperature
+        if expected:
+            body |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        elif self.form == "json":
+            body["response_format"] = {"type": "json_object"}
+        elif self.form == "structured":
+            schema = {"name": "rating", "strict": True, "schema": rubric.json_schema()}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def _messages(self, prompt: Prompt) -> list[Mapping[str, str]]:
+        messages = list(prompt.messages)
+        if not self.system and len(messages) > 1 and messages[0]["role"] == "system":
+            text = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+            messages[:2] = [{"role": messages[1]["role"], "content": text}]
+        return messages
+
+
+def adapted(dialect: Dialect, said: str) -> Dialect | None:
+    """Return the dialect that an endpoint asks for when it refuses a request with these words."""
+    told = said.lower()
+    if dialect.limit == "max_tokens" and "max_completion_tokens" in told:
+        return replace(dialect, limit="max_completion_tokens")
+    if dialect.temperature and "temperature" in told:
+        return replace(dialect, temperature=False)
+    if dialect.form == "expected" and "top_logprobs" in told and dialect.top_logprobs > 5:
+        return replace(dialect, top_logprobs=5)
+    if dialect.system and "system" in told and ("role" in told or "message" in told):
+        return replace(dialect, system=False)
+    return None
+
+
+def read_body(body: bytes, latency_s: float) -> Answer:
+    """Read a chat completion.
+
+    Raises:
+        NotACompletionError: it is none.
+        InBodyError: it is an error that came with the status 200, as some routers send.
+    """
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise NotACompletionError from None
+    if isinstance(data, dict) and data.get("error"):
+        raise InBodyError(data["error"])
+    try:
+        choice = data["choices"][0]
+        if choice.get("error") or choice.get("finish_reason") == "error":
+            raise InBodyError(choice.get("error") or "the reply ended with an error")
+        message = choice["message"]
+        usage = data.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
+        return Answer(
+            text=_text(message),
+            finish_reason=_string(choice.get("finish_reason")),
+            n_input=_count(usage.get("prompt_tokens")) or None,  # no prompt has none
+            n_output=_count(usage.get("completion_tokens")),
+            n_cached=_count(details.get("cached_tokens")),
+            latency_s=latency_s,
+            top_logprobs=_first_token(choice.get("logprobs")),
+            model=_string(data.get("model")),
+            reasoned=not _text(message) and any(message.get(name) for name in _REASONING),
+        )
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError):
+        raise NotACompletionError from None
+
+
+class NotACompletionError(Exception):
+    """What came with the status 200 is no chat completion."""
+
+
+class InBodyError(Exception):
+    """An error in the body of a reply that has the status 200.
+
+    Attributes:
+        status: the code in it when that is a number, else 500.
+        body: the error's object.
+    """
+
+    def __init__(self, body: object) -> None:
+        super().__init__("an error with the status 200")
+        self.body = dict(body) if isinstance(body, dict) else {"message": str(body)}
+        code = self.body.get("code")
+        self.status = code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):  # parts
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return str(content or message.get("refusal") or "")
+
+
+#: Where servers put a model's reasoning; no rating is read there.
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_LONGEST_NAME = 200
+
+
+def _string(value: object) -> str | None:
+    return value[:_LONGEST_NAME] if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _first_token(logprobs: object) -> dict[str, float] | None:
+    """Return token → log-probability of the reply's first token, None where there are none."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list) or not content:
+        return None
+    first = content[0]
+    found: dict[str, float] = {}
+    for item in (first, *(first.get("top_logprobs") or ())):
+        token, logprob = item.get("token"), item.get("logprob")
+        if isinstance(token, str) and isinstance(logprob, (int, float)) and math.isfinite(logprob):
+            found[token[:_LONGEST_NAME]] = max(
+                float(logprob), found.get(token[:_LONGEST_NAME], float("-inf"))
+            )
+    return found or None
+
+
+_CONNECT_S = 15.0
+#: A reply with the longest reasoning and all log-probabilities stays below.
+_LARGEST = 16_000_000
+_PATH = "/chat/completions"
+#: What the library adds about itself and the machine: no endpoint needs it.
+_TELEMETRY = b"x-stainless-"
+
+
+class ChatClient:
+    """Connections to one endpoint, for the event loop that runs now; `open` it before asking.
+
+    A request is never sent again from here, no redirection is followed, certificates are verified.
+
+    Args:
+        model: the model's name: Azure has it in the address.
+        key: of the endpoint; "" for none.
+        base_url: the endpoint; None is OpenAI's own.
+        api_version: for Azure.
+        timeout_s: the longest wait for the next part of a reply.
+        concurrency: the most connections.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        key: str,
+        base_url: str | None,
+        api_version: str | None,
+        timeout_s: float,
+        concurrency: int,
+    ) -> None:
+        try:
+            import openai
+
+            make_http = openai.DefaultAioHttpClient
+        except ImportError:
+            raise MissingDependencyError("openai", "ChatRater") from None
+        self._httpx = _http_library(make_http)
+        timeout = self._httpx.Timeout(timeout_s + 5.0, connect=_CONNECT_S)
+        limits = self._httpx.Limits(
+            max_connections=concurrency + 8, max_keepalive_connections=concurrency
+        )
+        self._http = make_http(limits=limits, timeout=timeout, **connection(base_url))
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._openai, self._model = openai, model
+        self._key, self._base_url, self._api_version = key or "none", base_url, api_version
+        self._address: Any = None
+        self._headers = self._httpx.Headers()
+
+    async def open(self) -> None:
+        """Let the openai library write a request, and take it down in place of sending it."""
+        written: list[Any] = []
+
+        def take_down(request: Any) -> Any:
+            written.append(request)
+            return self._httpx.Response(200, json={})
+
+        transport = self._httpx.MockTransport(take_down)
+        common: dict[str, Any] = {
+            "api_key": self._key,
+            "max_retries": 0,
+            "http_client": self._httpx.AsyncClient(transport=transport),
+        }
+        if self._api_version is None:
+            client = self._openai.AsyncOpenAI(base_url=self._base_url or OPENAI, **common)
+        else:
+            client = self._openai.AsyncAzureOpenAI(
+                azure_endpoint=self._base_url or "", api_version=self._api_version, **common
+            )
+        async with sealed(client, self._base_url) as open_client:
+            await open_client.post(_PATH, cast_to=bytes, body={"model": self._model})
+        first = written[0]
+        own = [
+            (name, value)
+            for name, value in first.headers.raw
+            if name.lower() not in (b"content-length", b"accept-encoding")
+            and not name.lower().startswith(_TELEMETRY)
+        ]
+        self._headers = self._httpx.Headers([*own, (b"accept-encoding", b"identity")])
+        self._address = first.url
+
+    async def post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request and return the status, the headers and the body of what came back.
+
+        Raises:
+            TooLargeError: what came back is no chat completion by its size alone.
+            Exception: of the HTTP library: nothing came back.
+        """
+        request = self._httpx.Request(
+            "POST",
+            self._address,
+            headers=self._headers,
+            content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+            extensions=self._extensions,
+        )
+        request.headers.encoding = "ascii"  # otherwise found out for every header, every time
+        reply = await self._http.send(request, stream=True)
+        try:
+            parts, size = [], 0
+            async for part in reply.aiter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST:
+                    raise TooLargeError
+        finally:
+            await reply.aclose()
+        data = _unpacked(b"".join(parts), reply.headers.get("content-encoding", "identity"))
+        return reply.status_code, reply.headers, masked(data, self._key)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+        await asyncio.sleep(0)  # the loop takes another turn to close the sockets
+
+
+class TooLargeError(Exception):
+    """What came back is too large, or packed in an unknown way."""
+
+
+def _unpacked(data: bytes, encoding: str) -> bytes:
+    """Return what was sent packed although that was not asked for, up to the same size."""
+    if encoding.lower() == "identity":
+        return data
+    if encoding.lower() not in ("gzip", "deflate"):
+        raise TooLargeError
+    unpacked = zlib.decompressobj(wbits=47).decompress(data, _LARGEST + 1)  # finds out which
+    if len(unpacked) > _LARGEST:
+        raise TooLargeError
+    return unpacked
+
+
+def _http_library(client: type) -> Any:
+    """Return httpx, or what the installed openai has in its place: where its client comes from."""
+    base = next(kind for kind in client.__mro__ if kind.__name__ == "AsyncClient")
+    return importlib.import_module(base.__module__.partition(".")[0])
+
+
+#: What a provider calls an empty account; other words with "quota" in them mean a rate limit.
+_NO_MONEY = ("insufficient_quota", "billing", "insufficient balance", "insufficient credit")
+_TOO_LONG = ("context_length_exceeded", "context length", "context size", "maximum context")
+_FILTERED = ("content_filter", "moderation", "flagged", "content management policy")
+
+
+def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure:
+    """Return what an exception of the openai or the HTTP library means.
+
+    Args:
+        error: what was raised.
+        model: the model that was asked for.
+        endpoint: the address, without credentials.
+        key: the key, which the endpoint may quote: it is taken out.
+    """
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        headers = getattr(getattr(error, "response", None), "headers", {})
+        body = getattr(error, "body", None)
+        return refusal(status, body, headers, model=model, endpoint=endpoint, key=key)
+    causes = _causes(error)
+    names = " ".join(type(cause).__name__ for cause in causes)
+    away = any(word in names for word in _NOT_THERE)  # no request has left
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        said = f"The endpoint {endpoint} did not answer in time."
+        return Failure("timed out", said, retryable=True, away=away, may_cost=not away)
+    said = clean(f"{type(causes[-1]).__name__}: {causes[-1]}", key)
+    if "CERTIFICATE" in f"{names} {causes}".upper():
+        return Failure(
+            "no access",
+            f"The certificate of the endpoint {endpoint} cannot be verified ({said}). If it is "
+            "your own, name the file of its authority in the environment variable SSL_CERT_FILE.",
+            fatal=True,
+        )
+    if "UnsupportedProtocol" in names or "InvalidURL" in names:
+        sentence = f"The endpoint {endpoint} cannot be asked: {said}."
+        return Failure("bad request", sentence, fatal=True)
+    return Failure(
+        "connection lost",
+        f"The endpoint {endpoint} could not be reached, or broke off ({said}). Is it running?",
+        retryable=True,
+        away=away,
+        may_cost=not away,
+    )
+
+
+#: Parts of the names of exceptions that say that there was no connection. ConnectTimeout is none of
+#: them: one HTTP library calls a connection that broke off so.
+_NOT_THERE = (
+    "ConnectError",
+    "ConnectorError",
+    "ConnectorDNSError",
+    "ConnectionRefused",
+    "ConnectionTimeoutError",
+    "gaierror",
+)
+
+
+def refusal(
+    status: int,
+    body: object,
+    headers: Mapping[str, str],
+    *,
+    model: str,
+    endpoint: str,
+    key: str | None,
+) -> Failure:
+    """Return what a status other than 200 means.
+
+    Args:
+        status: the endpoint's.
+        body: what came with it, as bytes or as JSON values; the object that says what is wrong may
+            be inside another one.
+        headers: what came with it.
+        model: the model that was asked for.
+        endpoint: the address, without credentials.
+        key: is taken out of what the endpoint says; "" when none was sent, None when it is not
+            known.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    code, said = _told(body, key or "")
+    answered = f"The endpoint {endpoint} answered {status} for the model '{model}'"
+    if 300 <= status < 400:  # never followed: a key goes nowhere but where it was meant to go
+        where = public_address(clean(given.get("location", ""), key or "")) or "another address"
+        sentence = f"{answered}: it sends on to {where}. Set base_url to that."
+        return Failure("bad request", sentence, fatal=True)
+    reason = _reason(status, f"{code} {said}".lower())
+    if reason == "no access" and key == "":
+        return Failure(reason, f"{answered}: {_NO_KEY}", fatal=True)
+    if reason in _REMEDIES:
+        return Failure(reason, f"{answered}: {_REMEDIES[reason]}", fatal=True)
+    passes = reason in ("rate limited", "timed out", "server error")
+    return Failure(
+        reason,
+        f"{answered}: {said}".rstrip(" :.") + ".",
+        retryable=passes,
+        retry_after_s=_retry_after_s(given) if passes else None,
+        away=status in _AWAY,
+    )
+
+
+def _reason(status: int, told: str) -> str:
+    """Return the failure's name, for a status and the endpoint's words in lower case."""
+    if status == 429:
+        return "quota" if any(word in told for word in _NO_MONEY) else "rate limited"
+    if status in (400, 403, 413, 422):
+        if any(word in told for word in _FILTERED):
+            return "refused"
+        if any(word in told for word in _TOO_LONG):
+            return "too long"
+    if status == 400 and "model_not_found" in told:
+        return "no such model"
+    if status in _REASONS:
+        return _REASONS[status]
+    return "server error" if status >= 500 else "bad request"
+
+
+_REASONS = {
+    401: "no access",
+    402: "quota",
+    403: "no access",
+    404: "no such model",
+    408: "timed out",
+    409: "server error",
+    413: "too long",
+    425: "server error",
+    501: "bad request",
+    504: "timed out",
+}
+#: What a gateway says while the server behind it is not there.
+_AWAY = (502, 503, 521, 522, 523)
+_NO_KEY = (
+    f"it wants a key, and none was sent: the one in {KEY_VARIABLE} is for OpenAI alone. Name the "
+    "environment variable that holds this endpoint's key with api_key_env."
+)
+_REMEDIES = {
+    "no access": "the key is missing, wrong or expired, or has no right to this model. Set the "
+    "environment variable that api_key_env names.",
+    "no such model": "there is no such model, or no chat endpoint under this address. Check the "
+    "model's name and base_url (it most often ends in /v1).",
+    "quota": "the account has no quota or credit left.",
+}
+
+
+def _retry_after_s(given: Mapping[str, str]) -> float | None:
+    """Read ``retry-after-ms`` or ``retry-after``, in seconds or as a date."""
+    try:
+        if "retry-after-ms" in given:
+            return max(0.0, float(given["retry-after-ms"]) / 1000)
+        return max(0.0, float(given["retry-after"]))
+    except KeyError:
+        return None
+    except ValueError:
+        return _seconds_until(given.get("retry-after", ""))
+
+
+def _seconds_until(date: str) -> float | None:
+    import datetime
+
+    try:
+        moment = parsedate_to_datetime(date)
+        return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _told(body: object, key: str) -> tuple[str, str]:
+    """Return the endpoint's name for an error, and its words: one line, not long, no key."""
+    if isinstance(body, bytes):
+        text = body.decode("utf-8", "replace")
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = text
+    inner = body.get("error") or body if isinstance(body, dict) else body
+    if not isinstance(inner, dict):
+        return "", clean(str(inner or ""), key)
+    said = inner.get("message") or inner.get("detail") or (json.dumps(inner) if inner else "")
+    return str(inner.get("code") or inner.get("type") or ""), clean(str(said), key)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and what it was raised from, the outermost first."""
+    causes = [error]
+    while (deeper := causes[-1].__cause__) is not None:
+        causes.append(deeper)
+    return causes
