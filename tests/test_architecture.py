@@ -33,7 +33,7 @@ ARRAYS_TOWER = ("neighbors", "noise", "curation", "selection")
 OPTIONAL = {
     "sentence_transformers": ["embedding/sentence_transformers.py"],
     "model2vec": ["embedding/model2vec.py"],
-    "openai": ["embedding/openai.py", "endpoints.py", "rating/chat_client.py"],
+    "openai": ["embedding/openai.py", "endpoints.py", "rating/wire.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
     "torch": ["proof/scorer.py", "proof/train_loop.py"],

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ds2.errors import InputError
+from ds2.errors import InputError, RunBusyError
 
-__all__ = ["explain_write_errors", "open_lock", "storage_error", "sweep", "writing"]
+__all__ = ["explain_write_errors", "locked", "open_lock", "storage_error", "sweep", "writing"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -78,6 +78,39 @@ def storage_error(error: OSError, path: Path) -> InputError:
         f"{_shown(path)} could not be written: {error.strerror or error}. Check the path and the "
         "disk, then do the same again; what was finished before is kept."
     )
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock of a file for this process while the block runs; afterwards it is removed.
+
+    The system lets go of it when the process dies. A link is never followed: whoever can write into
+    the folder could otherwise have any file of the user's made or changed.
+
+    Args:
+        path: the lock's own file.
+        busy: the sentence to raise where another process holds it.
+
+    Raises:
+        InputError: it is a link, or may not be written.
+        RunBusyError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=0)
+    with explain_write_errors(path):
+        if path.is_symlink():
+            raise InputError(f"{_shown(path)} is a link: a lock never follows one. Remove it.")
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunBusyError(busy) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where an open file cannot be removed it stays
+            path.unlink()
+        lock.release()
 
 
 def open_lock(path: Path) -> int:

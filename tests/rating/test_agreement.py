@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
-from ds2.rating import PROBLEMS, Panel, Ratings, Scale
-from ds2.rating.audit import audit_ratings, exact_agreement, top_overlap
+from ds2.rating import PROBLEMS, Ratings, Scale, audit_ratings
+from ds2.rating.audit import exact_agreement, top_overlap
 
 NAN = float("nan")
 columns = st.integers(2, 40).flatmap(
@@ -98,11 +98,11 @@ def panel():
         },
         usage={"cost_usd": 0.5},
     )
-    return Panel((good, rated(1, "other"), rated(20, "poor")))
+    return Ratings.join([good, rated(1, "other"), rated(20, "poor")])
 
 
 def test_an_audit_of_three_raters(panel):
-    lengths = np.where(np.isnan(panel.ratings[0].values), 3, panel.ratings[0].values ** 2)
+    lengths = np.where(np.isnan(panel.parts[0].values), 3, panel.parts[0].values ** 2)
     audit = audit_ratings(panel, lengths=lengths, top=40)
     good = audit.raters[0]
     assert (good.rater, good.n, good.usage) == ("good", 400, {"cost_usd": 0.5})
@@ -117,7 +117,7 @@ def test_an_audit_of_three_raters(panel):
     assert abs(good.correlation[0, 1]) < 0.2
     assert np.isnan(good.correlation[2]).all()
     assert good.mean_spread == 0.75
-    assert good.retest.n == 60 - int(np.isnan(panel.ratings[0].values[:60]).sum())
+    assert good.retest.n == 60 - int(np.isnan(panel.parts[0].values[:60]).sum())
     assert good.retest.noise == pytest.approx(np.sqrt(0.5), rel=0.1)
     assert good.retest.spearman > 0.8
     assert audit.raters[1].retest is None
@@ -132,7 +132,7 @@ def test_an_audit_of_three_raters(panel):
 
 
 def test_without_lengths_there_is_no_correlation_with_them(panel):
-    audit = audit_ratings(panel.ratings[1])
+    audit = audit_ratings(panel.parts[1])
     assert np.isnan(audit.raters[0].ratings.length_correlation)
     assert audit.pairs == ()
     with pytest.raises(InputError, match="'lengths' must have 400 rows"):
@@ -166,12 +166,12 @@ def test_criteria_that_say_the_same_are_named():
 
 
 def test_raters_that_cannot_be_compared_or_disagree():
-    few = Panel((ratings_of([1, NAN, 9]), ratings_of([NAN, 3, NAN], "b")))
+    few = Ratings.join([ratings_of([1, NAN, 9]), ratings_of([NAN, 3, NAN], "b")])
     audit = audit_ratings(few)
     assert "both rated only 0 examples" in audit.warnings[-1]
     assert np.isnan(audit.pairs[0].top_overlap)
     values = np.tile(np.arange(1.0, 11), 5)
-    turned = Panel((ratings_of(values), ratings_of(11 - values, "b")))
+    turned = Ratings.join([ratings_of(values), ratings_of(11 - values, "b")])
     assert "opposite ways (Spearman -1.00)" in audit_ratings(turned).warnings[0]
 
 
@@ -195,7 +195,7 @@ def test_the_published_scores_agree_as_is_known():
     names = ("score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3")
     with gzip.open(DATA, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    panel = Panel(tuple(ratings_of([r[n] for r in rows], n, Scale.levels(6)) for n in names))
+    panel = Ratings.join([ratings_of([r[n] for r in rows], n, Scale.levels(6)) for n in names])
     lengths = [np.log1p(len(row["output"])) for row in rows]
     audit = audit_ratings(panel, lengths=lengths)
     assert [round(pair.exact, 2) for pair in audit.pairs] == [0.24, 0.22, 0.33]

@@ -10,20 +10,17 @@ from batch_server import BatchServer, Running, completion
 
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
+from ds2.rating import Batches, BatchRater, ChatRater, Rubric
 from ds2.rating import batch as batch_run
 from ds2.rating.batch import (
     Batch,
     BatchClient,
-    Batches,
     BatchFolder,
-    BatchRater,
     read_request_id,
     request_id,
     setup_tag,
 )
-from ds2.rating.chat import ChatRater
 from ds2.rating.rate import reparse
-from ds2.rating.rubric import Rubric
 from ds2.rating.store import Setup, example_hash
 
 CANARY = "sk-canary-4711-do-not-show"
@@ -170,7 +167,7 @@ def test_a_process_that_ends_while_sending_sends_nothing_twice(
 
 def test_a_process_that_ends_while_collecting_pays_nothing_twice(server, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(batch_run, "ingest", lambda *a, **b: (_ for _ in ()).throw(SystemExit(1)))
+        patched.setattr(batch_run, "read_results", lambda *_: (_ for _ in ()).throw(SystemExit(1)))
         with pytest.raises(SystemExit):
             batches(server, tmp_path).run(poll_s=0)
     assert batches(server, tmp_path).run(poll_s=0).values.tolist() == EXPECTED
@@ -298,7 +295,7 @@ def test_replies_are_shared_with_a_chat_rater_of_the_same_settings(server, tmp_p
     chat = ChatRater("small", base_url=server.url, **more)
     assert BatchRater("small", base_url=server.url, **more).settings == chat.settings
     ratings = batches(server, tmp_path).run(poll_s=0)
-    (again,) = reparse(ratings_pool := pool_of(tmp_path), tmp_path / "ratings.sqlite")
+    again = reparse(ratings_pool := pool_of(tmp_path), tmp_path / "ratings.sqlite")
     assert len(ratings_pool) == N
     assert again.values.tolist() == ratings.values.tolist()
 

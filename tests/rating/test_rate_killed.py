@@ -83,7 +83,7 @@ def kill_often(tmp_path, *, kills: int, n: int, delay_s: float, longest_s: float
             nonce="of the test",
             repeats=20,
         )
-    (killed,) = reparse(pool, store)
+    killed = reparse(pool, store)
     assert np.array_equal(killed.values, uninterrupted.values)
     assert np.array_equal(killed.repeats, uninterrupted.repeats, equal_nan=True)
     with Store(store) as opened:

@@ -325,7 +325,8 @@ def test_several_raters_are_stored_apart_and_one_may_fail(tmp_path):
         settings={"variant": "b"},
     )
     with pytest.warns(UserWarning, match="The key is wrong"):
-        first, second = rate(make_pool(tmp_path, 40), [good, bad], store=tmp_path / "s.sqlite")
+        both = rate(make_pool(tmp_path, 40), [good, bad], store=tmp_path / "s.sqlite")
+    first, second = both.parts
     assert (first.rater, second.rater) == ("good", "bad")
     assert not np.isnan(first.values).any()
     assert np.isnan(second.values).all()
@@ -345,14 +346,14 @@ def test_raters_that_the_store_cannot_tell_apart_are_refused(tmp_path):
 def test_reparse_reads_the_store_alone(tmp_path):
     store, pool = tmp_path / "s.sqlite", make_pool(tmp_path, 30)
     first = rate(pool, ScriptedRater(), store=store)
-    (again,) = reparse(pool, store)
+    again = reparse(pool, store)
     assert again.values.tolist() == first.values.tolist()
-    (other,) = reparse(joined(make_pool(tmp_path, 5, start=900), pool), store, raters=["fake"])
+    other = reparse(joined(make_pool(tmp_path, 5, start=900), pool), store, raters=["fake"])
     assert other.problems == {"not asked": 5}
     from dataclasses import replace
 
     rarity = replace(Rubric.ds2(), scored="rarity")
-    assert reparse(pool, store, rarity)[0].values.tolist() == first.criteria["rarity"].tolist()
+    assert reparse(pool, store, rarity).values.tolist() == first.criteria["rarity"].tolist()
     with pytest.raises(InputError, match="no replies of 'nobody'"):
         reparse(pool, store, raters=["nobody"])
     with pytest.raises(InputError, match="Rate first"):

@@ -69,7 +69,7 @@ def test_raters_on_one_scale_have_the_same_cuts():
         row["other"] = round(row["score"] ** 2, 2)
     with pytest.warns(Ds2Warning, match="different values"):
         panel = import_panel(read_pool(more), columns=["score", "other"], scale="0-1")
-    assert panel.ratings[0].scale == panel.ratings[1].scale
+    assert panel.parts[0].scale == panel.parts[1].scale
 
 
 def test_a_recipe_takes_any_range_and_refuses_what_is_none():

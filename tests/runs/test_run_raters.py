@@ -64,7 +64,7 @@ def test_a_model_rates_the_pool_and_the_run_goes_on_from_there(tmp_path, endpoin
     assert result.summary["rate"]["n_rated"] == 60
     panel = Panel.load(folder / "ratings.parquet")
     assert panel.raters == ("judge",)
-    assert set(panel.ratings[0].criteria) == {"rarity", "complexity", "informativeness", "overall"}
+    assert set(panel.criteria) == {"rarity", "complexity", "informativeness", "overall"}
     report = json.loads((folder / "report.json").read_text())
     assert {"usage", "criteria of judge"} <= set(report["tables"])
     assert CANARY.encode() not in files_of(folder)
@@ -86,10 +86,10 @@ def test_nothing_is_asked_twice_when_the_pool_has_grown(tmp_path, endpoint):
 def test_replies_are_read_anew_without_a_request(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     run(folder, until="rate")
-    before, asked = Panel.load(folder / "ratings.parquet").ratings[0].values, endpoint.n
+    before, asked = Panel.load(folder / "ratings.parquet").values, endpoint.n
     run(folder, until="rate", ask="nothing")
     assert endpoint.n == asked
-    after = Panel.load(folder / "ratings.parquet").ratings[0].values
+    after = Panel.load(folder / "ratings.parquet").values
     np.testing.assert_array_equal(before, after)
 
 
@@ -193,7 +193,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
     endpoint.requests.clear()
     run(folder, until="rate")
     assert len(endpoint.requests) == 1 + 3  # what the endpoint can is found out first
-    second = Panel.load(folder / "ratings.parquet").rater("b")
+    second = Panel.load(folder / "ratings.parquet").of("b")
     assert np.flatnonzero(second.codes == 0).tolist() == [1, 3, 7]
     assert second.problems == {"not asked": 57}
     (tmp_path / "some.txt").write_text("r3\nnobody\n")
@@ -274,7 +274,7 @@ def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     found = collect_batches(folder, [done])
     assert (found.n_rated, found.n_examples) == (30, 30)
     run(folder, until="rate", ask="nothing")
-    assert Panel.load(folder / "ratings.parquet").ratings[0].problems == {}
+    assert Panel.load(folder / "ratings.parquet").problems == {}
 
 
 def test_a_run_waits_for_its_batches_over_days(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from ds2.rating.audit import (
     Retest,
     audit_ratings,
 )
-from ds2.rating.batch import Batches, BatchRater
+from ds2.rating.batch import Batches, BatchProgress, BatchRater
 from ds2.rating.chat import ChatRater
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
 from ds2.rating.imports import import_panel, import_ratings
@@ -17,7 +17,7 @@ from ds2.rating.loop import RateProgress
 from ds2.rating.prompt import Prompt, PromptBuilder
 from ds2.rating.rate import Forecast, rate, reparse
 from ds2.rating.rater import Answer, Failure, Limits, Rater
-from ds2.rating.ratings import PROBLEMS, Panel, Ratings
+from ds2.rating.ratings import PROBLEMS, Note, Panel, Ratings
 from ds2.rating.rubric import Criterion, Rubric
 from ds2.rating.scale import Scale
 from ds2.rating.store import Store
@@ -25,6 +25,7 @@ from ds2.rating.store import Store
 __all__ = [
     "PROBLEMS",
     "Answer",
+    "BatchProgress",
     "BatchRater",
     "Batches",
     "ChatRater",
@@ -35,6 +36,7 @@ __all__ = [
     "Histogram",
     "Limits",
     "LocalRater",
+    "Note",
     "PairAgreement",
     "Panel",
     "Prompt",

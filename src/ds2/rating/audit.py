@@ -10,7 +10,7 @@ from ds2.checks import check_int, check_rows
 from ds2.errors import InputError
 from ds2.measures import measure, spearman
 from ds2.pool.wording import shown
-from ds2.rating.ratings import Panel, Ratings
+from ds2.rating.ratings import Ratings
 
 __all__ = [
     "Histogram",
@@ -134,7 +134,7 @@ class RatingAudit:
     """All raters of a pool.
 
     Attributes:
-        raters: one audit a rater, in the panel's order.
+        raters: one audit a rater, in order.
         pairs: one a pair of raters, in order.
         warnings: what the user should know, in sentences.
     """
@@ -191,12 +191,12 @@ _LEAST_BARS, _MOST_BARS = 4, 21
 
 
 def audit_ratings(
-    ratings: Panel | Ratings, *, lengths: object = None, top: int | None = None
+    ratings: Ratings, *, lengths: object = None, top: int | None = None
 ) -> RatingAudit:
     """Measure the ratings of one or several raters.
 
     Args:
-        ratings: one rater's, or a panel of several.
+        ratings: of one rater or several.
         lengths: a length per example, in whatever unit (`Pool.lengths`).
         top: M for the overlap of the highest rated, at most as many as two raters have in common;
             by default a tenth of those.
@@ -204,16 +204,15 @@ def audit_ratings(
     Raises:
         InputError: ``lengths`` or ``top`` do not fit the ratings.
     """
-    panel = ratings if isinstance(ratings, Panel) else Panel((ratings,))
-    n = len(panel.ratings[0])
+    n = len(ratings)
     if top is not None:
         check_int("top", top, low=1, high=max(n, 1))
     sizes = np.full(n, np.nan) if lengths is None else np.asarray(lengths, dtype=np.float64)
     if sizes.ndim != 1:
         raise InputError(f"'lengths' must have one number per example. Got shape {sizes.shape}.")
     check_rows("lengths", sizes, n)
-    raters = tuple(_audit(one, sizes) for one in panel)
-    pairs = tuple(_compare(one, two, top) for one, two in combinations(panel.ratings, 2))
+    raters = tuple(_audit(one, sizes) for one in ratings.parts)
+    pairs = tuple(_compare(one, two, top) for one, two in combinations(ratings.parts, 2))
     return RatingAudit(raters, pairs, _all_warnings(raters, pairs))
 
 

@@ -27,7 +27,7 @@ from ds2.rating.wire import (
     refusal,
 )
 
-__all__ = ["ChatRater", "probe"]
+__all__ = ["ChatRater", "chat_settings"]
 
 #: Asks once: the dialect to speak, a prompt, the rubric.
 Ask = Callable[[Dialect, Prompt, Rubric], Awaitable[Answer]]
@@ -53,7 +53,7 @@ _FIRST_PAUSE_S = 0.5
 _KNOCKS = 3
 
 
-async def probe(
+async def _probe(
     ask: Ask, rubric: Rubric, asked: str, name: str, tries: int
 ) -> tuple[Dialect, tuple[str, ...], tuple[Answer, ...]]:
     """Return the dialect to speak, what to say about it, and what was answered on the way.
@@ -156,6 +156,34 @@ def _findings(asked: str, form: str, answer: Answer, rubric: Rubric, name: str) 
     return tuple(found)
 
 
+def chat_settings(
+    model: str,
+    temperature: float | None,
+    max_output_tokens: int,
+    extra: Mapping[str, object] | None,
+    variant: str | None,
+    *,
+    send_seed: bool = False,
+) -> Mapping[str, object]:
+    """Return what can change a reply, neither key nor address: part of the store's key.
+
+    Raises:
+        InputError: a setting is none.
+    """
+    if not model.strip():
+        raise InputError("'model' must be the name of a model. Got an empty one.")
+    if temperature is not None:
+        check_positive("temperature", temperature, zero=True)
+    settings: dict[str, object] = {
+        "rater": "chat",
+        "model": model,
+        "temperature": temperature,
+        "max_output_tokens": check_int("max_output_tokens", max_output_tokens, low=1),
+    }
+    further = {"send_seed": send_seed, "extra": dict(extra or {}), "variant": variant}
+    return settings | {name: value for name, value in further.items() if value}
+
+
 class ChatRater:
     """A model behind an OpenAI-compatible endpoint.
 
@@ -211,22 +239,18 @@ class ChatRater:
         extra: Mapping[str, object] | None = None,
         variant: str | None = None,
     ) -> None:
-        if not model.strip():
-            raise InputError("'model' must be the name of a model. Got an empty one.")
         check_choice("form", form, ("auto", *FORMS))
-        check_int("max_output_tokens", max_output_tokens, low=1)
-        if temperature is not None:
-            check_positive("temperature", temperature, zero=True)
         if api_version is not None and base_url is None:
             raise InputError("'api_version' is for Azure: give the resource's address as base_url.")
+        self._settings = chat_settings(
+            model, temperature, max_output_tokens, extra, variant, send_seed=send_seed
+        )
         self._limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
         self._endpoint = address_of(base_url)
         self._key = read_key(api_key_env, base_url, "ChatRater")
         self._model, self._name = model, name or model
         self._base_url, self._api_version = base_url, api_version
         self._asked, self._dialect = form, None if form == "auto" else Dialect(form)
-        self._temperature, self._max_output_tokens = temperature, max_output_tokens
-        self._send_seed, self._extra, self._variant = send_seed, dict(extra or {}), variant
         self._settled: dict[str, object] = {}
         self._client: ChatClient | None = None
         #: Sends a request of `open` on somebody's account; None sends it without one.
@@ -248,19 +272,7 @@ class ChatRater:
     @property
     def settings(self) -> Mapping[str, object]:
         """What can change a reply: neither key nor address."""
-        settings: dict[str, object] = {
-            "rater": "chat",
-            "model": self._model,
-            "temperature": self._temperature,
-            "max_output_tokens": self._max_output_tokens,
-        }
-        if self._send_seed:
-            settings["send_seed"] = True
-        if self._extra:
-            settings["extra"] = self._extra
-        if self._variant is not None:
-            settings["variant"] = self._variant
-        return settings
+        return self._settings
 
     @property
     def form(self) -> str:
@@ -308,7 +320,7 @@ class ChatRater:
             return ()
         asked = rubric.form if self._asked == "auto" else self._asked
         tries = self._limits.tries
-        dialect, findings, answers = await probe(self._ask, rubric, asked, self._name, tries)
+        dialect, findings, answers = await _probe(self._ask, rubric, asked, self._name, tries)
         self.settle({**asdict(dialect), "findings": list(findings)})
         return answers
 
@@ -336,20 +348,12 @@ class ChatRater:
     async def _send(
         self, dialect: Dialect, prompt: Prompt, rubric: Rubric, seed: int = 0
     ) -> Answer:
-        body = dialect.body(
-            prompt,
-            rubric,
-            model=self._model,
-            temperature=self._temperature,
-            max_output_tokens=self._max_output_tokens,
-        )
-        if self._send_seed:
-            body["seed"] = seed
+        body = dialect.body(prompt, rubric, self._settings, seed)
         assert self._client is not None
         started_s = time.perf_counter()
         about = {"model": self._model, "endpoint": self._endpoint, "key": self._key}
         try:
-            status, headers, data = await self._client.post(body | self._extra)
+            status, headers, data = await self._client.post(body)
             if status == 200:
                 return read_body(data, time.perf_counter() - started_s)
             failure = refusal(status, data, headers, **about)

@@ -207,10 +207,7 @@ class GoldScores:
         Linear between the cuts of the scale, so that rounding gives the score that the scale's
         bins give; scores that are levels already stay as they are.
         """
-        k = self.scale.n_scores
-        ends = [self.scale.low, *self.scale.cuts, self.scale.high]
-        places = [0.0, *(cut + 0.5 for cut in range(k - 1)), k - 1.0]
-        return np.asarray(np.interp(self.values, ends, places))
+        return self.scale.to_finer(self.values)
 
     def weights(self) -> np.ndarray | None:
         """Return how many examples of the pool each scored one stands for, or None.

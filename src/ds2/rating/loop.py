@@ -19,7 +19,7 @@ import numpy as np
 from ds2.keys import random_order_keys
 from ds2.pool import Message, Pool
 from ds2.rating.limits import LONGEST_WAIT_S, Breaker, Gate, Pace
-from ds2.rating.prices import Account, Budget, Price, most_input_tokens, request_tokens
+from ds2.rating.prices import Account, Price, most_input_tokens, request_tokens
 from ds2.rating.prompt import Prompt, PromptBuilder
 from ds2.rating.rater import Answer, Failure, Rater
 from ds2.rating.reply import read_answer
@@ -377,8 +377,7 @@ class Loop:
         keep: is given the row of every job that has an outcome, and the number of the reservation
             that it settles, if any.
         tally: counts.
-        budget: of the run.
-        account: of the rater.
+        account: of the rater, against the budget of the run.
         in_thread: where jobs are read.
         seed: of the requests (``seed`` plus the repeat) and of the jitter.
 
@@ -394,13 +393,12 @@ class Loop:
         *,
         keep: Callable[[Row, int | None], None],
         tally: Tally,
-        budget: Budget,
         account: Account,
         seed: int,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._rater, self._rubric, self._blocks = rater, rubric, blocks
-        self._tally, self._budget, self._account = tally, budget, account
+        self._tally, self._budget, self._account = tally, account.budget, account
         self._seed, self._in_thread = seed, in_thread
         schema = rubric.json_schema() if rater.form == "structured" else None
         self._around = request_tokens((), rater.settings, schema)

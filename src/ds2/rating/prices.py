@@ -289,13 +289,13 @@ class Account:
     def __init__(
         self, budget: Budget, writer: Writer, model: str, price: Price | None, factor: float = 1.0
     ) -> None:
-        self._budget, self._writer, self._model, self._price = budget, writer, model, price
+        self.budget, self._writer, self._model, self._price = budget, writer, model, price
         self._factor, self._billed, self._open = factor, False, 0
 
     @property
     def capped(self) -> bool:
         """Whether there is a limit."""
-        return self._budget.max_usd is not None
+        return self.budget.max_usd is not None
 
     @property
     def waits(self) -> bool:
@@ -306,7 +306,7 @@ class Account:
         """Set aside what a request may cost at most; None where that would exceed the limit."""
         usd = None if self._price is None else self._price.cost_usd(n_input, n_output)
         usd = None if usd is None else usd * self._factor
-        if not self._budget.reserve(usd or 0.0):
+        if not self.budget.reserve(usd or 0.0):
             return None
         self._open += 1
         return self._writer.reserve(n_input, n_output, self._model, usd)
@@ -324,7 +324,7 @@ class Account:
             in_row: the cost is in a row that settles the reservation itself.
         """
         self._open -= 1
-        self._budget.settle(reserved.usd or 0.0, cost_usd)
+        self.budget.settle(reserved.usd or 0.0, cost_usd)
         if cost_usd is None:
             return
         if not in_row:
@@ -367,7 +367,7 @@ class Account:
         """Count an answer that came without a reservation."""
         cost_usd = self.cost_usd(answer)
         if cost_usd:
-            self._budget.spent_usd += cost_usd
+            self.budget.spent_usd += cost_usd
             self._writer.settle(self._writer.reserve(0, 0, self._model, cost_usd).number, cost_usd)
 
     def cost_usd(self, answer: Answer) -> float | None:

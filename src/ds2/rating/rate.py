@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
 import tempfile
@@ -13,13 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from ds2.atomic import open_lock
+from ds2.atomic import locked
 from ds2.checks import check_int, check_positive
-from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
+from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.pool import Pool
 from ds2.pool.wording import shown, shown_names, shown_path
 from ds2.rating.loop import (
@@ -45,29 +44,261 @@ from ds2.rating.prices import (
     unknown_price,
 )
 from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
-from ds2.rating.rater import Answer, Failure, Metered, Rater
-from ds2.rating.ratings import PROBLEMS, Ratings
+from ds2.rating.rater import Answer, Asked, Failure, Metered, Rater
+from ds2.rating.ratings import Note, Ratings, codes_of
 from ds2.rating.reply import read_row
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import UNANSWERED, Setup, Store, Writer, canonical
 
-__all__ = [
-    "Column",
-    "Forecast",
-    "Plan",
-    "Session",
-    "assemble",
-    "forecast",
-    "rate",
-    "reparse",
-    "run_async",
-    "writable_store",
-]
+__all__ = ["Column", "Forecast", "Plan", "Session", "assemble", "rate", "reparse", "writable_store"]
 
-#: Prompts whose tokens are counted.
-SAMPLE = 200
-#: Tokens that a chat template puts around each message.
-_PER_MESSAGE = 4
+_TELL_S = 0.25
+#: Prompts whose tokens are counted for a forecast; tokens that a chat template puts around each
+#: message.
+_SAMPLE, _PER_MESSAGE = 200, 4
+
+
+def rate(
+    pool: Pool,
+    raters: Rater | Sequence[Rater],
+    *,
+    rubric: Rubric | None = None,
+    store: str | Path | None = None,
+    repeats: int = 0,
+    max_cost_usd: float | None = None,
+    prices: Mapping[str, Any] | str | Path | None = None,
+    nonce: str | None = None,
+    seed: int = 0,
+    max_prompt_tokens: int | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+    retry_failed: bool = False,
+    confirm: Callable[[Sequence["Forecast"]], bool] | None = None,
+    progress: Callable[[RateProgress], None] | None = None,
+) -> Ratings:
+    """Rate every example of a pool.
+
+    Every reply is kept in the store and never asked for twice: a run that was killed, ran into a
+    limit or has a larger pool now goes on where it was. Requests go out in a random order, so that
+    a run which stops early has rated a random sample.
+
+    Args:
+        pool: the examples. Equal ones are rated once.
+        raters: one, or several that are asked at the same time and stored apart.
+        rubric: what is asked; None is `Rubric.ds2`.
+        store: the SQLite file of the replies; it is made where it is not there. None uses a file
+            that is removed at the end, and kept if something goes wrong.
+        repeats: how many random examples are rated a second time, afresh.
+        max_cost_usd: a hard stop, over all runs on this store: no request is sent that could carry
+            the raters' cost above it. What was rated until then is returned.
+        prices: the caller's own, in front of the packaged ones; see `read_prices`.
+        nonce: text that whoever wrote the examples cannot know; None takes the store's own, which
+            is random and stays. Another nonce is another prompt, and asks for everything again.
+        seed: of the order, the repeats and the requests.
+        max_prompt_tokens: examples are shortened in the middle to keep prompts below it.
+        count_tokens: the tokens of a text, by the model's tokenizer; None estimates.
+        retry_failed: ask again about examples that an endpoint refused to rate before.
+        confirm: is given the forecasts before the first request; when it returns False, none is
+            sent.
+        progress: is told several times a second how far each rater is.
+
+    Returns:
+        The ratings, those of several raters side by side, in their order. What was not asked, and
+        why a rater was stopped, is in their problems and warnings.
+
+    Raises:
+        InputError: an argument is wrong, or a budget is set and a price unknown.
+        RunBusyError: another process rates into this store.
+        RunError: no rater could rate anything, or the disk failed.
+    """
+    asked = (raters,) if isinstance(raters, Rater) else tuple(raters)
+    _check_raters(asked)
+    if max_cost_usd is not None:
+        check_positive("max_cost_usd", max_cost_usd, zero=True)
+    plan = Plan(
+        pool=pool,
+        rubric=Rubric.ds2() if rubric is None else rubric,
+        nonce=nonce,
+        seed=seed,
+        repeats=repeats,
+        prices=read_prices(prices),
+        max_prompt_tokens=max_prompt_tokens,
+        count_tokens=count_tokens,
+        retry_failed=retry_failed,
+    )
+    with writable_store(store) as path, Store(path) as opened:
+        opened.check()
+        session = Session(opened, asked, plan)
+        budget = session.budget(max_cost_usd)
+        if sent := confirm is None or confirm(session.forecasts()):
+            _run_async(session.ask(budget, path, progress))
+        if progress is not None:
+            session.tell(progress)
+        return _results(session, opened, budget, sent=sent)
+
+
+def reparse(
+    pool: Pool,
+    store: str | Path,
+    rubric: Rubric | None = None,
+    *,
+    raters: Sequence[str] | None = None,
+) -> Ratings:
+    """Read the ratings from the store with the parser as it is now; sends nothing, costs nothing.
+
+    Args:
+        pool: the examples.
+        store: the SQLite file of the replies.
+        rubric: what was asked. Its scale's cuts and its scored criterion may have changed since.
+        raters: names of raters; None are all that were asked with this rubric. Where one was asked
+            in several ways, the way used last counts.
+
+    Raises:
+        InputError: there is no such store, or no such rater in it.
+    """
+    if not Path(store).is_file():
+        raise InputError(f"There is no store {shown_path(store)}. Rate first.")
+    asked = Rubric.ds2() if rubric is None else rubric
+    with Store(store) as opened:
+        opened.check()
+        latest: dict[str, tuple[int, Setup]] = {}
+        for number, setup in opened.setups():
+            if setup.rubric_hash == asked.hash:
+                latest.setdefault(setup.rater, (number, setup))
+        missing = [name for name in raters or () if name not in latest]
+        if missing or not latest:
+            whom = f"of {shown_names(missing)} " if missing else ""
+            raise InputError(
+                f"The store {shown_path(store)} holds no replies {whom}to the rubric "
+                f"{shown(asked.name)}. It has those of: {shown_names(sorted(latest))}."
+            )
+        names = sorted(latest) if raters is None else raters
+        return Ratings.join([assemble(pool, opened, *latest[name], rubric=asked) for name in names])
+
+
+def _check_raters(raters: tuple[Rater, ...]) -> None:
+    if not raters:
+        raise InputError("'raters' must hold at least one rater. Got none.")
+    for place, rater in enumerate(raters):
+        for other in raters[:place]:
+            if other.name == rater.name:
+                raise InputError(
+                    f"Two raters are called {shown(rater.name)}. Give one another name."
+                )
+            if (canonical(other.settings), other.form) == (canonical(rater.settings), rater.form):
+                raise InputError(
+                    f"The raters {shown(other.name)} and {shown(rater.name)} have the same "
+                    "settings, so the store cannot tell their replies apart. If they differ in "
+                    "something else, say it with variant = …"
+                )
+
+
+def _results(session: "Session", store: Store, budget: Budget, *, sent: bool) -> Ratings:
+    """Read every rater's ratings from the store and warn of what is not there."""
+    plan, ratings = session.plan, []
+    for column in session.columns:
+        notes = list(column.notes)
+        if column.stopped:
+            notes.append(Note("said", {"text": column.stopped}))
+        if budget.exhausted:
+            notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "rating"}))
+        if plan.repeats and column.rater.settings.get("temperature") == 0:
+            notes.append(Note("temperature 0", {"rater": shown(column.rater.name)}))
+        found = assemble(
+            plan.pool,
+            store,
+            column.number,
+            column.setup,
+            rubric=plan.rubric,
+            notes=notes,
+            stopped=column.stopped,
+            ended=budget.exhausted or not sent,
+        )
+        ratings.append(found)
+    stopped = [column.stopped for column in session.columns if column.stopped]
+    if stopped and not any((one.codes == 0).any() for one in ratings):
+        raise RunError(" ".join(stopped))
+    for sentence in dict.fromkeys(str(note) for one in ratings for note in one.notes):
+        warnings.warn(sentence, Ds2Warning, stacklevel=3)
+    return Ratings.join(ratings)
+
+
+def assemble(
+    pool: Pool,
+    store: Store,
+    number: int | None,
+    setup: Setup,
+    *,
+    rubric: Rubric,
+    notes: Sequence[Note] = (),
+    stopped: str | None = None,
+    ended: bool = False,
+) -> Ratings:
+    """Return the ratings of a pool as the store has them; sends nothing.
+
+    Args:
+        pool: the examples. Equal ones share a rating.
+        store: where the replies are.
+        number: of the setup; None where it was never used.
+        setup: who was asked, and how.
+        rubric: what was asked; only what is not part of its hash may have changed since.
+        notes: for the result.
+        stopped: why the rater was stopped before it had answered for all; None where it was not.
+        ended: a budget ended the rating, so asking again would bring nothing.
+    """
+    n = len(pool)
+    repeats, spread = np.full(n, np.nan), np.full(n, np.nan)
+    problems: list[str | None] = ["not asked"] * n
+    criteria = {name: np.full(n, np.nan) for name in rubric.names}
+    unanswered = 0
+    for start, hashes in iter_hashes(pool):
+        # No setup has the number 0.
+        first, second = (store.rows(number or 0, repeat, hashes) for repeat in (0, 1))
+        for row, key in enumerate(hashes, start):
+            if key in second:
+                again = read_row(second[key], rubric=rubric, form=setup.form)
+                repeats[row] = again.values.get(rubric.scored, np.nan)
+                unanswered += second[key].state == UNANSWERED
+            unanswered += key not in first or first[key].state == UNANSWERED
+            if key not in first:
+                continue
+            reading = read_row(first[key], rubric=rubric, form=setup.form)
+            problems[row] = reading.problem
+            for name, value in reading.values.items():
+                criteria[name][row] = value
+            if reading.spread is not None:
+                spread[row] = reading.spread
+    unanswered = 0 if ended else unanswered
+    if unanswered and stopped is None:
+        notes = (*notes, Note("unanswered", {"n": unanswered, "rater": shown(setup.rater)}))
+    codes = codes_of(problems)
+    return Ratings(
+        values=np.where(codes == 0, criteria[rubric.scored], np.nan),
+        codes=codes,
+        scale=rubric.scale,
+        rater=setup.rater,
+        notes=tuple(notes),
+        spread=None if np.isnan(spread).all() else spread,
+        criteria={name: array for name, array in criteria.items() if not np.isnan(array).all()},
+        repeats=None if np.isnan(repeats).all() else repeats,
+        usage=_usage(store, number, setup) | {"unanswered": unanswered, "stopped": stopped},
+    )
+
+
+def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
+    """Return what the ratings took over all runs, probes included."""
+    if number is None:
+        return {}
+    totals = store.totals(number)
+    probes_usd = store.probe_cost(setup.settings_hash)
+    return {
+        "model": setup.model,
+        "form": setup.form,
+        "requests": totals.n_requests,
+        "n_input": totals.n_input,
+        "n_output": totals.n_output,
+        "n_cached": totals.n_cached,
+        "cost_usd": None if totals.cost_usd is None else totals.cost_usd + probes_usd,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,168 +337,13 @@ class Forecast:
         )
 
 
-def forecast(
-    pool: Pool,
-    rater: Rater,
-    builder: PromptBuilder,
-    *,
-    codes: np.ndarray | None = None,
-    prices: PriceTable | None = None,
-    count_tokens: Callable[[str], int] | None = None,
-) -> Forecast:
-    """Return what asking ``rater`` takes; sends nothing.
-
-    Args:
-        pool: the examples.
-        rater: who is asked.
-        builder: makes the prompts.
-        codes: what is still to be asked, in random order, as `plan_jobs` returns it; None is the
-            whole pool once.
-        prices: None are the packaged ones.
-        count_tokens: counts the tokens of a text; None estimates.
-    """
-    table = read_prices() if prices is None else prices
-    todo = plan_jobs(pool.keys, seed=0, repeats=0) if codes is None else codes
-    count = estimate_tokens if count_tokens is None else count_tokens
-    sample = conversations(pool, todo[:SAMPLE] // 2)
-    tokens = [
-        sum(_PER_MESSAGE + count(message["content"]) for message in builder.build(texts).messages)
-        for texts in sample
-    ]
-    n_input = round(len(todo) * float(np.mean(tokens))) if tokens else 0
-    n_output = len(todo) * _reply_tokens(builder, count)
-    price = table.price(rater.model)
-    return Forecast(
-        rater=rater.name,
-        model=rater.model,
-        n_requests=len(todo),
-        n_input=n_input,
-        n_output=n_output,
-        cost_usd=None if price is None else price.cost_usd(n_input, n_output),
-        counted=count_tokens is not None,
-        prices_of=table.date,
-    )
-
-
-def _reply_tokens(builder: PromptBuilder, count: Callable[[str], int]) -> int:
-    """Return the tokens of a reply: one letter, or the object, most often set in lines."""
-    if builder.form == "expected":
-        return 1
-    highest = builder.rubric.levels[-1]
-    return count(json.dumps(dict.fromkeys(builder.rubric.names, highest), indent=2)) + 8
-
-
-_CODES = {problem: 1 + number for number, problem in enumerate(PROBLEMS)}
-
-
-def assemble(
-    pool: Pool,
-    store: Store,
-    number: int | None,
-    setup: Setup,
-    *,
-    rubric: Rubric,
-    warnings: Sequence[str] = (),
-    stopped: str | None = None,
-    ended: bool = False,
-) -> Ratings:
-    """Return the ratings of a pool as the store has them; sends nothing.
-
-    Args:
-        pool: the examples. Equal ones share a rating.
-        store: where the replies are.
-        number: of the setup; None where it was never used.
-        setup: who was asked, and how.
-        rubric: what was asked; only what is not part of its hash may have changed since.
-        warnings: for the result.
-        stopped: why the rater was stopped before it had answered for all; None where it was not.
-        ended: a budget ended the rating, so asking again would bring nothing.
-    """
-    n = len(pool)
-    values, repeats = np.full(n, np.nan), np.full(n, np.nan)
-    codes = np.full(n, _CODES["not asked"], dtype=np.int8)
-    spread = np.full(n, np.nan)
-    criteria = {name: np.full(n, np.nan) for name in rubric.names}
-    unanswered = n if number is None else 0
-    for start, hashes in iter_hashes(pool):
-        if number is None:
-            break
-        first, second = (store.rows(number, repeat, hashes) for repeat in (0, 1))
-        for row, key in enumerate(hashes, start):
-            if key in second:
-                again = read_row(second[key], rubric=rubric, form=setup.form)
-                repeats[row] = again.values.get(rubric.scored, np.nan)
-                unanswered += second[key].state == UNANSWERED
-            unanswered += key not in first or first[key].state == UNANSWERED
-            if key not in first:
-                continue
-            reading = read_row(first[key], rubric=rubric, form=setup.form)
-            codes[row] = _CODES[reading.problem] if reading.problem is not None else 0
-            for name, value in reading.values.items():
-                criteria[name][row] = value
-            if reading.spread is not None:
-                spread[row] = reading.spread
-    unanswered = 0 if ended else unanswered
-    if unanswered and stopped is None:
-        warnings = (
-            *warnings,
-            f"{unanswered:,} requests to {shown(setup.rater)} have no reply, for reasons that can "
-            "pass. Rate again: they alone are sent.",
-        )
-    scored = criteria[rubric.scored]
-    values[codes == 0] = scored[codes == 0]
-    return Ratings(
-        values=values,
-        codes=codes,
-        scale=rubric.scale,
-        rater=setup.rater,
-        warnings=tuple(warnings),
-        spread=spread if setup.form == "expected" else None,
-        criteria={name: array for name, array in criteria.items() if not np.isnan(array).all()},
-        repeats=None if np.isnan(repeats).all() else repeats,
-        usage=_usage(store, number, setup) | {"unanswered": unanswered, "stopped": stopped},
-    )
-
-
-def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
-    """Return what the ratings took over all runs, probes included."""
-    if number is None:
-        return {}
-    totals = store.totals(number)
-    probes_usd = store.probe_cost(setup.settings_hash)
-    return {
-        "model": setup.model,
-        "form": setup.form,
-        "requests": totals.n_requests,
-        "n_input": totals.n_input,
-        "n_output": totals.n_output,
-        "n_cached": totals.n_cached,
-        "cost_usd": None if totals.cost_usd is None else totals.cost_usd + probes_usd,
-    }
-
-
-_TELL_S = 0.25
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked, of everybody alike.
-
-    Attributes:
-        pool: the examples.
-        rubric: what is asked.
-        nonce: the fence of the prompts is derived from it.
-        seed: of the order, the repeats and the requests.
-        repeats: how many examples are rated twice.
-        prices: by model.
-        max_prompt_tokens: longer examples are shortened in the middle; None has no limit.
-        count_tokens: counts the tokens of a text; None estimates.
-        retry_failed: ask again what the endpoint refused in an earlier run.
-    """
+    """What is asked, of everybody alike; see `rate`."""
 
     pool: Pool
     rubric: Rubric
-    nonce: str
+    nonce: str | None
     seed: int
     repeats: int
     prices: PriceTable
@@ -275,17 +351,10 @@ class Plan:
     count_tokens: Callable[[str], int] | None = None
     retry_failed: bool = False
 
-    def builder(self, rater: Rater, form: str) -> PromptBuilder:
-        """Return what makes the prompts of one rater, no longer than it can read."""
-        most = self.max_prompt_tokens
-        own: int | None = getattr(rater, "max_prompt_tokens", None)
-        return PromptBuilder(
-            self.rubric,
-            self.nonce,
-            form,
-            max_tokens=own if most is None else most if own is None else min(most, own),
-            count_tokens=self.count_tokens,
-        )
+    def __post_init__(self) -> None:
+        check_int("repeats", self.repeats, low=0)
+        if self.max_prompt_tokens is not None:
+            check_int("max_prompt_tokens", self.max_prompt_tokens, low=1)
 
 
 @dataclass(slots=True)
@@ -300,18 +369,18 @@ class Column:
         missing: what is to be asked, as `plan_jobs` returns it.
         total: what the whole pool takes.
         price: None where unknown.
-        warnings: what the user should know.
+        notes: what the user should know.
         stopped: why the rater was stopped, None where it was not.
     """
 
-    rater: Rater
+    rater: Asked
     builder: PromptBuilder
     setup: Setup
     number: int | None
     missing: np.ndarray
     total: int
     price: Price | None
-    warnings: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     stopped: str | None = None
 
 
@@ -329,57 +398,78 @@ class Session:
     def __init__(
         self,
         store: Store,
-        raters: Sequence[Rater],
+        raters: Sequence[Asked],
         plan: Plan,
         *,
         books: type[Writer] = Writer,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
-        self._store, self._plan, self._books, self._in_thread = store, plan, books, in_thread
+        self._store, self.plan, self._books, self._in_thread = store, plan, books, in_thread
+        self._nonce = plan.nonce or store.fact("nonce", secrets.token_hex(16))
         self._codes = plan_jobs(plan.pool.keys, seed=plan.seed, repeats=plan.repeats)
         own = plan.rubric.form
         self._asked = {one.name: own if one.form == "auto" else one.form for one in raters}
         for rater in raters:
-            known = (
-                None
-                if rater.settled
-                else store.probe(self._settings_hash(rater), self._asked[rater.name])
-            )
-            if known is not None:
-                rater.settle(known)
+            if not rater.settled:
+                known = store.probe(_settings_hash(rater), self._asked[rater.name])
+                if known is not None:
+                    rater.settle(known)
         self.columns = [self._column(rater) for rater in raters]
         self._tallies: list[Tally] = []
 
-    def _settings_hash(self, rater: Rater) -> str:
-        return Setup(rater.name, rater.model, "", rater.settings, "", "").settings_hash
-
-    def _column(self, rater: Rater) -> Column:
+    def _column(self, rater: Asked) -> Column:
         """Look up what is missing. An open form is taken to be JSON schema until it is known."""
-        plan = self._plan
+        plan = self.plan
         form = next(one for one in (rater.form, plan.rubric.form, FORMS[0]) if one in FORMS)
-        builder = plan.builder(rater, form)
+        limits = (plan.max_prompt_tokens, getattr(rater, "max_prompt_tokens", None))
+        builder = PromptBuilder(
+            plan.rubric,
+            self._nonce,
+            form,
+            max_tokens=min((most for most in limits if most is not None), default=None),
+            count_tokens=plan.count_tokens,
+        )
         setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
-        number = self._store.number(setup)
-        missing = self._codes
-        if number is not None:
-            missing = still_missing(
-                missing, plan.pool, self._store, number, retry_failed=plan.retry_failed
-            )
-        price = plan.prices.price(rater.model)
+        number, price = self._store.number(setup), plan.prices.price(rater.model)
+        missing = self.missing(number)
         return Column(rater, builder, setup, number, missing, len(self._codes), price)
+
+    def missing(self, number: int | None) -> np.ndarray:
+        """Return what a setup has no outcome for yet, as `plan_jobs` numbers it."""
+        if number is None:
+            return self._codes
+        plan = self.plan
+        return still_missing(
+            self._codes, plan.pool, self._store, number, retry_failed=plan.retry_failed
+        )
 
     def forecasts(self) -> tuple[Forecast, ...]:
         """Say what the asking takes; sends nothing."""
-        return tuple(
-            forecast(
-                self._plan.pool,
-                column.rater,
-                column.builder,
-                codes=column.missing,
-                prices=self._plan.prices,
-                count_tokens=self._plan.count_tokens,
-            )
-            for column in self.columns
+        return tuple(self._forecast(column) for column in self.columns)
+
+    def _forecast(self, column: Column) -> Forecast:
+        plan, builder, n = self.plan, column.builder, len(column.missing)
+        count = plan.count_tokens or estimate_tokens
+        sample = conversations(plan.pool, column.missing[:_SAMPLE] // 2)
+        tokens = [
+            sum(_PER_MESSAGE + count(part["content"]) for part in builder.build(texts).messages)
+            for texts in sample
+        ]
+        reply = 1  # one letter, or the object, most often set in lines
+        if builder.form != "expected":
+            highest = dict.fromkeys(plan.rubric.names, plan.rubric.levels[-1])
+            reply = count(json.dumps(highest, indent=2)) + 8
+        n_input = round(n * float(np.mean(tokens))) if tokens else 0
+        price = column.price
+        return Forecast(
+            rater=column.rater.name,
+            model=column.rater.model,
+            n_requests=n,
+            n_input=n_input,
+            n_output=n * reply,
+            cost_usd=None if price is None else price.cost_usd(n_input, n * reply),
+            counted=plan.count_tokens is not None,
+            prices_of=plan.prices.date,
         )
 
     def budget(self, max_usd: float | None) -> Budget:
@@ -391,15 +481,14 @@ class Session:
         if max_usd is None:
             return Budget(None)
         for column in self.columns:
-            name = shown(column.rater.name)
             if column.price is None:
                 raise unknown_price(column.rater.model, column.rater.name)
             if "max_output_tokens" not in column.rater.settings:
                 raise InputError(
-                    f"'max_cost_usd' cannot be kept: the settings of {name} have no "
-                    "'max_output_tokens'."
+                    f"'max_cost_usd' cannot be kept: the settings of {shown(column.rater.name)} "
+                    "have no 'max_output_tokens'."
                 )
-        return Budget(max_usd, self._store.spent(self._plan.prices.price))
+        return Budget(max_usd, self._store.spent(self.plan.prices.price))
 
     async def ask(
         self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
@@ -424,31 +513,31 @@ class Session:
                 teller.cancel()
 
     async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
-        model = column.rater.model
-        account = Account(budget, writer, model, column.price, self._store.factor(model))
+        rater = column.rater
+        assert isinstance(rater, Rater)
+        account = Account(
+            budget, writer, rater.model, column.price, self._store.factor(rater.model)
+        )
         try:
-            if await self._open(column, account):
-                await self._run(column, budget, account, writer, loops)
+            if await self._open(rater, column, account):
+                await self._run(column, account, writer, loops)
         except OverBudgetError:
             budget.exhausted = True
         finally:
-            await column.rater.close()
+            await rater.close()
 
-    async def _open(self, column: Column, account: Account) -> bool:
+    async def _open(self, rater: Rater, column: Column, account: Account) -> bool:
         """Open a rater and keep what its probe found and cost; False when it cannot rate."""
-        rater, plan = column.rater, self._plan
-        before = bool(rater.settled)
-        schema = plan.rubric.json_schema()
+        rubric, before = self.plan.rubric, bool(rater.settled)
 
         async def meter(prompt: Prompt, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-            tokens = request_tokens(prompt.messages, rater.settings, schema)
+            tokens = request_tokens(prompt.messages, rater.settings, rubric.json_schema())
             return await account.meter(tokens, ask)
 
-        metered = isinstance(rater, Metered)
         if isinstance(rater, Metered):
             rater.meter = meter
         try:
-            answers = await rater.open(plan.rubric)
+            answers = await rater.open(rubric)
         except Failure as failure:
             column.stopped = f"{failure.sentence} '{rater.name}' could not be started."
             return False
@@ -456,29 +545,29 @@ class Session:
         if rater.settled and not before:
             known = [cost for cost in costs if cost is not None]
             self._store.add_probe(
-                self._settings_hash(rater),
+                _settings_hash(rater),
                 self._asked[rater.name],
                 rater.settled,
                 n_input=sum(answer.n_input or 0 for answer in answers),
                 n_output=sum(answer.n_output or 0 for answer in answers),
                 cost_usd=sum(known) if len(known) == len(costs) else None,
             )
-        for answer in () if metered else answers:
+        for answer in () if isinstance(rater, Metered) else answers:
             account.spend(answer)
         if rater.form != column.builder.form:
             found = self._column(rater)
             column.builder, column.setup, column.missing = found.builder, found.setup, found.missing
-        column.warnings += rater.findings
+        column.notes += [Note("said", {"text": found}) for found in rater.findings]
         column.number = self._store.open_setup(column.setup)
         return True
 
     async def _run(
-        self, column: Column, budget: Budget, account: Account, writer: Writer, loops: list[Loop]
+        self, column: Column, account: Account, writer: Writer, loops: list[Loop]
     ) -> None:
-        plan, number = self._plan, column.number
-        assert number is not None
+        plan, number, rater = self.plan, column.number, column.rater
+        assert number is not None and isinstance(rater, Rater)  # noqa: PT018 - for mypy
         tally = Tally(
-            column.rater.name,
+            rater.name,
             total=column.total,
             earlier=column.total - len(column.missing),
             price=column.price,
@@ -486,12 +575,11 @@ class Session:
         )
         self._tallies.append(tally)
         loop = Loop(
-            column.rater,
+            rater,
             plan.rubric,
             iter_jobs(column.missing, plan.pool, column.builder),
             keep=lambda row, settles: writer.put(number, row, settles),
             tally=tally,
-            budget=budget,
             account=account,
             seed=plan.seed,
             in_thread=self._in_thread,
@@ -513,232 +601,8 @@ class Session:
             tell(tally.read())
 
 
-@overload
-def rate(
-    pool: Pool,
-    raters: Rater,
-    *,
-    rubric: Rubric | None = ...,
-    store: str | Path | None = ...,
-    repeats: int = ...,
-    max_cost_usd: float | None = ...,
-    prices: Mapping[str, Any] | str | Path | None = ...,
-    nonce: str | None = ...,
-    seed: int = ...,
-    max_prompt_tokens: int | None = ...,
-    count_tokens: Callable[[str], int] | None = ...,
-    retry_failed: bool = ...,
-    confirm: Callable[[Sequence[Forecast]], bool] | None = ...,
-    progress: Callable[[RateProgress], None] | None = ...,
-) -> Ratings: ...
-
-
-@overload
-def rate(
-    pool: Pool,
-    raters: Sequence[Rater],
-    *,
-    rubric: Rubric | None = ...,
-    store: str | Path | None = ...,
-    repeats: int = ...,
-    max_cost_usd: float | None = ...,
-    prices: Mapping[str, Any] | str | Path | None = ...,
-    nonce: str | None = ...,
-    seed: int = ...,
-    max_prompt_tokens: int | None = ...,
-    count_tokens: Callable[[str], int] | None = ...,
-    retry_failed: bool = ...,
-    confirm: Callable[[Sequence[Forecast]], bool] | None = ...,
-    progress: Callable[[RateProgress], None] | None = ...,
-) -> tuple[Ratings, ...]: ...
-
-
-def rate(
-    pool: Pool,
-    raters: Rater | Sequence[Rater],
-    *,
-    rubric: Rubric | None = None,
-    store: str | Path | None = None,
-    repeats: int = 0,
-    max_cost_usd: float | None = None,
-    prices: Mapping[str, Any] | str | Path | None = None,
-    nonce: str | None = None,
-    seed: int = 0,
-    max_prompt_tokens: int | None = None,
-    count_tokens: Callable[[str], int] | None = None,
-    retry_failed: bool = False,
-    confirm: Callable[[Sequence[Forecast]], bool] | None = None,
-    progress: Callable[[RateProgress], None] | None = None,
-) -> Ratings | tuple[Ratings, ...]:
-    """Rate every example of a pool.
-
-    Every reply is kept in the store and never asked for twice: a run that was killed, ran into a
-    limit or has a larger pool now goes on where it was. Requests go out in a random order, so that
-    a run which stops early has rated a random sample.
-
-    Args:
-        pool: the examples. Equal ones are rated once.
-        raters: one, or several that are asked at the same time and stored apart.
-        rubric: what is asked; None is `Rubric.ds2`.
-        store: the SQLite file of the replies; it is made where it is not there. None uses a file
-            that is removed at the end, and kept if something goes wrong.
-        repeats: how many random examples are rated a second time, afresh.
-        max_cost_usd: a hard stop, over all runs on this store: no request is sent that could carry
-            the raters' cost above it. What was rated until then is returned.
-        prices: the caller's own, in front of the packaged ones; see `read_prices`.
-        nonce: text that whoever wrote the examples cannot know; None takes the store's own, which
-            is random and stays. Another nonce is another prompt, and asks for everything again.
-        seed: of the order, the repeats and the requests.
-        max_prompt_tokens: examples are shortened in the middle to keep prompts below it.
-        count_tokens: the tokens of a text, by the model's tokenizer; None estimates.
-        retry_failed: ask again about examples that an endpoint refused to rate before.
-        confirm: is given the forecasts before the first request; when it returns False, none is
-            sent.
-        progress: is told several times a second how far each rater is.
-
-    Returns:
-        The ratings, or a tuple of them when ``raters`` is a sequence, in its order. What was not
-        asked, and why a rater was stopped, is in their problems and warnings.
-
-    Raises:
-        InputError: an argument is wrong, or a budget is set and a price unknown.
-        RunBusyError: another process rates into this store.
-        RunError: no rater could rate anything, or the disk failed.
-    """
-    asked = (raters,) if isinstance(raters, Rater) else tuple(raters)
-    _check(asked, repeats, max_cost_usd, max_prompt_tokens)
-    with writable_store(store) as path, Store(path) as opened:
-        opened.check()
-        plan = Plan(
-            pool=pool,
-            rubric=Rubric.ds2() if rubric is None else rubric,
-            nonce=opened.fact("nonce", secrets.token_hex(16)) if nonce is None else nonce,
-            seed=seed,
-            repeats=repeats,
-            prices=read_prices(prices),
-            max_prompt_tokens=max_prompt_tokens,
-            count_tokens=count_tokens,
-            retry_failed=retry_failed,
-        )
-        session = Session(opened, asked, plan)
-        budget = session.budget(max_cost_usd)
-        if sent := confirm is None or confirm(session.forecasts()):
-            run_async(session.ask(budget, path, progress))
-        if progress is not None:
-            session.tell(progress)
-        found = _results(session, plan, opened, budget, sent=sent)
-        return found[0] if isinstance(raters, Rater) else found
-
-
-def reparse(
-    pool: Pool,
-    store: str | Path,
-    rubric: Rubric | None = None,
-    *,
-    raters: Sequence[str] | None = None,
-) -> tuple[Ratings, ...]:
-    """Read the ratings from the store with the parser as it is now; sends nothing, costs nothing.
-
-    Args:
-        pool: the examples.
-        store: the SQLite file of the replies.
-        rubric: what was asked. Its scale's cuts and its scored criterion may have changed since.
-        raters: names of raters; None are all that were asked with this rubric. Where one was asked
-            in several ways, the way used last counts.
-
-    Raises:
-        InputError: there is no such store, or no such rater in it.
-    """
-    if not Path(store).is_file():
-        raise InputError(f"There is no store {shown_path(store)}. Rate first.")
-    asked = Rubric.ds2() if rubric is None else rubric
-    with Store(store) as opened:
-        opened.check()
-        latest: dict[str, tuple[int, Setup]] = {}
-        for number, setup in opened.setups():
-            if setup.rubric_hash == asked.hash:
-                latest.setdefault(setup.rater, (number, setup))
-        missing = [name for name in raters or () if name not in latest]
-        if missing or not latest:
-            whom = f"of {shown_names(missing)} " if missing else ""
-            raise InputError(
-                f"The store {shown_path(store)} holds no replies {whom}to the rubric "
-                f"{shown(asked.name)}. It has those of: {shown_names(sorted(latest))}."
-            )
-        names = sorted(latest) if raters is None else raters
-        return tuple(assemble(pool, opened, *latest[name], rubric=asked) for name in names)
-
-
-def _check(
-    raters: tuple[Rater, ...],
-    repeats: int,
-    max_cost_usd: float | None,
-    max_prompt_tokens: int | None,
-) -> None:
-    check_int("repeats", repeats, low=0)
-    if max_cost_usd is not None:
-        check_positive("max_cost_usd", max_cost_usd, zero=True)
-    if max_prompt_tokens is not None:
-        check_int("max_prompt_tokens", max_prompt_tokens, low=1)
-    if not raters:
-        raise InputError("'raters' must hold at least one rater. Got none.")
-    for place, rater in enumerate(raters):
-        for other in raters[:place]:
-            if other.name == rater.name:
-                raise InputError(
-                    f"Two raters are called {shown(rater.name)}. Give one another name."
-                )
-            if (canonical(other.settings), other.form) == (canonical(rater.settings), rater.form):
-                raise InputError(
-                    f"The raters {shown(other.name)} and {shown(rater.name)} have the same "
-                    "settings, so the store cannot tell their replies apart. If they differ in "
-                    "something else, say it with variant = …"
-                )
-
-
-def _results(
-    session: Session, plan: Plan, store: Store, budget: Budget, *, sent: bool
-) -> tuple[Ratings, ...]:
-    """Read every rater's ratings from the store and warn of what is not there."""
-    ratings = []
-    for column in session.columns:
-        said = _said(column, plan, budget)
-        ratings.append(
-            assemble(
-                plan.pool,
-                store,
-                column.number,
-                column.setup,
-                rubric=plan.rubric,
-                warnings=said,
-                stopped=column.stopped,
-                ended=budget.exhausted or not sent,
-            )
-        )
-    stopped = [column.stopped for column in session.columns if column.stopped]
-    if stopped and not any((one.codes == 0).any() for one in ratings):
-        raise RunError(" ".join(stopped))
-    for sentence in dict.fromkeys(said for one in ratings for said in one.warnings):
-        warnings.warn(sentence, Ds2Warning, stacklevel=3)
-    return tuple(ratings)
-
-
-def _said(column: Column, plan: Plan, budget: Budget) -> list[str]:
-    """Return what the user should know about one rater's part."""
-    said, name = list(column.warnings), column.rater.name
-    if column.stopped:
-        said.append(column.stopped)
-    if budget.exhausted:
-        said.append(
-            f"max_cost_usd = {budget.max_usd:g} stopped the rating: a further request could have "
-            "exceeded it. What was rated is a random sample of the pool."
-        )
-    if plan.repeats and column.rater.settings.get("temperature") == 0:
-        said.append(
-            f"'{name}' has temperature 0: its repeats show only what the endpoint itself varies, "
-            "not the noise of its judgement."
-        )
-    return said
+def _settings_hash(rater: Asked) -> str:
+    return Setup(rater.name, rater.model, "", rater.settings, "", "").settings_hash
 
 
 @contextmanager
@@ -746,7 +610,12 @@ def writable_store(store: str | Path | None) -> Iterator[Path]:
     """Yield the path of a store that no other process writes."""
     if store is not None:
         path = Path(store)
-        with _locked(path):
+        busy = (
+            f"Another process rates into {shown_path(path)}. Wait until it has ended, or choose "
+            "another store."
+        )
+        # A file of its own: closing another handle of the database would drop SQLite's locks.
+        with locked(path.with_name(path.name + "-lock"), busy):
             yield path
         return
     folder = Path(tempfile.mkdtemp(prefix="ds2-rating-"))
@@ -759,29 +628,7 @@ def writable_store(store: str | Path | None) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep the store for this process; the system lets go of it when the process ends.
-
-    The lock is a file of its own: closing another handle of the database would drop SQLite's locks.
-    """
-    import fcntl
-
-    descriptor = open_lock(path.with_name(path.name + "-lock"))
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunBusyError(
-                f"Another process rates into {shown_path(path)}. Wait until it has ended, or "
-                "choose another store."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def run_async(work: Coroutine[Any, Any, None]) -> None:
+def _run_async(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end, in a thread of its own where this one runs an event loop (a notebook)."""
     try:
         asyncio.get_running_loop()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ds2.rating.prompt import Prompt
     from ds2.rating.rubric import Rubric
 
-__all__ = ["FAILURES", "Answer", "Failure", "Limits", "Meter", "Metered", "Rater"]
+__all__ = ["FAILURES", "Answer", "Asked", "Failure", "Limits", "Meter", "Metered", "Rater"]
 
 #: Why there is no reply: those that can pass, then those of one example, then those of a rater.
 FAILURES = (
@@ -124,13 +124,8 @@ class Limits:
                 check_positive(name, getattr(self, name))
 
 
-@runtime_checkable
-class Rater(Protocol):
-    """Answers prompts. One object is used in one event loop at a time.
-
-    The loop calls `open` once, then `ask` many times at once, then `close` whatever happened. A
-    rater that can read only so many tokens says so in an attribute ``max_prompt_tokens``.
-    """
+class Asked(Protocol):
+    """Who is asked, and how: what every rater has, those that are asked in batches too."""
 
     @property
     def name(self) -> str:
@@ -153,19 +148,28 @@ class Rater(Protocol):
         """The reply form, one of ``FORMS``; "auto" until `open` or `settle` has fixed it."""
 
     @property
+    def settled(self) -> Mapping[str, object]:
+        """What `open` found out, as JSON values for `settle`; empty before."""
+
+    def settle(self, settled: Mapping[str, object]) -> None:
+        """Take over what an earlier `open` found out, so that nothing is asked for it again."""
+
+
+@runtime_checkable
+class Rater(Asked, Protocol):
+    """Answers prompts. One object is used in one event loop at a time.
+
+    The loop calls `open` once, then `ask` many times at once, then `close` whatever happened. A
+    rater that can read only so many tokens says so in an attribute ``max_prompt_tokens``.
+    """
+
+    @property
     def limits(self) -> Limits:
         """How hard it may be asked."""
 
     @property
     def findings(self) -> tuple[str, ...]:
         """What `open` found out that the user should know, in sentences."""
-
-    @property
-    def settled(self) -> Mapping[str, object]:
-        """What `open` found out, as JSON values for `settle`; empty before."""
-
-    def settle(self, settled: Mapping[str, object]) -> None:
-        """Take over what an earlier `open` found out, so that nothing is asked for it again."""
 
     async def open(self, rubric: "Rubric") -> tuple[Answer, ...]:
         """Get ready: start servers, and unless settled find out what the endpoint can.

@@ -1,7 +1,10 @@
-"""The ratings of a pool: one number per example, NaN with a named problem where there is none."""
+"""The ratings of a pool: a number per example and rater, NaN with a named problem where it lacks.
+
+And the one Parquet file that holds them.
+"""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +20,7 @@ from ds2.rating.scale import Scale
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["PROBLEMS", "Panel", "Ratings"]
+__all__ = ["PROBLEMS", "Note", "Panel", "Ratings", "codes_of"]
 
 #: Why an example has no rating: what a table says, what a reply was, what the endpoint did.
 PROBLEMS = (
@@ -43,44 +46,92 @@ PROBLEMS = (
     "quoting",
 )
 
-_NEAREST = 1e-9
+#: What the user should know, by code; a `Note` holds what goes into the braces.
+_SENTENCES = {
+    "said": "{text}",
+    "unrated": "{unrated:,} of {n:,} examples have no rating: {why}.",
+    "outside the scale": "{outside:,} of {n:,} ratings are outside the declared scale, {declared}; "
+    "all of them lie in {found}. If that is their scale, set {setting}.",
+    "upper half unused": "No rating is in the upper half of the declared scale, {declared}; all of "
+    "them lie in {found}. If that is their scale, set {setting}.",
+    "a score each": "The ratings have {different} different values: each is a score of its own.",
+    "cut": "The ratings have {different:,} different values. They keep them; where scores are "
+    "counted they are cut into {n_scores}, at {cuts}. Other cuts: bins = [...].",
+    "one score": "All ratings fall into one score, so the scores cannot tell any example from "
+    "another.",
+    "ids alike": "{n:,} ids in {name} are the pool's but for white space or a '.0'.",
+    "ids unknown": "{unknown:,} of {n:,} ids in {name} are not in the pool.",
+    "layout": "{name} was read as {layout}: {n:,} ratings, {how}{left}.",
+    "unanswered": "{n:,} requests to {rater} have no reply, for reasons that can pass. Rate again: "
+    "they alone are sent.",
+    "in flight": "{n:,} requests of {rater} are in {batches:,} batches that are still going on. Do "
+    "the same again later; nothing is sent twice.",
+    "budget": "max_cost_usd = {max_usd:g} stopped the {what}: a further request could have "
+    "exceeded it. What was rated is a random sample of the pool.",
+    "temperature 0": "{rater} has temperature 0: its repeats show only what the endpoint itself "
+    "varies, not the noise of its judgement.",
+    "foreign results": "{n:,} results are of other settings and were left alone.",
+    "broken results": "{n:,} lines are no results; what they were about is still missing. The "
+    "last: {last}",
+    "failed results": "{n:,} requests have no reply; the last: {last}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the user should know, as a value; ``str`` makes a sentence of it where it is shown.
+
+    Attributes:
+        code: which sentence it is: "outside the scale", "unanswered", …
+        numbers: what goes into it, JSON values.
+    """
+
+    code: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return _SENTENCES[self.code].format(**self.numbers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratings:
-    """One rating per example of a pool, in pool order.
+    """The ratings of a pool, in pool order: of one rater, or of several side by side.
 
     Attributes:
-        values: ratings on the scale, float64 of shape (n,), NaN where unrated.
-        codes: int8 of shape (n,): 0 where rated, else 1 + the number of the problem in `PROBLEMS`.
-        scale: what the ratings mean.
-        rater: who rated.
-        warnings: what the user should know.
-        spread: the standard deviation of the rating that the rater itself states, on the scale,
-            float64 of shape (n,), NaN where unknown; None where the rater states none.
-        criteria: ratings by single criteria, each float64 of shape (n,), NaN where there is none.
-        repeats: a second, fresh rating of some examples, float64 of shape (n,), NaN elsewhere;
-            None where nothing was rated twice.
+        values: ratings on the scale, NaN where unrated: float64 of shape (n,) for one rater, (n, r)
+            for several, as all arrays here.
+        codes: int8: 0 where rated, else 1 + the number of the problem in `PROBLEMS`.
+        scale: what the ratings mean; that of the first rater, where there are several.
+        rater: who rated; the names in a row, where there are several.
+        notes: what the user should know.
+        spread: the standard deviation of the rating that the rater itself states, on the scale, NaN
+            where unknown; None where no rater states any.
+        criteria: ratings by single criteria, NaN where there is none. This and ``usage`` are empty
+            where there are several raters: see ``parts``.
+        repeats: a second, fresh rating of some examples, NaN elsewhere; None where nothing was
+            rated twice.
         usage: what the rating took, by name: requests, tokens, cost_usd (None where unknown);
             unanswered, how many requests have no reply for reasons that can pass and are sent again
             when the same is rated again; stopped, why the rater was stopped, None where it was not.
+        several: the ratings of each rater alone, where there are several: see `join`.
     """
 
     values: np.ndarray
     codes: np.ndarray
     scale: Scale
     rater: str
-    warnings: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     spread: np.ndarray | None = None
     criteria: Mapping[str, np.ndarray] = field(default_factory=dict)
     repeats: np.ndarray | None = None
     usage: Mapping[str, object] = field(default_factory=dict)
+    several: tuple["Ratings", ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 1 or self.values.shape != self.codes.shape:
+        if self.values.ndim != 1 + bool(self.several) or self.values.shape != self.codes.shape:
             raise InputError(
                 "'values' and 'codes' must have one entry per example. Got shapes "
-                f"{self.values.shape} and {self.codes.shape}."
+                f"{self.values.shape} and {self.codes.shape}. Several raters: Ratings.join."
             )
         if not np.array_equal(np.isnan(self.values), self.codes != 0):
             raise InputError("'codes' must be 0 exactly where 'values' is a number.")
@@ -92,158 +143,112 @@ class Ratings:
                     f"Got {array.shape}."
                 )
 
+    @staticmethod
+    def join(ratings: Sequence["Ratings"]) -> "Ratings":
+        """Return the ratings of several raters side by side; those of a single one as they are.
+
+        Raises:
+            InputError: there are none, two raters have one name, or their rows or numbers of scores
+                differ.
+        """
+        parts = tuple(part for one in ratings for part in one.parts)
+        if not parts:
+            raise InputError("Name the ratings of at least one rater. Got none.")
+        first, seen = parts[0], {parts[0].rater}
+        for other in parts[1:]:
+            both = f"The raters {shown(first.rater)} and {shown(other.rater)}"
+            if len(other) != len(first):
+                raise InputError(
+                    f"{both} rated {len(first):,} and {len(other):,} examples. Raters that are "
+                    "joined rate one pool, in its order."
+                )
+            if other.n_scores != first.n_scores:
+                raise InputError(
+                    f"{both} have {first.n_scores} and {other.n_scores} scores ({first.scale}; "
+                    f"{other.scale}). Give them bins that make equally many."
+                )
+            if other.rater in seen:
+                raise InputError(
+                    f"Two raters are called {shown(other.rater)}. Give one another name."
+                )
+            seen.add(other.rater)
+        if len(parts) == 1:
+            return first
+        return Ratings(
+            values=np.column_stack([one.values for one in parts]),
+            codes=np.column_stack([one.codes for one in parts]),
+            scale=first.scale,
+            rater=", ".join(one.rater for one in parts),
+            notes=tuple(note for one in parts for note in one.notes),
+            spread=_stacked([one.spread for one in parts]),
+            repeats=_stacked([one.repeats for one in parts]),
+            several=parts,
+        )
+
     def __len__(self) -> int:
         return len(self.values)
 
     @property
-    def problems(self) -> Mapping[str, int]:
-        """How many examples have no rating, by problem; only problems that occur."""
-        counts = np.bincount(self.codes, minlength=len(PROBLEMS) + 1)[1:]
-        return {name: int(count) for name, count in zip(PROBLEMS, counts, strict=True) if count}
-
-    def problem_of_row(self, row: int) -> str | None:
-        """Return why an example has no rating, or None where it has one."""
-        code = int(self.codes[row])
-        return PROBLEMS[code - 1] if code else None
-
-    def scores(self) -> np.ndarray:
-        """Return the scores, float64 whole numbers of shape (n,), NaN where unrated."""
-        return self.scale.to_scores(self.values)
-
-    def finer(self) -> np.ndarray:
-        """Return real-valued scores in [0, K − 1], float64 of shape (n,), NaN where unrated.
-
-        Piecewise linear in the rating: the scale's ends become 0 and K − 1, its j-th cut (from 1)
-        j − ½, so that rounding gives `scores`. A rating between two levels keeps its place there.
-        """
-        return _finer(self.values, self.scale)
-
-    def save(self, path: str | Path, *, ids: Sequence[str] | None = None) -> None:
-        """Write a Parquet table of rating, score and problem (and ids), complete or not at all."""
-        from ds2.rating.ratings import Panel
-
-        Panel((self,)).save(path, ids=ids)
-
-    @staticmethod
-    def load(path: str | Path) -> "Ratings":
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: there is no such file, it is no table of ratings, or it holds several
-                raters.
-        """
-        from ds2.rating.ratings import Panel
-
-        panel = Panel.load(path)
-        if len(panel) > 1:
-            raise InputError(
-                f"{shown_path(path)} holds the ratings of {len(panel)} raters. Open it with "
-                "Panel.load."
-            )
-        return panel.ratings[0]
-
-
-def _finer(values: np.ndarray, scale: Scale) -> np.ndarray:
-    k = scale.n_scores
-    known = (scale.low, *scale.cuts, scale.high)
-    places = (0.0, *(cut + 0.5 for cut in range(k - 1)), k - 1.0)
-    scores = scale.to_scores(values)
-    # A rating on a cut belongs below it, and no rounding error may carry one over it.
-    half = 0.5 - _NEAREST
-    return np.asarray(np.clip(np.interp(values, known, places), scores - half, scores + half))
-
-
-_ENTRY = b"ds2.ratings"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Panel:
-    """The ratings that several raters gave the same examples; their scores have one K.
-
-    Attributes:
-        ratings: at least one, with different names of raters.
-
-    Raises:
-        InputError: there is none, two have one name, or their rows or numbers of scores differ.
-    """
-
-    ratings: tuple[Ratings, ...]
-
-    def __post_init__(self) -> None:
-        if not self.ratings:
-            raise InputError("A panel needs the ratings of at least one rater. Got none.")
-        first = self.ratings[0]
-        for place, other in enumerate(self.ratings[1:], start=1):
-            both = f"The raters {shown(first.rater)} and {shown(other.rater)}"
-            if len(other) != len(first):
-                raise InputError(
-                    f"{both} rated {len(first):,} and {len(other):,} examples. The raters of a "
-                    "panel rate one pool, in its order."
-                )
-            if other.scale.n_scores != first.scale.n_scores:
-                raise InputError(
-                    f"{both} have {first.scale.n_scores} and {other.scale.n_scores} scores "
-                    f"({first.scale}; {other.scale}). Give them bins that make equally many."
-                )
-            if other.rater in self.raters[:place]:
-                raise InputError(
-                    f"Two raters are called {shown(other.rater)}. Give one another name."
-                )
-
-    def __len__(self) -> int:
-        return len(self.ratings)
-
-    def __iter__(self) -> Iterator[Ratings]:
-        return iter(self.ratings)
+    def parts(self) -> tuple["Ratings", ...]:
+        """The ratings of each rater alone, in the order of the columns."""
+        return self.several or (self,)
 
     @property
     def raters(self) -> tuple[str, ...]:
         """The names of the raters, in the order of the columns."""
-        return tuple(ratings.rater for ratings in self.ratings)
+        return tuple(one.rater for one in self.parts)
 
     @property
     def n_scores(self) -> int:
-        """K, the number of scores, equal for all."""
-        return self.ratings[0].scale.n_scores
+        """K, the number of scores, equal for all raters."""
+        return self.scale.n_scores
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know, with the rater's name where there are several."""
-        if len(self) == 1:
-            return self.ratings[0].warnings
-        return tuple(f"{one.rater}: {said}" for one in self.ratings for said in one.warnings)
+        """The notes as sentences, with the rater's name where there are several."""
+        if not self.several:
+            return tuple(map(str, self.notes))
+        return tuple(f"{one.rater}: {note}" for one in self.parts for note in one.notes)
 
-    def rater(self, name: str) -> Ratings:
-        """Return the ratings of one rater."""
-        if name not in self.raters:
+    @property
+    def problems(self) -> Mapping[str, int]:
+        """How many examples have no rating, by problem; only problems that occur."""
+        counts = np.bincount(self.codes.ravel(), minlength=len(PROBLEMS) + 1)[1:]
+        return {name: int(count) for name, count in zip(PROBLEMS, counts, strict=True) if count}
+
+    def problem_of_row(self, row: int) -> str | None:
+        """Return why an example has no rating of a single rater, or None where it has one."""
+        code = int(self.codes[row])
+        return PROBLEMS[code - 1] if code else None
+
+    def of(self, rater: str) -> "Ratings":
+        """Return the ratings of the rater with this name."""
+        if rater not in self.raters:
             raise InputError(
-                f"No rater is called {shown(name)}. There are: "
-                f"{', '.join(shown(rater) for rater in self.raters)}."
+                f"No rater is called {shown(rater)}. There are: "
+                f"{', '.join(map(shown, self.raters))}."
             )
-        return self.ratings[self.raters.index(name)]
+        return self.parts[self.raters.index(rater)]
 
     def scores(self) -> np.ndarray:
-        """Return the scores, float64 whole numbers of shape (n, r), NaN where unrated."""
-        return np.column_stack([ratings.scores() for ratings in self.ratings])
+        """Return the scores, float64 whole numbers, (n,) or (n, r), NaN where unrated."""
+        return self._each(lambda one: one.scale.to_scores(one.values))
 
     def finer(self) -> np.ndarray:
-        """Return real-valued scores in [0, K − 1] of shape (n, r); rounded, they are `scores`."""
-        return np.column_stack([ratings.finer() for ratings in self.ratings])
+        """Return real-valued scores in [0, K − 1], (n,) or (n, r); rounded, they are `scores`."""
+        return self._each(lambda one: one.scale.to_finer(one.values))
 
-    def spread(self) -> np.ndarray:
-        """Return how uncertain raters call their own ratings, (n, r), NaN where they do not."""
-        none = np.full(len(self.ratings[0]), np.nan)
-        return np.column_stack([none if one.spread is None else one.spread for one in self.ratings])
-
-    def repeats(self) -> np.ndarray:
-        """Return the scores of second, fresh ratings, (n, r), NaN where nothing was repeated."""
-        none = np.full(len(self.ratings[0]), np.nan)
-        return np.column_stack(
-            [
-                none if one.repeats is None else one.scale.to_scores(one.repeats)
-                for one in self.ratings
-            ]
+    def repeat_scores(self) -> np.ndarray | None:
+        """Return the scores of second, fresh ratings, NaN where nothing was repeated, or None."""
+        if self.repeats is None:
+            return None
+        none = np.full(len(self), np.nan)
+        return self._each(
+            lambda one: one.scale.to_scores(none if one.repeats is None else one.repeats)
         )
+
+    def _each(self, made: Callable[["Ratings"], np.ndarray]) -> np.ndarray:
+        return np.column_stack([made(one) for one in self.several]) if self.several else made(self)
 
     def save(self, path: str | Path, *, ids: Sequence[str] | None = None) -> None:
         """Write one Parquet table, complete or not at all.
@@ -262,20 +267,19 @@ class Panel:
         columns: dict[str, pyarrow.Array] = {}
         if ids is not None:
             columns["id"] = pa.array(ids, pa.string())
-        for one, end in zip(self.ratings, self._ends(), strict=True):
+        for one, end in zip(self.parts, _ends(self.raters), strict=True):
             added = {name + end: column for name, column in _columns(one).items()}
             if both := set(columns) & set(added):
                 raise InputError(f"Two columns would be called {shown(min(both))}. Rename a rater.")
             columns |= added
-        entries = [_about(one) for one in self.ratings]
-        about = entries[0] if len(entries) == 1 else {"raters": entries}
+        about = {"raters": [_about(one) for one in self.parts]}
         table = pa.table(columns).replace_schema_metadata({_ENTRY: json.dumps(about)})
         with writing(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
     @staticmethod
-    def load(path: str | Path) -> "Panel":
-        """Read what `save` or `Ratings.save` wrote.
+    def load(path: str | Path) -> "Ratings":
+        """Read what `save` wrote.
 
         Raises:
             InputError: there is no such file, or it is no table of ratings.
@@ -294,15 +298,33 @@ class Panel:
         needed = {f"{name}{end}" for name in ("rating", "problem") for end in ends}
         if not needed <= set(table.column_names) or any("scale" not in one for one in entries):
             raise InputError(f"{shown_path(path)} is no table of ratings saved by ds2.")
-        return Panel(
-            tuple(
+        return Ratings.join(
+            [
                 _read(table, entry, end, shown_path(path))
                 for entry, end in zip(entries, ends, strict=True)
-            )
+            ]
         )
 
-    def _ends(self) -> list[str]:
-        return _ends(list(self.raters))
+
+#: The same class: what several raters said is `Ratings` with a column each.
+Panel = Ratings
+
+_ENTRY = b"ds2.ratings"
+
+
+def codes_of(problems: Sequence[str | None]) -> np.ndarray:
+    """Return the codes of problems, 0 where there is none."""
+    numbers = {None: 0} | {problem: 1 + at for at, problem in enumerate(PROBLEMS)}
+    return np.array([numbers[problem] for problem in problems], dtype=np.int8)
+
+
+def _stacked(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return columns side by side, NaN in the place of one that is not there; None without any."""
+    known = next((column for column in columns if column is not None), None)
+    if known is None:
+        return None
+    none = np.full(len(known), np.nan)
+    return np.column_stack([none if column is None else column for column in columns])
 
 
 def _ends(raters: Sequence[str]) -> list[str]:
@@ -331,48 +353,41 @@ def _about(ratings: Ratings) -> dict[str, object]:
     return {
         "scale": astuple(ratings.scale),
         "rater": ratings.rater,
-        "warnings": ratings.warnings,
+        "notes": [[note.code, dict(note.numbers)] for note in ratings.notes],
         "criteria": list(ratings.criteria),
         "usage": dict(ratings.usage),
     }
 
 
 def _read(table: "pyarrow.Table", about: dict[str, Any], end: str, path: str) -> Ratings:
-    values = _floats(table, f"rating{end}")
-    codes = _codes(table, f"problem{end}", path)
+    import pyarrow as pa
+
+    def floats(name: str) -> np.ndarray | None:
+        if name + end not in table.column_names:
+            return None
+        return np.asarray(table[name + end].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+    problems = table[f"problem{end}"].cast(pa.string()).to_pylist()
+    unknown = {problem for problem in set(problems) if problem is not None} - set(PROBLEMS)
+    if unknown:
+        raise InputError(
+            f"{path} names the problem {shown(min(unknown))}, which this version of ds2 does not "
+            "know. Update ds2, or rate again."
+        )
     low, high, cuts = about["scale"]
-    names = ["spread", "repeat", *(f"criterion:{name}" for name in about.get("criteria", ()))]
-    further = {
-        name: _floats(table, name + end) for name in names if name + end in table.column_names
-    }
+    old = [("said", {"text": sentence}) for sentence in about.get("warnings", ())]
+    notes = about.get("notes", old)
+    criteria = {name: floats(f"criterion:{name}") for name in about.get("criteria", ())}
+    values = floats("rating")
+    assert values is not None
     return Ratings(
         values,
-        codes,
+        codes_of(problems),
         Scale(low, high, tuple(cuts)),
         about["rater"],
-        tuple(about["warnings"]),
-        further.pop("spread", None),
-        repeats=further.pop("repeat", None),
-        criteria={name.removeprefix("criterion:"): values for name, values in further.items()},
+        tuple(Note(code, numbers) for code, numbers in notes),
+        floats("spread"),
+        repeats=floats("repeat"),
+        criteria={name: values for name, values in criteria.items() if values is not None},
         usage=about.get("usage", {}),
     )
-
-
-def _floats(table: "pyarrow.Table", name: str) -> np.ndarray:
-    return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _codes(table: "pyarrow.Table", name: str, path: str) -> np.ndarray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    column = table[name].cast(pa.string())
-    places = pc.index_in(column, value_set=pa.array(PROBLEMS, pa.string()))
-    unknown = pc.and_(column.is_valid(), places.is_null())
-    if pc.any(unknown).as_py():
-        first = column.filter(unknown)[0].as_py()
-        raise InputError(
-            f"{path} names the problem {shown(first)}, which this version of ds2 does not know. "
-            "Update ds2, or rate again."
-        )
-    return np.asarray(places.fill_null(-1).to_numpy(zero_copy_only=False) + 1, dtype=np.int8)

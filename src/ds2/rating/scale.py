@@ -8,7 +8,7 @@ import numpy as np
 
 from ds2.errors import InputError
 
-__all__ = ["Scale", "even_bins", "suggest_scale"]
+__all__ = ["Scale", "even_bins"]
 
 _DS2_CUTS = (4.5, 5.5, 6.5, 7.5, 8.5)
 _MOST_LEVELS = 10
@@ -16,6 +16,7 @@ _MOST_LEVELS = 10
 #: second is cut anew where ratings lie between them; as many scores are cut by quantiles.
 _MOST_SCORES, _FEW_LEVELS, _FITTED = 100, 5, 6
 _PLACES = 9
+_NEAREST = 1e-9
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:-|–|\.\.|to)\s*({_NUMBER})\s*", re.ASCII)
 _LEVELS = re.compile(r"\s*levels\s*:\s*(\d{1,4})\s*", re.ASCII)
@@ -134,6 +135,22 @@ class Scale:
         scores[missing] = np.nan
         return scores
 
+    def to_finer(self, values: np.ndarray) -> np.ndarray:
+        """Return real-valued scores in [0, K − 1] for ratings of shape (n,), NaN for NaN.
+
+        Piecewise linear in the rating: the scale's ends become 0 and K − 1, its j-th cut (from 1)
+        j − ½, so that `ds2.levels.nearest_level` gives
+        `to_scores`. A rating between two levels keeps its place
+        there.
+        """
+        k = self.n_scores
+        known = (self.low, *self.cuts, self.high)
+        places = (0.0, *(cut + 0.5 for cut in range(k - 1)), k - 1.0)
+        scores = self.to_scores(values)
+        # No rounding error may carry a rating over a cut; one on a cut belongs below it.
+        finer = np.interp(values, known, places)
+        return np.asarray(np.clip(finer, scores - (0.5 - _NEAREST), scores + 0.5))
+
 
 def _range_of(text: str) -> tuple[float, float, tuple[float, ...] | None]:
     """Return the ends of a scale as text, and the cuts of its own levels, None without any."""
@@ -184,58 +201,3 @@ def even_bins(low: float, high: float, k: int = 6) -> str:
 
 def _listed(cuts: Sequence[float]) -> str:
     return f"[{', '.join(f'{cut:g}' for cut in cuts)}]"
-
-
-_COMMON = ((0.0, 1.0), (-1.0, 1.0), (1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
-_ENOUGH = 100
-_MANY = 0.25
-
-
-def suggest_scale(values: np.ndarray, scale: Scale) -> str | None:
-    """Return a sentence with the setting to use when the ratings fit another scale, else None.
-
-    That is when most of them lie outside the declared range; when more than a quarter do, at
-    more than one value (a single value, such as 0, may stand for "unrated"); or when all lie in a
-    narrower range and either some are outside or the declared range's upper half is unused.
-    """
-    found = values[np.isfinite(values)]
-    if len(found) == 0:
-        return None
-    outside = found[~scale.contains(found)]
-    share = len(outside) / len(found)
-    low, high = _range(float(found.min()), float(found.max()))
-    narrower = high - low < scale.high - scale.low
-    unused = len(found) >= _ENOUGH and found.max() <= (scale.low + scale.high) / 2
-    many = share > _MANY and len(np.unique(outside)) > 1
-    if not (share > 0.5 or many or (narrower and (share > 0 or unused))):
-        return None
-    said = (
-        f"{len(outside):,} of {len(found):,} ratings are outside the declared scale, "
-        if len(outside)
-        else "No rating is in the upper half of the declared scale, "
-    )
-    return (
-        f"{said}{scale.low:g} to {scale.high:g}; all of them lie in {low:g} to {high:g}. If that "
-        f"is their scale, set {_setting(low, high, found)}."
-    )
-
-
-def _range(low: float, high: float) -> tuple[float, float]:
-    """Return the narrowest common range around the ratings."""
-    around = [ends for ends in _COMMON if ends[0] <= low and high <= ends[1]]
-    if around:
-        return min(around, key=lambda ends: ends[1] - ends[0])
-    return float(np.floor(low)), float(max(np.ceil(high), np.floor(low) + 1))
-
-
-def _setting(low: float, high: float, values: np.ndarray) -> str:
-    if low == 0 and high <= 9 and (values == np.floor(values)).all():
-        return f'scale = "levels:{int(high) + 1}"'
-    text = f"{low:.12g}-{high:.12g}"
-    try:
-        if high - low > 2:
-            Scale.parse(text)
-            return f'scale = "{text}"'
-    except InputError:
-        pass
-    return f'scale = "{text}" and bins = {even_bins(low, high)}'

@@ -54,20 +54,14 @@ class Dialect:
     top_logprobs: int = 20
 
     def body(
-        self,
-        prompt: Prompt,
-        rubric: Rubric,
-        *,
-        model: str,
-        temperature: float | None,
-        max_output_tokens: int,
+        self, prompt: Prompt, rubric: Rubric, settings: Mapping[str, object], seed: int = 0
     ) -> dict[str, object]:
-        """Return a request, as JSON values."""
+        """Return a request by a rater's settings (see `chat_settings`), as JSON values."""
         expected = self.form == "expected"
-        body: dict[str, object] = {"model": model, "messages": self._messages(prompt)}
-        body[self.limit] = 1 if expected else max_output_tokens
-        if self.temperature and temperature is not None:
-            body["temperature"] = temperature
+        body: dict[str, object] = {"model": settings["model"], "messages": self._messages(prompt)}
+        body[self.limit] = 1 if expected else settings["max_output_tokens"]
+        if self.temperature and settings["temperature"] is not None:
+            body["temperature"] = settings["temperature"]
         if expected:
             body |= {"logprobs": True, "top_logprobs": self.top_logprobs}
         elif self.form == "json":
@@ -75,7 +69,10 @@ class Dialect:
         elif self.form == "structured":
             schema = {"name": "rating", "strict": True, "schema": rubric.json_schema()}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+        if settings.get("send_seed"):
+            body["seed"] = seed
+        extra = settings.get("extra")
+        return {**body, **extra} if isinstance(extra, Mapping) else body
 
     def _messages(self, prompt: Prompt) -> list[Mapping[str, str]]:
         messages = list(prompt.messages)

@@ -140,7 +140,7 @@ def _write(
         "y": pa.array(places[:, 1].astype(np.float64)),
         "neighbors": _neighbors(materials.neighbors),
     }
-    if len(panel) > 1:
+    if len(panel.raters) > 1:
         for name, scores in zip(panel.raters, panel.finer().T, strict=True):
             columns[f"score by {name}"] = pa.array(scores, from_pandas=True)
     if curation.confidence is not None:
