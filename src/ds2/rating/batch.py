@@ -31,7 +31,7 @@ from ds2.pool import Pool
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.chat import chat_settings
-from ds2.rating.loop import Job, Outcomes, Tally, iter_hashes, iter_jobs
+from ds2.rating.loop import Job, Outcomes, iter_hashes, iter_jobs
 from ds2.rating.prices import Budget, read_prices, request_tokens
 from ds2.rating.prompt import FORMS, Prompt
 from ds2.rating.rate import Plan, Session, assemble, writable_store
@@ -448,12 +448,12 @@ class _Work:
             InputError: a file cannot be read.
         """
         rows, intake = list[Row](), _Intake()
-        tally = Tally(self.setup.rater, total=0, earlier=0, price=self.price, now=time.monotonic)
         outcomes = Outcomes(
+            self.setup.rater,
             self.builder.rubric,
             self.setup.form,
             keep=lambda row, _: rows.append(row.sound()),
-            tally=tally,
+            price=self.price,
         )
         for path in paths:
             for name, outcome in read_results(path, self.setup.model, self.rater.endpoint):

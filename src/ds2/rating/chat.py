@@ -242,37 +242,22 @@ class ChatRater:
         check_choice("form", form, ("auto", *FORMS))
         if api_version is not None and base_url is None:
             raise InputError("'api_version' is for Azure: give the resource's address as base_url.")
-        self._settings = chat_settings(
+        self.settings = chat_settings(
             model, temperature, max_output_tokens, extra, variant, send_seed=send_seed
         )
-        self._limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
+        self.limits = Limits(concurrency, requests_per_minute, tokens_per_minute, timeout_s, tries)
         self._endpoint = address_of(base_url)
         self._key = read_key(api_key_env, base_url, "ChatRater")
-        self._model, self._name = model, name or model
+        self.model, self.name = model, name or model
         self._base_url, self._api_version = base_url, api_version
         self._asked, self._dialect = form, None if form == "auto" else Dialect(form)
-        self._settled: dict[str, object] = {}
+        self.settled: Mapping[str, object] = {}
         self._client: ChatClient | None = None
         #: Sends a request of `open` on somebody's account; None sends it without one.
         self.meter: Meter | None = None
 
     def __repr__(self) -> str:
-        return f"ChatRater({self._model!r}, endpoint={self._endpoint!r}, form={self.form!r})"
-
-    @property
-    def name(self) -> str:
-        """What the ratings are called."""
-        return self._name
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._model
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """What can change a reply: neither key nor address."""
-        return self._settings
+        return f"ChatRater({self.model!r}, endpoint={self._endpoint!r}, form={self.form!r})"
 
     @property
     def form(self) -> str:
@@ -280,26 +265,16 @@ class ChatRater:
         return self._asked if self._dialect is None else self._dialect.form
 
     @property
-    def limits(self) -> Limits:
-        """How hard it may be asked."""
-        return self._limits
-
-    @property
     def findings(self) -> tuple[str, ...]:
         """What was found out about the endpoint, in sentences."""
-        found = self._settled.get("findings", ())
+        found = self.settled.get("findings", ())
         return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
-
-    @property
-    def settled(self) -> Mapping[str, object]:
-        """What was found out about the endpoint, for `settle`."""
-        return self._settled
 
     def settle(self, settled: Mapping[str, object]) -> None:
         """Take over what an earlier `open` found out."""
         found = dict(settled)
         self._dialect = Dialect(**{k: v for k, v in found.items() if k != "findings"})  # type: ignore[arg-type]
-        self._settled = found
+        self.settled = found
 
     async def open(self, rubric: Rubric) -> tuple[Answer, ...]:
         """Connect, and unless settled ask about a tiny example to find out what works.
@@ -308,19 +283,19 @@ class ChatRater:
             Failure: the endpoint is not there, or refuses the key, the model or the form.
         """
         self._client = ChatClient(
-            self._model,
+            self.model,
             key=self._key,
             base_url=self._base_url,
             api_version=self._api_version,
-            timeout_s=self._limits.timeout_s,
-            concurrency=self._limits.concurrency,
+            timeout_s=self.limits.timeout_s,
+            concurrency=self.limits.concurrency,
         )
         await self._client.open()
-        if self._settled:
+        if self.settled:
             return ()
         asked = rubric.form if self._asked == "auto" else self._asked
-        tries = self._limits.tries
-        dialect, findings, answers = await _probe(self._ask, rubric, asked, self._name, tries)
+        tries = self.limits.tries
+        dialect, findings, answers = await _probe(self._ask, rubric, asked, self.name, tries)
         self.settle({**asdict(dialect), "findings": list(findings)})
         return answers
 
@@ -348,10 +323,10 @@ class ChatRater:
     async def _send(
         self, dialect: Dialect, prompt: Prompt, rubric: Rubric, seed: int = 0
     ) -> Answer:
-        body = dialect.body(prompt, rubric, self._settings, seed)
+        body = dialect.body(prompt, rubric, self.settings, seed)
         assert self._client is not None
         started_s = time.perf_counter()
-        about = {"model": self._model, "endpoint": self._endpoint, "key": self._key}
+        about = {"model": self.model, "endpoint": self._endpoint, "key": self._key}
         try:
             status, headers, data = await self._client.post(body)
             if status == 200:
@@ -363,7 +338,7 @@ class ChatRater:
         except (NotACompletionError, TooLargeError):
             said = f"The endpoint {self._endpoint} sent something that is no chat completion for "
             failure = Failure(
-                "server error", f"{said}the model '{self._model}'.", retryable=True, may_cost=True
+                "server error", f"{said}the model '{self.model}'.", retryable=True, may_cost=True
             )
         except Exception as error:
             failure = explain(error, **about)

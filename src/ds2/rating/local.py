@@ -103,6 +103,7 @@ class LocalRater(ChatRater):
             extra=extra,
             variant=f"gguf:{_fingerprint(self._path)}",
         )
+        self.model = f"local:{alias}"  # the price table knows that it costs nothing
         self._start_timeout_s = start_timeout_s
         self._server_settings = {
             "model": str(self._path.resolve()),
@@ -116,12 +117,7 @@ class LocalRater(ChatRater):
         self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
-        return f"LocalRater({self._model!r}, form={self.form!r})"
-
-    @property
-    def model(self) -> str:
-        """The file's name behind "local:", which the price table knows to cost nothing."""
-        return f"local:{self._model}"
+        return f"LocalRater({self._path.name!r}, form={self.form!r})"
 
     async def open(self, rubric: Rubric) -> tuple[Answer, ...]:
         """Start the server, and find out an open form.

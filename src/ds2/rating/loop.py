@@ -31,7 +31,6 @@ __all__ = [
     "Loop",
     "Outcomes",
     "RateProgress",
-    "Tally",
     "conversations",
     "iter_hashes",
     "iter_jobs",
@@ -188,91 +187,41 @@ class RateProgress:
         return self.earlier + self.rated + sum(self.failed.values())
 
 
-class Tally:
-    """Counts for `RateProgress`."""
-
-    def __init__(
-        self, rater: str, *, total: int, earlier: int, price: Price | None, now: Callable[[], float]
-    ) -> None:
-        self._rater, self._total, self._earlier = rater, total, earlier
-        self._price, self._now = price, now
-        self._rated = 0
-        self._failed: Counter[str] = Counter()
-        self._n_input = self._n_output = 0
-        self._cost_usd: float | None = 0.0 if price is not None else None
-        self._marks: deque[tuple[float, int]] = deque([(now(), 0)])
-        self.in_flight = 0
-
-    def answered(self, answer: Answer, problem: str | None) -> float | None:
-        """Count a reply; return its cost."""
-        cost = self.bill(answer)
-        if problem is None:
-            self._rated += 1
-        else:
-            self._failed[problem] += 1
-        return cost
-
-    def bill(self, answer: Answer) -> float | None:
-        """Count what a reply took, and return its cost."""
-        self._n_input += answer.n_input or 0
-        self._n_output += answer.n_output or 0
-        cost = None
-        if self._price is not None:
-            cost = self._price.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
-        if cost is None or self._cost_usd is None:
-            self._cost_usd = None
-        else:
-            self._cost_usd += cost
-        return cost
-
-    def failed(self, reason: str) -> None:
-        """Count an example that stays without a reply."""
-        self._failed[reason] += 1
-
-    def read(self) -> RateProgress:
-        """Return the state now."""
-        now, done = self._now(), self._rated + self._failed.total()
-        while len(self._marks) > 1 and self._marks[1][0] < now - WINDOW_S:
-            self._marks.popleft()
-        since, before = self._marks[0]
-        rate = (done - before) / (now - since) if now > since else 0.0
-        self._marks.append((now, done))
-        left = self._total - self._earlier - done
-        left_s = 0.0 if left <= 0 else left / rate if rate > 0 else math.inf
-        return RateProgress(
-            rater=self._rater,
-            total=self._total,
-            earlier=self._earlier,
-            rated=self._rated,
-            failed=dict(self._failed),
-            n_input=self._n_input,
-            n_output=self._n_output,
-            cost_usd=self._cost_usd,
-            rate_per_s=rate,
-            left_s=left_s,
-            in_flight=self.in_flight,
-        )
-
-
 class Outcomes:
-    """Makes the rows of one rater and counts them.
+    """Makes the rows of one rater's requests, and counts them for `RateProgress`.
 
     A request that the endpoint calls wrong stays unanswered for good only when the endpoint takes
     others: until the next reply its row is held back. So a wrong setting, which fails every
     request, leaves nothing that a later run would not ask again.
 
     Args:
+        rater: the name.
         rubric: what is asked.
         form: the reply form.
         keep: is given every row, and the number of the reservation that it settles.
-        tally: counts.
+        price: None where unknown.
+        total: requests that the whole pool takes.
+        earlier: how many of those had an outcome before.
     """
 
     def __init__(
-        self, rubric: Rubric, form: str, *, keep: Callable[[Row, int | None], None], tally: Tally
+        self,
+        rater: str,
+        rubric: Rubric,
+        form: str,
+        *,
+        keep: Callable[[Row, int | None], None],
+        price: Price | None,
+        total: int = 0,
+        earlier: int = 0,
     ) -> None:
-        self._rubric, self._form, self._keep, self._tally = rubric, form, keep, tally
+        self._rater, self._rubric, self._form = rater, rubric, form
+        self._keep, self._price, self._total, self.earlier = keep, price, total, earlier
         self._doubtful: list[tuple[Job, str]] = []
+        self._rated = self._n_input = self._n_output = self.in_flight = 0
+        self._failed: Counter[str] = Counter()
+        self._cost_usd: float | None = 0.0 if price is not None else None
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._any_reply = False
 
     def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
@@ -283,7 +232,8 @@ class Outcomes:
             answer: what came.
             number: of the reservation that the row settles; None where it stays.
         """
-        text = _storable(answer.text)
+        # Lone halves of surrogate pairs, which no file can hold, become "?".
+        text = answer.text.encode("utf-8", "replace").decode("utf-8")
         reading = read_answer(
             text,
             answer.finish_reason,
@@ -291,35 +241,46 @@ class Outcomes:
             rubric=self._rubric,
             form=self._form,
         )
-        cost_usd = self._tally.answered(answer, reading.problem)
+        cost_usd = self.bill(answer)
+        self._rated += reading.problem is None
+        self._failed.update([] if reading.problem is None else [reading.problem])
         logprobs = None if answer.top_logprobs is None else json.dumps(dict(answer.top_logprobs))
-        self._keep(
-            Row(
-                example=job.example,
-                repeat=job.repeat,
-                state=REPLIED,
-                problem=reading.problem,
-                reply=text,
-                finish_reason=answer.finish_reason,
-                n_input=answer.n_input,
-                n_output=answer.n_output,
-                n_cached=answer.n_cached,
-                latency_s=answer.latency_s,
-                cost_usd=cost_usd,
-                logprobs=logprobs,
-                model=answer.model,
-                tries=job.tries,
-                at=time.time(),
-            ),
-            number,
+        row = Row(
+            example=job.example,
+            repeat=job.repeat,
+            state=REPLIED,
+            problem=reading.problem,
+            reply=text,
+            finish_reason=answer.finish_reason,
+            n_input=answer.n_input,
+            n_output=answer.n_output,
+            n_cached=answer.n_cached,
+            latency_s=answer.latency_s,
+            cost_usd=cost_usd,
+            logprobs=logprobs,
+            model=answer.model,
+            tries=job.tries,
+            at=time.time(),
         )
+        self._keep(row, number)
         self._any_reply = True
         self._settle(FAILED)
         return cost_usd
 
+    def bill(self, answer: Answer) -> float | None:
+        """Count what a reply took, and return its cost."""
+        self._n_input += answer.n_input or 0
+        self._n_output += answer.n_output or 0
+        cost = None
+        if self._price is not None:
+            cost = self._price.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
+        known = cost is not None and self._cost_usd is not None
+        self._cost_usd = self._cost_usd + cost if known else None  # type: ignore[operator]
+        return cost
+
     def failed(self, job: Job, failure: Failure) -> None:
         """Keep a failure that is not tried again in this run."""
-        self._tally.failed(failure.reason)
+        self._failed[failure.reason] += 1
         if failure.retryable or failure.fatal:
             self._keep_failure(job, failure.reason, UNANSWERED)
         else:
@@ -329,6 +290,29 @@ class Outcomes:
         """Keep what is still held back."""
         self._settle(FAILED if endpoint_works and self._any_reply else UNANSWERED)
 
+    def read(self) -> RateProgress:
+        """Return how far it is now."""
+        now, done = time.monotonic(), self._rated + self._failed.total()
+        while len(self._marks) > 1 and self._marks[1][0] < now - WINDOW_S:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        rate = (done - before) / (now - since) if now > since else 0.0
+        self._marks.append((now, done))
+        left = self._total - self.earlier - done
+        return RateProgress(
+            rater=self._rater,
+            total=self._total,
+            earlier=self.earlier,
+            rated=self._rated,
+            failed=dict(self._failed),
+            n_input=self._n_input,
+            n_output=self._n_output,
+            cost_usd=self._cost_usd,
+            rate_per_s=rate,
+            left_s=0.0 if left <= 0 else left / rate if rate > 0 else math.inf,
+            in_flight=self.in_flight,
+        )
+
     def _settle(self, state: int) -> None:
         for job, reason in self._doubtful:
             self._keep_failure(job, reason, state)
@@ -337,11 +321,6 @@ class Outcomes:
     def _keep_failure(self, job: Job, reason: str, state: int) -> None:
         row = Row(job.example, job.repeat, state, reason, tries=job.tries, at=time.time())
         self._keep(row, None)
-
-
-def _storable(text: str) -> str:
-    """Return ``text`` with lone halves of surrogate pairs, which no file can hold, as '?'."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 #: The first pause before a request is sent again, and the longest; each is doubled and jittered.
@@ -374,9 +353,7 @@ class Loop:
         rater: an open rater.
         rubric: what is asked.
         blocks: the jobs, read block by block in a thread.
-        keep: is given the row of every job that has an outcome, and the number of the reservation
-            that it settles, if any.
-        tally: counts.
+        outcomes: keeps and counts what comes of each.
         account: of the rater, against the budget of the run.
         in_thread: where jobs are read.
         seed: of the requests (``seed`` plus the repeat) and of the jitter.
@@ -391,14 +368,13 @@ class Loop:
         rubric: Rubric,
         blocks: Iterator[list[Job]],
         *,
-        keep: Callable[[Row, int | None], None],
-        tally: Tally,
+        outcomes: Outcomes,
         account: Account,
         seed: int,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self._rater, self._rubric, self._blocks = rater, rubric, blocks
-        self._tally, self._budget, self._account = tally, account.budget, account
+        self._outcomes, self._budget, self._account = outcomes, account.budget, account
         self._seed, self._in_thread = seed, in_thread
         schema = rubric.json_schema() if rater.form == "structured" else None
         self._around = request_tokens((), rater.settings, schema)
@@ -408,7 +384,6 @@ class Loop:
         self._limits = limits = rater.limits
         self._gate = Gate(limits.concurrency)
         self._pace = Pace(limits.requests_per_minute, limits.tokens_per_minute, guess=1000.0)
-        self._outcomes = Outcomes(rubric, rater.form, keep=keep, tally=tally)
         self.breaker = Breaker(rater.name)
         self._fresh: deque[Job] = deque()
         self._later: list[tuple[float, int, Job]] = []
@@ -427,7 +402,7 @@ class Loop:
         try:
             while (chosen := await self._next()) is not None:
                 self._gate.in_flight += 1
-                self._tally.in_flight = self._gate.in_flight
+                self._outcomes.in_flight = self._gate.in_flight
                 task = asyncio.create_task(self._attempt(*chosen))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -436,7 +411,7 @@ class Loop:
             for task in (feeder, *self._tasks):
                 task.cancel()
             await asyncio.gather(feeder, *self._tasks, return_exceptions=True)
-            if not (self._stopping or self._budget.exhausted or self._tally.read().earlier):
+            if not (self._stopping or self._budget.exhausted or self._outcomes.earlier):
                 self.breaker.ended()
             self._outcomes.finish(endpoint_works=not self._stopping or self._stop)
         if self._broken is not None:
@@ -536,7 +511,7 @@ class Loop:
             self._broken = error
         finally:
             self._gate.in_flight -= 1
-            self._tally.in_flight = self._gate.in_flight
+            self._outcomes.in_flight = self._gate.in_flight
             self._pace.settle(guess, _tokens(answer))
             self._account.settle(reserved, cost_usd, in_row=in_row)
             self._wake.set()
@@ -553,7 +528,7 @@ class Loop:
             self.breaker.blank(answer)
         if answer.finish_reason in _SILENT:
             return self._kept(job, answer, reserved)
-        cost_usd = self._tally.bill(answer)
+        cost_usd = self._outcomes.bill(answer)
         if job.blanks < BLANK_TRIES and not self._stopping:
             self._send_later(job, self._pause_s(job, None))
         else:

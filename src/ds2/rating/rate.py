@@ -6,7 +6,6 @@ import secrets
 import shutil
 import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from ds2.pool.wording import shown, shown_names, shown_path
 from ds2.rating.loop import (
     InThread,
     Loop,
+    Outcomes,
     RateProgress,
-    Tally,
     conversations,
     iter_hashes,
     iter_jobs,
@@ -415,7 +414,7 @@ class Session:
                 if known is not None:
                     rater.settle(known)
         self.columns = [self._column(rater) for rater in raters]
-        self._tallies: list[Tally] = []
+        self._outcomes: list[Outcomes] = []
 
     def _column(self, rater: Asked) -> Column:
         """Look up what is missing. An open form is taken to be JSON schema until it is known."""
@@ -566,20 +565,21 @@ class Session:
     ) -> None:
         plan, number, rater = self.plan, column.number, column.rater
         assert number is not None and isinstance(rater, Rater)  # noqa: PT018 - for mypy
-        tally = Tally(
+        outcomes = Outcomes(
             rater.name,
+            plan.rubric,
+            rater.form,
+            keep=lambda row, settles: writer.put(number, row, settles),
+            price=column.price,
             total=column.total,
             earlier=column.total - len(column.missing),
-            price=column.price,
-            now=time.monotonic,
         )
-        self._tallies.append(tally)
+        self._outcomes.append(outcomes)
         loop = Loop(
             rater,
             plan.rubric,
             iter_jobs(column.missing, plan.pool, column.builder),
-            keep=lambda row, settles: writer.put(number, row, settles),
-            tally=tally,
+            outcomes=outcomes,
             account=account,
             seed=plan.seed,
             in_thread=self._in_thread,
@@ -597,8 +597,8 @@ class Session:
 
     def tell(self, tell: Callable[[RateProgress], None]) -> None:
         """Tell how far every rater is."""
-        for tally in self._tallies:
-            tell(tally.read())
+        for outcomes in self._outcomes:
+            tell(outcomes.read())
 
 
 def _settings_hash(rater: Asked) -> str:
