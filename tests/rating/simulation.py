@@ -27,7 +27,7 @@ from ds2.rating.prices import Price, PriceTable, request_tokens
 from ds2.rating.rate import Plan, Session
 from ds2.rating.rater import Answer, Failure, Limits
 from ds2.rating.rubric import Rubric
-from ds2.rating.store import Commit, Store, Writer
+from ds2.rating.store import Store, Writer
 
 __all__ = ["Broken", "History", "simulate"]
 
@@ -213,48 +213,18 @@ class SimulatedWriter(Writer):
 
     disk: "Disk"
 
-    def __enter__(self):
-        self._store = self.disk.open(self._path)
-        self._commit, self._waiting, self._due = Commit(), [], None
-        return self
+    async def _write(self, commit):
+        await asyncio.sleep(self.disk.rng.uniform(0.001, 0.02))
+        if not self.disk.dead:
+            self.disk.write(commit, self._store)
 
-    def _hand_over(self, entry):
-        if isinstance(entry, asyncio.Future):
-            if self._error is not None:
-                entry.set_result(False)
-                return
-            self._waiting.append(entry)
-        elif entry is not None:
-            entry(self._commit)
-        if self._due is None:
-            delay_s = self.disk.rng.uniform(0.001, 0.02 if self._waiting else 0.5)
-            self._due = asyncio.get_running_loop().call_later(delay_s, self._flush)
-
-    def _flush(self):
-        commit, waiting = self._commit, self._waiting
-        self._commit, self._waiting, self._due = Commit(), [], None
-        done = False
-        if self._error is None:
-            try:
-                self.disk.write(commit, self._store)
-                done = True
-            except RunError as error:
-                self._error = error
-                self._stopped()
-        for one in waiting:
-            if not one.done():
-                one.set_result(done)
-
-    def __exit__(self, kind, error, traceback):
-        if (
-            not isinstance(error, Killed)
-            and kind is not asyncio.CancelledError
-            and not self.disk.dead
-        ):
-            self._flush()
+    async def __aexit__(self, kind, error, traceback):
+        if not self.disk.dead:
+            await super().__aexit__(kind, error, traceback)
+            return
+        if self._task is not None:
+            self._task.cancel()
         self._store.close()
-        if self._error is not None and not self.disk.dead:
-            raise self._error
 
 
 class Disk:
@@ -263,18 +233,19 @@ class Disk:
     def __init__(self, rng, history, *, full_at):
         self.rng, self.history, self.full_at, self.dead, self.n = rng, history, full_at, False, 0
 
-    def open(self, path):
-        store = Store(path)
-        store._db.execute("PRAGMA synchronous = OFF")  # the machine does not die here, only we do
-        return store
-
     def write(self, commit, store):
         self.n += 1
+        store._db.execute("PRAGMA synchronous = OFF")  # the machine does not die here, only we do
         if self.full_at is not None and self.n == self.full_at:
             self.history.fault("disk full")
             pages = store._db.execute("PRAGMA page_count").fetchone()[0]
             store._db.execute(f"PRAGMA max_page_count = {pages}")
-        commit.write(store)
+        store.add(
+            commit.rows,
+            reserved=commit.reserved,
+            settled=commit.settled,
+            learned=commit.learned,
+        )
 
 
 @cache
@@ -329,7 +300,7 @@ def _run(rng, history, server, path, *, sound=False):
     rater = SimulatedRater(server, rng, rng.choice([1, 4, 16]))
     server.away = (0.0, server.away[1]) if rng.random() < 0.5 else (1e9, 0.0)
     loop = Clock()
-    with disk.open(path) as store:
+    with Store(path) as store:
         plan = Plan(pool(), RUBRIC, "nonce", seed=0, repeats=3, prices=PRICES)
         session = Session(store, [rater], plan, books=books, in_thread=in_place)
         budget = session.budget(history.cap_usd)

@@ -493,23 +493,21 @@ class Session:
         self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
     ) -> None:
         """Ask all raters at once for what is missing, each at its own speed."""
-        loop = asyncio.get_running_loop()
         loops: list[Loop] = []
 
         def stop_all() -> None:
             for one in loops:
                 one.stop()
 
-        with self._books(path, stopped=lambda: loop.call_soon_threadsafe(stop_all)) as writer:
-            async with asyncio.TaskGroup() as group:
-                teller = group.create_task(self._tell(tell))
-                asking = [
-                    group.create_task(self._ask(column, budget, writer, loops))
-                    for column in self.columns
-                    if len(column.missing)
-                ]
-                await asyncio.gather(*asking)
-                teller.cancel()
+        async with self._books(path, stopped=stop_all) as writer, asyncio.TaskGroup() as group:
+            teller = group.create_task(self._tell(tell))
+            asking = [
+                group.create_task(self._ask(column, budget, writer, loops))
+                for column in self.columns
+                if len(column.missing)
+            ]
+            await asyncio.gather(*asking)
+            teller.cancel()
 
     async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
         rater = column.rater

@@ -11,15 +11,12 @@ request waits for another's disk.
 
 import asyncio
 import hashlib
-import itertools
 import json
-import queue
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -298,12 +295,15 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _read(self, query: str, *values: object) -> list[Any]:
+        with self._explained():
+            return self._db.execute(query, values).fetchall()
+
     def fact(self, name: str, default: str) -> str:
         """Return the fact of that name; the first ``default`` that is given stays for ever."""
         with self._explained(), self._db:
             self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, default))
-            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return str(row[0])
+        return str(self._read("SELECT value FROM facts WHERE name = ?", name)[0][0])
 
     def open_setup(self, setup: Setup) -> int:
         """Return the number of a setup, which is new or was there, and note that it is in use."""
@@ -320,20 +320,18 @@ class Store:
 
     def number(self, setup: Setup) -> int | None:
         """Return the number of a setup, None where it was never opened."""
-        query = (
-            "SELECT id FROM setups WHERE settings_hash = ? AND rubric_hash = ? AND prompt_hash = ?"
+        found = self._read(
+            "SELECT id FROM setups WHERE settings_hash = ? AND rubric_hash = ? AND prompt_hash = ?",
+            *setup.key,
         )
-        with self._explained():
-            row = self._db.execute(query, setup.key).fetchone()
-        return None if row is None else int(row[0])
+        return int(found[0][0]) if found else None
 
     def setups(self) -> list[tuple[int, Setup]]:
         """Return every setup and its number, the one used last first."""
-        with self._explained():
-            rows = self._db.execute(
-                "SELECT id, rater, model, form, settings, rubric_hash, prompt_hash FROM setups "
-                "ORDER BY used_at DESC, id DESC"
-            ).fetchall()
+        rows = self._read(
+            "SELECT id, rater, model, form, settings, rubric_hash, prompt_hash FROM setups "
+            "ORDER BY used_at DESC, id DESC"
+        )
         return [
             (number, Setup(rater, model, form, json.loads(settings), rubric, prompt))
             for number, rater, model, form, settings, rubric, prompt in rows
@@ -350,21 +348,19 @@ class Store:
         cost_usd: float | None,
     ) -> None:
         """Keep what a rater found out about its endpoint when asked for ``form``, and its cost."""
-        values = (settings_hash, form, canonical(settled), n_input, n_output, cost_usd)
+        values = (settings_hash, form, canonical(settled), n_input, n_output, cost_usd, time.time())
         with self._explained(), self._db:
-            self._db.execute(
-                "INSERT INTO probes VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, time.time())
-            )
+            self._db.execute("INSERT INTO probes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def probe(self, settings_hash: str, form: str) -> Mapping[str, object] | None:
         """Return what was found out last for these settings and the form asked for."""
-        with self._explained():
-            row = self._db.execute(
-                "SELECT settled FROM probes WHERE settings_hash = ? AND form = ? "
-                "ORDER BY at DESC LIMIT 1",
-                (settings_hash, form),
-            ).fetchone()
-        return None if row is None else json.loads(row[0])
+        found = self._read(
+            "SELECT settled FROM probes WHERE settings_hash = ? AND form = ? "
+            "ORDER BY at DESC LIMIT 1",
+            settings_hash,
+            form,
+        )
+        return json.loads(found[0][0]) if found else None
 
     def add(
         self,
@@ -397,9 +393,10 @@ class Store:
                     for value in (setup, _checksum(row), *_VALUES(row))
                 ]
                 self._db.execute(_UPSERT.format(marks), values)
-            gone = [(number,) for number, usd in (settled or {}).items() if usd == 0]
+            settled = settled or {}
+            gone = [(number,) for number, usd in settled.items() if usd == 0]
             self._db.executemany("DELETE FROM reserved WHERE id = ?", gone)
-            kept = [(usd, number) for number, usd in (settled or {}).items() if usd]
+            kept = [(usd, number) for number, usd in settled.items() if usd]
             self._db.executemany("UPDATE reserved SET usd = ? WHERE id = ?", kept)
             self._db.executemany(
                 "INSERT OR REPLACE INTO facts VALUES (?, ?)",
@@ -408,15 +405,12 @@ class Store:
 
     def next_reservation(self) -> int:
         """Return a number that no reservation has."""
-        with self._explained():
-            return 1 + int(self._db.execute("SELECT max(id) FROM reserved").fetchone()[0] or 0)
+        return 1 + int(self._read("SELECT max(id) FROM reserved")[0][0] or 0)
 
     def factor(self, model: str) -> float:
         """Return by how much a model's server has billed above what it was asked for; 1 is not."""
-        with self._explained():
-            query = "SELECT value FROM facts WHERE name = ?"
-            row = self._db.execute(query, (f"{_FACTOR}{model}",)).fetchone()
-        return max(1.0, float(row[0])) if row else 1.0
+        found = self._read("SELECT value FROM facts WHERE name = ?", f"{_FACTOR}{model}")
+        return max(1.0, float(found[0][0])) if found else 1.0
 
     def spent(self, price: Callable[[str], "Price | None"]) -> float:
         """Return what all requests of the store have cost, or may have, in US dollars.
@@ -424,17 +418,16 @@ class Store:
         What a model without a price took is left out: it may be one's own server.
         """
         total = 0.0
-        with self._explained():
-            for known, model, n_input, n_output in self._db.execute(
-                "SELECT total(cost_usd), setups.model, total(n_input * (cost_usd IS NULL)), "
-                "total(n_output * (cost_usd IS NULL)) FROM replies JOIN setups "
-                "ON setups.id = replies.setup GROUP BY setups.model UNION ALL "
-                "SELECT total(usd), model, total(n_input * (usd IS NULL)), "
-                "total(n_output * (usd IS NULL)) FROM reserved GROUP BY model"
-            ):
-                own = price(model)
-                total += known
-                total += (own.cost_usd(int(n_input), int(n_output)) or 0.0) if own else 0.0
+        for known, model, n_input, n_output in self._read(
+            "SELECT total(cost_usd), setups.model, total(n_input * (cost_usd IS NULL)), "
+            "total(n_output * (cost_usd IS NULL)) FROM replies JOIN setups "
+            "ON setups.id = replies.setup GROUP BY setups.model UNION ALL "
+            "SELECT total(usd), model, total(n_input * (usd IS NULL)), "
+            "total(n_output * (usd IS NULL)) FROM reserved GROUP BY model"
+        ):
+            own = price(model)
+            total += known
+            total += (own.cost_usd(int(n_input), int(n_output)) or 0.0) if own else 0.0
         return total
 
     def check(self) -> None:
@@ -464,52 +457,45 @@ class Store:
 
     def states(self, setup: int, repeat: int, examples: Sequence[bytes]) -> dict[bytes, int]:
         """Return the states of those examples that have a row."""
-        found: dict[bytes, int] = {}
-        for chunk, marks in _chunks(examples):
-            query = (
-                "SELECT example, state FROM replies WHERE setup = ? AND repeat = ? "  # noqa: S608
-                f"AND example IN ({marks})"
-            )
-            with self._explained():
-                found.update(self._db.execute(query, (setup, repeat, *chunk)).fetchall())
-        return found
+        query = "SELECT example, state FROM replies WHERE setup = ? AND repeat = ?"
+        return dict(self._about(query, setup, repeat, examples))
 
     def rows(self, setup: int, repeat: int, examples: Sequence[bytes]) -> dict[bytes, Row]:
         """Return the rows of those examples that have one."""
-        found: dict[bytes, Row] = {}
-        for chunk, marks in _chunks(examples):
-            query = f"{_SELECT} AND example IN ({marks})"
-            with self._explained():
-                for checksum, *values in self._db.execute(query, (setup, repeat, *chunk)):
-                    found[values[0]] = self._sound(checksum, values)
-        return found
+        found = self._about(_SELECT, setup, repeat, examples)
+        return {values[0]: self._sound(checksum, values) for checksum, *values in found}
+
+    def _about(
+        self, query: str, setup: int, repeat: int, examples: Sequence[bytes]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query that are about these examples."""
+        for start in range(0, len(examples), _MOST):
+            chunk = examples[start : start + _MOST]
+            marks = ", ".join("?" * len(chunk))
+            yield from self._read(f"{query} AND example IN ({marks})", setup, repeat, *chunk)
 
     def count(self, setup: int) -> int:
         """Return how many rows a setup has."""
-        query = "SELECT count(*) FROM replies WHERE setup = ?"
-        with self._explained():
-            return int(self._db.execute(query, (setup,)).fetchone()[0])
+        return int(self._read("SELECT count(*) FROM replies WHERE setup = ?", setup)[0][0])
 
     def n_replies(self) -> int:
         """Return how many rows there are, of all setups."""
-        with self._explained():
-            return int(self._db.execute("SELECT count(*) FROM replies").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM replies")[0][0])
 
     def totals(self, setup: int) -> Totals:
         """Return what a setup has taken so far."""
-        with self._explained():
-            row = self._db.execute(
-                "SELECT count(*), sum(n_input), sum(n_output), sum(n_cached), sum(cost_usd), "
-                "sum(cost_usd IS NULL) FROM replies WHERE setup = ? AND state = ?",
-                (setup, REPLIED),
-            ).fetchone()
+        (row,) = self._read(
+            "SELECT count(*), sum(n_input), sum(n_output), sum(n_cached), sum(cost_usd), "
+            "sum(cost_usd IS NULL) FROM replies WHERE setup = ? AND state = ?",
+            setup,
+            REPLIED,
+        )
         return Totals(*(value or 0 for value in row))
 
     def probe_cost(self, settings_hash: str) -> float:
         """Return what the probes of these settings cost, as far as known."""
-        with self._explained():
-            query = "SELECT total(cost_usd) FROM probes WHERE settings_hash = ?"
-            return float(self._db.execute(query, (settings_hash,)).fetchone()[0])
+        query = "SELECT total(cost_usd) FROM probes WHERE settings_hash = ?"
+        return float(self._read(query, settings_hash)[0][0])
 
 
 def _checksum(row: Row) -> int:
@@ -528,28 +514,38 @@ def _damaged(path: Path) -> InputError:
     )
 
 
-def _chunks(examples: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
-    for start in range(0, len(examples), _MOST):
-        chunk = examples[start : start + _MOST]
-        yield chunk, ", ".join("?" * len(chunk))
+#: What SQLite says, and what that means: {where} is the file, {said} its words.
+_MEANT: tuple[tuple[str, type[Exception], str], ...] = (
+    ("not a database", InputError, "{where} is no store of ds2. Name another file."),
+    (
+        "unable to open",
+        InputError,
+        "{where} cannot be opened: its folder is missing or may not be written.",
+    ),
+    (
+        "readonly",
+        InputError,
+        "{where} cannot be written: the file or its folder is read-only.",
+    ),
+    *(
+        (
+            words,
+            RunError,
+            "The disk refused to write {where} ({said}). Free some space and do the same again: "
+            "every reply that was committed is kept.",
+        )
+        for words in ("full", "disk I/O")
+    ),
+    ("", RunError, "The store {where} failed: {said}. Every reply that was committed is kept."),
+)
 
 
 def _explain(error: sqlite3.Error, path: Path) -> Exception:
-    where, said = shown_path(path), str(error)
-    if "not a database" in said:
-        return InputError(f"{where} is no store of ds2. Name another file.")
+    said = str(error)
     if "malformed" in said or "corrupt" in said:
         return _damaged(path)
-    if "unable to open" in said:
-        return InputError(f"{where} cannot be opened: its folder is missing or may not be written.")
-    if "readonly" in said:
-        return InputError(f"{where} cannot be written: the file or its folder is read-only.")
-    if "full" in said or "disk I/O" in said:
-        return RunError(
-            f"The disk refused to write {where} ({said}). Free some space and do the same again: "
-            "every reply that was committed is kept."
-        )
-    return RunError(f"The store {where} failed: {said}. Every reply that was committed is kept.")
+    kind, sentence = next((kind, text) for words, kind, text in _MEANT if words in said)
+    return kind(sentence.format(where=shown_path(path), said=said))
 
 
 #: A commit follows the first row that waits after this long, or this many entries.
@@ -566,66 +562,59 @@ class Commit:
     settled: dict[int, float] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
 
-    def write(self, store: Store) -> None:
-        """Write it to the store."""
-        store.add(self.rows, reserved=self.reserved, settled=self.settled, learned=self.learned)
-
-
-#: Adds one entry to a commit.
-Entry = Callable[[Commit], object]
-
 
 class Writer:
-    """Commits in small batches in a thread of its own; a context manager.
+    """Commits in small batches, in a thread, so that no request waits for another's disk.
 
-    Leaving the block commits everything that was put and raises what stopped the thread, if
-    anything did. A subclass may do so at other times, or elsewhere: see `_hand_over`.
+    A context manager inside a running event loop. Leaving the block commits everything that was
+    put, and raises what stopped the writing, if anything did.
 
     Args:
         path: the store's file.
-        stopped: called, in the thread, when the store can no longer be written.
+        stopped: called when the store can no longer be written.
     """
 
     def __init__(self, path: Path, *, stopped: Callable[[], object]) -> None:
-        self._path, self._stopped = path, stopped
-        with Store(path) as store:
-            self._number = store.next_reservation()
-        self._queue: queue.SimpleQueue[Entry | asyncio.Future[bool] | None] = queue.SimpleQueue()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="ds2-rating-store", daemon=True)
+        self._store, self._stopped = Store(path), stopped
+        self._number = self._store.next_reservation()
+        self._commit, self._waiting = Commit(), list[asyncio.Future[bool]]()
+        self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._error: Exception | None = None
 
     def put(self, setup: int, row: Row, settles: int | None = None) -> None:
         """Hand over a row: it is committed within a second, and settles a reservation with it."""
-        sound = row.sound()
-
-        def add(commit: Commit) -> None:
-            commit.rows.append((setup, sound))
-            if settles is not None:
-                commit.settled[settles] = 0.0
-
-        self._hand_over(add)
+        self._commit.rows.append((setup, row.sound()))
+        if settles is not None:
+            self._commit.settled[settles] = 0.0
+        self._begin()
 
     def reserve(self, n_input: int, n_output: int, model: str, usd: float | None) -> Reserved:
         """Keep what a request may cost."""
         reserved = Reserved(self._number, model, n_input, n_output, usd)
         self._number += 1
-        self._hand_over(lambda commit: commit.reserved.append(reserved))
+        self._commit.reserved.append(reserved)
+        self._begin()
         return reserved
 
     def settle(self, number: int, usd: float) -> None:
         """Put a cost in a reservation's place."""
-        self._hand_over(lambda commit: commit.settled.__setitem__(number, usd))
+        self._commit.settled[number] = usd
+        self._begin()
 
     def learn(self, model: str, factor: float) -> None:
         """Keep by how much a server bills above what it was asked for."""
-        self._hand_over(lambda commit: commit.learned.__setitem__(model, factor))
+        self._commit.learned[model] = factor
+        self._begin()
 
     async def written(self) -> bool:
         """Wait until everything that was handed over is on disk; False where it never will be."""
         if self._error is not None:
             return False
         waiting: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._hand_over(waiting)
+        self._waiting.append(waiting)
+        self._hurry.set()
+        self._begin()
         return await waiting
 
     @property
@@ -633,86 +622,60 @@ class Writer:
         """Whether the store can no longer be written."""
         return self._error is not None
 
-    def _hand_over(self, entry: Entry | asyncio.Future[bool] | None) -> None:
-        self._queue.put(entry)
-        if self._error is not None:
-            self._give_up()
+    def _begin(self) -> None:
+        """See to it that what was handed over is committed soon."""
+        if len(self._commit.rows) >= COMMIT_ROWS:
+            self._hurry.set()
+        if self._task is None and self._error is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def _run(self) -> None:
+    async def _run(self) -> None:
+        """Commit until nothing is left; entries that come within `COMMIT_S` share a commit."""
+        while self._error is None and (self._waiting or self._commit != Commit()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), COMMIT_S)
+            self._hurry.clear()
+            await self._flush()
+        self._task = None
+
+    async def _flush(self) -> None:
+        commit, waiting = self._commit, self._waiting
+        self._commit, self._waiting = Commit(), []
         try:
-            with Store(self._path) as store:
-                last = False
-                while not last:
-                    commit, waiting, last = self._next_batch()
-                    try:
-                        commit.write(store)
-                    except BaseException:
-                        _tell(waiting, done=False)
-                        raise
-                    _tell(waiting, done=True)
-        except BaseException as error:  # raised again where the block is left
+            await self._write(commit)
+        except Exception as error:  # raised again where the block is left
             self._error = error
-            self._give_up()
             self._stopped()
+            waiting += self._waiting
+        for one in waiting:
+            if not one.done():
+                one.set_result(self._error is None)
 
-    def _give_up(self) -> None:
-        """Tell everybody who waits that it was in vain."""
-        while True:
-            try:
-                entry = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if isinstance(entry, asyncio.Future):
-                _tell([entry], done=False)
+    async def _write(self, commit: Commit) -> None:
+        await asyncio.to_thread(
+            self._store.add,
+            commit.rows,
+            reserved=commit.reserved,
+            settled=commit.settled,
+            learned=commit.learned,
+        )
 
-    def _next_batch(self) -> tuple[Commit, list[asyncio.Future[bool]], bool]:
-        """Wait for an entry, then for what comes within `COMMIT_S`, unless somebody waits.
-
-        Returns:
-            What to commit, who waits for it, and whether it is the last.
-        """
-        commit, waiting = Commit(), list[asyncio.Future[bool]]()
-        entry, until = self._queue.get(), time.monotonic() + COMMIT_S
-        for n in itertools.count(1):
-            if entry is None:
-                return commit, waiting, True
-            if isinstance(entry, asyncio.Future):
-                waiting.append(entry)
-            else:
-                entry(commit)
-            left_s = 0.0 if waiting else max(0.0, until - time.monotonic())
-            try:
-                if n >= COMMIT_ROWS:
-                    break
-                entry = self._queue.get(timeout=left_s) if left_s else self._queue.get_nowait()
-            except queue.Empty:
-                break
-        return commit, waiting, False
-
-    def __enter__(self) -> "Writer":
-        self._thread.start()
+    async def __aenter__(self) -> "Writer":
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._queue.put(None)
-        self._thread.join()
+        try:
+            self._hurry.set()
+            if self._task is not None:
+                await self._task
+            if self._error is None:
+                await self._flush()
+        finally:
+            self._store.close()
         if self._error is not None and not isinstance(error, KeyboardInterrupt):
             raise self._error
-
-
-def _tell(waiting: list[asyncio.Future[bool]], *, done: bool) -> None:
-    """Tell those who wait, each in its own event loop."""
-
-    def tell(future: asyncio.Future[bool]) -> None:
-        if not future.done():
-            future.set_result(done)
-
-    for future in waiting:
-        loop = future.get_loop()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, future)
