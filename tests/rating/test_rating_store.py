@@ -1,3 +1,4 @@
+import asyncio
 import sqlite3
 
 import pytest
@@ -164,19 +165,23 @@ def test_examples_share_a_hash_exactly_when_they_are_equal(one, other):
 
 def test_the_writer_commits_while_it_runs(tmp_path):
     path = tmp_path / "s.sqlite"
-    with Store(path) as store:
-        number = store.open_setup(SETUP)
-        with Writer(path, stopped=lambda: None) as writer:
-            writer.put(number, Row(key(1), 0, REPLIED))
-            deadline = 100
-            while store.count(number) == 0 and deadline:
-                import time
 
-                time.sleep(0.02)
-                deadline -= 1
+    async def write(store, number):
+        async with Writer(path, stopped=lambda: None) as writer:
+            writer.put(number, Row(key(1), 0, REPLIED))
+            for _ in range(100):
+                await asyncio.sleep(0.02)
+                if store.count(number):
+                    break
             assert store.count(number) == 1, "nothing was committed within 2 s"
             writer.put(number, Row(key(2), 0, REPLIED))
-        assert store.count(number) == 2
+            assert await writer.written()
+            assert store.count(number) == 2
+            writer.put(number, Row(key(3), 0, REPLIED))
+        assert store.count(number) == 3
+
+    with Store(path) as store:
+        asyncio.run(write(store, store.open_setup(SETUP)))
 
 
 def test_a_store_that_cannot_be_written_stops_the_run(tmp_path):
@@ -184,9 +189,13 @@ def test_a_store_that_cannot_be_written_stops_the_run(tmp_path):
     with Store(path) as store:
         number = store.open_setup(SETUP)
         store._db.execute("DROP TABLE replies")
-    with (
-        pytest.raises(RunError, match="failed: no such table"),
-        Writer(path, stopped=lambda: stopped.append(1)) as writer,
-    ):
-        writer.put(number, Row(key(1), 0, REPLIED))
+
+    async def write():
+        async with Writer(path, stopped=lambda: stopped.append(1)) as writer:
+            writer.put(number, Row(key(1), 0, REPLIED))
+            assert not await writer.written()
+            assert not await writer.written()
+
+    with pytest.raises(RunError, match="failed: no such table"):
+        asyncio.run(write())
     assert stopped == [1]
