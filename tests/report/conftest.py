@@ -9,6 +9,7 @@ from proof_sample import proof
 from report_sample import HOSTILE, Stages, build_stages, write_rows
 
 from ds2.pool import read_pool
+from ds2.rating import Note
 from ds2.report import Page, compare_report, proof_report
 
 
@@ -43,7 +44,11 @@ def hostile_stages(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> 
         id=[f"{row} {text}" for row, text in enumerate(bad)],
         source=bad,
     )
-    ratings = replace(stages.ratings, rater=HOSTILE[0], warnings=(HOSTILE[2], HOSTILE[4]))
+    ratings = replace(
+        stages.ratings,
+        rater=HOSTILE[0],
+        notes=tuple(Note("said", {"text": HOSTILE[n]}) for n in (2, 4)),
+    )
     reasons = tuple(bad[: len(stages.selection.rows)])
     selection = replace(stages.selection, reasons=reasons, dropped={HOSTILE[5]: 3})
     return replace(stages, pool=read_pool(path), ratings=ratings, selection=selection)

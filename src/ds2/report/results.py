@@ -15,7 +15,7 @@ from ds2.levels import nearest_level
 from ds2.neighbors import Neighbors
 from ds2.noise import MIN_COUNT, TransitionEstimate
 from ds2.pool import Pool
-from ds2.rating import Panel, Ratings
+from ds2.rating import Ratings
 from ds2.selection import Selection
 
 __all__ = ["Results", "Truth", "moves", "to_levels"]
@@ -57,7 +57,7 @@ class Results:
     """
 
     pool: Pool
-    ratings: Ratings | Panel
+    ratings: Ratings
     neighbors: Neighbors
     noise: TransitionEstimate
     curation: Curation
@@ -90,15 +90,10 @@ class Results:
             check_scores("truth", self.truth, n_rows=len(self.pool), n_scores=self.n_scores)
 
     @cached_property
-    def panel(self) -> Panel:
-        """The raters."""
-        return self.ratings if isinstance(self.ratings, Panel) else Panel((self.ratings,))
-
-    @cached_property
     def raw(self) -> np.ndarray:
         """(n,) What one rater said, or several on average; NaN where unrated."""
-        if len(self.panel) == 1 or self.curation.raw is None:
-            return self.panel.ratings[0].scores()
+        if len(self.ratings.raters) == 1 or self.curation.raw is None:
+            return self.ratings.parts[0].scores()
         return self.curation.raw
 
     @property

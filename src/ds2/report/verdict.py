@@ -61,7 +61,7 @@ def _which(*said: tuple[object, str]) -> tuple[str, ...]:
 
 def _unreadable(found: Results) -> Iterable[Finding]:
     """Ratings off the scale and gold that contradicts them: said before anything is concluded."""
-    ratings = found.panel.ratings
+    ratings = found.ratings.parts
     outside = sum(one.problems.get("out of range", 0) for one in ratings if not one.usage)
     if outside:
         yield Finding(
@@ -130,7 +130,7 @@ def _how_noisy(found: Results) -> Finding:
     error = float(noise.error_rate)
     low, high = found.error_ends or (error, error)
     span = either_share(low, high)
-    if len(found.panel) > 1 and noise.rho_source != "assumed":
+    if len(found.ratings.raters) > 1 and noise.rho_source != "assumed":
         case = "each"
     elif not isfinite(error):
         case = "no data"
@@ -145,7 +145,7 @@ def _how_noisy(found: Results) -> Finding:
         tone = "open"
     elif case == "range" and high - low <= 0.1 and state == "strong":
         tone = "clear"
-    rates = zip(found.panel.raters, found.noise.error_rates, strict=True)
+    rates = zip(found.ratings.raters, found.noise.error_rates, strict=True)
     values = {
         "rho": decimal(noise.rho),
         "rho_low": decimal(noise.rho_range[0]),
