@@ -123,7 +123,7 @@ def write_gold_sheets(
     """
     with opened(folder, until="curate", overrides=overrides) as job:
         pool = Pool.load(folder / "pool.arrow")
-        scale = Panel.load(folder / "ratings.parquet").ratings[0].scale
+        scale = Panel.load(folder / "ratings.parquet").scale
         known = load_gold(job, pool, scale)
         asked = _again(job, pool, known, again) if again else _planned(job, pool, known, size)
         rows = asked["rows"]
@@ -209,7 +209,7 @@ def add_gold(
     with opened(folder, until="rate", overrides=overrides) as job:
         path = resolve_path(folder, job.recipe.gold.path)
         pool = Pool.load(folder / "pool.arrow")
-        scale = Panel.load(folder / "ratings.parquet").ratings[0].scale
+        scale = Panel.load(folder / "ratings.parquet").scale
         first = read_gold(pool, path, scale=scale) if path.exists() else None
         before = 0 if first is None else first.n_scored
         gold = read_gold(pool, [*([path] if path.exists() else []), *files], scale=scale)

@@ -116,7 +116,7 @@ class Contest:
         Args:
             rater: its number; None keeps all of them.
         """
-        kept = Panel(tuple(one for number, one in enumerate(self.panel) if number != rater))
+        kept = Panel.join([one for number, one in enumerate(self.panel.parts) if number != rater])
         recipe, materials = self.job.recipe, self.materials
         noise = noise_of(recipe, kept, materials.neighbors, gold=None, n_bootstrap=0)
 
@@ -149,7 +149,7 @@ def open_contest(job: Job, methods: Sequence[str]) -> Contest:
         materials=materials,
         constraints=constraints_of(job, materials),
         panel=panel,
-        gold=load_gold(job, materials.pool, panel.ratings[0].scale),
+        gold=load_gold(job, materials.pool, panel.scale),
         tokens=token_counts(job, materials.pool),
     )
 

@@ -53,9 +53,9 @@ def rate_pool(job: Job) -> Made:
     pool = Pool.load(job.folder / "pool.arrow")
     if job.recipe.n_raters() == 0:
         raise InputError(_nobody(job, pool))
-    panel = Panel((*_imported(job, pool), *rate_by_models(job, pool)))
-    if len(panel) == 1:  # one of several is named in the report
-        _check_tells_apart(panel.ratings[0])
+    panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
+    if not panel.several:  # one of several is named in the report
+        _check_tells_apart(panel)
     panel.save(job.folder / "ratings.parquet", ids=pool.ids)
     return Made(_summary(panel), panel.warnings)
 
@@ -85,13 +85,13 @@ def _imported(job: Job, pool: Pool) -> list[Ratings]:
         }
         names = [column for column in columns if column is not None]
         found = (
-            list(import_panel(pool, columns=names, **given))
+            import_panel(pool, columns=names, **given).parts
             if names
             else [import_ratings(pool, **given) for _ in columns]
         )
     for ratings in found:
         _check_on_scale(ratings, wanted.max_outside)
-    return found
+    return list(found)
 
 
 def _check_on_scale(ratings: Ratings, most: float) -> None:
@@ -99,13 +99,16 @@ def _check_on_scale(ratings: Ratings, most: float) -> None:
     given = int((ratings.codes == 0).sum()) + outside
     if outside <= most * given:
         return
-    hint = next((said for said in ratings.warnings if "set scale =" in said), "")
-    where = hint.partition("; ")[2] or "Set scores.scale to the scale that was used."
+    hint = next((note.numbers for note in ratings.notes if "setting" in note.numbers), None)
+    where = "Set scores.scale to the scale that was used."
+    if hint is not None:
+        where = (
+            f"All of them lie in {hint['found']}. If that is their scale, set {hint['setting']}."
+        )
     raise InputError(
         f"{outside / given:.0%} of the ratings of '{ratings.rater}' ({outside:,} of {given:,}) lie "
-        f"outside the declared scale, {ratings.scale.low:g} to {ratings.scale.high:g}. "
-        f"{where[0].upper()}{where[1:]} If they stand for no rating, raise scores.max_outside, "
-        f"which is {most:g}."
+        f"outside the declared scale, {ratings.scale.low:g} to {ratings.scale.high:g}. {where} If "
+        f"they stand for no rating, raise scores.max_outside, which is {most:g}."
     )
 
 
@@ -124,8 +127,9 @@ def _check_tells_apart(ratings: Ratings) -> None:
                 f"{stopped} Until then {len(scores):,} of {len(ratings):,} examples were rated, "
                 "all with one score: that is nothing to go on with."
             )
-        for sentence in ratings.warnings[:-1]:  # the last one says what the error says
-            warnings.warn(sentence, Ds2Warning, stacklevel=1)
+        for note in ratings.notes:
+            if note.code != "one score":  # which is what the error says
+                warnings.warn(str(note), Ds2Warning, stacklevel=1)
         remedy = (
             'Take another model, or form = "expected", which rates more finely.'
             if ratings.usage
@@ -138,36 +142,31 @@ def _check_tells_apart(ratings: Ratings) -> None:
 
 
 def _summary(panel: Panel) -> dict[str, object]:
-    unanswered = [one.usage.get("unanswered", 0) for one in panel]
+    unanswered = [one.usage.get("unanswered", 0) for one in panel.parts]
     return _counts(panel) | {
         "unanswered": sum(n for n in unanswered if isinstance(n, int)),
-        "stopped": [one.rater for one in panel if one.usage.get("stopped")],
-        "replies": sum(n for one in panel if isinstance(n := one.usage.get("requests", 0), int)),
+        "stopped": [one.rater for one in panel.parts if one.usage.get("stopped")],
+        "replies": sum(
+            n for one in panel.parts if isinstance(n := one.usage.get("requests", 0), int)
+        ),
     }
 
 
 def _counts(panel: Panel) -> dict[str, object]:
-    first = panel.ratings[0]
-    if len(panel) == 1:
-        return {
-            "n_examples": len(first),
-            "n_rated": int((first.codes == 0).sum()),
-            "n_scores": panel.n_scores,
-            "problems": dict(first.problems),
-            "rater": first.rater,
-        }
-    rated = np.column_stack([ratings.codes == 0 for ratings in panel])
-    return {
-        "n_examples": len(first),
+    rated = (panel.codes == 0).reshape(len(panel), -1)
+    counts: dict[str, object] = {
+        "n_examples": len(panel),
         "n_rated": int(rated.any(axis=1).sum()),
         "n_scores": panel.n_scores,
-        "problems": {},
-        "rater": ", ".join(panel.raters),
-        "raters": {
-            ratings.rater: {"n_rated": int(rated[:, i].sum()), "problems": dict(ratings.problems)}
-            for i, ratings in enumerate(panel)
-        },
+        "problems": {} if panel.several else dict(panel.problems),
+        "rater": panel.rater,
     }
+    if panel.several:
+        counts["raters"] = {
+            one.rater: {"n_rated": int(rated[:, i].sum()), "problems": dict(one.problems)}
+            for i, one in enumerate(panel.parts)
+        }
+    return counts
 
 
 #: The replies of a run. No stage vouches for it: it is kept whatever the recipe says.
@@ -227,7 +226,7 @@ def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
         if job.ask == "nothing":
-            return reparse(pool, job.folder / STORE, rubric, raters=names)
+            return reparse(pool, job.folder / STORE, rubric, raters=names).parts
         asked = [name for name in names if job.recipe.raters[name].kind != "batch"]
         found: dict[str, Ratings] = {}
         if asked:
@@ -239,7 +238,7 @@ def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequen
 
 
 def _asked(job: Job, pool: Pool, raters: Sequence[Rater], rubric: Rubric) -> tuple[Ratings, ...]:
-    return rate(
+    ratings = rate(
         pool,
         raters,
         rubric=rubric,
@@ -253,6 +252,7 @@ def _asked(job: Job, pool: Pool, raters: Sequence[Rater], rubric: Rubric) -> tup
         confirm=lambda forecasts: _tell(forecasts, job.say),
         progress=_Progress(job.progress),
     )
+    return ratings.parts
 
 
 def batches_of(job: Job, pool: Pool, name: str, rubric: Rubric) -> Batches:
@@ -325,7 +325,7 @@ def _make(name: str, section: RaterSection, job: Job) -> Rater:
             form=section.form,
             temperature=section.temperature or 0.0,
             max_output_tokens=section.max_output_tokens,
-            processes=section.processes,
+            threads=section.threads,
             context_tokens=job.recipe.rate.max_prompt_tokens + section.max_output_tokens,
             timeout_s=section.timeout_s,
             extra=section.extra or None,

@@ -121,7 +121,9 @@ class RaterSection(Section):
     requests_per_minute: int | None = Field(default=None, ge=1, description="a limit, if any")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="a limit, if any")
     timeout_s: float = Field(default=120.0, gt=0.0, description="seconds that one reply may take")
-    processes: int = Field(default=1, ge=1, description="local: servers side by side, a core each")
+    threads: int | None = Field(
+        default=None, ge=1, description="local: threads that compute; one for each processor"
+    )
 
 
 class GoldSection(Section):

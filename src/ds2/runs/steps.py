@@ -106,7 +106,7 @@ def _neighbors(job: Job) -> Made:
 
 def _noise(job: Job) -> Made:
     panel = Panel.load(job.folder / "ratings.parquet")
-    gold = load_gold(job, _load_pool(job), panel.ratings[0].scale)
+    gold = load_gold(job, _load_pool(job), panel.scale)
     noise = noise_of(job.recipe, panel, load(Neighbors, job.folder), gold=gold)
     save(job.folder, noise)
     sentences = _with_names(noise.warnings, panel.raters)
@@ -126,7 +126,7 @@ def _curate(job: Job) -> Made:
     pool = _load_pool(job)
     panel = Panel.load(job.folder / "ratings.parquet")
     noise = load(TransitionEstimate, job.folder)
-    gold = load_gold(job, pool, panel.ratings[0].scale)
+    gold = load_gold(job, pool, panel.scale)
     curation = curation_of(job.recipe, pool, panel, load(Neighbors, job.folder), noise, gold=gold)
     fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
     curation = _named(replace(curation, warnings=tuple(fresh)), panel.raters)
@@ -151,10 +151,10 @@ def noise_of(
     """
     return unheard(
         estimate_transition,
-        one_or_more(panel.scores()),
+        panel.scores(),
         neighbors,
         n_scores=panel.n_scores,
-        repeats=if_any(one_or_more(panel.repeats())),
+        repeats=panel.repeat_scores(),
         seed=recipe.seed,
         **_trusted(gold),
         **(recipe.noise.model_dump() | other),
@@ -174,12 +174,12 @@ def curation_of(
     """Curate ratings as the recipe says, in a run as in a comparison; as `noise_of`."""
     return unheard(
         curate,
-        one_or_more(panel.scores()),
+        panel.scores(),
         neighbors,
         noise,
-        expected=one_or_more(panel.finer()),
-        spread=if_any(one_or_more(panel.spread())),
-        repeats=if_any(one_or_more(panel.repeats())),
+        expected=panel.finer(),
+        spread=panel.spread,
+        repeats=panel.repeat_scores(),
         covariates=covariates_of(pool),
         control=covariates_of(pool, recipe.curate.control),
         keys=pool.keys,
@@ -230,16 +230,6 @@ def _load_pool(job: Job) -> Pool:
     return Pool.load(job.folder / "pool.arrow")
 
 
-def one_or_more(scores: np.ndarray) -> np.ndarray:
-    """(n,) for one rater, (n, r) for several."""
-    return scores[:, 0] if scores.shape[1] == 1 else scores
-
-
-def if_any(values: np.ndarray) -> np.ndarray | None:
-    """Return the values, None where all are missing."""
-    return None if np.isnan(values).all() else values
-
-
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -248,7 +238,7 @@ def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
     pool = Pool.load(job.folder / "pool.arrow")
     panel = Panel.load(job.folder / "ratings.parquet")
-    gold = load_gold(job, pool, panel.ratings[0].scale)
+    gold = load_gold(job, pool, panel.scale)
     noise = load(TransitionEstimate, job.folder)
     neighbors = load(Neighbors, job.folder)
     found = Results(
@@ -264,7 +254,7 @@ def write_report(job: Job) -> Made:
         title=job.recipe.report.title,
         n_examples=job.recipe.report.n_examples,
         planted=load_planted(job.recipe, job.folder),
-        truth=_true_scores(pool, job.recipe.scores.true_column, panel.ratings[0].scale),
+        truth=_true_scores(pool, job.recipe.scores.true_column, panel.scale),
         settings=_changed_settings(job.recipe),
         losses=_losses(job.folder / "proof" / "runs"),
         **_trusted(gold),
