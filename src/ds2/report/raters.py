@@ -14,9 +14,9 @@ __all__ = ["rater_tables"]
 def rater_tables(found: Results) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """Return the tables about the raters, and the sentences that the user should know."""
     size = max(1, min(len(found.selection.rows), len(found.pool)))
-    audit = audit_ratings(found.panel, lengths=found.pool.lengths, top=size)
+    audit = audit_ratings(found.ratings, lengths=found.pool.lengths, top=size)
     tables, notes = list(_audited(audit)), audit.warnings
-    if len(found.panel) > 1:
+    if len(found.ratings.raters) > 1:
         reliability, more = _reliability(found)
         tables += [reliability, *_noise(found)]
         notes = (*notes, *more)
@@ -103,7 +103,7 @@ _SOURCES = {
 
 
 def _reliability(found: Results) -> tuple[Table, tuple[str, ...]]:
-    panel = found.panel
+    panel = found.ratings
     one = measure_reliability(panel.scores(), gold=found.gold, gold_weights=found.gold_weights)
     source = _SOURCES.get(one.source, "not known").format(n_gold=one.n_gold)
     worth = one.counts_as or "How many independent raters they count as is not identified."
@@ -124,7 +124,7 @@ def _reliability(found: Results) -> tuple[Table, tuple[str, ...]]:
 def _noise(found: Results) -> Iterator[Table]:
     """Every rater's errors, and the matrices of all but the first, which has a section."""
     noise, n = found.noise, found.n_scores
-    each = [(name, noise.rater(i)) for i, name in enumerate(found.panel.raters)]
+    each = [(name, noise.rater(i)) for i, name in enumerate(found.ratings.raters)]
     says = {"assumed": "as assumed", "raters": "as the raters say"}
     source = says.get(noise.rho_source, f"as {noise.rho_source} says")
     yield table(

@@ -54,7 +54,7 @@ def run_report(found: Results) -> Page:
     about = found.embedding
     said = {
         "pool": found.pool.warnings,
-        "ratings": (*found.panel.warnings, *rater_notes),
+        "ratings": (*found.ratings.warnings, *rater_notes),
         "embedding": () if about is None else about.warnings,
         "noise": found.noise.warnings,
         "curation": found.curation.warnings,
@@ -65,7 +65,7 @@ def run_report(found: Results) -> Page:
     return Page(
         title=found.title,
         lead=f"{plural(len(found.pool), 'example')}, {count(found.n_rated)} rated by "
-        f"{', '.join(found.panel.raters)}, {count(len(found.selection.rows))} selected.",
+        f"{', '.join(found.ratings.raters)}, {count(len(found.selection.rows))} selected.",
         findings=verdict(found),
         notes=tuple((stage, sentence) for sentence, stage in notes.items()),
         sections=tuple(section for section in sections if section.parts),
@@ -86,7 +86,7 @@ def _noise(found: Results) -> Iterator[Part]:
     unknown = np.full((2, *noise.matrix.shape), np.nan)
     ends = unknown if noise.intervals is None else noise.intervals
     cells = np.stack([found.matrix(), *map(found.matrix, ends)], axis=-1)
-    of_first = f" of {found.panel.raters[0]}" if len(found.panel) > 1 else ""
+    of_first = f" of {found.ratings.raters[0]}" if len(found.ratings.raters) > 1 else ""
     yield table(
         "matrix",
         f"P(observed score given true score){of_first}, at {rho}",
@@ -223,7 +223,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _scores(found: Results) -> Table:
     noise = found.first
-    scale, n = found.panel.ratings[0].scale, found.n_scores
+    scale, n = found.ratings.scale, found.n_scores
     words = rating_words(float(scale.low), float(scale.high), [float(cut) for cut in scale.cuts])
     totals = [_counted(scores, n) for scores in (found.raw, found.curation.scores)]
     bounds = noise.prior_intervals if noise.prior_intervals is not None else np.full((2, n), np.nan)
@@ -508,7 +508,7 @@ def stretches(
 
 
 def _pool(found: Results) -> Iterator[Part]:
-    pool, neighbors, ratings = found.pool, found.neighbors, found.panel.ratings[0]
+    pool, neighbors, ratings = found.pool, found.neighbors, found.ratings.parts[0]
     lengths, about = np.asarray(pool.lengths), found.embedding
     known: dict[str, object] = {
         "Read from": pool.origin,
@@ -518,7 +518,7 @@ def _pool(found: Results) -> Iterator[Part]:
         "Rows set aside": len(pool.rejects) if found.n_rejected is None else found.n_rejected,
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
-        "Rated by": ", ".join(found.panel.raters),
+        "Rated by": ", ".join(found.ratings.raters),
         "Scale": f"{ratings.scale.low:g} to {ratings.scale.high:g}",
         "Rated": found.n_rated,
         "Unrated": len(pool) - found.n_rated,
@@ -539,7 +539,7 @@ def _pool(found: Results) -> Iterator[Part]:
         }
     yield facts("pool", "", known)
     reasons = [line for line in Counter(ratings.problems).most_common() if line[1]]
-    if len(found.panel) == 1 and reasons:
+    if len(found.ratings.raters) == 1 and reasons:
         says = "A missing rating is never counted as a low one."
         yield table("unrated", "Unrated, by reason", "reason, examples", reasons, says=says)
     yield from _duplicates(found)

@@ -169,7 +169,7 @@ class Verdicts:
 
 def n_judges(contest: Contest) -> int:
     """How many judges there can be at most."""
-    raters = len(contest.panel)
+    raters = len(contest.panel.raters)
     return int(contest.gold is not None) + (raters if raters > 1 else 0)
 
 
@@ -193,8 +193,8 @@ def judge_all(
         done()
     kept: dict[str, list[float]] = {name: [] for name in chosen if looks_at_scores(name)}
     little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
-    if len(contest.panel) > 1 and (not judges or little):
-        for rater in range(len(contest.panel)):
+    if len(contest.panel.raters) > 1 and (not judges or little):
+        for rater in range(len(contest.panel.raters)):
             judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():
