@@ -85,7 +85,7 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         ("[pool]\npath='p'\n[select]\nmethod='ds-2'", ["Did you mean 'ds2'?"]),
         (
             "[pool]\npath='p'\n[select]\nsize=0",
-            ["'select.size': Input should be", "Got 0. It is rows (10000)"],
+            ["'select.size': Input should be", "Got 0. It means: rows (10000)"],
         ),
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["a fraction of the pool (0.1)", "Got 1.5"]),
         (
