@@ -15,7 +15,6 @@ from ds2.report import (
     Layout,
     MethodsCompared,
     Page,
-    beats_random,
     compare_report,
     lay_out,
     page_html,
@@ -53,14 +52,12 @@ class Compared:
     Attributes:
         files: the page, the Markdown, the JSON.
         verdict: questions and their answers, the first with the figures behind it.
-        beats_random: by method "yes", "no", "not shown", "not known" or "is random".
         left_out: by method, why it took no part.
         document: the numbers as one JSON document.
     """
 
     files: tuple[Path, ...]
     verdict: tuple[tuple[str, str], ...]
-    beats_random: Mapping[str, str]
     left_out: Mapping[str, str]
     document: str
 
@@ -133,7 +130,6 @@ def compare_run(
     return Compared(
         files=tuple(folder / name for name in FILES),
         verdict=_verdict(page),
-        beats_random={name: each.answer for name, each in beats_random(results).items()},
         left_out=left_out,
         document=document,
     )
