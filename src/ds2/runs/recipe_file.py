@@ -265,7 +265,9 @@ def _explain(key: str, details: "Sequence[ErrorDetails]") -> str:
     field = field_of(key)
     choices = choices_of(field.annotation) if field else ()
     near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
-    hint = f"Did you mean '{near[0]}'?" if near else f"It means: {field.description}." if field else ""
+    hint = (
+        f"Did you mean '{near[0]}'?" if near else f"It means: {field.description}." if field else ""
+    )
     words = "; or ".join(dict.fromkeys(detail["msg"] for detail in details))
     return f"'{key}': {words}. Got {got}. {hint}".rstrip()
 
