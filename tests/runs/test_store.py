@@ -88,7 +88,7 @@ def test_a_disk_that_refuses_the_lock_is_one_sentence(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(InputError, match=r"The disk is full: .*\.lock"), locked(tmp_path):
         pass
     with pytest.raises(InputError, match="does not exist"), locked(tmp_path / "nowhere"):

@@ -18,7 +18,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from ds2._version import __version__
-from ds2.atomic import explain_write_errors, open_lock, writing
+from ds2.atomic import locked as lock
+from ds2.atomic import writing
 from ds2.errors import InputError, RunBusyError
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, resolve_path
@@ -42,7 +43,7 @@ __all__ = [
     "write_text",
 ]
 
-LOCK = ".lock"
+LOCK, HOLDER = ".lock", ".lock.pid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,45 +105,32 @@ def _hash_files(folder: Path, files: list[Path], known: FileHash | None) -> File
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process alone; the system lets go of it if the process dies."""
-    path = folder / LOCK
-    descriptor = open_lock(path)
-    try:
-        with explain_write_errors(path):
-            _take_lock(descriptor, folder)
+    """Hold the run folder for this process alone; the system lets go of it if the process dies.
+
+    Raises:
+        RunBusyError: another process works on it.
+    """
+    holder = folder / HOLDER
+    who = holder.read_text("ascii", "replace")[:32] if holder.is_file() else "unknown"
+    busy = (
+        f"Another process (pid {who}) is working on '{folder}'. Wait until it has ended "
+        f"(see: ds2 status {shlex.quote(str(folder))}), then run this command again."
+    )
+    with lock(folder / LOCK, busy):
+        write_text(holder, str(os.getpid()))
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _take_lock(descriptor: int, folder: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-        raise RunBusyError(
-            f"Another process (pid {pid}) is working on '{folder}'. Wait until it has ended "
-            f"(see: ds2 status {shlex.quote(str(folder))}), then run this command again."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
 
 
 def lock_holder(folder: Path) -> int | None:
     """Return the process id of whoever works on the folder now, or None."""
-    import fcntl
-
     try:
-        with (folder / LOCK).open("rb") as file:
-            pid = int(file.read(32))
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        pid = int((folder / HOLDER).read_text("ascii"))
+        with lock(folder / LOCK, ""):
+            return None
+    except RunBusyError:
         return pid
-    except (OSError, ValueError):
+    except (OSError, ValueError, InputError):
         return None
-    return None
 
 
 MANIFEST = "manifest.json"
