@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,8 @@ from ds2.rating import (
     ChatRater,
     Forecast,
     LocalRater,
-    Panel,
     PromptBuilder,
     RateProgress,
-    Rater,
     Ratings,
     Rubric,
     Store,
@@ -33,9 +32,8 @@ from ds2.rating import (
     reparse,
 )
 from ds2.runs.folder import MANIFEST, read_manifest
-from ds2.runs.job import Job, Made
+from ds2.runs.job import Job, Made, unheard
 from ds2.runs.loop import opened
-from ds2.runs.recipe import RaterSection, ScoresSection
 from ds2.runs.recipe_file import resolve_path
 from ds2.runs.select import rows_of_ids
 
@@ -46,6 +44,23 @@ __all__ = [
     "rate_pool",
     "write_batches",
 ]
+
+
+#: The replies of a run. No stage vouches for it: it is kept whatever the recipe says.
+STORE = "ratings.sqlite"
+_KINDS: Mapping[str, Callable[..., Any]] = {
+    "chat": ChatRater,
+    "local": LocalRater,
+    "batch": BatchRater,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How many examples have a rating after results were read."""
+
+    n_rated: int
+    n_examples: int
 
 
 def rate_pool(job: Job) -> Made:
@@ -71,27 +86,20 @@ def _nobody(job: Job, pool: Pool) -> str:
     )
 
 
-def _imported(job: Job, pool: Pool) -> list[Ratings]:
+def _imported(job: Job, pool: Pool) -> tuple[Ratings, ...]:
     """The scores that are there, one rater per column."""
     wanted = job.recipe.scores
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        columns = _columns(wanted)
-        given: dict[str, Any] = {
-            "file": None if wanted.file is None else resolve_path(job.folder, wanted.file),
-            "id_column": wanted.id_column,
-            "scale": wanted.scale,
-            "bins": wanted.bins,
-        }
-        names = [column for column in columns if column is not None]
-        found = (
-            import_panel(pool, columns=names, **given).parts
-            if names
-            else [import_ratings(pool, **given) for _ in columns]
-        )
+    given = wanted.model_dump(include={"id_column", "scale", "bins"})
+    given["file"] = None if wanted.file is None else resolve_path(job.folder, wanted.file)
+    found: tuple[Ratings, ...] = ()
+    if wanted.column is not None:
+        columns = (wanted.column,) if isinstance(wanted.column, str) else wanted.column
+        found = unheard(import_panel, pool, columns=columns, **given).parts
+    elif wanted.file is not None:
+        found = unheard(import_ratings, pool, **given).parts
     for ratings in found:
         _check_on_scale(ratings, wanted.max_outside)
-    return list(found)
+    return found
 
 
 def _check_on_scale(ratings: Ratings, most: float) -> None:
@@ -110,13 +118,6 @@ def _check_on_scale(ratings: Ratings, most: float) -> None:
         f"outside the declared scale, {ratings.scale.low:g} to {ratings.scale.high:g}. {where} If "
         f"they stand for no rating, raise scores.max_outside, which is {most:g}."
     )
-
-
-def _columns(wanted: ScoresSection) -> tuple[str | None, ...]:
-    """The columns to import; None stands for the only one of a file."""
-    if wanted.column is None:
-        return () if wanted.file is None else (None,)
-    return (wanted.column,) if isinstance(wanted.column, str) else wanted.column
 
 
 def _check_tells_apart(ratings: Ratings) -> None:
@@ -141,41 +142,28 @@ def _check_tells_apart(ratings: Ratings) -> None:
         )
 
 
-def _summary(panel: Panel) -> dict[str, object]:
-    unanswered = [one.usage.get("unanswered", 0) for one in panel.parts]
-    return _counts(panel) | {
-        "unanswered": sum(n for n in unanswered if isinstance(n, int)),
-        "stopped": [one.rater for one in panel.parts if one.usage.get("stopped")],
-        "replies": sum(
-            n for one in panel.parts if isinstance(n := one.usage.get("requests", 0), int)
-        ),
-    }
-
-
-def _counts(panel: Panel) -> dict[str, object]:
+def _summary(panel: Ratings) -> dict[str, object]:
     rated = (panel.codes == 0).reshape(len(panel), -1)
-    counts: dict[str, object] = {
+
+    def used(name: str) -> list[Any]:
+        return [one.usage.get(name) or 0 for one in panel.parts]
+
+    summary: dict[str, object] = {
         "n_examples": len(panel),
         "n_rated": int(rated.any(axis=1).sum()),
         "n_scores": panel.n_scores,
         "problems": {} if panel.several else dict(panel.problems),
         "rater": panel.rater,
+        "unanswered": sum(used("unanswered")),
+        "stopped": [one.rater for one in panel.parts if one.usage.get("stopped")],
+        "replies": sum(used("requests")),
     }
     if panel.several:
-        counts["raters"] = {
+        summary["raters"] = {
             one.rater: {"n_rated": int(rated[:, i].sum()), "problems": dict(one.problems)}
             for i, one in enumerate(panel.parts)
         }
-    return counts
-
-
-#: The replies of a run. No stage vouches for it: it is kept whatever the recipe says.
-STORE = "ratings.sqlite"
-
-
-def load_rubric(job_folder: Path, path: str | None) -> Rubric:
-    """Return the recipe's rubric: a file, or that of the paper."""
-    return Rubric.ds2() if path is None else Rubric.load(resolve_path(job_folder, path))
+    return summary
 
 
 def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
@@ -183,19 +171,18 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
     wanted = job.recipe.raters
     if not wanted:
         return []
-    rubric = load_rubric(job.folder, job.recipe.rate.rubric)
     _check_store(job.folder)
     whole = [name for name, section in wanted.items() if section.only is None]
     found: dict[str, Ratings] = {}
     if whole:
-        found |= zip(whole, _rated(job, pool, whole, rubric), strict=True)
+        found |= zip(whole, unheard(_rated, job, pool, whole), strict=True)
     for name in [name for name in wanted if name not in whole]:
         path = resolve_path(job.folder, str(wanted[name].only))
         if not path.exists():
             job.say(f"'{name}' rates what {path.name} lists, which is not there yet")
             continue
         rows = rows_of_ids(pool, path)
-        (part,) = _rated(job, pool.take(rows), [name], rubric)
+        (part,) = unheard(_rated, job, pool.take(rows), [name])
         found[name] = _scattered(part, rows, len(pool))
     return [found[name] for name in wanted if name in found]
 
@@ -222,64 +209,64 @@ def _n_replies(path: Path) -> int:
         return store.n_replies()
 
 
-def _rated(job: Job, pool: Pool, names: Sequence[str], rubric: Rubric) -> Sequence[Ratings]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)  # they are in the result
-        if job.ask == "nothing":
-            return reparse(pool, job.folder / STORE, rubric, raters=names).parts
-        asked = [name for name in names if job.recipe.raters[name].kind != "batch"]
-        found: dict[str, Ratings] = {}
-        if asked:
-            raters = [_make(name, job.recipe.raters[name], job) for name in asked]
-            found |= zip(asked, _asked(job, pool, raters, rubric), strict=True)
-        for name in [name for name in names if name not in asked]:
-            found[name] = _batched(job, batches_of(job, pool, name, rubric), name)
-        return [found[name] for name in names]
+def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
+    """The ratings of some raters of the recipe, in their order."""
+    if job.ask == "nothing":
+        return reparse(pool, job.folder / STORE, _rubric(job), raters=names).parts
+    asked = [name for name in names if job.recipe.raters[name].kind != "batch"]
+    found: dict[str, Ratings] = {}
+    if asked:
+        ratings = rate(
+            pool,
+            [_make(job, name) for name in asked],
+            max_cost_usd=job.recipe.rate.max_cost_usd,
+            confirm=lambda forecasts: _tell(forecasts, job.say),
+            progress=_Progress(job.progress),
+            **_how(job),
+        )
+        found |= zip(asked, ratings.parts, strict=True)
+    for name in [name for name in names if name not in asked]:
+        found[name] = _batched(job, Batches(pool, _make(job, name), **_how(job)), name)
+    return [found[name] for name in names]
 
 
-def _asked(job: Job, pool: Pool, raters: Sequence[Rater], rubric: Rubric) -> tuple[Ratings, ...]:
-    ratings = rate(
-        pool,
-        raters,
-        rubric=rubric,
-        store=job.folder / STORE,
-        repeats=job.recipe.rate.repeats,
-        max_cost_usd=job.recipe.rate.max_cost_usd,
-        prices=_prices(job),
-        seed=job.recipe.seed,
-        max_prompt_tokens=job.recipe.rate.max_prompt_tokens,
-        retry_failed=job.ask == "failed",
-        confirm=lambda forecasts: _tell(forecasts, job.say),
-        progress=_Progress(job.progress),
-    )
-    return ratings.parts
+def _rubric(job: Job) -> Rubric:
+    """The recipe's rubric: a file, or that of the paper."""
+    path = job.recipe.rate.rubric
+    return Rubric.ds2() if path is None else Rubric.load(resolve_path(job.folder, path))
 
 
-def batches_of(job: Job, pool: Pool, name: str, rubric: Rubric) -> Batches:
-    """Return the batches of the rater ``name``, whose kind is "batch"."""
+def _how(job: Job) -> dict[str, Any]:
+    """What all that are asked have in common."""
+    prices = job.recipe.rate.prices
+    return {
+        "store": job.folder / STORE,
+        "rubric": _rubric(job),
+        "prices": None if prices is None else resolve_path(job.folder, prices),
+        "seed": job.recipe.seed,
+        "retry_failed": job.ask == "failed",
+        **job.recipe.rate.model_dump(include={"repeats", "max_prompt_tokens"}),
+    }
+
+
+def _make(job: Job, name: str) -> Any:
+    """Make a rater of what the recipe says of it, as far as its kind knows the setting."""
     section = job.recipe.raters[name]
-    rater = BatchRater(
-        _model_of(name, section),
-        name=name,
-        base_url=section.base_url,
-        api_key_env=section.api_key_env,
-        form="structured" if section.form == "auto" else section.form,
-        temperature=section.temperature,
-        max_output_tokens=section.max_output_tokens,
-        extra=section.extra or None,
-        variant=section.variant,
-    )
-    return Batches(
-        pool,
-        rater,
-        store=job.folder / STORE,
-        rubric=rubric,
-        repeats=job.recipe.rate.repeats,
-        seed=job.recipe.seed,
-        max_prompt_tokens=job.recipe.rate.max_prompt_tokens,
-        prices=_prices(job),
-        retry_failed=job.ask == "failed",
-    )
+    make = _KINDS[section.kind]
+    takes = signature(make).parameters
+    given = {key: value for key, value in section.model_dump().items() if key in takes}
+    if section.kind == "local":
+        if section.model is not None:
+            given["model"] = resolve_path(job.folder, section.model)
+        given["temperature"] = section.temperature or 0.0
+        given["context_tokens"] = job.recipe.rate.max_prompt_tokens + section.max_output_tokens
+    elif section.model is None:
+        raise InputError(
+            f"'raters.{name}.model' is missing: the name of the model at the endpoint. Add it."
+        )
+    if section.kind == "batch" and section.form == "auto":
+        given["form"] = "structured"
+    return make(name=name, **given)
 
 
 def _batched(job: Job, batches: Batches, name: str) -> Ratings:
@@ -301,51 +288,6 @@ def _batched(job: Job, batches: Batches, name: str) -> Ratings:
             "ds2 rate with --wait; nothing is asked twice."
         )
     return ratings
-
-
-def _prices(job: Job) -> Path | None:
-    prices = job.recipe.rate.prices
-    return None if prices is None else resolve_path(job.folder, prices)
-
-
-def _model_of(name: str, section: RaterSection) -> str:
-    if section.model is None:
-        raise InputError(
-            f"'raters.{name}.model' is missing: the name of the model at the endpoint. Add it."
-        )
-    return section.model
-
-
-def _make(name: str, section: RaterSection, job: Job) -> Rater:
-    if section.kind == "local":
-        model = None if section.model is None else resolve_path(job.folder, section.model)
-        return LocalRater(
-            model,
-            name=name,
-            form=section.form,
-            temperature=section.temperature or 0.0,
-            max_output_tokens=section.max_output_tokens,
-            threads=section.threads,
-            context_tokens=job.recipe.rate.max_prompt_tokens + section.max_output_tokens,
-            timeout_s=section.timeout_s,
-            extra=section.extra or None,
-        )
-    return ChatRater(
-        _model_of(name, section),
-        name=name,
-        base_url=section.base_url,
-        api_key_env=section.api_key_env,
-        api_version=section.api_version,
-        form=section.form,
-        temperature=section.temperature,
-        max_output_tokens=section.max_output_tokens,
-        concurrency=section.concurrency,
-        requests_per_minute=section.requests_per_minute,
-        tokens_per_minute=section.tokens_per_minute,
-        timeout_s=section.timeout_s,
-        extra=section.extra or None,
-        variant=section.variant,
-    )
 
 
 def _tell(forecasts: Sequence[Forecast], say: Callable[[str], None]) -> bool:
@@ -397,14 +339,6 @@ def _scattered(part: Ratings, rows: np.ndarray, n: int) -> Ratings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """How many examples have a rating after results were read."""
-
-    n_rated: int
-    n_examples: int
-
-
 def write_batches(
     folder: Path,
     path: Path,
@@ -450,8 +384,7 @@ def _batches(job: Job, rater: str | None) -> Batches:
     name = names[0] if rater is None else rater
     if name not in names:
         raise InputError(f"No batch rater is called '{name}'. There are: {', '.join(names)}.")
-    pool = Pool.load(job.folder / "pool.arrow")
-    return batches_of(job, pool, name, load_rubric(job.folder, job.recipe.rate.rubric))
+    return Batches(Pool.load(job.folder / "pool.arrow"), _make(job, name), **_how(job))
 
 
 def prompt_of(
@@ -474,7 +407,7 @@ def prompt_of(
         recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
         with Store(folder / STORE) as store:
             nonce = store.fact("nonce", secrets.token_hex(16))
-    rubric = load_rubric(folder, recipe.rate.rubric)
+    rubric = _rubric(job)
     asked = form or next((one.form for one in recipe.raters.values()), "auto")
     asked = rubric.form if asked == "auto" else asked
     row = 0
