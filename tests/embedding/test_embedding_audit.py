@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from embedding_fakes import HashEmbedder, TextsOnly
 
-from ds2.embedding import audit, embed, embed_with_report
-from ds2.embedding.languages import identify_languages
+from ds2.embedding import compute, embed, embed_with_report, identify_languages
 from ds2.errors import Ds2Warning
 
 ENGLISH = [
@@ -90,7 +89,7 @@ def test_nobody_knows_what_is_cut_when_tokens_cannot_be_counted():
 
 
 def test_the_sample_is_bounded_and_does_not_depend_on_the_order(monkeypatch):
-    monkeypatch.setattr(audit, "SAMPLE", 20)
+    monkeypatch.setattr(compute, "SAMPLE", 20)
     texts = ENGLISH + GERMAN
     shares = []
     for order in (np.arange(40), np.random.default_rng(1).permutation(40)):

@@ -8,7 +8,7 @@ from embedding_fakes import HashEmbedder, TextsOnly, hash_vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2.embedding import embed, embed_with_report, loop, read_report
+from ds2.embedding import compute, embed, embed_with_report, read_report
 from ds2.errors import Ds2Warning, InputError
 
 TEXTS = [f"user: question {i}\nassistant: {'answer ' * (i * 7 % 11)}" for i in range(50)]
@@ -58,8 +58,8 @@ def test_the_same_text_is_embedded_once(tmp_path):
 
 
 def test_batches_are_sorted_by_length_within_bounded_slices(monkeypatch):
-    monkeypatch.setattr(loop, "SLICE_ROWS", 20)
-    monkeypatch.setattr(loop, "SLICE_CHARS", 600)
+    monkeypatch.setattr(compute, "SLICE_ROWS", 20)
+    monkeypatch.setattr(compute, "SLICE_CHARS", 600)
     embedder, pool = HashEmbedder(), TextsOnly(TEXTS)
     embed(pool, embedder, batch_size=4)
     spans = [(a, b) for a, b in pool.asked if b - a > 1][1:]
@@ -75,7 +75,7 @@ def test_batches_are_sorted_by_length_within_bounded_slices(monkeypatch):
 
 
 def test_one_text_longer_than_a_slice_is_embedded(monkeypatch):
-    monkeypatch.setattr(loop, "SLICE_CHARS", 10)
+    monkeypatch.setattr(compute, "SLICE_CHARS", 10)
     texts = ["short", "long " * 50, "short too", ""]
     np.testing.assert_allclose(embed(TextsOnly(texts), HashEmbedder()), expected(texts), atol=1e-6)
 
@@ -239,9 +239,9 @@ def test_an_empty_pool_is_one_sentence():
         embed(TextsOnly([]), HashEmbedder())
 
 
-@pytest.mark.parametrize(("limit", "n_embedded_next"), [(600, 38), (2400, 0)])
+@pytest.mark.parametrize(("limit", "n_embedded_next"), [(600, 35), (2400, 0)])
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path, limit, n_embedded_next):
-    """600 bytes hold 12 of 50 journal records; 2,400 hold them all but not the finished file."""
+    """600 bytes hold 15 of 50 records; 2,400 hold them all but not the finished file."""
     out, texts = tmp_path / "a.npy", TEXTS * 3
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

@@ -13,8 +13,8 @@ from ds2.embedding import (
     Model2VecEmbedder,
     OpenAIEmbedder,
     SentenceTransformerEmbedder,
+    audit,
     embed_with_report,
-    languages,
 )
 from ds2.errors import InputError, MissingDependencyError
 
@@ -87,12 +87,12 @@ def test_a_model_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
         ("model2vec", "model2vec", lambda: Model2VecEmbedder("x")),
         ("sentence-transformers", "sentence_transformers", SentenceTransformerEmbedder),
         ("openai", "openai", lambda: OpenAIEmbedder("x", base_url="http://127.0.0.1:9")),
-        ("py3langid", "py3langid.langid", lambda: languages.identify_languages(["word " * 20])),
+        ("py3langid", "py3langid.langid", lambda: audit.identify_languages(["word " * 20])),
     ],
 )
 def test_a_missing_package_is_one_sentence(monkeypatch, package, module, make):
     monkeypatch.setitem(sys.modules, module, None)
-    languages._identifier.cache_clear()
+    audit._identifier.cache_clear()
     with pytest.raises(MissingDependencyError, match=f"pip install {package}"):
         make()
 

@@ -70,5 +70,5 @@ def test_a_file_of_vectors_may_have_a_row_for_rows_set_aside(tmp_path):
     np.testing.assert_allclose(of_all, given[kept] / np.linalg.norm(given[kept], axis=1)[:, None])
     part = embed(pool.take([5, 2]), PrecomputedEmbedder(tmp_path / "all.npy"))
     np.testing.assert_array_equal(part, of_all[[5, 2]])
-    with pytest.raises(InputError, match="must have 9 rows, one per example. Got 10"):
+    with pytest.raises(InputError, match=r"must have 9 rows, one per example. Got 10"):
         embed(pool, PrecomputedEmbedder(tmp_path / "other.npy"))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from embedding_fakes import HashEmbedder, TextsOnly, hash_vector
 
-from ds2.embedding import embed, embed_with_report
-from ds2.embedding.journal import Journal
+from ds2.embedding import compute, embed, embed_with_report
 from ds2.errors import RunBusyError
 
 TEXTS = [f"user: question {i}\nassistant: answer {i * i}" for i in range(60)]
@@ -52,56 +51,58 @@ def test_another_embedder_starts_anew(tmp_path, other):
     assert len(other.seen) == 60
 
 
-def write_journal(path, n):
-    with Journal(path, embedder="hash:1", dimension=8) as journal:
-        journal.append(np.arange(n, dtype=np.uint64), expected(TEXTS[:n]))
+RECORD = 8 + 2 * 8
 
 
 @pytest.mark.parametrize(
     ("spoil", "kept"),
     [
-        (lambda data: data, 10),
-        (lambda data: data[:-1], 9),  # a torn record
-        (lambda data: data[:-28], 9),  # exactly one record less
-        (lambda data: data + b"\0" * 500, 10),  # a file system's unwritten tail
-        (lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:], 9),  # a flipped bit
-        (lambda data: data[: -28 * 4 + 9] + b"\xff" + data[-28 * 4 + 10 :], 6),
+        (lambda data: data, 24),
+        (lambda data: data[:-1], 23),  # a torn record
+        (lambda data: data[:-RECORD], 23),  # exactly one record less
+        (lambda data: data + b"\0" * 500, 24),  # a file system's unwritten tail
+        (lambda data: data[: -RECORD * 4] + b"\0" * RECORD * 4, 20),
         (lambda data: data[:10], 0),
         (lambda data: b"", 0),
         (lambda data: b"something else entirely\n" * 50, 0),
     ],
 )
-def test_a_journal_keeps_its_sound_records_only(tmp_path, spoil, kept):
-    path = tmp_path / "j"
-    write_journal(path, 10)
-    path.write_bytes(spoil(path.read_bytes()))
-    with Journal(path, embedder="hash:1", dimension=8) as journal:
-        np.testing.assert_array_equal(journal.keys, np.arange(kept))
-        np.testing.assert_allclose(
-            journal.vectors(), expected(TEXTS[:kept]).reshape(-1, 8), atol=1e-3
-        )
-        journal.append(np.array([99], dtype=np.uint64), expected(TEXTS[:1]))
-    with Journal(path, embedder="hash:1", dimension=8) as journal:
-        np.testing.assert_array_equal(journal.keys, [*range(kept), 99])
+def test_of_what_a_killed_run_left_the_whole_records_count(tmp_path, spoil, kept):
+    out, partial = tmp_path / "e.npy", tmp_path / "e.npy.partial"
+    with pytest.raises(KeyboardInterrupt):
+        embed(TextsOnly(TEXTS), HashEmbedder(fail_after=3), out=out, batch_size=8)
+    assert partial.stat().st_size == 24 * RECORD
+    partial.write_bytes(spoil(partial.read_bytes()))
+    with pytest.raises(KeyboardInterrupt):  # goes on, and is killed again
+        embed(TextsOnly(TEXTS), HashEmbedder(fail_after=1), out=out, batch_size=2)
+    embedder = HashEmbedder()
+    vectors, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out)
+    assert report.n_reused == kept + 2
+    np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
 
 
-def test_a_journal_longer_than_one_read_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("ds2.embedding.journal._CHECK_ROWS", 4)
-    write_journal(tmp_path / "j", 12)
-    with Journal(tmp_path / "j", embedder="hash:1", dimension=8) as journal:
-        np.testing.assert_array_equal(journal.keys, np.arange(12))
+def test_more_records_than_are_read_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(compute, "BLOCK_ROWS", 4)
+    for n, out in ((6, tmp_path / "a.npy"), (7, tmp_path / "b.npy")):
+        with pytest.raises(KeyboardInterrupt):
+            embed(TextsOnly(TEXTS), HashEmbedder(fail_after=n), out=out, batch_size=2)
+        vectors, report = embed_with_report(TextsOnly(TEXTS), HashEmbedder(), out=out)
+        assert report.n_reused == 2 * n
+        np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
 
 
 def test_two_processes_at_one_file_are_told_apart(tmp_path):
     out = tmp_path / "e.npy"
-    embedder = HashEmbedder()
-    with (
-        Journal(tmp_path / "e.npy.partial", embedder="hash:1", dimension=8),
-        pytest.raises(RunBusyError, match="Another process is embedding"),
-    ):
-        embed(TextsOnly(TEXTS), embedder, out=out)
-    assert embedder.seen == []
-    embed(TextsOnly(TEXTS), embedder, out=out)
+    second = HashEmbedder()
+
+    class First(HashEmbedder):
+        def embed(self, texts):
+            with pytest.raises(RunBusyError, match="Another process is embedding"):
+                embed(TextsOnly(TEXTS), second, out=out)
+            return super().embed(texts)
+
+    embed(TextsOnly(TEXTS), First(), out=out)
+    assert second.seen == []
 
 
 CHILD = """
@@ -128,7 +129,7 @@ def test_kill_nine_loses_at_most_the_current_batch(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", code])
     try:
         deadline = time.monotonic() + 30
-        while not (partial.exists() and partial.stat().st_size > 28 * 12):
+        while not (partial.exists() and partial.stat().st_size > RECORD * 12):
             assert child.poll() is None, "the child ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -137,8 +138,7 @@ def test_kill_nine_loses_at_most_the_current_batch(tmp_path):
         child.wait()
     assert child.returncode == -signal.SIGKILL
     assert not out.exists()
-    with Journal(partial, embedder="hash:1", dimension=8) as journal:
-        kept = len(journal.keys)
+    kept = partial.stat().st_size // RECORD
     assert kept >= 8
     embedder = HashEmbedder()
     vectors, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out, batch_size=4)
@@ -154,7 +154,7 @@ def test_a_kill_between_the_vectors_and_their_sidecar_costs_nothing(tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("ds2.embedding.compute.write_report", killed)
+        patched.setattr("ds2.embedding.compute._write_report", killed)
         with pytest.raises(KeyboardInterrupt):
             embed(TextsOnly(TEXTS), HashEmbedder(), out=out)
     embedder = HashEmbedder()

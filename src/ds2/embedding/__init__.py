@@ -1,15 +1,12 @@
 """Conversations → unit vectors: the embedder protocol, its adapters, and a resumable `embed`."""
 
-from ds2.embedding.compute import embed, embed_with_report
+from ds2.embedding.audit import EmbeddingReport, identify_languages
+from ds2.embedding.compute import Progress, embed, embed_with_report, read_report
 from ds2.embedding.embedder import Embedder
-from ds2.embedding.languages import identify_languages
-from ds2.embedding.loop import Progress
 from ds2.embedding.model2vec import Model2VecEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.embedding.precomputed import PrecomputedEmbedder
-from ds2.embedding.report import EmbeddingReport
 from ds2.embedding.sentence_transformers import SentenceTransformerEmbedder
-from ds2.embedding.stored import read_report
 from ds2.embedding.wordllama import WordLlamaEmbedder
 
 __all__ = [

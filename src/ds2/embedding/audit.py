@@ -1,15 +1,21 @@
-"""What an embedder cannot read, measured on a sample of the texts."""
+"""What an embedding run did, and what its embedder cannot read, measured on a sample of the texts.
 
+Languages are told offline by py3langid.
+"""
+
+import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ds2.embedding.embedder import Embedder
-from ds2.embedding.languages import identify_languages
-from ds2.embedding.texts import TextIndex, TextPool
+from ds2.errors import MissingDependencyError
 
-__all__ = ["Audit", "audit_texts"]
+__all__ = ["SAMPLE", "EmbeddingReport", "audited", "identify_languages"]
 
 #: Different texts that are looked at: a share of 0.05 is known to ±0.01.
 SAMPLE = 2000
@@ -17,39 +23,88 @@ SAMPLE = 2000
 WORTH_SAYING = 0.05
 N_LANGUAGES = 5
 
+#: Characters of a conversation that are looked at; enough to tell, and bounded.
+LOOK_AT = 4000
+CLASSIFY = 1000
+#: UTF-8 bytes of letters below which a text is too short to tell.
+MIN_LETTER_BYTES = 30
+#: py3langid's normalised probability below which its answer is not used.
+MIN_PROBABILITY = 0.5
+#: py3langid's class for numbers, markup and identifiers.
+NO_LANGUAGE = "zxx"
+
+_ROLES = re.compile(r"^(?:system|user|assistant|tool|function|human|gpt): ?", re.M | re.I)
+_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|<[^<>\n]{1,200}>", re.S)
+
 
 @dataclass(frozen=True, slots=True)
-class Audit:
-    """See the attributes of the same names in `EmbeddingReport`."""
+class EmbeddingReport:
+    """The numbers of one `embed_with_report`.
 
-    n_sampled: int
-    truncated_share: float | None
-    unknown_language_share: float | None
-    unknown_languages: tuple[tuple[str, float], ...]
-    warnings: tuple[str, ...]
-
-
-def audit_texts(pool: TextPool, index: TextIndex, embedder: Embedder) -> Audit:
-    """Measure which share of the texts is cut, and which is in a language it does not know.
-
-    The sample is the different texts with the smallest keys: random with respect to content, the
-    same in every run, and unchanged by the order of the rows.
+    Attributes:
+        embedder: identity of the embedder.
+        dimension: numbers in a vector.
+        n: examples.
+        n_unique: different texts; each is embedded once.
+        n_embedded: texts that this call embedded.
+        n_reused: texts whose vector came from an earlier run, finished or killed.
+        n_sampled: different texts on which the two shares below were measured.
+        truncated_share: fraction of them that the embedder cuts; None where it cannot say.
+        unknown_language_share: fraction of them in a language that the embedder was not made for;
+            None where it declares no languages. Code, numbers and texts too short to tell are
+            never counted as foreign.
+        unknown_languages: ISO 639 code and fraction of the most frequent ones, largest first.
+        elapsed_s: seconds of wall time.
+        texts_per_s: texts embedded per second of embedding; 0 when nothing was embedded.
+        warnings: what the user should know, one sentence each.
     """
-    rows = index.unique
-    rows = np.sort(rows[np.argsort(index.keys[rows])[:SAMPLE]])
-    texts = [text for row in rows for text in pool.texts(int(row), int(row) + 1)]
+
+    embedder: str
+    dimension: int
+    n: int
+    n_unique: int
+    n_embedded: int
+    n_reused: int
+    n_sampled: int = 0
+    truncated_share: float | None = None
+    unknown_language_share: float | None = None
+    unknown_languages: tuple[tuple[str, float], ...] = ()
+    elapsed_s: float = 0.0
+    texts_per_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+def audited(report: EmbeddingReport, texts: list[str], embedder: Embedder) -> EmbeddingReport:
+    """Add which share of ``texts`` is cut, and which is in a language it was not made for."""
+    notes = list(report.warnings)
     truncated = _truncated_share(texts, embedder)
-    unknown = _unknown_languages(texts, embedder)
-    share = None if unknown is None else sum(unknown.values()) / max(len(texts), 1)
-    top = (
-        ()
-        if unknown is None
-        else tuple(
-            (language, count / len(texts)) for language, count in unknown.most_common(N_LANGUAGES)
+    if truncated is not None and truncated > WORTH_SAYING:
+        notes.append(
+            f"About {truncated:.0%} of the texts are longer than the {embedder.max_tokens} tokens "
+            "that the embedder reads: their ends do not count in their neighbours."
         )
+    share: float | None = None
+    top: tuple[tuple[str, float], ...] = ()
+    if embedder.languages is not None:
+        found = Counter(identify_languages(texts))
+        foreign = {each: n for each, n in found.items() if each and each not in embedder.languages}
+        share = sum(foreign.values()) / len(texts)
+        ranked = sorted(foreign.items(), key=lambda pair: -pair[1])[:N_LANGUAGES]
+        top = tuple((language, n / len(texts)) for language, n in ranked)
+    if share is not None and share > WORTH_SAYING:
+        named = ", ".join(f"{language} {part:.0%}" for language, part in top)
+        notes.append(
+            f"About {share:.0%} of the texts are in languages that the embedder was not made "
+            f"for ({named}): their neighbours mean little. Choose a multilingual embedder."
+        )
+    return replace(
+        report,
+        n_sampled=len(texts),
+        truncated_share=truncated,
+        unknown_language_share=share,
+        unknown_languages=top,
+        warnings=tuple(notes),
     )
-    warnings = tuple(_sentences(embedder, truncated, share, top))
-    return Audit(len(texts), truncated, share, top, warnings)
 
 
 def _truncated_share(texts: list[str], embedder: Embedder) -> float | None:
@@ -61,30 +116,27 @@ def _truncated_share(texts: list[str], embedder: Embedder) -> float | None:
     return None if counts is None else float(np.mean(counts > embedder.max_tokens))
 
 
-def _unknown_languages(texts: list[str], embedder: Embedder) -> Counter[str] | None:
-    known = embedder.languages
-    if known is None:
+def identify_languages(texts: Sequence[str]) -> list[str | None]:
+    """Return the ISO 639 code of each text, None where it has too little prose to tell.
+
+    Role names, fenced and quoted code, addresses and markup are left out first.
+    """
+    return [_identify(text) for text in texts]
+
+
+def _identify(text: str) -> str | None:
+    prose = _NOT_PROSE.sub(" ", _ROLES.sub("", text[:LOOK_AT]))[:CLASSIFY]
+    letters = "".join(filter(str.isalpha, prose))
+    if len(letters.encode()) < MIN_LETTER_BYTES:
         return None
-    found = identify_languages(texts)
-    return Counter(language for language in found if language is not None and language not in known)
+    language, probability = _identifier().classify(prose)
+    return language if probability >= MIN_PROBABILITY and language != NO_LANGUAGE else None
 
 
-def _sentences(
-    embedder: Embedder,
-    truncated: float | None,
-    unknown: float | None,
-    top: tuple[tuple[str, float], ...],
-) -> list[str]:
-    sentences = []
-    if truncated is not None and truncated > WORTH_SAYING:
-        sentences.append(
-            f"About {truncated:.0%} of the texts are longer than the {embedder.max_tokens} tokens "
-            "that the embedder reads: their ends do not count in their neighbours."
-        )
-    if unknown is not None and unknown > WORTH_SAYING:
-        named = ", ".join(f"{language} {share:.0%}" for language, share in top)
-        sentences.append(
-            f"About {unknown:.0%} of the texts are in languages that the embedder was not made "
-            f"for ({named}): their neighbours mean little. Choose a multilingual embedder."
-        )
-    return sentences
+@cache
+def _identifier() -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise MissingDependencyError("py3langid", "Telling a text's language") from None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

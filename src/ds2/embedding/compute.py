@@ -1,30 +1,47 @@
-"""`embed`: a pool's conversations → unit vectors, each different text once, resumable."""
+"""`embed`: a pool's conversations → unit vectors, each different text once, resumable.
 
+Finished vectors are ``x.npy`` and, beside it, ``x.json``: the embedder's name, one key per row, a
+digest of the .npy (a pair that does not belong together is never believed) and the report. While
+they are made, ``x.npy.partial`` grows by one record per text: its key, mixed with the embedder's
+name, and its float16 vector. A killed process leaves whole records and at most one torn one.
+"""
+
+import base64
+import hashlib
+import json
+import math
 import time
 import warnings
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ds2.arrays import Vectors
+from ds2.atomic import explain_write_errors, locked, writing
 from ds2.checks import check_int
-from ds2.embedding.assemble import Assembled, in_file, in_memory, partial_name
-from ds2.embedding.audit import audit_texts
-from ds2.embedding.embedder import Embedder, unit_rows
-from ds2.embedding.loop import Progress, embed_rows
+from ds2.embedding.audit import SAMPLE, EmbeddingReport, audited
+from ds2.embedding.embedder import Embedder, TextPool, unit_rows
 from ds2.embedding.precomputed import PrecomputedEmbedder
-from ds2.embedding.report import EmbeddingReport
-from ds2.embedding.stored import StoredVectors, read_stored, write_report, write_vectors
-from ds2.embedding.texts import TextIndex, TextPool, index_texts
 from ds2.embedding.wordllama import WordLlamaEmbedder
 from ds2.errors import Ds2Warning, InputError
 
-__all__ = ["embed", "embed_with_report"]
+__all__ = ["Progress", "embed", "embed_with_report", "read_report"]
+
+#: Called after each batch with: texts done, texts in all, texts per second, seconds left.
+Progress = Callable[[int, int, float, float], None]
 
 BATCH_SIZE = 128
-#: Rows of ready vectors that are scaled at once.
-READY_ROWS = 16_384
+FORMAT = 1
+#: Rows whose texts are held at once while they are indexed.
+INDEX_ROWS = 1024
+#: Rows of vectors that are copied, scaled or checked at once.
+BLOCK_ROWS = 16_384
+#: Texts are sorted by length within slices of at most this many rows and characters.
+SLICE_ROWS = 16_384
+SLICE_CHARS = 2**25
 
 
 def embed(
@@ -87,18 +104,44 @@ def embed_with_report(
     if isinstance(embedder, PrecomputedEmbedder):
         return _take_ready(pool, embedder, path, started_s)
     embedder = WordLlamaEmbedder() if embedder is None else embedder
-    index = index_texts(pool)
+    work = _work(pool, embedder, batch_size, progress)
     earlier, notes = _open_earlier(reuse, path, embedder)
-    batches = partial(embed_rows, pool, index, embedder, batch_size=batch_size, progress=progress)
-    if path is None:
-        made = in_memory(index, earlier, embedder, batches)
-    else:
-        made = in_file(path, index, earlier, embedder, batches)
-    report = _report(pool, index, embedder, made, notes=notes, started_s=started_s)
+    made = _in_memory(work, earlier) if path is None else _in_file(path, work, earlier)
+    unique = work.unique
+    report = EmbeddingReport(
+        embedder=embedder.name,
+        dimension=embedder.dimension,
+        n=len(pool),
+        n_unique=len(unique),
+        n_embedded=made.n_embedded,
+        n_reused=len(unique) - made.n_embedded,
+        texts_per_s=made.n_embedded / made.loop_s if made.n_embedded else 0.0,
+        warnings=notes,
+    )
+    # The texts with the smallest keys: random with respect to content, the same in every run.
+    rows = np.sort(unique[np.argsort(work.keys[unique])[:SAMPLE]]).tolist()
+    texts = [text for row in rows for text in pool.texts(row, row + 1)]
+    report = audited(report, texts, embedder)
+    report = replace(report, elapsed_s=time.perf_counter() - started_s)
     if path is not None:
-        write_report(path, made.digest, index.keys, report)
-        partial_name(path).unlink(missing_ok=True)
+        _write_report(path, made.digest, work.keys, report)
+        _partial(path).unlink(missing_ok=True)
     return made.vectors, report
+
+
+def read_report(path: str | Path) -> EmbeddingReport:
+    """Return the report that was written with the vectors at ``path`` (the .npy).
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    report = _read_sidecar(Path(path))["report"]
+    try:
+        languages = tuple((str(name), float(share)) for name, share in report["unknown_languages"])
+        warned = tuple(report["warnings"])
+        return EmbeddingReport(**{**report, "unknown_languages": languages, "warnings": warned})
+    except (TypeError, KeyError, ValueError) as error:
+        raise _damaged(_sidecar(Path(path))) from error
 
 
 def _npy(out: str | Path | None) -> Path | None:
@@ -112,52 +155,314 @@ def _npy(out: str | Path | None) -> Path | None:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What to embed, with what is known of every text without holding it.
+
+    Attributes:
+        keys: (n,) uint64, a hash of each text. Two texts among a million share one by chance
+            with probability 3e-8.
+        sizes: (n,) characters.
+        first: (n,) the smallest row with the same text.
+        unique: (u,) rows whose text occurs in no earlier row, ascending.
+    """
+
+    pool: TextPool
+    embedder: Embedder
+    batch_size: int
+    progress: Progress | None
+    keys: np.ndarray
+    sizes: np.ndarray
+    first: np.ndarray
+    unique: np.ndarray
+
+    def embed(self, rows: np.ndarray, sink: Callable[[np.ndarray, np.ndarray], object]) -> float:
+        """Embed ``rows`` (ascending) in batches of similar length; return the seconds it took.
+
+        Args:
+            rows: of different texts.
+            sink: takes the rows and the unit vectors of each batch.
+        """
+        started_s, done, chars = time.perf_counter(), 0, 0
+        total, total_chars = len(self.unique), int(self.sizes[rows].sum())
+
+        def tell() -> None:
+            if self.progress is not None:
+                took_s, left = max(time.perf_counter() - started_s, 1e-9), total_chars - chars
+                left_s = left * took_s / chars if chars else math.inf if left else 0.0
+                self.progress(total - len(rows) + done, total, done / took_s, left_s)
+
+        tell()
+        wanted = np.zeros(len(self.keys), dtype=bool)
+        wanted[rows] = True
+        for start, stop in _slices(self.sizes):
+            todo = start + np.flatnonzero(wanted[start:stop])
+            texts = self.pool.texts(start, stop) if len(todo) else []
+            todo = todo[np.argsort(-self.sizes[todo], kind="stable")]
+            for at in range(0, len(todo), self.batch_size):
+                batch = todo[at : at + self.batch_size]
+                vectors = self.embedder.embed([texts[row - start] for row in batch])
+                sink(batch, _checked(vectors, len(batch), self.embedder))
+                done += len(batch)
+                chars += int(self.sizes[batch].sum())
+                tell()
+        return time.perf_counter() - started_s
+
+
+def _work(pool: TextPool, embedder: Embedder, batch_size: int, progress: Progress | None) -> _Work:
+    """Read every text once, a slice at a time."""
+    n = len(pool)
+    keys, sizes = np.empty(n, dtype=np.uint64), np.empty(n, dtype=np.int64)
+    for start in range(0, n, INDEX_ROWS):
+        for row, text in enumerate(pool.texts(start, min(start + INDEX_ROWS, n)), start):
+            keys[row], sizes[row] = _key(text.encode()), len(text)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    first = first[inverse].astype(np.int64)
+    unique = np.flatnonzero(first == np.arange(n))
+    return _Work(pool, embedder, batch_size, progress, keys, sizes, first, unique)
+
+
+def _key(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _find(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return for each key its position in ``among``, −1 where it is not there."""
+    if len(among) == 0:
+        return np.full(len(keys), -1, dtype=np.int64)
+    order = np.argsort(among, kind="stable")
+    found = np.searchsorted(among, keys, sorter=order)
+    positions = order[np.minimum(found, len(among) - 1)]
+    return np.where(among[positions] == keys, positions, -1).astype(np.int64)
+
+
+def _slices(sizes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Cut the pool into ranges of rows within both limits (or of one row above the second)."""
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    start = 0
+    while start < len(sizes):
+        fits = int(np.searchsorted(ends, ends[start] + SLICE_CHARS, side="right")) - 1
+        stop = min(max(fits, start + 1), start + SLICE_ROWS)
+        yield start, stop
+        start = stop
+
+
+def _checked(vectors: np.ndarray, n: int, embedder: Embedder) -> np.ndarray:
+    wanted = (n, embedder.dimension)
+    if not isinstance(vectors, np.ndarray) or vectors.shape != wanted:
+        got = getattr(vectors, "shape", type(vectors).__name__)
+        raise InputError(
+            f"The embedder '{embedder.name}' must return an array of shape {wanted}. Got {got}."
+        )
+    if not np.isfinite(vectors).all():
+        raise InputError(
+            f"The embedder '{embedder.name}' returned NaN or infinity for one of {n} texts."
+        )
+    return unit_rows(vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """All vectors in pool order, the file's digest, the texts embedded now and their seconds."""
+
+    vectors: np.ndarray
+    digest: str
+    n_embedded: int
+    loop_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Vectors of an earlier run: (m, d) float16, (m,) uint64 keys."""
+
+    vectors: np.ndarray
+    keys: np.ndarray
+
+
+def _in_memory(work: _Work, earlier: _Stored) -> _Made:
+    """Assemble float32 vectors in memory."""
+    vectors = np.empty((len(work.keys), work.embedder.dimension), dtype=np.float32)
+    at = _find(work.keys[work.unique], earlier.keys)
+    known, todo = work.unique[at >= 0], work.unique[at < 0]
+    at = at[at >= 0]
+    for block in _blocks(len(known)):
+        vectors[known[block]] = unit_rows(earlier.vectors[at[block]])
+    loop_s = work.embed(todo, vectors.__setitem__)
+    repeated = np.flatnonzero(work.first != np.arange(len(vectors)))
+    vectors[repeated] = vectors[work.first[repeated]]
+    return _Made(vectors, "", len(todo), loop_s)
+
+
+def _in_file(path: Path, work: _Work, earlier: _Stored) -> _Made:
+    """Assemble a float16 .npy, keeping every finished batch in the file that grows beside it.
+
+    That file stays: the caller removes it once nothing is missing any more.
+    """
+    partial, dimension = _partial(path), work.embedder.dimension
+    record = np.dtype([("key", "<u8"), ("vector", "<f2", (dimension,))])
+    mine = work.keys ^ np.uint64(_key(f"{work.embedder.name}\0{dimension}".encode()))
+    lock = path.with_name(f".{path.name[:40]}.lock")
+    busy = (
+        f"Another process is embedding into '{path}'. Wait until it has ended, or choose another "
+        "'out'."
+    )
+    with locked(lock, busy):
+        kept = _take_over(partial, record)
+        old_at = _find(work.keys, earlier.keys)
+        todo = work.unique[((old_at < 0) & ~np.isin(mine, kept))[work.unique]]
+        with explain_write_errors(partial), partial.open("ab", buffering=0) as file:
+            # Unbuffered: what a full disk refused is not tried again when the file is closed.
+
+            def append(rows: np.ndarray, found: np.ndarray) -> None:
+                records = np.empty(len(rows), dtype=record)
+                records["key"], records["vector"] = mine[rows], found
+                data = memoryview(records.tobytes())
+                while data:
+                    data = data[file.write(data) :]
+
+            loop_s = work.embed(todo, append)
+        size = partial.stat().st_size
+        records = np.memmap(partial, record, mode="r") if size else np.empty(0, record)
+        new_at = _find(mine, records["key"])
+
+        def block(rows: slice) -> np.ndarray:
+            old = old_at[rows]
+            found = np.empty((len(old), dimension), dtype=np.float16)
+            found[old >= 0] = earlier.vectors[old[old >= 0]]
+            found[old < 0] = records["vector"][new_at[rows][old < 0]]
+            return found
+
+        digest = _write_vectors(path, len(work.keys), dimension, block)
+    return _Made(np.load(path, mmap_mode="r"), digest, len(todo), loop_s)
+
+
+def _partial(path: Path) -> Path:
+    """Return the name of the file that grows while ``path`` is made."""
+    return path.with_name(path.name + ".partial")
+
+
+def _take_over(partial: Path, record: np.dtype[Any]) -> np.ndarray:
+    """Return the keys of what a killed run has done, and cut off what follows its whole records.
+
+    Vectors have unit length; what a file system had not yet written, or anybody else's, has not.
+    """
+    keys = [np.empty(0, dtype=np.uint64)]
+    if not partial.is_file():
+        return keys[0]
+    with explain_write_errors(partial), partial.open("r+b") as file:
+        while len(found := np.fromfile(file, record, BLOCK_ROWS)):
+            lengths = np.linalg.norm(found["vector"].astype(np.float32), axis=1)
+            sound = np.append(np.abs(lengths - 1) < 0.01, False)
+            keys.append(found["key"][: int(np.argmin(sound))])
+            if len(keys[-1]) < BLOCK_ROWS:
+                break
+        file.truncate(sum(map(len, keys)) * record.itemsize)
+    return np.concatenate(keys)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(at, min(at + BLOCK_ROWS, n)) for at in range(0, n, BLOCK_ROWS))
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _write_vectors(path: Path, n: int, dimension: int, block: Callable[[slice], np.ndarray]) -> str:
+    """Write (n, dimension) float16 as a .npy, whole or not at all, and return its digest."""
+    digest = hashlib.blake2b(digest_size=16)
+    with writing(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (n, dimension)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in _blocks(n):
+            data = block(rows).astype("<f2").tobytes()
+            digest.update(data)
+            file.write(data)
+    return digest.hexdigest()
+
+
+def _write_report(
+    path: Path, digest: str, keys: np.ndarray | None, report: EmbeddingReport
+) -> None:
+    """Write the sidecar of ``path``; ``keys`` None where rows do not belong to texts."""
+    facts = {
+        "format": FORMAT,
+        "embedder": report.embedder,
+        "vectors_blake2b": digest,
+        "report": asdict(report),
+        "keys": None if keys is None else base64.b64encode(keys.astype("<u8").tobytes()).decode(),
+    }
+    with writing(_sidecar(path)) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1), encoding="ascii")
+
+
 def _open_earlier(
     reuse: str | Path | None, out: Path | None, embedder: Embedder
-) -> tuple[StoredVectors, tuple[str, ...]]:
+) -> tuple[_Stored, tuple[str, ...]]:
     """Open the vectors that may be taken over, and say so where those asked for may not."""
-    no_rows = np.empty((0, embedder.dimension), dtype=np.float16)
-    nothing = StoredVectors(no_rows, np.empty(0, dtype=np.uint64), embedder.name)
+    nothing = _Stored(np.empty((0, embedder.dimension), np.float16), np.empty(0, np.uint64))
     if reuse is not None:
-        earlier = read_stored(Path(reuse))
-        if earlier.embedder == embedder.name:
+        earlier, made_by = _read_stored(Path(reuse))
+        if made_by == embedder.name:
             return earlier, ()
         return nothing, (
-            f"No vectors of '{reuse}' were taken over: they were made by '{earlier.embedder}', "
+            f"No vectors of '{reuse}' were taken over: they were made by '{made_by}', "
             f"and these by '{embedder.name}'.",
         )
     try:
-        earlier = nothing if out is None else read_stored(out)
+        earlier, made_by = (nothing, "") if out is None else _read_stored(out)
     except InputError:  # absent or damaged: it is about to be replaced
-        earlier = nothing
-    return (earlier if earlier.embedder == embedder.name else nothing), ()
+        return nothing, ()
+    return (earlier if made_by == embedder.name else nothing), ()
 
 
-def _report(
-    pool: TextPool,
-    index: TextIndex,
-    embedder: Embedder,
-    made: Assembled,
-    *,
-    notes: tuple[str, ...],
-    started_s: float,
-) -> EmbeddingReport:
-    audit = audit_texts(pool, index, embedder)
-    n_unique = len(index.unique)
-    return EmbeddingReport(
-        embedder=embedder.name,
-        dimension=embedder.dimension,
-        n=index.n,
-        n_unique=n_unique,
-        n_embedded=made.n_embedded,
-        n_reused=n_unique - made.n_embedded,
-        n_sampled=audit.n_sampled,
-        truncated_share=audit.truncated_share,
-        unknown_language_share=audit.unknown_language_share,
-        unknown_languages=audit.unknown_languages,
-        elapsed_s=time.perf_counter() - started_s,
-        texts_per_s=made.n_embedded / made.loop_s if made.n_embedded else 0.0,
-        warnings=notes + audit.warnings,
+def _read_stored(path: Path) -> tuple[_Stored, str]:
+    """Open the vectors of an earlier run; return them and the name of their embedder.
+
+    Raises:
+        InputError: a file is missing or damaged, or the two do not belong together.
+    """
+    facts = _read_sidecar(path)
+    try:
+        vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        keys = np.frombuffer(base64.b64decode(facts["keys"] or b""), dtype="<u8").astype(np.uint64)
+        whole = vectors.ndim == 2 and vectors.dtype == np.float16 and len(keys) == len(vectors)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+    digest = hashlib.blake2b(digest_size=16)
+    for rows in _blocks(len(vectors) if whole else 0):
+        digest.update(vectors[rows].tobytes())
+    if not whole or digest.hexdigest() != facts.get("vectors_blake2b"):
+        raise _damaged(path)
+    return _Stored(vectors, keys), str(facts["embedder"])
+
+
+def _read_sidecar(path: Path) -> dict[str, Any]:
+    described = _sidecar(path)
+    for needed in (path, described):
+        if not needed.is_file():
+            raise InputError(
+                f"There are no vectors to take over at '{path}': '{needed.name}' is missing. "
+                "Embedding with out= writes both files."
+            )
+    try:
+        facts = json.loads(described.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(described) from error
+    if not isinstance(facts, dict) or not {"format", "embedder", "report", "keys"} <= facts.keys():
+        raise _damaged(described)
+    if facts["format"] != FORMAT:
+        raise InputError(
+            f"'{described}' was written by another version of ds2 (format {facts['format']}, "
+            f"this one reads {FORMAT}). Embed again."
+        )
+    return facts
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        f"'{path}' is damaged, or does not belong to the file beside it. Remove both and embed "
+        "again."
     )
 
 
@@ -170,20 +475,13 @@ def _take_ready(
     digest = ""
     if path is None:
         vectors = np.empty((n, dimension), dtype=np.float32)
-        for start in range(0, n, READY_ROWS):
-            vectors[start : start + READY_ROWS] = unit_rows(given[start : start + READY_ROWS])
+        for rows in _blocks(n):
+            vectors[rows] = unit_rows(given[rows])
     else:
-        digest = write_vectors(path, n, dimension, lambda a, b: unit_rows(given[a:b]))
+        digest = _write_vectors(path, n, dimension, lambda rows: unit_rows(given[rows]))
         vectors = np.load(path, mmap_mode="r")
-    report = EmbeddingReport(
-        embedder=ready.name,
-        dimension=dimension,
-        n=n,
-        n_unique=n,
-        n_embedded=0,
-        n_reused=n,
-        elapsed_s=time.perf_counter() - started_s,
-    )
+    elapsed_s = time.perf_counter() - started_s
+    report = EmbeddingReport(ready.name, dimension, n, n, 0, n, elapsed_s=elapsed_s)
     if path is not None:
-        write_report(path, digest, None, report)
+        _write_report(path, digest, None, report)
     return vectors, report

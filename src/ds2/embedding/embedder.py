@@ -7,7 +7,21 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Described", "Embedder", "digest_files", "digest_folder", "unit_rows"]
+__all__ = ["Described", "Embedder", "TextPool", "digest_files", "digest_folder", "unit_rows"]
+
+
+@runtime_checkable
+class TextPool(Protocol):
+    """What embedding needs of a pool."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """Return the conversations of rows ``start`` to ``stop``."""
+
+    def column(self, name: str) -> list[object]:
+        """Return one field of the original rows."""
 
 
 @runtime_checkable

@@ -7,8 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ds2.checks import check_rows, check_vectors
-from ds2.embedding.embedder import digest_files
-from ds2.embedding.texts import TextPool
+from ds2.embedding.embedder import TextPool, digest_files
 from ds2.errors import InputError
 
 __all__ = ["PrecomputedEmbedder"]
