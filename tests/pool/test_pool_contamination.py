@@ -1,17 +1,16 @@
-"""Contamination against a plain search for runs of words."""
+"""Exact duplicates after normalisation, and contamination against a plain search for runs."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pool_files import write_lines
+from pool_files import alpaca_rows, write_lines
 
 from ds2.errors import InputError
-from ds2.pool import read_pool
-from ds2.pool.contamination import find_contaminated, words_of
-from ds2.pool.runs_of_words import RunIndex
+from ds2.pool import find_contaminated, find_duplicates, read_pool
 
 QUESTION = "Which of the following planets has the largest number of known moons in our system"
 
@@ -44,35 +43,25 @@ def naive(texts, items, n, shortest):
 words = st.lists(st.sampled_from("abc"), max_size=14)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(words, max_size=6), st.lists(words, min_size=1, max_size=5), st.integers(3, 6))
-def test_the_index_is_the_plain_search(texts, items, n):
-    index = RunIndex(n, 3)
-    added = [index.add(item, (i, 1)) for i, item in enumerate(items)]
-    assert added == [len(item) >= 3 for item in items]
-    if not any(added):
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(words.filter(len), min_size=1, max_size=6),
+    st.lists(words, min_size=1, max_size=5),
+    st.integers(3, 6),
+)
+def test_what_is_found_is_what_a_plain_search_finds(tmp_path_factory, texts, items, n):
+    folder = tmp_path_factory.mktemp("runs")
+    wanted = naive([["it", "is", "so"], *texts], items, n, 3)
+    rows = [{"prompt": " ".join(text), "response": "It is so."} for text in texts]
+    named = {str(i): evaluation(folder, " ".join(item), name=f"{i}.jsonl")
+             for i, item in enumerate(items) if len(item) >= 3}  # fmt: skip
+    if not named:
         return
-    text, run = index.finish().search(texts)
-    found = set()
-    for one, which in zip(text.tolist(), run.tolist(), strict=True):
-        run_words = index.words(which)
-        assert any(texts[one][j : j + len(run_words)] == run_words for j in range(len(texts[one])))
-        found.update((one, i) for i, _ in index.places(which))
-    assert found == naive(texts, items, n, 3)
-
-
-def test_hash_collisions_do_not_match(monkeypatch):
-    monkeypatch.setattr(
-        "ds2.pool.runs_of_words._hashes",
-        lambda values, length: np.zeros(len(values) - length + 1, dtype=np.uint64),
-    )
-    index = RunIndex(3, 3)
-    for i, item in enumerate(["abcd", "dcba", "bbbb"]):
-        index.add(list(item), (i, 1))
-    text, run = index.finish().search([list("xdcbx"), list("abb"), list("bcd")])
-    found = {(t, i) for t, r in zip(text.tolist(), run.tolist(), strict=True)
-             for i, _ in index.places(r)}  # fmt: skip
-    assert found == {(0, 1), (2, 0)}
+    found = find_contaminated(read_pool(rows), named, n=n, shortest=3)
+    assert {(match.row + 1, int(match.evaluation)) for match in found.matches} == wanted
+    for match in found.matches:
+        assert f" {match.words} " in f" {' '.join(texts[match.row])} "
+        assert f" {match.words} " in f" {' '.join(items[int(match.evaluation)])} "
 
 
 def test_case_space_and_marks_do_not_hide_a_match(tmp_path):
@@ -82,7 +71,7 @@ def test_case_space_and_marks_do_not_hide_a_match(tmp_path):
     assert found.rows.tolist() == [0]
     (match,) = found.matches
     assert (match.row, match.evaluation, match.line) == (0, "eval.jsonl", 2)
-    assert match.words == " ".join(words_of(QUESTION)[:13])
+    assert match.words == " ".join(QUESTION.lower().split()[:13])
     assert (dict(found.checked), dict(found.unchecked)) == ({"eval.jsonl": 1}, {"eval.jsonl": 1})
     assert "1 of 2 rows of the evaluation set eval.jsonl have no text" in found.warnings[0]
     assert {why: rows.tolist() for why, rows in found.by_reason().items()} == {
@@ -117,7 +106,9 @@ def test_each_character_of_an_eastern_text_is_a_word(tmp_path):
     text = "太阳系中哪一颗行星的已知卫星数量最多"
     pool = pool_of(tmp_path, f"请回答：{text}？", text[:10])
     assert find_contaminated(pool, [evaluation(tmp_path, text)]).rows.tolist() == [0]
-    assert words_of("Ab1 日本_x") == ["ab1", "日", "本", "x"]
+    mixed = evaluation(tmp_path, "Ab1 日本_x", name="mixed.jsonl")
+    pool = pool_of(tmp_path, "so: ab1日本 x.", "ab1 日 本x2")
+    assert find_contaminated(pool, [mixed], n=4, shortest=4).rows.tolist() == [0]
 
 
 def test_common_phrases_can_be_left_out(tmp_path):
@@ -148,3 +139,51 @@ def test_what_is_no_evaluation_set_is_named(tmp_path):
     (tmp_path / "bad.jsonl").write_text(json.dumps({"q": QUESTION}) + "\n[1]\n")
     with pytest.raises(InputError, match="row 2: not an object"):
         find_contaminated(pool, [tmp_path / "bad.jsonl"])
+
+
+def groups(tmp_path, *pairs):
+    rows = [
+        {"prompt": prompt, "response": response, "n": n}
+        for n, (prompt, response) in enumerate(pairs)
+    ]
+    return find_duplicates(read_pool(write_lines(tmp_path / "pool.jsonl", rows))).tolist()
+
+
+def test_the_label_is_the_first_row_with_the_same_text(tmp_path):
+    found = groups(
+        tmp_path,
+        ("Straße  1", "Yes"),
+        ("Other", "Yes"),
+        (" STRASSE\t１\n", "yes"),
+        ("strasse 1", "no"),
+        ("strasse\u00a01", "YES"),
+    )
+    assert found == [0, 1, 0, 3, 0]
+
+
+def test_text_does_not_move_between_turns_or_words(tmp_path):
+    assert groups(tmp_path, ("a b", "c"), ("a", "b c"), ("ab", "c"), ("c", "a b")) == [0, 1, 2, 3]
+
+
+def test_the_same_text_in_other_roles_is_no_duplicate(tmp_path):
+    rows = [
+        {"messages": [{"role": role, "content": "a"}, {"role": "assistant", "content": "b"}]}
+        for role in ("user", "system", "human")
+    ]
+    pool = read_pool(write_lines(tmp_path / "pool.jsonl", rows))
+    assert find_duplicates(pool).tolist() == [0, 1, 0]
+
+
+def test_a_pool_without_duplicates_has_every_row_as_its_own_group(tmp_path):
+    pool = read_pool(write_lines(tmp_path / "pool.jsonl", alpaca_rows(3000)))
+    found = find_duplicates(pool)
+    assert found.dtype == np.int64
+    assert np.array_equal(found, np.arange(3000))
+    assert find_duplicates(pool.take([])).tolist() == []
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip() and text.isprintable()))
+def test_form_case_and_space_do_not_count(text):
+    same = [text, unicodedata.normalize("NFD", text), f" {text}\n", text.casefold()]
+    pool = read_pool([{"prompt": each, "response": "yes"} for each in same])
+    assert find_duplicates(pool).tolist() == [0, 0, 0, 0]

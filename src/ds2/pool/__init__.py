@@ -1,7 +1,6 @@
 """The pool: text comes in as rows of many formats, and goes out as examples in a fixed order."""
 
-from ds2.pool.contamination import find_contaminated
-from ds2.pool.duplicates import find_duplicates
+from ds2.pool.contamination import find_contaminated, find_duplicates
 from ds2.pool.example import Example, Message, Reject
 from ds2.pool.formats import FORMATS
 from ds2.pool.handoff import HANDOFFS, Handoff, hand_off
