@@ -61,10 +61,9 @@ def make_pool(path: Path, n: int) -> None:
     import pyarrow as pa
 
     from ds2 import Pool
-    from ds2.pool.builder import table_schema
-    from ds2.pool.store import save_pool
+    from ds2.pool import table_schema
 
-    texts, layout = ("what is asked of it " * 5, "what it has to say " * 20), '{"parts": {}}'
+    texts, layout = ("what is asked of it " * 5, "what it has to say " * 20), "{}"
     blocks = []
     for start in range(0, n, 50_000):
         rows = range(start, min(n, start + 50_000))
@@ -85,11 +84,10 @@ def make_pool(path: Path, n: int) -> None:
             ],
             "position": rows,
             "layout": [layout for _ in rows],
-            "raw": [None for _ in rows],
             "cut": [None for _ in rows],
         }
         blocks.append(pa.table(column, schema=table_schema()))
-    save_pool(Pool(pa.concat_tables(blocks), "messages", "benchmark"), path)
+    Pool(pa.concat_tables(blocks), "messages", "benchmark").save(path)
 
 
 class Anonymous:

@@ -1,12 +1,11 @@
 """The pool: text comes in as rows of many formats, and goes out as examples in a fixed order."""
 
 from ds2.pool.contamination import find_contaminated, find_duplicates
-from ds2.pool.example import Example, Message, Reject
 from ds2.pool.formats import FORMATS
 from ds2.pool.handoff import HANDOFFS, Handoff, hand_off
 from ds2.pool.handoff_card import Card
 from ds2.pool.handoff_hub import push_to_hub
-from ds2.pool.pool import Pool
+from ds2.pool.pool import Example, Message, Pool, Reject, conversation_text, table_schema
 from ds2.pool.read import read_pool
 from ds2.pool.tokens import count_tokens
 from ds2.pool.write import write_pool
@@ -20,11 +19,13 @@ __all__ = [
     "Message",
     "Pool",
     "Reject",
+    "conversation_text",
     "count_tokens",
     "find_contaminated",
     "find_duplicates",
     "hand_off",
     "push_to_hub",
     "read_pool",
+    "table_schema",
     "write_pool",
 ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ds2.pool.formats import Names, parse_row, transcript_turns, untrained
-from ds2.pool.layout import load_layout, original_fields
+from ds2.pool.layout import original_row
 from ds2.pool.pool import Pool
 from ds2.pool.turns import (
     MEDIA,
@@ -28,6 +28,7 @@ from ds2.pool.turns import (
     filled,
     from_text,
     is_caller,
+    is_result,
     medium_of,
     read_side,
     role_keys,
@@ -38,7 +39,6 @@ __all__ = [
     "conversation",
     "conversations",
     "marks_training",
-    "original_row",
     "parts_of",
     "tools_list",
 ]
@@ -78,24 +78,10 @@ class Conversation:
     lost: set[str] = field(default_factory=set)
 
 
-def original_row(pool: Pool, line: Mapping[str, Any]) -> dict[str, object]:
-    """Return a row as it was read, from a line of the pool's table."""
-    turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
-    layout = load_layout(line["layout"])
-    extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
-    fields = original_fields(turns, layout, pool.format, line["raw"], line["cut"])
-    labels = {
-        pool.source_field: layout.label(pool.source_field, line["source"]),
-        pool.id_field: layout.label(pool.id_field, line["id"]),
-    }
-    held = {**labels, **layout.blank, **extra, **fields}
-    return {key: held[key] for key in layout.keys}
-
-
 def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversation]:
     """Yield every example of a pool with all that a training tool may need of it."""
     names = Names.of(pool.named, pool.roles)
-    columns = ["id", "messages", "source", "extra", "layout", "raw", "cut"]
+    columns = ["id", "messages", "source", "extra", "layout", "cut"]
     for batch in pool.table.select(columns).to_batches(max_chunksize=batch_size):
         for line in batch.to_pylist():
             yield conversation(pool, line, names)
@@ -103,16 +89,11 @@ def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversat
 
 def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversation:
     """Return one example, from a line of the pool's table."""
-    pairs = [(turn["role"], turn["content"]) for turn in line["messages"]]
-    marked = any(_PLACEHOLDER.search(text) for _, text in pairs)
-    if line["raw"] is None and line["extra"] == "{}" and not marked:
-        turns = [{"role": role, "content": content} for role, content in pairs]
-        return Conversation(line["id"], line["source"], turns)
-    row = original_row(pool, line)
-    told = parse_row(row, pool.format, names).told if line["raw"] else [None] * len(pairs)
+    row = original_row(line, json.loads(line["extra"]), pool.id_field)
+    parsed = parse_row(row, pool.format, names)
     found = Conversation(line["id"], line["source"], [])
     embedded: dict[str, list[object]] = {}
-    for (role, text), turn in zip(pairs, told, strict=True):
+    for (role, text), turn in zip(parsed.turns, parsed.told, strict=True):
         given = turn.get("tool_calls") if turn else None
         if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
             found.lost.add("calls of tools that cannot be read")
@@ -122,7 +103,7 @@ def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversat
         _place(found, kind, _listed(_first(row, names.parts[plural])) or embedded.get(kind, []))
     if embedded.get("file"):
         found.lost.add("files")
-    _set_rejected(row, names, load_layout(line["layout"]).parts, found)
+    _set_rejected(row, names, parsed.parts, found)
     return found
 
 
@@ -190,7 +171,7 @@ def _open_turns(
     content = turn.get(keys[1]) if keys[1] else None
     if isinstance(content, dict) and "type" in content:
         content = [content]
-    if isinstance(content, list) and role == "tool" and any(_is_result(part) for part in content):
+    if isinstance(content, list) and role == "tool" and any(is_result(part) for part in content):
         results = [part for part in content if isinstance(part, dict)]
         return [
             {"role": "tool", "content": content_text(part.get("content", part.get("text"))),
@@ -210,10 +191,6 @@ def _open_turns(
         ]  # fmt: skip
     out.update({key: turn[key] for key in _KEPT if turn.get(key) is not None})
     return [out]
-
-
-def _is_result(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") == "tool_result"
 
 
 def _open_content(
@@ -313,10 +290,10 @@ def _side_turns(value: object, names: Names) -> list[dict[str, Any]]:
     turns = transcript_turns(value) if isinstance(value, str) else []
     if turns:
         return [{"role": role, "content": text} for role, text in turns]
-    read = read_side(value, "assistant", "messages", "rejected", names.roles)
+    both = read_side(value, "assistant", "messages", "rejected", names.roles)
     return [
         out
-        for (role, text), turn in zip(read.turns, read.told, strict=True)
+        for (role, text), turn in zip(*both, strict=True)
         for out in _open_turns(role, text, turn, {})
     ]
 

@@ -8,20 +8,18 @@
 
 A ``system`` (or ``system_prompt``) field becomes a system turn in every format. In rows of
 preferences the ``chosen`` side is the answer. Of several names for one part, the first that holds
-something counts. What cannot be read back from the conversation alone is noted in `Parsed`, so that
-a row can be written as it was.
+something counts.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from ds2.pool.turns import (
     TURN_KEYS,
     BadRowError,
-    Read,
+    Told,
     Turns,
     calls_in,
     filled,
@@ -31,7 +29,6 @@ from ds2.pool.turns import (
     parse_turns,
     read_side,
     role_keys,
-    take_out,
 )
 from ds2.pool.wording import kind_of, shown, shown_names
 
@@ -42,7 +39,6 @@ __all__ = [
     "NAMES",
     "PARTS",
     "Names",
-    "Pair",
     "Parsed",
     "detect_format",
     "parse_row",
@@ -54,9 +50,6 @@ FORMATS = ("alpaca", "sharegpt", "messages", "prompt-response")
 
 #: What stands between an Alpaca row's instruction and its input in the user's turn.
 INPUT_JOINT = "\n\n"
-
-#: A part and its field, or a field and its value as JSON.
-Pair: TypeAlias = tuple[str, str]
 
 LIST_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog")
 _ANSWERS = ("response", "completion", "answer", "solution", "output", "chosen")
@@ -140,26 +133,22 @@ NAMES = Names()
 
 @dataclass(slots=True)
 class Parsed:
-    """A conversation, and what is needed to write its row back.
+    """A conversation, and where in its row it stood.
 
     Attributes:
         turns: (role, text) pairs.
         told: for each turn what the row has of it, None where that is its text alone.
-        parts: which field held which part: turns, prompt, input, answer, history, system.
-        blank: fields of the conversation that were empty or null, and their value as JSON.
-        raw: those fields as they were, as JSON, with the number of a turn in the place of its
-            text; None where the turns alone give them back.
-        cut: where the instruction ends in the user's turn, when an input follows it.
+        parts: the field of each part: turns, prompt, input, answer, history, system.
+        cut: the number of the turn in which an instruction and its input are joined, and where the
+            instruction ends.
         missing: why there is nothing to learn an answer from; empty where there is.
         preferred: whether the answer is the better one of two.
     """
 
-    turns: Turns
-    told: list[dict[str, object] | None]
-    parts: tuple[Pair, ...] = ()
-    blank: tuple[Pair, ...] = ()
-    raw: str | None = None
-    cut: int | None = None
+    turns: Turns = field(default_factory=list)
+    told: Told = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
+    cut: tuple[int, int] | None = None
     missing: str = ""
     preferred: bool = False
 
@@ -196,7 +185,7 @@ def _turn_field(row: Mapping[str, object], names: Names) -> str | None:
             with_turns = _listed(value)
             value = with_turns if with_turns is not None else value
         if isinstance(value, list) and len(value) > 1 and is_turn(value[0]):
-            first = parse_turns(value[:1], "messages", name, names.roles).turns
+            first = parse_turns(value[:1], "messages", name, names.roles)[0]
             if first[0][0] != "assistant":
                 return name
     return held
@@ -239,27 +228,20 @@ def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
         raise BadRowError(_absent(row, usual if names is NAMES else names.parts["turns"][0]))
     value = row[name]
     system, chosen = _named(row, names.parts["system"]), _named(row, names.parts["chosen"])
-    texts = isinstance(value, list) and value and type(value[0]) is str
-    if system is None and chosen is None and isinstance(value, list) and not texts:
-        turns, told, plain = parse_turns(value, form, name, names.roles)
-        if plain:
-            return Parsed(turns, told, (("turns", name),))
     sides = _Sides(row, form, names.roles)
     if system is not None:
-        sides.text("system", system)
+        sides.system(system)
     if isinstance(value, str) and value.lstrip()[:1] == "[":
-        value, sides.plain = from_text(value, name), False
+        value = from_text(value, name)
     if isinstance(value, list) and value and type(value[0]) is str:
         sides.read("turns", name, value, "user")
     else:
-        sides.take("turns", name, parse_turns(value, form, name, names.roles))
-    if chosen == name:
-        sides.preferred = True
-    elif chosen is not None and filled(row[chosen]):
-        sides.preferred = True
-        if sides.turns[-1][0] != "assistant":
-            sides.answer("answer", chosen)
-    return sides.parsed()
+        sides.take("turns", name, *parse_turns(value, form, name, names.roles))
+    found = sides.found
+    found.preferred = chosen is not None and (chosen == name or filled(row[chosen]))
+    if found.preferred and chosen != name and found.turns[-1][0] != "assistant":
+        sides.answer(str(chosen))
+    return found
 
 
 def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
@@ -267,10 +249,10 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     alpaca = form == "alpaca"
     both = None if alpaca else _transcript(row, names)
     if both is not None:
-        field, turns = both
-        sides.preferred = True
-        sides.take("turns", field, Read(turns, [None] * len(turns), False))
-        return sides.parsed()
+        name, turns = both
+        sides.take("turns", name, turns, [None] * len(turns))
+        sides.found.preferred = True
+        return sides.found
     asked = _PARTS["instruction"] if alpaca else _PARTS["prompt"]
     wanted = {
         "prompt": names.parts["instruction" if alpaca else "prompt"] or asked,
@@ -281,122 +263,83 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
         raise BadRowError(_absent(row, wanted["answer" if prompt else "prompt"][0]))
     system = _named(row, names.parts["system"])
     history = _named(row, names.parts["history"]) if alpaca else None
-    given = _named(row, names.parts["input"]) if alpaca else None
     if system is not None:
-        sides.text("system", system)
+        sides.system(system)
     if history is not None:
         sides.history(history)
-    sides.prompt(prompt, given)
-    sides.answer("answer", answer)
-    sides.preferred = answer in names.parts["chosen"]
-    return sides.parsed()
+    sides.prompt(prompt, _named(row, names.parts["input"]) if alpaca else None)
+    sides.answer(answer)
+    sides.found.preferred = answer in names.parts["chosen"]
+    return sides.found
 
 
 class _Sides:
     """The sides of a conversation, put together in the order of their turns."""
 
-    __slots__ = ("blank", "cut", "form", "parts", "plain", "preferred", "roles", "row", "starts",
-                 "told", "turns")  # fmt: skip
-
     def __init__(self, row: Mapping[str, object], form: str, roles: Mapping[str, str]) -> None:
         self.row, self.form, self.roles = row, form, roles
-        self.turns: Turns = []
-        self.told: list[dict[str, object] | None] = []
-        self.parts: list[Pair] = []
-        self.blank: list[Pair] = []
-        self.starts: dict[str, int] = {}
-        self.cut: int | None = None
-        self.plain = True
-        self.preferred = False
+        self.found = Parsed()
 
     def read(self, part: str, name: str, value: object, role: str) -> None:
         """Read a field that holds a text, a turn or a list."""
         if type(value) is str and value[:1] != "[":
-            self.say(part, name, role, value)
+            self.take(part, name, [(role, value)], [None])
         else:
-            self.take(part, name, read_side(value, role, self.form, name, self.roles))
+            self.take(part, name, *read_side(value, role, self.form, name, self.roles))
 
-    def say(self, part: str, name: str, role: str, text: str) -> None:
-        """Add one turn that is a text."""
-        self.parts.append((part, name))
-        self.starts[name] = len(self.turns)
-        self.turns.append((role, text))
-        self.told.append(None)
-
-    def take(self, part: str, name: str, read: Read) -> None:
+    def take(self, part: str, name: str, turns: Turns, told: Told) -> None:
         """Add the turns of a field."""
-        self.parts.append((part, name))
-        self.starts[name] = len(self.turns)
-        self.plain = self.plain and read.plain
-        self.turns += read.turns
-        self.told += read.told
+        self.found.parts[part] = name
+        self.found.turns += turns
+        self.found.told += told
 
-    def text(self, part: str, name: str) -> None:
-        """Add the text of a field, or note that it is empty."""
+    def _text(self, name: str) -> str:
         value = self.row[name]
         if not filled(value):
-            self._note_blank(part, name)
-        elif type(value) is str:
-            self.say(part, name, part, value)
-        else:
-            raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
+            return ""
+        if type(value) is str:
+            return value
+        raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
 
-    def _note_blank(self, part: str, name: str) -> None:
-        value = self.row[name]
-        self.parts.append((part, name))
-        self.blank.append((name, json.dumps(value if value == value else None)))  # noqa: PLR0124
+    def system(self, name: str) -> None:
+        """Add the system prompt, unless it is empty."""
+        text = self._text(name)
+        self.take("system", name, [("system", text)] if text else [], [None] if text else [])
 
     def history(self, name: str) -> None:
         """Add the earlier rounds of an Alpaca row: a list of [instruction, output] pairs."""
         value = self.row[name]
         if type(value) is str and value.lstrip()[:1] == "[":
-            value, self.plain = from_text(value, name), False
-        if not filled(value):
-            self._note_blank("history", name)
-            return
-        if isinstance(value, list) and all(map(is_turn, value)):
+            value = from_text(value, name)
+        if isinstance(value, list) and value and all(map(is_turn, value)):
             self.read("history", name, value, "user")
             return
-        pairs: list[Any] = value if isinstance(value, list) else [value]
+        pairs: list[Any] = value if isinstance(value, list) else [value] if filled(value) else []
         if not all(
             isinstance(pair, list) and len(pair) == 2 and all(type(p) is str for p in pair)
             for pair in pairs
         ):
             raise BadRowError(f"not a list of pairs of text: {shown(name)}")
         turns = [turn for asked, said in pairs for turn in (("user", asked), ("assistant", said))]
-        self.take("history", name, Read(turns, [None] * len(turns), True))
+        self.take("history", name, turns, [None] * len(turns))
 
     def prompt(self, name: str, given: str | None) -> None:
         """Add what is asked, and behind it the input of an Alpaca row."""
-        value = self.row[name]
-        if not filled(value):
-            self.plain = self.plain and value == ""
-            value = ""
-        text = ""
-        if given is not None:
-            what = self.row[given]
-            if not filled(what):
-                self.blank.append((given, json.dumps(what if what == what else None)))  # noqa: PLR0124
-            elif type(what) is str:
-                text = what
-            else:
-                raise BadRowError(f"field is not text: {shown(given)} is {kind_of(what)}")
+        value = self.row[name] if filled(self.row[name]) else ""
+        text = "" if given is None else self._text(given)
         if text and type(value) is str:
-            self.cut = len(value)
-            joined = value + INPUT_JOINT + text if value else text
-            self.say("prompt", name, "user", joined)
+            if value:
+                self.found.cut = len(self.found.turns), len(value)
+                text = value + INPUT_JOINT + text
+            self.take("prompt", name, [("user", text)], [None])
         else:
             self._side("prompt", name, value, "user")
         if given is not None:
-            self.parts.append(("input", given))
+            self.found.parts["input"] = given
 
-    def answer(self, part: str, name: str) -> None:
+    def answer(self, name: str) -> None:
         """Add the answer; one that is null is empty."""
-        value = self.row[name]
-        if not filled(value):
-            self.plain = self.plain and value == ""
-            value = ""
-        self._side(part, name, value, "assistant")
+        self._side("answer", name, self.row[name] if filled(self.row[name]) else "", "assistant")
 
     def _side(self, part: str, name: str, value: object, role: str) -> None:
         if not isinstance(value, (str, list)) and not (
@@ -404,22 +347,6 @@ class _Sides:
         ):
             raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
         self.read(part, name, value, role)
-
-    def parsed(self) -> Parsed:
-        """Return what was read."""
-        raw = None
-        if not self.plain:
-            blank = {name for name, _ in self.blank}
-            kept = {name: self.row[name] for _, name in self.parts if name not in blank}
-            bare = {
-                name: take_out(value, self.turns, self.starts.get(name, -1))
-                for name, value in kept.items()
-            }
-            raw = json.dumps(bare, ensure_ascii=False, separators=(",", ":"), default=str)
-        return Parsed(
-            self.turns, self.told, tuple(self.parts), tuple(self.blank), raw, self.cut,
-            preferred=self.preferred,
-        )  # fmt: skip
 
 
 def _transcript(row: Mapping[str, object], names: Names) -> tuple[str, Turns] | None:

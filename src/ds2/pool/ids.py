@@ -18,7 +18,7 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 
 def complete_ids(
-    table: "pyarrow.Table", lines: np.ndarray, place: Callable[[int], tuple[str, str]]
+    table: "pyarrow.Table", lines: Sequence[int], place: Callable[[int], tuple[str, str]]
 ) -> "pyarrow.ChunkedArray":
     """Give an id to every row without one: its key, and from the second such row on a number."""
     given = table["id"].is_valid().to_numpy()
@@ -31,7 +31,7 @@ def complete_ids(
         both = given[first] & given[again]
         if both.any():
             one, two = int(first[both][0]), int(again[both][0])
-            (name, one_at), (other, two_at) = place(int(lines[one])), place(int(lines[two]))
+            (name, one_at), (other, two_at) = place(lines[one]), place(lines[two])
             raise InputError(
                 f"{name}: the id {shown(ids[one].as_py())} is given twice, in {one_at} and "
                 f"{two_at}{'' if name == other else f' of {other}'}. Ids must differ: correct one, "

@@ -1,95 +1,98 @@
 """How a row was laid out, so that the same row can be written again.
 
-The pool keeps a row's conversation as messages and its other fields as one JSON object. What
-these two lose is the layout: the order of the fields, which of them held the conversation, which
-were empty; and ``raw``, the fields of a conversation that is more than texts. Few layouts occur in
-a pool, so the table holds them as a dictionary-encoded column of JSON.
+The pool keeps a row's conversation as messages and its other fields as one JSON object. Its layout
+is the row without either: every field in order, as one JSON object in which
+
+    null               stands for a field that is no part of the conversation,
+    "text", "number"   for an id or a source and for the kind that it was of,
+    "null", "empty"    for one that held nothing, and
+    [value]            for a part of the conversation, as it was, with ``{"": "2"}`` in the place of
+                       the text of turn 2 (``"2<"`` and ``"2>"``: of its two halves, an instruction
+                       and its input).
+
+Few layouts occur in a pool, so the table holds them as a dictionary-encoded column.
 """
 
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
-from ds2.pool.formats import INPUT_JOINT, Pair, Parsed
-from ds2.pool.turns import Turns, join_turns, put_back
+from ds2.pool.formats import INPUT_JOINT, Parsed
 
-__all__ = ["Layout", "dump_layout", "load_layout", "original_fields"]
+__all__ = ["conversation_fields", "dump_layout", "label", "load_layout", "original_row"]
 
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a row was laid out.
-
-    Attributes:
-        keys: its fields, in order.
-        parts: which field held which part of the conversation.
-        blank: the fields of the conversation, the id and the source that were empty or null.
-        numbers: the id and the source where they were whole numbers.
-    """
-
-    keys: tuple[str, ...]
-    parts: Mapping[str, str]
-    blank: Mapping[str, object]
-    numbers: tuple[str, ...]
-
-    def label(self, field: str, text: str | None) -> object:
-        """Return an id or a source as it was in the row, None where the row had none."""
-        if field in self.numbers and text is not None:
-            return int(text)
-        return self.blank.get(field, text) if field in self.keys else None
+_DUMP = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_TEXT = ""
 
 
-def dump_layout(
-    row: Mapping[str, object], parsed: Parsed, empty: tuple[Pair, ...], numbers: tuple[str, ...]
-) -> str:
-    """Return the layout of a row as JSON; ``empty`` are labels that were empty or null."""
-    return _dumped(tuple(row), parsed.parts, parsed.blank + empty, numbers)
-
-
-@functools.lru_cache(maxsize=1024)
-def _dumped(
-    keys: tuple[str, ...],
-    parts: tuple[Pair, ...],
-    blank: tuple[Pair, ...],
-    numbers: tuple[str, ...],
-) -> str:
-    empty = {name: json.loads(value) for name, value in blank}
-    return json.dumps(
-        {"keys": keys, "parts": dict(parts), "blank": empty, "numbers": numbers},
-        ensure_ascii=False,
-        separators=(",", ":"),
+def dump_layout(row: Mapping[str, object], parsed: Parsed, labels: Mapping[str, str]) -> str:
+    """Return the layout of a row; ``labels`` are its id and its source, by what they were."""
+    places = {text: str(number) for number, (_, text) in enumerate(parsed.turns) if text}
+    if parsed.cut is not None:
+        turn, at = parsed.cut
+        text = parsed.turns[turn][1]
+        places |= {text[:at]: f"{turn}<", text[at + len(INPUT_JOINT) :]: f"{turn}>"}
+    held = set(parsed.parts.values())
+    return _DUMP(
+        {
+            name: [_without(value, places)] if name in held else labels.get(name)
+            for name, value in row.items()
+        }
     )
 
 
+def _without(value: object, places: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        return {_TEXT: places[value]} if value in places else value
+    if isinstance(value, dict):
+        return {key: _without(each, places) for key, each in value.items()}
+    return [_without(each, places) for each in value] if isinstance(value, list) else value
+
+
 @functools.lru_cache(maxsize=1024)
-def load_layout(text: str) -> Layout:
+def load_layout(text: str) -> dict[str, Any]:
     """Read back what `dump_layout` wrote."""
-    value = json.loads(text)
-    return Layout(tuple(value["keys"]), value["parts"], value["blank"], tuple(value["numbers"]))
+    return dict(json.loads(text))
 
 
-def original_fields(
-    turns: Turns, layout: Layout, form: str, raw: str | None, cut: int | None
+def conversation_fields(layout: Mapping[str, object]) -> list[str]:
+    """Return the fields of a row that hold its conversation."""
+    return [name for name, cell in layout.items() if isinstance(cell, list)]
+
+
+def label(kind: object, text: str | None) -> object:
+    """Return an id or a source as it was in the row, None where the row had none."""
+    if kind == "number" and text is not None:
+        return int(text)
+    return {"text": text, "empty": ""}.get(str(kind))
+
+
+def original_row(
+    line: Mapping[str, Any], extra: Mapping[str, object], id_field: str
 ) -> dict[str, object]:
-    """Return the fields of the conversation as they were in the row, but for empty ones."""
-    if raw is not None:
-        return {name: put_back(value, turns) for name, value in json.loads(raw).items()}
-    fields: dict[str, object] = {}
-    parts = {part: name for part, name in layout.parts.items() if name not in layout.blank}
-    left = list(turns)
-    if "system" in parts:
-        fields[parts["system"]] = left.pop(0)[1]
-    if "turns" in parts:
-        fields[parts["turns"]] = join_turns(left, form)
-        return fields
-    if "history" in parts:
-        texts = [text for _, text in left[:-2]]
-        pairs = zip(texts[::2], texts[1::2], strict=True)
-        fields[parts["history"]] = [list(pair) for pair in pairs]
-    prompt, answer = left[-2][1], left[-1][1]
-    if "input" in parts and cut is not None:
-        fields[parts["input"]] = prompt[cut + len(INPUT_JOINT) :] if cut else prompt
-        prompt = prompt[:cut]
-    fields[parts["prompt"]], fields[parts["answer"]] = prompt, answer
-    return fields
+    """Return a row as it was read, from a line of the pool's table and its other fields."""
+    texts = [turn["content"] for turn in line["messages"]]
+    row: dict[str, object] = {}
+    for name, cell in load_layout(line["layout"]).items():
+        if isinstance(cell, list):
+            row[name] = _with(cell[0], texts, line["cut"])
+        elif cell is None:
+            row[name] = extra[name]
+        else:
+            row[name] = label(cell, line["id" if name == id_field else "source"])
+    return row
+
+
+def _with(value: Any, texts: list[str], cut: int) -> object:
+    if isinstance(value, list):
+        return [_with(each, texts, cut) for each in value]
+    if not isinstance(value, dict):
+        return value
+    place = value.get(_TEXT)
+    if len(value) != 1 or not isinstance(place, str):
+        return {key: _with(each, texts, cut) for key, each in value.items()}
+    text = texts[int(place.rstrip("<>"))]
+    if place[-1] in "<>":
+        return text[:cut] if place[-1] == "<" else text[cut + len(INPUT_JOINT) :]
+    return text

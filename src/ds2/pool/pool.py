@@ -1,26 +1,110 @@
-"""The pool: candidate examples in a fixed order, held as columns."""
+"""The pool: candidate examples in a fixed order, held as columns, in memory or in a file."""
 
 import difflib
+import functools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ds2.atomic import writing
 from ds2.errors import InputError
-from ds2.pool.example import Example, Message, Reject, conversation_text
-from ds2.pool.layout import load_layout
-from ds2.pool.wording import shown, shown_names
+from ds2.pool.files import check_readable
+from ds2.pool.layout import conversation_fields, label, load_layout
+from ds2.pool.wording import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Pool"]
+__all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "table_schema"]
 
 _BATCH = 1024
 _TAKE = 1 << 14
+_ENTRY = b"ds2.pool"
+_VERSION = 4
+
+
+def conversation_text(turns: Iterable[tuple[str, str]]) -> str:
+    """Join (role, content) pairs as ``role: content`` lines."""
+    return "\n".join(f"{role}: {content}" for role, content in turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn: who speaks (``system``, ``user``, ``assistant`` or ``tool``) and what."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One conversation of the pool.
+
+    Attributes:
+        id: the example's own id, or one derived from its content.
+        messages: the turns, first to last.
+        source: where the example comes from, when the row says so.
+        extra: every other field of the row.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    source: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """(role, content) of each message."""
+        return tuple((message.role, message.content) for message in self.messages)
+
+    def text(self) -> str:
+        """Return the whole conversation as ``role: content`` lines."""
+        return conversation_text(self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that could not become an example.
+
+    Attributes:
+        file: the file it was read from.
+        line: line of the file (JSONL, CSV) or number of the row (JSON, Parquet), from 1.
+        reason: the kind of fault, then after a colon what was found.
+        text: the start of the row as it was read. It is data: escape it before showing it.
+    """
+
+    file: str
+    line: int
+    reason: str
+    text: str
+
+
+@functools.cache
+def table_schema() -> "pyarrow.Schema":
+    """Return the schema of every pool's table.
+
+    The public columns are id, messages, source, extra (a JSON object), key and position;
+    ``layout`` and ``cut`` are what it takes to write a row as it was read (`ds2.pool.layout`).
+    """
+    import pyarrow as pa
+
+    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("messages", pa.list_(turn)),
+            ("source", pa.string()),
+            ("extra", pa.string()),
+            ("key", pa.uint64()),
+            ("position", pa.int64()),
+            ("layout", pa.dictionary(pa.int32(), pa.string())),
+            ("cut", pa.int32()),
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -29,8 +113,8 @@ class Pool:
 
     Attributes:
         table: columns ``id``, ``messages`` (a list of role and content), ``source``, ``extra``
-            (every other field, a JSON object), ``key`` and ``position``; ``layout``, ``raw``
-            and ``cut`` are internal.
+            (every other field, a JSON object), ``key`` and ``position``; ``layout`` and ``cut``
+            are internal.
         format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
         origin: where they were read from.
         rejects: the rows that could not be read.
@@ -102,8 +186,8 @@ class Pool:
         """The fields of the rows beside the conversation, in order of first appearance."""
         names: dict[str, None] = {}
         for layout in map(load_layout, self.table["layout"].unique().to_pylist()):
-            held = set(layout.parts.values())
-            names.update((key, None) for key in layout.keys if key not in held)
+            held = conversation_fields(layout)
+            names.update((name, None) for name in layout if name not in held)
         return tuple(names)
 
     def column(self, name: str) -> list[object]:
@@ -121,11 +205,11 @@ class Pool:
             )
         held = {self.id_field: "id", self.source_field: "source"}.get(name)
         values: list[object] = []
-        for batch in self._batches("extra", "layout", held or "id"):
-            for extra, layout, label in zip(*batch, strict=True):
+        for batch in self.table.select(["extra", "layout", held or "id"]).to_batches():
+            for extra, layout, text in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 value = json.loads(extra).get(name) if extra != "{}" else None
                 if value is None and held:
-                    value = load_layout(layout).label(name, label)
+                    value = label(load_layout(layout).get(name), text)
                 values.append(value)
         return values
 
@@ -159,9 +243,19 @@ class Pool:
 
     def save(self, path: str | Path) -> None:
         """Write the pool as one Arrow file, complete or not at all."""
-        from ds2.pool.store import save_pool
+        import pyarrow as pa
 
-        save_pool(self, Path(path))
+        about = {
+            "version": _VERSION,
+            "rejects": [astuple(reject) for reject in self.rejects],
+            **{name: getattr(self, name) for name in _SAVED},
+        }
+        table = self.table.replace_schema_metadata({_ENTRY: json.dumps(about)})
+        with (
+            writing(Path(path)) as temporary,
+            pa.ipc.new_file(str(temporary), table.schema) as out,
+        ):
+            out.write_table(table.unify_dictionaries())
 
     @staticmethod
     def load(path: str | Path) -> "Pool":
@@ -170,13 +264,34 @@ class Pool:
         Raises:
             InputError: there is no such file, or it is no pool of this version.
         """
-        from ds2.pool.store import load_pool
+        import pyarrow as pa
 
-        return load_pool(Path(path))
+        check_readable(Path(path))
+        name = shown_path(path)
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            table.validate()
+        except (pa.ArrowException, OSError):
+            raise InputError(f"{name} is no pool saved by ds2, or it is cut off.") from None
+        about = json.loads((table.schema.metadata or {}).get(_ENTRY, b"{}"))
+        version = about.get("version", _VERSION)
+        if version > _VERSION:
+            raise InputError(f"{name} was saved by a newer version of ds2. Upgrade ds2 to read it.")
+        if version < _VERSION:
+            raise InputError(
+                f"{name} was saved by an older version of ds2. Read the pool again (in a run: "
+                "ds2 pool RUN)."
+            )
+        table = table.replace_schema_metadata()
+        if not about or table.schema != table_schema():
+            raise InputError(f"{name} is an Arrow file, but no pool saved by ds2.")
+        rejects = tuple(Reject(*reject) for reject in about["rejects"])
+        saved = {**{name: about[name] for name in _SAVED}, "warnings": tuple(about["warnings"])}
+        return Pool(table, rejects=rejects, **saved)
 
-    def _batches(self, *names: str) -> Iterator[list[list[object]]]:
-        for batch in self.table.select(list(names)).to_batches(max_chunksize=_BATCH):
-            yield [column.to_pylist() for column in batch.columns]
+
+#: The fields of a pool that its file holds beside the table and the rejects.
+_SAVED = ("format", "origin", "warnings", "id_field", "source_field", "named", "roles", "n_read")
 
 
 def _example(row: dict[str, Any]) -> Example:

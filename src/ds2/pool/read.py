@@ -1,29 +1,37 @@
 """Read a pool: rows in, examples and rejects out."""
 
 import contextlib
+import hashlib
 import json
 import os
 import warnings
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool.builder import TableBuilder
-from ds2.pool.example import Reject
-from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, detect_format
-from ds2.pool.pool import Pool
+from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, Parsed, detect_format, parse_row
+from ds2.pool.ids import complete_ids
+from ds2.pool.layout import dump_layout
+from ds2.pool.pool import Pool, Reject, table_schema
 from ds2.pool.rows import Fault, RowSource
 from ds2.pool.sources import open_sources
-from ds2.pool.turns import BadRowError
-from ds2.pool.wording import shown_names, shown_path
+from ds2.pool.turns import BadRowError, Turns
+from ds2.pool.wording import kind_of, shown, shown_names, shown_path
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["read_pool"]
 
 _UNDETECTED = 1000
+_ROWS = 4096
+_CHARACTERS = 1 << 24
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _REJECT_TEXT = 200
 _LINES = 1 << 40
 _POOL_ROLES = ("system", "user", "assistant", "tool")
@@ -127,11 +135,9 @@ class _Reading:
         self._decided = 0
         self._other: str | None = None
 
-    def fill(self, id_field: str, source_field: str) -> TableBuilder:
+    def fill(self, id_field: str, source_field: str) -> "_Builder":
         """Read every row into a builder."""
-        builder = (
-            None if self._auto else TableBuilder(self.form, id_field, source_field, self.names)
-        )
+        builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
         for number, source in enumerate(self.sources):
             before = self.seen
             self.source, self._offset = source, number * _LINES
@@ -141,7 +147,7 @@ class _Reading:
                     self._reject(line, row.reason, row.text)
                 elif builder is None and (form := self._detect(row)) is not None:
                     self.form, self._decided = form, line
-                    builder = TableBuilder(form, id_field, source_field, self.names)
+                    builder = _Builder(form, id_field, source_field, self.names)
                     self._add(builder, line, row)
                 elif builder is None:
                     found = shown_names(list(row))
@@ -170,7 +176,7 @@ class _Reading:
                 self.names, self._folded = folded, shown_names(list(row))
         return form
 
-    def _add(self, builder: TableBuilder, line: int, row: dict[str, object]) -> None:
+    def _add(self, builder: "_Builder", line: int, row: dict[str, object]) -> None:
         try:
             parsed = builder.add(line + self._offset, self.seen - 1, row, unanswered=self.keep)
         except BadRowError as error:
@@ -298,3 +304,105 @@ def _counted(kinds: Counter[str]) -> str:
 
 def _as_json(row: dict[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _content_key(turns: Turns) -> int:
+    """Return the 64-bit hash of a conversation: of its roles and texts, unchanged, alone."""
+    parts = [f"{role}\0{len(content)}\0{content}" for role, content in turns]
+    data = "".join(parts).encode()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+class _Builder:
+    """Collects rows of one format; at most one batch of them is held as Python objects."""
+
+    def __init__(self, form: str, id_field: str, source_field: str, names: Names) -> None:
+        self._form, self._names = form, names
+        self._labels = {id_field: "id", source_field: "source"}
+        self._id_field = id_field
+        self._batches: list[pyarrow.RecordBatch] = []
+        self._rows: list[dict[str, object]] = []
+        self._lines = array("q")
+        self._size = 0
+
+    def add(
+        self, line: int, position: int, row: Mapping[str, object], *, unanswered: bool
+    ) -> Parsed:
+        """Add one row and return what it holds, or raise `BadRowError` and add nothing.
+
+        ``position`` counts every row that is read, from 0. A row without an answer to learn is
+        added only where ``unanswered``.
+        """
+        parsed = parse_row(row, self._form, self._names)
+        held = set(parsed.parts.values())
+        extra = {name: value for name, value in row.items() if name not in held}
+        made: dict[str, object] = {"id": None, "source": None}
+        kinds = {}
+        for field, label in self._labels.items():
+            if field in extra and (kind := _kind_of_label(extra[field])):
+                value = extra.pop(field)
+                kinds[field] = kind
+                if kind in ("text", "number"):
+                    made[label] = str(int(value) if type(value) is float else value)
+        if self._id_field in extra:
+            found = f"{shown(self._id_field)} is {kind_of(extra[self._id_field])}"
+            raise BadRowError(f"id is no text or whole number: {found}")
+        try:
+            made["key"] = _content_key(parsed.turns)
+            made["extra"] = _COMPACT.encode(extra) if extra else "{}"
+            made["layout"] = dump_layout(row, parsed, kinds)
+            for name in ("extra", "layout", "id", "source"):
+                str(made[name]).encode()
+        except UnicodeEncodeError:
+            raise BadRowError("half a character: a lone surrogate, which is no text") from None
+        except RecursionError:
+            raise BadRowError("a value is nested too deeply") from None
+        if parsed.missing and not unanswered:
+            return parsed
+        made["messages"] = [{"role": role, "content": text} for role, text in parsed.turns]
+        made |= {"position": position, "cut": parsed.cut and parsed.cut[1]}
+        self._rows.append(made)
+        self._lines.append(line)
+        self._size += sum(len(text) for _, text in parsed.turns)
+        self._size += sum(len(str(made[name])) for name in ("extra", "layout"))
+        if len(self._rows) >= _ROWS or self._size >= _CHARACTERS:
+            self._flush()
+        return parsed
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        # Arrow's own allocator keeps twice the memory of columns that are built piece by piece.
+        memory = pa.system_memory_pool()
+        columns = [
+            pa.array([row[field.name] for row in self._rows], field.type, memory_pool=memory)
+            for field in table_schema()
+        ]
+        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=table_schema()))
+        self._rows, self._size = [], 0
+
+    def finish(self, place: Callable[[int], tuple[str, str]]) -> "pyarrow.Table":
+        """Return the table, every row with an id that no other row has.
+
+        Args:
+            place: the file of a row and its line, in words, for the number that `add` was given.
+
+        Raises:
+            InputError: two rows give the same id.
+        """
+        import pyarrow as pa
+
+        self._flush()
+        table = pa.Table.from_batches(self._batches, schema=table_schema()).unify_dictionaries()
+        self._batches = []
+        return table.set_column(0, "id", complete_ids(table, self._lines, place))
+
+
+def _kind_of_label(value: object) -> str:
+    """Say what an id or a source is; an empty text where it can be neither."""
+    if value is None or value == "":
+        return "null" if value is None else "empty"
+    if type(value) is str:
+        return "text"
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return "number" if whole else ""  # a column of whole numbers with a gap in it holds floats

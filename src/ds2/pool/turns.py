@@ -2,7 +2,7 @@
 
 A turn may hold more than a text: calls of tools, parts of a message (images, sound), reasoning.
 `Turns` is what is rated and embedded: (role, text) pairs in which all of that is written out.
-What the row held beside it is kept as it was (`ds2.pool.layout`).
+The row itself is kept as it was (`ds2.pool.layout`).
 """
 
 import ast
@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ds2.pool.wording import kind_of, shown
 
@@ -21,7 +21,7 @@ __all__ = [
     "REASONING",
     "TURN_KEYS",
     "BadRowError",
-    "Read",
+    "Told",
     "Turns",
     "call_of",
     "calls_in",
@@ -29,19 +29,20 @@ __all__ = [
     "filled",
     "from_text",
     "is_caller",
+    "is_result",
     "is_turn",
     "join_turns",
     "medium_of",
     "parse_turns",
-    "put_back",
     "read_side",
     "role_keys",
-    "take_out",
-    "to_role",
 ]
 
 #: (role, content) pairs, first to last.
 Turns: TypeAlias = list[tuple[str, str]]
+
+#: For each turn, the turn as it was in the row, or None where it was its text alone.
+Told: TypeAlias = list[dict[str, object] | None]
 
 #: The keys of one turn: who speaks, and what.
 TURN_KEYS = {"messages": ("role", "content"), "sharegpt": ("from", "value")}
@@ -86,7 +87,6 @@ _WRITTEN = {
     "sharegpt": {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"},
 }
 
-_PLAIN = {form: {name: role for role, name in names.items()} for form, names in _WRITTEN.items()}
 _TURNS = re.compile(r"\[\s*\{")
 #: What a turn calls the reasoning before its answer.
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -96,20 +96,6 @@ MEDIA = {"image": "images", "video": "videos", "audio": "audios"}
 
 class BadRowError(Exception):
     """A row cannot become an example; the message is ``kind`` or ``kind: what was found``."""
-
-
-class Read(NamedTuple):
-    """What was read of one side of a conversation.
-
-    Attributes:
-        turns: (role, text) pairs.
-        told: for each, the turn as it was in the row, or None where it was its text alone.
-        plain: whether the format's own way of writing gives the same back.
-    """
-
-    turns: Turns
-    told: list[dict[str, object] | None]
-    plain: bool
 
 
 def filled(value: object) -> bool:
@@ -151,27 +137,26 @@ def from_text(value: str, name: str = "") -> object:
 
 def read_side(
     value: object, role: str, form: str, field: str, roles: Mapping[str, str] = NO_ROLES
-) -> Read:
+) -> tuple[Turns, Told]:
     """Read one side of a conversation: a text, a turn, or a list of turns or of texts.
 
     Args:
         value: what the row holds.
         role: who speaks, where that is not said; a list of texts goes on in turns.
-        form: the format whose way of writing counts as plain.
+        form: the format of the row.
         field: its name, for messages.
         roles: names of roles that the user gives, and the pool's word for each.
     """
     if isinstance(value, str):
         inner = _turns_in(value, role) if _TURNS.match(value) else None
         if inner is None:
-            return Read([(role, value)], [None], True)
-        return parse_turns(inner, form, field, roles, role)._replace(plain=False)
+            return [(role, value)], [None]
+        return parse_turns(inner, form, field, roles, role)
     if isinstance(value, list) and value and all(type(text) is str for text in value):
         order = ("user", "assistant") if role == "user" else ("assistant", "user")
         turns = [(order[at % 2], text) for at, text in enumerate(value)]
-        return Read(turns, [None] * len(turns), False)
-    turns_of = [value] if isinstance(value, dict) else value
-    return parse_turns(turns_of, form, field, roles, role)._replace(plain=False)
+        return turns, [None] * len(turns)
+    return parse_turns([value] if isinstance(value, dict) else value, form, field, roles, role)
 
 
 def _turns_in(text: str, role: str) -> object | None:
@@ -197,59 +182,23 @@ def parse_turns(
     field: str,
     roles: Mapping[str, str] = NO_ROLES,
     default: str = "",
-) -> Read:
+) -> tuple[Turns, Told]:
     """Read a list of turns; ``default`` is the role of a turn that names none."""
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
-    role_key, content_key = TURN_KEYS.get(form, TURN_KEYS["messages"])
-    names = _PLAIN.get(form, _PLAIN["messages"]) if not roles else NO_ROLES
+    usual = TURN_KEYS.get(form, TURN_KEYS["messages"])
     turns: Turns = []
-    odd: dict[int, dict[str, object]] = {}
-    plain = True
+    told: Told = []
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
             raise BadRowError(f"turn is no object: turn {number} is {kind_of(turn)}")
-        name, content = turn.get(role_key), turn.get(content_key)
-        if len(turn) == 2 and type(content) is str and type(name) is str and name in names:
-            turns.append((names[name], content))
-            if plain and next(iter(turn)) != role_key:
-                plain = False
-            continue
-        role, text = _read_turn(turn, number, roles, default, form)
+        role, text = _read_turn(turn, number, roles, default, usual)
         turns.append((role, text))
-        odd[number] = turn
+        bare = len(turn) == 2 and turn.get(usual[1]) is text and turn.get(usual[0]) != "developer"
+        told.append(None if bare else turn)
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
-    if not odd:
-        return Read(turns, [None] * len(turns), plain)
-    return Read(turns, [odd.get(at) for at in range(1, len(turns) + 1)], False)
-
-
-def take_out(value: object, turns: Turns, start: int) -> object:
-    """Return a side as it was, with the number of a turn in the place of each of its texts."""
-    if isinstance(value, str):
-        alike = 0 <= start < len(turns) and turns[start][1] == value
-        return start if alike else value
-    if isinstance(value, dict):
-        key = _content_key(value)
-        held = value.get(key)
-        alike = type(held) is str and start < len(turns) and turns[start][1] == held
-        return {k: start if alike and k == key else v for k, v in value.items()}
-    if isinstance(value, list) and start >= 0:
-        return [take_out(each, turns, start + at) for at, each in enumerate(value)]
-    return value
-
-
-def put_back(value: object, turns: Turns) -> object:
-    """Return what `take_out` was given."""
-    if type(value) is int:
-        return turns[value][1]
-    if isinstance(value, dict):
-        key = _content_key(value)
-        return {k: turns[v][1] if k == key and type(v) is int else v for k, v in value.items()}
-    if isinstance(value, list):
-        return [put_back(each, turns) for each in value]
-    return value
+    return turns, told
 
 
 def _content_key(turn: Mapping[str, object]) -> str:
@@ -258,42 +207,42 @@ def _content_key(turn: Mapping[str, object]) -> str:
 
 
 def _read_turn(
-    turn: dict[str, object], number: int, roles: Mapping[str, str], default: str, form: str
+    turn: dict[str, object],
+    number: int,
+    roles: Mapping[str, str],
+    default: str,
+    usual: tuple[str, str],
 ) -> tuple[str, str]:
     keys = role_keys(turn)
     content_key, role = _content_key(turn), default
     if keys is not None:
-        role = to_role(turn[keys[0]], keys[0], number, roles)
+        role = _to_role(turn[keys[0]], keys[0], number, roles)
     elif not role:
-        usual = TURN_KEYS.get(form, TURN_KEYS["messages"])[0]
-        raise BadRowError(f"turn without a role: turn {number} has no text in {shown(usual)}")
+        raise BadRowError(f"turn without a role: turn {number} has no text in {shown(usual[0])}")
     content = turn.get(content_key) if content_key else None
+    if type(content) is str and len(turn) == 2 and not is_caller(turn):
+        return role, content
     calls = calls_in(turn)
-    has_more = any(filled(turn.get(key)) for key in REASONING) or bool(calls)
-    if content is None and not has_more:
+    thought = next((turn[key] for key in REASONING if filled(turn.get(key))), None)
+    if content is None and thought is None and not calls:
         if not content_key:
-            usual = TURN_KEYS.get(form, TURN_KEYS["messages"])[1]
-            raise BadRowError(f"content is not text: turn {number} has no {shown(usual)}")
+            raise BadRowError(f"content is not text: turn {number} has no {shown(usual[1])}")
         return role, ""
-    if role == "user" and isinstance(content, list) and content and all(map(_is_result, content)):
+    if role == "user" and isinstance(content, list) and content and all(map(is_result, content)):
         role = "tool"
     try:
         text = content_text(content)
     except TypeError as error:
         raise BadRowError(f"content is not text: {error} in turn {number}") from None
-    if not has_more:
+    if thought is None and not calls:
         return role, text
-    thought = next((turn[key] for key in REASONING if filled(turn.get(key))), None)
-    parts = []
-    if thought is not None:
-        parts.append(f"<think>\n{content_text(thought)}\n</think>")
-    if calls and is_caller(turn):
-        text = ""
-    parts += [text] if text.strip() else []
+    parts = [] if thought is None else [f"<think>\n{content_text(thought)}\n</think>"]
+    if text.strip() and not (calls and is_caller(turn)):
+        parts.append(text)
     return role, "\n\n".join([*parts, *map(_call_text, calls)])
 
 
-def to_role(name: object, key: str, number: int, roles: Mapping[str, str] = NO_ROLES) -> str:
+def _to_role(name: object, key: str, number: int, roles: Mapping[str, str]) -> str:
     """Return the pool's word for the name of a role."""
     if not isinstance(name, str):
         raise BadRowError(f"turn without a role: turn {number} has no text in {shown(key)}")
@@ -364,7 +313,8 @@ def medium_of(part: Mapping[str, object]) -> str | None:
     return "file" if kind == "document" else None
 
 
-def _is_result(part: object) -> bool:
+def is_result(part: object) -> bool:
+    """Say whether a part is what a tool gave back."""
     return isinstance(part, dict) and part.get("type") == "tool_result"
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from ds2.atomic import writing
 from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool.carried import conversation, original_row
+from ds2.pool.carried import conversation
 from ds2.pool.containers import WRITERS, OutRow, plain_values
 from ds2.pool.convert import convert_fields, convert_rich
 from ds2.pool.files import file_kind, writer
 from ds2.pool.formats import FORMATS, Names
-from ds2.pool.layout import load_layout
+from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.pool import Pool
 from ds2.pool.wording import shown, shown_names
 
@@ -100,26 +100,21 @@ def _row(
     pool: Pool, line: dict[str, Any], form: str, replaced: dict[str, None]
 ) -> tuple[OutRow, Collection[str]]:
     """Return a row to write, and the names of its fields that are the conversation."""
-    if form == pool.format and not pool.named and not pool.roles:
-        row = original_row(pool, line)
-        return row, load_layout(line["layout"]).parts.values()
-    turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
     layout = load_layout(line["layout"])
-    extra = {} if line["extra"] == "{}" else json.loads(line["extra"])
-    if line["raw"] is None:
+    extra = json.loads(line["extra"])
+    if form == pool.format and not pool.named and not pool.roles:
+        return original_row(line, extra, pool.id_field), conversation_fields(layout)
+    example = conversation(pool, line, Names.of(pool.named, pool.roles))
+    if all(set(turn) == {"role", "content"} and isinstance(turn["content"], str)
+           for turn in example.turns):  # fmt: skip
+        turns = [(turn["role"], turn["content"]) for turn in line["messages"]]
         fields = convert_fields(turns, form, line["id"])
     else:
-        names = Names.of(pool.named, pool.roles)
-        example = conversation(pool, line, names)
-        if all(set(turn) == {"role", "content"} and isinstance(turn["content"], str)
-               for turn in example.turns):  # fmt: skip
-            fields = convert_fields(turns, form, line["id"])
-        else:
-            fields = convert_rich(example.turns, form, line["id"])
-            extra = {**example.media, **extra}
-    ident = layout.label(pool.id_field, line["id"])
-    source = layout.label(pool.source_field, line["source"])
-    row = {pool.id_field: line["id"] if ident in {None, ""} else ident, **fields}
+        fields = convert_rich(example.turns, form, line["id"])
+        extra = {**example.media, **extra}
+    ident = label(layout.get(pool.id_field), line["id"])
+    source = label(layout.get(pool.source_field), line["source"])
+    row: OutRow = {pool.id_field: line["id"] if ident in {None, ""} else ident, **fields}
     if source not in {None, ""}:
         row[pool.source_field] = source
     replaced.update((name, None) for name in extra if name in fields)

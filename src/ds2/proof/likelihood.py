@@ -18,8 +18,7 @@ import numpy as np
 
 from ds2.arrays import Values
 from ds2.checks import check_int
-from ds2.pool import Example, Pool
-from ds2.pool.example import conversation_text
+from ds2.pool import Example, Pool, conversation_text
 from ds2.proof.scorer import Scorer, load_scorer
 
 __all__ = ["Likelihoods", "measure_likelihoods"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ds2.checks import check_choice, check_int
 from ds2.errors import InputError
-from ds2.pool.example import Message
+from ds2.pool import Message
 from ds2.rating.fence import fence_line, fence_mark, neutralise
 from ds2.rating.reply import level_tokens
 from ds2.rating.rubric import FORMS, Rubric
