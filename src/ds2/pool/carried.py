@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ds2.pool.formats import Names, parse_row, transcript_turns, untrained
+from ds2.pool.formats import NAMES, Names, detect_format, parse_row, transcript_turns, untrained
 from ds2.pool.layout import original_row
 from ds2.pool.pool import Pool
 from ds2.pool.turns import (
@@ -90,6 +90,8 @@ def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversat
 def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversation:
     """Return one example, from a line of the pool's table."""
     row = original_row(line, json.loads(line["extra"]), pool.id_field)
+    if names is NAMES and detect_format(row) is None:
+        names = Names.folded(row)
     parsed = parse_row(row, pool.format, names)
     found = Conversation(line["id"], line["source"], [])
     embedded: dict[str, list[object]] = {}

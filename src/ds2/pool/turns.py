@@ -187,15 +187,19 @@ def parse_turns(
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
     usual = TURN_KEYS.get(form, TURN_KEYS["messages"])
+    plain = _WRITTEN.get(form, _WRITTEN["messages"]).values()
     turns: Turns = []
     told: Told = []
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
             raise BadRowError(f"turn is no object: turn {number} is {kind_of(turn)}")
-        role, text = _read_turn(turn, number, roles, default, usual)
-        turns.append((role, text))
-        bare = len(turn) == 2 and turn.get(usual[1]) is text and turn.get(usual[0]) != "developer"
-        told.append(None if bare else turn)
+        name, content = turn.get(usual[0]), turn.get(usual[1])
+        if len(turn) == 2 and type(content) is str and not roles and name in plain:
+            turns.append((_ROLES[str(name)], content))
+            told.append(None)
+        else:
+            turns.append(_read_turn(turn, number, roles, default, usual))
+            told.append(turn)
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
     return turns, told
@@ -220,8 +224,6 @@ def _read_turn(
     elif not role:
         raise BadRowError(f"turn without a role: turn {number} has no text in {shown(usual[0])}")
     content = turn.get(content_key) if content_key else None
-    if type(content) is str and len(turn) == 2 and not is_caller(turn):
-        return role, content
     calls = calls_in(turn)
     thought = next((turn[key] for key in REASONING if filled(turn.get(key))), None)
     if content is None and thought is None and not calls:
