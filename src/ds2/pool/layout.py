@@ -22,7 +22,9 @@ from ds2.pool.formats import INPUT_JOINT, Parsed
 
 __all__ = ["conversation_fields", "dump_layout", "label", "load_layout", "original_row"]
 
-_DUMP = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_DUMP = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, separators=(",", ":"), default=str
+).encode
 _TEXT = ""
 
 
@@ -46,7 +48,11 @@ def _without(value: object, places: Mapping[str, str]) -> object:
     if isinstance(value, str):
         return {_TEXT: places[value]} if value in places else value
     if isinstance(value, dict):
-        return {key: _without(each, places) for key, each in value.items()}
+        return {
+            key: {_TEXT: places[each]} if type(each) is str and each in places
+            else each if type(each) is str else _without(each, places)
+            for key, each in value.items()
+        }  # fmt: skip
     return [_without(each, places) for each in value] if isinstance(value, list) else value
 
 

@@ -1,6 +1,7 @@
 """Read a pool: rows in, examples and rejects out."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+import numpy as np
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction
@@ -322,6 +325,7 @@ class _Builder:
         self._id_field = id_field
         self._batches: list[pyarrow.RecordBatch] = []
         self._rows: list[dict[str, object]] = []
+        self._turns: list[Turns] = []
         self._lines = array("q")
         self._size = 0
 
@@ -351,20 +355,21 @@ class _Builder:
             made["key"] = _content_key(parsed.turns)
             made["extra"] = _COMPACT.encode(extra) if extra else "{}"
             made["layout"] = dump_layout(row, parsed, kinds)
-            for name in ("extra", "layout", "id", "source"):
-                str(made[name]).encode()
+            for text in (made["extra"], made["layout"], made["id"], made["source"]):
+                if isinstance(text, str) and not text.isascii():
+                    text.encode()
         except UnicodeEncodeError:
             raise BadRowError("half a character: a lone surrogate, which is no text") from None
         except RecursionError:
             raise BadRowError("a value is nested too deeply") from None
         if parsed.missing and not unanswered:
             return parsed
-        made["messages"] = [{"role": role, "content": text} for role, text in parsed.turns]
-        made |= {"position": position, "cut": parsed.cut and parsed.cut[1]}
+        made["position"], made["cut"] = position, parsed.cut and parsed.cut[1]
         self._rows.append(made)
+        self._turns.append(parsed.turns)
         self._lines.append(line)
-        self._size += sum(len(text) for _, text in parsed.turns)
-        self._size += sum(len(str(made[name])) for name in ("extra", "layout"))
+        self._size += sum([len(text) for _, text in parsed.turns])
+        self._size += len(str(made["extra"])) + len(str(made["layout"]))
         if len(self._rows) >= _ROWS or self._size >= _CHARACTERS:
             self._flush()
         return parsed
@@ -373,13 +378,22 @@ class _Builder:
         import pyarrow as pa
 
         # Arrow's own allocator keeps twice the memory of columns that are built piece by piece.
-        memory = pa.system_memory_pool()
-        columns = [
-            pa.array([row[field.name] for row in self._rows], field.type, memory_pool=memory)
-            for field in table_schema()
-        ]
-        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=table_schema()))
-        self._rows, self._size = [], 0
+        array = functools.partial(pa.array, memory_pool=pa.system_memory_pool())
+        schema = table_schema()
+        messages, text = schema.field("messages").type, pa.string()
+        pairs = [pair for turns in self._turns for pair in turns]
+        texts = [array([pair[side] for pair in pairs], text) for side in (0, 1)]
+        ends = array(np.cumsum([0, *map(len, self._turns)]), pa.int32())
+        flat = pa.StructArray.from_arrays(texts, fields=list(messages.value_type))
+        columns = {"messages": pa.ListArray.from_arrays(ends, flat, type=messages)}
+        for field in schema:
+            if field.name == "layout":  # much faster than as a dictionary at once
+                columns["layout"] = array([row["layout"] for row in self._rows]).dictionary_encode()
+            elif field.name != "messages":
+                columns[field.name] = array([row[field.name] for row in self._rows], field.type)
+        listed = [columns[name] for name in schema.names]
+        self._batches.append(pa.RecordBatch.from_arrays(listed, schema=schema))
+        self._rows, self._turns, self._size = [], [], 0
 
     def finish(self, place: Callable[[int], tuple[str, str]]) -> "pyarrow.Table":
         """Return the table, every row with an id that no other row has.
