@@ -18,9 +18,7 @@ from markdown_it import MarkdownIt
 from pool_files import alpaca_rows, write_lines
 
 from ds2.errors import InputError, RunError
-from ds2.pool import read_pool
-from ds2.pool.handoff_card import Card, card_text
-from ds2.pool.handoff_hub import push_to_hub
+from ds2.pool import Card, card_text, push_to_hub, read_pool
 
 SECRET = "hf_verysecretvalue"
 CARD = Card(

@@ -446,6 +446,34 @@ def test_reasoning_stands_before_the_answer_where_a_layout_holds_texts_alone(tmp
     assert found["output"] == "<think>\nHm.\n</think>\n\nBecause."
 
 
+@pytest.mark.filterwarnings("ignore:.*rows hold a preference")
+def test_each_judged_answer_is_a_row_of_kto(tmp_path):
+    pair = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
+    pool = pool_of(tmp_path, pair, {**pair, "chosen": [SAID, USER, SAID]})
+    done = hand_off(pool, tmp_path, tool="trl", layout="kto", columns={"score": [5, 4]})
+    no = {"role": "assistant", "content": "No."}
+    found = rows_of(done.files[0])
+    assert [row["label"] for row in found] == [True, False] * 2
+    assert [row["completion"] for row in found] == [[SAID], [no], [SAID, USER, SAID], [no]]
+    assert all(row["prompt"] == [USER] for row in found)
+    assert [row["score"] for row in found] == [5, 5, 4, 4]
+    assert done.warnings == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*without an answer to learn are kept")
+def test_a_label_says_whether_an_answer_is_a_good_one(tmp_path):
+    said = {"prompt": "Why?", "completion": "Because."}
+    rows = [{**said, "label": label} for label in (True, False, "true", "False")]
+    pool = read_pool(write_lines(tmp_path / "in.jsonl", rows), no_answer="keep")
+    found = rows_of(hand_off(pool, tmp_path, tool="unsloth", layout="kto").files[0])
+    assert [row["label"] for row in found] == [True, False, True, False]
+    assert found[0]["prompt"] == [USER]
+    assert found[0]["completion"] == [SAID]
+    for more in ({"label": "history"}, {}):
+        with pytest.raises(InputError, match="needs a rejected answer or a label"):
+            hand_off(pool_of(tmp_path, {**said, **more}), tmp_path, tool="trl", layout="kto")
+
+
 def test_a_saved_pool_hands_over_the_same(tmp_path):
     pool = pool_of(tmp_path, WITH_TOOLS)
     pool.save(tmp_path / "pool.arrow")

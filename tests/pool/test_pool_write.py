@@ -130,7 +130,7 @@ def test_gzip_is_gzip_and_parquet_is_typed(tmp_path):
 
 
 def test_parquet_takes_kinds_that_go_together_from_far_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("ds2.pool.containers._BATCH", 2)
+    monkeypatch.setattr("ds2.pool.files._BATCH", 2)
     rows = alpaca_rows(6)
     rows[3]["score"], rows[5]["score"], rows[5]["meta"] = 2, 2.5, {"a": 1}
     write_pool(pool_of(tmp_path, *rows), tmp_path / "out.parquet", format="alpaca")
@@ -142,7 +142,7 @@ def test_parquet_takes_kinds_that_go_together_from_far_apart(tmp_path, monkeypat
 @pytest.mark.parametrize("values", [[1, "a"], [1, [1]], [2**64, None], [{}, None]])
 @pytest.mark.parametrize("batch", [1, 10])
 def test_parquet_says_what_it_cannot_hold(tmp_path, monkeypatch, values, batch):
-    monkeypatch.setattr("ds2.pool.containers._BATCH", batch)
+    monkeypatch.setattr("ds2.pool.files._BATCH", batch)
     rows = [{**PROMPT, "x": value} for value in values]
     with pytest.raises(InputError, match=r"Parquet cannot hold these rows; write \.jsonl instead"):
         write_pool(pool_of(tmp_path, *rows), tmp_path / "out.parquet", format="prompt-response")

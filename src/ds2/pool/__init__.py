@@ -2,13 +2,12 @@
 
 from ds2.pool.contamination import find_contaminated, find_duplicates
 from ds2.pool.formats import FORMATS
-from ds2.pool.handoff import HANDOFFS, Handoff, hand_off
-from ds2.pool.handoff_card import Card
-from ds2.pool.handoff_hub import push_to_hub
+from ds2.pool.layouts import HANDOFFS
 from ds2.pool.pool import Example, Message, Pool, Reject, conversation_text, table_schema
+from ds2.pool.publish import Card, card_text, push_to_hub
 from ds2.pool.read import read_pool
 from ds2.pool.tokens import count_tokens
-from ds2.pool.write import write_pool
+from ds2.pool.write import Handoff, hand_off, write_pool
 
 __all__ = [
     "FORMATS",
@@ -19,6 +18,7 @@ __all__ = [
     "Message",
     "Pool",
     "Reject",
+    "card_text",
     "conversation_text",
     "count_tokens",
     "find_contaminated",

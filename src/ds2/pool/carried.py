@@ -64,6 +64,7 @@ class Conversation:
         marked: kinds of media whose placeholder stands in a text without any media in the row.
         rejected: the turns of the rejected side, None where there is none.
         answer_at: where the answer begins that the rejected side is the other one of.
+        label: whether the row calls its answer a good one, None where it does not say.
         lost: what no layout can hold, in words.
     """
 
@@ -75,6 +76,7 @@ class Conversation:
     marked: set[str] = field(default_factory=set)
     rejected: list[dict[str, Any]] | None = None
     answer_at: int = -1
+    label: bool | None = None
     lost: set[str] = field(default_factory=set)
 
 
@@ -106,6 +108,8 @@ def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversat
     if embedded.get("file"):
         found.lost.add("files")
     _set_rejected(row, names, parsed.parts, found)
+    judged = str(_first(row, names.parts["label"])).lower()
+    found.label = {"true": True, "1": True, "false": False, "0": False}.get(judged)
     return found
 
 

@@ -1,28 +1,47 @@
-"""Files by suffix: which container, which compression, and how to open them.
+"""Files by suffix: which container, which compression, how to open them and to write rows.
 
-A suffix says what a file is; its first bytes say whether that can be true.
+A suffix says what a file is; its first bytes say whether that can be true. A writer of rows gets a
+function that yields them anew each time, because CSV and Parquet must know every column before they
+can write the first row.
 """
 
 import contextlib
+import csv
 import difflib
 import gzip
-from collections.abc import Iterator
+import itertools
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase, BufferedReader, BufferedWriter
+from io import BufferedIOBase, BufferedReader, BufferedWriter, TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
 
 from ds2.errors import InputError
-from ds2.pool.wording import shown_path
+from ds2.pool.wording import shown, shown_path
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = [
+    "WRITERS",
     "FileKind",
+    "OutRow",
     "check_content",
     "check_readable",
     "encoding_advice",
     "file_kind",
     "open_binary",
+    "plain_values",
     "writer",
 ]
+
+OutRow: TypeAlias = dict[str, Any]
+Rows: TypeAlias = Callable[[], Iterator[OutRow]]
 
 _CONTAINERS = {
     ".jsonl": "jsonl",
@@ -41,6 +60,8 @@ _MAGIC = {
     b"ARROW1": "is an Arrow file: open it with Pool.load if ds2 wrote it",
 }
 _HEAD = 1 << 16
+_BATCH = 1024
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +91,16 @@ def file_kind(path: Path) -> FileKind:
 
 def check_readable(path: Path) -> None:
     """Raise `InputError` unless ``path`` is a file with something in it."""
-    shown = shown_path(path)
+    name = shown_path(path)
     try:
         if not path.exists():
-            raise InputError(f"{shown} does not exist.{_nearest(path)}")
+            raise InputError(f"{name} does not exist.{_nearest(path)}")
         if not path.is_file():
-            raise InputError(f"{shown} is not a file.")
+            raise InputError(f"{name} is not a file.")
         if path.stat().st_size == 0:
-            raise InputError(f"{shown} is empty (0 bytes).")
+            raise InputError(f"{name} is empty (0 bytes).")
     except OSError as error:
-        raise InputError(f"Cannot read {shown}: {error.strerror}.") from error
+        raise InputError(f"Cannot read {name}: {error.strerror}.") from error
 
 
 def _nearest(path: Path) -> str:
@@ -97,32 +118,25 @@ def open_binary(path: Path, compression: str | None) -> Iterator[BufferedIOBase]
     Raises:
         InputError: it cannot be read, or its compressed data is cut off or damaged.
     """
-    shown = shown_path(path)
+    name = shown_path(path)
     try:
         with contextlib.ExitStack() as stack:
             yield _reader(path, compression, stack)
     except EOFError:
-        raise InputError(_cut_off(shown)) from None
-    except (gzip.BadGzipFile, _zlib_error()) as error:
-        raise InputError(f"{shown} is no readable gzip file: {error}.") from error
+        raise InputError(_cut_off(name)) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{name} is no readable gzip file: {error}.") from error
     except OSError as error:
         if "Truncated compressed stream" in str(error):
-            raise InputError(_cut_off(shown)) from None
+            raise InputError(_cut_off(name)) from None
         if compression == "zstd" and error.errno is None:
-            raise InputError(f"{shown} is no readable zstd file.") from error
-        raise InputError(f"Cannot read {shown}: {error.strerror or error}.") from error
+            raise InputError(f"{name} is no readable zstd file.") from error
+        raise InputError(f"Cannot read {name}: {error.strerror or error}.") from error
 
 
-def _zlib_error() -> type[Exception]:
-    """Return zlib's own error, which gzip lets through."""
-    import zlib
-
-    return zlib.error
-
-
-def _cut_off(shown: str) -> str:
+def _cut_off(name: str) -> str:
     return (
-        f"{shown} is cut off: its compressed data ends too early. Copy or download it again, or "
+        f"{name} is cut off: its compressed data ends too early. Copy or download it again, or "
         "decompress what is there and drop the last line."
     )
 
@@ -157,25 +171,25 @@ def writer(path: Path, compression: str | None) -> Iterator[BufferedIOBase]:
 
 def check_content(path: Path, kind: FileKind) -> bytes:
     """Return the first bytes of a file once they can be what its suffix says."""
-    shown = shown_path(path)
+    name = shown_path(path)
     with open_binary(path, kind.compression) as stream:
         head = stream.read(_HEAD)
     if not head:
-        raise InputError(f"{shown} is empty (0 bytes once decompressed).")
+        raise InputError(f"{name} is empty (0 bytes once decompressed).")
     if kind.container == "parquet":
         if not head.startswith(b"PAR1"):
-            raise InputError(f"{shown} is no Parquet file: it does not begin with 'PAR1'.")
+            raise InputError(f"{name} is no Parquet file: it does not begin with 'PAR1'.")
         return head
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
-            raise InputError(f"{shown} {what}.")
+            raise InputError(f"{name} {what}.")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _is_utf16(head):
         raise InputError(
-            f"{shown} is encoded as UTF-16; ds2 reads UTF-8. Convert it with: "
+            f"{name} is encoded as UTF-16; ds2 reads UTF-8. Convert it with: "
             "iconv -f UTF-16 -t UTF-8 OLD > NEW"
         )
     if b"\0" in head:
-        raise InputError(f"{shown} is a binary file (it holds NUL bytes), not {kind.container}.")
+        raise InputError(f"{name} is a binary file (it holds NUL bytes), not {kind.container}.")
     return head
 
 
@@ -200,3 +214,116 @@ def encoding_advice(sample: bytes) -> str:
 #: What iconv calls some of Python's encodings, and those that only a reader tells apart.
 _ICONV = {"gb2312": "GB18030", "gbk": "GB18030", "euc_jis_2004": "EUC-JP", "cp932": "SHIFT_JIS"}
 _WESTERN = {"LATIN-1", "ISO8859-15", "CP1252", "CP1250", "CP1254", "CP1257", "CP850", "MAC-ROMAN"}
+
+
+def plain_values(values: Any) -> list[object]:
+    """Return values as Python objects, None in place of NaN."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    plain = [value.item() if isinstance(value, np.generic) else value for value in listed]
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in plain]
+
+
+def _as_json(value: object) -> str:
+    """Return JSON, with null for the numbers that JSON does not have (NaN, infinity)."""
+    try:
+        return _JSON.encode(value)
+    except ValueError:
+        return _JSON.encode(_finite(value))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def _write_jsonl(rows: Rows, stream: BufferedIOBase) -> None:
+    for row in rows():
+        stream.write(_as_json(row).encode() + b"\n")
+
+
+def _write_json(rows: Rows, stream: BufferedIOBase) -> None:
+    before = b"[\n"
+    for row in rows():
+        stream.write(before + _as_json(row).encode())
+        before = b",\n"
+    stream.write(b"\n]\n")
+
+
+def _write_csv(rows: Rows, stream: BufferedIOBase, delimiter: str = ",") -> None:
+    header = list(dict.fromkeys(name for row in rows() for name in row))
+    text = TextIOWrapper(cast("Any", stream), encoding="utf-8", newline="")
+    out = csv.writer(text, delimiter=delimiter)
+    out.writerow(header)
+    out.writerows([_cell(row.get(name)) for name in header] for row in rows())
+    text.detach()  # flushes, and leaves the stream open
+
+
+def _write_tsv(rows: Rows, stream: BufferedIOBase) -> None:
+    _write_csv(rows, stream, "\t")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InputError("CSV cannot hold a NUL character; write .jsonl instead.")
+        return value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return _as_json(value)
+
+
+def _write_parquet(rows: Rows, stream: BufferedIOBase) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([])
+    for batch in _batches(rows()):
+        names = dict.fromkeys(name for row in batch for name in row)
+        found = pa.schema([(name, _column(batch, name).type) for name in names])
+        try:
+            schema = pa.unify_schemas([schema, found], promote_options="permissive")
+        except pa.ArrowException as error:
+            raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
+    try:
+        with pq.ParquetWriter(stream, schema, compression="zstd") as out:
+            for batch in _batches(rows()):
+                arrays = [_column(batch, field.name, field.type) for field in schema]
+                out.write_batch(pa.record_batch(arrays, schema=schema))
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
+
+
+_NO_PARQUET = "Parquet cannot hold these rows; write .jsonl instead."
+
+
+def _column(
+    batch: list[OutRow], name: str, kind: "pyarrow.DataType | None" = None
+) -> "pyarrow.Array":
+    """Return one field of some rows as Arrow, of the kind given or of the kind they have."""
+    import pyarrow as pa
+
+    try:
+        return pa.array([row.get(name) for row in batch], type=kind)
+    except (pa.ArrowException, OverflowError, TypeError):
+        raise InputError(
+            f"{_NO_PARQUET} The field {shown(name)} holds values of different kinds, or numbers "
+            "of more than 64 bits."
+        ) from None
+
+
+def _batches(rows: Iterator[OutRow]) -> Iterator[list[OutRow]]:
+    while batch := list(itertools.islice(rows, _BATCH)):
+        yield batch
+
+
+#: The writer of each container.
+WRITERS: dict[str, Callable[[Rows, BufferedIOBase], None]] = {
+    "jsonl": _write_jsonl,
+    "json": _write_json,
+    "csv": _write_csv,
+    "tsv": _write_tsv,
+    "parquet": _write_parquet,
+}

@@ -19,8 +19,7 @@ from ds2.atomic import writing
 from ds2.checks import check_rows
 from ds2.errors import InputError
 from ds2.pool import Pool
-from ds2.pool.containers import WRITERS, OutRow
-from ds2.pool.files import file_kind, writer
+from ds2.pool.files import WRITERS, OutRow, file_kind, writer
 from ds2.pool.rows import Fault, RowSource, read_file
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
 from ds2.rating.scale import Scale

@@ -1,0 +1,369 @@
+"""How examples are laid out in files: for ds2 itself, and for each training tool.
+
+    ds2            messages            {"messages": [{role, content}, …]}
+                   sharegpt            {"conversations": [{from, value}, …]}
+                   alpaca              {"instruction", "input", "output", "system"}
+                   prompt-response     {"prompt", "response", "system"}
+    trl            messages            as above
+                   prompt-completion   {"prompt": [… turns …], "completion": [the last answer]}
+                   preference          {"prompt": [… turns …], "chosen": […], "rejected": […]}
+                   kto                 {"prompt": [… turns …], "completion": […], "label"}, a row
+                                       for each answer
+    axolotl        messages            as above, and a YAML part with ``type: chat_template``
+                   alpaca              {"instruction", "input", "output"}, ``type: alpaca``
+                   preference          {"messages", "chosen", "rejected"} for ``rl: dpo``
+    llama-factory  sharegpt            {"conversations": [{from, value}, …]}
+                   alpaca              {"instruction", "input", "output", "system"}
+                   preference          {"conversations", "chosen": {from, value}, "rejected"}
+                                       and an entry in ``dataset_info.json``
+    unsloth        conversations       {"conversations": [{role, content}, …]}
+                   alpaca              {"instruction", "input", "output"}
+                   preference, kto     as for trl
+    parquet        messages            one typed file
+                   preference          as for trl
+
+ds2's own layouts hold all that a conversation has, or refuse it. A tool's hold what the tool reads.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ds2.errors import InputError
+from ds2.pool.carried import Conversation, parts_of, tools_list
+from ds2.pool.files import OutRow
+from ds2.pool.formats import untrained
+from ds2.pool.turns import MEDIA, REASONING, Turns, call_of, content_text
+from ds2.pool.wording import shown
+
+__all__ = ["HANDOFFS", "LAYOUTS", "Kept", "Layout", "arguments_of", "beside", "shared_turns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of the examples goes over.
+
+    Attributes:
+        tool: which tool reads them.
+        beside: what some example has and the layout holds beside roles and texts: tools, calls,
+            images, videos, audios, training.
+        left: the media that are left out.
+    """
+
+    tool: str
+    beside: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way to lay out examples.
+
+    Attributes:
+        rows: returns the conversation's fields of each row that an example becomes.
+        holds: what it holds beside roles and texts; reasoning is written into the text elsewhere.
+    """
+
+    rows: Callable[[Conversation, Kept], list[OutRow]]
+    holds: frozenset[str] = frozenset()
+
+
+def beside(example: Conversation, kept: Kept) -> OutRow:
+    """Return the fields beside the conversation that the tool reads; every row has all of them."""
+    fields: OutRow = {}
+    if "tools" in kept.beside:
+        listed = None if example.tools is None else tools_list(example.tools)
+        held = example.tools if listed is not None or kept.tool == "parquet" else None
+        if kept.tool == "axolotl":
+            fields["tools"] = listed and [_with_text(tool, "parameters") for tool in listed]
+        else:  # JSON as one text: a table keeps its own shape for each tool
+            fields["tools"] = held if held is None or isinstance(held, str) else _json(held)
+    for plural in MEDIA.values():
+        if plural in kept.beside and kept.tool != "axolotl":
+            fields[plural] = example.media.get(plural, [])
+    return fields
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _with_text(call: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A call or a tool whose object of any shape is a text: tables have one shape for all rows."""
+    inner = dict(call["function"]) if isinstance(call.get("function"), dict) else dict(call)
+    if key in inner and not isinstance(inner[key], str):
+        inner[key] = _json(inner[key])
+    return {**call, "function": inner} if "function" in call else inner
+
+
+# Turns as OpenAI writes them.
+
+#: What of a turn every layout of turns holds.
+_SAID = ("role", "content", "name", "tool_call_id", *REASONING)
+
+
+def _turns(turns: Sequence[Mapping[str, Any]], example: Conversation, kept: Kept) -> list[OutRow]:
+    """Turns, but for what the layout cannot hold."""
+    media = {kind: iter(example.media.get(plural, ())) for kind, plural in MEDIA.items()}
+    with_parts = kept.tool != "parquet" and not kept.beside.isdisjoint(MEDIA.values())
+    out = []
+    for turn in turns:
+        said = {k: v for k, v in turn.items() if k in _SAID}
+        if "tool_calls" in turn and "calls" in kept.beside:
+            calls = turn["tool_calls"]
+            as_text = kept.tool in ("axolotl", "parquet")
+            said["tool_calls"] = [_with_text(c, "arguments") for c in calls] if as_text else calls
+        if not with_parts:
+            said["content"] = _kept_text(turn["content"], kept)
+        else:
+            said["content"] = [
+                _filled(part, media, kept) for part in parts_of(turn["content"])
+                if part["type"] == "text" or MEDIA[part["type"]] in kept.beside
+            ]  # fmt: skip
+        if "training" in kept.beside and kept.tool != "axolotl":
+            said |= {k: v for k, v in turn.items() if k not in said and k != "tool_calls"}
+        elif "training" in kept.beside and turn["role"] == "assistant":
+            said["train"] = not untrained(turn)
+        out.append(said)
+    return out
+
+
+def _filled(
+    part: Mapping[str, Any], media: Mapping[str, Iterator[object]], kept: Kept
+) -> dict[str, Any]:
+    """A part with the path, the address or the data of its medium, as Axolotl reads it."""
+    if part["type"] == "text" or kept.tool != "axolotl":
+        return dict(part)
+    held = next(media[part["type"]])
+    text = held if isinstance(held, str) else ""
+    key = "url" if text.startswith(("http:", "https:")) else "path"
+    if text.startswith("data:"):
+        key, held = "base64", text.partition(",")[2]
+    return {**part, key: held}
+
+
+def _kept_text(content: object, kept: Kept) -> str:
+    """A content as a text, without the places of media that are left out."""
+    text = content_text(content)
+    for kind, plural in MEDIA.items():
+        gone = isinstance(content, list) or plural in kept.left or kept.tool == "llama-factory"
+        if gone and plural not in kept.beside:
+            text = text.replace(f"<{kind}>", "")
+    return text
+
+
+def _under(name: str) -> Callable[[Conversation, Kept], list[OutRow]]:
+    return lambda example, kept: [{name: _turns(example.turns, example, kept)}]
+
+
+def _completion(example: Conversation, kept: Kept) -> list[OutRow]:
+    turns = _turns(example.turns, example, kept)
+    if turns[-1]["role"] != "assistant" or len(turns) < 2:
+        raise InputError(
+            f"The layout prompt-completion needs an answer at the end, after a prompt, and "
+            f"example {shown(example.id)} ends with {turns[-1]['role']}. {_instead(kept)}"
+        )
+    return [{"prompt": turns[:-1], "completion": turns[-1:]}]
+
+
+def _instead(kept: Kept) -> str:
+    return f"Use '{HANDOFFS[kept.tool][0]}', or leave this example out."
+
+
+def _rejected(example: Conversation, kept: Kept) -> list[OutRow]:
+    if example.rejected is None:
+        raise InputError(
+            f"The layout preference needs a rejected answer, and example {shown(example.id)} "
+            f"has none. {_instead(kept)}"
+        )
+    return example.rejected
+
+
+def _both_sides(example: Conversation, kept: Kept) -> list[OutRow]:
+    rejected = _turns(_rejected(example, kept), example, kept)
+    turns, at = _turns(example.turns, example, kept), example.answer_at
+    if kept.tool == "axolotl":
+        return [{"messages": turns[:at], "chosen": turns[-1], "rejected": rejected[-1]}]
+    return [{"prompt": turns[:at], "chosen": turns[at:], "rejected": rejected}]
+
+
+def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
+    if example.rejected is not None:
+        (row,) = _both_sides(example, kept)
+        pairs = ((row["chosen"], True), (row["rejected"], False))
+        return [{"prompt": row["prompt"], "completion": c, "label": good} for c, good in pairs]
+    if example.label is None:
+        raise InputError(
+            f"The layout kto needs a rejected answer or a label (true or false), and example "
+            f"{shown(example.id)} has neither. {_instead(kept)}"
+        )
+    return [{**_completion(example, kept)[0], "label": example.label}]
+
+
+# Turns as texts.
+
+
+def _texts(turns: Sequence[Mapping[str, Any]], kept: Kept) -> Turns:
+    """Turns as roles and texts: reasoning stands before the answer, calls are left out."""
+    said = {"developer": "system"}
+    return [
+        (said.get(turn["role"], turn["role"]), _reasoned(turn) + _kept_text(turn["content"], kept))
+        for turn in turns
+    ]
+
+
+def _reasoned(turn: Mapping[str, Any]) -> str:
+    thought = next((content_text(turn[key]) for key in REASONING if key in turn), "")
+    return f"<think>\n{thought}\n</think>\n\n" if thought else ""
+
+
+def _one_answer(turns: Turns, example: Conversation, layout: str) -> tuple[str, str, OutRow]:
+    """The prompt, the answer, and the system prompt where there is one."""
+    roles = tuple(role for role, _ in turns)
+    if roles not in {("user", "assistant"), ("system", "user", "assistant")}:
+        raise InputError(
+            f"The {layout} format holds one user turn and one assistant turn, and example "
+            f"{shown(example.id)} has the turns {', '.join(roles[:6])}{' …' * (len(roles) > 6)}. "
+            "Write the pool as 'messages' or 'sharegpt', or leave this example out."
+        )
+    return turns[-2][1], turns[-1][1], {"system": turns[0][1]} if len(turns) == 3 else {}
+
+
+def _alpaca(example: Conversation, kept: Kept) -> list[OutRow]:
+    turns = _texts(example.turns, kept)
+    prompt, answer, system = _one_answer(turns, example, "alpaca")
+    if kept.tool == "llama-factory":
+        system = {"system": "", **system}
+    elif system:
+        raise InputError(
+            f"{kept.tool}'s alpaca layout has no system prompt, and example {shown(example.id)} "
+            f"has one. {_instead(kept)}"
+        )
+    return [{**system, "instruction": prompt, "input": "", "output": answer}]
+
+
+#: LLaMA-Factory's words for the roles, and what it puts between two results.
+_FROM = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+_BETWEEN = "\n</tool_response>\n<tool_response>\n"
+
+
+def shared_turns(turns: Sequence[Mapping[str, Any]], kept: Kept) -> list[OutRow]:
+    """Turns as LLaMA-Factory reads them: a call is a turn, results that follow each other one."""
+    out: list[OutRow] = []
+    for (role, said), turn in zip(_texts(turns, kept), turns, strict=True):
+        name, text = _FROM[role], said
+        if turn.get("tool_calls"):
+            calls = [call_of(call) or {} for call in turn["tool_calls"]]
+            listed = [{"name": c.get("name"), "arguments": arguments_of(c)} for c in calls]
+            name = "function_call"
+            text = _reasoned(turn) + _json(listed[0] if len(listed) == 1 else listed)
+        if name == "observation" and out and out[-1]["from"] == name:
+            out[-1]["value"] = f"{out[-1]['value']}{_BETWEEN}{text}"
+        else:
+            out.append({"from": name, "value": text})
+    return out
+
+
+def arguments_of(call: Mapping[str, object]) -> object:
+    """Return the arguments of a call as an object, where their text is one."""
+    arguments = call.get("arguments")
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _shared(example: Conversation, kept: Kept) -> list[OutRow]:
+    return [{"conversations": shared_turns(example.turns, kept)}]
+
+
+def _shared_sides(example: Conversation, kept: Kept) -> list[OutRow]:
+    at = example.answer_at
+    sides = (example.turns[:at], example.turns[at:], _rejected(example, kept))
+    asked, chosen, rejected = (shared_turns(turns, kept) for turns in sides)
+    return [{"conversations": asked, "chosen": chosen[-1], "rejected": rejected[-1]}]
+
+
+# ds2's own: all that a conversation holds.
+
+
+def _own_shared(example: Conversation, _: Kept) -> list[OutRow]:
+    """Turns as ShareGPT writes them; a call of tools is a turn of its own."""
+    names = {"user": "human", "assistant": "gpt"}
+    out: list[OutRow] = []
+    for turn in example.turns:
+        calls = [call_of(call) or {} for call in turn.get("tool_calls") or ()]
+        if turn["content"] or not calls or any(key in turn for key in REASONING):
+            more = {k: v for k, v in turn.items() if k not in ("role", "content", "tool_calls")}
+            name = names.get(turn["role"], turn["role"])
+            out.append({"from": name, "value": turn["content"], **more})
+        if calls:
+            said = [{k: v for k, v in call.items() if v is not None} for call in calls]
+            text = _json(said[0] if len(said) == 1 else said)
+            out.append({"from": "function_call", "value": text})
+    return [{"conversations": out}]
+
+
+def _own_answer(layout: str) -> Callable[[Conversation, Kept], list[OutRow]]:
+    """One prompt and one answer, as texts; prompt-response may hold turns where there is more."""
+    asked, said = ("instruction", "output") if layout == "alpaca" else ("prompt", "response")
+
+    def rows(example: Conversation, kept: Kept) -> list[OutRow]:
+        turns = example.turns
+        if all(set(t) == {"role", "content"} and isinstance(t["content"], str) for t in turns):
+            prompt, answer, system = _one_answer(_texts(turns, kept), example, layout)
+            given = {"input": ""} if layout == "alpaca" else {}
+            return [{asked: prompt, **given, said: answer, **system}]
+        if layout == "prompt-response" and turns[-1]["role"] == "assistant":
+            return [{asked: turns[:-1], said: turns[-1:]}]
+        raise InputError(
+            f"The {layout} format holds texts, and example {shown(example.id)} has more: calls of "
+            "tools, media, reasoning or marks of single turns. Write the pool as 'messages'."
+        )
+
+    return rows
+
+
+_MEDIA = frozenset(MEDIA.values())
+_CALLS = frozenset({"tools", "calls"})
+_MARKED = _CALLS | {"training"} | _MEDIA
+#: Every layout, by who reads it; a tool's first is its default.
+LAYOUTS: dict[str, dict[str, Layout]] = {
+    "ds2": {
+        "messages": Layout(lambda example, _: [{"messages": example.turns}]),
+        "sharegpt": Layout(_own_shared),
+        "alpaca": Layout(_own_answer("alpaca")),
+        "prompt-response": Layout(_own_answer("prompt-response")),
+    },
+    "trl": {
+        "messages": Layout(_under("messages"), _CALLS | {"images"}),
+        "prompt-completion": Layout(_completion, _CALLS | {"images"}),
+        "preference": Layout(_both_sides, _CALLS | {"images"}),
+        "kto": Layout(_judged, _CALLS | {"images"}),
+    },
+    "axolotl": {
+        "messages": Layout(_under("messages"), _MARKED),
+        "alpaca": Layout(_alpaca),
+        "preference": Layout(_both_sides),
+    },
+    "llama-factory": {
+        "sharegpt": Layout(_shared, _CALLS | _MEDIA),
+        "alpaca": Layout(_alpaca, _MEDIA | {"tools"}),
+        "preference": Layout(_shared_sides, _CALLS | _MEDIA),
+    },
+    "unsloth": {
+        "conversations": Layout(_under("conversations"), _CALLS),
+        "alpaca": Layout(_alpaca),
+        "preference": Layout(_both_sides, _CALLS),
+        "kto": Layout(_judged, _CALLS),
+    },
+    "parquet": {
+        "messages": Layout(_under("messages"), _MARKED),
+        "preference": Layout(_both_sides, _MARKED),
+    },
+}
+#: What each training tool reads.
+HANDOFFS = {tool: tuple(layouts) for tool, layouts in LAYOUTS.items() if tool != "ds2"}
