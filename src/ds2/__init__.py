@@ -6,28 +6,8 @@ The public names, in the order of a run: `read_pool`, `import_ratings`, `embed`,
 is fast.
 """
 
-import ast
-from importlib import import_module
-from pathlib import Path
+import lazy_loader
 
 from ds2._version import __version__ as __version__
 
-_HOME = {
-    alias.name: str(node.module)
-    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
-}
-__all__ = sorted(_HOME, key=lambda name: (not name.isupper(), not name[:1].isupper(), name))  # noqa: PLE0605
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ds2' has no attribute '{name}'")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """The public names and where they live: what type checkers read, and what is loaded at run time."""
 
-from ds2._version import __version__ as __version__
-from ds2.curation import (
+from ._version import __version__ as __version__
+from .curation import (
     BiasRow as BiasRow,
     Curation as Curation,
     Evidence as Evidence,
@@ -14,7 +14,7 @@ from ds2.curation import (
     plan_rerating as plan_rerating,
     remove_covariate as remove_covariate,
 )
-from ds2.embedding import (
+from .embedding import (
     Embedder as Embedder,
     EmbeddingReport as EmbeddingReport,
     Model2VecEmbedder as Model2VecEmbedder,
@@ -24,18 +24,18 @@ from ds2.embedding import (
     WordLlamaEmbedder as WordLlamaEmbedder,
     embed as embed,
 )
-from ds2.errors import (
+from .errors import (
     Ds2Error as Ds2Error,
     Ds2Warning as Ds2Warning,
     InputError as InputError,
     MissingDependencyError as MissingDependencyError,
     RunError as RunError,
 )
-from ds2.neighbors import (
+from .neighbors import (
     Neighbors as Neighbors,
     find_neighbors as find_neighbors,
 )
-from ds2.noise import (
+from .noise import (
     Agreement as Agreement,
     Lift as Lift,
     RaterFit as RaterFit,
@@ -50,7 +50,7 @@ from ds2.noise import (
     measure_reliability as measure_reliability,
     simulate as simulate,
 )
-from ds2.pool import (
+from .pool import (
     Card as Card,
     Example as Example,
     Handoff as Handoff,
@@ -64,7 +64,7 @@ from ds2.pool import (
     read_pool as read_pool,
     write_pool as write_pool,
 )
-from ds2.proof import (
+from .proof import (
     ArmComparison as ArmComparison,
     Arms as Arms,
     Difference as Difference,
@@ -75,7 +75,7 @@ from ds2.proof import (
     measure_likelihoods as measure_likelihoods,
     read_arms as read_arms,
 )
-from ds2.rating import (
+from .rating import (
     Batches as Batches,
     BatchRater as BatchRater,
     ChatRater as ChatRater,
@@ -94,7 +94,7 @@ from ds2.rating import (
     read_gold as read_gold,
     reparse as reparse,
 )
-from ds2.selection import (
+from .selection import (
     AgainstRandom as AgainstRandom,
     Comparison as Comparison,
     Constraints as Constraints,

@@ -1,25 +1,28 @@
 """What a pool is read from: one file or several, a saved dataset, the hub, rows in memory."""
 
+import contextlib
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ds2.errors import InputError
+from ds2.errors import InputError, RunError
 from ds2.pool.files import file_kind
-from ds2.pool.hub import HUB_PREFIX, from_dataset, is_saved, read_folder, read_hub
 from ds2.pool.rows import Row, RowSource, as_row, batch_rows, read_file, text_columns
 from ds2.pool.wording import shown, shown_names, shown_path
 
-__all__ = ["files_of", "open_sources"]
+__all__ = ["open_sources"]
 
 _SPLIT = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val|dev|eval)(?=[-_.]|$)")
 _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
 #: Files beside a dataset's data that hold no rows.
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "config.json", "metadata.json", "state.json"}
 _BATCH = 4096
+_HUB = "hf:"
+_NAME = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>\w[\w.\- ]*))?", re.ASCII)
 
 
 def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]]:
@@ -30,11 +33,11 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
     """
     if isinstance(pool, (str, os.PathLike)):
         place = os.fspath(pool)
-        if place.startswith(HUB_PREFIX):
-            return place, [read_hub(place, split)], []
-        if is_saved(Path(place)):
-            return place, [read_folder(Path(place), split)], []
-        files, notes = files_of(place, split)
+        if place.startswith(_HUB):
+            return place, [_read_hub(place, split)], []
+        if any((Path(place) / file).is_file() for file in ("dataset_dict.json", "state.json")):
+            return place, [_read_saved(Path(place), split)], []
+        files, notes = _files_of(place, split)
         return place, [read_file(path) for path in files], notes
     listed = list(pool) if isinstance(pool, (list, tuple)) else None
     if listed and all(isinstance(each, (str, os.PathLike)) for each in listed):
@@ -49,7 +52,7 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
     return source.name, [source], []
 
 
-def files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:
+def _files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:
     """Return the files that a path, a folder or a pattern (``*``) names, shards in order.
 
     Raises:
@@ -127,12 +130,84 @@ def _split_of(path: Path) -> str | None:
     return _SAME.get(found[-1], found[-1]) if found else None
 
 
+def _read_saved(path: Path, split: str) -> RowSource:
+    """Open a folder written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
+    name = shown_path(path)
+    import datasets
+
+    try:
+        data = datasets.load_from_disk(str(path))
+    except Exception as error:
+        raise InputError(
+            f"The folder {name} is a saved dataset that cannot be opened: {shown(str(error), 200)}."
+        ) from error
+    if isinstance(data, datasets.DatasetDict):
+        return _from_dataset(_split(data, split, name), f"{name}/{split}")
+    if split != "train":
+        raise InputError(f"The folder {name} holds one dataset without splits, so no {split!r}.")
+    return _from_dataset(data, name)
+
+
+def _read_hub(address: str, split: str) -> RowSource:
+    """Open ``hf:org/name`` or ``hf:org/name:config`` with ``datasets.load_dataset``.
+
+    Raises:
+        InputError: there is no such dataset, config or split.
+        RunError: the hub cannot be reached.
+    """
+    match = _NAME.fullmatch(address.removeprefix(_HUB))
+    if match is None:
+        raise InputError(
+            f"A dataset on the hub is written hf:org/name or hf:org/name:config. "
+            f"Got {shown(address, 80)}."
+        )
+    import datasets
+
+    try:
+        with _quiet():
+            data = datasets.load_dataset(match["name"], match["config"])
+    except (ConnectionError, TimeoutError) as error:
+        raise RunError(
+            f"The hub cannot be reached for {address}. Check the network, or read a saved folder."
+        ) from error
+    except Exception as error:
+        raise InputError(f"Cannot load {address}: {shown(str(error), 300)}.") from error
+    return _from_dataset(_split(data, split, address), f"{address}/{split}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub client's own lines about each try off the screen."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _split(data: Mapping[str, Any], split: str, name: str) -> Any:
+    if split not in data:
+        raise InputError(f"{name} has no split {shown(split)}. It has {shown_names(list(data))}.")
+    return data[split]
+
+
+def _from_dataset(data: Any, name: str) -> RowSource:
+    """Open a ``datasets.Dataset``."""
+    columns, warnings, left = text_columns(data.features.arrow_schema, name)
+    if columns is not None:
+        data = data.select_columns(columns)
+    batches = iter(data.with_format("arrow").iter(batch_size=_BATCH))
+    return RowSource(name, "row", batch_rows(batches, name, left), warnings)
+
+
 def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
     """Open rows that are no file: a Dataset, a DataFrame, an Arrow table, objects."""
     if hasattr(pool, "features") and hasattr(pool, "select_columns"):
-        return from_dataset(pool, "the Dataset")
+        return _from_dataset(pool, "the Dataset")
     if isinstance(pool, Mapping) and split in pool:
-        return from_dataset(pool[split], f"the DatasetDict's {split}")
+        return _from_dataset(pool[split], f"the DatasetDict's {split}")
     if hasattr(pool, "to_dict") and hasattr(pool, "iloc"):
         columns = [str(column) for column in pool.columns]
         frame = pool.set_axis(columns, axis=1)
