@@ -101,6 +101,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     with explain_write_errors(path):
         if path.is_symlink():
             raise InputError(f"{_shown(path)} is a link: a lock never follows one. Remove it.")
+        path.parent.stat()  # a folder that is not there is not made
         try:
             lock.acquire()
         except Timeout:
