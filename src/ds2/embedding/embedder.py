@@ -7,7 +7,17 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Described", "Embedder", "TextPool", "digest_files", "digest_folder", "unit_rows"]
+from ds2.errors import InputError
+
+__all__ = [
+    "Described",
+    "Embedder",
+    "TextPool",
+    "could_not_load",
+    "digest_files",
+    "digest_folder",
+    "unit_rows",
+]
 
 
 @runtime_checkable
@@ -65,6 +75,15 @@ class Described:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+
+def could_not_load(kind: str, model: str, error: Exception) -> InputError:
+    """Return the sentence for a model that a library does not load."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return InputError(
+        f"The {kind} model '{model}' could not be loaded: {reason} "
+        "Give a folder, or a name that this machine can download."
+    )
 
 
 def digest_files(paths: Iterable[Path]) -> str:

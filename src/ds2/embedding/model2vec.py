@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ds2.embedding.embedder import Described, unit_rows
-from ds2.errors import InputError, MissingDependencyError
+from ds2.embedding.embedder import Described, could_not_load, unit_rows
+from ds2.errors import MissingDependencyError
 
 __all__ = ["Model2VecEmbedder"]
 
@@ -58,11 +58,7 @@ def _load(model: str) -> Any:
     try:
         return StaticModel.from_pretrained(model, force_download=False)
     except Exception as error:  # the hub client's and the file readers' errors share no base
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"The model2vec model '{model}' could not be loaded: {reason} "
-            "Give a folder, or a name that this machine can download."
-        ) from error
+        raise could_not_load("model2vec", model, error) from error
 
 
 def _digest(model: Any) -> str:

@@ -1,7 +1,6 @@
 """Vectors that were made elsewhere: a .npy or .npz file, or a column of the pool."""
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -11,17 +10,6 @@ from ds2.embedding.embedder import TextPool, digest_files
 from ds2.errors import InputError
 
 __all__ = ["PrecomputedEmbedder"]
-
-
-@runtime_checkable
-class _ReadPool(TextPool, Protocol):
-    """A pool that knows of the rows set aside when it was read."""
-
-    @property
-    def n_read(self) -> int: ...
-
-    @property
-    def positions(self) -> np.ndarray: ...
 
 
 class PrecomputedEmbedder:
@@ -81,8 +69,8 @@ class PrecomputedEmbedder:
         else:
             source = str(self.path)
             vectors = _from_file(self.path, self.array)
-            if isinstance(pool, _ReadPool) and len(vectors) == pool.n_read != len(pool):
-                vectors = vectors[pool.positions]
+            if len(vectors) == getattr(pool, "n_read", 0) != len(pool):  # a row for those set aside
+                vectors = vectors[getattr(pool, "positions", slice(None))]
         check_rows(source, check_vectors(source, vectors), len(pool))
         return vectors
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ds2.checks import check_choice, check_int
-from ds2.embedding.embedder import Described, digest_folder, unit_rows
-from ds2.errors import InputError, MissingDependencyError
+from ds2.embedding.embedder import Described, could_not_load, digest_folder, unit_rows
+from ds2.errors import MissingDependencyError
 
 __all__ = ["SentenceTransformerEmbedder"]
 
@@ -94,11 +94,7 @@ def _load(
     try:
         loaded = SentenceTransformer(model, device=device, revision=revision)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"The sentence-transformers model '{model}' could not be loaded: {reason} "
-            "Give a folder, or a name that this machine can download."
-        ) from error
+        raise could_not_load("sentence-transformers", model, error) from error
     if pooling == "mean":
         loaded = SentenceTransformer(modules=_mean_pooled(loaded[0]), device=device)
     own_limit = _positions(loaded)
