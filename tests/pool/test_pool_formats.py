@@ -6,7 +6,7 @@ import pytest
 from pool_files import ALPACA, MESSAGES, PROMPT, SHAREGPT, write_lines
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool import Message, read_pool
+from ds2.pool import read_pool
 
 
 def one(tmp_path, row, **settings):
@@ -46,47 +46,34 @@ def test_the_format_is_detected(tmp_path, row, form):
     assert read_pool(write_lines(tmp_path / "pool.jsonl", [row])).format == form
 
 
-def test_an_alpaca_row_becomes_a_user_turn_and_an_answer(tmp_path):
-    assert one(tmp_path, ALPACA).messages == (
-        Message("user", "Add.\n\n1 2"),
-        Message("assistant", "3"),
-    )
+NAMES = ["system", "human", "function_call", "observation", "GPT"]
+ASKED = [("user", "Add.\n\n1 2"), ("assistant", "3")]
+HI = [("user", "Hi"), ("assistant", "Yes?")]
+BRIEF = ("system", "Be brief.")
 
 
-@pytest.mark.parametrize("empty", ["", None])
-def test_an_empty_input_adds_nothing(tmp_path, empty):
-    assert one(tmp_path, {**ALPACA, "input": empty}).messages[0].content == "Add."
-
-
-def test_an_instruction_may_be_all_input(tmp_path):
-    assert one(tmp_path, {**ALPACA, "instruction": ""}).messages[0].content == "1 2"
-
-
-def test_system_and_history_come_before_the_instruction(tmp_path):
-    row = {**ALPACA, "system": "Be brief.", "history": [["Hello", "Hi"]]}
+@pytest.mark.parametrize(
+    ("row", "turns"),
+    [
+        (ALPACA, ASKED),
+        ({**ALPACA, "input": ""}, [("user", "Add."), ASKED[1]]),
+        ({**ALPACA, "input": None}, [("user", "Add."), ASKED[1]]),
+        ({**ALPACA, "instruction": ""}, [("user", "1 2"), ASKED[1]]),
+        (
+            {**ALPACA, "system": "Be brief.", "history": [["Hello", "Hi"]]},
+            [BRIEF, ("user", "Hello"), ("assistant", "Hi"), *ASKED],
+        ),
+        *(({"system": "Be brief.", **row}, [BRIEF, *HI]) for row in (SHAREGPT, MESSAGES, PROMPT)),
+        (
+            {"conversations": [{"from": name, "value": name} for name in NAMES]},
+            list(zip(["system", "user", "assistant", "tool", "assistant"], NAMES, strict=True)),
+        ),
+    ],
+)
+def test_a_row_becomes_turns_with_the_pools_roles(tmp_path, row, turns):
     example = one(tmp_path, row)
-    assert [(m.role, m.content) for m in example.messages] == [
-        ("system", "Be brief."),
-        ("user", "Hello"),
-        ("assistant", "Hi"),
-        ("user", "Add.\n\n1 2"),
-        ("assistant", "3"),
-    ]
+    assert list(example.turns) == turns
     assert example.extra == {}
-
-
-def test_roles_get_the_pools_words(tmp_path):
-    names = ["system", "human", "function_call", "observation", "GPT"]
-    turns = [{"from": name, "value": name} for name in names]
-    messages = one(tmp_path, {"conversations": turns}).messages
-    assert [m.role for m in messages] == ["system", "user", "assistant", "tool", "assistant"]
-
-
-def test_a_system_field_is_a_system_turn_in_every_format(tmp_path):
-    for row in (SHAREGPT, MESSAGES, PROMPT):
-        messages = one(tmp_path, {"system": "Be brief.", **row}).messages
-        assert messages[0] == Message("system", "Be brief.")
-        assert len(messages) == 3
 
 
 def test_other_fields_are_kept_and_the_id_and_source_are_not_among_them(tmp_path):
@@ -126,6 +113,17 @@ def test_an_empty_answer_can_be_kept(tmp_path):
             {"messages": [{"role": "assistant", "content": 3}]},
             "content is not text: it is a number in turn 1",
         ),
+        ({"instruction": "a", "output": None}, "the answer is empty"),
+        ({"instruction": "a", "output": 3}, "field is not text: 'output' is a number"),
+        (
+            {"instruction": "a", "output": "b", "input": ["c"]},
+            "field is not text: 'input' is a list",
+        ),
+        ({"instruction": "a"}, "field missing: 'output' (the row has 'instruction')"),
+        (
+            {"instruction": "a", "output": "b", "history": [["x"]]},
+            "not a list of pairs of text: 'history'",
+        ),
         ({"messages": "Hi"}, "turns are no list: 'messages' is text"),
         ({"message": "Hi"}, "field missing: 'messages' (the row has 'message')"),
         ({**MESSAGES, "system": 3}, "field is not text: 'system' is a number"),
@@ -142,27 +140,8 @@ def test_an_empty_answer_can_be_kept(tmp_path):
     ],
 )
 def test_a_bad_row_says_what_is_wrong(tmp_path, row, expected):
-    assert reason(tmp_path, row, before=[MESSAGES]) == expected
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ({"instruction": "a", "output": None}, "the answer is empty"),
-        ({"instruction": "a", "output": 3}, "field is not text: 'output' is a number"),
-        (
-            {"instruction": "a", "output": "b", "input": ["c"]},
-            "field is not text: 'input' is a list",
-        ),
-        ({"instruction": "a"}, "field missing: 'output' (the row has 'instruction')"),
-        (
-            {"instruction": "a", "output": "b", "history": [["x"]]},
-            "not a list of pairs of text: 'history'",
-        ),
-    ],
-)
-def test_a_bad_alpaca_row_says_what_is_wrong(tmp_path, row, expected):
-    assert reason(tmp_path, row, before=[ALPACA]) == expected
+    good = ALPACA if "instruction" in row else MESSAGES
+    assert reason(tmp_path, row, before=[good]) == expected
 
 
 def test_a_reason_shows_no_control_characters_and_little_text(tmp_path):
@@ -194,22 +173,18 @@ def test_a_named_format_rejects_rows_of_another(tmp_path):
     assert len(pool) == 19
 
 
-def test_a_wrongly_named_format_is_told_the_right_one(tmp_path):
-    path = write_lines(tmp_path / "pool.jsonl", [SHAREGPT] * 3)
-    with pytest.raises(InputError, match="The rows look like the format 'sharegpt'"):
-        read_pool(path, format="alpaca")
-
-
-def test_rows_of_no_known_format_are_an_error(tmp_path):
-    path = write_lines(tmp_path / "pool.jsonl", [{"text": "Hi", "label": 1}] * 3)
-    with pytest.raises(InputError, match=r"cannot tell the format.*'text', 'label'.*alpaca"):
-        read_pool(path)
-
-
-def test_an_unknown_format_gets_the_nearest_name(tmp_path):
-    path = write_lines(tmp_path / "pool.jsonl", [ALPACA])
-    with pytest.raises(InputError, match="Did you mean 'alpaca'"):
-        read_pool(path, format="alpacca")
+@pytest.mark.parametrize(
+    ("row", "form", "sentence"),
+    [
+        (SHAREGPT, "alpaca", "The rows look like the format 'sharegpt'"),
+        ({"text": "Hi", "label": 1}, "auto", r"cannot tell the format.*'text', 'label'.*alpaca"),
+        (ALPACA, "alpacca", "Did you mean 'alpaca'"),
+    ],
+)
+def test_a_file_in_another_format_or_none_is_one_sentence(tmp_path, row, form, sentence):
+    path = write_lines(tmp_path / "pool.jsonl", [row] * 3)
+    with pytest.raises(InputError, match=sentence):
+        read_pool(path, format=form)
 
 
 def test_reading_json_and_csv_gives_the_same_example(tmp_path):
