@@ -8,6 +8,7 @@ can write the first row.
 import contextlib
 import csv
 import difflib
+import functools
 import gzip
 import itertools
 import json
@@ -261,10 +262,6 @@ def _write_csv(rows: Rows, stream: BufferedIOBase, delimiter: str = ",") -> None
     text.detach()  # flushes, and leaves the stream open
 
 
-def _write_tsv(rows: Rows, stream: BufferedIOBase) -> None:
-    _write_csv(rows, stream, "\t")
-
-
 def _cell(value: object) -> str:
     if isinstance(value, str):
         if "\0" in value:
@@ -324,6 +321,6 @@ WRITERS: dict[str, Callable[[Rows, BufferedIOBase], None]] = {
     "jsonl": _write_jsonl,
     "json": _write_json,
     "csv": _write_csv,
-    "tsv": _write_tsv,
+    "tsv": functools.partial(_write_csv, delimiter="\t"),
     "parquet": _write_parquet,
 }

@@ -104,10 +104,7 @@ def read_pool(
         reading = _Reading(sources, format, Names.of(named, called), file)
         reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
         builder = reading.fill(id_field, source_field)
-    if reading.n_bad == reading.seen or reading.n_bad > max_bad_share * reading.seen:
-        raise InputError(reading.too_many(max_bad_share, rejects))
-    if not reading.n_read:
-        raise InputError(reading.nothing_left(rejects))
+    reading.check(max_bad_share, rejects)
     table = builder.finish(reading.place)
     notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
     for note in notes:
@@ -158,11 +155,11 @@ class _Reading:
                 else:
                     self._add(builder, line, row)
                 if builder is None and self.seen >= _UNDETECTED:
-                    raise InputError(self._unknown())
+                    raise self._unknown()
             if self.seen == before:
                 raise InputError(f"{self.source.name} holds no rows.")
         if builder is None:
-            raise InputError(self._unknown())
+            raise self._unknown()
         return builder
 
     def place(self, line: int) -> tuple[str, str]:
@@ -187,7 +184,13 @@ class _Reading:
             if other not in {None, self.form}:
                 self._other = other
                 if self._auto:
-                    raise InputError(self._mixed(line)) from None
+                    unit = self.source.unit
+                    raise InputError(
+                        f"{self.source.name} mixes formats: {unit} {self._decided:,} is "
+                        f"{self.form} and {unit} {line:,} is {other}. Put each format in a file of "
+                        f"its own, or name the one to keep, as in format={self.form!r}, to reject "
+                        "the other rows."
+                    ) from None
             self._reject(line, str(error), _as_json(row))
             return
         self.n_preferred += parsed.preferred
@@ -215,10 +218,10 @@ class _Reading:
         short = text if len(text) <= _REJECT_TEXT else text[:_REJECT_TEXT] + "…"
         self.rejects.append(Reject(self.source.name, line, reason, short))
 
-    def _unknown(self) -> str:
+    def _unknown(self) -> InputError:
         first = self.rejects[0]
         header = " Its first line was taken for the header." if self.source.has_header else ""
-        return (
+        return InputError(
             f"{self.source.name}: cannot tell the format, because none of the first "
             f"{self.seen:,} rows is in one that ds2 knows. The first fault, in {self.source.unit} "
             f"{first.line:,}: {first.reason}. The formats are alpaca (fields instruction, output), "
@@ -227,78 +230,66 @@ class _Reading:
             f"columns=).{header}"
         )
 
-    def _mixed(self, line: int) -> str:
-        unit = self.source.unit
-        return (
-            f"{self.source.name} mixes formats: {unit} {self._decided:,} is {self.form} and {unit} "
-            f"{line:,} is {self._other}. Put each format in a file of its own, or name the one to "
-            f"keep, as in format={self.form!r}, to reject the other rows."
-        )
-
-    def notes(self) -> list[str]:
-        """Return what the user should know of the reading."""
-        notes = []
-        if self._folded:
-            notes.append(
-                f"{self._name()}: the columns {self._folded} were taken for those that have these "
-                "names in small letters."
-            )
-        if self.n_bad:
-            notes.append(self.summary())
-        if self.unanswered:
-            count = self.unanswered.total()
-            done = "are kept" if self.keep else "were set aside"
-            other = "" if self.keep else ' To keep them: no_answer = "keep".'
-            notes.append(
-                f"{self._name()}: {count:,} of {self.seen:,} rows without an answer to learn "
-                f"{done}: {_counted(self.unanswered)}.{other}"
-            )
-        if self.n_preferred:
-            notes.append(
-                f"{self._name()}: {self.n_preferred:,} rows hold a preference: the chosen side is "
-                "the example's answer, the rejected one stays in the row (ds2 export --layout "
-                "preference hands both over)."
-            )
-        return notes
-
     def _name(self) -> str:
         more = len(self.sources) - 1
         return self.sources[0].name + (f" and {more:,} more" if more else "")
 
-    def summary(self) -> str:
-        """Say how many malformed rows were set aside, for which reasons."""
-        kinds = Counter(reject.reason.partition(": ")[0] for reject in self._malformed())
-        return (
-            f"{self._name()}: {self.n_bad:,} of {self.seen:,} rows were rejected: "
-            f"{_counted(kinds)}."
-        )
-
     def _malformed(self) -> list[Reject]:
         return [reject for reject in self.rejects if reject.reason not in self.unanswered]
 
-    def nothing_left(self, path: str | os.PathLike[str] | None) -> str:
-        """Say that no row has an answer to learn."""
-        where = f" All are in {shown_path(path)}." if path is not None else ""
-        return (
-            f"{self._name()}: none of the {self.seen:,} rows has an answer to learn: "
-            f"{_counted(self.unanswered)}.{where} If the answer is in a field of another name: "
-            "--map response=NAME (in Python columns=). To keep them as they are: "
-            'no_answer = "keep".'
-        )
+    def _rejected(self) -> str:
+        """Say how many malformed rows were set aside, for which reasons."""
+        kinds = Counter(reject.reason.partition(": ")[0] for reject in self._malformed())
+        count = f"{self.n_bad:,} of {self.seen:,} rows were rejected"
+        return f"{self._name()}: {count}: {_counted(kinds)}."
 
-    def too_many(self, share: int | float, path: str | os.PathLike[str] | None) -> str:
-        """Say that too many rows were set aside, and which come first."""
-        unit = self.source.unit
-        first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._malformed()[:3])
+    def notes(self) -> list[str]:
+        """Return what the user should know of the reading."""
+        done = "are kept" if self.keep else "were set aside"
+        other = "" if self.keep else ' To keep them: no_answer = "keep".'
+        said = [
+            (
+                self._folded,
+                f"{self._name()}: the columns {self._folded} were taken for those that have these "
+                "names in small letters.",
+            ),
+            (self.n_bad, self._rejected()),
+            (
+                self.unanswered,
+                f"{self._name()}: {self.unanswered.total():,} of {self.seen:,} rows without an "
+                f"answer to learn {done}: {_counted(self.unanswered)}.{other}",
+            ),
+            (
+                self.n_preferred,
+                f"{self._name()}: {self.n_preferred:,} rows hold a preference: the chosen side is "
+                "the example's answer, the rejected one stays in the row (ds2 export --layout "
+                "preference hands both over).",
+            ),
+        ]
+        return [sentence for true, sentence in said if true]
+
+    def check(self, share: int | float, path: str | os.PathLike[str] | None) -> None:
+        """Raise where too many rows are malformed, or none has an answer to learn."""
         where = f" All are in {shown_path(path)}." if path is not None else ""
-        other = f" The rows look like the format {self._other!r}." if self._other else ""
-        if self.n_bad == self.seen:
-            verdict = f"none of the {self.seen:,} rows can be used"
-            return f"{self._name()}: {verdict}.{other} First: {first}.{where}"
-        return (
-            f"{self.summary()} That is more than max_bad_share = {share:g} allows.{other} "
-            f"First: {first}.{where} Correct the rows, or raise max_bad_share."
-        )
+        if self.n_bad == self.seen or self.n_bad > share * self.seen:
+            unit = self.source.unit
+            first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._malformed()[:3])
+            other = f" The rows look like the format {self._other!r}." if self._other else ""
+            shown = f"{other} First: {first}.{where}"
+            if self.n_bad == self.seen:
+                none = f"none of the {self.seen:,} rows can be used"
+                raise InputError(f"{self._name()}: {none}.{shown}")
+            raise InputError(
+                f"{self._rejected()} That is more than max_bad_share = {share:g} allows.{shown} "
+                "Correct the rows, or raise max_bad_share."
+            )
+        if not self.n_read:
+            raise InputError(
+                f"{self._name()}: none of the {self.seen:,} rows has an answer to learn: "
+                f"{_counted(self.unanswered)}.{where} If the answer is in a field of another name: "
+                "--map response=NAME (in Python columns=). To keep them as they are: "
+                'no_answer = "keep".'
+            )
 
 
 def _counted(kinds: Counter[str]) -> str:

@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -153,19 +153,12 @@ def _values_of(text: str, error: json.JSONDecodeError) -> list[Row]:
     fault = Fault(f"not valid JSON: {json_fault(error)} at column {error.colno:,}", text)
     if error.msg != "Extra data":
         return [fault]
-    rows: list[Row] = []
-    at = 0
-    while at < len(text):
-        try:
-            value, at = json.JSONDecoder().raw_decode(text, at)
-        except (ValueError, RecursionError):
-            return [fault]
-        if type(value) is not dict:
-            return [fault]
-        rows.append(value)
-        while at < len(text) and (text[at].isspace() or text[at] == ","):
-            at += 1
-    return rows
+    try:
+        values = [value for _, value in read_values(BytesIO(text.encode()), "the line")]
+    except (InputError, UnicodeEncodeError):
+        return [fault]
+    rows: list[Row] = [value for value in values if type(value) is dict]
+    return rows if len(rows) == len(values) else [fault]
 
 
 def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tuple[int, str]]:

@@ -211,7 +211,7 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
     if hasattr(pool, "to_dict") and hasattr(pool, "iloc"):
         columns = [str(column) for column in pool.columns]
         frame = pool.set_axis(columns, axis=1)
-        rows = ((at, _plain_row(row)) for at, row in enumerate(frame.to_dict("records"), 1))
+        rows = ((at, as_row(_plain(row))) for at, row in enumerate(frame.to_dict("records"), 1))
         return RowSource("the DataFrame", "row", rows)
     if hasattr(pool, "to_batches") and hasattr(pool, "schema"):
         kept, notes, left = text_columns(pool.schema, "the table")
@@ -229,10 +229,6 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
 def _objects(rows: Iterable[Any]) -> Iterator[tuple[int, Row]]:
     for at, row in enumerate(rows, 1):
         yield at, as_row(_plain(row))
-
-
-def _plain_row(row: Mapping[str, Any]) -> dict[str, object]:
-    return {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> object:

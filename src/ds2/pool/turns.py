@@ -31,7 +31,6 @@ __all__ = [
     "is_caller",
     "is_result",
     "is_turn",
-    "join_turns",
     "medium_of",
     "parse_turns",
     "read_side",
@@ -81,12 +80,8 @@ _ROLES = {
 _CALLERS = frozenset(name for name in _ROLES if "_call" in name or "-call" in name)
 NO_ROLES: Mapping[str, str] = MappingProxyType({})
 
-#: How each format writes the pool's roles.
-_WRITTEN = {
-    "messages": {role: role for role in ("system", "user", "assistant", "tool")},
-    "sharegpt": {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"},
-}
-
+#: Names of roles that a turn of a text alone has.
+_PLAIN = frozenset({"system", "user", "assistant", "tool", "human", "gpt"})
 _TURNS = re.compile(r"\[\s*\{")
 #: What a turn calls the reasoning before its answer.
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -187,14 +182,14 @@ def parse_turns(
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
     usual = TURN_KEYS.get(form, TURN_KEYS["messages"])
-    plain = _WRITTEN.get(form, _WRITTEN["messages"]).values()
     turns: Turns = []
     told: Told = []
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
             raise BadRowError(f"turn is no object: turn {number} is {kind_of(turn)}")
         name, content = turn.get(usual[0]), turn.get(usual[1])
-        if len(turn) == 2 and type(content) is str and not roles and name in plain:
+        known = type(name) is str and name in _PLAIN and not roles
+        if known and len(turn) == 2 and type(content) is str:
             turns.append((_ROLES[str(name)], content))
             told.append(None)
         else:
@@ -360,10 +355,3 @@ def _part_text(part: object) -> str | None:  # noqa: PLR0911
     if kind:
         raise TypeError(f"a part of it has the type {shown(kind)}")
     return json.dumps(part, ensure_ascii=False, default=str)
-
-
-def join_turns(turns: Turns, form: str) -> list[dict[str, object]]:
-    """Write turns in the plain form of ``messages`` or ``sharegpt``."""
-    role_key, content_key = TURN_KEYS[form]
-    written = _WRITTEN[form]
-    return [{role_key: written[role], content_key: content} for role, content in turns]
