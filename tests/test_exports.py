@@ -59,7 +59,7 @@ def test_packages_export_what_they_say(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'rate_everything'"):
+    with pytest.raises(AttributeError, match="No ds2 attribute rate_everything"):
         ds2.rate_everything  # noqa: B018
 
 

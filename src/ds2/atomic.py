@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ds2.errors import InputError, RunBusyError
 
-__all__ = ["explain_write_errors", "locked", "open_lock", "storage_error", "sweep", "writing"]
+__all__ = ["explain_write_errors", "locked", "storage_error", "sweep", "writing"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -112,21 +112,6 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         with suppress(OSError):  # where an open file cannot be removed it stays
             path.unlink()
         lock.release()
-
-
-def open_lock(path: Path) -> int:
-    """Open the file of a lock, which is made where it is not there; never through a link.
-
-    Whoever can write into the folder could otherwise have any file of the user's made or changed.
-
-    Raises:
-        InputError: it is a link, or may not be written.
-    """
-    with explain_write_errors(path):
-        if path.is_symlink():
-            raise InputError(f"{_shown(path)} is a link: a lock never follows one. Remove it.")
-        follow = getattr(os, "O_NOFOLLOW", 0)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | follow, 0o644)
 
 
 def sweep(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_card_without_anything_says_so():
 def test_any_text_reads_as_it_was(text):
     card = Card(title=text, method="m", pool="p", pool_size=1, warnings=[text], columns={"c": text})
     head, body = split(card_text(card, 1, data_files="x"))
-    assert head["pretty_name"] == text
+    assert head["pretty_name"] == " ".join(text.split())
     shown = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split())) or "(empty)"
     html = render(body)
     escaped = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

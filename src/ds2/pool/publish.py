@@ -185,7 +185,7 @@ def card_text(card: Card, n: int, *, data_files: str) -> str:
         _section("Columns", _table(("column", "meaning"), card.columns.items())),
     ]
     head = DatasetCardData(
-        pretty_name=card.title,
+        pretty_name=" ".join(card.title.split()),
         license=card.licence,
         language=list(card.languages) or None,
         task_categories=["text-generation"],
