@@ -31,33 +31,10 @@ class Page:
         """The value that a script returns."""
         return self.driver.execute_script(script, *arguments)
 
-    def find(self, ident: str) -> Any:
-        return self.driver.find_element("id", ident)
-
-    def text(self, ident: str) -> str:
-        return self.find(ident).text
-
-    def picture(self) -> str:
-        """What is drawn on the canvas."""
-        return self.run("return document.querySelector('canvas').toDataURL()")
-
     def wait(self, condition: Callable[[], object], what: str) -> None:
         from selenium.webdriver.support.wait import WebDriverWait
 
         WebDriverWait(self.driver, WAIT_S, 0.05).until(lambda _: condition(), what)
-
-    def redrawn(self, since: str) -> str:
-        """The picture once it is another one; fails if it stays."""
-        self.wait(lambda: self.picture() != since, "the map was not drawn anew")
-        return self.picture()
-
-    def keys(self, *names: str) -> None:
-        """Press keys where the focus is; ``Keys.SHIFT + name`` holds Shift."""
-        self.driver.switch_to.active_element.send_keys(*names)
-
-    @property
-    def focus(self) -> str:
-        return self.run("return document.activeElement.id")
 
     def messages(self) -> list[str]:
         """What the console says, faults of scripts and of the policy among it."""

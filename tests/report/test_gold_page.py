@@ -11,7 +11,7 @@ import pytest
 from ds2.errors import InputError
 from ds2.pool import Message
 from ds2.rating import Scale
-from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
+from ds2.report import GoldItem, gold_choices, render_gold_page
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u202eabc \u2028 {{7*7}}"

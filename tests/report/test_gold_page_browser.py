@@ -11,7 +11,7 @@ import pytest
 from ds2.pool import Message, read_pool
 from ds2.rating import Scale
 from ds2.rating.gold import read_gold
-from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
+from ds2.report import GoldItem, gold_choices, render_gold_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [

@@ -159,7 +159,9 @@ def point_chart(title: str, points: Iterable[tuple[str, float, float, str]]) -> 
     body = [
         Markup(
             '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>'
-        ).format(kind, EDGE + side * x, EDGE + side * (1 - y), 1.6 if kind == "rest" else 2.2, text)
+        ).format(
+            kind, EDGE + side * x, EDGE + side * (1 - y), 2.2 if kind == "picked" else 1.5, text
+        )
         for kind, x, y, text in points
     ]
     return _svg(title, WIDTH, body, kind="chart map")

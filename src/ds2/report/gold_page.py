@@ -103,7 +103,7 @@ def render_gold_page(
     script = packaged("gold_page.js")
     return render(
         "gold_page.html.j2",
-        styles=("gold_page.css",),
+        style="gold_page.css",
         title=visible(title),
         question=visible(question),
         script=Markup(script),  # noqa: S704 (our own file)

@@ -28,7 +28,7 @@ _LAYOUT = 3
 
 def page_html(page: Page) -> str:
     """Return a page as the text of one HTML file: no script, no network, nothing outside it."""
-    return render("page.html.j2", styles=("style.css",), page=page)
+    return render("page.html.j2", style="style.css", page=page)
 
 
 def page_json(page: Page) -> str:
@@ -149,10 +149,10 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{shown}\n{fence}"
 
 
-def render(template: str, *, styles: tuple[str, ...], **values: object) -> str:
+def render(template: str, *, style: str, **values: object) -> str:
     """Return one of our templates as text, every value in it escaped."""
-    style = Markup("".join(map(packaged, styles)))  # noqa: S704 (our own files)
-    return str(_environment().get_template(template).render(style=style, **values))
+    css = Markup(packaged("colours.css") + packaged(style))  # noqa: S704 (our own files)
+    return str(_environment().get_template(template).render(style=css, **values))
 
 
 @functools.cache
