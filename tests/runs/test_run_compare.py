@@ -198,10 +198,10 @@ def test_the_command_prints_the_verdict(folder):
 
 def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
     monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: object())
-    ready = prepare_explorer(folder)
-    table = pq.read_table(ready.path)
-    assert ready.path == folder / FILE
-    assert table.num_rows == ready.n_examples == 160
+    path = prepare_explorer(folder)
+    table = pq.read_table(path)
+    assert path == folder / FILE
+    assert table.num_rows == 160
     assert table["selected"].to_pylist().count("yes") == SIZE
     assert sorted(rank for rank in table["rank"].to_pylist() if rank) == list(range(1, SIZE + 1))
     assert {"x", "y", "raw score", "curated score", *(f"score by {r}" for r in RATERS)} < {

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable
 from io import TextIOWrapper
+from os import fspath
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -154,7 +155,8 @@ def run_stages(
 def answer(as_json: bool, document: object, lines: Iterable[str]) -> None:
     """Print what a command found: one JSON document for a program, or lines for a person."""
     if as_json:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+        text = json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False, default=fspath)
+        typer.echo(text)
     else:
         say(lines)
 

@@ -34,7 +34,7 @@ def compare_command(
         found = compare_run(run, methods=wanted, overrides=overridden(settings), listener=listener)
     document = {
         "run": str(run),
-        "files": [str(path) for path in found.files],
+        "files": found.files,
         **json.loads(found.document),
     }
     lines = [f"{question} {words}" for question, words in found.verdict]

@@ -49,7 +49,7 @@ def evaluate_command(
     )
     document = {
         "run": str(run),
-        "folder": str(found.folder),
+        "folder": found.folder,
         "models": found.models,
         "scores": [asdict(score) for score in found.scores],
         "notes": found.notes,

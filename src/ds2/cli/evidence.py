@@ -58,7 +58,7 @@ def gold_command(
     if not add:
         sheets = write_gold_sheets(run, size=size, again=again, overrides=overridden(settings))
         document: dict[str, object] = {
-            "files": [str(path) for path in sheets.files],
+            "files": sheets.files,
             "n_examples": sheets.n_examples,
             "n_new": sheets.n_new,
             "scale": [sheets.low, sheets.high],
@@ -77,26 +77,22 @@ def gold_command(
         for sentence in added.warnings:
             typer.echo(f"warning: {sentence}", err=True)
         document = {
-            "file": str(added.path),
+            "file": added.path,
             "n_scored": added.n_scored,
             "n_added": added.n_added,
-            "warnings": list(added.warnings),
+            "warnings": added.warnings,
         }
-        if added.again is not None:
-            document["again"] = {"n": added.again.n, "spearman": added.again.value}
         lines = [
-            *(
-                [
-                    f"{added.again.n:,} examples were scored twice: Spearman "
-                    f"{added.again.value:.2f} (95 % interval {added.again.low:.2f} to "
-                    f"{added.again.high:.2f}) between the first and the second score."
-                ]
-                if added.again is not None
-                else []
-            ),
             f"{added.n_added:,} trusted scores added, {added.n_scored:,} in all. Then: "
             f"ds2 run {quote(str(run))}",
         ]
+        if (twice := added.again) is not None:
+            document["again"] = {"n": twice.n, "spearman": twice.value}
+            lines.insert(
+                0,
+                f"{twice.n:,} examples were scored twice: Spearman {twice.value:.2f} (95 % "
+                f"interval {twice.low:.2f} to {twice.high:.2f}) between the first and the second.",
+            )
     answer(as_json, document, lines)
 
 
@@ -137,4 +133,4 @@ def rerate_command(
         'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
         f"ds2 run {quote(str(run))}",
     ]
-    answer(as_json, {**asdict(found), "path": str(found.path)}, lines)
+    answer(as_json, asdict(found), lines)

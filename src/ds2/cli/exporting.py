@@ -106,9 +106,9 @@ def export_command(
         for sentence in made.warnings:
             typer.echo(f"warning: {sentence}", err=True)
         document = {
-            "files": [str(path) for path in made.files],
+            "files": made.files,
             "usage": made.usage,
-            "warnings": list(made.warnings),
+            "warnings": made.warnings,
         }
         lines = [*(f"wrote {path}" for path in made.files), *made.usage.split("\n")]
     answer(as_json, document, lines)

@@ -74,12 +74,13 @@ def batch_command(
         raise InputError("Give --write FILE or --collect FILE, one of the two.")
     if write is not None:
         files = write_batches(run, write, rater=rater, overrides=overridden(settings))
-        document: dict[str, object] = {"files": [str(file) for file in files]}
+        document: dict[str, object] = {"files": files}
         lines = [f"wrote {file}" for file in files]
     else:
         found = collect_batches(run, collect or [], rater=rater, overrides=overridden(settings))
-        document = {"n_rated": found.n_rated, "n_examples": found.n_examples}
-        lines = [f"{found.n_rated:,} of {found.n_examples:,} examples have a rating now"]
+        n_rated = int((found.codes == 0).sum())
+        document = {"n_rated": n_rated, "n_examples": len(found)}
+        lines = [f"{n_rated:,} of {len(found):,} examples have a rating now"]
     answer(as_json, document, lines)
 
 

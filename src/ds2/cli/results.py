@@ -45,15 +45,15 @@ def _ending(result: "RunResult") -> tuple[str, str]:
 def run_document(result: "RunResult") -> dict[str, Any]:
     """Return the same as JSON values."""
     return {
-        "run": str(result.folder),
+        "run": result.folder,
         "stages": [
             {"stage": stage.name, "state": stage.state, "seconds": stage.seconds}
             for stage in result.stages
         ],
         "summary": {name: dict(numbers) for name, numbers in result.summary.items()},
-        "warnings": list(result.warnings),
+        "warnings": result.warnings,
         "files": {
-            label: str(result.folder / file)
+            label: result.folder / file
             for stage, (label, file) in _PRODUCTS.items()
             if stage in result.summary
         },
@@ -78,13 +78,13 @@ def status_lines(found: "RunStatus") -> list[str]:
 def status_document(found: "RunStatus") -> dict[str, Any]:
     """Return the same as JSON values."""
     return {
-        "run": str(found.folder),
+        "run": found.folder,
         "pid": found.pid,
         "stages": [
             {
                 "stage": verdict.stage,
                 "state": verdict.state,
-                "reasons": list(verdict.reasons),
+                "reasons": verdict.reasons,
                 "seconds": found.seconds.get(verdict.stage),
                 "summary": dict(found.summary.get(verdict.stage, {})),
             }

@@ -67,7 +67,7 @@ def train_command(
             document, lines = asdict(outlook), list(_outlook_lines(outlook))
         else:
             done = train_run(run, seed=seed, overrides=overridden(settings), listener=listener)
-            document = {"folder": str(done.folder), "fresh": done.fresh, **done.figures}
+            document = {"folder": done.folder, "fresh": done.fresh, **done.figures}
             figures = done.figures
             lines = [
                 f"{'trained' if not done.fresh else 'fresh':<10} {figures['update']:,} updates, "

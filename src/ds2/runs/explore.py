@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ from ds2.selection import Selection
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Explorer", "explore_run", "prepare_explorer"]
+__all__ = ["explore_run", "prepare_explorer"]
 
 HOST = "127.0.0.1"
 FILE = "explore.parquet"
@@ -41,21 +40,13 @@ LONGEST = 2_000
 _BATCH = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Explorer:
-    """What the explorer reads: one row an example."""
-
-    path: Path
-    n_examples: int
-
-
 def prepare_explorer(
     folder: Path,
     *,
     overrides: Mapping[str, object] | None = None,
     listener: Listener | None = None,
-) -> Explorer:
-    """Bring the run up to date, up to the selection, and write RUN/explore.parquet.
+) -> Path:
+    """Bring the run up to date, up to the selection, and write what the explorer reads.
 
     Raises:
         MissingDependencyError: embedding-atlas is not installed.
@@ -70,10 +61,10 @@ def prepare_explorer(
         rows = load(Selection, folder).rows
         panel = Panel.load(folder / "ratings.parquet")
         _write(folder / FILE, materials, layout.places, rows, panel)
-    return Explorer(folder / FILE, len(materials.pool))
+    return folder / FILE
 
 
-def explore_run(ready: Explorer, *, port: int) -> None:
+def explore_run(path: Path, *, port: int) -> None:
     """Serve the explorer on this machine alone, until it is interrupted.
 
     Raises:
@@ -82,7 +73,7 @@ def explore_run(ready: Explorer, *, port: int) -> None:
     """
     _check_free(port)
     command = [
-        *(sys.executable, "-m", "embedding_atlas.cli", str(ready.path)),
+        *(sys.executable, "-m", "embedding_atlas.cli", str(path)),
         *("--text", "text", "--x", "x", "--y", "y", "--neighbors", "neighbors"),
         *("--disable-projection", "--duckdb", "server", "--no-mcp"),
         *("--host", HOST, "--port", str(port), "--no-auto-port"),

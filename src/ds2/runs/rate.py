@@ -4,7 +4,7 @@ import secrets
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from ds2.runs.recipe_file import resolve_path
 from ds2.runs.select import rows_of_ids
 
 __all__ = [
-    "Collected",
     "collect_batches",
     "prompt_of",
     "rate_pool",
@@ -53,14 +52,6 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
     "local": LocalRater,
     "batch": BatchRater,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """How many examples have a rating after results were read."""
-
-    n_rated: int
-    n_examples: int
 
 
 def rate_pool(job: Job) -> Made:
@@ -361,15 +352,14 @@ def collect_batches(
     *,
     rater: str | None = None,
     overrides: Mapping[str, object] | None = None,
-) -> Collected:
-    """Read files of results into the store of the run.
+) -> Ratings:
+    """Read files of results into the store of the run, and return what there is now.
 
     Raises:
         InputError: a file cannot be read, or holds no result of this rater.
     """
     with opened(folder, until="pool", overrides=overrides) as job:
-        ratings = _batches(job, rater).collect(files)
-    return Collected(int((ratings.codes == 0).sum()), len(ratings))
+        return _batches(job, rater).collect(files)
 
 
 def _batches(job: Job, rater: str | None) -> Batches:
