@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ds2.pool import Message
-from ds2.rating.reply import expected_rating
-from ds2.rating.local import LocalRater
-from ds2.rating.prompt import PromptBuilder
-from ds2.rating.reply import parse_reply
-from ds2.rating.rubric import Rubric
+from ds2.rating import LocalRater, PromptBuilder, Rubric
+from ds2.rating.reply import expected_rating, parse_reply
 
 RUBRIC = Rubric.ds2()
 NONCE = "benchmark"

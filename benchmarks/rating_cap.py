@@ -78,8 +78,7 @@ def run(url: str, pool_path: str, store: str, extra: str) -> None:
 
     from ds2 import Pool
     from ds2.errors import RunError
-    from ds2.rating.chat import ChatRater
-    from ds2.rating.rate import rate
+    from ds2.rating import ChatRater, rate
 
     warnings.simplefilter("ignore")
     rater = ChatRater(

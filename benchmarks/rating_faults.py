@@ -30,8 +30,7 @@ CONCURRENCY, TIMEOUT_S = 256, 5.0
 def run(url: str, pool_path: str, store: str) -> None:
     """Rate, and print problems and requests as JSON."""
     from ds2 import Pool
-    from ds2.rating.chat import ChatRater
-    from ds2.rating.rate import rate
+    from ds2.rating import ChatRater, rate
 
     warnings.simplefilter("ignore")
     rater = ChatRater(

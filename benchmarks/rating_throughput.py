@@ -116,8 +116,7 @@ def run_ds2(url: str, pool_path: str, most: str, profile: str) -> None:
     import pstats
 
     from ds2 import Pool
-    from ds2.rating.chat import ChatRater
-    from ds2.rating.rate import rate
+    from ds2.rating import ChatRater, rate
 
     exec(PEAK, globals())
     warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import ds2
 from ds2.levels import level_shares, nearest_level, rank_shares, split_levels, to_levels
-from ds2.rating.gold import GoldScores
+from ds2.rating import GoldScores
 
 
 def test_a_value_half_way_belongs_to_the_lower_level():

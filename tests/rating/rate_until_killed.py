@@ -7,8 +7,7 @@ from importlib.util import find_spec
 
 from ds2.errors import Ds2Warning
 from ds2.pool import Pool
-from ds2.rating.chat import ChatRater
-from ds2.rating.rate import rate
+from ds2.rating import ChatRater, rate
 
 
 def main() -> None:

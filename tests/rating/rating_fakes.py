@@ -8,7 +8,7 @@ import pyarrow as pa
 from llm_server import rating_text
 
 from ds2.pool import Pool, read_pool
-from ds2.rating.rater import Answer, Limits
+from ds2.rating import Answer, Limits
 
 
 def make_pool(folder: Path, n: int, *, start: int = 0) -> Pool:

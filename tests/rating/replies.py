@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from injections import ATTACKS, filled
 
 from ds2.pool import Message
+from ds2.rating import PromptBuilder, Rubric
 from ds2.rating.fence import fence_mark
-from ds2.rating.prompt import PromptBuilder
-from ds2.rating.rubric import Rubric
 
 __all__ = ["ECHOES", "QUOTES", "Drawn", "reply"]
 

@@ -23,11 +23,10 @@ from pathlib import Path
 
 from ds2.errors import Ds2Warning, RunError
 from ds2.pool import Pool, read_pool
+from ds2.rating import Answer, Failure, Limits, Rubric, Store
 from ds2.rating.prices import Price, PriceTable, request_tokens
 from ds2.rating.rate import Plan, Session
-from ds2.rating.rater import Answer, Failure, Limits
-from ds2.rating.rubric import Rubric
-from ds2.rating.store import Store, Writer
+from ds2.rating.store import Writer
 
 __all__ = ["Broken", "History", "simulate"]
 
@@ -224,6 +223,7 @@ class SimulatedWriter(Writer):
             return
         if self._task is not None:
             self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         self._store.close()
 
 

@@ -10,7 +10,7 @@ from batch_server import BatchServer, Running, completion
 
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
-from ds2.rating import Batches, BatchRater, ChatRater, Rubric
+from ds2.rating import Batches, BatchRater, ChatRater, Rubric, reparse
 from ds2.rating import batch as batch_run
 from ds2.rating.batch import (
     Batch,
@@ -20,7 +20,6 @@ from ds2.rating.batch import (
     request_id,
     setup_tag,
 )
-from ds2.rating.rate import reparse
 from ds2.rating.store import Setup, example_hash
 
 CANARY = "sk-canary-4711-do-not-show"

@@ -16,10 +16,7 @@ from llm_server import Endpoint, Step, faulty, rating_of, refusal
 from rating_fakes import make_pool
 
 from ds2.errors import Ds2Warning, InputError, RunError
-from ds2.rating.chat import ChatRater
-from ds2.rating.rate import rate
-from ds2.rating.rater import Rater
-from ds2.rating.rubric import Rubric
+from ds2.rating import ChatRater, Rater, Rubric, rate
 from ds2.rating.wire import InBodyError, NotACompletionError, read_body
 
 CANARY = "sk-canary-4711-do-not-show-me"

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
+from ds2.rating import Rubric, Scale
 from ds2.rating.reply import Expected, expected_rating, level_tokens
-from ds2.rating.rubric import Rubric
-from ds2.rating.scale import Scale
 
 TEN = Rubric.ds2()
 FIVE = replace(TEN, scale=Scale.parse("1-5"))

@@ -15,14 +15,11 @@ from rating_fakes import ScriptedRater, make_pool
 
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
+from ds2.rating import Answer, ChatRater, Failure, Limits, Prompt, Rubric, Store, rate, reparse
 from ds2.rating.batch import BatchClient
-from ds2.rating.chat import ChatRater
 from ds2.rating.prices import Price, most_output_tokens
-from ds2.rating.prompt import Prompt
-from ds2.rating.rate import rate, reparse, writable_store
-from ds2.rating.rater import Answer, Failure, Limits
-from ds2.rating.rubric import Rubric
-from ds2.rating.store import Reserved, Store
+from ds2.rating.rate import writable_store
+from ds2.rating.store import Reserved
 from ds2.rating.wire import InBodyError, read_body
 
 KEY = "sk-canary-4711/do-not-show-me"

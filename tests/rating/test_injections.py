@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from injections import ATTACKS, TOP, filled
 
 from ds2.pool import Message
+from ds2.rating import PromptBuilder, Rubric
 from ds2.rating.fence import fence_line, fence_mark, neutralise
-from ds2.rating.prompt import FORMS, PromptBuilder
+from ds2.rating.prompt import FORMS
 from ds2.rating.reply import parse_reply
-from ds2.rating.rubric import Rubric
 
 RUBRIC = Rubric.ds2()
 NONCE = "of this run"

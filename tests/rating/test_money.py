@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 from rating_fakes import ScriptedRater, make_pool
 
 from ds2.errors import InputError
-from ds2.rating import rate
+from ds2.rating import PromptBuilder, Rubric, rate
 from ds2.rating.prices import Budget, Price, estimate_tokens, most_input_tokens, read_prices
-from ds2.rating.prompt import PromptBuilder
-from ds2.rating.rubric import Rubric
 
 OWN = {"fake": {"input": 1.0, "output": 10.0}}
 

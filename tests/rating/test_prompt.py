@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from ds2.errors import InputError
 from ds2.pool import Message
+from ds2.rating import Prompt, PromptBuilder, Rubric, Scale
 from ds2.rating.fence import fence_mark
-from ds2.rating.prompt import FORMS, Prompt, PromptBuilder, generous_tokens, shorten
-from ds2.rating.rubric import Rubric
-from ds2.rating.scale import Scale
+from ds2.rating.prompt import FORMS, generous_tokens, shorten
 
 RUBRIC = Rubric.ds2()
 NONCE = "a nonce"

@@ -14,9 +14,7 @@ import pytest
 from llm_server import Endpoint, Step
 from rating_fakes import make_pool
 
-from ds2.rating.chat import ChatRater
-from ds2.rating.rate import rate, reparse
-from ds2.rating.store import Store
+from ds2.rating import ChatRater, Store, rate, reparse
 
 PROGRAM = Path(__file__).with_name("rate_until_killed.py")
 SOURCE = Path(__file__).parents[2] / "src"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ds2.rating import Failure
 from ds2.rating.limits import FOR_ALL, IN_A_ROW, LATEST, START, TOO_MANY, Breaker, Gate, Pace
-from ds2.rating.rater import Failure
 
 
 def filled(gate: Gate) -> Gate:

@@ -12,11 +12,8 @@ from rating_fakes import ScriptedRater, joined, make_pool, rating
 
 from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import read_pool
+from ds2.rating import Answer, Failure, Limits, PromptBuilder, Rubric, rate, reparse
 from ds2.rating.loop import BLANK_TRIES, plan_jobs
-from ds2.rating.prompt import PromptBuilder
-from ds2.rating.rate import rate, reparse
-from ds2.rating.rater import Answer, Failure, Limits
-from ds2.rating.rubric import Rubric
 
 FAST = Limits(concurrency=8, tries=3, timeout_s=1.0)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ds2.errors import InputError
 from ds2.pool import read_pool
-from ds2.rating import Scale
-from ds2.rating.gold import GoldScores, read_gold, read_lines, write_gold_sheet
+from ds2.pool.rows import read_file
+from ds2.rating import GoldScores, Scale, read_gold, write_gold_sheet
 
 IDS = [
     "plain",
@@ -96,8 +96,7 @@ def test_any_cell_is_read_back_intact(tmp_path_factory, text):
     path.write_text(json.dumps({"id": text, "prompt": text, "response": "r"}) + "\n")
     pool = read_pool(path)
     out = sheet(pool, folder / "gold.csv")
-    (line,) = read_lines(out)
-    assert line.ids[0] == text
+    assert read_gold(pool, fill(out, {0: 2}), scale=SCALE).values.tolist() == [2.0]
     values = np.array([2.0])
     gold = GoldScores(values, SCALE, np.array([-1]), np.array([0]), {0: text})
     for name in ("again.csv", "again.jsonl"):
@@ -226,7 +225,8 @@ def test_a_sheet_can_be_any_table(pool, tmp_path, name):
     path = sheet(pool, tmp_path / name, rows=[3, 1])
     with pytest.raises(InputError, match="No example has a score in"):
         read_gold(pool, path, scale=SCALE)
-    assert [line.ids[0] for line in read_lines(path)] == ["-7", "=1+1"]
+    found = [row["id"].lstrip("'") for _, row in read_file(path).rows]
+    assert found == ["-7", "=1+1"]
 
 
 def test_a_long_conversation_is_shortened_in_csv_only(tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ds2.errors import InputError, RunError
 from ds2.pool import Message
-from ds2.rating.store import FAILED, REPLIED, UNANSWERED, Row, Setup, Store, Writer, example_hash
+from ds2.rating import Store
+from ds2.rating.store import FAILED, REPLIED, UNANSWERED, Row, Setup, Writer, example_hash
 
 SETUP = Setup("m", "m", "json", {"model": "m", "temperature": 0.0}, "rubric", "prompt")
 

@@ -12,9 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replies import reply
 
+from ds2.rating import Criterion, Rubric, Scale
 from ds2.rating.reply import REPLY_PROBLEMS, parse_reply
-from ds2.rating.rubric import Criterion, Rubric
-from ds2.rating.scale import Scale
 
 RUBRIC = Rubric.ds2()
 WORDS = (

@@ -7,8 +7,8 @@ from importlib.resources import files
 import pytest
 
 from ds2.errors import InputError
-from ds2.rating.rubric import FORMS, Criterion, Rubric
-from ds2.rating.scale import Scale
+from ds2.rating import Criterion, Rubric, Scale
+from ds2.rating.rubric import FORMS
 
 SMALL = """
 scored = "clarity"

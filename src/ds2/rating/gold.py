@@ -20,154 +20,26 @@ from ds2.checks import check_rows
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.pool.files import WRITERS, OutRow, file_kind, writer
-from ds2.pool.rows import Fault, RowSource, read_file
+from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
 from ds2.rating.scale import Scale
 
-__all__ = [
-    "ACTING",
-    "PICTURES",
-    "GoldScores",
-    "Line",
-    "read_gold",
-    "read_lines",
-    "write_gold_sheet",
-]
+__all__ = ["GoldScores", "read_gold", "write_gold_sheet"]
 
-_NEUTRALISED = re.compile(r"''*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+#: Where spreadsheets begin a formula, after any number of apostrophes of our own.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a file.
-
-    Attributes:
-        where: the file and the line, for messages.
-        ids: the id, as the sheet was written and as a spreadsheet may have left it.
-        score: the score, or None where nobody gave one.
-        note: what was written beside it.
-        stratum: its code and how many examples the stratum holds, where the line says so.
-        fault: what is wrong with the line; nothing else is to be used then.
-    """
-
-    where: str
-    ids: tuple[str, ...] = ()
-    score: float | None = None
-    note: str = ""
-    stratum: tuple[int, int] | None = None
-    fault: str | None = None
-
-
-def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a JSONL, JSON, CSV, TSV or Parquet file.
-
-    Raises:
-        InputError: it cannot be read, or no line has an id and a score.
-    """
-    source = read_file(path)
-    sheet = file_kind(path).container in {"csv", "tsv"}
-    names: dict[str, None] = {}
-    for number, row in source.rows:
-        where = f"{source.name}, {source.unit} {number:,}"
-        if isinstance(row, Fault):
-            yield Line(where, fault=f"{row.reason}.")
-        else:
-            names.update(dict.fromkeys(row))
-            yield _line(where, row, sheet)
-    _check_columns(source, names)
-
-
-def _check_columns(source: RowSource, names: dict[str, None]) -> None:
-    lacking = [name for name in ("id", "score") if name not in names]
-    if not lacking:
-        return
-    listed = list(names)
-    raise InputError(
-        f"{source.name} has no column {' and no column '.join(shown(name) for name in lacking)}. "
-        f"It has {shown_names(listed)}. Fill in the sheet that ds2 wrote, or give the columns "
-        "these names."
-    )
-
-
-def _line(where: str, row: dict[str, object], sheet: bool) -> Line:
-    ident = row.get("id")
-    if isinstance(ident, int) and not isinstance(ident, bool):
-        ident = str(ident)
-    if not isinstance(ident, str) or not ident:
-        found = kind_of(ident) if "id" in row and ident != "" else "nothing"
-        return Line(where, fault=f"there is no id, but {found}. Copy it from the sheet.")
-    score = _score(row.get("score"))
-    if isinstance(score, str):
-        return Line(where, fault=score)
-    stratum = _stratum(row.get("stratum"), row.get("stratum_rows"))
-    if isinstance(stratum, str):
-        return Line(where, fault=stratum)
-    note = row.get("note")
-    text = note if isinstance(note, str) else ""
-    if not sheet:
-        return Line(where, (ident,), score, text, stratum)
-    idents = (_original(ident).translate(_UNPICTURED), _original(ident), ident)
-    return Line(where, idents, score, _original(text).translate(_UNPICTURED), stratum)
-
-
+#: A spreadsheet's cell holds 32,767 characters.
+_LONGEST = 30_000
+_MARK = b"\xef\xbb\xbf"
 #: Control characters, on which a spreadsheet or a terminal might act, as pictures of them.
-PICTURES = {
+_PICTURES = {
     **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"},
     **dict.fromkeys(range(0x7F, 0xA0), "\u2421"),
 }
 #: The same for what is read back: the two that act everywhere.
-ACTING = {code: chr(0x2400 + code) for code in (0x00, 0x1B)}
-_UNPICTURED = {0x2400 + code: chr(code) for code in ACTING}
-
-
-def _original(cell: str) -> str:
-    """Take off the apostrophe that keeps a spreadsheet from running the cell."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
-
-
-def _score(value: object) -> float | str | None:
-    """Return the score, None where there is none, or the fault."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    number = _number(value)
-    if number is not None:
-        return None if math.isnan(number) else number
-    with_comma = isinstance(value, str) and _COMMA.fullmatch(value) is not None
-    point = " with a point, as in 3.5" if with_comma else ""
-    return f"the score {shown(value)} is not a number. Write a number{point}, or leave it empty."
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    if isinstance(value, str) and "_" in value:
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _stratum(code: object, rows: object) -> tuple[int, int] | str | None:
-    """Return the stratum, None where the line names none, or the fault."""
-    if code in (None, "") or rows in (None, ""):
-        return None
-    found = [_number(value) for value in (code, rows)]
-    whole = [int(value) for value in found if value is not None and abs(value) < 2**53]
-    if len(whole) < 2 or whole != found or whole[0] < 0 or whole[1] < 1:
-        return (
-            f"the stratum {shown(code)} with {shown(rows)} rows is none that ds2 wrote. Copy both "
-            "from the sheet, or leave them empty."
-        )
-    return whole[0], whole[1]
-
-
-#: Where spreadsheets begin a formula, after any number of apostrophes of our own.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-#: A spreadsheet's cell holds 32,767 characters.
-_LONGEST = 30_000
-_MARK = b"\xef\xbb\xbf"
+_ACTING = {code: chr(0x2400 + code) for code in (0x00, 0x1B)}
+_UNPICTURED = {0x2400 + code: chr(code) for code in _ACTING}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,90 +189,138 @@ def read_gold(
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     if not paths:
         raise InputError("Name at least one file of trusted scores.")
-    gathered = _Gathered(pool, used)
-    for path in paths:
-        for line in read_lines(Path(path)):
-            gathered.add(line)
-    return gathered.finish([shown_path(path) for path in paths])
-
-
-class _Gathered:
-    """What the lines so far amount to."""
-
-    def __init__(self, pool: Pool, scale: Scale) -> None:
-        self._rows = {ident: row for row, ident in enumerate(pool.ids)}
-        self._scale = scale
-        self._values = np.full(len(pool), np.nan)
-        self._stratum = np.full(len(pool), -1, dtype=np.int64)
-        self._sizes = np.zeros(len(pool), dtype=np.int64)
-        self._notes: dict[int, str] = {}
-        self._faults: list[str] = []
-        self._replaced: dict[int, str] = {}
-        self._unscored = 0
-
-    def add(self, line: Line) -> None:
-        """Take over one line, or note what is wrong with it."""
-        fault = line.fault or self._check(line)
-        if fault:
-            self._faults.append(f"{line.where}: {fault}")
-        elif line.score is None:
-            self._unscored += 1
-        else:
-            self._take(self._row(line.ids), line)
-
-    def _check(self, line: Line) -> str | None:
-        if self._row(line.ids) < 0:
-            return (
-                f"the id {shown(line.ids[0])} is not in the pool. A spreadsheet may have rewritten "
-                "it; copy it from the sheet that ds2 wrote."
+    ids = pool.ids
+    rows, n = {ident: row for row, ident in enumerate(ids)}, len(ids)
+    gold = GoldScores(np.full(n, np.nan), used, np.full(n, -1), np.zeros(n, dtype=np.int64), {})
+    notes, faults, replaced, n_unscored = dict[int, str](), list[str](), dict[int, str](), 0
+    for path in map(Path, paths):
+        source, names = read_file(path), dict[str, None]()
+        sheet = file_kind(path).container in {"csv", "tsv"}
+        for number, line in source.rows:
+            where = f"{source.name}, {source.unit} {number:,}"
+            try:
+                if isinstance(line, Fault):
+                    raise _UnusableError(f"{line.reason}.")
+                names.update(dict.fromkeys(line))
+                row = _row_of(line, rows, sheet=sheet)
+                score, stratum = _score(line.get("score"), used), _stratum(line)
+            except _UnusableError as fault:
+                faults.append(f"{where}: {fault}")
+                continue
+            if score is None:
+                n_unscored += 1
+                continue
+            before = gold.values[row]
+            if not np.isnan(before) and before != score:
+                replaced[row] = f"{shown(ids[row])} from {before:g} to {score:g} in {where}"
+            gold.values[row] = score
+            if stratum is not None:
+                gold.stratum[row], gold.stratum_rows[row] = stratum
+            if isinstance(note := line.get("note"), str) and note:
+                notes[row] = _original(note).translate(_UNPICTURED) if sheet else note
+        if lacking := [name for name in ("id", "score") if name not in names]:
+            raise InputError(
+                f"{source.name} has no column "
+                f"{' and no column '.join(shown(name) for name in lacking)}. It has "
+                f"{shown_names(list(names))}. Fill in the sheet that ds2 wrote, or give the "
+                "columns these names."
             )
-        if line.score is not None and not self._scale.low <= line.score <= self._scale.high:
-            return (
-                f"the score {line.score:g} is outside {self._scale.low:g} to "
-                f"{self._scale.high:g}. Correct it, or leave it empty."
-            )
+    if not gold.n_scored:
+        raise InputError(
+            f"No example has a score in {', '.join(shown_path(path) for path in paths)}: "
+            f"{n_unscored:,} lines without a score, {len(faults):,} that could not be used."
+            + "".join(f" {fault}" for fault in faults[:1])
+        )
+    said = tuple(_warnings(gold, list(replaced.values())))
+    return replace(gold, notes=notes, faults=tuple(faults), warnings=said)
+
+
+def _warnings(gold: GoldScores, replaced: Sequence[str]) -> Iterator[str]:
+    if replaced:
+        more = "; …" if len(replaced) > 3 else ""
+        yield (
+            f"Scored again, and the last score counts, for {len(replaced):,} "
+            f"example{'s' if len(replaced) > 1 else ''}: {'; '.join(replaced[:3])}{more}."
+        )
+    if gold.weights() is None and (gold.stratum >= 0).any():
+        yield (
+            "The trusted scores do not come from one plan of strata, so no weights can be given: "
+            "every score counts the same, and estimates may lean towards the examples that were "
+            "asked for more often."
+        )
+
+
+class _UnusableError(Exception):
+    """What is wrong with a line; nothing else in it is used."""
+
+
+def _row_of(line: Mapping[str, object], rows: Mapping[str, int], *, sheet: bool) -> int:
+    """Return the example that a line is about; a spreadsheet may have changed how its id looks."""
+    ident = line.get("id")
+    if isinstance(ident, int) and not isinstance(ident, bool):
+        ident = str(ident)
+    if not isinstance(ident, str) or not ident:
+        found = kind_of(ident) if "id" in line and ident != "" else "nothing"
+        raise _UnusableError(f"there is no id, but {found}. Copy it from the sheet.")
+    plain = _original(ident)
+    idents = (plain.translate(_UNPICTURED), plain, ident) if sheet else (ident,)
+    row = next((rows[ident] for ident in idents if ident in rows), None)
+    if row is None:
+        raise _UnusableError(
+            f"the id {shown(idents[0])} is not in the pool. A spreadsheet may have rewritten it; "
+            "copy it from the sheet that ds2 wrote."
+        )
+    return row
+
+
+def _original(cell: str) -> str:
+    """Take off the apostrophe that keeps a spreadsheet from running the cell."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _score(value: object, scale: Scale) -> float | None:
+    """Return the score, None where there is none."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    number = _number(value)
+    if number is None:
+        with_comma = isinstance(value, str) and _COMMA.fullmatch(value) is not None
+        point = " with a point, as in 3.5" if with_comma else ""
+        raise _UnusableError(
+            f"the score {shown(value)} is not a number. Write a number{point}, or leave it empty."
+        )
+    if math.isnan(number):
+        return None
+    if not scale.low <= number <= scale.high:
+        raise _UnusableError(
+            f"the score {number:g} is outside {scale.low:g} to {scale.high:g}. Correct it, or "
+            "leave it empty."
+        )
+    return number
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return None if isinstance(value, str) and "_" in value else float(value)
+    except (ValueError, OverflowError):
         return None
 
-    def _row(self, ids: Iterable[str]) -> int:
-        return next((self._rows[ident] for ident in ids if ident in self._rows), -1)
 
-    def _take(self, row: int, line: Line) -> None:
-        before, now = self._values[row], float(line.score or 0.0)
-        if not np.isnan(before) and before != now:
-            self._replaced[row] = f"{shown(line.ids[0])} from {before:g} to {now:g} in {line.where}"
-        self._values[row] = now
-        if line.stratum is not None:
-            self._stratum[row], self._sizes[row] = line.stratum
-        if line.note:
-            self._notes[row] = line.note
-
-    def finish(self, names: list[str]) -> GoldScores:
-        if np.isnan(self._values).all():
-            first = f" {self._faults[0]}" if self._faults else ""
-            raise InputError(
-                f"No example has a score in {', '.join(names)}: {self._unscored:,} lines without a "
-                f"score, {len(self._faults):,} that could not be used.{first}"
-            )
-        found = GoldScores(
-            self._values, self._scale, self._stratum, self._sizes, self._notes, tuple(self._faults)
+def _stratum(line: Mapping[str, object]) -> tuple[int, int] | None:
+    """Return the stratum's code and how many examples it holds, None where the line names none."""
+    given = (line.get("stratum"), line.get("stratum_rows"))
+    if None in given or "" in given:
+        return None
+    found = [_number(value) for value in given]
+    code, rows = (value if value is not None and abs(value) < 2**53 else -0.5 for value in found)
+    if code < 0 or rows < 1 or not (code.is_integer() and rows.is_integer()):
+        raise _UnusableError(
+            f"the stratum {shown(given[0])} with {shown(given[1])} rows is none that ds2 wrote. "
+            "Copy both from the sheet, or leave them empty."
         )
-        said = list(self._said())
-        if found.weights() is None and (self._stratum >= 0).any():
-            said.append(
-                "The trusted scores do not come from one plan of strata, so no weights can be "
-                "given: every score counts the same, and estimates may lean towards the examples "
-                "that were asked for more often."
-            )
-        return replace(found, warnings=tuple(said))
-
-    def _said(self) -> Iterable[str]:
-        if self._replaced:
-            listed = "; ".join(list(self._replaced.values())[:3])
-            more = "; …" if len(self._replaced) > 3 else ""
-            yield (
-                f"Scored again, and the last score counts, for {len(self._replaced):,} "
-                f"example{'s' if len(self._replaced) > 1 else ''}: {listed}{more}."
-            )
+    return int(code), int(rows)
 
 
 def _write(path: Path, lines: Iterable[OutRow]) -> None:
@@ -421,7 +341,7 @@ def _neutral(line: OutRow) -> OutRow:
 def _cell(name: str, value: object) -> object:
     if not isinstance(value, str):
         return value
-    value = value.translate(PICTURES if name == "conversation" else ACTING)
+    value = value.translate(_PICTURES if name == "conversation" else _ACTING)
     if name == "conversation" and len(value) > _LONGEST:
         left_out = f"\n[… {len(value) - _LONGEST:,} characters left out …]\n"
         value = value[: _LONGEST * 2 // 3] + left_out + value[-_LONGEST // 3 :]
