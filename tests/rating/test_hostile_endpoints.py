@@ -20,9 +20,10 @@ from ds2.rating.batch import BatchClient
 from ds2.rating.prices import Price, most_output_tokens
 from ds2.rating.rate import writable_store
 from ds2.rating.store import Reserved
-from ds2.rating.wire import InBodyError, read_body
+from ds2.rating.wire import Asking, read_body
 
 KEY = "sk-canary-4711/do-not-show-me"
+ABOUT = Asking("m", "http://e", KEY)
 PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 10.0}}
 
 
@@ -55,20 +56,22 @@ def body_of(choice, **more):
     ],
 )
 def test_an_error_inside_a_choice_is_no_reply(choice):
-    with pytest.raises(InBodyError):
-        read_body(body_of(choice), 0.1)
+    with pytest.raises(Failure, match="answered 50[02]"):
+        read_body(body_of(choice), 0.1, ABOUT)
 
 
 @pytest.mark.parametrize("usage", [2**63, -1, 10**40, 1.5, "10", True, None, [], 0])
 def test_what_is_no_count_of_tokens_is_unknown(usage):
     told = {"usage": {"prompt_tokens": usage, "completion_tokens": usage}}
-    answer = read_body(body_of({"message": {"content": "8"}}, **told), 0.1)
+    answer = read_body(body_of({"message": {"content": "8"}}, **told), 0.1, ABOUT)
     assert answer.n_input is None
     assert answer.n_output in (None, 0)
 
 
 def test_a_reply_in_the_reasoning_is_seen_and_not_read():
-    answer = read_body(body_of({"message": {"content": None, "reasoning_content": "8"}}), 0.1)
+    answer = read_body(
+        body_of({"message": {"content": None, "reasoning_content": "8"}}), 0.1, ABOUT
+    )
     assert (answer.text, answer.reasoned) == ("", True)
 
 

@@ -381,7 +381,7 @@ def test_progress_adds_up(tmp_path):
     last = told[-1]
     assert (last.total, last.done, last.rated) == (100, 100, 90)
     assert last.failed == {"unparsable": 10}
-    assert (last.n_input, last.n_output, last.left_s) == (10_000, 2_000, 0.0)
+    assert (last.n_input, last.n_output) == (10_000, 2_000)
 
 
 @given(

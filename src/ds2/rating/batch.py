@@ -39,7 +39,7 @@ from ds2.rating.rater import Answer, Failure
 from ds2.rating.ratings import Note, Ratings
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import Reserved, Row, Setup, Store
-from ds2.rating.wire import Dialect, explain, read_body, refusal
+from ds2.rating.wire import Asking, Dialect, explain, read_body, refusal
 
 __all__ = ["BatchProgress", "BatchRater", "Batches"]
 
@@ -448,6 +448,7 @@ class _Work:
             InputError: a file cannot be read.
         """
         rows, intake = list[Row](), _Intake()
+        about = Asking(self.setup.model, self.rater.endpoint, None)
         outcomes = Outcomes(
             self.setup.rater,
             self.builder.rubric,
@@ -456,7 +457,7 @@ class _Work:
             price=self.price,
         )
         for path in paths:
-            for name, outcome in read_results(path, self.setup.model, self.rater.endpoint):
+            for name, outcome in read_results(path, about):
                 key = read_request_id(name)
                 if isinstance(outcome, str):
                     intake.n_broken, intake.said, intake.known = intake.n_broken + 1, outcome, False
@@ -644,7 +645,7 @@ class BatchClient:
     def __init__(self, model: str, key: str, base_url: str | None, timeout_s: float) -> None:
         if find_spec("openai") is None:
             raise MissingDependencyError("openai", "BatchRater")
-        self._model, self._key, self._endpoint = model, key, address_of(base_url)
+        self._about = Asking(model, address_of(base_url), key)
         self._api: Any = openai_client(key, base_url, timeout_s=timeout_s, tries=_TRIES)
 
     def close(self) -> None:
@@ -692,18 +693,18 @@ class BatchClient:
         """Write a file of results, complete or not at all."""
         reply = self._call(self._api.files.content, file_id)
         with writing(path) as temporary:
-            temporary.write_bytes(masked(reply.content, self._key))
+            temporary.write_bytes(masked(reply.content, str(self._about.key)))
 
     def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
         except Exception as error:
-            failure = explain(error, model=self._model, endpoint=self._endpoint, key=self._key)
+            failure = explain(error, self._about)
         # Outside the handler, so that the client's exception, which holds the key, is not kept.
         if failure.reason == "no such model":
             raise InputError(
-                f"The endpoint {self._endpoint} has no batches, or not this one (it answered 404). "
-                "Ask it with ChatRater, or write the requests and have them run elsewhere."
+                f"The endpoint {self._about.endpoint} has no batches, or not this one (it answered "
+                "404). Ask it with ChatRater, or write the requests and have them run elsewhere."
             )
         if failure.retryable:
             raise RunError(f"{failure.sentence} What was sent and received so far is kept.")
@@ -739,9 +740,7 @@ def read_request_id(text: object) -> tuple[str, int, bytes] | None:
         return None
 
 
-def read_results(
-    path: Path, model: str, endpoint: str
-) -> Iterator[tuple[object, Answer | Failure | str]]:
+def read_results(path: Path, about: Asking) -> Iterator[tuple[object, Answer | Failure | str]]:
     """Yield the id and the outcome of every line of a file of results.
 
     A line that is no result, cut off perhaps, costs that line alone: its outcome is what is wrong
@@ -761,7 +760,7 @@ def read_results(
                 "error). Name the output file of the batch.",
             )
         else:
-            yield row["custom_id"], _outcome(row, model, endpoint)
+            yield row["custom_id"], _outcome(row, about)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -784,7 +783,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _outcome(row: Mapping[str, Any], model: str, endpoint: str) -> Answer | Failure:
+def _outcome(row: Mapping[str, Any], about: Asking) -> Answer | Failure:
     error, response = row.get("error"), row.get("response")
     if not isinstance(response, dict):
         code = error.get("code") if isinstance(error, dict) else None
@@ -797,9 +796,8 @@ def _outcome(row: Mapping[str, Any], model: str, endpoint: str) -> Answer | Fail
     status, body = response.get("status_code"), response.get("body")
     if status != 200:
         code = status if type(status) is int else 500
-        return refusal(code, body, {}, model=model, endpoint=endpoint, key=None)
+        return refusal(code, body, {}, about)
     try:
-        return read_body(json.dumps(body).encode(), 0.0)
-    except Exception:  # whatever the reply's body is, it is no completion
-        said = "The reply is no chat completion."
-        return Failure("server error", said, retryable=True, may_cost=True)
+        return read_body(json.dumps(body).encode(), 0.0, about)
+    except Failure as failure:
+        return failure

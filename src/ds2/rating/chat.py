@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 
@@ -15,17 +14,7 @@ from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
 from ds2.rating.rater import Answer, Failure, Limits, Meter
 from ds2.rating.reply import read_answer
 from ds2.rating.rubric import Rubric
-from ds2.rating.wire import (
-    ChatClient,
-    Dialect,
-    InBodyError,
-    NotACompletionError,
-    TooLargeError,
-    adapted,
-    explain,
-    read_body,
-    refusal,
-)
+from ds2.rating.wire import Asking, ChatClient, Dialect, adapted
 
 __all__ = ["ChatRater", "chat_settings"]
 
@@ -283,8 +272,7 @@ class ChatRater:
             Failure: the endpoint is not there, or refuses the key, the model or the form.
         """
         self._client = ChatClient(
-            self.model,
-            key=self._key,
+            Asking(self.model, self._endpoint, self._key),
             base_url=self._base_url,
             api_version=self._api_version,
             timeout_s=self.limits.timeout_s,
@@ -323,24 +311,5 @@ class ChatRater:
     async def _send(
         self, dialect: Dialect, prompt: Prompt, rubric: Rubric, seed: int = 0
     ) -> Answer:
-        body = dialect.body(prompt, rubric, self.settings, seed)
         assert self._client is not None
-        started_s = time.perf_counter()
-        about = {"model": self.model, "endpoint": self._endpoint, "key": self._key}
-        try:
-            status, headers, data = await self._client.post(body)
-            if status == 200:
-                return read_body(data, time.perf_counter() - started_s)
-            failure = refusal(status, data, headers, **about)
-        except InBodyError as error:
-            failure = refusal(error.status, error.body, {}, **about)
-            failure.may_cost = True
-        except (NotACompletionError, TooLargeError):
-            said = f"The endpoint {self._endpoint} sent something that is no chat completion for "
-            failure = Failure(
-                "server error", f"{said}the model '{self.model}'.", retryable=True, may_cost=True
-            )
-        except Exception as error:
-            failure = explain(error, **about)
-        # Outside the handlers, so that the library's exception, which holds the key, is not kept.
-        raise failure
+        return await self._client.ask(dialect.body(prompt, rubric, self.settings, seed))

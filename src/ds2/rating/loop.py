@@ -147,10 +147,6 @@ def _as_messages(rows: Sequence[Sequence[dict[str, str]]]) -> list[tuple[Message
     return [tuple(Message(turn["role"], turn["content"]) for turn in turns) for turns in rows]
 
 
-#: The rate is that of the last so many seconds.
-WINDOW_S = 60.0
-
-
 @dataclass(frozen=True, slots=True)
 class RateProgress:
     """How far one rater is.
@@ -164,8 +160,6 @@ class RateProgress:
         n_input: tokens of the prompts of this run, as far as the endpoint said.
         n_output: tokens of the replies.
         cost_usd: cost of this run so far; None while a price or a count is unknown.
-        rate_per_s: examples finished per second, of late.
-        left_s: seconds left at that rate; infinite while it is 0.
         in_flight: requests that wait for a reply now.
     """
 
@@ -177,8 +171,6 @@ class RateProgress:
     n_input: int
     n_output: int
     cost_usd: float | None
-    rate_per_s: float
-    left_s: float
     in_flight: int
 
     @property
@@ -221,7 +213,6 @@ class Outcomes:
         self._rated = self._n_input = self._n_output = self.in_flight = 0
         self._failed: Counter[str] = Counter()
         self._cost_usd: float | None = 0.0 if price is not None else None
-        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._any_reply = False
 
     def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
@@ -292,13 +283,6 @@ class Outcomes:
 
     def read(self) -> RateProgress:
         """Return how far it is now."""
-        now, done = time.monotonic(), self._rated + self._failed.total()
-        while len(self._marks) > 1 and self._marks[1][0] < now - WINDOW_S:
-            self._marks.popleft()
-        since, before = self._marks[0]
-        rate = (done - before) / (now - since) if now > since else 0.0
-        self._marks.append((now, done))
-        left = self._total - self.earlier - done
         return RateProgress(
             rater=self._rater,
             total=self._total,
@@ -308,8 +292,6 @@ class Outcomes:
             n_input=self._n_input,
             n_output=self._n_output,
             cost_usd=self._cost_usd,
-            rate_per_s=rate,
-            left_s=0.0 if left <= 0 else left / rate if rate > 0 else math.inf,
             in_flight=self.in_flight,
         )
 

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import math
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,17 +23,7 @@ from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure
 from ds2.rating.rubric import Rubric
 
-__all__ = [
-    "ChatClient",
-    "Dialect",
-    "InBodyError",
-    "NotACompletionError",
-    "TooLargeError",
-    "adapted",
-    "explain",
-    "read_body",
-    "refusal",
-]
+__all__ = ["Asking", "ChatClient", "Dialect", "adapted", "explain", "read_body", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,58 +87,73 @@ def adapted(dialect: Dialect, said: str) -> Dialect | None:
     return None
 
 
-def read_body(body: bytes, latency_s: float) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who is asked, for sentences about what went wrong.
+
+    Attributes:
+        model: the model's name.
+        endpoint: the address, without credentials.
+        key: which the endpoint may quote: it is taken out of what it says; "" when none was sent,
+            None when it is not known.
+    """
+
+    model: str
+    endpoint: str
+    key: str | None
+
+
+def read_body(body: bytes, latency_s: float, about: Asking) -> Answer:
     """Read a chat completion.
 
     Raises:
-        NotACompletionError: it is none.
-        InBodyError: it is an error that came with the status 200, as some routers send.
+        Failure: it is none, or an error that came with the status 200, as some routers send.
     """
+    error: object = None
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError):
-        raise NotACompletionError from None
-    if isinstance(data, dict) and data.get("error"):
-        raise InBodyError(data["error"])
-    try:
-        choice = data["choices"][0]
+        error = data.get("error")
+        choice = {} if error else data["choices"][0]
         if choice.get("error") or choice.get("finish_reason") == "error":
-            raise InBodyError(choice.get("error") or "the reply ended with an error")
-        message = choice["message"]
-        usage = data.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
-        return Answer(
-            text=_text(message),
-            finish_reason=_string(choice.get("finish_reason")),
-            n_input=_count(usage.get("prompt_tokens")) or None,  # no prompt has none
-            n_output=_count(usage.get("completion_tokens")),
-            n_cached=_count(details.get("cached_tokens")),
-            latency_s=latency_s,
-            top_logprobs=_first_token(choice.get("logprobs")),
-            model=_string(data.get("model")),
-            reasoned=not _text(message) and any(message.get(name) for name in _REASONING),
-        )
-    except (KeyError, IndexError, TypeError, AttributeError, OverflowError):
-        raise NotACompletionError from None
+            error = choice.get("error") or "the reply ended with an error"
+        if not error:
+            return _answer(data, choice, latency_s)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise no_completion(about) from None
+    told = error if isinstance(error, dict) else {"message": str(error)}
+    code = told.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    failure = refusal(status, told, {}, about)
+    failure.may_cost = True
+    raise failure
 
 
-class NotACompletionError(Exception):
-    """What came with the status 200 is no chat completion."""
+def no_completion(about: Asking) -> Failure:
+    """Return the failure that what came with the status 200 is no chat completion."""
+    return Failure(
+        "server error",
+        f"The endpoint {about.endpoint} sent something that is no chat completion for the model "
+        f"'{about.model}'.",
+        retryable=True,
+        may_cost=True,
+    )
 
 
-class InBodyError(Exception):
-    """An error in the body of a reply that has the status 200.
-
-    Attributes:
-        status: the code in it when that is a number, else 500.
-        body: the error's object.
-    """
-
-    def __init__(self, body: object) -> None:
-        super().__init__("an error with the status 200")
-        self.body = dict(body) if isinstance(body, dict) else {"message": str(body)}
-        code = self.body.get("code")
-        self.status = code if isinstance(code, int) and 400 <= code < 600 else 500
+def _answer(data: Mapping[str, Any], choice: Mapping[str, Any], latency_s: float) -> Answer:
+    message = choice["message"]
+    usage = data.get("usage") or {}
+    details = usage.get("prompt_tokens_details") or {}
+    return Answer(
+        text=_text(message),
+        finish_reason=_string(choice.get("finish_reason")),
+        n_input=_count(usage.get("prompt_tokens")) or None,  # no prompt has none
+        n_output=_count(usage.get("completion_tokens")),
+        n_cached=_count(details.get("cached_tokens")),
+        latency_s=latency_s,
+        top_logprobs=_first_token(choice.get("logprobs")),
+        model=_string(data.get("model")),
+        reasoned=not _text(message) and any(message.get(name) for name in _REASONING),
+    )
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -200,8 +206,7 @@ class ChatClient:
     A request is never sent again from here, no redirection is followed, certificates are verified.
 
     Args:
-        model: the model's name: Azure has it in the address.
-        key: of the endpoint; "" for none.
+        about: who is asked; Azure has the model in its address.
         base_url: the endpoint; None is OpenAI's own.
         api_version: for Azure.
         timeout_s: the longest wait for the next part of a reply.
@@ -210,9 +215,8 @@ class ChatClient:
 
     def __init__(
         self,
-        model: str,
+        about: Asking,
         *,
-        key: str,
         base_url: str | None,
         api_version: str | None,
         timeout_s: float,
@@ -231,8 +235,8 @@ class ChatClient:
         )
         self._http = make_http(limits=limits, timeout=timeout, **connection(base_url))
         self._extensions = {"timeout": timeout.as_dict()}
-        self._openai, self._model = openai, model
-        self._key, self._base_url, self._api_version = key or "none", base_url, api_version
+        self._openai, self._about = openai, about
+        self._base_url, self._api_version = base_url, api_version
         self._address: Any = None
         self._headers = self._httpx.Headers()
 
@@ -246,7 +250,7 @@ class ChatClient:
 
         transport = self._httpx.MockTransport(take_down)
         common: dict[str, Any] = {
-            "api_key": self._key,
+            "api_key": self._about.key or "none",
             "max_retries": 0,
             "http_client": self._httpx.AsyncClient(transport=transport),
         }
@@ -257,7 +261,7 @@ class ChatClient:
                 azure_endpoint=self._base_url or "", api_version=self._api_version, **common
             )
         async with sealed(client, self._base_url) as open_client:
-            await open_client.post(_PATH, cast_to=bytes, body={"model": self._model})
+            await open_client.post(_PATH, cast_to=bytes, body={"model": self._about.model})
         first = written[0]
         own = [
             (name, value)
@@ -268,13 +272,27 @@ class ChatClient:
         self._headers = self._httpx.Headers([*own, (b"accept-encoding", b"identity")])
         self._address = first.url
 
-    async def post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a request and return the status, the headers and the body of what came back.
+    async def ask(self, body: Mapping[str, object]) -> Answer:
+        """Send a request and return the answer.
 
         Raises:
-            TooLargeError: what came back is no chat completion by its size alone.
-            Exception: of the HTTP library: nothing came back.
+            Failure: there is none.
         """
+        started_s = time.perf_counter()
+        try:
+            status, headers, data = await self._post(body)
+        except _TooLargeError:
+            failure = no_completion(self._about)
+        except Exception as error:
+            failure = explain(error, self._about)
+        else:
+            if status == 200:
+                return read_body(data, time.perf_counter() - started_s, self._about)
+            failure = refusal(status, data, headers, self._about)
+        # Outside the handlers, so that the library's exception, which holds the key, is not kept.
+        raise failure
+
+    async def _post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
         request = self._httpx.Request(
             "POST",
             self._address,
@@ -290,11 +308,11 @@ class ChatClient:
                 parts.append(part)
                 size += len(part)
                 if size > _LARGEST:
-                    raise TooLargeError
+                    raise _TooLargeError
         finally:
             await reply.aclose()
         data = _unpacked(b"".join(parts), reply.headers.get("content-encoding", "identity"))
-        return reply.status_code, reply.headers, masked(data, self._key)
+        return reply.status_code, reply.headers, masked(data, self._about.key or "none")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -302,7 +320,7 @@ class ChatClient:
         await asyncio.sleep(0)  # the loop takes another turn to close the sockets
 
 
-class TooLargeError(Exception):
+class _TooLargeError(Exception):
     """What came back is too large, or packed in an unknown way."""
 
 
@@ -311,10 +329,10 @@ def _unpacked(data: bytes, encoding: str) -> bytes:
     if encoding.lower() == "identity":
         return data
     if encoding.lower() not in ("gzip", "deflate"):
-        raise TooLargeError
+        raise _TooLargeError
     unpacked = zlib.decompressobj(wbits=47).decompress(data, _LARGEST + 1)  # finds out which
     if len(unpacked) > _LARGEST:
-        raise TooLargeError
+        raise _TooLargeError
     return unpacked
 
 
@@ -330,20 +348,14 @@ _TOO_LONG = ("context_length_exceeded", "context length", "context size", "maxim
 _FILTERED = ("content_filter", "moderation", "flagged", "content management policy")
 
 
-def explain(error: Exception, *, model: str, endpoint: str, key: str) -> Failure:
-    """Return what an exception of the openai or the HTTP library means.
-
-    Args:
-        error: what was raised.
-        model: the model that was asked for.
-        endpoint: the address, without credentials.
-        key: the key, which the endpoint may quote: it is taken out.
-    """
+def explain(error: Exception, about: Asking) -> Failure:
+    """Return what an exception of the openai or the HTTP library means."""
+    endpoint, key = about.endpoint, about.key or ""
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
         body = getattr(error, "body", None)
-        return refusal(status, body, headers, model=model, endpoint=endpoint, key=key)
+        return refusal(status, body, headers, about)
     causes = _causes(error)
     names = " ".join(type(cause).__name__ for cause in causes)
     away = any(word in names for word in _NOT_THERE)  # no request has left
@@ -382,15 +394,7 @@ _NOT_THERE = (
 )
 
 
-def refusal(
-    status: int,
-    body: object,
-    headers: Mapping[str, str],
-    *,
-    model: str,
-    endpoint: str,
-    key: str | None,
-) -> Failure:
+def refusal(status: int, body: object, headers: Mapping[str, str], about: Asking) -> Failure:
     """Return what a status other than 200 means.
 
     Args:
@@ -398,20 +402,18 @@ def refusal(
         body: what came with it, as bytes or as JSON values; the object that says what is wrong may
             be inside another one.
         headers: what came with it.
-        model: the model that was asked for.
-        endpoint: the address, without credentials.
-        key: is taken out of what the endpoint says; "" when none was sent, None when it is not
-            known.
+        about: who was asked.
     """
+    key = about.key or ""
     given = {name.lower(): value for name, value in headers.items()}
-    code, said = _told(body, key or "")
-    answered = f"The endpoint {endpoint} answered {status} for the model '{model}'"
+    code, said = _told(body, key)
+    answered = f"The endpoint {about.endpoint} answered {status} for the model '{about.model}'"
     if 300 <= status < 400:  # never followed: a key goes nowhere but where it was meant to go
-        where = public_address(clean(given.get("location", ""), key or "")) or "another address"
+        where = public_address(clean(given.get("location", ""), key)) or "another address"
         sentence = f"{answered}: it sends on to {where}. Set base_url to that."
         return Failure("bad request", sentence, fatal=True)
     reason = _reason(status, f"{code} {said}".lower())
-    if reason == "no access" and key == "":
+    if reason == "no access" and about.key == "":
         return Failure(reason, f"{answered}: {_NO_KEY}", fatal=True)
     if reason in _REMEDIES:
         return Failure(reason, f"{answered}: {_REMEDIES[reason]}", fatal=True)
