@@ -16,7 +16,7 @@ import pytest
 from small_pool import make_rows, write_rows
 
 from ds2.errors import InputError, MissingDependencyError
-from ds2.runs import compare_run, load, parse_overrides
+from ds2.runs import Job, Listener, compare_run, load, load_recipe, parse_overrides
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -81,10 +81,8 @@ def test_every_method_takes_part_or_says_why_not(numbers):
 def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numbers):
     overlap = rows(numbers, "overlap")
     from ds2.runs.contest import open_contest
-    from ds2.runs.job import Job
-    from ds2.runs.recipe_file import load_recipe
 
-    job = Job(folder, load_recipe(folder), lambda *_: None, lambda _: None)
+    job = Job(folder, load_recipe(folder), Listener())
     contest = open_contest(job, list(overlap))
     chosen = {name: set(contest.select(name).rows.tolist()) for name in overlap}
     for name, row in overlap.items():

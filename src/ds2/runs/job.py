@@ -5,45 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Ask", "Job", "Listener", "Made", "Progress", "hearing", "unheard"]
+__all__ = ["Ask", "Job", "Listener", "Made", "hearing", "unheard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Ask = Literal["new", "failed", "nothing"]
-
-
-class Progress(Protocol):
-    """Is told how many of a stage's items are done, and what else is worth a few words."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Take note of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a stage is given.
-
-    Attributes:
-        folder: the run folder.
-        recipe: the settings.
-        progress: is told how far the stage is.
-        say: is told a sentence that is no warning.
-        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
-            failed before) or "nothing" (the replies that are there are read anew).
-    """
-
-    folder: Path
-    recipe: Recipe
-    progress: Progress
-    say: Callable[[str], None]
-    ask: Ask = "new"
-    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +45,26 @@ class Listener:
 
     def warning(self, sentence: str) -> None:
         """The user should know something. Within a stage each sentence comes once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a stage is given.
+
+    Attributes:
+        folder: the run folder.
+        recipe: the settings.
+        listener: is told how far the stage is, and what is no warning.
+        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
+            failed before) or "nothing" (the replies that are there are read anew).
+        wait: wait until batches are back.
+    """
+
+    folder: Path
+    recipe: Recipe
+    listener: Listener
+    ask: Ask = "new"
+    wait: bool = False
 
 
 @contextmanager

@@ -118,12 +118,7 @@ def run(
                 outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
             else:
                 listener.started(stage.name, stage.title)
-                manifest = _perform(
-                    stage,
-                    Job(folder, recipe, listener.progress, listener.said, ask, wait),
-                    manifest,
-                    listener,
-                )
+                manifest = _perform(stage, Job(folder, recipe, listener, ask, wait), manifest)
                 record = manifest.stages[stage.name]
                 outcomes.append(StageOutcome(stage.name, "done", record.seconds))
             summary = manifest.stages[stage.name].summary
@@ -150,7 +145,7 @@ def opened(
     recipe = load_recipe(folder, overrides)
     run(folder, until=until, overrides=overrides, listener=listener)
     with locked(folder):
-        yield Job(folder, recipe, listener.progress, listener.said)
+        yield Job(folder, recipe, listener)
 
 
 def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
@@ -170,13 +165,13 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     )
 
 
-def _perform(stage: Stage, job: Job, manifest: Manifest, listener: Listener) -> Manifest:
+def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     """Run one stage and return the manifest that vouches for it, already written."""
     from ds2.runs.steps import STEPS
 
     recipe, folder = job.recipe, job.folder
     start = time.perf_counter()
-    with _noting_failure(stage, manifest, folder), hearing(listener) as warned:
+    with _noting_failure(stage, manifest, folder), hearing(job.listener) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
         inputs = hash_inputs(stage, recipe, folder, known)
         made = STEPS[stage.name](job)

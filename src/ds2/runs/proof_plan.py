@@ -106,7 +106,7 @@ def make_plan(
     training = training_of(folder, recipe, None)
     counter = Counter(training)
     run(folder, until="select", overrides=overrides, listener=listener)
-    job = Job(folder, recipe, listener.progress, listener.said)
+    job = Job(folder, recipe, listener)
     pool = Pool.load(folder / "pool.arrow")
     wanted = recipe.proof
     contaminated = _checker(job)
@@ -231,13 +231,13 @@ def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
     names, own = split_tasks(job.recipe.evaluate.tasks)
     items = _samples(job.folder, names)
     for name in [name for name in names if name not in items]:
-        job.say(
+        job.listener.said(
             f"Not checked for contamination: {name}, whose items are not here before the untrained "
             "model is evaluated."
         )
     for name, (_, file) in own.items():
         if file.startswith(HUB):
-            job.say(f"Not checked for contamination: {name}, which is no file here.")
+            job.listener.said(f"Not checked for contamination: {name}, which is no file here.")
     texts = [resolve_path(job.folder, file) for _, file in own.values() if not file.startswith(HUB)]
     docs = [path for paths in items.values() for path in paths]
     known: dict[str, np.ndarray] = {}
@@ -251,12 +251,12 @@ def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
             try:
                 found = find_contaminated(pool, [path], fields=fields)
             except InputError as error:
-                job.say(f"Not checked for contamination: {error}")
+                job.listener.said(f"Not checked for contamination: {error}")
                 continue
             for rows in found.by_reason().values():
                 blocked[rows] = True
         if blocked.any():
-            job.say(
+            job.listener.said(
                 f"{int(blocked.sum()):,} of {len(pool):,} rows share words with what is evaluated "
                 "on: no arm takes them."
             )

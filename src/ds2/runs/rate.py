@@ -170,7 +170,7 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
     for name in [name for name in wanted if name not in whole]:
         path = resolve_path(job.folder, str(wanted[name].only))
         if not path.exists():
-            job.say(f"'{name}' rates what {path.name} lists, which is not there yet")
+            job.listener.said(f"'{name}' rates what {path.name} lists, which is not there yet")
             continue
         rows = rows_of_ids(pool, path)
         (part,) = unheard(_rated, job, pool.take(rows), [name])
@@ -211,8 +211,8 @@ def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
             pool,
             [_make(job, name) for name in asked],
             max_cost_usd=job.recipe.rate.max_cost_usd,
-            confirm=lambda forecasts: _tell(forecasts, job.say),
-            progress=_Progress(job.progress),
+            confirm=lambda forecasts: _tell(forecasts, job.listener.said),
+            progress=_Progress(job.listener.progress),
             **_how(job),
         )
         found |= zip(asked, ratings.parts, strict=True)
@@ -265,7 +265,7 @@ def _batched(job: Job, batches: Batches, name: str) -> Ratings:
     ratings = batches.run(
         wait_s=None if job.wait else 0.0,
         max_cost_usd=job.recipe.rate.max_cost_usd,
-        progress=lambda now: job.progress(
+        progress=lambda now: job.listener.progress(
             now.n_collected + now.n_done,
             now.n_collected + now.n_in_flight,
             f"{now.n_open:,} batches open",

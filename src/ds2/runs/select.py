@@ -290,7 +290,7 @@ def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
     paths = [resolve_path(job.folder, path) for path in wanted.decontaminate]
     found = find_contaminated(material.pool, paths)
     for sentence in found.warnings:
-        job.say(sentence)
+        job.listener.said(sentence)
     reasons = dict(found.by_reason())
     if wanted.decontaminate_similarity is not None:
         for path in paths:
@@ -380,7 +380,7 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
     path, about = job.folder / FILE, _about(pool, model)
     held = _held(path, about)
     if held is None:
-        found = measure_likelihoods(pool, model, progress=job.progress)
+        found = measure_likelihoods(pool, model, progress=job.listener.progress)
         held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
         with writing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, about=np.str_(about), **held)

@@ -74,7 +74,7 @@ def _embed(job: Job) -> Made:
         choose_embedder(wanted, job.folder),
         out=job.folder / "embeddings.npy",
         batch_size=wanted.batch_size,
-        progress=lambda done, total, *_: job.progress(done, total),
+        progress=lambda done, total, *_: job.listener.progress(done, total),
     )
     summary = {
         "name": report.embedder,
