@@ -15,10 +15,12 @@ from ds2.errors import InputError
 __all__ = [
     "check_choice",
     "check_fraction",
+    "check_gold",
     "check_int",
     "check_positive",
     "check_rows",
     "check_scores",
+    "check_table",
     "check_vectors",
     "check_weights",
 ]
@@ -147,6 +149,83 @@ def check_scores(
                 f"Got {array[row]:g} in row {row}. Bin the ratings first (Ratings.scores)."
             )
     return array
+
+
+def check_table(
+    name: str,
+    scores: object,
+    *,
+    n_rows: int | None = None,
+    n_scores: int | None = None,
+    whole: bool = True,
+) -> np.ndarray:
+    """Return scores of shape (n,) or (n, r), one column a rater, as (n, r) floats.
+
+    Args:
+        name: the argument's name, for the message.
+        scores: ints or floats, NaN where missing.
+        n_rows: how many rows there must be.
+        n_scores: when given, scores must lie in [0, n_scores − 1].
+        whole: every column goes through `check_scores`; otherwise fractions are allowed, and
+            columns in which all is missing.
+    """
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"'{name}' must hold numbers (NaN where missing). Got {type(scores).__name__}."
+        ) from None
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise InputError(
+            f"'{name}' must have shape (n,), or (n, r) for r raters. Got {array.shape}."
+        )
+    table = array.reshape(len(array), -1)
+    check_rows(name, table, n_rows)
+    for m, column in enumerate(table.T):
+        label = name if table.shape[1] == 1 else f"{name}[:, {m}]"
+        if whole:
+            check_scores(label, column, n_scores=n_scores)
+        elif np.isinf(column).any() or (
+            n_scores is not None and ((column < 0) | (column > n_scores - 1)).any()
+        ):
+            top = "" if n_scores is None else f" in 0 … {n_scores - 1}"
+            raise InputError(f"'{label}' must hold finite numbers{top} (NaN where missing).")
+    return table
+
+
+def check_gold(
+    gold: object, n_rows: int, n_scores: int | None, weights: object = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return trusted scores (n,), NaN where unknown, and their weights (n,), 0 where unknown.
+
+    Args:
+        gold: (n,) on the level scale, fractions allowed; None: no row has any.
+        n_rows: how many rows there must be.
+        n_scores: levels, or None for any scale.
+        weights: inverse inclusion probabilities; None for equal ones.
+    """
+    if gold is None:
+        if weights is not None:
+            raise InputError("'gold_weights' needs 'gold'. Pass both, or neither.")
+        return np.full(n_rows, np.nan), np.zeros(n_rows)
+    table = check_table("gold", gold, n_rows=n_rows, whole=False)
+    if table.shape[1] != 1:
+        raise InputError(f"'gold' must have one score per example, shape (n,). Got {table.shape}.")
+    values = table[:, 0]
+    known = ~np.isnan(values)
+    wrong = known & (values < 0 if n_scores is None else (values < 0) | (values > n_scores - 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        top = "…" if n_scores is None else f"… {n_scores - 1}"
+        raise InputError(
+            f"'gold' must lie on the level scale 0 {top} (NaN where unknown). "
+            f"Got {values[row]:g} in row {row}."
+        )
+    given = np.ones(n_rows) if weights is None else check_weights("gold_weights", weights, n_rows)
+    if (known & (given == 0)).any():
+        row = int(np.argmax(known & (given == 0)))
+        raise InputError(f"'gold_weights' row {row} is 0 or missing, but the row has gold.")
+    return values, np.where(known, given, 0.0)
 
 
 def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from ds2.noise.bootstrap import expected_triples
-from ds2.noise.em import State, _Problem, diagonal_starts, fit_triples
+from ds2.noise.em import State, diagonal_starts
 from ds2.noise.simulation import simulate
+from ds2.noise.triples import Triples, expected_triples, fit_triples
 
 T = simulate(10).transition
 P = np.array([0.05, 0.15, 0.3, 0.25, 0.15, 0.1])
@@ -67,8 +67,9 @@ def test_every_step_raises_the_likelihood():
     rng = np.random.default_rng(4)
     counts = rng.dirichlet(np.ones(64)).reshape(4, 4, 4)
     counts = (counts + counts.transpose(0, 2, 1)) / 2
-    for rho in (1.0, 0.5):
-        problem = _Problem.build(counts, 5, rho, None)
+    again = rng.dirichlet(np.ones(16)).reshape(4, 4) / 3
+    for rho, twice in ((1.0, None), (0.5, None), (0.7, (again + again.T) / 2)):
+        problem = Triples.build(counts, 5, rho=rho, again=twice)
         state = State(rng.dirichlet(np.ones(4), (5, 4)), rng.dirichlet(np.ones(4), 5))
         last = problem.likelihood(state)
         for _ in range(100):
@@ -90,7 +91,7 @@ def test_a_score_that_was_never_observed_keeps_no_examples():
 def test_acceleration_reaches_at_least_the_likelihood_of_plain_steps():
     counts = expected_triples(T, P, P @ T, 1.0)
     starts = diagonal_starts(counts.sum(axis=(1, 2)), 3, np.random.default_rng(0))
-    problem = _Problem.build(counts, 3, 1.0, None)
+    problem = Triples.build(counts, 3)
     state = State(*starts)
     for _ in range(300):
         state = problem.step(state)

@@ -8,8 +8,8 @@ import ds2
 from ds2.errors import InputError
 from ds2.noise import fit_raters
 from ds2.noise.em import State
-from ds2.noise.patterns import Patterns
-from ds2.noise.raters import RaterProblem
+from ds2.noise.model import Model
+from ds2.noise.observed import Links, Patterns
 
 T = np.array([rater(right) for right in (0.5, 0.6, 0.7)])
 
@@ -65,17 +65,54 @@ def test_the_posterior_mean_is_nearer_the_truth_than_the_raters(pool, fit):
     assert ours > np.corrcoef(mean, true[rated])[0, 1]
 
 
-def test_every_step_raises_the_likelihood(pool):
-    patterns = Patterns.build(pool[1], None, 6)
-    problem = RaterProblem.build(patterns, 6, 2.0, np.ones(6, dtype=bool))
+@pytest.mark.parametrize("linked", [False, True])
+def test_every_step_raises_the_likelihood(linked):
+    simulated = ds2.simulate(1500, seed=1)
+    scores = scored(simulated.true_scores, T)
+    patterns, links = Patterns.build(scores, None, 6), None
     rng = np.random.default_rng(0)
-    state = State(rng.dirichlet(np.ones(6), (2, 18)), rng.dirichlet(np.ones(6), 2))
-    last = problem.likelihood(state)
+    if linked:
+        near = ds2.find_neighbors(simulated.vectors)
+        links = Links.build(patterns, near, 3, rng, most=10**6)
+    model = Model.build(
+        patterns, links, of_column=np.array([0, 1, 1]), strength=2.0, used=np.arange(6) != 5
+    )
+    J = np.outer(rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6)))
+    J[5], J[:, 5] = 0, 0
+    J = (J.sum(axis=1) if links is None else J.ravel()) / J.sum()
+    state = State(rng.dirichlet(np.ones(6), 12)[None], J[None])
+    last = -np.inf
     for _ in range(40):
-        state = problem.step(state)
-        now = problem.likelihood(state)
-        assert (now >= last - 1e-7).all()
+        state = model.step(state)
+        now = float(model.likelihood(state)[0])
+        assert now >= last - 1e-7
         last = now
+    shares = model.split(state)[1]
+    assert shares.sum() == pytest.approx(1)
+    assert (shares[5] == 0).all()
+
+
+def test_the_likelihood_of_pairs_is_the_naive_one():
+    simulated = ds2.simulate(300, seed=1)
+    scores = scored(simulated.true_scores, T)
+    patterns, rng = Patterns.build(scores, None, 6), np.random.default_rng(0)
+    neighbors = ds2.find_neighbors(simulated.vectors)
+    links = Links.build(patterns, neighbors, 2, rng, most=10**6)
+    model = Model.build(
+        patterns, links, of_column=np.arange(3), strength=1.0, used=np.ones(6, dtype=bool)
+    )
+    J = rng.dirichlet(np.ones(36)).reshape(6, 6)
+    J = (J + J.T) / 2
+    found = model.data_likelihood(State(T.reshape(1, 18, 6), J.reshape(1, 36)))
+    L = np.ones((300, 6))
+    for m in range(3):
+        known = ~np.isnan(scores[:, m])
+        L[known] *= T[m].T[scores[known, m].astype(int)]
+    rated, wanted = ~np.isnan(scores).all(axis=1), 0.0
+    for row in np.flatnonzero(rated):
+        near = [n for n in neighbors.indices[row, :2] if rated[n]]
+        wanted += sum(np.log(L[row] @ J @ L[n]) / len(near) for n in near)
+    assert found == pytest.approx(wanted)
 
 
 def test_gold_settles_what_two_raters_leave_open():
@@ -116,7 +153,7 @@ def test_many_raters_still_make_patterns():
 @pytest.mark.parametrize(
     ("scores", "more", "sentence"),
     [
-        (np.ones((4, 2, 2)), {}, r"'scores' must have shape \(rows, raters\)"),
+        (np.ones((4, 2, 2)), {}, r"'scores' must have shape \(n,\), or \(n, r\)"),
         (np.full((4, 2), np.nan), {}, r"'scores\[:, 0\]' holds no score at all"),
         (np.full((4, 2), 7.0), {}, r"'scores\[:, 0\]' must hold whole numbers 0 … 5"),
         (np.ones((4, 2)), {"gold": np.ones(3)}, "'gold' must have 4 rows"),

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,9 +7,7 @@ from raters_sample import distance, rater, scored, some
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
-from ds2.noise.consensus import ScoreGraph
-from ds2.noise.em import fit_triples
-from ds2.noise.sharing import Sharing
+from ds2.noise.triples import Counted, fit_triples, kappa_of
 from ds2.noise.trusted import explain, gold_counts, ordinal_guesses
 
 
@@ -86,8 +85,8 @@ def test_the_range_holds_the_truth_without_evidence(rho):
 
 def test_kappa_tells_clusters_from_neighbours_one_by_one():
     pool, neighbors = prepared(0.5, 3, n=6000)
-    clusters = ScoreGraph.build(pool.true_scores, neighbors, 6).count(10)
-    assert Sharing.measure(clusters).kappa > 0.9
+    clusters = Counted.build(pool.true_scores, neighbors, 6, n_neighbors=10, strength=0.0)
+    assert clusters.kappa > 0.9
     rng = np.random.default_rng(0)
     true = pool.true_scores.astype(int)
     redrawn = rng.permutation(true)
@@ -96,10 +95,9 @@ def test_kappa_tells_clusters_from_neighbours_one_by_one():
     near[:, 1] = np.where(rng.random(6000) < 0.5, true, rng.permutation(true))
     chain = np.einsum("ea,eb,ec->abc", own, np.eye(6)[near[:, 0]], np.eye(6)[near[:, 1]]) / 6000
     chain = (chain + chain.transpose(0, 2, 1)) / 2
-    assert Sharing.measure(chain).kappa == pytest.approx(0.5, abs=0.07)
-    own_share, near_share = Sharing(1.0).shares(0.49)
-    assert (own_share, near_share) == pytest.approx((0.7, 0.7))
-    assert Sharing(0.5).shares(0.9) == pytest.approx((1.0, 0.5))
+    assert kappa_of(chain) == pytest.approx(0.5, abs=0.07)
+    assert replace(clusters, kappa=1.0).shares(0.49) == pytest.approx((0.7, 0.7))
+    assert replace(clusters, kappa=0.5).shares(0.9) == pytest.approx((1.0, 0.5))
 
 
 def test_exact_counts_of_clusters_give_back_the_matrix():

@@ -6,7 +6,7 @@ from raters_sample import distance, rater, scored, some
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
-from ds2.noise.pairs import PairTable
+from ds2.noise.observed import Links, Patterns
 
 T = np.array([rater(0.5), rater(0.7)])
 
@@ -105,17 +105,31 @@ def test_levels_out_of_order_are_said(pool):
     assert any("Levels 1 and 3 of rater 3 are out of order" in said for said in found.warnings)
 
 
+def test_too_many_levels_are_refused_before_the_work_starts(pool):
+    _, scores, neighbors = pool
+    with pytest.raises(InputError, match="at most 20 levels"):
+        estimate(scores * 8, neighbors, n_scores=50)
+    alone = estimate(scores[:, 0] * 8, neighbors, n_scores=50, n_bootstrap=0)
+    assert alone.matrix.shape == (50, 50)
+
+
+def test_an_ordinal_prior_of_nothing_is_none(pool):
+    simulated, scores, _ = pool
+    few = scores[:400].copy()
+    near = ds2.find_neighbors(simulated.vectors[:400])
+    free, usual, strong = (
+        estimate(few, near, ordinal_prior=strength) for strength in (0, "auto", 50)
+    )
+    same = estimate(few, near, ordinal_prior=4)
+    np.testing.assert_array_equal(usual.matrix, same.matrix)
+    assert (free.matrix < 1e-4).sum() > (usual.matrix < 1e-4).sum()
+    assert distance(free.matrix, usual.matrix) < distance(free.matrix, strong.matrix)
+
+
 def test_pairs_are_counted_as_by_hand(pool):
     _, scores, neighbors = pool
-    table = PairTable.build(
-        scores,
-        None,
-        neighbors,
-        6,
-        of_column=np.arange(2),
-        n_neighbors=3,
-        rng=np.random.default_rng(0),
-    )
+    patterns = Patterns.build(scores, None, 6)
+    links = Links.build(patterns, neighbors, 3, np.random.default_rng(0), most=10**6)
     rated = ~np.isnan(scores).all(axis=1)
     counted = {}
     for n in np.flatnonzero(rated):
@@ -123,10 +137,9 @@ def test_pairs_are_counted_as_by_hand(pool):
         for j in near:
             key = tuple(sorted([tuple(np.nan_to_num(scores[r], nan=-1)) for r in (n, j)]))
             counted[key] = counted.get(key, 0) + 1 / len(near)
-    assert table.total == pytest.approx(sum(counted.values()))
-    hot = table.hot.reshape(len(table.hot), 2, 6)
-    names = np.where(hot.any(axis=2), hot.argmax(axis=2), -1).astype(float)
-    for a, b, weight in zip(table.first, table.second, table.counts, strict=True):
+    assert links.counts.sum() == pytest.approx(sum(counted.values()))
+    names = patterns.scores.astype(float)
+    for a, b, weight in zip(links.first, links.second, links.counts, strict=True):
         key = tuple(sorted([tuple(names[a]), tuple(names[b])]))
         assert counted[key] == pytest.approx(weight)
 

@@ -8,14 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Keys, Scores
-from ds2.checks import (
-    check_choice,
-    check_fraction,
-    check_int,
-    check_rows,
-    check_scores,
-    check_weights,
-)
+from ds2.checks import check_choice, check_fraction, check_gold, check_int, check_table
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import covariate_columns, remove_covariate
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
@@ -29,7 +22,7 @@ from ds2.keys import check_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
-from ds2.noise.panel import Trust, check_mean, check_trust, look_at, mean_z
+from ds2.noise.panel import Trust, hear, mean_z
 
 __all__ = ["curate"]
 
@@ -144,22 +137,16 @@ def curate(
     )
     seed = check_int("seed", seed, low=0)
     n_scores = _n_scores(noise)
-    table = _table("scores", scores, neighbors, n_scores)
+    table = check_table("scores", scores, n_rows=neighbors.n, n_scores=n_scores)
     each = _noise(noise, table)
     order = check_keys(keys, neighbors.n)
-    trusted, weights = _gold(gold, gold_weights, neighbors, n_scores)
-    check_mean(table)
-    labels = neighborhoods(neighbors)
-    blocks = deal(labels, order, N_BLOCKS, seed, 1)
+    trusted, weights = check_gold(gold, neighbors.n, n_scores, gold_weights)
     unrated = np.isnan(table).all(axis=1)
     trusted, weights = np.where(unrated, np.nan, trusted), np.where(unrated, 0.0, weights)
-    panel = look_at(table, blocks, gold=trusted, weights=weights)
-    said = panel.sentences
-    trust = check_trust(table, trusted, weights, panel)
-    if trust.contradicts:
-        said = (*said, trust.sentence)
-    if trust.contradicts or (panel.opposed and trust.state != "agrees"):
-        trusted, weights = np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
+    labels = neighborhoods(neighbors)
+    blocks = deal(labels, order, N_BLOCKS, seed, 1)
+    heard = hear(table, trusted, weights, blocks)
+    trust, said = heard.trust, heard.sentences
     voted, flags, fired, gate_says = vote_each(
         table, neighbors, each, voting, method=method, keys=order, seed=seed
     )
@@ -169,14 +156,14 @@ def curate(
         values=_expected(expected, table, neighbors, n_scores),
         spread=_spread(spread, table),
         repeats=_same_shape("repeats", repeats, table, neighbors, n_scores),
-        gold=trusted,
-        gold_weights=weights,
+        gold=heard.gold,
+        gold_weights=heard.weights,
         n_scores=n_scores,
         neighbors=neighbors,
         means=NeighborMeans.build(neighbors),
         folds=deal(labels, order, N_FOLDS, seed, 0),
         blocks=blocks,
-        panel=panel,
+        panel=heard.panel,
         voted=voted,
         fixed=covariate_columns(seen, neighbors.n),
         seed=seed,
@@ -342,41 +329,10 @@ def _same_shape(
 ) -> np.ndarray:
     if given is None:
         return np.full(table.shape, np.nan)
-    array = _table(name, given, neighbors, n_scores, whole=False)
+    array = check_table(name, given, n_rows=neighbors.n, n_scores=n_scores, whole=False)
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
     return array
-
-
-def _table(
-    name: str, scores: object, neighbors: Neighbors, n_scores: int, *, whole: bool = True
-) -> np.ndarray:
-    """(n, r) floats from (n,) or (n, r), NaN where missing.
-
-    Args:
-        name: the argument's name.
-        scores: as given.
-        neighbors: says how many rows there must be.
-        n_scores: scores lie in 0 … n_scores − 1.
-        whole: whether they must be whole numbers.
-    """
-    try:
-        array = np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"'{name}' must hold numbers (NaN where missing).") from None
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
-        raise InputError(
-            f"'{name}' must have shape (n,), or (n, r) for r raters. Got {array.shape}."
-        )
-    table = array.reshape(len(array), -1)
-    check_rows(name, table, neighbors.n)
-    for i, column in enumerate(table.T):
-        label = name if table.shape[1] == 1 else f"{name}[:, {i}]"
-        if whole:
-            check_scores(label, column, n_rows=neighbors.n, n_scores=n_scores)
-        elif ((column < 0) | (column > n_scores - 1) | np.isinf(column)).any():
-            raise InputError(f"'{label}' must lie in 0 … {n_scores - 1} (NaN where missing).")
-    return table
 
 
 def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
@@ -420,24 +376,3 @@ def _noise(
                 f"missing, these have {missing}."
             )
     return each
-
-
-def _gold(
-    gold: object, weights: object, neighbors: Neighbors, n_scores: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) gold and (n,) weights, 0 where there is no gold."""
-    if gold is None:
-        if weights is not None:
-            raise InputError("'gold_weights' needs 'gold'. Pass both, or neither.")
-        return np.full(neighbors.n, np.nan), np.zeros(neighbors.n)
-    values = _table("gold", gold, neighbors, n_scores, whole=False)
-    if values.shape[1] != 1:
-        raise InputError(f"'gold' must have shape (n,). Got {np.asarray(gold).shape}.")
-    known = ~np.isnan(values[:, 0])
-    if weights is None:
-        return values[:, 0], known.astype(np.float64)
-    given = check_weights("gold_weights", weights, neighbors.n)
-    if (known & (given == 0)).any():
-        row = int(np.argmax(known & (given == 0)))
-        raise InputError(f"'gold_weights' row {row} is 0 or missing, but the row has gold.")
-    return values[:, 0], np.where(known, given, 0.0)

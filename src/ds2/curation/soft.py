@@ -38,12 +38,10 @@ class SoftScores:
     Attributes:
         values: (n,) in standard deviations of the truth; NaN without any rating.
         se: (n,) standard error, likewise.
-        neighbor_share: how much of the prediction's variance the neighbours add, mean over folds.
     """
 
     values: np.ndarray
     se: np.ndarray
-    neighbor_share: float
 
 
 def soft_scores(
@@ -71,13 +69,11 @@ def soft_scores(
     stated = np.full(values.shape, np.nan) if spread is None else spread
     result = np.full(len(values), np.nan)
     se = np.full(len(values), np.nan)
-    shares = []
     for fold in range(folds.max() + 1):
         held = folds == fold
         part = _Fit.learn(values, stated, witnesses, means, train=~held, n_scores=n_scores)
         result[held], se[held] = part.predict(held)
-        shares.append(part.neighbor_share)
-    return SoftScores(result, se, float(np.mean(shares)))
+    return SoftScores(result, se)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,6 @@ class _Fit:
     pull_truth: np.ndarray
     ridge: float
     kept: float
-    neighbor_share: float
 
     @classmethod
     def learn(
@@ -129,7 +124,6 @@ class _Fit:
             pull_truth=truth,
             ridge=RESIDUAL / (max(rows, 1.0) * WEIGHT_SD**2) + 1e-3,
             kept=1.0,
-            neighbor_share=0.0,
         )
         return draft.doubted(rows)
 
@@ -140,7 +134,7 @@ class _Fit:
         gain = max(full - alone, 0.0)
         chi = rows * gain / max(1 - full, 0.02)
         kept = max(0.0, 1 - len(MEANS) / chi) if chi > 0 else 0.0
-        return replace(self, kept=kept, neighbor_share=kept * gain)
+        return replace(self, kept=kept)
 
     def solve(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         """For rows rated by ``present``: raters' weights, neighbours', R² without and with them."""

@@ -1,16 +1,8 @@
-"""Maximum likelihood for the transition matrix, by EM on the consensus counts.
+"""EM that is accelerated: where it starts, how it steps, when it stands still.
 
-Model (soft 2-NN score clusterability; Zhu, Song and Liu, arXiv 2102.05291, for rho = 1): the
-example's true score is i with probability p[i]; it is observed as a with T[i, a]; each of two
-neighbours shares the true score with excess probability rho, so that it is observed as b with
-
-    F[i, b] = rho · T[i, b] + (1 − rho) · q[b],      q the observed marginal.
-
-A triple's probability is Σ_i p[i] T[i, a] F[i, b] F[i, c]. EM on the table of counts is exact and
-monotone and has no learning rate. A neighbour's count enters T with the weight rho·T / F that
-it shares the true score; the example's own count with weight 1.
-
-Everything here works on a stack of problems at once (leading axis z): starts, or bootstrap rounds.
+What is solved is a `Problem`: `ds2.noise.model` (several raters, patterns and pairs) and
+`ds2.noise.triples` (one rater, a table of counts) are two E-steps of one model. Everything here
+works on a stack of problems at once (leading axis z): starts, or bootstrap rounds.
 """
 
 from dataclasses import dataclass
@@ -18,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["Fit", "State", "accelerate", "diagonal_starts", "fit_triples"]
+__all__ = ["TINY", "TOLERANCE", "State", "accelerate", "diagonal_starts", "ordinal_shares"]
 
 TINY = 1e-300
 #: Stop when no cell of T or p moves by more than this in one accelerated step …
@@ -30,62 +22,8 @@ MAX_ITERATIONS = 10_000
 SMALLEST = 1e-12
 #: The longest extrapolation, in EM steps.
 LONGEST_STEP = 256.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """Solutions of a stack of problems.
-
-    Attributes:
-        matrix: (z, s, s).
-        prior: (z, s).
-        log_likelihood: (z,) mean log-probability of a triple.
-        iterations: EM steps that were taken.
-        converged: (z,) whether it stood still.
-    """
-
-    matrix: np.ndarray
-    prior: np.ndarray
-    log_likelihood: np.ndarray
-    iterations: int
-    converged: np.ndarray
-
-
-def fit_triples(
-    counts: np.ndarray,
-    matrix: np.ndarray,
-    prior: np.ndarray,
-    *,
-    n_examples: int,
-    rho: float = 1.0,
-    own_share: float = 1.0,
-    pseudo: np.ndarray | None = None,
-    tolerance: float = TOLERANCE,
-    max_iterations: int = MAX_ITERATIONS,
-) -> Fit:
-    """Run EM from given starts until it stands still.
-
-    Args:
-        counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
-        matrix: (z, s, s) start.
-        prior: (z, s) start.
-        n_examples: how many examples the counts stand for: what `GAIN` is measured on.
-        rho: excess probability that a neighbour shares the true score.
-        own_share: excess probability that the example itself has the score that its neighbours
-            share (1: the neighbours share the example's).
-        pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
-        tolerance: see `TOLERANCE`.
-        max_iterations: EM steps at most.
-    """
-    problem = _Problem.build(counts, len(matrix), rho, pseudo, own_share)
-    state, likelihood, taken, still = accelerate(
-        problem,
-        State(matrix.copy(), prior.copy()),
-        n_examples=n_examples,
-        tolerance=tolerance,
-        max_iterations=max_iterations,
-    )
-    return Fit(state.matrix, state.prior, likelihood, taken, still)
+#: The ordinal prior's mass falls to this share with each level of distance.
+ORDINAL_DECAY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,76 +87,6 @@ def accelerate(
     return state, likelihood, taken, still
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """One table (or one per start) as a matrix with the own score as rows, (z, s, s·s)."""
-
-    counts: np.ndarray
-    marginal: np.ndarray
-    rho: float
-    pseudo: np.ndarray | None
-    own_share: float = 1.0
-
-    @classmethod
-    def build(
-        cls,
-        counts: np.ndarray,
-        n_starts: int,
-        rho: float,
-        pseudo: np.ndarray | None,
-        own_share: float = 1.0,
-    ) -> "_Problem":
-        stacked = counts if counts.ndim == 4 else counts[None]
-        s = stacked.shape[-1]
-        own = stacked.sum(axis=(2, 3))
-        marginal = (own + 2 * stacked.sum(axis=(1, 3))) / 3
-        flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
-        return cls(flat, marginal[:, None, :], rho, pseudo, own_share)
-
-    def _own(self, state: State) -> np.ndarray:
-        """(z, s, s) How the example itself is observed, given the score of its neighbourhood."""
-        if self.own_share == 1.0:
-            return state.matrix
-        return np.asarray(self.own_share * state.matrix + (1 - self.own_share) * self.marginal)
-
-    def _parts(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
-        near = self.rho * state.matrix + (1 - self.rho) * self.marginal
-        z, s, _ = near.shape
-        pairs = (near[:, :, :, None] * near[:, :, None, :]).reshape(z, s, s * s)
-        joint = state.prior[:, :, None] * self._own(state)
-        return near, pairs, joint.transpose(0, 2, 1) @ pairs
-
-    def _kept(self, state: State, view: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """The part of the own counts that come from the neighbourhood's score."""
-        return np.asarray(own * self.own_share * state.matrix / np.maximum(view, TINY))
-
-    def likelihood(self, state: State) -> np.ndarray:
-        expected = self._parts(state)[2]
-        value = (self.counts * np.log(np.maximum(expected, TINY))).sum(axis=(1, 2))
-        if self.pseudo is not None:
-            value = value + (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
-        return np.asarray(value)
-
-    def step(self, state: State) -> State:
-        """One EM step: responsibilities of the counts, then new p and T."""
-        near, pairs, expected = self._parts(state)
-        z, s, _ = near.shape
-        ratio = self.counts / np.maximum(expected, TINY)
-        view = self._own(state)
-        own = state.prior[:, :, None] * view * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
-        weighted = (view @ ratio).reshape(z, s, s, s)
-        shared = (weighted @ near[:, :, :, None])[:, :, :, 0]
-        shared = state.prior[:, :, None] * self.rho * state.matrix * shared
-        cells = (own if view is state.matrix else self._kept(state, view, own)) + 2 * shared
-        if self.pseudo is not None:
-            cells = cells + self.pseudo
-        rows = cells.sum(axis=2, keepdims=True)
-        matrix = np.where(rows > TINY, cells / np.maximum(rows, TINY), state.matrix)
-        prior = own.sum(axis=2)
-        return State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
-
-
 def _extrapolate(start: State, first: State, second: State) -> State:
     """SQUAREM's squared step, on log-probabilities so that it stays inside the simplex.
 
@@ -266,3 +134,9 @@ def diagonal_starts(
         rest = base * (1 - eye)
         matrices.append(share * eye + (1 - share) * rest / rest.sum(axis=1, keepdims=True))
     return np.array(matrices), np.tile(observed, (n_starts, 1))
+
+
+def ordinal_shares(s: int) -> np.ndarray:
+    """(s, s) A row for each level, its mass falling with the distance from the diagonal."""
+    mass = ORDINAL_DECAY ** np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
+    return np.asarray(mass / mass.sum(axis=1, keepdims=True))

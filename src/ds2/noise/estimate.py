@@ -8,9 +8,9 @@ from jaxtyping import Float
 from ds2.arrays import Prior, PriorBounds, Transition, TransitionBounds
 from ds2.checks import check_int
 from ds2.errors import InputError
-from ds2.noise.lift import Lift
+from ds2.noise.scored import Lift
 
-__all__ = ["MIN_COUNT", "WIDE_RANGE", "TransitionEstimate"]
+__all__ = ["MIN_COUNT", "WIDE_RANGE", "TransitionEstimate", "dominant"]
 
 #: A score with fewer examples than this (effective count) gets no intervals.
 MIN_COUNT = 25
@@ -160,3 +160,8 @@ class TransitionEstimate:
             rho_interval=self.rho_interval,
             n_gold=self.n_gold,
         )
+
+
+def dominant(T: np.ndarray, effective: np.ndarray) -> bool:
+    """Whether every score with enough examples is most often observed as itself."""
+    return bool((T.argmax(axis=-1) == np.arange(len(effective)))[..., effective >= MIN_COUNT].all())

@@ -20,7 +20,7 @@ from ds2.errors import InputError
 from ds2.measures import Interval, Measured, measure, weighted_sum
 from ds2.noise.factor import error_correlations, one_factor
 
-__all__ = ["LEAST_GOLD", "Panel", "Trust", "check_mean", "check_trust", "look_at", "mean_z"]
+__all__ = ["LEAST_GOLD", "Heard", "Panel", "Trust", "hear", "look_at", "mean_z"]
 
 #: From this kappa on two columns are one rater.
 SAME = 0.95
@@ -92,6 +92,51 @@ class Trust:
         return self.state in ("against", "unrelated")
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Raters and trusted scores, once it is known who is to be believed.
+
+    Attributes:
+        panel: what the raters are to each other.
+        trust: whether trusted scores go with them.
+        gold: (n,) trusted scores; all NaN where they contradict the ratings.
+        weights: (n,) theirs, 0 where there is none.
+    """
+
+    panel: Panel
+    trust: Trust
+    gold: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a user should know."""
+        said = (self.trust.sentence,) if self.trust.contradicts else ()
+        return (*self.panel.sentences, *said)
+
+
+def hear(
+    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, blocks: np.ndarray | None = None
+) -> Heard:
+    """Look at the raters, and at trusted scores, before anything is concluded from either.
+
+    Args:
+        scores: (n, r) whole numbers, NaN where missing.
+        gold: (n,) trusted scores, NaN where unknown.
+        weights: (n,) inverse inclusion probabilities, 0 where unknown.
+        blocks: (n,) rows that do not tell more than one (neighbourhoods), for the intervals.
+
+    Raises:
+        InputError: raters that cancel each other out.
+    """
+    _check_mean(scores)
+    panel = look_at(scores, blocks, gold=gold, weights=weights)
+    trust = _check_trust(scores, gold, weights, panel)
+    if trust.contradicts or (panel.opposed and trust.state != "agrees"):
+        gold, weights = np.full(len(gold), np.nan), np.zeros(len(gold))
+    return Heard(panel, trust, gold, weights)
+
+
 def mean_z(values: np.ndarray) -> np.ndarray:
     """(n,) mean over raters (n, r) of z-scores over the ratings present; NaN where none is.
 
@@ -110,7 +155,7 @@ def mean_z(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(mean, 9) + 0.0)  # equal in theory is equal here
 
 
-def check_mean(scores: np.ndarray) -> None:
+def _check_mean(scores: np.ndarray) -> None:
     """Stop where raters cancel out: their mean is the same (nearly) everywhere, they are not.
 
     Args:
@@ -183,32 +228,26 @@ def look_at(
     )
 
 
-def check_trust(
-    scores: np.ndarray,
-    gold: np.ndarray,
-    weights: np.ndarray | None = None,
-    panel: Panel | None = None,
-) -> Trust:
+def _check_trust(scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, panel: Panel) -> Trust:
     """Look whether trusted scores go with the ratings, before anything is concluded from them.
 
     Args:
         scores: (n, r) floats, NaN where missing.
         gold: (n,) trusted scores, NaN where unknown.
         weights: (n,) inverse inclusion probabilities, 0 where unknown.
-        panel: who of the raters is heard; None for one rater.
+        panel: who of the raters is heard.
     """
-    known = panel.heard if panel is not None and panel.heard else range(scores.shape[1])
-    heard = list(known)
+    heard = list(panel.heard or range(scores.shape[1]))
     mean = mean_z(scores[:, heard])
     both = ~np.isnan(gold) & ~np.isnan(mean)
-    n = int((both if weights is None else both & (weights > 0)).sum())
+    n = int((both & (weights > 0)).sum())
     if n < LEAST_GOLD:
         return Trust("few", Interval(float("nan")), n)
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
         return Trust("few", found, n)
     friends, foes = _sides(scores, gold, weights, heard)
-    if panel is not None and panel.opposed:  # gold goes with some of them: with most?
+    if panel.opposed:  # gold goes with some of them: with most?
         each = [measure("spearman", scores[:, m], gold, weights) for m in heard]
         found = _mean([one for one in each if not np.isnan(one.value)]).interval()
         agrees = found.low > 0 or len(friends) > len(foes)

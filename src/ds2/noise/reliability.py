@@ -24,18 +24,16 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_int, check_weights
+from ds2.checks import check_gold, check_int, check_table
 from ds2.measures import Z
 from ds2.noise.agreement import agreement
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
-from ds2.noise.patterns import Patterns
-from ds2.noise.raters import check_gold, check_raters
+from ds2.noise.observed import Patterns
 
 __all__ = ["Reliability", "measure_reliability"]
 
 #: Fewer gold rows than this are no basis for a reliability.
 MIN_GOLD = 20
-MAX_LEVEL = 10**4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +124,14 @@ def measure_reliability(
     Raises:
         InputError: scores that are no numbers, a rater without any score, gold of another length.
     """
-    values = check_raters(scores, None)
-    trusted = check_gold(gold, len(values), MAX_LEVEL)
+    values = check_table("scores", scores)
+    trusted, w = check_gold(gold, len(values), None, gold_weights)
     n_rounds = check_int("n_bootstrap", n_bootstrap, low=2)
     rng = np.random.default_rng(check_int("seed", seed, low=0))
     table = _Table.build(values)
     R, shared = table.correlations(table.counts)
-    rows, weights = _gold_rows(values, trusted, gold_weights)
+    known = ~np.isnan(trusted) & ~np.isnan(values).all(axis=1)
+    rows, weights = np.column_stack([values, trusted])[known], w[known]
     if len(rows) >= MIN_GOLD:
         found, rounds, source = _from_gold(rows, weights, R, n_rounds, rng)
     else:
@@ -198,17 +197,6 @@ def _from_gold(
         rounds.append(Factor(drawn, error_correlations(R, drawn), (), False))
     found = Factor(value, error_correlations(R, value), (), False, low=low, high=high)
     return found, rounds, "gold"
-
-
-def _gold_rows(
-    values: np.ndarray, gold: np.ndarray | None, weights: Values | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and gold of the rows that have gold (g, r + 1), and their weights (g,)."""
-    if gold is None:
-        return np.empty((0, values.shape[1] + 1)), np.empty(0)
-    w = np.ones(len(gold)) if weights is None else check_weights("gold_weights", weights, len(gold))
-    known = ~np.isnan(gold) & (w > 0) & ~np.isnan(values).all(axis=1)
-    return np.column_stack([values, gold])[known], w[known]
 
 
 def _report(found: Factor, rounds: list[Factor], source: str, R: np.ndarray) -> Reliability:

@@ -7,23 +7,24 @@ import numpy as np
 from ds2.errors import InputError
 from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
-from ds2.noise.consensus import ScoreGraph
-from ds2.noise.counted import pick_neighbors
-from ds2.noise.estimate import TransitionEstimate
-from ds2.noise.findings import MIN_COUNT
-from ds2.noise.hull import RHO_FLOOR
-from ds2.noise.information import ordinal_shares
-from ds2.noise.joint import JointFit, fit_joint
-from ds2.noise.levels import find_swapped_levels
-from ds2.noise.lift import Lift, measure_lift
-from ds2.noise.pairs import PairTable
-from ds2.noise.single import Wanted, dominant, estimate_single
+from ds2.noise.classes import used_levels
+from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
+from ds2.noise.intervals import RHO_FLOOR, cell_intervals
+from ds2.noise.model import Model, Solved, Start
+from ds2.noise.observed import Links, Patterns
+from ds2.noise.scored import Lift, ScoreGraph, measure_lift
+from ds2.noise.single import Wanted, estimate_single
+from ds2.noise.swapped import find_swapped_levels
+from ds2.noise.triples import pick_neighbors
 from ds2.noise.trusted import Guesses, explain, gold_counts, ordinal_guesses
 
-__all__ = ["estimate_pair", "estimate_several", "for_each_column"]
+__all__ = ["estimate_several", "for_each_column"]
 
-#: Examples per row that the ordinal prior of a joint fit is worth, unless one is given.
+#: Examples per row that the ordinal prior of a joint fit is worth where none is given.
 JOINT_PRIOR = 4.0
+#: Most levels of a joint fit, distinct pairs, and numbers in the table of their slopes (which is
+#: pairs × free numbers of T and J).
+MOST_LEVELS, MOST_PAIRS, MOST_SLOPES = 20, 250_000, 50_000_000
 #: Deviations of the joint fit that are drawn for the intervals with gold.
 N_ERRORS = 400
 
@@ -33,19 +34,19 @@ def estimate_several(
     neighbors: Neighbors,
     wanted: Wanted,
     *,
-    gold: np.ndarray | None,
+    gold: np.ndarray,
     gold_weights: np.ndarray,
     rho: float | None,
     names: tuple[str, ...],
 ) -> TransitionEstimate:
     """Estimate r raters of whom no two are one: ``values`` (n, r), NaN where missing."""
-    r = values.shape[1]
-    joint = _fit(values, np.arange(r), neighbors, wanted, gold)
-    used = float(np.clip(joint.rho if rho is None else rho, RHO_FLOOR, 1.0))
+    joint = _fit(values, neighbors, wanted)
+    found = joint.rho()
+    used = float(np.clip(found[0] if rho is None else rho, RHO_FLOOR, 1.0))
     plain = replace(wanted, n_bootstrap=0)
     raters = tuple(_alone(column, neighbors, plain, used) for column in values.T)
-    estimate = _assemble(joint, raters, values, neighbors, used)
-    if gold is not None:
+    estimate = _assemble(joint, raters, values, neighbors, (used, found[1]))
+    if (gold_weights > 0).any():
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
     cases = find_swapped_levels(values, wanted.n_scores, gold=gold, names=names)
     return replace(estimate, warnings=tuple(dict.fromkeys(case.sentence for case in cases)))
@@ -102,69 +103,40 @@ def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
-def estimate_pair(
-    alone: TransitionEstimate,
-    values: np.ndarray,
-    repeats: np.ndarray,
-    neighbors: Neighbors,
-    wanted: Wanted,
-) -> TransitionEstimate:
-    """One rater with many repeats: two looks through one matrix, and the neighbours."""
-    columns = np.column_stack([values, repeats])
-    joint = _fit(columns, np.zeros(2, dtype=int), neighbors, wanted, None)
-    effective = alone.n_examples * joint.prior
-    thin = effective < MIN_COUNT
-    intervals = joint.intervals[:, 0].copy()
-    intervals[:, thin] = np.nan
-    return replace(
-        alone,
-        matrix=joint.matrix[0],
-        prior=joint.prior,
-        rho=joint.rho,
-        rho_source="repeats",
-        rho_interval=joint.rho_interval,
-        rho_range=joint.rho_interval,
-        range=_filled(intervals),
-        intervals=intervals,
-        prior_intervals=joint.prior_intervals,
-        effective_counts=effective,
-        diagonal_dominant=dominant(joint.matrix[0], effective),
-        fit=float("nan"),
-        fit_expected=float("nan"),
-        log_likelihood=joint.log_likelihood,
-        iterations=joint.iterations,
-        converged=joint.converged,
-    )
-
-
-def _fit(
-    columns: np.ndarray,
-    of_column: np.ndarray,
-    neighbors: Neighbors,
-    wanted: Wanted,
-    gold: np.ndarray | None,
-) -> JointFit:
+def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted) -> Solved:
     """The joint fit; neighbours are counted as far as the rater who gains most by them does."""
-    s = wanted.n_scores
-    graphs = [ScoreGraph.build(column, neighbors, s) for column in columns.T]
+    s, r = wanted.n_scores, values.shape[1]
+    if s > MOST_LEVELS:
+        raise InputError(
+            f"Several raters are estimated together on at most {MOST_LEVELS} levels. These scores "
+            f"have {s}: put them on fewer (a scale of levels:10, say)."
+        )
+    graphs = [ScoreGraph.build(column, neighbors, s) for column in values.T]
     lifts = [np.nan_to_num(measure_lift(graph, 1).value, nan=-1.0) for graph in graphs]
-    table = PairTable.build(
-        columns,
-        gold,
+    shared = np.column_stack([neighbors.entry_scores(column) for column in values.T])
+    patterns = Patterns.build(shared, None, s)
+    n_neighbors = pick_neighbors(graphs[int(np.argmax(lifts))], wanted.n_neighbors)
+    links = Links.build(
+        patterns,
         neighbors,
-        s,
-        of_column=of_column,
-        n_neighbors=pick_neighbors(graphs[int(np.argmax(lifts))], wanted.n_neighbors),
-        rng=np.random.default_rng(wanted.seed),
+        n_neighbors,
+        np.random.default_rng(wanted.seed),
+        most=min(MOST_PAIRS, MOST_SLOPES // ((r + 1) * s * s)),
     )
-    if not table.total:
+    if not links.counts.any():
         raise InputError(
             "'scores' has no rated example with a rated neighbour, so nothing can be counted. "
             "Rate more examples."
         )
-    strength = wanted.ordinal_prior or JOINT_PRIOR
-    pseudo = np.tile(strength * ordinal_shares(s), (int(of_column.max()) + 1, 1, 1))
-    return fit_joint(table, s, pseudo=pseudo, n_starts=min(wanted.n_starts, 4))
+    strength = JOINT_PRIOR if wanted.ordinal_prior is None else wanted.ordinal_prior
+    model = Model.build(
+        patterns,
+        links,
+        of_column=np.arange(r),
+        strength=strength,
+        used=used_levels(shared, s),
+    )
+    return Solved.find(model, Start(min(wanted.n_starts, 4)))
 
 
 def _alone(
@@ -178,17 +150,18 @@ def _alone(
 
 
 def _assemble(
-    joint: JointFit,
+    joint: Solved,
     raters: tuple[TransitionEstimate | None, ...],
     values: np.ndarray,
     neighbors: Neighbors,
-    rho: float,
+    rho: tuple[float, tuple[float, float]],
 ) -> TransitionEstimate:
     rated = (~np.isnan(values)).any(axis=1)
     s = len(joint.prior)
     n_examples = int((rated & neighbors.entries()).sum())
     effective = n_examples * joint.prior
-    intervals = joint.intervals.copy()
+    cov = joint.model.covariance(joint.state)
+    intervals = cell_intervals(joint.state.matrix[0], cov).reshape(2, *joint.matrix.shape)
     intervals[:, :, effective < MIN_COUNT] = np.nan
     lifts = _most_lift(raters)
     present = values[~np.isnan(values)].astype(int)
@@ -196,11 +169,11 @@ def _assemble(
         matrix=joint.matrix,
         prior=joint.prior,
         observed=np.bincount(present, minlength=s) / len(present),
-        rho=rho,
+        rho=rho[0],
         range=_filled(intervals),
-        rho_range=joint.rho_interval,
+        rho_range=rho[1],
         intervals=intervals,
-        prior_intervals=joint.prior_intervals,
+        prior_intervals=joint.prior_intervals(cov),
         lift=lifts[0],
         lifts=lifts,
         n_neighbors=max((one.n_neighbors for one in raters if one), default=1),
@@ -208,7 +181,7 @@ def _assemble(
         diagonal_dominant=dominant(joint.matrix, effective),
         fit=float("nan"),
         fit_expected=float("nan"),
-        log_likelihood=joint.log_likelihood,
+        log_likelihood=joint.model.data_likelihood(joint.state) / joint.model.total,
         iterations=joint.iterations,
         converged=joint.converged,
         n_examples=n_examples,
@@ -216,7 +189,7 @@ def _assemble(
         n_bootstrap=0,
         warnings=(),
         rho_source="raters",
-        rho_interval=joint.rho_interval,
+        rho_interval=rho[1],
         raters=raters,
     )
 
@@ -243,7 +216,7 @@ def _corrected(
     seed: int,
 ) -> TransitionEstimate:
     """Each rater's matrix as gold leaves it, the joint fit being the guess."""
-    rows = np.flatnonzero(~np.isnan(gold) & (weights > 0))
+    rows = np.flatnonzero(weights > 0)
     s = len(estimate.prior)
     shares = split_levels(gold[rows], s)
     rng = np.random.default_rng(seed)

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.neighbors import Neighbors
-from ds2.noise.bootstrap import Bootstrap, bootstrap_fits, misfit
-from ds2.noise.counted import Counted
-from ds2.noise.em import Fit
-from ds2.noise.estimate import TransitionEstimate
-from ds2.noise.findings import MIN_COUNT
-from ds2.noise.hull import matrix_range, rho_range
-from ds2.noise.lift import measure_lift
+from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
+from ds2.noise.intervals import Bootstrap, bootstrap_fits, matrix_range, rho_range
+from ds2.noise.scored import measure_lift
+from ds2.noise.triples import Counted, Fit, misfit
 
 __all__ = ["Single", "Wanted", "estimate_single"]
 
@@ -20,12 +17,12 @@ __all__ = ["Single", "Wanted", "estimate_single"]
 class Wanted:
     """The settings of an estimate, checked.
 
-    Attributes are the arguments of `ds2.estimate_transition`.
+    Attributes are the arguments of `ds2.estimate_transition`; an ordinal prior of None is "auto".
     """
 
     n_scores: int
     n_neighbors: int | str
-    ordinal_prior: float
+    ordinal_prior: float | None
     n_bootstrap: int
     n_starts: int
     seed: int
@@ -42,7 +39,13 @@ class Single:
 
 
 def estimate_single(
-    values: np.ndarray, neighbors: Neighbors, wanted: Wanted, *, rho: float, ranged: bool = True
+    values: np.ndarray,
+    neighbors: Neighbors,
+    wanted: Wanted,
+    *,
+    rho: float,
+    repeats: np.ndarray | None = None,
+    ranged: bool = True,
 ) -> Single:
     """Fit T and p at ``rho``; with ``ranged`` also the range over every plausible rho."""
     counted = Counted.build(
@@ -50,7 +53,8 @@ def estimate_single(
         neighbors,
         wanted.n_scores,
         n_neighbors=wanted.n_neighbors,
-        strength=wanted.ordinal_prior,
+        strength=wanted.ordinal_prior or 0.0,
+        repeats=repeats,
     )
     tried, best = counted.first(rho, wanted.n_starts, wanted.seed)
     fit = counted.fit_at(rho, tried, best)
@@ -85,11 +89,6 @@ def estimate_single(
         warnings=(),
     )
     return Single(estimate, counted, fit, rounds)
-
-
-def dominant(T: np.ndarray, effective: np.ndarray) -> bool:
-    """Whether every score with enough examples is most often observed as itself."""
-    return bool((T.argmax(axis=-1) == np.arange(len(effective)))[..., effective >= MIN_COUNT].all())
 
 
 def _rounds(counted: Counted, fit: Fit, rho: float, wanted: Wanted) -> Bootstrap | None:

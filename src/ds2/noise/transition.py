@@ -7,24 +7,21 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_fraction, check_int, check_positive, check_scores, check_weights
+from ds2.checks import check_fraction, check_gold, check_int, check_positive, check_table
 from ds2.errors import Ds2Warning, InputError
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate
-from ds2.noise.evidenced import with_gold, with_repeats
 from ds2.noise.findings import describe
-from ds2.noise.panel import check_mean, check_trust, look_at
-from ds2.noise.raters import check_gold, check_raters
-from ds2.noise.several import estimate_pair, estimate_several, for_each_column
+from ds2.noise.panel import hear
+from ds2.noise.several import estimate_several, for_each_column
 from ds2.noise.single import Wanted, estimate_single
+from ds2.noise.trusted import with_evidence
 
 __all__ = ["estimate_transition"]
 
 #: Fewer gold rows, or repeats, than this choose no rho.
 MIN_GOLD = 10
 MIN_REPEATS = 30
-#: From this many repeats on, they are a second look through the same matrix.
-MANY_REPEATS = 500
 
 
 def estimate_transition(
@@ -34,7 +31,7 @@ def estimate_transition(
     n_scores: int,
     rho: float | str = "auto",
     n_neighbors: int | str = "auto",
-    ordinal_prior: float = 0.0,
+    ordinal_prior: float | str = "auto",
     n_bootstrap: int = 200,
     n_starts: int = 9,
     gold: Scores | None = None,
@@ -67,8 +64,8 @@ def estimate_transition(
         n_neighbors: count pairs among this many nearest neighbours (2: the paper), or "auto": as
             many as keep at least 0.9 of the lift of the first two.
         ordinal_prior: strength, in examples per score, of a prior that a near level is a
-            likelier error than a far one. A few tens steady small pools. 0: none for one rater,
-            4 for several.
+            likelier error than a far one; 0 is none. A few tens steady small pools. "auto" is 0
+            for one rater and 4 for several.
         n_bootstrap: rounds behind the 95 % intervals of one rater; 0 for none. Intervals of
             several raters come from the information of the likelihood.
         n_starts: EM starts, all with most mass on the diagonal; the best likelihood is kept.
@@ -76,7 +73,7 @@ def estimate_transition(
             from 10 rows on.
         gold_weights: (n,) inverse inclusion probabilities of the gold rows; default equal.
         repeats: (n,) or (n, r) second, fresh scores of the same raters, NaN where there are none;
-            used for one rater without gold, from 30 rows on.
+            used for one rater, from 30 rows on. (Of several raters, the others say more.)
         seed: the same seed gives the same estimate.
 
     Returns:
@@ -93,30 +90,30 @@ def estimate_transition(
     wanted = Wanted(
         n_scores=check_int("n_scores", n_scores, low=2, high=100),
         n_neighbors=n_neighbors,
-        ordinal_prior=check_positive("ordinal_prior", ordinal_prior, zero=True),
+        ordinal_prior=(
+            None
+            if ordinal_prior == "auto"
+            else check_positive("ordinal_prior", ordinal_prior, zero=True)
+        ),
         n_bootstrap=check_int("n_bootstrap", n_bootstrap, low=0),
         n_starts=check_int("n_starts", n_starts, low=1),
         seed=check_int("seed", seed, low=0),
     )
-    values = _check_table("scores", scores, neighbors, wanted.n_scores)
+    n = neighbors.n
+    values = check_table("scores", scores, n_rows=n, n_scores=wanted.n_scores)
     given = None if rho == "auto" else check_fraction("rho", rho, open_low=True)
-    trusted, weights = _check_gold(gold, gold_weights, neighbors, wanted.n_scores)
-    again = None
+    trusted, weights = check_gold(gold, n, wanted.n_scores, gold_weights)
+    again = np.full(values.shape, np.nan)
     if repeats is not None:
-        again = _check_table("repeats", repeats, neighbors, wanted.n_scores)
+        again = check_table("repeats", repeats, n_rows=n, n_scores=wanted.n_scores, whole=False)
         if again.shape != values.shape:
             raise InputError(
                 f"'repeats' must have the shape of 'scores', {values.shape}. Got {again.shape}."
             )
-    check_mean(values)
-    panel = look_at(values, gold=trusted, weights=weights)
-    said = list(panel.sentences)
-    if trusted is not None:
-        trust = check_trust(values, trusted, weights, panel)
-        if trust.contradicts:
-            said.append(trust.sentence)
-        if trust.contradicts or (panel.opposed and trust.state != "agrees"):
-            trusted = None
+    heard = hear(values, trusted, weights)
+    panel, trusted, weights = heard.panel, heard.gold, heard.weights
+    if int((weights > 0).sum()) < MIN_GOLD:
+        trusted, weights = np.full(n, np.nan), np.zeros(n)
     first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
     distinct = np.setdiff1d(first, panel.constant)
     if not len(distinct):
@@ -132,14 +129,14 @@ def estimate_transition(
             names=tuple(f"rater {m + 1}" for m in distinct),
         )
     else:
-        second = None if again is None else again[:, distinct[0]]
-        evidence = (trusted, weights, second)
-        estimate = _one(values[:, distinct[0]], neighbors, wanted, given, evidence)
+        at = distinct[0]
+        evidence = (trusted, weights, again[:, at])
+        estimate = _one(values[:, at], neighbors, wanted, given, evidence)
     if len(distinct) < len(first):
         estimate = for_each_column(estimate, values, distinct, first)
-    heard = () if panel.opposed else panel.heard
-    aside = set(range(values.shape[1])) - set(heard) if values.shape[1] > 1 else ()
-    sentences = (*said, *estimate.warnings, *describe(estimate, neighbors, aside))
+    believed = () if panel.opposed else panel.heard
+    aside = set(range(values.shape[1])) - set(believed) if values.shape[1] > 1 else ()
+    sentences = (*heard.sentences, *estimate.warnings, *describe(estimate, neighbors, aside))
     for sentence in sentences:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
     return replace(estimate, warnings=sentences)
@@ -150,48 +147,29 @@ def _one(
     neighbors: Neighbors,
     wanted: Wanted,
     rho: float | None,
-    evidence: tuple[np.ndarray | None, np.ndarray, np.ndarray | None],
+    evidence: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> TransitionEstimate:
-    """One rater, with the best evidence of rho (gold, its weights, repeats) that there is."""
-    trusted, weights, repeats = evidence
-    n_repeats = 0 if repeats is None else int((~np.isnan(repeats) & ~np.isnan(values)).sum())
-    repeated = rho is None and n_repeats >= MIN_REPEATS
-    ranged = trusted is None and not repeated
+    """One rater, with the evidence of rho (gold, its weights, repeats) that there is."""
+    trusted, weights, again = evidence
+    repeats = again if int((~np.isnan(again + values)).sum()) >= MIN_REPEATS else None
+    evident = bool((weights > 0).any()) or (repeats is not None and rho is None)
     single = estimate_single(
-        values, neighbors, wanted, rho=1.0 if rho is None else rho, ranged=ranged
+        values,
+        neighbors,
+        wanted,
+        rho=1.0 if rho is None else rho,
+        repeats=repeats,
+        ranged=not evident,
     )
-    if trusted is not None:
-        return with_gold(single, values, neighbors, trusted, weights, rho=rho, seed=wanted.seed)
-    if repeated and repeats is not None:
-        if n_repeats >= MANY_REPEATS:
-            return estimate_pair(single.estimate, values, repeats, neighbors, wanted)
-        return with_repeats(single, values, repeats, seed=wanted.seed)
-    return single.estimate
-
-
-def _check_table(name: str, scores: object, neighbors: Neighbors, n_scores: int) -> np.ndarray:
-    """(n, r) scores, every column checked."""
-    if np.ndim(scores) == 2:  # type: ignore[arg-type]
-        if name == "scores":
-            return check_raters(scores, n_scores, n_rows=neighbors.n)
-        table = np.asarray(scores, dtype=np.float64)
-        if np.isnan(table).all():
-            return table
-        present = [m for m in range(table.shape[1]) if not np.isnan(table[:, m]).all()]
-        check_raters(table[:, present], n_scores, n_rows=neighbors.n)
-        return table
-    return check_scores(name, scores, n_rows=neighbors.n, n_scores=n_scores)[:, None]
-
-
-def _check_gold(
-    gold: object, weights: object, neighbors: Neighbors, n_scores: int
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """Gold with enough rows to be used, or None; and a weight for every row."""
-    trusted = check_gold(gold, neighbors.n, n_scores)
-    if weights is None or trusted is None:
-        w = np.ones(neighbors.n)
-    else:
-        w = check_weights("gold_weights", weights, neighbors.n)
-    if trusted is None or int((~np.isnan(trusted) & (w > 0)).sum()) < MIN_GOLD:
-        return None, w
-    return trusted, w
+    if not evident:
+        return single.estimate
+    return with_evidence(
+        single,
+        values,
+        neighbors,
+        gold=trusted,
+        weights=weights,
+        repeats=repeats,
+        rho=rho,
+        seed=wanted.seed,
+    )

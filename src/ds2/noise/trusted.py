@@ -1,4 +1,10 @@
-"""T from gold, with everything else as a guess that gold may overrule.
+"""One rater with evidence: gold rows, repeats, or both; and T from gold, whatever is guessed.
+
+The scores of one rater and its neighbours leave rho open (`ds2.noise.triples`). What does not come
+from them tells: rho is weighed, on a grid, by how well T at that rho explains the gold rows (their
+own scores and their neighbours'), and the rater's second scores given its first ones.
+
+T from gold, with everything else as a guess that gold may overrule:
 
 A guess is a matrix M and a strength v: the rows of T are Dirichlet around M's rows, worth v
 examples each. Gold rows, counted as D[i, a] (true i, observed a), then have the probability of a
@@ -10,14 +16,26 @@ gold rows, its strength comes out large; where none does, T is what gold itself 
 Gold rows are weighted by their inverse inclusion probabilities, scaled to their effective number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Guesses", "Trusted", "explain", "gold_counts", "ordinal_guesses"]
+from ds2.levels import split_levels
+from ds2.neighbors import Neighbors
+from ds2.noise.em import TINY
+from ds2.noise.estimate import TransitionEstimate, dominant
+from ds2.noise.intervals import RHO_FLOOR
+from ds2.noise.single import Single
+from ds2.noise.triples import Fit
 
-#: Strengths that a guess may have, in examples per row.
+__all__ = ["Guesses", "Trusted", "explain", "gold_counts", "ordinal_guesses", "with_evidence"]
+
+#: Steps of rho between its least value and 1.
+GRID_STEPS = 20
+
+#: Strengths that a guess may have, in examples per row; without gold nothing speaks against one.
 STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+EXACT = (1e6,)
 #: What every cell of a guess has at least.
 LEAST_CELL = 1e-4
 RIGHT = np.linspace(0.2, 0.95, 16)
@@ -95,7 +113,7 @@ def ordinal_guesses(s: int) -> Guesses:
 
 def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) -> Trusted:
     """Weigh families of guesses, each family equally beforehand, by how they explain ``D``."""
-    strengths = np.array(STRENGTHS)
+    strengths = np.array(STRENGTHS if D.any() else EXACT)
     logs = [
         np.array([[_log_probability(D, v * _held(M)) for v in strengths] for M in family.matrices])
         + (family.support - _log_mean(family.support))[:, None]
@@ -109,7 +127,7 @@ def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) ->
                 if w > 1e-6:
                     mean += w * (v * _held(M) + D) / (v + D.sum(axis=1, keepdims=True))
     mean /= mean.sum(axis=1, keepdims=True)  # what was too unlikely to be looked at is left out
-    bounds = _intervals(D, families, _weights(logs, strengths**DOUBT), rng)
+    bounds = _intervals(D, families, _weights(logs, strengths**DOUBT), strengths, rng)
     return Trusted(mean, bounds, tuple(weight.sum(axis=1) for weight in weights))
 
 
@@ -121,22 +139,25 @@ def _weights(logs: list[np.ndarray], beforehand: np.ndarray) -> list[np.ndarray]
 
 
 def _intervals(
-    D: np.ndarray, families: list[Guesses], weights: list[np.ndarray], rng: np.random.Generator
+    D: np.ndarray,
+    families: list[Guesses],
+    weights: list[np.ndarray],
+    strengths: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """(2, s, s) Quantiles of T drawn from its posterior, sampling errors of the guesses added."""
     flat = np.concatenate([weight.ravel() for weight in weights])
     owner = np.repeat(np.arange(len(weights)), [weight.size for weight in weights])
     offset = np.cumsum([0, *(weight.size for weight in weights)])
-    n_strengths = len(STRENGTHS)
     drawn = np.empty((DRAWS, *D.shape))
     for i, cell in enumerate(rng.choice(len(flat), size=DRAWS, p=flat / flat.sum())):
         family = families[owner[cell]]
-        guess, strength = divmod(int(cell - offset[owner[cell]]), n_strengths)
+        guess, strength = divmod(int(cell - offset[owner[cell]]), len(strengths))
         M = family.matrices[guess]
         if family.errors is not None:
             error = family.errors[rng.integers(len(family.errors))]
             M = M + error * (1.0 if family.stretch is None else family.stretch[guess])
-        gamma = rng.standard_gamma(STRENGTHS[strength] * _held(M) + D)
+        gamma = rng.standard_gamma(strengths[strength] * _held(M) + D)
         drawn[i] = gamma / np.maximum(gamma.sum(axis=1, keepdims=True), 1e-300)
     return np.asarray(np.quantile(drawn, (0.025, 0.975), axis=0))
 
@@ -162,3 +183,138 @@ def _softmax(logs: np.ndarray) -> np.ndarray:
 def _log_mean(logs: np.ndarray) -> float:
     top = float(logs.max())
     return top + float(np.log(np.exp(logs - top).mean()))
+
+
+def with_evidence(
+    single: Single,
+    values: np.ndarray,
+    neighbors: Neighbors,
+    *,
+    gold: np.ndarray,
+    weights: np.ndarray,
+    repeats: np.ndarray | None,
+    rho: float | None,
+    seed: int,
+) -> TransitionEstimate:
+    """Let gold and repeats choose rho (unless it is given), and gold correct T.
+
+    Args:
+        single: the estimate at rho = 1 (or at the given rho), the repeats in its counts.
+        values: (n,) scores.
+        neighbors: the graph.
+        gold: (n,) trusted scores, NaN where unknown.
+        weights: (n,) inverse inclusion probabilities, 0 where unknown.
+        repeats: (n,) second scores, NaN where there are none; or None.
+        rho: None: weighed over the grid.
+        seed: of the draws behind the intervals.
+    """
+    s = single.counted.graph.n_scores
+    grid = _grid(single, rho)
+    fits = single.counted.along(grid, single.fit, prior_rho=1.0)
+    rows = np.flatnonzero(weights > 0)
+    shares = split_levels(gold[rows], s)
+    near = neighbors.indices[rows, : single.counted.used]
+    support = np.array(
+        [
+            _neighbors_say(single, fit, float(value), near, shares)
+            + (0.0 if repeats is None else _repeats_say(fit, values, repeats))
+            for value, fit in zip(grid, fits, strict=True)
+        ]
+    )
+    families = [_guesses(single, grid, fits, support)]
+    if len(rows):
+        families.append(ordinal_guesses(s))
+    D = gold_counts(shares, values[rows], weights[rows])
+    found = explain(D, families, np.random.default_rng(seed))
+    chances = found.weights[0] / max(float(found.weights[0].sum()), TINY)
+    prior = np.einsum("g,gi->i", chances, [fit.prior[0] for fit in fits])
+    if len(rows):
+        prior = _prior(prior, shares, weights[rows])
+    source = "gold" if len(rows) else "repeats"
+    estimate = _evidenced(single, (grid, chances), found, prior, source)
+    return replace(estimate, n_gold=len(rows))
+
+
+def _repeats_say(fit: Fit, values: np.ndarray, repeats: np.ndarray) -> float:
+    """Log-probability of the second scores, given the first ones."""
+    both = ~np.isnan(values) & ~np.isnan(repeats)
+    T, p = fit.matrix[0], fit.prior[0]
+    pair = T.T @ (p[:, None] * T)
+    told = np.log(np.maximum(pair / np.maximum(pair.sum(axis=0), TINY), 1e-12))
+    return float(told[repeats[both].astype(int), values[both].astype(int)].sum())
+
+
+def _grid(single: Single, rho: float | None) -> np.ndarray:
+    if rho is not None:
+        return np.array([rho])
+    low = max(RHO_FLOOR, single.estimate.rho_range[0])
+    return np.linspace(min(low, 0.99), 1.0, GRID_STEPS)
+
+
+def _guesses(single: Single, grid: np.ndarray, fits: list[Fit], support: np.ndarray) -> Guesses:
+    rounds = single.rounds
+    return Guesses(
+        matrices=np.array([fit.matrix[0] for fit in fits]),
+        support=support,
+        errors=None if rounds is None else rounds.matrices - rounds.matrices.mean(axis=0),
+        stretch=1 / np.array([single.counted.shares(float(rho))[1] for rho in grid]),
+    )
+
+
+def _neighbors_say(
+    single: Single, fit: Fit, rho: float, near: np.ndarray, shares: np.ndarray
+) -> float:
+    """Log-probability of the gold rows' neighbours' scores, against chance.
+
+    Neighbours of one example go together, so they count as k / (1 + (k − 1) lift) scores, not k.
+    """
+    counted = single.counted
+    T, p = fit.matrix[0], fit.prior[0]
+    q = p @ T
+    shared = min(rho, counted.kappa)
+    scores = counted.graph.scores[near]
+    ratio = np.maximum((shared * T + (1 - shared) * q) / np.maximum(q, TINY), 1e-9)
+    says = np.log(shares @ ratio)[np.arange(len(near))[:, None], np.maximum(scores, 0)]
+    known = scores >= 0
+    k = known.sum(axis=1)
+    together = max(single.estimate.lift.value, 0.0) * counted.kappa
+    worth = 1 / (1 + np.maximum(k - 1, 0) * np.nan_to_num(together))
+    return float((np.where(known, says, 0.0).sum(axis=1) * worth).sum())
+
+
+def _prior(p: np.ndarray, shares: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(s,) The fits' prior, with the gold rows' levels worth as many examples as they are."""
+    seen = (shares * weights[:, None]).sum(axis=0)
+    scaled = seen * weights.sum() / (weights**2).sum()
+    worth = 10.0 * len(p)
+    return np.asarray((worth * p + scaled) / (worth + scaled.sum()))
+
+
+def _evidenced(
+    single: Single,
+    weighed: tuple[np.ndarray, np.ndarray],
+    found: Trusted,
+    prior: np.ndarray,
+    source: str,
+) -> TransitionEstimate:
+    """The estimate with the matrix and the rho, ``weighed`` (grid, chances), of the evidence."""
+    grid, chances = weighed
+    order = np.cumsum(chances)
+    ends = [float(grid[min(int(np.searchsorted(order, q)), len(grid) - 1)]) for q in (0.025, 0.975)]
+    effective = single.counted.n * prior
+    bounds = found.intervals if single.rounds is not None else None
+    rho = float((chances * grid).sum())
+    return replace(
+        single.estimate,
+        matrix=found.matrix,
+        prior=prior,
+        rho=rho,
+        range=found.intervals,
+        rho_range=(ends[0], ends[1]),
+        rho_interval=(ends[0], ends[1]),
+        rho_source=source,
+        intervals=bounds,
+        effective_counts=effective,
+        diagonal_dominant=dominant(found.matrix, effective),
+        fit_expected=float("nan"),
+    )

@@ -533,11 +533,11 @@ class NoiseSection(Section):
     n_neighbors: Auto | Annotated[int, Field(ge=2)] = Field(
         default="auto", description="neighbours that are counted; auto takes as many as lift allows"
     )
-    ordinal_prior: float = Field(
-        default=0.0,
-        ge=0.0,
+    ordinal_prior: Auto | Annotated[float, Field(ge=0.0)] = Field(
+        default="auto",
         description="how many examples per score a prior weighs that a near score is a likelier "
-        "error than a far one; 0 is off, a few tens steady a small pool",
+        "error than a far one; 0 is none, a few tens steady a small pool; auto is 0 for one rater "
+        "and 4 for several",
     )
     n_bootstrap: int = Field(
         default=200, ge=0, description="rounds behind the intervals; 0 is none"

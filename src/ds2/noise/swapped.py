@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores
-from ds2.checks import check_int
-from ds2.noise.raters import check_gold, check_raters
+from ds2.checks import check_gold, check_int, check_table
 
 __all__ = ["SwappedLevels", "find_swapped_levels"]
 
@@ -80,9 +79,9 @@ def find_swapped_levels(
     from ds2.noise.panel import look_at
 
     n_scores = check_int("n_scores", n_scores, low=2, high=100)
-    values = check_raters(scores, n_scores)
-    trusted = check_gold(gold, len(values), n_scores)
-    table = values if trusted is None else np.column_stack([values, trusted])
+    values = check_table("scores", scores, n_scores=n_scores)
+    trusted, _ = check_gold(gold, len(values), n_scores)
+    table = values if np.isnan(trusted).all() else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
     panel = look_at(values)

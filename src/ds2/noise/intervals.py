@@ -1,0 +1,258 @@
+"""How sure an estimate is: three means, for three things that are not known.
+
+**Several raters** (`ds2.noise.model`): the scores of the likelihood (Louis 1982). Every row of T
+and p is a softmax of free numbers η. With R[i] the responsibility of class i for an observation,
+the derivative of its log-probability is
+
+    ∂/∂η_T[m,i,a] = R[i] · ([a_m = a] − T_m[i,a])            ∂/∂η_p[i] = R[i] − p[i]
+
+The sum of their squares is the information H. Where observations are not independent (pairs that
+share rows), J sums the squares of whole blocks of the graph, and the variance is H⁻¹ J H⁻¹
+(Godambe). Intervals of a cell are taken on its log-odds, so that they stay within (0, 1).
+
+**One rater** (`ds2.noise.triples`): a parametric bootstrap on the fixed graph. The graph stays and
+the scores are drawn anew: every entry gets its most probable true score given its own and its
+neighbours' scores, observed scores are drawn from the fitted T, counted on the graph and fitted
+again. What the fits spread is the interval; their own mean is taken out, so that a true-score
+field that is smoother or rougher than the real one does not shift it. The sandwich does not serve
+here: it takes the true scores for drawn anew as well, and makes the intervals of p 2.5 to 3.8
+times too wide (decision 23 has the figures).
+
+**rho**, which the scores of one rater do not tell: the hull of T over a grid of rho, under two
+pictures of how neighbours share: one by one with the example (the paper's, extended by rho), and
+through the neighbourhood as the counted triples themselves show. Both start at the least rho that
+lift allows.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ds2.measures import Z
+from ds2.neighbors import n_threads
+from ds2.noise.em import TINY
+from ds2.noise.estimate import MIN_COUNT
+from ds2.noise.scored import Lift, ScoreGraph, count_triples, one_hot
+from ds2.noise.simulation import draw_scores
+from ds2.noise.triples import Counted, Fit, fit_triples, misfit
+
+__all__ = [
+    "RHO_FLOOR",
+    "Bootstrap",
+    "bootstrap_fits",
+    "cell_intervals",
+    "covariance",
+    "log_odds_interval",
+    "matrix_range",
+    "prior_information",
+    "rho_range",
+]
+
+#: Eigenvalues below this share of the largest are directions that nothing is known of.
+FLAT = 1e-9
+EDGE = 1e-6
+#: A bootstrap fit starts at the estimate, so that fewer steps are enough.
+BOOTSTRAP_TOLERANCE, BOOTSTRAP_STEPS = 1e-5, 2000
+#: Rounds that are fitted at once.
+CHUNK = 20
+#: Neighbours' true scores are never taken as certain, even where rho is 1.
+MAX_COUPLING = 0.9
+#: How many values of rho the range is taken over.
+RHO_STEPS = 8
+#: Fits whose log-likelihoods differ by less than this are equally good (95 % for one cell).
+SAME_NATS = 1.92
+#: The least rho that is considered at all.
+RHO_FLOOR = 0.05
+
+
+def prior_information(pseudo: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(rows·s, rows·s) What pseudo-counts (rows, s) add to the information of η."""
+    rows, s = matrix.shape
+    result = np.zeros((rows * s, rows * s))
+    for row in range(rows):
+        T, mass = matrix[row], pseudo[row].sum()
+        block = mass * (np.diag(T) - np.outer(T, T))
+        result[row * s : (row + 1) * s, row * s : (row + 1) * s] = block
+    return result
+
+
+def covariance(information: np.ndarray, spread: np.ndarray | None = None) -> np.ndarray:
+    """Covariance of η: H⁻¹, or H⁻¹ J H⁻¹ with ``spread`` = J; flat directions are left out."""
+    values, vectors = np.linalg.eigh((information + information.T) / 2)
+    kept = values > FLAT * max(float(values.max()), 0.0)
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    return np.asarray(inverse if spread is None else inverse @ spread @ inverse)
+
+
+def cell_intervals(rows: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """(2, rows, s) 95 % intervals of distributions whose η have the covariance ``cov``."""
+    n, s = rows.shape
+    errors = np.empty((n, s))
+    for row, T in enumerate(rows):
+        slope = np.diag(T) - np.outer(T, T)
+        block = cov[row * s : (row + 1) * s, row * s : (row + 1) * s]
+        errors[row] = np.sqrt(np.maximum(np.einsum("ab,bc,ac->a", slope, block, slope), 0.0))
+    return log_odds_interval(rows, errors)
+
+
+def log_odds_interval(shares: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """(2, …) Shares ± 1.96 standard errors, on the scale of their log-odds."""
+    inner = np.clip(shares, EDGE, 1 - EDGE)
+    centre = np.log(inner / (1 - inner))
+    half = Z * errors / (inner * (1 - inner))
+    bounds = np.array([centre - half, centre + half])
+    return np.asarray(1 / (1 + np.exp(-np.clip(bounds, -700, 700))))
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Fits to scores drawn anew.
+
+    Attributes:
+        matrices: (b, s, s).
+        priors: (b, s).
+        misfits: (b,) total variation between each counted table and its fit.
+    """
+
+    matrices: np.ndarray
+    priors: np.ndarray
+    misfits: np.ndarray
+
+    def intervals(self, T: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """95 % intervals (2, s, s) and (2, s) around an estimate."""
+        return _around(T, self.matrices), _around(p, self.priors)
+
+
+def probable_scores(graph: ScoreGraph, T: np.ndarray, p: np.ndarray, rho: float) -> np.ndarray:
+    """(e,) The most probable true score of each entry, from its neighbourhood.
+
+    First from its own score and all of its neighbours' scores; then once more from its own score
+    and the true scores that the first pass gave its neighbours, which removes most of the
+    roughness that single wrong neighbours leave.
+    """
+    s = graph.n_scores
+    adjacency = graph.adjacency(graph.indices.shape[1])
+    own = np.log(np.maximum(p, TINY)) + _log(T).T[graph.own]
+    near = adjacency @ one_hot(graph.scores, s)
+    first = (own + near.astype(np.float64) @ _log(rho * T + (1 - rho) * graph.observed).T).argmax(1)
+    near = adjacency @ one_hot(graph.spread(first), s)
+    held = min(rho, MAX_COUPLING)
+    return np.asarray((own + near @ _log(held * np.eye(s) + (1 - held) * p).T).argmax(axis=1))
+
+
+def _log(probability: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(probability, 1e-12)))
+
+
+def bootstrap_fits(
+    graph: ScoreGraph,
+    T: np.ndarray,
+    p: np.ndarray,
+    *,
+    rho: float,
+    n_neighbors: int,
+    n_rounds: int,
+    pseudo: np.ndarray | None,
+    seed: int,
+) -> Bootstrap:
+    """Draw the observed scores ``n_rounds`` times and fit each; same seed, same rounds."""
+    adjacency = graph.adjacency(n_neighbors)
+    true = probable_scores(graph, T, p, rho)
+
+    def count(stream: np.random.SeedSequence) -> np.ndarray:
+        rng = np.random.default_rng(stream)
+        drawn = draw_scores(T, true, rng)
+        near = adjacency @ one_hot(graph.spread(drawn), graph.n_scores)
+        return count_triples(one_hot(drawn, graph.n_scores), near)
+
+    streams = np.random.SeedSequence(seed).spawn(n_rounds)
+    with ThreadPoolExecutor(n_threads()) as pool:
+        tables = np.array(list(pool.map(count, streams)))
+    fits = [
+        fit_triples(
+            part,
+            np.repeat(T[None], len(part), axis=0),
+            np.repeat(p[None], len(part), axis=0),
+            n_examples=len(graph.own),
+            rho=rho,
+            pseudo=pseudo,
+            tolerance=BOOTSTRAP_TOLERANCE,
+            max_iterations=BOOTSTRAP_STEPS,
+        )
+        for part in np.array_split(tables, -(-n_rounds // CHUNK))
+    ]
+    matrices = np.concatenate([fit.matrix for fit in fits])
+    priors = np.concatenate([fit.prior for fit in fits])
+    misfits = np.array(
+        [misfit(table, m, q, rho) for table, m, q in zip(tables, matrices, priors, strict=True)]
+    )
+    return Bootstrap(matrices, priors, misfits)
+
+
+def _around(estimate: np.ndarray, fits: np.ndarray) -> np.ndarray:
+    deviations = np.quantile(fits - fits.mean(axis=0), (0.025, 0.975), axis=0, method="weibull")
+    return np.asarray(np.clip(estimate + deviations, 0.0, 1.0))
+
+
+def rho_range(lift: Lift, rho: float) -> tuple[float, float]:
+    """From the least rho that the lift allows (a perfect rater's) up to 1."""
+    if np.isnan(lift.low):
+        return (rho, rho)
+    return (float(np.clip(lift.low, RHO_FLOOR, rho)), 1.0)
+
+
+def matrix_range(
+    counted: Counted,
+    at_rho: Fit,
+    rho: float,
+    over: tuple[float, float],
+    intervals: np.ndarray | None,
+) -> np.ndarray | None:
+    """(2, s, s) Hull of T over a grid of rho, widened by the sampling error.
+
+    The sampling error is that of the neighbourhood's matrix: T is q + (F − q) / s1, so an error of
+    F counts 1 / s1 fold. Rows with too few examples range from 0 to 1.
+    """
+    if over[0] == over[1]:
+        return None
+    at = at_rho.matrix[0]
+    below, above = (0.0, 0.0) if intervals is None else np.nan_to_num(np.abs(intervals - at))
+    grid = np.linspace(*over, RHO_STEPS)
+    matrices = [at, *_one_by_one(counted, at_rho, rho, grid)]
+    low, high = np.min(matrices, axis=0) - below, np.max(matrices, axis=0) + above
+    for value, fit in zip(
+        grid, counted.along(grid, _first(counted, at_rho), prior_rho=rho), strict=True
+    ):
+        stretch = 1 / counted.shares(float(value))[1]
+        low = np.minimum(low, fit.matrix[0] - stretch * below)
+        high = np.maximum(high, fit.matrix[0] + stretch * above)
+    bounds = np.clip(np.array([low, high]), 0.0, 1.0)
+    thin = at_rho.prior[0] * counted.n < MIN_COUNT
+    bounds[0, thin], bounds[1, thin] = 0.0, 1.0
+    return np.asarray(bounds)
+
+
+def _first(counted: Counted, at_rho: Fit) -> Fit:
+    """A start for the other picture: every cell of the estimate, none of them at 0."""
+    s = counted.graph.n_scores
+    return replace(at_rho, matrix=0.99 * at_rho.matrix + 0.01 / s)
+
+
+def _one_by_one(counted: Counted, at_rho: Fit, rho: float, grid: np.ndarray) -> list[np.ndarray]:
+    """Fits where neighbours share with the example one by one.
+
+    Each rho is fitted from a near-perfect rater and from the fit at the rho before; both count
+    where the counts cannot tell them apart.
+    """
+    s = counted.graph.n_scores
+    perfect = replace(at_rho, matrix=(0.97 * np.eye(s) + 0.03 / s)[None])
+    matrices: list[np.ndarray] = []
+    last = at_rho
+    for value in grid[::-1]:
+        fits = [counted.fit_at(float(value), start, prior_rho=rho) for start in (last, perfect)]
+        best = max(float(fit.log_likelihood[0]) for fit in fits)
+        close = [fit for fit in fits if (best - fit.log_likelihood[0]) * counted.n <= SAME_NATS]
+        matrices.extend(fit.matrix[0] for fit in close)
+        last = close[0]
+    return matrices

@@ -1,0 +1,349 @@
+"""The model: what raters, repeats, gold and neighbours say together, solved by EM.
+
+Given the true scores, all ratings are independent. What was said of an example has, for each true
+score i, the probability
+
+    L[i] = Π_c T_m(c)[i, a_c] · gold[i]
+
+(a missing rating drops out; a repeat is one more column c with the matrix of its rater m; gold is a
+row whose true score is known, or nearly). An example and its neighbour have the true scores i and j
+with probability J[i, j], so
+
+    P(an example, its neighbour) = Σ_ij L[i] J[i, j] L'[j],        P(an example) = Σ_i p[i] L[i]
+
+without neighbours, which is J = p p' (Dawid and Skene 1979). J is free and symmetric: neighbours
+may share a true score, lie near it, or not care. Two raters of an example and one of its neighbour
+are three looks at one true score, which determines every T. From J follow the prior and
+rho = (Σ_i J[i, i] − Σ p²) / (1 − Σ p²).
+
+One rater alone gives two looks in a pair, which do not: `ds2.noise.triples` is the same model with
+two neighbours at once and J = rho · diag(p) + (1 − rho) p p', on a table of counts.
+
+The likelihood does not know the order of the classes; what raters say in them does
+(`ds2.noise.classes`). A level that hardly anybody uses has no class.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ds2.measures import student
+from ds2.noise.classes import in_order
+from ds2.noise.em import TINY, State, accelerate, diagonal_starts, ordinal_shares
+from ds2.noise.intervals import covariance, log_odds_interval, prior_information
+from ds2.noise.observed import Links, Patterns
+
+__all__ = ["Model", "Solved", "Start"]
+
+MAX_ITERATIONS = 3000
+#: EM steps and tolerance of every start, before the best one goes on.
+FIRST_STEPS, FIRST_TOLERANCE = 90, 1e-4
+#: Pseudo-examples of each level in the prior of the true scores, and pseudo-pairs in J as a whole,
+#: spread as if neighbours did not care.
+PRIOR_EXAMPLES, PRIOR_PAIRS = 1.0, 1.0
+#: How far neighbours share a true score where EM starts.
+SHARES = (0.2, 0.6)
+#: Groups of blocks of the jackknife, and EM steps of a fit without one.
+GROUPS, GROUP_STEPS = 10, 90
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where EM begins, and when it ends.
+
+    Attributes:
+        n_starts: all with most mass on the diagonal; the best likelihood goes on.
+        seed: of the random ones.
+        tolerance: no cell moves by more in one accelerated step at the end.
+    """
+
+    n_starts: int
+    seed: int = 0
+    tolerance: float = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The patterns, the links between them (None: no neighbours), and the steps of EM.
+
+    A `State` holds T as (1, r·s, s) and J as (1, s·s), or p as (1, s) without links.
+
+    Attributes:
+        patterns: of the rows, duplicates counted once where there are links.
+        links: pairs of neighbours, or None.
+        of_column: (c,) the rater behind each column of the patterns.
+        pseudo: (r·s, s) pseudo-counts of T, an ordinal prior.
+        used: (s,) the levels that have a class.
+        hot: (u, c·s) a 1 at each column's score, zeros where it has none.
+    """
+
+    patterns: Patterns
+    links: Links | None
+    of_column: np.ndarray
+    pseudo: np.ndarray
+    used: np.ndarray
+    hot: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        patterns: Patterns,
+        links: Links | None,
+        *,
+        of_column: np.ndarray,
+        strength: float,
+        used: np.ndarray,
+    ) -> "Model":
+        """Take what was counted; ``strength`` examples per row of each T is the ordinal prior."""
+        s, r = len(used), int(of_column.max()) + 1
+        pseudo = np.tile(strength * ordinal_shares(s), (r, 1))
+        return cls(patterns, links, of_column, pseudo, used, patterns.one_hot(s))
+
+    @property
+    def s(self) -> int:
+        """Levels."""
+        return len(self.used)
+
+    @property
+    def total(self) -> float:
+        """Weight of everything that was counted."""
+        return float((self._counts if self.links is None else self.links.counts).sum())
+
+    @property
+    def _counts(self) -> np.ndarray:
+        return np.where(self.patterns.rated, self.patterns.counts, 0.0)
+
+    @property
+    def _mass(self) -> np.ndarray:
+        """Pseudo-counts of p, or of J as (s·s,); 0 where a level has no class."""
+        if self.links is None:
+            return PRIOR_EXAMPLES * self.used
+        return (PRIOR_PAIRS / self.s**2 * np.outer(self.used, self.used)).ravel()
+
+    def split(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """T (r, s, s), and J (s, s) or p (s,)."""
+        shape = (self.s,) if self.links is None else (self.s, self.s)
+        return state.matrix[0].reshape(-1, self.s, self.s), state.prior[0].reshape(shape)
+
+    def looks(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """L of each pattern (u, s), its largest value 1, and the log of what that was (u,)."""
+        logs = np.log(np.maximum(T, TINY))[self.of_column]
+        terms = self.hot @ logs.transpose(0, 2, 1).reshape(-1, self.s) + self.patterns.log_gold()
+        top = terms.max(axis=1)
+        return np.exp(terms - top[:, None]), top
+
+    def data_likelihood(self, state: State) -> float:
+        """Log-likelihood of what was said, without the priors' part."""
+        T, sharing = self.split(state)
+        looks, top = self.looks(T)
+        if self.links is None:
+            logs = np.log(np.maximum(looks @ sharing, TINY)) + top
+            return float(self._counts @ logs)
+        first, second = self.links.first, self.links.second
+        logs = np.log(np.maximum(self._pairs(looks, sharing), TINY)) + top[first] + top[second]
+        return float(self.links.counts @ logs)
+
+    def likelihood(self, state: State) -> np.ndarray:
+        """(1,) With the priors' part: what an EM step never lowers."""
+        cells = (self.pseudo * np.log(np.maximum(state.matrix[0], TINY))).sum()
+        shares = self._mass @ np.log(np.maximum(state.prior[0], TINY))
+        return np.array([self.data_likelihood(state) + cells + shares])
+
+    def step(self, state: State) -> State:
+        """One EM step."""
+        T, sharing = self.split(state)
+        weight, shared = self._expected(self.looks(T)[0], sharing)
+        cells = (self.hot.T @ weight).reshape(-1, self.s, self.s).transpose(0, 2, 1)
+        summed = np.zeros_like(T)
+        np.add.at(summed, self.of_column, cells)
+        rows = summed.reshape(-1, self.s) + self.pseudo
+        total = rows.sum(axis=1, keepdims=True)
+        matrix = np.where(total > TINY, rows / np.maximum(total, TINY), state.matrix[0])
+        prior = shared.ravel() + self._mass
+        return State(matrix[None], (prior / prior.sum())[None])
+
+    def posterior(self, state: State) -> np.ndarray:
+        """(u, s) P(true = i) of each pattern, given its own ratings; without links."""
+        T, p = self.split(state)
+        mass = self.looks(T)[0] * p
+        return np.asarray(mass / np.maximum(mass.sum(axis=1, keepdims=True), TINY))
+
+    def covariance(self, state: State) -> np.ndarray:
+        """Covariance of the free numbers behind T, and J or p (see `ds2.noise.intervals`)."""
+        T, sharing = self.split(state)
+        slopes = self._slopes(self.looks(T)[0], T, sharing)
+        counts = self._counts if self.links is None else self.links.counts
+        information = (slopes * counts[:, None]).T @ slopes
+        spread = None if self.links is None else self.links.spread(slopes)
+        cells = T.size
+        information[:cells, :cells] += prior_information(self.pseudo, state.matrix[0])
+        if self.links is not None:
+            free = self._mass.reshape(1, -1)
+            information[cells:, cells:] += prior_information(free, sharing.reshape(1, -1))
+        return covariance(information, spread)
+
+    def _pairs(self, looks: np.ndarray, J: np.ndarray) -> np.ndarray:
+        """(m,) Probability of each pair, on the scale of the looks."""
+        assert self.links is not None
+        toward = looks @ J
+        return np.asarray((toward[self.links.first] * looks[self.links.second]).sum(axis=1))
+
+    def _expected(self, looks: np.ndarray, sharing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected true scores of each pattern (u, s), and of examples (s,) or pairs (s, s)."""
+        if self.links is None:
+            mass = looks * sharing
+            ratio = self._counts / np.maximum(mass.sum(axis=1), TINY)
+            weight = mass * ratio[:, None]
+            return weight, weight.sum(axis=0)
+        from scipy.sparse import csr_array
+
+        links, u = self.links, len(looks)
+        ratio = links.counts / np.maximum(self._pairs(looks, sharing), TINY)
+        table = csr_array((ratio, (links.first, links.second)), shape=(u, u))
+        toward, back = table @ looks, table.T @ looks
+        joint = sharing * (looks.T @ toward)
+        return looks * (toward @ sharing.T + back @ sharing), (joint + joint.T) / 2
+
+    def _slopes(self, looks: np.ndarray, T: np.ndarray, sharing: np.ndarray) -> np.ndarray:
+        """(m, d) Derivatives of each log-probability by the free numbers of T, and of J or p."""
+        if self.links is None:
+            mass = looks * sharing
+            R = mass / np.maximum(mass.sum(axis=1, keepdims=True), TINY)
+            cells = self._cells(np.arange(len(R)), R, T)
+            return np.concatenate([cells, R - sharing], axis=1)
+        at, to = looks[self.links.first], looks[self.links.second]
+        joint = at[:, :, None] * sharing * to[:, None, :]
+        joint /= np.maximum(joint.sum(axis=(1, 2), keepdims=True), TINY)
+        cells = self._cells(self.links.first, joint.sum(axis=2), T)
+        cells += self._cells(self.links.second, joint.sum(axis=1), T)
+        both = (joint + joint.transpose(0, 2, 1)) / 2 - sharing
+        return np.concatenate([cells, both.reshape(len(both), -1)], axis=1)
+
+    def _cells(self, pattern: np.ndarray, R: np.ndarray, T: np.ndarray) -> np.ndarray:
+        """(m, cells) The part of T, for patterns of responsibilities R (m, s)."""
+        found = np.zeros((len(R), *T.shape))
+        for c, m in enumerate(self.of_column):
+            hot = self.hot[pattern, c * self.s : (c + 1) * self.s]
+            off = hot[:, None, :] - hot.sum(axis=1)[:, None, None] * T[m]
+            found[:, m] += R[:, :, None] * off
+        return found.reshape(len(R), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Where EM came to, the classes in order.
+
+    Attributes:
+        model: what was solved.
+        state: its solution.
+        iterations: EM steps.
+        converged: whether EM stood still.
+        reordered: whether the classes had to be put into another order at the end.
+    """
+
+    model: Model
+    state: State
+    iterations: int
+    converged: bool
+    reordered: bool = False
+
+    @classmethod
+    def find(cls, model: Model, start: Start) -> "Solved":
+        """Run EM from the best of some starts, and once more where classes were out of order."""
+        tried = [
+            accelerate(
+                model, one, n_examples=1,
+                tolerance=max(FIRST_TOLERANCE, start.tolerance), max_iterations=FIRST_STEPS,
+            )
+            for one in _starts(model, start)
+        ]  # fmt: skip
+        best, _, taken, _ = max(tried, key=lambda one: float(one[1][0]))
+        found = cls._run(model, best, start, taken)
+        order = in_order(found.matrix, found.prior, model.used)
+        if order is None:
+            return found
+        T, sharing = model.split(found.state)
+        moved = sharing[order] if model.links is None else sharing[np.ix_(order, order)]
+        state = State(T[:, order].reshape(1, -1, model.s), moved.reshape(1, -1))
+        return replace(cls._run(model, state, start, found.iterations), reordered=True)
+
+    @classmethod
+    def _run(cls, model: Model, state: State, start: Start, taken: int) -> "Solved":
+        state, _, more, still = accelerate(
+            model, state, n_examples=1, tolerance=start.tolerance, max_iterations=MAX_ITERATIONS
+        )
+        return cls(model, state, taken + more, bool(still[0]))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(r, s, s)."""
+        return self.model.split(self.state)[0]
+
+    @property
+    def prior(self) -> np.ndarray:
+        """(s,)."""
+        sharing = self.model.split(self.state)[1]
+        return np.asarray(sharing if sharing.ndim == 1 else sharing.sum(axis=1))
+
+    def prior_intervals(self, cov: np.ndarray) -> np.ndarray:
+        """(2, s) Intervals of p, the sums of J's rows, from the model's covariance."""
+        J, p, s = self.model.split(self.state)[1], self.prior, self.model.s
+        inside = np.repeat(np.eye(s), s, axis=1)
+        slopes = J.ravel() * (inside - p[:, None])
+        free = cov[-(s**2) :, -(s**2) :]
+        errors = np.sqrt(np.maximum(np.einsum("ia,ab,ib->i", slopes, free, slopes), 0.0))
+        return log_odds_interval(p, errors)
+
+    def rho(self) -> tuple[float, tuple[float, float]]:
+        """Rho and its interval, by the jackknife over groups of blocks (Quenouille 1956).
+
+        The likelihood's rho is off by something that falls with the number of examples, and
+        spreads more than the curvature says where matrices are many: leaving out a tenth of the
+        blocks in turn tells both.
+        """
+        assert self.model.links is not None
+        whole = _excess(self.model.split(self.state)[1])
+        left = []
+        for counts in self.model.links.without_each(GROUPS):
+            part = replace(self.model, links=replace(self.model.links, counts=counts))
+            found, *_ = accelerate(
+                part, self.state, n_examples=1, tolerance=FIRST_TOLERANCE,
+                max_iterations=GROUP_STEPS,
+            )  # fmt: skip
+            left.append(_excess(part.split(found)[1]))
+        n = len(left)
+        if n < 2:
+            return float(np.clip(whole, 0.0, 1.0)), (0.0, 1.0)
+        mean = float(np.mean(left))
+        rho = n * whole - (n - 1) * mean
+        error = float(np.sqrt((n - 1) / n * np.square(np.array(left) - mean).sum()))
+        low, high = np.clip(rho + np.array([-1, 1]) * student(n + 1) * error, 0.0, 1.0)
+        return float(np.clip(rho, 0.0, 1.0)), (float(low), float(high))
+
+
+def _starts(model: Model, start: Start) -> list[State]:
+    """Diagonal-heavy matrices for every rater; the prior from all ratings together."""
+    flat = model.patterns.scores.ravel()
+    weights = np.repeat(model.patterns.counts, model.patterns.scores.shape[1])
+    observed = np.bincount(flat[flat >= 0], weights=weights[flat >= 0], minlength=model.s) + 1
+    rng = np.random.default_rng(start.seed)
+    matrices, _ = diagonal_starts(observed / observed.sum(), start.n_starts, rng)
+    p = observed * model.used / (observed * model.used).sum()
+    states = []
+    for i, matrix in enumerate(matrices):
+        prior = p
+        if model.links is not None:
+            share = SHARES[i % len(SHARES)]
+            J = share * np.diag(p) + (1 - share) * np.outer(p, p)
+            apart = np.outer(model.used, model.used)
+            prior = (0.99 * J + 0.01 * apart / apart.sum()).ravel()
+        rows = np.tile(matrix, (int(model.of_column.max()) + 1, 1))
+        states.append(State(rows[None], prior[None]))
+    return states
+
+
+def _excess(sharing: np.ndarray) -> float:
+    """Excess probability of sharing a true score."""
+    p = sharing.sum(axis=1)
+    square, same = float((p**2).sum()), float(np.trace(sharing))
+    return (same - square) / (1 - square) if square < 1 else 0.0

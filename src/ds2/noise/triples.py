@@ -1,0 +1,352 @@
+"""One rater and its neighbours: triples of scores, counted once, and EM on the table of counts.
+
+Soft 2-NN score clusterability (Zhu, Song and Liu, arXiv 2102.05291, for rho = 1): the example's
+true score is i with probability p[i]; it is observed as a with T[i, a]; each of two neighbours
+shares the true score with excess probability rho, so that it is observed as b with
+
+    F[i, b] = rho · T[i, b] + (1 − rho) · q[b],      q the observed marginal.
+
+A triple's probability is Σ_i p[i] T[i, a] F[i, b] F[i, c]: the model of `ds2.noise.model` with
+J = rho · diag(p) + (1 − rho) p p' and two neighbours at once. EM on the counts is exact and
+monotone and has no learning rate. A neighbour's count enters T with the weight rho·T / F that it
+shares the true score; the example's own count with weight 1. Second scores of the same rater
+(repeats) are pairs of looks through the same T: P(a, again) = Σ_i p[i] T[i, a] T[i, again].
+
+Who shares with whom: a neighbourhood has a score. The example itself has it with excess
+probability s0, each neighbour with s1, independently; who has not draws from the prior. Then
+
+    own and neighbour share with excess probability    rho = s0 · s1
+    two neighbours of one example with                 s1² = kappa · rho,     kappa = s1 / s0
+
+The paper's picture, extended by rho, is s0 = 1: neighbours share the example's score one by one
+(kappa = rho). Clusters are s0 = s1 (kappa = 1). Which of them holds is seen in the scores: kappa is
+how much more two neighbours of an example go together than the example and a neighbour do. The
+likelihood of the triples knows kappa and the neighbourhood's matrix F = s1 T + (1 − s1) q, but T
+only up to s1: that is why rho needs evidence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2.arrays import Consensus
+from ds2.checks import check_int
+from ds2.errors import InputError
+from ds2.neighbors import Neighbors
+from ds2.noise.em import TINY, TOLERANCE, State, accelerate, diagonal_starts, ordinal_shares
+from ds2.noise.scored import ScoreGraph, measure_lift
+
+__all__ = ["Counted", "Fit", "Triples", "fit_triples", "kappa_of", "misfit", "pick_neighbors"]
+
+#: A neighbour of higher rank is counted while its lift is at least this share of the first two's.
+LIFT_KEPT = 0.9
+#: EM steps that every start gets before the best one goes on, and at most.
+FIRST_STEPS, MAX_ITERATIONS = 300, 10_000
+#: kappa is taken no smaller than this.
+LEAST_KAPPA = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Solutions of a stack of problems.
+
+    Attributes:
+        matrix: (z, s, s).
+        prior: (z, s).
+        log_likelihood: (z,) mean log-probability of a triple.
+        iterations: EM steps that were taken.
+        converged: (z,) whether it stood still.
+    """
+
+    matrix: np.ndarray
+    prior: np.ndarray
+    log_likelihood: np.ndarray
+    iterations: int
+    converged: np.ndarray
+
+
+def fit_triples(
+    counts: np.ndarray,
+    matrix: np.ndarray,
+    prior: np.ndarray,
+    *,
+    n_examples: int,
+    rho: float = 1.0,
+    own_share: float = 1.0,
+    again: np.ndarray | None = None,
+    pseudo: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
+) -> Fit:
+    """Run EM from given starts until it stands still.
+
+    Args:
+        counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
+        matrix: (z, s, s) start.
+        prior: (z, s) start.
+        n_examples: how many examples the counts stand for: what `GAIN` is measured on.
+        rho: excess probability that a neighbour shares the true score.
+        own_share: excess probability that the example itself has the score that its neighbours
+            share (1: the neighbours share the example's).
+        again: (s, s) symmetric frequencies of two scores of one rater, in the same unit as the
+            counts: over the number of examples.
+        pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
+        tolerance: see `TOLERANCE`.
+        max_iterations: EM steps at most.
+    """
+    problem = Triples.build(
+        counts, len(matrix), rho=rho, own_share=own_share, again=again, pseudo=pseudo
+    )
+    state, likelihood, taken, still = accelerate(
+        problem,
+        State(matrix.copy(), prior.copy()),
+        n_examples=n_examples,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+    )
+    return Fit(state.matrix, state.prior, likelihood, taken, still)
+
+
+@dataclass(frozen=True, slots=True)
+class Triples:
+    """One table (or one per start) as a matrix with the own score as rows, (z, s, s·s)."""
+
+    counts: np.ndarray
+    marginal: np.ndarray
+    rho: float
+    own_share: float
+    again: np.ndarray | None
+    pseudo: np.ndarray | None
+
+    @classmethod
+    def build(
+        cls,
+        counts: np.ndarray,
+        n_starts: int,
+        *,
+        rho: float = 1.0,
+        own_share: float = 1.0,
+        again: np.ndarray | None = None,
+        pseudo: np.ndarray | None = None,
+    ) -> "Triples":
+        """Take one table for all starts, or one for each; see `fit_triples`."""
+        stacked = counts if counts.ndim == 4 else counts[None]
+        s = stacked.shape[-1]
+        marginal = (stacked.sum(axis=(2, 3)) + 2 * stacked.sum(axis=(1, 3))) / 3
+        flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
+        return cls(flat, marginal[:, None, :], rho, own_share, again, pseudo)
+
+    def _own(self, state: State) -> np.ndarray:
+        """(z, s, s) How the example itself is observed, given the score of its neighbourhood."""
+        if self.own_share == 1.0:
+            return state.matrix
+        return np.asarray(self.own_share * state.matrix + (1 - self.own_share) * self.marginal)
+
+    def _parts(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
+        near = self.rho * state.matrix + (1 - self.rho) * self.marginal
+        z, s, _ = near.shape
+        pairs = (near[:, :, :, None] * near[:, :, None, :]).reshape(z, s, s * s)
+        joint = state.prior[:, :, None] * self._own(state)
+        return near, pairs, joint.transpose(0, 2, 1) @ pairs
+
+    def _kept(self, state: State, view: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The part of the own counts that come from the neighbourhood's score."""
+        return np.asarray(own * self.own_share * state.matrix / np.maximum(view, TINY))
+
+    def likelihood(self, state: State) -> np.ndarray:
+        """(z,) Mean log-probability of a triple, repeats and the ordinal prior included."""
+        expected = self._parts(state)[2]
+        value = (self.counts * np.log(np.maximum(expected, TINY))).sum(axis=(1, 2))
+        if self.pseudo is not None:
+            value = value + (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
+        if self.again is not None:
+            value = value + (self.again * np.log(np.maximum(_twice(state), TINY))).sum(axis=(1, 2))
+        return np.asarray(value)
+
+    def step(self, state: State) -> State:
+        """One EM step: responsibilities of the counts, then new p and T."""
+        near, pairs, expected = self._parts(state)
+        z, s, _ = near.shape
+        ratio = self.counts / np.maximum(expected, TINY)
+        view = self._own(state)
+        own = state.prior[:, :, None] * view * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
+        weighted = (view @ ratio).reshape(z, s, s, s)
+        shared = (weighted @ near[:, :, :, None])[:, :, :, 0]
+        shared = state.prior[:, :, None] * self.rho * state.matrix * shared
+        cells = (own if view is state.matrix else self._kept(state, view, own)) + 2 * shared
+        prior = own.sum(axis=2)
+        if self.pseudo is not None:
+            cells = cells + self.pseudo
+        if self.again is not None:
+            ratio = self.again / np.maximum(_twice(state), TINY)
+            looks = state.prior[:, :, None] * state.matrix * (state.matrix @ ratio)
+            cells, prior = cells + 2 * looks, prior + looks.sum(axis=2)
+        rows = cells.sum(axis=2, keepdims=True)
+        matrix = np.where(rows > TINY, cells / np.maximum(rows, TINY), state.matrix)
+        return State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
+
+
+def _twice(state: State) -> np.ndarray:
+    """(z, s, s) Probability of two scores of one rater."""
+    return np.asarray((state.prior[:, :, None] * state.matrix).transpose(0, 2, 1) @ state.matrix)
+
+
+def expected_triples(T: np.ndarray, p: np.ndarray, q: np.ndarray, rho: float) -> np.ndarray:
+    """(s, s, s) The model's frequencies of (own, neighbour, neighbour)."""
+    near = rho * T + (1 - rho) * q
+    return np.asarray(np.einsum("i,ia,ib,ic->abc", p, T, near, near))
+
+
+def misfit(counts: np.ndarray, T: np.ndarray, p: np.ndarray, rho: float) -> float:
+    """Total variation between counted and fitted triples: 0 is a perfect fit."""
+    q = (counts.sum(axis=(1, 2)) + 2 * counts.sum(axis=(0, 2))) / 3
+    return float(0.5 * np.abs(counts - expected_triples(T, p, q, rho)).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the fits of one rater work on.
+
+    Attributes:
+        graph: the rated entries and their neighbours.
+        counts: (s, s, s) joint frequency of the own score and two neighbours'.
+        used: among how many nearest neighbours pairs were counted.
+        strength: of the ordinal prior, in examples per score.
+        kappa: excess of two neighbours over example and neighbour, in [0.2, 1].
+        again: (s, s) repeats by first and second score, symmetric, as shares of the examples; or
+            None.
+    """
+
+    graph: ScoreGraph
+    counts: np.ndarray
+    used: int
+    strength: float
+    kappa: float
+    again: np.ndarray | None
+
+    @classmethod
+    def build(
+        cls,
+        values: np.ndarray,
+        neighbors: Neighbors,
+        n_scores: int,
+        *,
+        n_neighbors: int | str,
+        strength: float,
+        repeats: np.ndarray | None = None,
+    ) -> "Counted":
+        """Count the triples of ``values`` (n,), NaN where unrated, and ``repeats`` of them."""
+        graph = ScoreGraph.build(values, neighbors, n_scores)
+        used = pick_neighbors(graph, n_neighbors)
+        counts = graph.count(used)
+        if not counts.any():
+            raise InputError(
+                "'scores' has no rated example with two rated neighbours, so nothing can be "
+                "counted. Rate more examples."
+            )
+        again = None if repeats is None else _again(values, repeats, n_scores) / len(graph.own)
+        return cls(graph, counts, used, strength, kappa_of(counts), again)
+
+    @property
+    def n(self) -> int:
+        """Distinct rated examples."""
+        return len(self.graph.own)
+
+    def pseudo(self, rho: float) -> np.ndarray | None:
+        """(s, s) Pseudo-frequencies of the ordinal prior, falling with |i − j|; None without."""
+        if not self.strength:
+            return None
+        shares = ordinal_shares(self.graph.n_scores)
+        return np.asarray(self.strength / self.n * (1 + 2 * rho) * shares)
+
+    def first(self, rho: float, n_starts: int, seed: int) -> tuple[Fit, int]:
+        """Short fits from all starts, and the number of the best."""
+        starts = diagonal_starts(self.graph.observed, n_starts, np.random.default_rng(seed))
+        tried = fit_triples(
+            self.counts,
+            *starts,
+            n_examples=self.n,
+            rho=rho,
+            again=self.again,
+            pseudo=self.pseudo(rho),
+            max_iterations=FIRST_STEPS,
+        )
+        return tried, int(tried.log_likelihood.argmax())
+
+    def fit_at(
+        self,
+        rho: float,
+        start: Fit,
+        of: int = 0,
+        *,
+        own_share: float = 1.0,
+        prior_rho: float | None = None,
+    ) -> Fit:
+        """Fit until EM stands still, from one of the solutions in ``start``."""
+        matrix, prior = start.matrix[of][None], start.prior[of][None]
+        return fit_triples(
+            self.counts,
+            matrix,
+            prior,
+            n_examples=self.n,
+            rho=rho,
+            own_share=own_share,
+            again=self.again,
+            pseudo=self.pseudo(rho if prior_rho is None else prior_rho),
+        )
+
+    def shares(self, rho: float) -> tuple[float, float]:
+        """(s0, s1) at ``rho``; beyond kappa no s0 would do, so rho counts as kappa there."""
+        held = min(rho, self.kappa)
+        return float(np.sqrt(held / self.kappa)), float(np.sqrt(held * self.kappa))
+
+    def along(self, grid: np.ndarray, start: Fit, *, prior_rho: float) -> list[Fit]:
+        """Fits at each rho of ``grid`` under the measured sharing, largest first inside."""
+        found: dict[float, Fit] = {}
+        last = start
+        for rho in sorted(grid, reverse=True):
+            own_share, near = self.shares(float(rho))
+            last = self.fit_at(near, last, own_share=own_share, prior_rho=prior_rho)
+            found[float(rho)] = last
+        return [found[float(rho)] for rho in grid]
+
+
+def pick_neighbors(graph: ScoreGraph, wanted: int | str) -> int:
+    """The number of neighbours to count: as many as keep 0.9 of the lift of the first two."""
+    k = graph.indices.shape[1]
+    if k < 2:
+        raise InputError(f"The graph must have 2 neighbours or more. Got k = {k}.")
+    if wanted != "auto":
+        return check_int("n_neighbors", wanted, low=2, high=k)
+    from scipy.optimize import isotonic_regression
+
+    by_rank = np.array([measure_lift(graph, r + 1, first=r).value for r in range(k)])
+    if np.isnan(by_rank).any():
+        return 2
+    falling = isotonic_regression(by_rank, increasing=False).x
+    kept = falling >= LIFT_KEPT * by_rank[:2].mean()
+    kept[:2] = True
+    return int(k if kept.all() else kept.argmin())
+
+
+def _again(first: np.ndarray, second: np.ndarray, s: int) -> np.ndarray:
+    """(s, s) How often one score was followed by the other, either way round, halved."""
+    both = ~np.isnan(first) & ~np.isnan(second)
+    code = first[both].astype(np.int64) * s + second[both].astype(np.int64)
+    counts = np.bincount(code, minlength=s * s).reshape(s, s)
+    return np.asarray((counts + counts.T) / 2)
+
+
+def kappa_of(counts: Consensus) -> float:
+    """From counted triples: the ratio of the covariances of the scores' one-hot columns."""
+    own, near = _excess(counts.sum(axis=2)), _excess(counts.sum(axis=0))
+    below = float((own * own).sum())
+    ratio = float((own * near).sum()) / below if below > 0 else 1.0
+    return float(np.clip(ratio, LEAST_KAPPA, 1.0))
+
+
+def _excess(pairs: np.ndarray) -> np.ndarray:
+    """Joint frequencies minus those of independent scores, symmetric."""
+    apart = pairs - np.outer(pairs.sum(axis=1), pairs.sum(axis=0))
+    return np.asarray((apart + apart.T) / 2)
