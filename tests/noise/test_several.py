@@ -109,8 +109,6 @@ def test_too_many_levels_are_refused_before_the_work_starts(pool):
     _, scores, neighbors = pool
     with pytest.raises(InputError, match="at most 20 levels"):
         estimate(scores * 8, neighbors, n_scores=50)
-    alone = estimate(scores[:, 0] * 8, neighbors, n_scores=50, n_bootstrap=0)
-    assert alone.matrix.shape == (50, 50)
 
 
 def test_an_ordinal_prior_of_nothing_is_none(pool):
@@ -122,8 +120,8 @@ def test_an_ordinal_prior_of_nothing_is_none(pool):
     )
     same = estimate(few, near, ordinal_prior=4)
     np.testing.assert_array_equal(usual.matrix, same.matrix)
-    assert (free.matrix < 1e-4).sum() > (usual.matrix < 1e-4).sum()
-    assert distance(free.matrix, usual.matrix) < distance(free.matrix, strong.matrix)
+    empty = [int((found.matrix < 0.01).sum()) for found in (free, usual, strong)]
+    assert empty[0] > 2 * empty[1] > 2 * empty[2]
 
 
 def test_pairs_are_counted_as_by_hand(pool):

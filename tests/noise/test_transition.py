@@ -197,7 +197,7 @@ def test_lift_intervals_hold_the_truth():
         ({"scores": np.full(50, 1.5)}, r"Got 1.5 in row 0. Bin the ratings first"),
         ({"scores": np.ones(49)}, "'scores' must have 50 rows"),
         ({"scores": ["good"] * 50}, "must hold numbers"),
-        ({"scores": np.ones((50, 2, 2))}, "one score per example"),
+        ({"scores": np.ones((50, 2, 2))}, r"shape \(n,\), or \(n, r\)"),
         ({"n_scores": 1}, "'n_scores' must be a whole number in"),
         ({"rho": 0}, r"'rho' must be a fraction in \(0, 1\]"),
         ({"n_neighbors": 11}, r"'n_neighbors' must be a whole number in \[2, 10\]"),

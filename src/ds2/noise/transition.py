@@ -31,7 +31,7 @@ def estimate_transition(
     n_scores: int,
     rho: float | str = "auto",
     n_neighbors: int | str = "auto",
-    ordinal_prior: float | str = "auto",
+    ordinal_prior: int | float | str = "auto",
     n_bootstrap: int = 200,
     n_starts: int = 9,
     gold: Scores | None = None,
