@@ -214,7 +214,7 @@ def test_expected_scores_stand_in_for_whole_ones():
         ({"method": "fuse"}, "Did you mean 'fused'"),
         ({"objective": "ranks"}, "Did you mean 'rank'"),
         ({"gold": np.zeros(3)}, "'gold' must have 2000 rows"),
-        ({"gold": np.full(2000, 9.0)}, "'gold' must lie in 0 … 5"),
+        ({"gold": np.full(2000, 9.0)}, "'gold' must lie on the level scale 0 … 5"),
         ({"gold_weights": np.ones(2000)}, "'gold_weights' needs 'gold'"),
         ({"gold": np.ones(2000), "gold_weights": np.zeros(2000)}, "row 0 is 0 or missing"),
         (

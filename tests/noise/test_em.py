@@ -67,9 +67,10 @@ def test_every_step_raises_the_likelihood():
     rng = np.random.default_rng(4)
     counts = rng.dirichlet(np.ones(64)).reshape(4, 4, 4)
     counts = (counts + counts.transpose(0, 2, 1)) / 2
-    again = rng.dirichlet(np.ones(16)).reshape(4, 4) / 3
-    for rho, twice in ((1.0, None), (0.5, None), (0.7, (again + again.T) / 2)):
-        problem = Triples.build(counts, 5, rho=rho, again=twice)
+    twice = rng.dirichlet(np.ones(320)).reshape(20, 4, 4)
+    twice = (twice + twice.transpose(0, 2, 1)) / 2
+    for rho, own_share, table in ((1.0, 1.0, counts), (0.5, 1.0, counts), (0.7, 0.8, twice)):
+        problem = Triples.build(table, 5, rho=rho, own_share=own_share)
         state = State(rng.dirichlet(np.ones(4), (5, 4)), rng.dirichlet(np.ones(4), 5))
         last = problem.likelihood(state)
         for _ in range(100):

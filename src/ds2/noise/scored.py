@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ds2.arrays import Consensus
 from ds2.measures import Interval, Z
 from ds2.neighbors import Neighbors
 
@@ -69,9 +68,20 @@ class ScoreGraph:
         pointers = np.arange(e + 1) * n_neighbors
         return csr_array((np.ones(len(columns), np.float32), columns, pointers), shape=(e, n))
 
-    def count(self, n_neighbors: int) -> Consensus:
-        """c3[a, b, c]: joint frequency of the own score and those of two of the neighbours."""
-        own_hot = one_hot(self.own, self.n_scores)
+    def count(self, n_neighbors: int, again: np.ndarray | None = None) -> np.ndarray:
+        """c3[a, b, c]: joint frequency of the own score and those of two of the neighbours.
+
+        With ``again`` (e,), second scores of the entries or −1, an entry that has one is counted
+        by both of its scores, x and y, at a = s + x·s + y.
+
+        Returns:
+            (s, s, s), or (s + s², s, s) with ``again``.
+        """
+        s = self.n_scores
+        own_hot = one_hot(self.own, s)
+        if again is not None:
+            twice = s + self.own.astype(np.int64) * s + again
+            own_hot = one_hot(np.where(again >= 0, twice, self.own), s + s * s)
         near = self.adjacency(n_neighbors) @ one_hot(self.scores, self.n_scores)
         return count_triples(own_hot, near)
 
@@ -81,22 +91,22 @@ def one_hot(scores: np.ndarray, n_scores: int) -> np.ndarray:
     return np.asarray(scores[:, None] == np.arange(n_scores), dtype=np.float32)
 
 
-def count_triples(own: np.ndarray, near: np.ndarray) -> Consensus:
+def count_triples(own: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Frequencies of (own, neighbour, neighbour) over all pairs of an example's neighbours.
 
     With h[x] the number of neighbours of score x, the ordered pairs (b, c) of two different
     neighbours number h[b]·h[c] − [b = c]·h[b]; nothing loops over pairs.
 
     Args:
-        own: (e, s) one row per example, a 1 at its score.
+        own: (e, a) one row per example, a 1 at its score.
         near: (e, s) how many of its neighbours have each score.
 
     Returns:
-        (s, s, s), symmetric in the last two axes, summing to 1 (all zeros without any pair).
+        (a, s, s), symmetric in the last two axes, summing to 1 (all zeros without any pair).
     """
-    n_scores = own.shape[1]
-    table = np.empty((n_scores, n_scores, n_scores))
-    for a in range(n_scores):
+    n_scores = near.shape[1]
+    table = np.empty((own.shape[1], n_scores, n_scores))
+    for a in range(own.shape[1]):
         h = near[own[:, a] > 0].astype(np.float64)
         table[a] = h.T @ h - np.diag(h.sum(axis=0))
     total = table.sum()

@@ -9,8 +9,8 @@ shares the true score with excess probability rho, so that it is observed as b w
 A triple's probability is Σ_i p[i] T[i, a] F[i, b] F[i, c]: the model of `ds2.noise.model` with
 J = rho · diag(p) + (1 − rho) p p' and two neighbours at once. EM on the counts is exact and
 monotone and has no learning rate. A neighbour's count enters T with the weight rho·T / F that it
-shares the true score; the example's own count with weight 1. Second scores of the same rater
-(repeats) are pairs of looks through the same T: P(a, again) = Σ_i p[i] T[i, a] T[i, again].
+shares the true score; the example's own count with weight 1. An example that the rater scored
+twice has two looks of its own, T[i, a] · T[i, b].
 
 Who shares with whom: a neighbourhood has a score. The example itself has it with excess
 probability s0, each neighbour with s1, independently; who has not draws from the prior. Then
@@ -44,6 +44,8 @@ LIFT_KEPT = 0.9
 FIRST_STEPS, MAX_ITERATIONS = 300, 10_000
 #: kappa is taken no smaller than this.
 LEAST_KAPPA = 0.2
+#: With more levels than this, repeats choose rho and are not counted: their table would be large.
+MOST_LEVELS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,6 @@ def fit_triples(
     n_examples: int,
     rho: float = 1.0,
     own_share: float = 1.0,
-    again: np.ndarray | None = None,
     pseudo: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     max_iterations: int = MAX_ITERATIONS,
@@ -81,22 +82,19 @@ def fit_triples(
     """Run EM from given starts until it stands still.
 
     Args:
-        counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1.
+        counts: (s, s, s) or (z, s, s, s) joint frequencies summing to 1; (s + s², s, s) where some
+            examples were scored twice (`ScoreGraph.count`).
         matrix: (z, s, s) start.
         prior: (z, s) start.
         n_examples: how many examples the counts stand for: what `GAIN` is measured on.
         rho: excess probability that a neighbour shares the true score.
         own_share: excess probability that the example itself has the score that its neighbours
             share (1: the neighbours share the example's).
-        again: (s, s) symmetric frequencies of two scores of one rater, in the same unit as the
-            counts: over the number of examples.
         pseudo: (s, s) pseudo-frequencies added to the counts of T's cells (an ordinal prior).
         tolerance: see `TOLERANCE`.
         max_iterations: EM steps at most.
     """
-    problem = Triples.build(
-        counts, len(matrix), rho=rho, own_share=own_share, again=again, pseudo=pseudo
-    )
+    problem = Triples.build(counts, len(matrix), rho=rho, own_share=own_share, pseudo=pseudo)
     state, likelihood, taken, still = accelerate(
         problem,
         State(matrix.copy(), prior.copy()),
@@ -109,13 +107,22 @@ def fit_triples(
 
 @dataclass(frozen=True, slots=True)
 class Triples:
-    """One table (or one per start) as a matrix with the own score as rows, (z, s, s·s)."""
+    """One table (or one per start) as a matrix with the own scores as rows, (z, a, s·s).
+
+    Attributes:
+        counts: (z, a, s·s), a = s, or s + s² where some examples were scored twice.
+        marginal: (z, 1, s) q.
+        twice: (z, 1, s·s) frequencies of two scores of an example; None without repeats.
+        rho: of the neighbours.
+        own_share: of the example.
+        pseudo: (s, s) or None.
+    """
 
     counts: np.ndarray
     marginal: np.ndarray
+    twice: np.ndarray | None
     rho: float
     own_share: float
-    again: np.ndarray | None
     pseudo: np.ndarray | None
 
     @classmethod
@@ -126,70 +133,72 @@ class Triples:
         *,
         rho: float = 1.0,
         own_share: float = 1.0,
-        again: np.ndarray | None = None,
         pseudo: np.ndarray | None = None,
     ) -> "Triples":
         """Take one table for all starts, or one for each; see `fit_triples`."""
         stacked = counts if counts.ndim == 4 else counts[None]
-        s = stacked.shape[-1]
-        marginal = (stacked.sum(axis=(2, 3)) + 2 * stacked.sum(axis=(1, 3))) / 3
-        flat = np.broadcast_to(stacked.reshape(-1, s, s * s), (n_starts, s, s * s))
-        return cls(flat, marginal[:, None, :], rho, own_share, again, pseudo)
+        z, a, s, _ = stacked.shape
+        own = stacked.sum(axis=(2, 3))
+        once, twice = own[:, :s], None
+        if a > s:
+            pairs = own[:, s:].reshape(z, s, s)
+            pairs = (pairs + pairs.transpose(0, 2, 1)) / 2
+            once = once + pairs.sum(axis=2)
+            total = pairs.sum(axis=(1, 2), keepdims=True)
+            twice = (pairs / np.maximum(total, TINY)).reshape(z, 1, s * s)
+        marginal = (once + 2 * stacked.sum(axis=(1, 3))) / 3
+        flat = np.broadcast_to(stacked.reshape(-1, a, s * s), (n_starts, a, s * s))
+        return cls(flat, marginal[:, None, :], twice, rho, own_share, pseudo)
 
-    def _own(self, state: State) -> np.ndarray:
-        """(z, s, s) How the example itself is observed, given the score of its neighbourhood."""
+    def _looks(self, state: State) -> tuple[np.ndarray, np.ndarray]:
+        """(z, s, a) How the example is observed given its own true score, and its neighbours'."""
+        looks, others = state.matrix, self.marginal
+        if self.twice is not None:
+            z, s, _ = looks.shape
+            both = (looks[:, :, :, None] * looks[:, :, None, :]).reshape(z, s, s * s)
+            looks = np.concatenate([looks, both], axis=2)
+            others = np.concatenate([others, self.twice], axis=2)
         if self.own_share == 1.0:
-            return state.matrix
-        return np.asarray(self.own_share * state.matrix + (1 - self.own_share) * self.marginal)
+            return looks, looks
+        return looks, np.asarray(self.own_share * looks + (1 - self.own_share) * others)
 
-    def _parts(self, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and triple probabilities."""
+    def _parts(self, state: State, view: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """F (z, s, s), products F[i,b]·F[i,c] as (z, s, s·s), and probabilities (z, a, s·s)."""
         near = self.rho * state.matrix + (1 - self.rho) * self.marginal
         z, s, _ = near.shape
         pairs = (near[:, :, :, None] * near[:, :, None, :]).reshape(z, s, s * s)
-        joint = state.prior[:, :, None] * self._own(state)
+        joint = state.prior[:, :, None] * view
         return near, pairs, joint.transpose(0, 2, 1) @ pairs
 
-    def _kept(self, state: State, view: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """The part of the own counts that come from the neighbourhood's score."""
-        return np.asarray(own * self.own_share * state.matrix / np.maximum(view, TINY))
-
     def likelihood(self, state: State) -> np.ndarray:
-        """(z,) Mean log-probability of a triple, repeats and the ordinal prior included."""
-        expected = self._parts(state)[2]
+        """(z,) Mean log-probability of a triple, with the ordinal prior's part."""
+        expected = self._parts(state, self._looks(state)[1])[2]
         value = (self.counts * np.log(np.maximum(expected, TINY))).sum(axis=(1, 2))
         if self.pseudo is not None:
             value = value + (self.pseudo * np.log(np.maximum(state.matrix, TINY))).sum(axis=(1, 2))
-        if self.again is not None:
-            value = value + (self.again * np.log(np.maximum(_twice(state), TINY))).sum(axis=(1, 2))
         return np.asarray(value)
 
     def step(self, state: State) -> State:
         """One EM step: responsibilities of the counts, then new p and T."""
-        near, pairs, expected = self._parts(state)
+        looks, view = self._looks(state)
+        near, pairs, expected = self._parts(state, view)
         z, s, _ = near.shape
         ratio = self.counts / np.maximum(expected, TINY)
-        view = self._own(state)
         own = state.prior[:, :, None] * view * (ratio @ pairs.transpose(0, 2, 1)).transpose(0, 2, 1)
         weighted = (view @ ratio).reshape(z, s, s, s)
         shared = (weighted @ near[:, :, :, None])[:, :, :, 0]
         shared = state.prior[:, :, None] * self.rho * state.matrix * shared
-        cells = (own if view is state.matrix else self._kept(state, view, own)) + 2 * shared
-        prior = own.sum(axis=2)
+        kept = own if view is looks else own * self.own_share * looks / np.maximum(view, TINY)
+        cells = kept[:, :, :s] + 2 * shared
+        if self.twice is not None:
+            both = kept[:, :, s:].reshape(z, s, s, s)
+            cells = cells + both.sum(axis=2) + both.sum(axis=3)
         if self.pseudo is not None:
             cells = cells + self.pseudo
-        if self.again is not None:
-            ratio = self.again / np.maximum(_twice(state), TINY)
-            looks = state.prior[:, :, None] * state.matrix * (state.matrix @ ratio)
-            cells, prior = cells + 2 * looks, prior + looks.sum(axis=2)
         rows = cells.sum(axis=2, keepdims=True)
         matrix = np.where(rows > TINY, cells / np.maximum(rows, TINY), state.matrix)
+        prior = own.sum(axis=2)
         return State(matrix, prior / np.maximum(prior.sum(axis=1, keepdims=True), TINY))
-
-
-def _twice(state: State) -> np.ndarray:
-    """(z, s, s) Probability of two scores of one rater."""
-    return np.asarray((state.prior[:, :, None] * state.matrix).transpose(0, 2, 1) @ state.matrix)
 
 
 def expected_triples(T: np.ndarray, p: np.ndarray, q: np.ndarray, rho: float) -> np.ndarray:
@@ -211,19 +220,18 @@ class Counted:
     Attributes:
         graph: the rated entries and their neighbours.
         counts: (s, s, s) joint frequency of the own score and two neighbours'.
+        told: the same, with examples that were scored twice counted by both of their scores.
         used: among how many nearest neighbours pairs were counted.
         strength: of the ordinal prior, in examples per score.
         kappa: excess of two neighbours over example and neighbour, in [0.2, 1].
-        again: (s, s) repeats by first and second score, symmetric, as shares of the examples; or
-            None.
     """
 
     graph: ScoreGraph
     counts: np.ndarray
+    told: np.ndarray
     used: int
     strength: float
     kappa: float
-    again: np.ndarray | None
 
     @classmethod
     def build(
@@ -245,8 +253,11 @@ class Counted:
                 "'scores' has no rated example with two rated neighbours, so nothing can be "
                 "counted. Rate more examples."
             )
-        again = None if repeats is None else _again(values, repeats, n_scores) / len(graph.own)
-        return cls(graph, counts, used, strength, kappa_of(counts), again)
+        told = counts
+        if repeats is not None and n_scores <= MOST_LEVELS:
+            again = neighbors.entry_scores(repeats)[graph.rows]
+            told = graph.count(used, np.where(np.isnan(again), -1, again).astype(np.int64))
+        return cls(graph, counts, told, used, strength, kappa_of(counts))
 
     @property
     def n(self) -> int:
@@ -264,11 +275,10 @@ class Counted:
         """Short fits from all starts, and the number of the best."""
         starts = diagonal_starts(self.graph.observed, n_starts, np.random.default_rng(seed))
         tried = fit_triples(
-            self.counts,
+            self.told,
             *starts,
             n_examples=self.n,
             rho=rho,
-            again=self.again,
             pseudo=self.pseudo(rho),
             max_iterations=FIRST_STEPS,
         )
@@ -286,13 +296,12 @@ class Counted:
         """Fit until EM stands still, from one of the solutions in ``start``."""
         matrix, prior = start.matrix[of][None], start.prior[of][None]
         return fit_triples(
-            self.counts,
+            self.told,
             matrix,
             prior,
             n_examples=self.n,
             rho=rho,
             own_share=own_share,
-            again=self.again,
             pseudo=self.pseudo(rho if prior_rho is None else prior_rho),
         )
 
@@ -328,14 +337,6 @@ def pick_neighbors(graph: ScoreGraph, wanted: int | str) -> int:
     kept = falling >= LIFT_KEPT * by_rank[:2].mean()
     kept[:2] = True
     return int(k if kept.all() else kept.argmin())
-
-
-def _again(first: np.ndarray, second: np.ndarray, s: int) -> np.ndarray:
-    """(s, s) How often one score was followed by the other, either way round, halved."""
-    both = ~np.isnan(first) & ~np.isnan(second)
-    code = first[both].astype(np.int64) * s + second[both].astype(np.int64)
-    counts = np.bincount(code, minlength=s * s).reshape(s, s)
-    return np.asarray((counts + counts.T) / 2)
 
 
 def kappa_of(counts: Consensus) -> float:
