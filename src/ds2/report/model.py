@@ -38,6 +38,7 @@ __all__ = [
     "Table",
     "Tone",
     "Value",
+    "by_level",
     "columns",
     "facts",
     "plain",
@@ -188,6 +189,11 @@ class Page:
 def columns(heads: str) -> tuple[Column, ...]:
     """Return the columns of "rater, at the lowest: share"."""
     return tuple(Column(*_kind_of(head)) for head in heads.split(", "))
+
+
+def by_level(head: str, n_scores: int) -> str:
+    """Return a heading for each level of the scale: "to 0, to 1" of "to {}"."""
+    return ", ".join(head.format(level) for level in range(n_scores))
 
 
 def table(

@@ -5,7 +5,7 @@ from math import isfinite
 
 from ds2.noise import measure_reliability
 from ds2.rating import Histogram, RaterAudit, RatingAudit, audit_ratings
-from ds2.report.model import Column, Table, columns, table
+from ds2.report.model import Column, Table, by_level, columns, table
 from ds2.report.results import Results
 
 __all__ = ["rater_tables"]
@@ -45,7 +45,7 @@ def _audited(audit: RatingAudit) -> Iterator[Table]:
     yield table(
         "histograms",
         "How often each score",
-        f"rater, {_each('score {}: share', len(audit.raters[0].scores))}",
+        f"rater, {by_level('score {}: share', len(audit.raters[0].scores))}",
         [
             (one.rater, *(n / one.n_rated if one.n_rated else None for n in one.scores))
             for one in audit.raters
@@ -91,10 +91,6 @@ def _audited(audit: RatingAudit) -> Iterator[Table]:
         )
 
 
-def _each(head: str, n: int) -> str:
-    return ", ".join(head.format(level) for level in range(n))
-
-
 _SOURCES = {
     "gold": "from {n_gold:,} trusted scores",
     "raters": "from how the raters agree, errors taken as independent",
@@ -130,7 +126,7 @@ def _noise(found: Results) -> Iterator[Table]:
     yield table(
         "noise of raters",
         "How noisy each rater is",
-        f"rater, wrong scores: share, lift, {_each('{0} as {0}', n)}",
+        f"rater, wrong scores: share, lift, {by_level('{0} as {0}', n)}",
         [(name, one.error_rate, one.lift, *one.matrix.diagonal()) for name, one in each],
         says=f"From neighbours and the other raters together, at ρ = {noise.rho:.2f} ({source}): "
         "the share of scores that are not the true one, how far neighbours agree above chance, and "
@@ -140,7 +136,7 @@ def _noise(found: Results) -> Iterator[Table]:
         yield table(
             f"matrix of {name}",
             f"The transition matrix of {name}",
-            f"true score, {_each('observed {}', n)}",
+            f"true score, {by_level('observed {}', n)}",
             [(str(level), *row) for level, row in enumerate(one.matrix)],
             heat=True,
         )

@@ -18,7 +18,7 @@ from ds2.pool import Pool
 from ds2.rating import Ratings
 from ds2.selection import Selection
 
-__all__ = ["Results", "Truth", "moves", "to_levels"]
+__all__ = ["Results", "Truth", "mean", "moves", "to_levels"]
 
 #: A cell below this says little about how wide a "typical" interval is: it touches zero.
 LEAST_CELL = 0.02
@@ -244,6 +244,12 @@ def _truth(found: Results, truth: np.ndarray) -> Truth:
 
 def _ratio(holds: np.ndarray) -> float:
     return float(holds.mean()) if holds.size else float("nan")
+
+
+def mean(values: np.ndarray) -> float:
+    """The mean of what is there; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def to_levels(scores: np.ndarray, n_scores: int) -> np.ndarray:

@@ -22,11 +22,12 @@ from ds2.report.model import (
     Part,
     Section,
     Table,
+    by_level,
     facts,
     table,
 )
 from ds2.report.raters import rater_tables
-from ds2.report.results import Results, moves, to_levels
+from ds2.report.results import Results, mean, moves, to_levels
 from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
 
@@ -72,10 +73,6 @@ def run_report(found: Results) -> Page:
     )
 
 
-def _each(head: str, found: Results) -> str:
-    return ", ".join(head.format(level) for level in range(found.n_scores))
-
-
 def _noise(found: Results) -> Iterator[Part]:
     noise, rho = found.first, f"ρ = {decimal(found.first.rho)}"
     if standing(found) in ("unknown", "absent", "weak"):
@@ -90,7 +87,7 @@ def _noise(found: Results) -> Iterator[Part]:
     yield table(
         "matrix",
         f"P(observed score given true score){of_first}, at {rho}",
-        f"true score, {_each('observed {}', found)}",
+        f"true score, {by_level('observed {}', found.n_scores)}",
         [(f"true {level}", *row.tolist()) for level, row in enumerate(cells)],
         says="Each row is a true score, each column the score that was observed instead, with 95 % "
         "intervals. The outlined diagonal is how often a true score is seen as itself.",
@@ -194,18 +191,18 @@ def _truth(found: Results) -> Iterator[Part]:
             "of them flagged: share": truth.recall,
             "Flagged scores": truth.n_flagged,
             "of them wrong: share": truth.precision,
-            "Distance of the matrices (mean): fine": _mean(truth.distance),
+            "Distance of the matrices (mean): fine": mean(truth.distance),
             "Cells with an interval": int(truth.counted.sum()),
             "of them with the planted value inside": int(truth.covered.sum()),
-            "Mean true score of the pool": _mean(found.truth),
-            "Mean true score of the selection": _mean(found.truth[found.selection.rows]),
+            "Mean true score of the pool": mean(found.truth),
+            "Mean true score of the selection": mean(found.truth[found.selection.rows]),
         },
     )
     source = "counted from the known scores" if found.planted is None else "given"
     yield table(
         "planted",
         "Planted and recovered probability of each observed score",
-        f"true score, examples, matrix, {_each('observed {}', found)}, distance: fine",
+        f"true score, examples, matrix, {by_level('observed {}', found.n_scores)}, distance: fine",
         [
             (str(level), int(truth.counts[level]), kind, *rows[level], truth.distance[level])
             for level in range(found.n_scores)
@@ -214,11 +211,6 @@ def _truth(found: Results) -> Iterator[Part]:
         says=f"The planted matrix is {source}. The distance of two rows is their total variation, "
         "0 to 1. Nothing above used the known scores.",
     )
-
-
-def _mean(values: np.ndarray) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else None
 
 
 def _scores(found: Results) -> Table:
@@ -309,7 +301,7 @@ def _changes(found: Results) -> Iterator[Part]:
         yield table(
             "moves",
             "How many examples went from the raw score (row) to the curated score (column)",
-            f"raw score, {_each('to {}', found)}",
+            f"raw score, {by_level('to {}', found.n_scores)}",
             [(str(level), *row) for level, row in enumerate(moved)],
         )
     if curation.evidence:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ds2.noise import LOW_LIFT
 from ds2.report.model import Finding, Tone
-from ds2.report.results import Results
+from ds2.report.results import Results, mean
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
 
@@ -55,8 +55,8 @@ def standing(found: Results) -> Standing:
 
 
 def _which(*said: tuple[object, str]) -> tuple[str, ...]:
-    """The sentences that hold."""
-    return tuple(sentence for holds, sentence in said if holds)
+    """The sentences that hold, and are there."""
+    return tuple(sentence for holds, sentence in said if holds and sentence)
 
 
 def _unreadable(found: Results) -> Iterable[Finding]:
@@ -159,9 +159,7 @@ def _how_noisy(found: Results) -> Finding:
     }
     answer, rests = (text.format(**values) for text in _NOISE[case])
     named = case in ("each", "assumed", "range")
-    detail = _which(
-        (rests, rests), (named and unnamed, _UNNAMED), (named or case == "open", _WRONG)
-    )
+    detail = _which((True, rests), (named and unnamed, _UNNAMED), (named or case == "open", _WRONG))
     return Finding("How noisy are the scores?", answer, detail, tone)
 
 
@@ -284,73 +282,56 @@ def _assumption(found: Results) -> Finding:
 
 def _changes(found: Results) -> Finding:
     """What curation did, what speaks for it, and what it may have made worse."""
-    curation, n_rated, state = found.curation, found.n_rated, standing(found)
-    up, down = (int(way.sum()) for way in _ways(found))
-    changed, fired = up + down, curation.gate == "fired"
-    gains = [
+    curation, n_rated, real = found.curation, found.n_rated, found.real_valued
+    up, down = ((way * (curation.scores - found.raw) > 0).sum() for way in (1, -1))
+    changed, fired, raw = int(up + down), curation.gate == "fired", curation.method == "raw"
+    unsupported = standing(found) in ("unknown", "absent", "weak")
+    flagged = None if curation.misrated is None else int(curation.misrated.sum())
+    gains = "; ".join(
         f"{row.measure} {decimal(row.value, 3)}, above raw {decimal(row.difference.value, 3)} "
         f"({interval(row.difference.low, row.difference.high, 3)})"
         for row in curation.evidence
         if row.chosen and isfinite(row.difference.value)
-    ]
-    speaks = _which((gains, f"What speaks for it: {'; '.join(gains)}."))
-    unsupported = state in ("unknown", "absent", "weak")
-    next_evidence = _which((curation.next_evidence, curation.next_evidence))
-    tone: Tone
-    if curation.method == "raw":
-        gave = "the mean of what the raters gave" if found.real_valued else "as the rater gave it"
+    )
+    if raw:
+        gave = "the mean of what the raters gave" if real else "as the rater gave it"
         answer = f"Nothing: every score is {gave}."
-        why = "The gate fired: lift is too low for neighbours to correct scores."
-        detail = (*_which((fired, why)), *next_evidence)
-        tone = "care" if fired else "plain"
-    elif found.real_valued:
-        answer = f"Every score became a real number (method {curation.method})."
-        detail, tone = (*speaks, *next_evidence), "plain" if gains else "care"
+    elif real or not changed:
+        did = "Every score became a real number" if real else "No score"
+        answer = f"{did} (method {curation.method})."
     else:
-        answer = (
-            f"{plural(changed, 'score')} of {count(n_rated)} ({of(changed, n_rated)}): "
-            f"{count(up)} up, {count(down)} down."
-            if changed
-            else f"No score (method {curation.method})."
-        )
-        flagged = 0 if curation.misrated is None else int(curation.misrated.sum())
-        vote = "A changed score is the neighbours' vote, not a human judgement"
-        detail = (
-            *_which(
-                (
-                    curation.misrated is not None,
-                    f"{count(flagged)} of {plural(n_rated, 'rated example')} "
-                    f"({of(flagged, n_rated)}) were flagged as misrated.",
-                ),
-                (
-                    changed and fired,
-                    "The gate fired: lift is too low to know that the changes are for the better. "
-                    "Compare with a selection from the raw scores before relying on them.",
-                ),
-                (
-                    changed and unsupported and not fired,
-                    "The gate did not stop this, but lift is too low to know that the changes are "
-                    "for the better.",
-                ),
-                (
-                    changed and not unsupported and not fired,
-                    f"{vote}."
-                    if gains
-                    else f"{vote}; nothing but the neighbours' agreement speaks for it.",
-                ),
-            ),
-            *(speaks if changed else ()),
-        )
-        tone = "care" if changed and (unsupported or not gains) else "plain"
-    leanings = tuple(_leanings(found))
-    if leanings and tone == "plain":
-        tone = "care"
-    return Finding("What did curation change?", answer, (*detail, *leanings), tone)
-
-
-def _ways(found: Results) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) Scores that went up, and that went down."""
-    return found.curation.scores > found.raw, found.curation.scores < found.raw
+        share_of = f"{plural(changed, 'score')} of {count(n_rated)} ({of(changed, n_rated)})"
+        answer = f"{share_of}: {count(int(up))} up, {count(int(down))} down."
+    levels = changed and not raw and not real
+    detail = _which(
+        (raw and fired, "The gate fired: lift is too low for neighbours to correct scores."),
+        (
+            flagged is not None and not raw and not real,
+            f"{count(flagged or 0)} of {plural(n_rated, 'rated example')} "
+            f"({of(flagged or 0, n_rated)}) were flagged as misrated.",
+        ),
+        (
+            levels and fired,
+            "The gate fired: lift is too low to know that the changes are for the better. Compare "
+            "with a selection from the raw scores before relying on them.",
+        ),
+        (
+            levels and unsupported and not fired,
+            "The gate did not stop this, but lift is too low to know that the changes are for the "
+            "better.",
+        ),
+        (
+            levels and not unsupported and not fired,
+            "A changed score is the neighbours' vote, not a human judgement"
+            + ("." if gains else "; nothing but the neighbours' agreement speaks for it."),
+        ),
+        (gains and not raw and (real or changed), f"What speaks for it: {gains}."),
+        (raw or real, curation.next_evidence),
+        *((True, sentence) for sentence in _leanings(found)),
+    )
+    doubtful = fired if raw else not gains if real else changed and (unsupported or not gains)
+    tone: Tone = "care" if doubtful or any(_leanings(found)) else "plain"
+    return Finding("What did curation change?", answer, detail, tone)
 
 
 def _leanings(found: Results) -> Iterable[str]:
@@ -373,7 +354,7 @@ def _leanings(found: Results) -> Iterable[str]:
 def _selected(found: Results) -> Finding:
     rows, total = found.selection.rows, len(found.pool)
     method, stability = found.selection.method, found.stability
-    chosen, pool = (_mean(part) for part in (found.curation.scores[rows], found.curation.scores))
+    chosen, pool = (mean(part) for part in (found.curation.scores[rows], found.curation.scores))
     optimistic = " Those scores also did the choosing, so that mean is optimistic."
     detail = _which(
         (
@@ -384,7 +365,7 @@ def _selected(found: Results) -> Finding:
         (
             stability is not None,
             "Selected anew from resampled evidence, "
-            f"{share(_mean(np.array([]) if stability is None else stability), 0)} of them are "
+            f"{share(mean(np.array([]) if stability is None else stability), 0)} of them are "
             "selected again.",
         ),
         (
@@ -395,11 +376,6 @@ def _selected(found: Results) -> Finding:
     )
     answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
     return Finding("What was selected?", f"{answer}, by method {method}.", detail, "plain")
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def _median(values: np.ndarray) -> float:
@@ -414,7 +390,7 @@ def _against_truth(found: Results) -> Iterable[Finding]:
     change = truth.right_curated - truth.right_raw
     moved = f"{'rose' if change > 0 else 'fell'} from {before} to {after}"
     answer = f"Right scores {moved if change else f'stayed at {before}'}."
-    distance = _mean(truth.distance)
+    distance = mean(truth.distance)
     detail = _which(
         (True, f"True scores are known for {plural(truth.n_known, 'rated example')}."),
         (
