@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from compare_sample import comparison, judge, judged
 from proof_sample import proof
@@ -79,8 +78,6 @@ def hostile(hostile_stages: Stages) -> dict[str, Page]:
         "report": hostile_stages.page(
             title=HOSTILE[2],
             settings={text: text for text in HOSTILE},
-            versions={HOSTILE[3]: HOSTILE[4]},
-            groups=np.arange(400) // 2 * 2,
         ),
         "comparison": compare_report(comparison(hostile_stages.pool, judges, texts=HOSTILE)),
         "proof": proof_report(document),

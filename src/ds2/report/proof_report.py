@@ -177,24 +177,17 @@ def _needs(one: Values) -> str:
 
 
 def _differences(document: Values) -> tuple[Table, ...]:
+    """The figures of every comparison and their charts, on an axis that all share."""
     comparisons = document.get("comparisons") or ()
-    ends = [sign * one["smallest"] for one in comparisons for sign in (-1.5, 1.5)]
-    for one in comparisons:
-        ends += [
-            found[end]
-            for _, found in _of_tasks(one)
-            for end in ("low", "high")
-            if found[end] is not None
-        ]
-    room = 0.04 * (max(ends) - min(ends)) if ends else 0.0
-    return tuple(
-        _difference(document, place, one, (min(ends) - room, max(ends) + room))
-        for place, one in enumerate(comparisons)
-    )
+    parts = [found for one in comparisons for _, found in _of_tasks(one)]
+    ends = [part[end] for part in parts for end in ("low", "high") if part[end] is not None]
+    ends += [sign * one["smallest"] for one in comparisons for sign in (-1.5, 1.5)]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    axis = low - 0.04 * (high - low), high + 0.04 * (high - low)
+    return tuple(_difference(document, i, one, axis) for i, one in enumerate(comparisons, 1))
 
 
 def _difference(document: Values, place: int, one: Values, ends: tuple[float, float]) -> Table:
-    """The figures of one comparison and their chart, on an axis that all share."""
     base, rows = document.get("base") or {}, _of_tasks(one)
     noise = [
         [
@@ -217,25 +210,18 @@ def _difference(document: Values, place: int, one: Values, ends: tuple[float, fl
         kind="signed",
         leads=len(rows) > 1,
     )
-    untrained = ", untrained: exact" if base else ""
+    mean = _mean([base.get(task) for task in one["tasks"]])
+    untrained = {label: [base.get(label, mean)] for label, _ in rows} if base else {}
     alone = " Where an arm has one run, the bar is about other items alone."
     return table(
-        f"differences {place + 1}",
+        f"differences {place}",
         f"{one['a']} (A) against {one['b']} (B)",
-        f"task, items{untrained}, A: exact, B: exact, A − B: signed, error of items: exact, "
-        "error of runs: exact",
+        f"task, items{', untrained: exact' if base else ''}, A: exact, B: exact, A − B: signed, "
+        "error of items: exact, error of runs: exact",
         [
             (
-                label,
-                found["n_items"],
-                *(
-                    [base.get(label, _mean([base.get(task) for task in one["tasks"]]))]
-                    if base
-                    else []
-                ),
-                found["mean_a"],
-                found["mean_b"],
-                (found["value"], found["low"], found["high"]),
+                *(label, found["n_items"], *untrained.get(label, ())),
+                *(found["mean_a"], found["mean_b"], (found["value"], found["low"], found["high"])),
                 *part,
             )
             for (label, found), part in zip(rows, noise, strict=True)
@@ -260,7 +246,7 @@ def _needed(document: Values) -> tuple[Part, ...]:
     if not comparisons:
         return ()
     return (
-        Facts("", "", tuple(Fact(_pair(one), _needs(one)) for one in comparisons)),
+        Facts("needed", "", tuple(Fact(_pair(one), _needs(one)) for one in comparisons)),
         table(
             "needed",
             "In numbers",
@@ -268,13 +254,10 @@ def _needed(document: Values) -> tuple[Part, ...]:
             "runs of an arm, runs needed, items, items needed",
             [
                 (
-                    _pair(one),
-                    one["smallest"],
+                    *(_pair(one), one["smallest"]),
                     None if one["verdict"] == "no verdict" else one["detectable"],
-                    max(one["overall"]["n_seeds"]),
-                    one["seeds_needed"],
-                    one["overall"]["n_items"],
-                    one["items_needed"],
+                    *(max(one["overall"]["n_seeds"]), one["seeds_needed"]),
+                    *(one["overall"]["n_items"], one["items_needed"]),
                 )
                 for one in comparisons
             ],

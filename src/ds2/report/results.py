@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.arrays import Groups, Scores, Transition, Values
+from ds2.arrays import Scores, Transition, Values
 from ds2.checks import check_int, check_rows, check_scores
 from ds2.curation import BiasRow, Curation, measure_bias
 from ds2.embedding import EmbeddingReport, identify_languages
@@ -40,14 +40,11 @@ class Results:
         selection: the selected rows.
         stability: (m,) how likely each selected row is to be selected again, where measured.
         embedding: what the embedder reported, if it did.
-        groups: (n,) duplicate groups of the texts; by default those of the graph.
         title: the report's heading.
         n_examples: how many changed scores to show with their texts.
-        n_rejected: rows that could not be read; by default those that the pool itself knows of.
         truth: (n,) known true scores, NaN where unknown: adds "against the known scores".
         planted: the matrix that the scores were drawn through, where it is known.
         settings: the recipe; nested tables are written with dots.
-        versions: libraries that matter, by name; by default ds2, Python and numpy.
         gold: (n,) trusted scores, NaN where unknown.
         gold_weights: (n,) their weights.
         losses: training → its updates ("steps") and their "loss", where models were trained.
@@ -65,14 +62,11 @@ class Results:
     selection: Selection
     stability: np.ndarray | None = None
     embedding: EmbeddingReport | None = None
-    groups: Groups | None = None
     title: str = "ds2 report"
     n_examples: int = 20
-    n_rejected: int | None = None
     truth: Scores | None = None
     planted: Transition | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
     gold: Scores | None = None
     gold_weights: Values | None = None
     losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)

@@ -507,7 +507,7 @@ def _pool(found: Results) -> Iterator[Part]:
         "Format": pool.format,
         "Examples": len(pool),
         "Sources": len(set(pool.sources) - {None}),
-        "Rows set aside": len(pool.rejects) if found.n_rejected is None else found.n_rejected,
+        "Rows set aside": len(pool.rejects),
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
         "Rated by": ", ".join(found.ratings.raters),
@@ -538,7 +538,7 @@ def _pool(found: Results) -> Iterator[Part]:
 
 
 def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
-    groups = found.neighbors.groups if found.groups is None else found.groups
+    groups = found.neighbors.groups
     if groups is None:
         return
     labels, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -577,13 +577,9 @@ def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
 
 
 def _settings(found: Results) -> Iterator[Part]:
-    versions = found.versions or {
-        "ds2": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
     yield Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
-    yield Facts("versions", "Versions", tuple(_flat(versions)))
+    made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    yield facts("versions", "Versions", made_by)
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
