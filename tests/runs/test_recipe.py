@@ -6,8 +6,9 @@ import pytest
 
 from ds2.errors import InputError
 from ds2.runs import Recipe, load_recipe, make_recipe, parse_overrides, render_recipe
-from ds2.runs.recipe_file import resolve_path
+from ds2.runs.recipe_file import choices_of, field_of, resolve_path
 from ds2.runs.stages import STAGES, settings_of
+from ds2.selection import METHODS
 
 NASTY = 'a "quoted" \\ path\nwith\x7f [odd] # characters\u2028é'
 
@@ -133,6 +134,18 @@ def test_values_are_quoted_so_that_they_cannot_forge_a_line(tmp_path):
     sentence = refusal(tmp_path, '[pool]\npath="p"\nformat="x\\nerror: y\\u001b[31m"')
     assert "\n" not in sentence
     assert "\x1b" not in sentence
+
+
+def test_what_a_recipe_can_choose_is_there_and_the_other_way_round():
+    from ds2.runs.embedder import _MAKE
+    from ds2.runs.rate import _KINDS
+
+    for key, known in (
+        ("select.method", METHODS),
+        ("embed.embedder", _MAKE),
+        ("raters.*.kind", _KINDS),
+    ):
+        assert set(choices_of(field_of(key).annotation)) == set(known)
 
 
 def test_a_missing_recipe_says_how_to_make_one(tmp_path):
