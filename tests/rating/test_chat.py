@@ -17,7 +17,7 @@ from rating_fakes import make_pool
 
 from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.rating import ChatRater, Failure, Rater, Rubric, rate
-from ds2.rating.wire import Asking, read_body
+from ds2.rating.wire import Target, read_body
 
 CANARY = "sk-canary-4711-do-not-show-me"
 
@@ -405,7 +405,7 @@ def test_a_certificate_is_verified(tmp_path, monkeypatch):
                     max_leaves=12))  # fmt: skip
 def test_any_body_is_an_answer_or_a_named_error(value):
     try:
-        answer = read_body(json.dumps(value).encode(), 0.1, Asking("m", "http://e", ""))
+        answer = read_body(json.dumps(value).encode(), 0.1, Target("m", "http://e", ""))
     except Failure:
         return
     assert isinstance(answer.text, str)

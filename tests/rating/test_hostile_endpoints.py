@@ -20,10 +20,10 @@ from ds2.rating.batch import BatchClient
 from ds2.rating.prices import Price, most_output_tokens
 from ds2.rating.rate import writable_store
 from ds2.rating.store import Reserved
-from ds2.rating.wire import Asking, read_body
+from ds2.rating.wire import Target, read_body
 
 KEY = "sk-canary-4711/do-not-show-me"
-ABOUT = Asking("m", "http://e", KEY)
+ABOUT = Target("m", "http://e", KEY)
 PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 10.0}}
 
 

@@ -39,7 +39,7 @@ from ds2.rating.rater import Answer, Failure
 from ds2.rating.ratings import Note, Ratings
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import Reserved, Row, Setup, Store
-from ds2.rating.wire import Asking, Dialect, explain, read_body, refusal
+from ds2.rating.wire import Dialect, Target, explain, read_body, refusal
 
 __all__ = ["BatchProgress", "BatchRater", "Batches"]
 
@@ -448,7 +448,7 @@ class _Work:
             InputError: a file cannot be read.
         """
         rows, intake = list[Row](), _Intake()
-        about = Asking(self.setup.model, self.rater.endpoint, None)
+        about = Target(self.setup.model, self.rater.endpoint, None)
         outcomes = Outcomes(
             self.setup.rater,
             self.builder.rubric,
@@ -645,7 +645,7 @@ class BatchClient:
     def __init__(self, model: str, key: str, base_url: str | None, timeout_s: float) -> None:
         if find_spec("openai") is None:
             raise MissingDependencyError("openai", "BatchRater")
-        self._about = Asking(model, address_of(base_url), key)
+        self._about = Target(model, address_of(base_url), key)
         self._api: Any = openai_client(key, base_url, timeout_s=timeout_s, tries=_TRIES)
 
     def close(self) -> None:
@@ -740,7 +740,7 @@ def read_request_id(text: object) -> tuple[str, int, bytes] | None:
         return None
 
 
-def read_results(path: Path, about: Asking) -> Iterator[tuple[object, Answer | Failure | str]]:
+def read_results(path: Path, about: Target) -> Iterator[tuple[object, Answer | Failure | str]]:
     """Yield the id and the outcome of every line of a file of results.
 
     A line that is no result, cut off perhaps, costs that line alone: its outcome is what is wrong
@@ -783,7 +783,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _outcome(row: Mapping[str, Any], about: Asking) -> Answer | Failure:
+def _outcome(row: Mapping[str, Any], about: Target) -> Answer | Failure:
     error, response = row.get("error"), row.get("response")
     if not isinstance(response, dict):
         code = error.get("code") if isinstance(error, dict) else None

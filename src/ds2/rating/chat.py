@@ -14,7 +14,7 @@ from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
 from ds2.rating.rater import Answer, Failure, Limits, Meter
 from ds2.rating.reply import read_answer
 from ds2.rating.rubric import Rubric
-from ds2.rating.wire import Asking, ChatClient, Dialect, adapted
+from ds2.rating.wire import ChatClient, Dialect, Target, adapted
 
 __all__ = ["ChatRater", "chat_settings"]
 
@@ -272,7 +272,7 @@ class ChatRater:
             Failure: the endpoint is not there, or refuses the key, the model or the form.
         """
         self._client = ChatClient(
-            Asking(self.model, self._endpoint, self._key),
+            Target(self.model, self._endpoint, self._key),
             base_url=self._base_url,
             api_version=self._api_version,
             timeout_s=self.limits.timeout_s,

@@ -10,22 +10,7 @@ if TYPE_CHECKING:
     from ds2.rating.prompt import Prompt
     from ds2.rating.rubric import Rubric
 
-__all__ = ["FAILURES", "Answer", "Asked", "Failure", "Limits", "Meter", "Metered", "Rater"]
-
-#: Why there is no reply: those that can pass, then those of one example, then those of a rater.
-FAILURES = (
-    "rate limited",
-    "timed out",
-    "server error",
-    "connection lost",
-    "empty",
-    "too long",
-    "refused",
-    "bad request",
-    "no access",
-    "no such model",
-    "quota",
-)
+__all__ = ["Answer", "Asked", "Failure", "Limits", "Meter", "Metered", "Rater"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +54,9 @@ class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects
     """There is no reply to one request.
 
     Attributes:
-        reason: one of `FAILURES`.
+        reason: one of `PROBLEMS`: one that can pass ("rate limited", "timed out", "server error",
+            "connection lost", "empty"), of this example ("too long", "refused", "bad request") or
+            of the rater ("no access", "no such model", "quota").
         sentence: what happened, for a person, without any secret.
         retryable: the same request can succeed when it is sent again.
         fatal: no other request of this rater can succeed either: stop, and say so once.

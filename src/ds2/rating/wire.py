@@ -23,7 +23,7 @@ from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure
 from ds2.rating.rubric import Rubric
 
-__all__ = ["Asking", "ChatClient", "Dialect", "adapted", "explain", "read_body", "refusal"]
+__all__ = ["ChatClient", "Dialect", "Target", "adapted", "explain", "read_body", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def adapted(dialect: Dialect, said: str) -> Dialect | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Target:
     """Who is asked, for sentences about what went wrong.
 
     Attributes:
@@ -103,7 +103,7 @@ class Asking:
     key: str | None
 
 
-def read_body(body: bytes, latency_s: float, about: Asking) -> Answer:
+def read_body(body: bytes, latency_s: float, about: Target) -> Answer:
     """Read a chat completion.
 
     Raises:
@@ -128,7 +128,7 @@ def read_body(body: bytes, latency_s: float, about: Asking) -> Answer:
     raise failure
 
 
-def no_completion(about: Asking) -> Failure:
+def no_completion(about: Target) -> Failure:
     """Return the failure that what came with the status 200 is no chat completion."""
     return Failure(
         "server error",
@@ -215,7 +215,7 @@ class ChatClient:
 
     def __init__(
         self,
-        about: Asking,
+        about: Target,
         *,
         base_url: str | None,
         api_version: str | None,
@@ -348,7 +348,7 @@ _TOO_LONG = ("context_length_exceeded", "context length", "context size", "maxim
 _FILTERED = ("content_filter", "moderation", "flagged", "content management policy")
 
 
-def explain(error: Exception, about: Asking) -> Failure:
+def explain(error: Exception, about: Target) -> Failure:
     """Return what an exception of the openai or the HTTP library means."""
     endpoint, key = about.endpoint, about.key or ""
     status = getattr(error, "status_code", None)
@@ -394,7 +394,7 @@ _NOT_THERE = (
 )
 
 
-def refusal(status: int, body: object, headers: Mapping[str, str], about: Asking) -> Failure:
+def refusal(status: int, body: object, headers: Mapping[str, str], about: Target) -> Failure:
     """Return what a status other than 200 means.
 
     Args:
