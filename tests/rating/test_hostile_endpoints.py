@@ -56,7 +56,7 @@ def body_of(choice, **more):
     ],
 )
 def test_an_error_inside_a_choice_is_no_reply(choice):
-    with pytest.raises(Failure, match="answered 50[02]"):
+    with pytest.raises(Failure, match=r"answered 50[02]"):
         read_body(body_of(choice), 0.1, ABOUT)
 
 
