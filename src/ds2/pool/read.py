@@ -7,12 +7,10 @@ import json
 import os
 import warnings
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
-
-import numpy as np
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction
@@ -315,9 +313,15 @@ class _Builder:
         self._labels = {id_field: "id", source_field: "source"}
         self._id_field = id_field
         self._batches: list[pyarrow.RecordBatch] = []
-        self._rows: list[dict[str, object]] = []
-        self._turns: list[Turns] = []
         self._lines = array("q")
+        self._clear()
+
+    def _clear(self) -> None:
+        # Lists of texts: objects of rows would cost a third more time, for the garbage collector.
+        self._columns: dict[str, list[object]] = defaultdict(list)
+        self._roles: list[str] = []
+        self._texts: list[str] = []
+        self._ends = [0]
         self._size = 0
 
     def add(
@@ -356,12 +360,16 @@ class _Builder:
         if parsed.missing and not unanswered:
             return parsed
         made["position"], made["cut"] = position, parsed.cut and parsed.cut[1]
-        self._rows.append(made)
-        self._turns.append(parsed.turns)
+        for name, value in made.items():
+            self._columns[name].append(value)
         self._lines.append(line)
-        self._size += sum([len(text) for _, text in parsed.turns])
+        for role, text in parsed.turns:
+            self._roles.append(role)
+            self._texts.append(text)
+            self._size += len(text)
+        self._ends.append(len(self._roles))
         self._size += len(str(made["extra"])) + len(str(made["layout"]))
-        if len(self._rows) >= _ROWS or self._size >= _CHARACTERS:
+        if len(self._ends) > _ROWS or self._size >= _CHARACTERS:
             self._flush()
         return parsed
 
@@ -372,19 +380,17 @@ class _Builder:
         array = functools.partial(pa.array, memory_pool=pa.system_memory_pool())
         schema = table_schema()
         messages, text = schema.field("messages").type, pa.string()
-        pairs = [pair for turns in self._turns for pair in turns]
-        texts = [array([pair[side] for pair in pairs], text) for side in (0, 1)]
-        ends = array(np.cumsum([0, *map(len, self._turns)]), pa.int32())
-        flat = pa.StructArray.from_arrays(texts, fields=list(messages.value_type))
+        sides = [array(self._roles, text), array(self._texts, text)]
+        flat = pa.StructArray.from_arrays(sides, fields=list(messages.value_type))
+        ends = array(self._ends, pa.int32())
         columns = {"messages": pa.ListArray.from_arrays(ends, flat, type=messages)}
-        for field in schema:
-            if field.name == "layout":  # much faster than as a dictionary at once
-                columns["layout"] = array([row["layout"] for row in self._rows]).dictionary_encode()
-            elif field.name != "messages":
-                columns[field.name] = array([row[field.name] for row in self._rows], field.type)
+        for name in self._columns:
+            kind = text if name == "layout" else schema.field(name).type
+            columns[name] = array(self._columns[name], kind)
+        columns["layout"] = columns["layout"].dictionary_encode()  # much faster than at once
         listed = [columns[name] for name in schema.names]
         self._batches.append(pa.RecordBatch.from_arrays(listed, schema=schema))
-        self._rows, self._turns, self._size = [], [], 0
+        self._clear()
 
     def finish(self, place: Callable[[int], tuple[str, str]]) -> "pyarrow.Table":
         """Return the table, every row with an id that no other row has.
@@ -397,7 +403,8 @@ class _Builder:
         """
         import pyarrow as pa
 
-        self._flush()
+        if self._roles:
+            self._flush()
         table = pa.Table.from_batches(self._batches, schema=table_schema()).unify_dictionaries()
         self._batches = []
         return table.set_column(0, "id", complete_ids(table, self._lines, place))
