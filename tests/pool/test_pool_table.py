@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections import deque
 
 import numpy as np
@@ -244,6 +245,18 @@ def test_rows_come_before_the_file_is_read(tmp_path, suffix):
     assert next(rows)[1] == {"prompt": long}
     with pytest.raises(InputError, match="not UTF-8"):
         deque(rows, maxlen=0)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_table_is_not_held_while_it_is_read(tmp_path, separator):
+    path = tmp_path / ("pool.csv" if separator == "," else "pool.tsv")
+    path.write_text(f"prompt{separator}response\n" + f"{'a' * 300}{separator}b\n" * 10_000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_file(path).rows) == 10_000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 _MILLION = """

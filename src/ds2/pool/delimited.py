@@ -163,62 +163,50 @@ def _csv_rows(
 def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
     width, quoted = 0, False
     for raw in texts:
-        text, number, line = raw, texts.number, raw.rstrip("\r\n")
+        number, line = texts.number, raw.rstrip("\r\n")
         cells = line.split("\t")
         if not width:
             quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
             width = len(cells)
         elif not line.strip():
             continue
-        if '"' in line and (len(cells) != width or _open(cells[-1])):
-            cells, text = _joined(texts, text, width)
-        yield number, [_unquoted(cell, quoted) for cell in cells], text
+        open_end = cells[-1][:1] == '"' and cells[-1].count('"') % 2 == 1
+        whole = '"' in line and (len(cells) != width or open_end) and _joined(texts, raw, width)
+        texts.begun = []
+        if whole:
+            yield number, *whole
+        else:
+            yield number, [_unquoted(cell, quoted) for cell in cells], raw
 
 
-def _open(cell: str) -> bool:
-    """Say whether a cell begins with a quote that it does not close."""
-    return cell[:1] == '"' and cell.count('"') % 2 == 1
-
-
-def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str]:
-    """Read a row that a quoted cell carries over tabs or line ends; else the line as it is."""
-    whole = text
-    plain = text.rstrip("\r\n").split("\t")
+def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str] | None:
+    """Read a row that a quoted cell carries over tabs or line ends, where the line is none."""
+    alone = len(text.split("\t")) == width
     held: list[tuple[int, str]] = []
-    last = False
-    while True:
-        try:
-            rows = list(csv.reader([whole], delimiter="\t", strict=True))
-        except csv.Error as error:
-            if last or "unexpected end" not in str(error) or len(held) > 10_000:
-                break
-            try:
-                more = next(texts)
-            except StopIteration:
-                break
-            held.append((texts.number, more))
-            if len(more.rstrip("\r\n").split("\t")) == width and width != 1:
-                if len(plain) == width:
-                    break  # rows of their own: the quote was text
-                last = True  # it closes here or it was text
-            whole += more
-            continue
-        if len(rows) == 1 and len(rows[0]) == width:
-            return [f'"{cell.replace(chr(34), chr(34) * 2)}"\n' for cell in rows[0]], whole
-        break
+    while text.count('"') % 2 and len(held) < 10_000 and (more := next(texts, None)) is not None:
+        held.append((texts.number, more))
+        row_of_its_own = len(more.split("\t")) == width != 1
+        if row_of_its_own and alone:
+            break  # the quote was text
+        text += more
+        if row_of_its_own:
+            break  # it closes here or it was text
+    try:
+        rows = list(csv.reader([text], delimiter="\t", strict=True))
+    except csv.Error:
+        rows = []
+    if len(rows) == 1 and len(rows[0]) == width:
+        return rows[0], text
     texts._lines = itertools.chain(held, texts._lines)
-    return plain, text
+    return None
 
 
 def _unquoted(cell: str, quoted: bool) -> str:
     """Return what a cell says where it is written as CSV writes it, else the cell as it is."""
-    joined = cell.endswith('"\n')
-    cell = cell.removesuffix("\n")
     if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
         return cell
     inner = cell[1:-1]
-    doubled = inner.replace('""', "")
-    if '"' in doubled or not (joined or quoted or '""' in inner or "\r" in inner):
+    if '"' in inner.replace('""', "") or not (quoted or '""' in inner or "\r" in inner):
         return cell
     return inner.replace('""', '"')
 
