@@ -14,7 +14,7 @@ from auto_sample import (
 )
 
 import ds2
-from ds2.curation.evidence import Judge, judge
+from ds2.curation.auto import Judge, judge
 from ds2.errors import Ds2Warning, InputError
 
 SHAPED = ("soft", "fused", "fused+neighbors")

@@ -4,10 +4,16 @@ from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
 import ds2
-from ds2.curation.loadings import NoEvidence, correlations, one_factor
 from ds2.curation.means import NeighborMeans
-from ds2.curation.moments import Witnesses, nonnegative
-from ds2.curation.shape import certainty, level_map
+from ds2.curation.moments import (
+    NoEvidence,
+    Witnesses,
+    certainty,
+    correlations,
+    level_map,
+    nonnegative,
+    shared_loadings,
+)
 from ds2.curation.soft import soft_scores
 from ds2.levels import rank_shares
 from ds2.neighbors import deal, neighborhoods
@@ -156,10 +162,10 @@ def test_loadings_find_the_better_rater_and_the_one_upside_down():
     z = truth[:, None] * loads + rng.standard_normal((5000, 4)) * np.sqrt(1 - loads**2)
     z[rng.random(z.shape) < 0.2] = np.nan
     matrix, pairs = correlations(z, np.ones(5000, dtype=bool))
-    np.testing.assert_allclose(one_factor(matrix, pairs, None, 0), loads, atol=0.05)
-    one = one_factor(matrix[:2, :2], pairs[:2, :2], None, 0)
+    np.testing.assert_allclose(shared_loadings(matrix, pairs, None, 0), loads, atol=0.05)
+    one = shared_loadings(matrix[:2, :2], pairs[:2, :2], None, 0)
     assert one[0] == one[1] == pytest.approx(np.sqrt(0.54), abs=0.03)
-    with_gold = one_factor(matrix[:2, :2], pairs[:2, :2], np.array([0.9, 0.6]), 400)
+    with_gold = shared_loadings(matrix[:2, :2], pairs[:2, :2], np.array([0.9, 0.6]), 400)
     assert with_gold[0] - with_gold[1] > 0.2
 
 

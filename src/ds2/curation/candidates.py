@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
-from ds2.curation.moments import Witnesses
+from ds2.curation.moments import NoEvidence, Witnesses
 from ds2.curation.posterior import Posterior, fused_posterior
 from ds2.curation.soft import soft_scores
 from ds2.neighbors import Neighbors

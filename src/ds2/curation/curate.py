@@ -12,8 +12,8 @@ from ds2.checks import check_choice, check_fraction, check_gold, check_int, chec
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import covariate_columns, remove_covariate
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
-from ds2.curation.loadings import NoEvidence
 from ds2.curation.means import NeighborMeans
+from ds2.curation.moments import NoEvidence
 from ds2.curation.result import Curation, Evidence
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias

@@ -1,22 +1,230 @@
-"""What the weights of soft scores are learned from: mapped scores, and how they go together."""
+"""What the weights of soft scores are learned from.
+
+**Loadings**: how strongly each rater's values follow what raters share, by one factor,
+
+    correlation of raters i and j = l[i] · l[j]
+
+With two raters only the product is known: they are taken as equally reliable. With three or more
+each has its own loading. Gold rows give each rater's loading directly, and then the sign as well.
+
+**Levels**: what each level of a rater means, a map from its levels to the truth that others teach.
+
+**Moments**: mapped scores, and how they go together.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ds2.curation.loadings import SHARED_BIAS_SD, correlations, one_factor
 from ds2.curation.means import MEANS, NeighborMeans
-from ds2.curation.shape import Evidence, certainty, level_map
+from ds2.levels import split_levels
+from ds2.noise import factor
 
-__all__ = ["GoldRows", "Witnesses", "mapped", "nonnegative", "pulled", "shrunk"]
+__all__ = [
+    "GoldRows",
+    "NoEvidence",
+    "Witnesses",
+    "certainty",
+    "correlations",
+    "level_map",
+    "mapped",
+    "nonnegative",
+    "pulled",
+    "shared_loadings",
+    "shrunk",
+]
 
+#: Standard deviation that two raters' loadings may differ by, unseen.
+EQUAL_SD = 0.15
+#: Standard deviation of what raters may share that is not quality, once gold can tell.
+SHARED_BIAS_SD = 0.1
+LARGEST_LOADING = 0.99
+#: How far a level's meaning may lie from a straight line, in standard deviations of the truth.
+BEND_SD = 0.3
+#: A map may fall where the increasing one is this much worse (chi², 0.1 % for three levels).
+FALLS_FROM = 16.0
+#: How far the worth of a third of the ratings may lie from the average: its standard deviation.
+WORTH_SD = 0.3
 #: Raters' correlations are shrunk towards the factor model's as if it had seen this many rows.
 FACTOR_ROWS = 100.0
+
+#: What speaks of the truth: (t,) values, their weights, and the variance of a bias they may have.
+Target = tuple[np.ndarray, np.ndarray | None, float]
+
+
+class NoEvidence(Exception):  # noqa: N818 (no fault of the caller: a finding, turned into a sentence)
+    """The ratings hold nothing that weights could be learned from; the message says why."""
+
+
+def correlations(z: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, m) correlations over the rows where both are present, and how many those are.
+
+    A pair with too few common rows, or a constant, counts as uncorrelated.
+
+    Args:
+        z: (n, m) z-scores, NaN where missing.
+        rows: (n,) marks of the rows to use.
+    """
+    part = z[rows]
+    matrix, pairs = factor.correlations(part, np.ones(len(part)))
+    return np.nan_to_num(matrix), pairs
+
+
+def shared_loadings(
+    matrix: np.ndarray, pairs: np.ndarray, with_gold: np.ndarray | None, n_gold: float
+) -> np.ndarray:
+    """(m,) loadings, oriented so that most raters' are positive, or by gold.
+
+    Args:
+        matrix: (m, m) correlations.
+        pairs: (m, m) rows behind each.
+        with_gold: (m,) correlation with gold, or None.
+        n_gold: how many gold rows those rest on (effective number).
+
+    Raises:
+        NoEvidence: raters that do not agree above chance, without gold.
+    """
+    m = len(matrix)
+    off = np.where(np.eye(m, dtype=bool), 0.0, pairs)
+    if m == 1:
+        if with_gold is None:
+            raise NoEvidence("there is one rater, without gold, repeats or a second rater")
+        return np.asarray(np.clip(with_gold, -LARGEST_LOADING, LARGEST_LOADING))
+    found, variance = _from_raters(matrix, off)
+    signal = np.outer(found, found)
+    agreement = (signal * matrix * off).sum() / np.sqrt(max(2 * (signal**2 * off).sum(), 1e-300))
+    agree = agreement > 1.96 and not (m == 2 and matrix[0, 1] <= 0)
+    if with_gold is None:
+        if not agree:
+            raise NoEvidence("the raters do not agree with each other above chance")
+        return found
+    if (found * with_gold).sum() < 0:
+        found = -found
+    variance = variance + (SHARED_BIAS_SD**2 if agree else 1.0)
+    gold_variance = np.maximum((1 - with_gold**2) ** 2, 0.01) / max(n_gold, 1)
+    weight = gold_variance / (gold_variance + variance)
+    mixed = weight * found + (1 - weight) * with_gold
+    return np.asarray(np.clip(mixed, -LARGEST_LOADING, LARGEST_LOADING))
+
+
+def _from_raters(matrix: np.ndarray, off: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) loadings by least squares, shrunk towards each other, and their variances."""
+    m = len(matrix)
+    if m == 2:
+        return np.full(2, np.sqrt(max(matrix[0, 1], 1e-4))), np.full(2, EQUAL_SD**2)
+    found, _ = factor.least_squares_loadings(matrix, off)
+    loads = np.clip(np.nan_to_num(found), -LARGEST_LOADING, LARGEST_LOADING)
+    variance = 1 / np.maximum(off @ loads**2, 1.0)
+    spread = max(0.0, loads.var() - variance.mean())
+    kept = spread / (spread + variance)
+    return loads.mean() + kept * (loads - loads.mean()), variance
+
+
+def level_map(
+    values: np.ndarray,
+    targets: list[Target],
+    slope: float,
+    n_scores: int,
+    *,
+    may_fall: bool,
+) -> np.ndarray:
+    """(s,) the expected truth at each level, in standard deviations of the truth.
+
+    The mean of what others say at each level, shrunk towards a straight line, increasing unless
+    the evidence against that is strong (a rater with levels in the wrong order). One other rater's
+    word is no such evidence: it might as well be the one in the wrong order.
+
+    Args:
+        values: (t,) the rater's values on 0 … s − 1, none missing.
+        targets: evidence of the truth: values (t,) in standard deviations, NaN where none;
+            weights (t,) or None; variance of a bias that they may have.
+        slope: correlation of the rater with the truth: the slope of the straight line.
+        n_scores: s.
+        may_fall: whether the evidence is more than one other rater's word.
+
+    Raises:
+        NoEvidence: one other rater's word has it that the map falls.
+    """
+    if not len(values):
+        return np.zeros(n_scores)
+    at = np.arange(n_scores)
+    spread = values.std()
+    line = slope * (at - values.mean()) / spread if spread > 0 else np.zeros(n_scores)
+    precision = np.full(n_scores, 1 / BEND_SD**2)
+    total = precision * line
+    for target, weights, bias in targets:
+        known, weight = _weighted(target, weights)
+        if known.sum() < 2:
+            continue
+        hat, mass = _by_level(values[known], target[known], weight, n_scores)
+        variance = max(
+            float(np.average((target[known] - hat @ mass[1]) ** 2, weights=weight)), 0.05
+        )
+        gained = 1 / (variance / np.maximum(mass[0], 1e-9) + bias)
+        precision = precision + gained
+        total = total + gained * mass[1]
+    means = total / precision
+    from scipy.optimize import isotonic_regression
+
+    rising = isotonic_regression(means, weights=precision).x
+    falls = (precision * (means - rising) ** 2).sum() > FALLS_FROM
+    if falls and not may_fall:
+        raise NoEvidence("two raters differ on the order of levels, and nobody says who is right")
+    return np.asarray(means if falls else rising)
+
+
+def certainty(z: np.ndarray, third: np.ndarray, targets: list[Target]) -> np.ndarray:
+    """(3,) how much a rating counts in each third of the rater's own spread, on average 1.
+
+    The slope of the truth on the mapped score, third by third, shrunk towards the common slope. A
+    rating that the rater itself calls less certain never counts more.
+
+    Args:
+        z: (t,) mapped scores, none missing.
+        third: (t,) 0 for the least spread, to 2.
+        targets: as in `level_map`; a bias that they may have does not touch a ratio of slopes.
+    """
+    power, both = np.zeros(3), np.zeros(3)
+    left = 0.0
+    for target, weights, _ in targets:
+        known, weight = _weighted(target, weights)
+        if known.sum() < 2:
+            continue
+        part, of = z[known], third[known]
+        power += np.bincount(of, weight * part**2, minlength=3)
+        both += np.bincount(of, weight * part * target[known], minlength=3)
+        left = max(left, float(np.average(target[known] ** 2, weights=weight)))
+    slope = both.sum() / max(power.sum(), 1e-12)
+    if slope <= 0:
+        return np.ones(3)
+    prior = left / (WORTH_SD * slope) ** 2
+    worth = (both + prior * slope) / (power + prior) / slope
+    from scipy.optimize import isotonic_regression
+
+    falling = isotonic_regression(worth, weights=power + prior, increasing=False).x
+    return np.asarray(np.maximum(falling, 0.0))
+
+
+def _weighted(target: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(t,) where there is evidence, and its weights there, summing to the effective number."""
+    known = ~np.isnan(target)
+    weight = np.ones(known.sum()) if weights is None else weights[known]
+    return known, weight * (weight.sum() / max(float((weight**2).sum()), 1e-300))
+
+
+def _by_level(
+    values: np.ndarray, target: np.ndarray, weight: np.ndarray, n_scores: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(t, s) each row's share in each level, and (2, s) mass and mean target of the levels."""
+    hat = split_levels(values, n_scores).astype(np.float32)
+    mass = hat.T @ weight
+    mean = np.divide(hat.T @ (weight * target), mass, out=np.zeros(n_scores), where=mass > 0)
+    return hat, np.stack([mass, mean])
 
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """Evidence that a rater itself did not give.
+    """Target that a rater itself did not give.
 
     Attributes:
         extra: (n, x) values of raters that are evidence only (held-out raters, repeats).
@@ -85,7 +293,7 @@ def mapped(
     """
     raw = _standardised(values, train)
     matrix, pairs = correlations(raw, train)
-    loads = one_factor(matrix, pairs, gold.correlation(raw) if gold.n else None, gold.n)
+    loads = shared_loadings(matrix, pairs, gold.correlation(raw) if gold.n else None, gold.n)
     known = ~np.isnan(raw)
     spoken = np.where(known, raw, 0.0)
     total, mass = spoken @ loads, known @ loads**2
@@ -95,7 +303,7 @@ def mapped(
         others = mass[rows] - loads[i] ** 2
         said = total[rows] - spoken[rows, i] * loads[i]
         target = np.divide(said, others, out=np.full(len(rows), np.nan), where=others > 1e-9)
-        evidence: list[Evidence] = [(target, None, SHARED_BIAS_SD**2 if gold.n else 0.0)]
+        evidence: list[Target] = [(target, None, SHARED_BIAS_SD**2 if gold.n else 0.0)]
         if gold.n:
             trusted = np.full(len(values), np.nan)
             trusted[gold.rows] = gold.z
@@ -119,7 +327,7 @@ def mapped(
     matrix, pairs = correlations(z, train)
     return (
         z,
-        one_factor(matrix, pairs, gold.correlation(z) if gold.n else None, gold.n),
+        shared_loadings(matrix, pairs, gold.correlation(z) if gold.n else None, gold.n),
         matrix,
         pairs,
     )

@@ -3,7 +3,7 @@
     P(true = i | row) ∝ q[i] Π_m T_m[i, a_m],        q = (1 − rho) p + rho · m
 
 T and p as `ds2.fit_raters` finds them; as a score, a class counts what raters say in it
-(`ds2.noise.classes`), so the posterior's value is Σ_i P(i) v[i]. m is the mean of the neighbours'
+(`ds2.noise.order`), so the posterior's value is Σ_i P(i) v[i]. m is the mean of the neighbours'
 posteriors, and rho how far it can be trusted: the value that predicts each rater's scores best from
 the other raters'. rho = 0 is the posterior of the raters alone.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.curation.means import NeighborMeans
-from ds2.noise.classes import class_values
+from ds2.noise.order import class_values
 from ds2.noise.raters import solve_raters
 
 __all__ = ["Posterior", "fused_posterior"]

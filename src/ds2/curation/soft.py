@@ -9,9 +9,9 @@ whatever rater i says, and its neighbours' ratings by i, goes with another rater
 
     Cov(f_i, z_j) = l[j] · Cov(f_i, y)        for features f_i of rater i and j ≠ i,
 
-l the loadings of `one_factor`; gold gives Cov(f, y) itself. That is regressing rater j on rater i
-and its neighbours, solved for all raters at once, so the pull is right for as many raters as there
-are: the more raters, the less of it. The assumption is that raters' errors are independent given
+l the shared loadings; gold gives Cov(f, y) itself. That is regressing rater j on rater i and its
+neighbours, solved for all raters at once, so the pull is right for as many raters as there are: the
+more raters, the less of it. The assumption is that raters' errors are independent given
 the truth; a bias that raters share counts as truth, and only gold can tell.
 
 Weights are not negative. Those of the neighbours are shrunk by a ridge and by a positive-part

@@ -20,7 +20,7 @@ One rater alone gives two looks in a pair, which do not: `ds2.noise.triples` is 
 two neighbours at once and J = rho · diag(p) + (1 − rho) p p', on a table of counts.
 
 The likelihood does not know the order of the classes; what raters say in them does
-(`ds2.noise.classes`). A level that hardly anybody uses has no class.
+(`ds2.noise.order`). A level that hardly anybody uses has no class.
 """
 
 from dataclasses import dataclass, replace
@@ -28,10 +28,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ds2.measures import student
-from ds2.noise.classes import in_order
 from ds2.noise.em import TINY, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.observed import Links, Patterns
+from ds2.noise.order import in_order
 
 __all__ = ["Model", "Solved", "Start"]
 

@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from ds2.arrays import Prior, Scores
 from ds2.checks import check_gold, check_int, check_positive, check_table
-from ds2.noise.classes import class_values, used_levels
 from ds2.noise.intervals import cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Patterns
+from ds2.noise.order import class_values, used_levels
 
 __all__ = ["RaterFit", "fit_raters", "solve_raters"]
 

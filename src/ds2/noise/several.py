@@ -7,14 +7,13 @@ import numpy as np
 from ds2.errors import InputError
 from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
-from ds2.noise.classes import used_levels
 from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import RHO_FLOOR, cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Links, Patterns
+from ds2.noise.order import find_swapped_levels, used_levels
 from ds2.noise.scored import Lift, ScoreGraph, measure_lift
 from ds2.noise.single import Wanted, estimate_single
-from ds2.noise.swapped import find_swapped_levels
 from ds2.noise.triples import pick_neighbors
 from ds2.noise.trusted import Guesses, explain, gold_counts, ordinal_guesses
 
