@@ -27,7 +27,8 @@ class Inputs:
 
     Attributes:
         rows: (e,) row numbers of the eligible examples.
-        count: how many are wanted. A method may order no more than that.
+        count: how many are to be ordered. A method may order no more than that.
+        size: how many of them the caller is after.
         seed: seeds what is not drawn by `shuffle`.
         shuffle: (e,) random order keys, ascending.
         tie: (e,) content keys.
@@ -44,10 +45,12 @@ class Inputs:
         targets: (t, d) embeddings of the examples to be like.
         diversity: dial in [0, 1].
         threshold: the method's own limit.
+        keep: dial in [0, 1].
     """
 
     rows: np.ndarray
     count: int
+    size: int
     seed: int
     shuffle: np.ndarray
     tie: np.ndarray
@@ -63,6 +66,7 @@ class Inputs:
     targets: np.ndarray | None = None
     diversity: float = 0.5
     threshold: float | None = None
+    keep: float = 0.9
 
 
 Order = tuple[np.ndarray, Callable[[int], str]]
@@ -83,9 +87,9 @@ class Method:
             has fewer when the method allows no more.
         source: where it comes from.
         stream: which random order is its own; no two methods share one.
-        cost: "sort": each row has its place whatever else is chosen; "clusters": all rows are
-            clustered, then sorted; "greedy": the order stops at `count`, because a longer one
-            costs more.
+        cost: "sort": each row has its place whatever else is chosen; "whole": the pool is looked at
+            as a whole first, and a longer order costs little more; "greedy": the order stops at
+            `count`, because a longer one costs more.
         ends: whether its own rule can leave rows out of the order.
         excludes: from the scores or values that the method goes by, (n,), and its threshold to
             masks of the rows that it never selects, by the reason.
@@ -95,7 +99,7 @@ class Method:
     order: Callable[[Inputs], Order]
     source: str
     stream: int
-    cost: Literal["sort", "clusters", "greedy"] = "sort"
+    cost: Literal["sort", "whole", "greedy"] = "sort"
     ends: bool = False
     excludes: Callable[[np.ndarray, float | None], Mapping[str, np.ndarray]] = _unrated
 

@@ -13,6 +13,7 @@ import numpy as np
 from ds2.arrays import Values
 from ds2.neighbors import Neighbors
 from ds2.neighbors.blocks import unit_block
+from ds2.selection.frontier import order_frontier
 from ds2.selection.greedy import (
     order_deita,
     order_facility_location,
@@ -273,7 +274,14 @@ METHODS: dict[str, Method] = {
         _order_cluster_balanced,
         "arXiv 2402.18191, step 2",
         16,
-        cost="clusters",
+        cost="whole",
+    ),
+    "frontier": Method(
+        ("scores", "vectors", "neighbors"),
+        order_frontier,
+        "as broad as random at the least cost in score; Minoux 1978",
+        17,
+        cost="whole",
     ),
 }
 

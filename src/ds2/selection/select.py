@@ -35,7 +35,7 @@ class Selection:
 
     Attributes:
         rows: (m,) row numbers in pick order. Without constraints any prefix is the selection of
-            that size.
+            that size, but for the method "frontier".
         reasons: one sentence for each row.
         method: how they were chosen.
         dropped: how many rows could not be chosen, by the reason ("unrated", "duplicate").
@@ -67,12 +67,14 @@ def select(
     targets: Float[np.ndarray, "t d"] | None = None,
     diversity: float = 0.5,
     threshold: float | None = None,
+    keep: float = 0.9,
     constraints: Constraints | None = None,
     seed: int = 0,
 ) -> Selection:
     """Select rows of the pool, best first.
 
-    The order is total, so the first rows of a selection are the selection of that smaller size.
+    The order is total, so the first rows of a selection are the selection of that smaller size
+    (but for "frontier", which weighs score against breadth for the size that is asked for).
     With ``keys``, permuting the pool permutes the result. At most one of a group of exact
     duplicates is selected: the one with the highest score. A row without a score is not selected
     by a method that looks at scores.
@@ -96,6 +98,8 @@ def select(
     - "mmr" (scores, vectors): score against distance to the chosen rows, by ``diversity``.
     - "rds" (vectors, targets): each target in turn takes the row most similar to it.
     - "cluster-balanced" (scores, vectors): each cluster in turn gives its best-scored row.
+    - "frontier" (scores, vectors, neighbors): the highest scores with which the selection is as
+      broad as a random one and no more redundant; ``keep`` of the attainable score is kept first.
 
     Args:
         scores: (n,) curated or raw scores, NaN where unrated. Real-valued scores are cut into
@@ -121,6 +125,8 @@ def select(
         diversity: the dial of "mmr" in [0, 1]: 0 looks at the score alone, 1 at distance alone.
         threshold: for "deita" a cosine distance in [0, 2] (default 0.1), for "alpagasus" the
             lowest score (default: none).
+        keep: the dial of "frontier" in [0, 1]: at least this share of the attainable score above
+            random's is kept, however narrow the selection then is.
         constraints: what the chosen rows must meet together: a budget in tokens, quotas, rows that
             must or must not be chosen, near-duplicates, a lowest score. Rows are ruled out first;
             the method orders the others, and they are chosen in its order as far as every
@@ -169,6 +175,7 @@ def select(
     limit = _check_threshold(name, threshold)
     settings: dict[str, Any] = {
         "diversity": check_fraction("diversity", diversity),
+        "keep": check_fraction("keep", keep),
         "prior": check_prior(prior),
     }
     labels = None if groups is None else np.asarray(groups)
@@ -198,6 +205,7 @@ def select(
     inputs = Inputs(
         rows=rows,
         count=count or len(rows),
+        size=_aim(limits, count, rows),
         seed=number,
         shuffle=shuffle[rows],
         tie=order_keys[rows],
@@ -370,6 +378,15 @@ def _out(n: int, dropped: Mapping[str, np.ndarray]) -> str:
     return f" Of {n:,} rows these are out: {listed}."
 
 
+def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
+    """How many rows beside those that must be chosen there will be, or about so many."""
+    wanted = count or len(rows)
+    if constraints.max_tokens is not None and constraints.tokens is not None and len(rows):
+        usual = max(1.0, float(np.mean(constraints.tokens[rows])))
+        wanted = math.ceil(min(wanted, constraints.max_tokens / usual))
+    return max(wanted - len(given_rows(constraints.must_have)), 0)
+
+
 def _take(
     name: str, inputs: Inputs, constraints: Constraints, size: int | None, n: int
 ) -> tuple[Chosen, tuple[str, ...]]:
@@ -422,17 +439,14 @@ def _lengths(
 ) -> list[int]:
     """How many rows the method is asked to order, one attempt after the other."""
     all_rows = len(inputs.rows)
-    if method.cost != "greedy" or not all_rows:
+    bound = bool(constraints.quotas) or constraints.max_tokens is not None
+    if method.cost == "sort" or not all_rows:
         return [all_rows]
-    if constraints.max_tokens is not None and constraints.tokens is not None:
-        # rows of the usual cost, twice; what is left of the budget is filled with the rest
-        usual = max(1.0, float(np.mean(constraints.tokens[inputs.rows])))
-        wanted = [2 * math.ceil(min(size or all_rows, constraints.max_tokens / usual))]
-    elif constraints.quotas:
-        wanted = [times * (size or 0) for times in LENGTHS]
-    else:
-        must = given_rows(constraints.must_have)
-        return [min(max((size or 0) - len(must), 0), all_rows)]
+    if not bound:
+        return [min(inputs.size, all_rows)]
+    if method.cost == "whole":
+        return [all_rows]
+    wanted = [times * inputs.size for times in (LENGTHS[:1] if size is None else LENGTHS)]
     if method.ends:
         wanted.append(all_rows)
     return sorted({min(length, all_rows) for length in wanted})
