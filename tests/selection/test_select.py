@@ -76,7 +76,7 @@ def test_random_follows_the_seed_and_the_keys_only(pool):
     assert abs(np.mean(halves) - 0.5) < 0.03
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "frontier"])
 def test_any_prefix_is_the_smaller_selection(pool, method):
     whole = ds2.select(**pool, size=300, method=method)
     part = ds2.select(**pool, size=37, method=method)

@@ -153,6 +153,7 @@ Method = Literal[
     "mmr",
     "rds",
     "cluster-balanced",
+    "frontier",
 ]
 
 
@@ -236,6 +237,11 @@ class SelectSection(Section):
     )
     threshold: float | None = Field(
         default=None, description="deita: the least cosine distance; alpagasus: the lowest score"
+    )
+    keep: Fraction = Field(
+        default=0.9,
+        description="frontier: the share of the attainable score above random's that is kept, "
+        "however narrow the selection then is",
     )
     stability_rounds: int = Field(
         default=50,

@@ -106,6 +106,7 @@ class Materials:
             "keys": self.pool.keys,
             "prior": self.prior,
             "diversity": self.wanted.diversity,
+            "keep": self.wanted.keep,
             "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
             "seed": self.seed,
             "values": self.values.get(method),

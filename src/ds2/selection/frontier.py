@@ -101,7 +101,8 @@ class _Reach:
             are the candidates.
         weight: (p,) how many rows a point stands for.
         usual_coverage: what random selections cover, in rows.
-        usual_redundancy: their redundancy.
+        usual_redundancy: their redundancy, at the lower end of its 95 % interval where it is known
+            from a sample.
     """
 
     candidates: np.ndarray
@@ -122,8 +123,10 @@ def _find_reach(inputs: Inputs, size: int) -> _Reach:
         near = unit_block(vectors, rows[start : start + TILE]) @ some.T >= limit
         counts += near.sum(axis=0)
     share, others = size / e, max(e - 1, 1)
-    coverage = 1 - float(((1 - share) ** counts).mean())
-    redundancy = 1 - float(((1 - (size - 1) / others) ** np.maximum(counts - 1, 0)).mean())
+    covered = 1 - (1 - share) ** counts
+    repeated = 1 - (1 - (size - 1) / others) ** np.maximum(counts - 1, 0)
+    error = float(repeated.std()) / len(repeated) ** 0.5 if len(repeated) < e else 0.0
+    coverage, redundancy = float(covered.mean()), max(float(repeated.mean()) - 2 * error, 0.0)
     c, more = min(e, max(CANDIDATES, PER_PICK * size)), OTHERS
     pairs = c * min(e, c + more) * float(counts.mean()) / e
     shrink = min(1.0, (PAIRS / pairs) ** 0.5)
@@ -136,11 +139,11 @@ def _find_reach(inputs: Inputs, size: int) -> _Reach:
     near, lengths = [], [np.zeros(1, dtype=np.int64)]
     for start in range(0, c, BLOCK):
         one = points[start : min(start + BLOCK, c)]
-        pairs_of = [
-            np.stack(np.nonzero(one @ points[first : first + TILE].T >= limit)) + [[0], [first]]
-            for first in range(0, len(points), TILE)
-        ]
-        row, other = np.concatenate(pairs_of, axis=1)
+        found = []
+        for tile in range(0, len(points), TILE):
+            row, other = np.nonzero(one @ points[tile : tile + TILE].T >= limit)
+            found.append(np.stack([row, other + tile]))
+        row, other = np.concatenate(found, axis=1)
         near.append(other[np.argsort(row, kind="stable")].astype(np.int32))
         lengths.append(np.bincount(row, minlength=len(one)))
     starts = np.cumsum(np.concatenate(lengths))

@@ -1,0 +1,171 @@
+"""The frontier: as broad as random, no more redundant, at the least cost in score."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import ds2
+from ds2.selection import frontier
+
+
+def figures(rows, scores, vectors, neighbors):
+    """Score kept, coverage and redundancy, by all distances."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = 1 - unit @ unit.T <= np.median(neighbors.distances[:, -1]) + 1e-6
+    top = np.sort(scores)[::-1][: len(rows)].mean() - scores.mean()
+    return (
+        (scores[rows].mean() - scores.mean()) / top,
+        near[:, rows].any(axis=1).mean(),
+        (near[np.ix_(rows, rows)].sum(axis=1) > 1).mean(),
+    )
+
+
+def usual(scores, vectors, neighbors, size, draws=20):
+    rng = np.random.default_rng(0)
+    one = lambda: rng.choice(len(scores), size, replace=False)  # noqa: E731
+    return np.mean([figures(one(), scores, vectors, neighbors) for _ in range(draws)], axis=0)
+
+
+def planted(n=1200, seed=0):
+    """Forty topics, of which one has nearly all of the high scores."""
+    rng = np.random.default_rng(seed)
+    topic = rng.integers(0, 40, n)
+    vectors = rng.standard_normal((40, 16))[topic] + 0.35 * rng.standard_normal((n, 16))
+    scores = rng.random(n) + 2.0 * (topic < 2) + 0.8 * (rng.random(n) < 0.2)
+    return scores, vectors, ds2.find_neighbors(vectors)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return planted()
+
+
+def select(pool, size, **settings):
+    scores, vectors, neighbors = pool
+    return ds2.select(
+        scores, vectors=vectors, neighbors=neighbors, size=size, method="frontier", **settings
+    )
+
+
+def test_it_is_as_broad_as_random_where_the_best_scores_are_all_alike(pool):
+    _, usual_coverage, usual_redundancy = usual(*pool, 60)
+    top = figures(np.argsort(-pool[0])[:60], *pool)
+    assert top[1] < 0.5 * usual_coverage
+    assert top[2] > 1.5 * usual_redundancy
+    kept, coverage, redundancy = figures(select(pool, 60, keep=0.0).rows, *pool)
+    assert coverage > 0.97 * usual_coverage
+    assert redundancy < 1.05 * usual_redundancy
+    assert kept > 0.2, "it costs no more than it has to"
+
+
+def test_the_dial_says_how_much_score_is_kept(pool):
+    attainable = figures(select(pool, 60, keep=1.0).rows, *pool)[0]
+    before = 2.0
+    for keep in (1.0, 0.9, 0.7, 0.5):
+        kept, _, redundancy = figures(select(pool, 60, keep=keep).rows, *pool)
+        assert kept >= keep * attainable - 1e-9
+        assert kept <= before
+        assert redundancy <= 1.05 * usual(*pool, 60)[2]
+        before = kept
+
+
+def test_more_breadth_than_random_is_not_bought():
+    """Where the best scores lie everywhere, they are what is chosen."""
+    scores, vectors, neighbors = planted()
+    scores = np.random.default_rng(1).permutation(scores)
+    rows = select((scores, vectors, neighbors), 60, keep=0.1).rows
+    assert figures(rows, scores, vectors, neighbors)[0] > 0.9
+
+
+def test_equal_scores_do_not_all_go_to_where_rows_lie_close_together():
+    """One rater's levels: breadth must not choose among thousands of equals by itself."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((30, 12))
+    spread = np.where(np.arange(1500) % 3 > 0, 0.9, 0.3)[:, None]
+    vectors = centres[rng.integers(0, 30, 1500)] + spread * rng.standard_normal((1500, 12))
+    scores = rng.choice([1.0, 2.0, 3.0], 1500, p=[0.3, 0.3, 0.4])
+    neighbors = ds2.find_neighbors(vectors)
+    rows = select((scores, vectors, neighbors), 100).rows
+    assert scores[rows].mean() > 2.7
+    dense = (np.arange(1500) % 3 == 0)[rows].mean()
+    assert 0.2 < dense < 0.55, "a third of the pool lies close together"
+
+
+def naive(reach, worth, weight, size, count):
+    """The same rule, with every gain computed at every pick."""
+    c = len(worth)
+    balls = [set(reach.near[reach.starts[i] : reach.starts[i + 1]].tolist()) for i in range(c)]
+    order, covered, out = [], set(), set()
+    redundant = set()
+    while len(order) < count:
+        left = [i for i in range(c) if i not in order and i not in out]
+        if not left:
+            break
+        value = {i: worth[i] + weight * len(balls[i] - covered) for i in left}
+        best = max(left, key=lambda i: (round(value[i], 9), -i))
+        near = {j for j in order if j in balls[best]}
+        new = redundant | near | ({best} if near else set())
+        if len(new) > reach.usual_redundancy * max(size, len(order) + 1):
+            out.add(best)
+            continue
+        redundant = new
+        order.append(best)
+        covered |= balls[best]
+    return order + sorted(out)[: count - len(order)]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.01, 0.1, 1.0])
+def test_the_lazy_greedy_is_the_naive_one(weight):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        near = rng.random((30, 30)) < 0.12
+        near = near | near.T | np.eye(30, dtype=bool)
+        starts = np.concatenate([[0], np.cumsum(near.sum(axis=1))])
+        reach = frontier._Reach(
+            np.arange(30), starts, np.nonzero(near)[1], np.ones(30), 0.0, rng.random()
+        )
+        worth = np.sort(rng.random(30))[::-1]
+        for size, count in ((8, 8), (8, 30)):
+            found = frontier._greedy(reach, worth, weight, size, count).order
+            assert found.tolist() == naive(reach, worth, weight, size, count)
+
+
+def test_a_large_pool_is_measured_on_a_part_of_it(pool):
+    exact = figures(select(pool, 60).rows, *pool)
+    sizes = {"CANDIDATES": 300, "OTHERS": 300, "SAMPLE": 200, "BLOCK": 64, "TILE": 50}
+    with mock.patch.multiple(frontier, **sizes):
+        part = figures(select(pool, 60).rows, *pool)
+    np.testing.assert_allclose(part, exact, atol=0.12)
+    with mock.patch.multiple(frontier, PAIRS=2000):
+        tight = select(pool, 60)
+    assert len(set(tight.rows.tolist())) == 60
+
+
+def test_every_size_can_be_asked_for(pool):
+    for size in (1, 2, 700, 1200):
+        assert len(set(select(pool, size).rows.tolist())) == size
+    same = (np.ones(1200), *pool[1:])
+    assert len(select(same, 30).rows) == 30
+
+
+def test_constraints_are_met_and_its_order_goes_on(pool):
+    sources = np.array(["a", "b"])[np.arange(1200) % 2]
+    wanted = ds2.Constraints(
+        quotas=(ds2.Quota(sources, "a", minimum=40, name="source"),), must_have=np.array([5])
+    )
+    chosen = select(pool, 60, constraints=wanted)
+    assert chosen.rows[0] == 5
+    assert (sources[chosen.rows] == "a").sum() >= 40
+    assert figures(chosen.rows, *pool)[1] > 0.8 * usual(*pool, 60)[1]
+
+
+def test_the_reasons_say_what_each_row_is_for(pool):
+    reasons = select(pool, 60).reasons
+    assert all(reason.startswith("score ") for reason in reasons)
+    assert "rows that none before it is near" in reasons[0]
+
+
+def test_a_dial_outside_its_range_is_named(pool, untyped):
+    with pytest.raises(ds2.InputError, match=r"'keep' must be a fraction in \[0, 1\]"):
+        select(pool, 10, keep=1.5)
