@@ -74,7 +74,7 @@ def test_every_method_takes_part_or_says_why_not(numbers):
     assert "needs 'select.targets'" in left_out["rds"]
     assert "select.values" in left_out["ifd"]
     methods = rows(numbers, "costs")
-    assert len(methods) == 13
+    assert len(methods) == 14
     assert all(method["rows"] == SIZE for method in methods.values())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ds2
-from ds2.selection import frontier
+from ds2.selection import frontier, frontier_curve, size_curve
 
 
 def figures(rows, scores, vectors, neighbors):
@@ -169,3 +169,58 @@ def test_the_reasons_say_what_each_row_is_for(pool):
 def test_a_dial_outside_its_range_is_named(pool, untyped):
     with pytest.raises(ds2.InputError, match=r"'keep' must be a fraction in \[0, 1\]"):
         select(pool, 10, keep=1.5)
+
+
+def test_the_curve_trades_score_for_breadth_and_shows_other_selections(pool):
+    scores, vectors, neighbors = pool
+    best = np.argsort(-scores)[:60]
+    curve = frontier_curve(
+        scores,
+        size=60,
+        vectors=vectors,
+        neighbors=neighbors,
+        selections={"highest": best},
+        keeps=(1.0, 0.7, 0.4),
+    )
+    kept = [point.kept for point in curve.curve.values()]
+    coverage = [point.coverage for point in curve.curve.values()]
+    assert kept == sorted(kept, reverse=True)
+    assert coverage == sorted(coverage)
+    expected = figures(best, *pool)
+    found = curve.methods["highest"]
+    np.testing.assert_allclose([found.kept, found.coverage, found.redundancy], expected, atol=1e-6)
+    np.testing.assert_allclose(curve.random.coverage, usual(*pool, 60)[1], atol=0.05)
+    assert curve.size == 60
+
+
+def test_the_size_curve_says_what_more_rows_bring(pool):
+    scores, vectors, neighbors = pool
+    rows = np.argsort(-scores)
+    sizes = (30, 100, 600, 1200)
+    given = {"vectors": vectors, "neighbors": neighbors}
+    curve = size_curve({m: rows[:m] for m in sizes}, scores, se=np.full(1200, 0.3), **given)
+    assert curve.sizes.tolist() == list(sizes)
+    np.testing.assert_allclose(curve.score, [scores[rows[:m]].mean() for m in sizes])
+    np.testing.assert_allclose(curve.kept, 1)
+    assert (np.diff(curve.coverage) > 0).all()
+    assert curve.coverage[-1] == curve.random_coverage[-1] == 1
+    assert (curve.coverage[:2] < 0.6 * curve.random_coverage[:2]).all()
+    assert 0.2 < curve.precision[0] < curve.precision[2] < 1
+    assert np.isnan(size_curve({30: rows[:30]}, scores).precision).all()
+
+
+def test_precision_is_how_often_a_selected_row_is_among_the_best():
+    rng = np.random.default_rng(0)
+    scores, se = rng.normal(size=2000), rng.uniform(0.2, 0.8, 2000)
+    rows = np.argsort(-scores)[:200]
+    expected = []
+    for _ in range(400):
+        truth = scores + se * rng.normal(size=2000)
+        expected.append(np.isin(rows, np.argsort(-truth)[:200]).mean())
+    found = size_curve({200: rows}, scores, se=se).precision[0]
+    assert found == pytest.approx(np.mean(expected), abs=0.01)
+
+
+def test_no_selection_at_all_is_named():
+    with pytest.raises(ds2.InputError, match="'selections' holds none"):
+        size_curve({}, np.ones(5))

@@ -8,6 +8,13 @@ from ds2.selection.compare import (
     compare_selections,
 )
 from ds2.selection.constraints import Constraints, Quota
+from ds2.selection.curves import (
+    FrontierCurve,
+    FrontierPoint,
+    SizeCurve,
+    frontier_curve,
+    size_curve,
+)
 from ds2.selection.methods import METHODS, long_tail_scores, looks_at_scores
 from ds2.selection.near import find_near, find_near_duplicates
 from ds2.selection.select import Selection, check_size, select
@@ -19,16 +26,21 @@ __all__ = [
     "ComparedSelection",
     "Comparison",
     "Constraints",
+    "FrontierCurve",
+    "FrontierPoint",
     "Quota",
     "Selection",
+    "SizeCurve",
     "Stability",
     "against_random",
     "check_size",
     "compare_selections",
     "find_near",
     "find_near_duplicates",
+    "frontier_curve",
     "long_tail_scores",
     "looks_at_scores",
     "select",
     "selection_stability",
+    "size_curve",
 ]

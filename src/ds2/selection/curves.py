@@ -1,0 +1,256 @@
+"""What a selection keeps and what it covers, drawn against each other and against its size.
+
+With μ the mean score of the rated rows and top(m) the mean of the m highest scores, a selection S
+of m rows keeps (mean score of S − μ) / (top(m) − μ): 0 is random, 1 is all that there is. Coverage
+and redundancy are those of `compare_selections`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ds2.arrays import Groups, Keys, Rows, Scores, Values, Vectors
+from ds2.checks import check_int, check_rows, check_scores
+from ds2.errors import InputError
+from ds2.keys import check_keys, random_order_keys
+from ds2.neighbors import Neighbors
+from ds2.selection.compare import compare_selections
+from ds2.selection.select import check_size, select
+
+__all__ = ["FrontierCurve", "FrontierPoint", "SizeCurve", "frontier_curve", "size_curve"]
+
+#: Random selections that are drawn, for their mean.
+DRAWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierPoint:
+    """One selection: what it keeps and what it covers.
+
+    Attributes:
+        kept: share of the attainable score above random's.
+        coverage: share of the pool that is near one of its rows.
+        redundancy: share of its rows that are near another of them.
+    """
+
+    kept: float
+    coverage: float
+    redundancy: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierCurve:
+    """Score against coverage at one size.
+
+    Attributes:
+        size: rows of every selection.
+        curve: by the dial ``keep`` of "frontier", from 1 down.
+        methods: the selections that were given, by name.
+        random: the mean of random selections.
+    """
+
+    size: int
+    curve: Mapping[float, FrontierPoint]
+    methods: Mapping[str, FrontierPoint]
+    random: FrontierPoint
+
+
+@dataclass(frozen=True, slots=True)
+class SizeCurve:
+    """What changes with the size of a selection.
+
+    Attributes:
+        sizes: (z,) rows, ascending.
+        score: (z,) mean score.
+        kept: (z,) share of the score above random's that the highest scores of that size have.
+        coverage: (z,) share of the pool that is near a selected row; NaN without vectors.
+        redundancy: (z,) share of the rows that are near another selected one; likewise.
+        random_coverage: (z,) the coverage of a random selection of that size.
+        precision: (z,) expected share of the rows that belong to the best so many of the pool; NaN
+            without standard errors.
+    """
+
+    sizes: np.ndarray
+    score: Values
+    kept: Values
+    coverage: Values
+    redundancy: Values
+    random_coverage: Values
+    precision: Values
+
+
+def frontier_curve(
+    scores: Scores,
+    *,
+    size: int | float,
+    vectors: Vectors,
+    neighbors: Neighbors,
+    selections: Mapping[str, Rows] | None = None,
+    keeps: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
+    groups: Groups | None = None,
+    keys: Keys | None = None,
+    seed: int = 0,
+) -> FrontierCurve:
+    """Draw the frontier of a pool, with the point of each selection that is given.
+
+    Args:
+        scores: (n,) curated scores, NaN where unrated.
+        size: rows, or a share of the pool.
+        vectors: (n, d) embeddings.
+        neighbors: the graph.
+        selections: name → rows, to be shown beside the curve.
+        keeps: positions of the dial.
+        groups: (n,) labels of duplicates. Default: those of ``neighbors``.
+        keys: (n,) content keys. Default: the row number.
+        seed: seeds the random order and the random selections.
+
+    Raises:
+        InputError: as `select` says.
+    """
+    values = check_scores("scores", scores)
+    count = check_size(size, len(values))
+    found = {
+        keep: select(
+            scores,
+            size=count,
+            method="frontier",
+            vectors=vectors,
+            neighbors=neighbors,
+            groups=groups,
+            keys=keys,
+            keep=keep,
+            seed=seed,
+        ).rows
+        for keep in keeps
+    }
+    drawn = _random(values, count, keys, seed)
+    named = {f"keep {keep}": rows for keep, rows in found.items()} | drawn
+    given = {f"given {name}": rows for name, rows in (selections or {}).items()}
+    compared = compare_selections(
+        {**named, **given},
+        len(values),
+        values={"score": values},
+        vectors=vectors,
+        neighbors=neighbors,
+        keys=keys,
+        seed=seed,
+    )
+    points = {
+        one.name: FrontierPoint(
+            _kept(values, one.n, one.means["score"]), one.coverage, one.redundancy
+        )
+        for one in compared.selections
+    }
+    usual = [points[name] for name in drawn]
+    return FrontierCurve(
+        size=count,
+        curve={keep: points[f"keep {keep}"] for keep in found},
+        methods={name: points[f"given {name}"] for name in selections or {}},
+        random=FrontierPoint(
+            kept=0.0,
+            coverage=float(np.mean([one.coverage for one in usual])),
+            redundancy=float(np.mean([one.redundancy for one in usual])),
+        ),
+    )
+
+
+def size_curve(
+    selections: Mapping[int, Rows],
+    scores: Scores,
+    *,
+    se: Values | None = None,
+    vectors: Vectors | None = None,
+    neighbors: Neighbors | None = None,
+    keys: Keys | None = None,
+    seed: int = 0,
+) -> SizeCurve:
+    """Say what selections of several sizes hold: whether the size is right.
+
+    Of a method whose smaller selections are starts of larger ones, one selection gives them all:
+    ``{m: rows[:m] for m in (500, 1000, 2000)}``.
+
+    A row belongs to the best m with the probability that its true score, normal around ``scores``
+    with standard deviation ``se``, is above the t for which Σ P(true score > t) = m.
+
+    Args:
+        selections: size → its rows.
+        scores: (n,) curated scores, NaN where unrated.
+        se: (n,) their standard errors (Curation.se).
+        vectors: (n, d) embeddings, for coverage and redundancy.
+        neighbors: the graph, likewise.
+        keys: (n,) content keys. Default: the row number.
+        seed: seeds the random selections.
+
+    Raises:
+        InputError: no selection, rows outside the pool, lengths that differ.
+    """
+    values = check_scores("scores", scores)
+    if not selections:
+        raise InputError("'selections' holds none. Give rows by size, such as {500: rows[:500]}.")
+    sizes = sorted(check_int("size", size, low=1) for size in selections)
+    if se is not None:
+        check_rows("se", se, len(values))
+    named = {str(size): np.asarray(selections[size]) for size in sizes}
+    drawn = {
+        f"random {size} {name}": rows
+        for size in sizes
+        for name, rows in _random(values, min(size, len(values)), keys, seed).items()
+    }
+    compared = compare_selections(
+        {**named, **drawn},
+        len(values),
+        values={"score": values},
+        vectors=vectors,
+        neighbors=neighbors,
+        keys=keys,
+        seed=seed,
+    )
+    by_name = {one.name: one for one in compared.selections}
+    chosen = [by_name[name] for name in named]
+    score = np.array([one.means["score"] for one in chosen])
+    usual = np.array([[by_name[f"random {size} draw {d}"].coverage for d in range(DRAWS)]
+                      for size in sizes])  # fmt: skip
+    precision = [np.nan if se is None else _precision(values, se, rows) for rows in named.values()]
+    return SizeCurve(
+        sizes=np.array(sizes),
+        score=score,
+        kept=np.array([_kept(values, *pair) for pair in zip(sizes, score, strict=True)]),
+        coverage=np.array([one.coverage for one in chosen]),
+        redundancy=np.array([one.redundancy for one in chosen]),
+        random_coverage=usual.mean(axis=1),
+        precision=np.array(precision),
+    )
+
+
+def _kept(scores: np.ndarray, size: int, mean: float) -> float:
+    rated = np.sort(scores[~np.isnan(scores)])
+    usual, best = float(rated.mean()), float(rated[-size:].mean())
+    return (mean - usual) / (best - usual) if best > usual else 1.0
+
+
+def _random(
+    scores: np.ndarray, size: int, keys: np.ndarray | None, seed: int
+) -> dict[str, np.ndarray]:
+    """Random selections of rated rows, drawn by key."""
+    rated = np.flatnonzero(~np.isnan(scores))
+    own = check_keys(keys, len(scores))[rated]
+    orders = [np.argsort(random_order_keys(own, seed, stream=1000 + d)) for d in range(DRAWS)]
+    return {f"draw {d}": rated[order[:size]] for d, order in enumerate(orders)}
+
+
+def _precision(scores: np.ndarray, se: np.ndarray, rows: np.ndarray) -> float:
+    from scipy.special import ndtr
+
+    rated = ~np.isnan(scores)
+    spread = np.maximum(np.nan_to_num(np.asarray(se, dtype=np.float64)), 1e-9)
+
+    def above(cut: float, some: np.ndarray) -> np.ndarray:
+        return np.asarray(ndtr((scores[some] - cut) / spread[some]))
+
+    low = float(np.min(scores[rated] - 9 * spread[rated]))
+    high = float(np.max(scores[rated] + 9 * spread[rated]))
+    for _ in range(60):
+        cut = (low + high) / 2
+        low, high = (cut, high) if above(cut, rated).sum() > len(rows) else (low, cut)
+    return float(above(low, rows[rated[rows]]).sum() / len(rows))
