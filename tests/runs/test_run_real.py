@@ -53,7 +53,7 @@ def done(result: RunResult) -> list[str]:
 def test_a_run_leaves_the_files_that_it_promises(folder):
     go(folder, "scores.true_column=true", "report.title=A run")
     left = {path.name for path in folder.iterdir()}
-    assert left == FILES | {"recipe.toml", "manifest.json", ".lock"}
+    assert left == FILES | {"recipe.toml", "manifest.json", ".lock.pid"}
     assert set(read_manifest(folder).stages) == {stage.name for stage in STAGES}
 
     noise = json.loads((folder / "noise.json").read_text())
