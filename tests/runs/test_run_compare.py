@@ -14,7 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from small_pool import make_rows, write_rows
+from typer.testing import CliRunner
 
+from ds2.cli.app import app
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs import Job, Listener, compare_run, load, load_recipe, parse_overrides
 from ds2.runs.explore import FILE, prepare_explorer
@@ -192,6 +194,28 @@ def test_the_command_prints_the_verdict(folder):
     assert "Does the run's selection beat random?" in done.stdout
     assert "levels above random (" in done.stdout.replace("\n", " ")
     assert str(folder / "compare.html") in done.stdout
+
+
+def test_the_curves_show_other_sizes_and_other_trades(tmp_path):
+    folder = make_run(tmp_path, list(RATERS[:1]))
+    shown = CliRunner().invoke(app, ["select", str(folder), "--curve", "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    by_size = {row["sizes"]: row for row in found["by_size"]}
+    assert set(by_size) == {8, 15, SIZE, 60, 120}
+    assert by_size[120]["coverage"] > by_size[8]["coverage"]
+    by_dial = {row["selection"]: row for row in found["by_dial"]}
+    assert {"keep 1", "keep 0.9", "ds2", "random"} < set(by_dial)
+    assert by_dial["random"]["kept"] == 0
+    chosen = pq.read_table(folder / "selection.parquet").num_rows
+    assert by_size[SIZE]["kept"] == pytest.approx(by_dial["ds2"]["kept"])
+    assert chosen == SIZE
+    lines = CliRunner().invoke(app, ["select", str(folder), "--curve"]).stdout.splitlines()
+    assert lines[0].split() == [
+        *("rows", "score", "kept", "coverage", "(random)", "redundant", "precision"),
+    ]
+    everything = ["select", str(folder), "--curve", "--set", "select.size=all"]
+    assert CliRunner().invoke(app, everything).exit_code == 2
 
 
 def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):

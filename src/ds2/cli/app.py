@@ -134,7 +134,7 @@ def _stage_command(stage: str) -> Callable[..., None]:
 
 
 for _stage in STAGES:
-    if _stage.name == "rate":  # has options of its own
+    if _stage.name in ("rate", "select"):  # have options of their own
         continue
     app.command(
         _stage.name,

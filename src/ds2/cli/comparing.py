@@ -1,13 +1,14 @@
-"""Commands that put selections side by side: `ds2 compare` and `ds2 explore`."""
+"""Commands that select, and put selections side by side."""
 
+from math import isnan
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, answer, app, overridden, say, setting
+from ds2.cli.base import Json, Run, Set, answer, app, overridden, run_stages, say, setting
 
-__all__ = ["compare_command", "explore_command"]
+__all__ = ["compare_command", "explore_command", "select_command"]
 
 
 @app.command("compare", short_help="Compare selection methods with each other and random.")
@@ -41,6 +42,57 @@ def compare_command(
     lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
     lines.append(f"{'page':<10} {found.files[0]}")
     answer(as_json, document, [line.replace("\u00a0", " ") for line in lines])
+
+
+@app.command("select", short_help="Select the subset.")
+def select_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Print what other sizes, and other trades of score against breadth, would bring. "
+            "Takes as long as ten selections.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Select the subset. Stages that it needs and that are not fresh run first."""
+    if not curve:
+        run_stages(run, "select", settings, as_json)
+        return
+    from ds2.cli.progress import listening
+    from ds2.runs.curves import curves_of
+
+    with listening() as listener:
+        by_size, by_dial = curves_of(run, overrides=overridden(settings), listener=listener)
+    names = ("sizes", "score", "kept", "coverage", "random_coverage", "redundancy", "precision")
+    sizes: list[dict[str, Any]] = [
+        dict(zip(names, row, strict=True))
+        for row in zip(*(getattr(by_size, name).tolist() for name in names), strict=True)
+    ]
+    points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
+    points |= {**by_dial.methods, "random": by_dial.random}
+    dial: list[dict[str, Any]] = [
+        {"selection": name, "kept": p.kept, "coverage": p.coverage, "redundancy": p.redundancy}
+        for name, p in points.items()
+    ]
+    lines = ["  rows   score    kept  coverage  (random)  redundant  precision"]
+    lines += [
+        "{sizes:6,} {score:7.2f} {kept:7.2f} {coverage:9.2f} {random_coverage:9.2f} "
+        "{redundancy:10.2f} {precision:10.2f}".format(**row)
+        for row in sizes
+    ]
+    lines += ["", "selection     kept  coverage  redundant"]
+    lines += [
+        "{selection:<10} {kept:7.2f} {coverage:9.2f} {redundancy:10.2f}".format(**row)
+        for row in dial
+    ]
+    for row in sizes:
+        row["precision"] = None if isnan(row["precision"]) else row["precision"]
+    answer(as_json, {"run": str(run), "by_size": sizes, "by_dial": dial}, lines)
 
 
 @app.command("explore", short_help="Explore the pool in a browser on this machine.")
