@@ -29,7 +29,6 @@ from ds2.selection import (
     Constraints,
     Selection,
     against_random,
-    looks_at_scores,
     select,
 )
 
@@ -191,7 +190,7 @@ def judge_all(
     if contest.gold is not None:
         judges.append(_judge(contest, chosen, eligible, None)[0])
         done()
-    kept: dict[str, list[float]] = {name: [] for name in chosen if looks_at_scores(name)}
+    kept: dict[str, list[float]] = {name: [] for name in chosen if METHODS[name].uses}
     little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
     if len(contest.panel.raters) > 1 and (not judges or little):
         for rater in range(len(contest.panel.raters)):
@@ -228,7 +227,7 @@ def _judge(
         if METHODS[method].needs in ((), ("sources",)):  # random itself
             continue
         try:
-            selections[method] = anew.select(method).rows if looks_at_scores(method) else rows
+            selections[method] = anew.select(method).rows if METHODS[method].uses else rows
         except InputError:
             failed.append(method)
     sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None

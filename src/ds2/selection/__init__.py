@@ -15,7 +15,7 @@ from ds2.selection.curves import (
     frontier_curve,
     size_curve,
 )
-from ds2.selection.methods import METHODS, long_tail_scores, looks_at_scores
+from ds2.selection.methods import METHODS, long_tail_scores
 from ds2.selection.near import find_near, find_near_duplicates
 from ds2.selection.select import Selection, check_size, select
 from ds2.selection.stability import Stability, selection_stability
@@ -39,7 +39,6 @@ __all__ = [
     "find_near_duplicates",
     "frontier_curve",
     "long_tail_scores",
-    "looks_at_scores",
     "select",
     "selection_stability",
     "size_curve",

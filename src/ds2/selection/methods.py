@@ -23,7 +23,7 @@ from ds2.selection.greedy import (
 )
 from ds2.selection.inputs import Inputs, Method, Order, given
 
-__all__ = ["METHODS", "cut_levels", "long_tail_scores", "looks_at_scores"]
+__all__ = ["METHODS", "cut_levels", "long_tail_scores"]
 
 #: Rows of a block of vectors.
 BLOCK = 8192
@@ -284,8 +284,3 @@ METHODS: dict[str, Method] = {
         cost="whole",
     ),
 }
-
-
-def looks_at_scores(method: str) -> bool:
-    """Whether a method goes by what raters say, raw or curated."""
-    return METHODS[method].uses is not None
