@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from raters_sample import rater, scored
 
 import ds2
-from ds2.noise import find_swapped_levels
+from ds2.noise import find_swapped_levels, fit_raters
+from ds2.noise.order import in_stochastic_order
 
 
 def pool(seed=0, n=4000, r=3):
@@ -72,3 +76,25 @@ def test_in_the_published_scores_mistral_is_named_and_the_others_are_not():
     found = find_swapped_levels(scores, 6)
     assert {case.rater for case in found} == {2}
     assert all(1 in (case.lower, case.higher) for case in found)
+
+
+def test_rows_of_a_rater_who_agrees_are_in_stochastic_order_and_swapped_levels_are_left_free():
+    true = ds2.simulate(900, seed=3).true_scores
+    T = np.array([rater(0.5), rater(0.4), rater(0.6), rater(0.5)])
+    scores = scored(true, T, missing=0.0)
+    swapped = scores[:, 3] + np.select([scores[:, 3] == 1, scores[:, 3] == 4], [3, -3], 0)
+    scores[:, 3] = swapped
+    fit = fit_raters(scores, 6)
+    rises = np.diff(fit.matrix.cumsum(axis=2), axis=1).max(axis=(1, 2))
+    assert (rises[:3] < 1e-9).all()
+    assert rises[3] > 0.1
+
+
+@given(counts=npst.arrays(np.float64, (5, 4), elements=st.floats(0.01, 50)))
+def test_stochastic_order_is_a_projection(counts):
+    rows = in_stochastic_order(counts)
+    np.testing.assert_allclose(rows.sum(axis=1), 1)
+    assert (rows >= -1e-12).all()
+    assert (np.diff(rows.cumsum(axis=1), axis=0) <= 1e-9).all()
+    weights = counts.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(in_stochastic_order(rows * weights), rows, atol=1e-9)

@@ -31,7 +31,7 @@ from ds2.measures import student
 from ds2.noise.em import TINY, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.observed import Links, Patterns
-from ds2.noise.order import in_order
+from ds2.noise.order import in_order, in_stochastic_order
 
 __all__ = ["Model", "Solved", "Start"]
 
@@ -74,6 +74,7 @@ class Model:
         of_column: (c,) the rater behind each column of the patterns.
         pseudo: (r·s, s) pseudo-counts of T, an ordinal prior.
         used: (s,) the levels that have a class.
+        ordered: (r,) the raters whose rows of T are stochastically ordered.
         hot: (u, c·s) a 1 at each column's score, zeros where it has none.
     """
 
@@ -82,6 +83,7 @@ class Model:
     of_column: np.ndarray
     pseudo: np.ndarray
     used: np.ndarray
+    ordered: np.ndarray
     hot: np.ndarray
 
     @classmethod
@@ -93,11 +95,13 @@ class Model:
         of_column: np.ndarray,
         strength: float,
         used: np.ndarray,
+        ordered: np.ndarray | None = None,
     ) -> "Model":
         """Take what was counted; ``strength`` examples per row of each T is the ordinal prior."""
         s, r = len(used), int(of_column.max()) + 1
         pseudo = np.tile(strength * ordinal_shares(s), (r, 1))
-        return cls(patterns, links, of_column, pseudo, used, patterns.one_hot(s))
+        held = np.zeros(r, dtype=bool) if ordered is None else ordered
+        return cls(patterns, links, of_column, pseudo, used, held, patterns.one_hot(s))
 
     @property
     def s(self) -> int:
@@ -159,6 +163,9 @@ class Model:
         rows = summed.reshape(-1, self.s) + self.pseudo
         total = rows.sum(axis=1, keepdims=True)
         matrix = np.where(total > TINY, rows / np.maximum(total, TINY), state.matrix[0])
+        for m in np.flatnonzero(self.ordered):
+            part = slice(m * self.s, (m + 1) * self.s)
+            matrix[part][self.used] = in_stochastic_order(rows[part][self.used])
         prior = shared.ravel() + self._mass
         return State(matrix[None], (prior / prior.sum())[None])
 

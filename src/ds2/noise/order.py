@@ -23,7 +23,15 @@ from ds2.arrays import Scores
 from ds2.checks import check_gold, check_int, check_table
 from ds2.levels import nearest_level
 
-__all__ = ["SwappedLevels", "class_values", "find_swapped_levels", "in_order", "used_levels"]
+__all__ = [
+    "SwappedLevels",
+    "class_values",
+    "find_swapped_levels",
+    "in_order",
+    "in_stochastic_order",
+    "ordered_raters",
+    "used_levels",
+]
 
 #: A level that raters give to a smaller share of their ratings on average has no class.
 UNUSED = 0.005
@@ -70,6 +78,25 @@ def class_values(matrices: np.ndarray, prior: np.ndarray) -> np.ndarray:
     away = said - mean[:, None]
     told = np.divide(away, spread[:, None], out=np.zeros_like(away), where=spread[:, None] > 1e-9)
     return np.asarray(told.mean(axis=0))
+
+
+def in_stochastic_order(counts: np.ndarray) -> np.ndarray:
+    """(c, s) rows nearest to the shares of ``counts`` (c, s), each saying no less than the last.
+
+    P(score ≤ a | class) must not rise from class to class. Each of these columns is replaced by its
+    isotonic regression, weighted by the classes' counts: least squares, since more than two rows
+    have no maximum of the likelihood in closed form. The regression keeps the order of columns, so
+    what comes out are distributions; rows that are in order stay as they are.
+    """
+    from scipy.optimize import isotonic_regression
+
+    weights = np.maximum(counts.sum(axis=1), 1e-12)
+    below = counts.cumsum(axis=1)[:, :-1] / weights[:, None]
+    if (np.diff(below, axis=0) > 0).any():
+        below = np.column_stack(
+            [isotonic_regression(b, weights=weights, increasing=False).x for b in below.T]
+        )
+    return np.diff(below, axis=1, prepend=0.0, append=1.0)
 
 
 def in_order(
@@ -183,6 +210,18 @@ def find_swapped_levels(
     return tuple(
         replace(case, sentence=_words(called[case.rater], own[case.rater])) for case in found
     )
+
+
+def ordered_raters(scores: np.ndarray, n_scores: int) -> np.ndarray:
+    """(r,) who agrees with the others, and has no levels that are seen to be out of order."""
+    from ds2.noise.panel import look_at
+
+    panel = look_at(scores)
+    ordered = np.zeros(scores.shape[1], dtype=bool)
+    if panel.agrees:
+        ordered[list(panel.heard)] = True
+        ordered[[case.rater for case in find_swapped_levels(scores, n_scores)]] = False
+    return ordered
 
 
 def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.ndarray, np.ndarray]:

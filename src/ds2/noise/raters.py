@@ -15,7 +15,7 @@ from ds2.checks import check_gold, check_int, check_positive, check_table
 from ds2.noise.intervals import cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Patterns
-from ds2.noise.order import class_values, used_levels
+from ds2.noise.order import class_values, ordered_raters, used_levels
 
 __all__ = ["RaterFit", "fit_raters", "solve_raters"]
 
@@ -138,6 +138,7 @@ def _solve(
         of_column=np.arange(values.shape[1]),
         strength=strength,
         used=used_levels(values, n_scores, gold),
+        ordered=ordered_raters(values, n_scores),
     )
     return Solved.find(model, start)
 

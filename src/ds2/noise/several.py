@@ -11,7 +11,7 @@ from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import RHO_FLOOR, cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Links, Patterns
-from ds2.noise.order import find_swapped_levels, used_levels
+from ds2.noise.order import find_swapped_levels, ordered_raters, used_levels
 from ds2.noise.scored import Lift, ScoreGraph, measure_lift
 from ds2.noise.single import Wanted, estimate_single
 from ds2.noise.triples import pick_neighbors
@@ -134,6 +134,7 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted) -> Solved:
         of_column=np.arange(r),
         strength=strength,
         used=used_levels(shared, s),
+        ordered=ordered_raters(values, s),
     )
     return Solved.find(model, Start(min(wanted.n_starts, 4)))
 
