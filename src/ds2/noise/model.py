@@ -20,7 +20,8 @@ One rater alone gives two looks in a pair, which do not: `ds2.noise.triples` is 
 two neighbours at once and J = rho · diag(p) + (1 − rho) p p', on a table of counts.
 
 The likelihood does not know the order of the classes; what raters say in them does
-(`ds2.noise.order`). A level that hardly anybody uses has no class.
+(`ds2.noise.order`), and the rows of T of a rater who agrees with the others are kept in order. A
+level that hardly anybody uses has no class.
 """
 
 from dataclasses import dataclass, replace
