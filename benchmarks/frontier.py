@@ -8,8 +8,8 @@ selection's (`compare_selections`, mean of five draws). With the embeddings give
 --default, the default embedder's.
 
 The form of the method was chosen on the rotations "Llama-3.1-8B" and "GPT-4o-mini" of the first
-kind, and on one rater alone ("Llama-3.1-8B", "Mistral-7B-v0.3"), all with MiniLM. The rotation
-"Mistral-7B-v0.3", "GPT-4o-mini" alone and all rows of the default embedder were only read.
+kind, and on one rater alone, all with MiniLM. The rotation "Mistral-7B-v0.3" and all rows of the
+default embedder were only read.
 
 With --scale, seconds and peak memory of selecting from 300,000 × 384 (synthetic; graph given).
 
