@@ -35,6 +35,15 @@ def alpaca_rows() -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
+def alpaca(n: int | None) -> tuple[list[dict], np.ndarray]:
+    """The rows and their vectors; of a random ``n`` of them, in order, where it is given."""
+    rows, vectors = alpaca_rows(), alpaca_vectors()
+    if n is None:
+        return rows, vectors
+    some = np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))
+    return [rows[i] for i in some], vectors[some]
+
+
 def table(rows: Iterable[dict]) -> None:
     """Print rows of equal keys as a table."""
     rows = [{key: _cell(value) for key, value in row.items()} for row in rows]

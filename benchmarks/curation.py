@@ -12,7 +12,7 @@ import sys
 import warnings
 
 import numpy as np
-from _common import PEAK, alpaca_rows, alpaca_vectors, fresh_process, json_line, table
+from _common import PEAK, alpaca, fresh_process, json_line, table
 from scipy.stats import rankdata
 
 import ds2
@@ -92,10 +92,7 @@ def rotation(held: int, scores: np.ndarray, length: np.ndarray, graph: ds2.Neigh
 def main() -> None:
     warnings.simplefilter("ignore", ds2.Ds2Warning)
     quick = "--quick" in sys.argv
-    data, vectors = alpaca_rows(), alpaca_vectors()
-    if quick:
-        some = np.sort(np.random.default_rng(0).choice(len(data), 8000, replace=False))
-        data, vectors = [data[i] for i in some], vectors[some]
+    data, vectors = alpaca(8000 if quick else None)
     scores = np.array([[row[column] for column in RATERS.values()] for row in data], dtype=float)
     length = np.log1p([len(row["output"]) for row in data])
     graph = ds2.find_neighbors(vectors, 10)

@@ -21,7 +21,7 @@ import time
 import warnings
 
 import numpy as np
-from _common import PEAK, alpaca_rows, alpaca_vectors, fresh_process, json_line, table
+from _common import PEAK, alpaca, fresh_process, json_line, table
 
 import ds2
 
@@ -144,10 +144,7 @@ def default_vectors(data: list[dict]) -> np.ndarray:
 def main() -> None:
     warnings.simplefilter("ignore", ds2.Ds2Warning)
     quick = "--quick" in sys.argv
-    data, given = alpaca_rows(), alpaca_vectors()
-    if quick:
-        some = np.sort(np.random.default_rng(0).choice(len(data), 8000, replace=False))
-        data, given = [data[i] for i in some], given[some]
+    data, given = alpaca(8000 if quick else None)
     scores = {name: np.array([r[column] for r in data], float) for name, column in RATERS.items()}
     embeddings = {"MiniLM": given}
     if "--default" in sys.argv:

@@ -77,6 +77,33 @@ def evidence(n: int, seeds: range) -> list[dict]:
     return rows
 
 
+def by_number(n: int, seeds: range) -> list[dict]:
+    """Error of T and coverage by the number of repeats: no number at which anything jumps."""
+    rows = []
+    for rho in (0.5, 0.9):
+        for count in (60, 300, 450, 600, n):
+            errors, holds, found_rho = [], [], []
+            for seed in seeds:
+                pool = ds2.simulate(n, clusterability=rho, seed=seed)
+                rng = np.random.default_rng(seed)
+                T = pool.transition
+                found = ds2.estimate_transition(
+                    pool.scores,
+                    ds2.find_neighbors(pool.vectors),
+                    n_scores=6,
+                    n_bootstrap=60,
+                    repeats=some(again(pool, T, rng), count, rng),
+                    seed=seed,
+                )
+                errors.append(total_variation(found.matrix, T))
+                holds.append(held(found.intervals, T))
+                found_rho.append(found.rho)
+            means = (float(np.mean(values)) for values in (errors, holds, found_rho))
+            row = dict(zip(("TV of T", "holds T", "rho"), means, strict=True))
+            rows.append({"clusterability": rho, "repeats": count, **row})
+    return rows
+
+
 def ranges(n: int, seeds: range) -> list[dict]:
     rows = []
     for rho in (0.3, 0.4, 0.5, 0.7, 1.0):
@@ -110,6 +137,9 @@ def main() -> None:
     print(f"\nError of T with evidence of rho, {n:,} rows, {len(seeds)} pools each")
     with_evidence = evidence(n, seeds)
     table(with_evidence)
+    print("\nThe same by the number of repeats, with 95 % intervals")
+    numbers = by_number(n, seeds)
+    table(numbers)
     print("\nThe range without evidence (8 values of rho from the least that lift allows to 1)")
     without = ranges(n, seeds)
     table(without)
@@ -118,6 +148,7 @@ def main() -> None:
         rows=n,
         pools=len(seeds),
         evidence=with_evidence,
+        by_number=numbers,
         ranges=without,
         worst_ratio=max(row["gold / known"] for row in with_evidence),
         worst_held=min(row["range holds T"] for row in without),

@@ -74,13 +74,11 @@ def test_every_step_raises_the_likelihood(linked):
     if linked:
         near = ds2.find_neighbors(simulated.vectors)
         links = Links.build(patterns, near, 3, rng, most=10**6)
-    model = Model.build(
-        patterns, links, of_column=np.array([0, 1, 1]), strength=2.0, used=np.arange(6) != 5
-    )
+    model = Model.build(patterns, links, strength=2.0, used=np.arange(6) != 5)
     J = np.outer(rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6)))
     J[5], J[:, 5] = 0, 0
     J = (J.sum(axis=1) if links is None else J.ravel()) / J.sum()
-    state = State(rng.dirichlet(np.ones(6), 12)[None], J[None])
+    state = State(rng.dirichlet(np.ones(6), 18)[None], J[None])
     last = -np.inf
     for _ in range(40):
         state = model.step(state)
@@ -98,9 +96,7 @@ def test_the_likelihood_of_pairs_is_the_naive_one():
     patterns, rng = Patterns.build(scores, None, 6), np.random.default_rng(0)
     neighbors = ds2.find_neighbors(simulated.vectors)
     links = Links.build(patterns, neighbors, 2, rng, most=10**6)
-    model = Model.build(
-        patterns, links, of_column=np.arange(3), strength=1.0, used=np.ones(6, dtype=bool)
-    )
+    model = Model.build(patterns, links, strength=1.0, used=np.ones(6, dtype=bool))
     J = rng.dirichlet(np.ones(36)).reshape(6, 6)
     J = (J + J.T) / 2
     found = model.data_likelihood(State(T.reshape(1, 18, 6), J.reshape(1, 36)))

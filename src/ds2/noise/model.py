@@ -3,11 +3,10 @@
 Given the true scores, all ratings are independent. What was said of an example has, for each true
 score i, the probability
 
-    L[i] = Π_c T_m(c)[i, a_c] · gold[i]
+    L[i] = Π_m T_m[i, a_m] · gold[i]
 
-(a missing rating drops out; a repeat is one more column c with the matrix of its rater m; gold is a
-row whose true score is known, or nearly). An example and its neighbour have the true scores i and j
-with probability J[i, j], so
+(a missing rating drops out; gold is a row whose true score is known, or nearly). An example and its
+neighbour have the true scores i and j with probability J[i, j], so
 
     P(an example, its neighbour) = Σ_ij L[i] J[i, j] L'[j],        P(an example) = Σ_i p[i] L[i]
 
@@ -72,20 +71,22 @@ class Model:
     Attributes:
         patterns: of the rows, duplicates counted once where there are links.
         links: pairs of neighbours, or None.
-        of_column: (c,) the rater behind each column of the patterns.
         pseudo: (r·s, s) pseudo-counts of T, an ordinal prior.
         used: (s,) the levels that have a class.
         ordered: (r,) the raters whose rows of T are stochastically ordered.
-        hot: (u, c·s) a 1 at each column's score, zeros where it has none.
+        hot: (u, r·s) a 1 at each rater's score, zeros where it has none.
+        log_gold: (u, s) of the patterns.
+        counts: rows of each pattern (u,), or weight of each link (m,).
     """
 
     patterns: Patterns
     links: Links | None
-    of_column: np.ndarray
     pseudo: np.ndarray
     used: np.ndarray
     ordered: np.ndarray
     hot: np.ndarray
+    log_gold: np.ndarray
+    counts: np.ndarray
 
     @classmethod
     def build(
@@ -93,16 +94,17 @@ class Model:
         patterns: Patterns,
         links: Links | None,
         *,
-        of_column: np.ndarray,
         strength: float,
         used: np.ndarray,
         ordered: np.ndarray | None = None,
     ) -> "Model":
         """Take what was counted; ``strength`` examples per row of each T is the ordinal prior."""
-        s, r = len(used), int(of_column.max()) + 1
+        s, r = len(used), patterns.scores.shape[1]
         pseudo = np.tile(strength * ordinal_shares(s), (r, 1))
         held = np.zeros(r, dtype=bool) if ordered is None else ordered
-        return cls(patterns, links, of_column, pseudo, used, held, patterns.one_hot(s))
+        counts = np.where(patterns.rated, patterns.counts, 0.0) if links is None else links.counts
+        hot, log_gold = patterns.one_hot(s), patterns.log_gold()
+        return cls(patterns, links, pseudo, used, held, hot, log_gold, counts)
 
     @property
     def s(self) -> int:
@@ -112,11 +114,7 @@ class Model:
     @property
     def total(self) -> float:
         """Weight of everything that was counted."""
-        return float((self._counts if self.links is None else self.links.counts).sum())
-
-    @property
-    def _counts(self) -> np.ndarray:
-        return np.where(self.patterns.rated, self.patterns.counts, 0.0)
+        return float(self.counts.sum())
 
     @property
     def _mass(self) -> np.ndarray:
@@ -132,8 +130,8 @@ class Model:
 
     def looks(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """L of each pattern (u, s), its largest value 1, and the log of what that was (u,)."""
-        logs = np.log(np.maximum(T, TINY))[self.of_column]
-        terms = self.hot @ logs.transpose(0, 2, 1).reshape(-1, self.s) + self.patterns.log_gold()
+        logs = np.log(np.maximum(T, TINY))
+        terms = self.hot @ logs.transpose(0, 2, 1).reshape(-1, self.s) + self.log_gold
         top = terms.max(axis=1)
         return np.exp(terms - top[:, None]), top
 
@@ -143,13 +141,13 @@ class Model:
         looks, top = self.looks(T)
         if self.links is None:
             logs = np.log(np.maximum(looks @ sharing, TINY)) + top
-            return float(self._counts @ logs)
+            return float(self.counts @ logs)
         first, second = self.links.first, self.links.second
         logs = np.log(np.maximum(self._pairs(looks, sharing), TINY)) + top[first] + top[second]
-        return float(self.links.counts @ logs)
+        return float(self.counts @ logs)
 
     def likelihood(self, state: State) -> np.ndarray:
-        """(1,) With the priors' part: what an EM step never lowers."""
+        """(1,) With the priors' part: what an EM step never lowers, where no rater is ordered."""
         cells = (self.pseudo * np.log(np.maximum(state.matrix[0], TINY))).sum()
         shares = self._mass @ np.log(np.maximum(state.prior[0], TINY))
         return np.array([self.data_likelihood(state) + cells + shares])
@@ -158,10 +156,8 @@ class Model:
         """One EM step."""
         T, sharing = self.split(state)
         weight, shared = self._expected(self.looks(T)[0], sharing)
-        cells = (self.hot.T @ weight).reshape(-1, self.s, self.s).transpose(0, 2, 1)
-        summed = np.zeros_like(T)
-        np.add.at(summed, self.of_column, cells)
-        rows = summed.reshape(-1, self.s) + self.pseudo
+        cells = (self.hot.T @ weight).reshape(T.shape).transpose(0, 2, 1)
+        rows = cells.reshape(-1, self.s) + self.pseudo
         total = rows.sum(axis=1, keepdims=True)
         matrix = np.where(total > TINY, rows / np.maximum(total, TINY), state.matrix[0])
         for m in np.flatnonzero(self.ordered):
@@ -180,8 +176,7 @@ class Model:
         """Covariance of the free numbers behind T, and J or p (see `ds2.noise.intervals`)."""
         T, sharing = self.split(state)
         slopes = self._slopes(self.looks(T)[0], T, sharing)
-        counts = self._counts if self.links is None else self.links.counts
-        information = (slopes * counts[:, None]).T @ slopes
+        information = (slopes * self.counts[:, None]).T @ slopes
         spread = None if self.links is None else self.links.spread(slopes)
         cells = T.size
         information[:cells, :cells] += prior_information(self.pseudo, state.matrix[0])
@@ -200,13 +195,13 @@ class Model:
         """Expected true scores of each pattern (u, s), and of examples (s,) or pairs (s, s)."""
         if self.links is None:
             mass = looks * sharing
-            ratio = self._counts / np.maximum(mass.sum(axis=1), TINY)
+            ratio = self.counts / np.maximum(mass.sum(axis=1), TINY)
             weight = mass * ratio[:, None]
             return weight, weight.sum(axis=0)
         from scipy.sparse import csr_array
 
         links, u = self.links, len(looks)
-        ratio = links.counts / np.maximum(self._pairs(looks, sharing), TINY)
+        ratio = self.counts / np.maximum(self._pairs(looks, sharing), TINY)
         table = csr_array((ratio, (links.first, links.second)), shape=(u, u))
         toward, back = table @ looks, table.T @ looks
         joint = sharing * (looks.T @ toward)
@@ -229,11 +224,11 @@ class Model:
 
     def _cells(self, pattern: np.ndarray, R: np.ndarray, T: np.ndarray) -> np.ndarray:
         """(m, cells) The part of T, for patterns of responsibilities R (m, s)."""
-        found = np.zeros((len(R), *T.shape))
-        for c, m in enumerate(self.of_column):
-            hot = self.hot[pattern, c * self.s : (c + 1) * self.s]
-            off = hot[:, None, :] - hot.sum(axis=1)[:, None, None] * T[m]
-            found[:, m] += R[:, :, None] * off
+        found = np.empty((len(R), *T.shape))
+        for m, matrix in enumerate(T):
+            hot = self.hot[pattern, m * self.s : (m + 1) * self.s]
+            off = hot[:, None, :] - hot.sum(axis=1)[:, None, None] * matrix
+            found[:, m] = R[:, :, None] * off
         return found.reshape(len(R), -1)
 
 
@@ -313,7 +308,7 @@ class Solved:
         whole = _excess(self.model.split(self.state)[1])
         left = []
         for counts in self.model.links.without_each(GROUPS):
-            part = replace(self.model, links=replace(self.model.links, counts=counts))
+            part = replace(self.model, counts=counts)
             found, *_ = accelerate(
                 part, self.state, n_examples=1, tolerance=FIRST_TOLERANCE,
                 max_iterations=GROUP_STEPS,
@@ -345,7 +340,7 @@ def _starts(model: Model, start: Start) -> list[State]:
             J = share * np.diag(p) + (1 - share) * np.outer(p, p)
             apart = np.outer(model.used, model.used)
             prior = (0.99 * J + 0.01 * apart / apart.sum()).ravel()
-        rows = np.tile(matrix, (int(model.of_column.max()) + 1, 1))
+        rows = np.tile(matrix, (len(model.ordered), 1))
         states.append(State(rows[None], prior[None]))
     return states
 

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from ds2.arrays import Scores
 from ds2.checks import check_gold, check_int, check_table
 from ds2.levels import nearest_level
+from ds2.noise.panel import Panel, look_at
 
 __all__ = [
     "SwappedLevels",
@@ -30,6 +31,7 @@ __all__ = [
     "in_order",
     "in_stochastic_order",
     "ordered_raters",
+    "swapped_levels",
     "used_levels",
 ]
 
@@ -175,19 +177,31 @@ def find_swapped_levels(
     Raises:
         InputError: scores that are no whole numbers in range, a rater without any score.
     """
-    from scipy.stats import norm
-
-    from ds2.noise.panel import look_at
-
     n_scores = check_int("n_scores", n_scores, low=2, high=100)
     values = check_table("scores", scores, n_scores=n_scores)
     trusted, _ = check_gold(gold, len(values), n_scores)
+    called = names or tuple(f"rater {m + 1}" for m in range(values.shape[1]))
+    return swapped_levels(
+        values, n_scores, look_at(values), trusted, names=called, false_alarm=false_alarm
+    )
+
+
+def swapped_levels(
+    values: np.ndarray,
+    n_scores: int,
+    panel: Panel,
+    trusted: np.ndarray,
+    *,
+    names: tuple[str, ...],
+    false_alarm: float = FALSE_ALARM,
+) -> tuple[SwappedLevels, ...]:
+    """`find_swapped_levels` of raters that were looked at; ``trusted`` (n,) may be all NaN."""
+    from scipy.stats import norm
+
     table = values if np.isnan(trusted).all() else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
-    panel = look_at(values)
     aside = {*panel.constant, *panel.contrary, *(m for group in panel.same for m in group[1:])}
-    called = names or tuple(f"rater {m + 1}" for m in range(r))
     bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []
     for m in range(r):
@@ -208,19 +222,18 @@ def find_swapped_levels(
     found.sort(key=lambda case: -case.z)
     own = {m: [case for case in found if case.rater == m] for m in range(r)}
     return tuple(
-        replace(case, sentence=_words(called[case.rater], own[case.rater])) for case in found
+        replace(case, sentence=_words(names[case.rater], own[case.rater])) for case in found
     )
 
 
-def ordered_raters(scores: np.ndarray, n_scores: int) -> np.ndarray:
+def ordered_raters(values: np.ndarray, n_scores: int, panel: Panel) -> np.ndarray:
     """(r,) who agrees with the others, and has no levels that are seen to be out of order."""
-    from ds2.noise.panel import look_at
-
-    panel = look_at(scores)
-    ordered = np.zeros(scores.shape[1], dtype=bool)
+    n, r = values.shape
+    ordered = np.zeros(r, dtype=bool)
     if panel.agrees:
         ordered[list(panel.heard)] = True
-        ordered[[case.rater for case in find_swapped_levels(scores, n_scores)]] = False
+        cases = swapped_levels(values, n_scores, panel, np.full(n, np.nan), names=("",) * r)
+        ordered[[case.rater for case in cases]] = False
     return ordered
 
 

@@ -16,6 +16,7 @@ from ds2.noise.intervals import cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Patterns
 from ds2.noise.order import class_values, ordered_raters, used_levels
+from ds2.noise.panel import look_at
 
 __all__ = ["RaterFit", "fit_raters", "solve_raters"]
 
@@ -135,10 +136,9 @@ def _solve(
     model = Model.build(
         Patterns.build(values, gold, n_scores),
         None,
-        of_column=np.arange(values.shape[1]),
         strength=strength,
         used=used_levels(values, n_scores, gold),
-        ordered=ordered_raters(values, n_scores),
+        ordered=ordered_raters(values, n_scores, look_at(values)),
     )
     return Solved.find(model, start)
 

@@ -11,7 +11,8 @@ from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import RHO_FLOOR, cell_intervals
 from ds2.noise.model import Model, Solved, Start
 from ds2.noise.observed import Links, Patterns
-from ds2.noise.order import find_swapped_levels, ordered_raters, used_levels
+from ds2.noise.order import ordered_raters, swapped_levels, used_levels
+from ds2.noise.panel import Panel, look_at
 from ds2.noise.scored import Lift, ScoreGraph, measure_lift
 from ds2.noise.single import Wanted, estimate_single
 from ds2.noise.triples import pick_neighbors
@@ -39,7 +40,8 @@ def estimate_several(
     names: tuple[str, ...],
 ) -> TransitionEstimate:
     """Estimate r raters of whom no two are one: ``values`` (n, r), NaN where missing."""
-    joint = _fit(values, neighbors, wanted)
+    panel = look_at(values)
+    joint = _fit(values, neighbors, wanted, panel)
     found = joint.rho()
     used = float(np.clip(found[0] if rho is None else rho, RHO_FLOOR, 1.0))
     plain = replace(wanted, n_bootstrap=0)
@@ -47,7 +49,7 @@ def estimate_several(
     estimate = _assemble(joint, raters, values, neighbors, (used, found[1]))
     if (gold_weights > 0).any():
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
-    cases = find_swapped_levels(values, wanted.n_scores, gold=gold, names=names)
+    cases = swapped_levels(values, wanted.n_scores, panel, gold, names=names)
     return replace(estimate, warnings=tuple(dict.fromkeys(case.sentence for case in cases)))
 
 
@@ -102,7 +104,7 @@ def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
 
 
-def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted) -> Solved:
+def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel) -> Solved:
     """The joint fit; neighbours are counted as far as the rater who gains most by them does."""
     s, r = wanted.n_scores, values.shape[1]
     if s > MOST_LEVELS:
@@ -131,10 +133,9 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted) -> Solved:
     model = Model.build(
         patterns,
         links,
-        of_column=np.arange(r),
         strength=strength,
         used=used_levels(shared, s),
-        ordered=ordered_raters(values, s),
+        ordered=ordered_raters(values, s, panel),
     )
     return Solved.find(model, Start(min(wanted.n_starts, 4)))
 
