@@ -287,6 +287,24 @@ def test_method_raw_returns_the_scores(pool):
     assert not found.warnings
 
 
+def test_a_rating_is_doubtful_where_the_posterior_lies_in_the_other_half(pool):
+    _, scores, neighbors, noise = pool
+    raw = ds2.curate(scores, neighbors, noise, method="raw")
+    assert not raw.doubtful(6).any()
+    posterior = np.zeros((1500, 6))
+    posterior[:, 0], posterior[:, 1], posterior[:, 5] = 0.3, 0.25, 0.45
+    fused = replace(raw, posterior=posterior)
+    np.testing.assert_array_equal(fused.doubtful(6), scores > 2.5)
+    posterior[:, 1], posterior[:, 2] = 0.15, 0.10  # on five scores 2 is the middle
+    five = np.minimum(scores, 4)
+    odd = replace(raw, observed=five, raw=five, posterior=posterior[:, :5])
+    assert not odd.doubtful(5).any()
+    voted = ds2.curate(scores, neighbors, noise, method="ds2", gate="off")
+    found = voted.doubtful(6)
+    assert 0 < found.sum() < voted.n_changed
+    np.testing.assert_array_equal(found, (scores > 2.5) != (voted.scores > 2.5))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -11,12 +11,14 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from small_pool import make_rows, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
+from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs import Job, Listener, compare_run, load, load_recipe, parse_overrides
 from ds2.runs.explore import FILE, prepare_explorer
@@ -76,7 +78,7 @@ def test_every_method_takes_part_or_says_why_not(numbers):
     assert "needs 'select.targets'" in left_out["rds"]
     assert "select.values" in left_out["ifd"]
     methods = rows(numbers, "costs")
-    assert len(methods) == 14
+    assert len(methods) == 15
     assert all(method["rows"] == SIZE for method in methods.values())
 
 
@@ -96,6 +98,22 @@ def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numb
         assert len(alone) == min(3, len(chosen[name] - others))
     own = load(Selection, folder).rows
     assert set(own.tolist()) == chosen["ds2"]
+    doubtful = set(np.flatnonzero(load(Curation, folder).doubtful(6)).tolist())
+    assert chosen["ds2"] & doubtful
+    assert not chosen["ds2 (doubtful dropped)"] & doubtful
+
+
+def test_doubtful_rows_are_left_out_where_the_recipe_says_so(tmp_path):
+    folder = make_run(tmp_path, list(RATERS))
+    overrides = parse_overrides(["curate.doubtful=drop", "compare.n_draws=20"])
+    numbers = json.loads(compare_run(folder, overrides=overrides).document)
+    doubtful = np.flatnonzero(load(Curation, folder).doubtful(6))
+    assert len(doubtful) > 5
+    assert not np.isin(load(Selection, folder).rows, doubtful).any()
+    dropped = pq.read_table(folder / "dropped.parquet").to_pylist()
+    assert [row["row"] for row in dropped if row["reason"] == "doubtful"] == doubtful.tolist()
+    judged = rows(numbers, "judged on good")
+    assert {"ds2", "ds2 (doubtful replaced)"} <= set(judged)
 
 
 def test_no_method_is_judged_on_what_it_maximised(numbers):

@@ -80,5 +80,29 @@ class Curation:
     @property
     def n_changed(self) -> int:
         """How many scores differ from the raw ones."""
-        before = self.observed if self.raw is None else self.raw
+        before = self._before
         return int((self.scores != before)[~np.isnan(before)].sum())
+
+    def doubtful(self, n_scores: int) -> Mask:
+        """(n,) Rows that what is known puts in another half of the scale than their ratings do.
+
+        That is where more than half of the posterior lies there; of a method without a posterior,
+        where the curated score does. The middle of an odd number of scores is in neither half, and
+        under "raw" nothing is doubted.
+
+        Args:
+            n_scores: s, the scores of the scale.
+        """
+        middle = (n_scores - 1) / 2
+        low, high = self._before < middle, self._before > middle
+        if self.posterior is not None:
+            levels = np.arange(n_scores)
+            below = self.posterior[:, levels < middle].sum(axis=1) > 0.5
+            above = self.posterior[:, levels > middle].sum(axis=1) > 0.5
+        else:
+            below, above = self.scores < middle, self.scores > middle
+        return np.asarray((low & above) | (high & below))
+
+    @property
+    def _before(self) -> Scores:
+        return self.observed if self.raw is None else self.raw

@@ -30,7 +30,7 @@ from ds2.report.model import (
     table,
 )
 from ds2.report.words import count, decimal, interval, plural, share, short
-from ds2.selection import METHODS, AgainstRandom, Comparison
+from ds2.selection import AgainstRandom, Comparison, rule_of
 
 __all__ = [
     "Answer",
@@ -187,7 +187,7 @@ def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     beats = beats_random(n)
     judges = tuple(_judge(judge, n) for judge in n.judges)
-    methods: tuple[Part, ...] = (facts("", "", {name: METHODS[name].source for name in n.entries}),)
+    methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
     if n.left_out:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
     sections = [
@@ -221,7 +221,7 @@ _SETTLES = (
 
 
 def _one(method: str, n: MethodsCompared) -> Beats:
-    if set(METHODS[method].needs) <= {"sources"}:  # it looks at nothing else of an example
+    if set(rule_of(method).needs) <= {"sources"}:  # it looks at nothing else of an example
         return Beats("is random", "Nothing to hold it against.")
     own = [(judge, judge.methods[method]) for judge in n.judges if method in judge.methods]
     if not own:
@@ -483,7 +483,7 @@ def _tables(n: MethodsCompared) -> Iterator[Table]:
     parts = [(part, n.entries[part.name]) for part in n.found.selections]
     golden = any(entry.n_gold for _, entry in parts)
     several = any(entry.kept_rater is not None for _, entry in parts)
-    uses = {part.name: METHODS[part.name].uses for part, _ in parts}
+    uses = {part.name: rule_of(part.name).uses for part, _ in parts}
     yield table(
         "mean scores",
         "Mean scores",

@@ -36,6 +36,7 @@ from ds2.selection import (
     Comparison,
     Selection,
     compare_selections,
+    rule_of,
 )
 
 __all__ = ["Compared", "compare_run", "lay_out_run"]
@@ -99,6 +100,8 @@ def compare_run(
         listener.started("compare", "compare methods")
         wanted = named or tuple(METHODS)
         contest = open_contest(job, wanted)
+        if contest.variant is not None and not named:
+            wanted = (*wanted, contest.variant)
         steps = len(wanted) + n_judges(contest) + 1
         done = 0
 
@@ -147,7 +150,7 @@ def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str
         return str(error)
     seconds = time.perf_counter() - start
     kept = None
-    if METHODS[name].cost == "sort":
+    if rule_of(name).cost == "sort":
         again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
         common = np.intersect1d(again, selection.rows, assume_unique=True)
         kept = len(common) / len(selection.rows)
@@ -188,7 +191,9 @@ def _results(
         tokenizer=recipe.select.tokenizer,
         n_draws=recipe.compare.n_draws,
         found=found,
-        entries={name: _entry(contest, one, times, verdicts) for name, one in selected.items()},
+        entries={
+            name: _entry(contest, name, one, times, verdicts) for name, one in selected.items()
+        },
         judges=verdicts.judges,
         left_out=left_out,
         notes=_notes(contest, found),
@@ -197,7 +202,9 @@ def _results(
     )
 
 
-def _entry(contest: Contest, one: _Selected, times: np.ndarray, verdicts: Verdicts) -> Entry:
+def _entry(
+    contest: Contest, name: str, one: _Selected, times: np.ndarray, verdicts: Verdicts
+) -> Entry:
     rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
@@ -208,7 +215,7 @@ def _entry(contest: Contest, one: _Selected, times: np.ndarray, verdicts: Verdic
         tokens=int(contest.tokens[rows].sum()),
         seconds_s=one.seconds_s,
         kept_seed=one.kept_seed,
-        kept_rater=verdicts.kept.get(one.selection.method),
+        kept_rater=verdicts.kept.get(name),
         n_only=len(alone),
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()

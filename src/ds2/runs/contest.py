@@ -21,14 +21,16 @@ from ds2.runs.select import (
     constraints_of,
     load_materials,
     token_counts,
+    without_doubtful,
 )
 from ds2.runs.steps import curation_of, noise_of
 from ds2.selection import (
-    METHODS,
+    VARIANT,
     AgainstRandom,
     Constraints,
     Selection,
     against_random,
+    rule_of,
     select,
 )
 
@@ -45,7 +47,7 @@ class Contest:
     Attributes:
         job: the folder and its recipe.
         materials: what selections are made of.
-        constraints: what each of them must meet.
+        constraints: what each of them must meet, but for ``doubtful``.
         panel: the ratings.
         gold: trusted scores, where there are any.
         tokens: (n,) what the tokenizer of the recipe counts.
@@ -70,6 +72,28 @@ class Contest:
         """(n,) Where every example comes from."""
         return np.array([source or "" for source in self.materials.pool.sources])
 
+    @property
+    def variant(self) -> str | None:
+        """The run's own method with doubtful rows treated the other way; None if there are none."""
+        own = self.job.recipe.select.method
+        if (
+            set(rule_of(own).needs) <= {"sources"}
+            or not self.materials.curation.doubtful(len(self.materials.prior)).any()
+        ):
+            return None
+        other = "replaced" if self.job.recipe.curate.doubtful == "drop" else "dropped"
+        return f"{own}{VARIANT}doubtful {other})"
+
+    def drops(self, method: str) -> bool:
+        """Whether doubtful rows are left out; never for random, which all are held against."""
+        if set(rule_of(method).needs) <= {"sources"}:
+            return False
+        return (self.job.recipe.curate.doubtful == "drop") != (VARIANT in method)
+
+    def looks(self, method: str) -> bool:
+        """Whether a selection would be another one if the scores were."""
+        return bool(rule_of(method).uses) or self.drops(method)
+
     def lacking(self, method: str, named: Sequence[str]) -> str | None:
         """Say why a method cannot take part, None where it can.
 
@@ -77,7 +101,7 @@ class Contest:
             method: its name.
             named: the methods that the user asked for by name.
         """
-        needs = METHODS[method].needs
+        needs = rule_of(method).needs
         wanted = self.job.recipe.select
         for need in needs:
             if need in self.materials.lacks:
@@ -92,18 +116,22 @@ class Contest:
         return None
 
     def select(self, method: str, *, seed: int | None = None) -> Selection:
-        """Select the budget with one method.
+        """Select the budget with one method, or with `variant`.
 
         Raises:
             InputError: the method cannot select so many.
         """
         size = self.job.recipe.select.size
+        limits = self.constraints
+        if self.drops(method):
+            limits = without_doubtful(limits, self.materials)
+        method = method.split(VARIANT, maxsplit=1)[0]
         arguments = self.materials.arguments(method)
         return unheard(
             select,
             method=method,
             size=None if size == "all" else size,
-            constraints=self.constraints,
+            constraints=limits,
             **(arguments if seed is None else arguments | {"seed": seed}),
         )
 
@@ -146,7 +174,7 @@ def open_contest(job: Job, methods: Sequence[str]) -> Contest:
     return Contest(
         job=job,
         materials=materials,
-        constraints=constraints_of(job, materials),
+        constraints=constraints_of(job, materials, doubtful="replace"),
         panel=panel,
         gold=load_gold(job, materials.pool, panel.scale),
         tokens=token_counts(job, materials.pool),
@@ -190,7 +218,7 @@ def judge_all(
     if contest.gold is not None:
         judges.append(_judge(contest, chosen, eligible, None)[0])
         done()
-    kept: dict[str, list[float]] = {name: [] for name in chosen if METHODS[name].uses}
+    kept: dict[str, list[float]] = {name: [] for name in chosen if contest.looks(name)}
     little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
     if len(contest.panel.raters) > 1 and (not judges or little):
         for rater in range(len(contest.panel.raters)):
@@ -224,10 +252,10 @@ def _judge(
     anew = contest.without(rater)
     selections, failed = {}, []
     for method, rows in chosen.items():
-        if METHODS[method].needs in ((), ("sources",)):  # random itself
+        if rule_of(method).needs in ((), ("sources",)):  # random itself
             continue
         try:
-            selections[method] = anew.select(method).rows if METHODS[method].uses else rows
+            selections[method] = anew.select(method).rows if anew.looks(method) else rows
         except InputError:
             failed.append(method)
     sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None

@@ -559,6 +559,11 @@ class CurateSection(Section):
         "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "
         "(several raters: their mean)",
     )
+    doubtful: Literal["replace", "drop"] = Field(
+        default="replace",
+        description="a rating that curation puts in the other half of the scale is replaced, or "
+        "the example is left out",
+    )
     objective: Literal["rank", "level"] = Field(
         default="rank",
         description="what a curated score is for: the order of the examples, or its own level",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,13 @@ from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
 from ds2.runs.recipe_file import resolve_path, source_of
 from ds2.selection import (
-    METHODS,
     Constraints,
     Quota,
     Selection,
     Stability,
     find_near,
     long_tail_scores,
+    rule_of,
     select,
     selection_stability,
 )
@@ -46,6 +46,7 @@ __all__ = [
     "rows_of_ids",
     "select_subset",
     "token_counts",
+    "without_doubtful",
 ]
 
 
@@ -90,7 +91,7 @@ class Materials:
         Raises:
             InputError: the run lacks what the method needs.
         """
-        needs = METHODS[method].needs
+        needs = rule_of(method).needs
         for need in needs:
             if need in self.lacks:
                 raise InputError(self.lacks[need])
@@ -206,8 +207,33 @@ def _write_selected(job: Job, material: Materials, selection: Selection) -> None
     )
 
 
-def constraints_of(job: Job, material: Materials) -> Constraints | None:
-    """Return what [select] asks of the selection beside the method; None where it asks nothing."""
+def constraints_of(
+    job: Job, material: Materials, *, doubtful: str | None = None
+) -> Constraints | None:
+    """Return what the recipe asks of the selection beside the method; None where it asks nothing.
+
+    Args:
+        job: the folder and its recipe.
+        material: what selections are made of.
+        doubtful: "replace" or "drop"; by default what the recipe says.
+    """
+    found = _asked(job, material)
+    if (doubtful or job.recipe.curate.doubtful) == "drop":
+        return without_doubtful(found, material)
+    return found
+
+
+def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
+    """The same, and no row whose rating curation puts in the other half of the scale."""
+    limits = asked or Constraints()
+    doubtful = material.curation.doubtful(len(material.prior))
+    if limits.must_have is not None:
+        doubtful[limits.must_have] = False
+    return replace(limits, blocked={**limits.blocked, "doubtful": np.flatnonzero(doubtful)})
+
+
+def _asked(job: Job, material: Materials) -> Constraints | None:
+    """What [select] asks for."""
     wanted, pool = job.recipe.select, material.pool
     _check_pairs(wanted)
     found: dict[str, Any] = {
@@ -322,7 +348,7 @@ def load_materials(job: Job, methods: Collection[str]) -> Materials:
     """Load what the given methods need; what the run cannot give is in ``lacks``."""
     pool = Pool.load(job.folder / "pool.arrow")
     neighbors = load(Neighbors, job.folder)
-    needs = {need for method in methods for need in METHODS[method].needs}
+    needs = {need for method in methods for need in rule_of(method).needs}
     made: dict[str, Any] = {}
     lacks: dict[str, str] = {}
     for need, make in (("values", _values), ("targets", _targets)):

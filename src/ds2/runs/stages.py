@@ -97,6 +97,7 @@ STAGES = (
         "curate",
         "correct the scores",
         settings=("curate", "gold", "seed"),
+        ignores=("curate.doubtful",),
         inputs=("gold.path",),
         optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "neighbors.npz", "noise.json"),
@@ -105,7 +106,7 @@ STAGES = (
     Stage(
         "select",
         "select the subset",
-        settings=("select", "output", "seed"),
+        settings=("select", "output", "seed", "curate.doubtful"),
         inputs=(
             "select.must_have",
             "select.must_not",

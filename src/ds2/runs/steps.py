@@ -185,7 +185,7 @@ def curation_of(
         keys=pool.keys,
         seed=recipe.seed,
         **_trusted(gold),
-        **(recipe.curate.model_dump(exclude={"control"}) | other),
+        **(recipe.curate.model_dump(exclude={"control", "doubtful"}) | other),
     )
 
 

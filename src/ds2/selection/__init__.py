@@ -15,13 +15,14 @@ from ds2.selection.curves import (
     frontier_curve,
     size_curve,
 )
-from ds2.selection.methods import METHODS, long_tail_scores
+from ds2.selection.methods import METHODS, VARIANT, long_tail_scores, rule_of
 from ds2.selection.near import find_near, find_near_duplicates
 from ds2.selection.select import Selection, check_size, select
 from ds2.selection.stability import Stability, selection_stability
 
 __all__ = [
     "METHODS",
+    "VARIANT",
     "AgainstRandom",
     "ComparedSelection",
     "Comparison",
@@ -39,6 +40,7 @@ __all__ = [
     "find_near_duplicates",
     "frontier_curve",
     "long_tail_scores",
+    "rule_of",
     "select",
     "selection_stability",
     "size_curve",

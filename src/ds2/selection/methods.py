@@ -23,7 +23,7 @@ from ds2.selection.greedy import (
 )
 from ds2.selection.inputs import Inputs, Method, Order, given
 
-__all__ = ["METHODS", "cut_levels", "long_tail_scores"]
+__all__ = ["METHODS", "VARIANT", "cut_levels", "long_tail_scores", "rule_of"]
 
 #: Rows of a block of vectors.
 BLOCK = 8192
@@ -284,3 +284,11 @@ METHODS: dict[str, Method] = {
         cost="whole",
     ),
 }
+
+#: What stands between a method's name and what was done differently from the recipe.
+VARIANT = " ("
+
+
+def rule_of(name: str) -> Method:
+    """Return the method that a selection was made by, whatever else was done differently."""
+    return METHODS[name.split(VARIANT, maxsplit=1)[0]]
