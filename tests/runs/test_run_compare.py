@@ -98,14 +98,11 @@ def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numb
         assert len(alone) == min(3, len(chosen[name] - others))
     own = load(Selection, folder).rows
     assert set(own.tolist()) == chosen["ds2"]
-    doubtful = set(np.flatnonzero(load(Curation, folder).doubtful(6)).tolist())
-    assert chosen["ds2"] & doubtful
-    assert not chosen["ds2 (doubtful dropped)"] & doubtful
 
 
 def test_doubtful_rows_are_left_out_where_the_recipe_says_so(tmp_path):
     folder = make_run(tmp_path, list(RATERS))
-    overrides = parse_overrides(["curate.doubtful=drop", "compare.n_draws=20"])
+    overrides = parse_overrides(["curate.doubtful=drop", "select.size=90", "compare.n_draws=20"])
     numbers = json.loads(compare_run(folder, overrides=overrides).document)
     doubtful = np.flatnonzero(load(Curation, folder).doubtful(6))
     assert len(doubtful) > 5

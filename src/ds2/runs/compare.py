@@ -33,6 +33,7 @@ from ds2.runs.recipe_file import load_recipe
 from ds2.runs.select import Materials
 from ds2.selection import (
     METHODS,
+    VARIANT,
     Comparison,
     Selection,
     compare_selections,
@@ -70,6 +71,11 @@ class _Selected:
     selection: Selection
     seconds_s: float
     kept_seed: float | None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(m,) the selected rows."""
+        return self.selection.rows
 
 
 def compare_run(
@@ -113,8 +119,11 @@ def compare_run(
         selected, left_out = {}, {}
         for name in wanted:
             found = _enter(contest, name, named)
+            own = selected.get(recipe.select.method)
             if isinstance(found, str):
                 left_out[name] = found
+            elif own and VARIANT in name and np.array_equal(found.rows, own.rows):
+                left_out[name] = "It selects the same examples."
             else:
                 selected[name] = found
             advance()
@@ -122,7 +131,7 @@ def compare_run(
             raise InputError(
                 "No method can be compared. {}: {}".format(*next(iter(left_out.items())))
             )
-        rows = {name: one.selection.rows for name, one in selected.items()}
+        rows = {name: one.rows for name, one in selected.items()}
         verdicts = judge_all(contest, rows, _drawn_from(contest), advance)
         results = _results(contest, selected, verdicts, left_out)
         page = compare_report(results)
@@ -165,7 +174,7 @@ def _results(
 ) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
     curation = made_of.curation
-    rows = {name: one.selection.rows for name, one in selected.items()}
+    rows = {name: one.rows for name, one in selected.items()}
     values = {"raw": observed_of(curation), "curated": curation.scores}
     if gold is not None:
         values["gold"] = gold.levels()
@@ -205,7 +214,7 @@ def _results(
 def _entry(
     contest: Contest, name: str, one: _Selected, times: np.ndarray, verdicts: Verdicts
 ) -> Entry:
-    rows, reasons = one.selection.rows, one.selection.reasons
+    rows, reasons = one.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
     pool = contest.materials.pool
