@@ -59,7 +59,7 @@ def script(monkeypatch) -> Script:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    (tmp_path / "pool.jsonl").write_text("rows")
+    (tmp_path / "pool.jsonl").write_text('{"prompt": "a", "response": "b", "score": 7}')
     init_run(tmp_path / "run", pool=str(tmp_path / "pool.jsonl"), scores="score")
     return tmp_path / "run"
 

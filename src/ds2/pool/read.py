@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import warnings
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from ds2.atomic import writing
-from ds2.checks import check_choice, check_fraction
+from ds2.checks import check_choice, check_fraction, check_int
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, Parsed, detect_format, parse_row
 from ds2.pool.ids import complete_ids
@@ -53,6 +54,7 @@ def read_pool(
     on_bad_row: str = "reject",
     max_bad_share: int | float = 0.05,
     rejects: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
 ) -> Pool:
     """Read a pool of instruction data.
 
@@ -78,6 +80,7 @@ def read_pool(
         on_bad_row: ``reject`` sets a malformed row aside; ``stop`` raises.
         max_bad_share: the largest share of malformed rows to go on with.
         rejects: where to write the rows set aside, as JSONL of file, line, reason and text.
+        limit: read so many rows, the first ones, and no more.
 
     Raises:
         InputError: a file cannot be read, holds two formats or none, is cut off, gives an id
@@ -85,6 +88,8 @@ def read_pool(
     """
     if format != "auto":
         check_choice("format", format, FORMATS)
+    if limit is not None:
+        check_int("limit", limit, low=1)
     check_choice("on_bad_row", on_bad_row, ("reject", "stop"))
     check_choice("no_answer", no_answer, ("reject", "keep"))
     check_fraction("max_bad_share", max_bad_share)
@@ -101,7 +106,7 @@ def read_pool(
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
         reading = _Reading(sources, format, Names.of(named, called), file)
         reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
-        builder = reading.fill(id_field, source_field)
+        builder = reading.fill(id_field, source_field, limit)
     reading.check(max_bad_share, rejects)
     table = builder.finish(reading.place)
     notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
@@ -133,13 +138,14 @@ class _Reading:
         self._decided = 0
         self._other: str | None = None
 
-    def fill(self, id_field: str, source_field: str) -> "_Builder":
-        """Read every row into a builder."""
+    def fill(self, id_field: str, source_field: str, limit: int | None) -> "_Builder":
+        """Read every row, or the first ones, into a builder."""
         builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
         for number, source in enumerate(self.sources):
             before = self.seen
             self.source, self._offset = source, number * _LINES
-            for line, row in self.source.rows:
+            rest = None if limit is None else limit - before
+            for line, row in itertools.islice(self.source.rows, rest):
                 self.seen += 1
                 if isinstance(row, Fault):
                     self._reject(line, row.reason, row.text)
@@ -154,6 +160,8 @@ class _Reading:
                     self._add(builder, line, row)
                 if builder is None and self.seen >= _UNDETECTED:
                     raise self._unknown()
+            if self.seen == limit:
+                break
             if self.seen == before:
                 raise InputError(f"{self.source.name} holds no rows.")
         if builder is None:

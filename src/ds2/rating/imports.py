@@ -282,11 +282,8 @@ def _other_scale(values: np.ndarray, scale: Scale) -> list[Note]:
         return []
     outside = found[~scale.contains(found)]
     share = len(outside) / len(found)
-    around = [ends for ends in _COMMON if ends[0] <= found.min() and found.max() <= ends[1]]
     low = float(np.floor(found.min()))
-    high = float(max(np.ceil(found.max()), low + 1))
-    if around:
-        low, high = min(around, key=lambda ends: ends[1] - ends[0])
+    low, high = _around(found) or (low, float(max(np.ceil(found.max()), low + 1)))
     narrower = high - low < scale.high - scale.low
     unused = len(found) >= _ENOUGH and found.max() <= (scale.low + scale.high) / 2
     many = share > _MANY and len(np.unique(outside)) > 1
@@ -300,6 +297,30 @@ def _other_scale(values: np.ndarray, scale: Scale) -> list[Note]:
         "setting": _setting(low, high, found),
     }
     return [Note("outside the scale" if len(outside) else "upper half unused", numbers)]
+
+
+def _around(found: np.ndarray) -> tuple[float, float] | None:
+    """The narrowest of the usual scales that holds all values."""
+    ends = [(low, high) for low, high in _COMMON if low <= found.min() and found.max() <= high]
+    return min(ends, key=lambda pair: pair[1] - pair[0], default=None)
+
+
+def guess_scale(values: Iterable[object]) -> str | None:
+    """Return the scale that a column's values could be scores on, None where they are no scores.
+
+    They could be where nine in ten of those given are numbers, not all of them equal, within a
+    usual scale; whole numbers that all differ are taken for ids.
+    """
+    numbers, codes = _numbers(values)
+    found = numbers[np.isfinite(numbers)]
+    if len(found) < max(2, 0.9 * int((codes != _MISSING).sum())):
+        return None
+    ends, whole = _around(found), bool((found == np.floor(found)).all())
+    different = len(np.unique(found))
+    if ends is None or different == 1 or (whole and different == len(found) > 10):
+        return None
+    low, high = ends
+    return f"levels:{int(high) + 1}" if whole and low == 0 and high <= 9 else f"{low:g}-{high:g}"
 
 
 def _setting(low: float, high: float, values: np.ndarray) -> str:

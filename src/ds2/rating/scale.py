@@ -108,6 +108,12 @@ class Scale:
         low, high, _ = _range_of(text)
         Scale(low, high, ((low + high) / 2,) if bins is None else tuple(map(float, bins)))
 
+    @staticmethod
+    def ends(text: str) -> tuple[float, float]:
+        """Return the lowest and the highest rating of a recipe's scale."""
+        low, high, _ = _range_of(text)
+        return low, high
+
     @property
     def n_scores(self) -> int:
         """K, the number of scores."""

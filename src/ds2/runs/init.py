@@ -10,6 +10,7 @@ from ds2.atomic import explain_write_errors
 from ds2.errors import InputError
 from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener
+from ds2.runs.peek import peek
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
@@ -63,7 +64,9 @@ def init_run(
     settings: Mapping[str, object] | None = None,
     listener: Listener | None = None,
 ) -> Path:
-    """Write ``folder/recipe.toml`` and return its path.
+    """Look at the pool's first rows, write ``folder/recipe.toml`` and return its path.
+
+    Scores that cannot be on the default scale set the scale that they seem to be on.
 
     Args:
         folder: the run folder; made when it is not there.
@@ -73,12 +76,13 @@ def init_run(
         base_url: their endpoint, when it is not api.openai.com.
         paper: start from the settings of the DS² paper; what else is given here wins over them.
         settings: further ones, by dotted key; ``pool.columns`` may name ``id`` and ``source``, too.
-        listener: is warned of what differs from the paper.
+        listener: is told what the rows are, and warned of what differs from the paper.
 
-    A recipe that says the same already is left as it is.
+    A recipe that says the same already is left as it is. A pool on the hub is not looked at.
 
     Raises:
-        InputError: a file is not there, the folder holds another run or cannot be written.
+        InputError: a file is not there or no pool, a column is in none of its rows, the folder
+            holds another run or cannot be written.
     """
     places = [pool] if isinstance(pool, str) else list(pool)
     found = [each if each.startswith(HUB) else _existing("--pool", each) for each in places]
@@ -107,7 +111,10 @@ def init_run(
     for part in ("id", "source"):
         if part in columns:
             wanted[f"pool.{part}_field"] = columns.pop(part)
-    recipe = make_recipe({**wanted, "pool.columns": columns})
+    wanted |= {"pool.columns": columns}
+    listener = listener or Listener()
+    said = {"scores.scale", "scores.bins"} & set(settings or {})
+    recipe = _looked_at(wanted, folder, listener, told=bool(said))
     path = folder / RECIPE
     with explain_write_errors(folder):
         try:
@@ -120,12 +127,33 @@ def init_run(
         write_text(path, render_recipe(recipe))
     if paper and not as_paper:
         name, model = _PAPER_EMBEDDER.values()
-        (listener or Listener()).warning(
+        listener.warning(
             f"The recipe has the embedder '{recipe.embed.embedder}' where the paper has {model}, "
             f"since {name} is not installed. For the paper's: pip install {name}, and under "
             f'[embed] set embedder = "{name}" and model = "{model}".'
         )
     return path
+
+
+def _looked_at(
+    wanted: Mapping[str, object], folder: Path, listener: Listener, *, told: bool
+) -> Recipe:
+    """The recipe, its scale that of the scores where they cannot be on the default one."""
+    recipe = make_recipe(wanted)
+    listener.started("pool", "look at the first rows")
+    seen = peek(recipe, folder)
+    for sentence in seen.sentences:
+        listener.said(sentence)
+    if seen.scale is None or told:
+        return recipe
+    if seen.outside:
+        listener.said(f"the scores seem to be on the scale {seen.scale}; --scale says otherwise")
+        return make_recipe({**wanted, "scores.scale": seen.scale})
+    listener.said(
+        f"the scores are taken to be on the scale {recipe.scores.scale}; these rows would fit "
+        f"{seen.scale}, too (--scale)"
+    )
+    return recipe
 
 
 def _rater(name: str, base_url: str | None) -> dict[str, object]:

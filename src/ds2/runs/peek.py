@@ -1,0 +1,105 @@
+"""What `ds2 init` sees of a pool: its first rows, looked at before anything is written."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ds2.embedding import identify_languages
+from ds2.pool import Pool, read_pool
+from ds2.pool.wording import shown_names
+from ds2.rating import Scale, guess_scale
+from ds2.runs.job import unheard
+from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import HUB, source_of
+
+__all__ = ["Peek", "peek"]
+
+ROWS = 1000
+#: Languages that are named.
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """The first rows of a pool.
+
+    Attributes:
+        sentences: what they are, and what reading them said.
+        scale: the scale that the recipe's scores seem to be on, where it is another one than the
+            recipe says; None where they fit, and where nothing was read.
+        outside: whether some of them cannot be on the recipe's scale.
+    """
+
+    sentences: tuple[str, ...] = ()
+    scale: str | None = None
+    outside: bool = False
+
+
+def peek(recipe: Recipe, folder: Path) -> Peek:
+    """Look at the first rows of the recipe's pool; of one on the hub nothing is read.
+
+    Raises:
+        InputError: no pool, or a column that the recipe names is in none of its rows.
+    """
+    wanted = recipe.pool
+    if any(path.startswith(HUB) for path in wanted.paths):
+        return Peek()
+    places = [source_of(folder, path) for path in wanted.paths]
+    pool = unheard(
+        read_pool,
+        places if len(places) > 1 else places[0],
+        **wanted.model_dump(exclude={"path", "no_answer", "max_bad_share"}),
+        no_answer="keep",
+        max_bad_share=1.0,
+        limit=ROWS,
+    )
+    said = [_seen(pool), *pool.warnings]
+    given = recipe.scores.column or ()
+    columns = (given,) if isinstance(given, str) else given
+    if recipe.scores.file is not None:
+        return Peek(tuple(said))
+    if not columns and not recipe.raters:
+        said.append(_likely(pool))
+    values: list[object] = []
+    for column in columns:
+        head = column.split(".")[0]
+        if head not in pool.columns and pool.n_read == ROWS:  # it may come later
+            there = shown_names(list(pool.columns))
+            said.append(f"None of these rows has the column '{column}'. There are: {there}.")
+        else:
+            found = pool.column(head)
+            values += found if head == column else []
+    scale = guess_scale(values)
+    if scale is None:
+        return Peek(tuple(said))
+    low, high = Scale.ends(scale)
+    bottom, top = Scale.ends(recipe.scores.scale)
+    same = (low, high) == (bottom, top)
+    return Peek(tuple(said), None if same else scale, low < bottom or high > top)
+
+
+def _seen(pool: Pool) -> str:
+    codes = Counter(code for code in identify_languages(pool.texts()) if code is not None)
+    known = ", ".join(
+        f"{code} {count / codes.total():.0%}" for code, count in codes.most_common(NAMED)
+    )
+    first = "the first " if pool.n_read == ROWS else ""
+    languages = f"; languages: {known}" if known else ""
+    return f"{first}{pool.n_read:,} rows: format {pool.format}{languages}"
+
+
+def _likely(pool: Pool) -> str:
+    """Name the columns that could be scores, and what to type."""
+    scales: Mapping[str, str | None] = {
+        name: guess_scale(pool.column(name)) for name in pool.columns
+    }
+    likely = {name: scale for name, scale in scales.items() if scale is not None}
+    if not likely:
+        return (
+            "no column looks like scores. Name a model that rates (--rater), or select without "
+            "scores: --set select.method=random (or k-center, facility-location, …)"
+        )
+    shown = ", ".join(f"{name} ({scale})" for name, scale in likely.items())
+    name, scale = next(iter(likely.items()))
+    return f"could be scores: {shown}. For the first: --scores {name} --scale {scale}"

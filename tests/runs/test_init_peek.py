@@ -1,0 +1,100 @@
+"""`ds2 init` looks at the first rows: what it found, what it refuses, which scale it takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ds2.errors import InputError
+from ds2.runs import Listener, init_run, load_recipe
+
+
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def said(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+def write(path: Path, n: int = 60, **columns) -> Path:
+    rows = [
+        {
+            "prompt": f"What is the capital of country number {i}?",
+            "response": f"The capital of that country is the city with the number {i}.",
+            **{name: values[i % len(values)] for name, values in columns.items()},
+        }
+        for i in range(n)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def init(place: Path, **given) -> tuple[list[str], Path]:
+    heard = Heard()
+    run = init_run(place, listener=heard, **given).parent
+    return heard.sentences, run
+
+
+def test_it_says_what_the_rows_are_and_what_could_be_scores(tmp_path):
+    pool = write(
+        tmp_path / "p.jsonl",
+        quality=[0, 1, 2, 5],
+        percent=["12 %", "85 %"],
+        nr=list(range(60)),
+        kind=["a", "b"],
+        same=[3],
+    )
+    said, _ = init(tmp_path / "run", pool=str(pool))
+    assert said[0] == "60 rows: format prompt-response; languages: en 100%"
+    assert said[1].startswith("could be scores: quality (levels:6), percent (0-100). For the first")
+    assert "--scores quality --scale levels:6" in said[1]
+    plain = write(tmp_path / "plain.jsonl", kind=["a"])
+    assert "no column looks like scores" in init(tmp_path / "plain", pool=str(plain))[0][1]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.5, 3.5, 5], "0-5"),
+        ([0, 3, 5], "levels:6"),
+        ([0.1, 0.9], "0-1"),
+        ([-1, -0.5, 1], "-1-1"),
+        ([35, 80, 99], "0-100"),
+        ([2, 5, 10], "1-10"),
+        ([2, 4, 5], "1-10"),  # may be either: as the recipe says
+    ],
+)
+def test_scores_that_the_default_scale_cannot_hold_set_their_own(tmp_path, values, scale):
+    pool = write(tmp_path / "p.jsonl", score=values)
+    said, run = init(tmp_path / "run", pool=str(pool), scores="score")
+    assert load_recipe(run).scores.scale == scale
+    assert ("the scores" in said[-1]) == (values != [2, 5, 10])
+    told = init(
+        tmp_path / "told", pool=str(pool), scores="score", settings={"scores.scale": "0-1000"}
+    )
+    assert load_recipe(told[1]).scores.scale == "0-1000"
+
+
+def test_a_column_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    pool = write(tmp_path / "p.jsonl", rating=[1, 7])
+    with pytest.raises(InputError, match=r"Did you mean 'rating'"):
+        init_run(tmp_path / "run", pool=str(pool), scores="ratin")
+    assert not (tmp_path / "run").exists()
+    late = write(tmp_path / "late.jsonl", n=1200, rating=[None])
+    late.write_text(late.read_text() + '{"prompt": "a", "response": "b", "score": 4}\n')
+    said, _ = init(tmp_path / "late", pool=str(late), scores="score")
+    assert "the first 1,000 rows: format" in said[0]
+    assert "None of these rows has the column 'score'. There are: 'rating'" in said[-1]
+
+
+def test_a_layout_or_a_split_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "odd.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(InputError, match="cannot tell the format"):
+        init_run(tmp_path / "run", pool=str(tmp_path / "odd.jsonl"))
+    shards = tmp_path / "data"
+    shards.mkdir()
+    write(shards / "train-0.jsonl")
+    with pytest.raises(InputError, match="test"):
+        init_run(tmp_path / "run", pool=str(shards), settings={"pool.split": "test"})
+    assert not (tmp_path / "run").exists()
