@@ -94,6 +94,7 @@ from .rating import (
     read_gold as read_gold,
     reparse as reparse,
 )
+from .runs.whole import RunResult as RunResult, run as run
 from .selection import (
     AgainstRandom as AgainstRandom,
     Comparison as Comparison,

@@ -14,7 +14,7 @@ from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.noise import TransitionEstimate
 from ds2.pool import read_pool
-from ds2.runs import Listener, RunResult, load, parse_overrides, read_manifest, run, save, status
+from ds2.runs import Listener, RunOutcome, load, parse_overrides, read_manifest, run, save, status
 from ds2.runs.stages import STAGES
 from ds2.selection import Selection
 
@@ -24,7 +24,7 @@ FILES = {name for stage in STAGES for name in stage.writes}
 FAST = "noise.n_bootstrap=10"
 
 
-def go(folder: Path, *settings: str, until: str = "report") -> RunResult:
+def go(folder: Path, *settings: str, until: str = "report") -> RunOutcome:
     return run(folder, until=until, overrides=parse_overrides([FAST, *settings]))
 
 
@@ -46,7 +46,7 @@ def folder(finished, tmp_path) -> Path:
     return tmp_path / "own" / "run"
 
 
-def done(result: RunResult) -> list[str]:
+def done(result: RunOutcome) -> list[str]:
     return [outcome.name for outcome in result.stages if outcome.state == "done"]
 
 

@@ -5,14 +5,14 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ds2.runs.loop import RunResult, RunStatus
+    from ds2.runs.loop import RunOutcome, RunStatus
 
 __all__ = ["run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
 
 _PRODUCTS = {"select": ("selected", "selected.jsonl"), "report": ("report", "report.html")}
 
 
-def run_lines(result: "RunResult") -> list[str]:
+def run_lines(result: "RunOutcome") -> list[str]:
     """Return the verdict and where the products are; before there is a report, the last numbers."""
     last = result.stages[-1].name
     if last != "report":
@@ -31,7 +31,7 @@ def run_lines(result: "RunResult") -> list[str]:
     return lines
 
 
-def _ending(result: "RunResult") -> tuple[str, str]:
+def _ending(result: "RunOutcome") -> tuple[str, str]:
     """The state that the run is in and why, and the command to give next."""
     run = quote(str(result.folder))
     if left := result.summary["rate"].get("unanswered"):
@@ -42,7 +42,7 @@ def _ending(result: "RunResult") -> tuple[str, str]:
     return "done: every stage is fresh", f"ds2 export {run} --tool trl"
 
 
-def run_document(result: "RunResult") -> dict[str, Any]:
+def run_document(result: "RunOutcome") -> dict[str, Any]:
     """Return the same as JSON values."""
     return {
         "run": result.folder,

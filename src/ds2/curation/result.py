@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 
 from ds2.arrays import Mask, Scores, Values
 from ds2.measures import Interval
+from ds2.shown import Shown
 
 __all__ = ["Curation", "Evidence"]
 
@@ -34,8 +35,8 @@ class Evidence(Interval):
     n: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Curation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Curation(Shown):
     """Curated scores, and what was changed.
 
     Attributes:
@@ -76,6 +77,11 @@ class Curation:
     next_evidence: str = ""
     contradiction: str = ""
     gold_needed: int = 0
+
+    seen = (
+        *("method", "n_changed", "scores", "se", "posterior", "gate", "evidence"),
+        *("next_evidence", "warnings"),
+    )
 
     @property
     def n_changed(self) -> int:

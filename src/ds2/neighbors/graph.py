@@ -6,12 +6,13 @@ import numpy as np
 
 from ds2.arrays import Groups, Mask, NeighborDistances, NeighborIndices
 from ds2.errors import InputError
+from ds2.shown import Shown
 
 __all__ = ["Neighbors"]
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbors:
+@dataclass(frozen=True, slots=True, repr=False)
+class Neighbors(Shown):
     """The k nearest neighbours of every example, the example itself never included.
 
     Exact duplicates share one *entry*: they have the same neighbours, and an entry stands in the

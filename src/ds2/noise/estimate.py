@@ -9,6 +9,7 @@ from ds2.arrays import Prior, PriorBounds, Transition, TransitionBounds
 from ds2.checks import check_int
 from ds2.errors import InputError
 from ds2.noise.scored import Lift
+from ds2.shown import Shown, heat_map
 
 __all__ = ["MIN_COUNT", "WIDE_RANGE", "TransitionEstimate", "dominant"]
 
@@ -21,8 +22,8 @@ Transitions = Float[np.ndarray, "r s s"]
 TransitionsBounds = Float[np.ndarray, "2 r s s"]
 
 
-@dataclass(frozen=True, slots=True)
-class TransitionEstimate:
+@dataclass(frozen=True, slots=True, repr=False)
+class TransitionEstimate(Shown):
     """Score transition matrix of a rater, with everything that says how far to trust it.
 
     Of several raters, ``matrix``, ``intervals`` and ``range`` have one more axis, r, before the
@@ -93,6 +94,19 @@ class TransitionEstimate:
     rho_interval: tuple[float, float] = (0.0, 1.0)
     n_gold: int = 0
     raters: tuple["TransitionEstimate | None", ...] = ()
+
+    seen = (
+        *("error_rate", "rho", "rho_source", "lift", "matrix", "prior", "n_examples"),
+        *("n_missing", "raters", "warnings"),
+    )
+
+    def _repr_html_(self) -> str:
+        return Shown._repr_html_(self) + heat_map(self.mean_matrix)
+
+    @property
+    def mean_matrix(self) -> np.ndarray:
+        """(s, s) The matrix; of several raters the mean of theirs."""
+        return self.matrix if self.matrix.ndim == 2 else self.matrix.mean(axis=0)
 
     @property
     def error_rate(self) -> float:

@@ -17,6 +17,8 @@ from ds2.pool.layout import conversation_fields, label, load_layout
 from ds2.pool.wording import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
+    import datasets
+    import pandas  # type: ignore[import-untyped]
     import pyarrow
 
 __all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "table_schema"]
@@ -152,6 +154,22 @@ class Pool:
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of a pool of {len(self):,} examples")
         return next(iter(self.take([row % len(self)])))
+
+    def to_dataset(self, format: str = "messages") -> "datasets.Dataset":
+        """Return the examples as a ``datasets.Dataset``, in memory: what `ds2.write_pool` writes.
+
+        Raises:
+            InputError: the format cannot express an example.
+        """
+        from datasets import Dataset
+
+        from ds2.pool.write import table_of
+
+        return Dataset(table_of(self, format))
+
+    def to_pandas(self, format: str = "messages") -> "pandas.DataFrame":
+        """Return the examples as a DataFrame; as `to_dataset`."""
+        return self.to_dataset(format).to_pandas()
 
     @property
     def ids(self) -> list[str]:

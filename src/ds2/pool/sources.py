@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ds2.atomic import writing
 from ds2.errors import InputError, RunError
-from ds2.pool.files import file_kind
-from ds2.pool.rows import Row, RowSource, as_row, batch_rows, read_file, text_columns
+from ds2.pool.files import WRITERS, file_kind, writer
+from ds2.pool.rows import Fault, Row, RowSource, as_row, batch_rows, read_file, text_columns
 from ds2.pool.wording import shown, shown_names, shown_path
 
-__all__ = ["open_sources"]
+__all__ = ["is_place", "keep_rows", "open_sources"]
 
 _SPLIT = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val|dev|eval)(?=[-_.]|$)")
 _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
@@ -40,7 +41,7 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
         files, notes = _files_of(place, split)
         return place, [read_file(path) for path in files], notes
     listed = list(pool) if isinstance(pool, (list, tuple)) else None
-    if listed and all(isinstance(each, (str, os.PathLike)) for each in listed):
+    if listed and is_place(listed):
         sources: list[RowSource] = []
         notes = []
         for each in listed:
@@ -50,6 +51,32 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
         return ", ".join(os.fspath(each) for each in listed), sources, notes
     source = _in_memory(pool, listed, split)
     return source.name, [source], []
+
+
+def is_place(pool: Any) -> bool:
+    """Say whether a pool is named (a path, several, one on the hub) and not given itself."""
+    if isinstance(pool, (str, os.PathLike)):
+        return True
+    listed = isinstance(pool, (list, tuple)) and bool(pool)
+    return listed and all(isinstance(each, (str, os.PathLike)) for each in pool)
+
+
+def keep_rows(pool: Any, path: Path) -> None:
+    """Write the rows of a pool that is in memory as JSONL, as they are.
+
+    Raises:
+        InputError: it is no pool, or a row is no object.
+    """
+    _, (source,), _ = open_sources(pool, "train")
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number, row in source.rows:
+            if isinstance(row, Fault):
+                raise InputError(f"{source.name}, {source.unit} {number:,}: {row.reason}.")
+            yield row
+
+    with writing(path) as temporary, writer(temporary, None) as stream:
+        WRITERS["jsonl"](rows, stream)
 
 
 def _files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:

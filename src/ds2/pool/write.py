@@ -14,8 +14,9 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +38,10 @@ from ds2.pool.pool import Pool
 from ds2.pool.turns import MEDIA, call_of, content_text
 from ds2.pool.wording import shown, shown_names, shown_path
 
-__all__ = ["Handoff", "hand_off", "write_pool"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Handoff", "hand_off", "table_of", "write_pool"]
 
 _BATCH = 1024
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -95,6 +99,19 @@ def write_pool(
             Ds2Warning,
             stacklevel=2,
         )
+
+
+def table_of(pool: Pool, form: str) -> "pyarrow.Table":
+    """Return what `write_pool` writes, as an Arrow table."""
+    from pyarrow.parquet import read_table
+
+    check_choice("format", form, FORMATS)
+    _added(pool, None, "return")
+    replaced: dict[str, None] = {}
+    with BytesIO() as stream:
+        WRITERS["parquet"](lambda: _rows(pool, form, {}, replaced), stream)
+        stream.seek(0)
+        return read_table(stream)
 
 
 def _added(pool: Pool, columns: Mapping[str, Any] | None, what: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ds2.errors import InputError
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.scale import Scale
+from ds2.shown import Shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -93,8 +94,8 @@ class Note:
         return _SENTENCES[self.code].format(**self.numbers)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ratings:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Ratings(Shown):
     """The ratings of a pool, in pool order: of one rater, or of several side by side.
 
     Attributes:
@@ -125,7 +126,7 @@ class Ratings:
     criteria: Mapping[str, np.ndarray] = field(default_factory=dict)
     repeats: np.ndarray | None = None
     usage: Mapping[str, object] = field(default_factory=dict)
-    several: tuple["Ratings", ...] = field(default=(), repr=False)
+    several: tuple["Ratings", ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 + bool(self.several) or self.values.shape != self.codes.shape:

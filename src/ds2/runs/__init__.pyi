@@ -4,7 +4,7 @@ from .folder import lock_holder, locked, read_manifest
 from .frozen import load, save
 from .init import init_run
 from .job import Job, Listener, Made
-from .loop import RunResult, RunStatus, StageOutcome, opened, run, status
+from .loop import RunOutcome, RunStatus, StageOutcome, opened, run, status
 from .rate import collect_batches, prompt_of, write_batches
 from .recipe import Recipe
 from .recipe_file import load_recipe, make_recipe, parse_overrides, render_recipe
@@ -18,7 +18,7 @@ __all__ = [
     "Made",
     "Recipe",
     "Rerated",
-    "RunResult",
+    "RunOutcome",
     "RunStatus",
     "StageOutcome",
     "add_gold",

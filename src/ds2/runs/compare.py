@@ -116,7 +116,8 @@ def compare_run(
             done += 1
             listener.progress(done, steps)
 
-        selected, left_out = {}, {}
+        selected: dict[str, _Selected] = {}
+        left_out: dict[str, str] = {}
         for name in wanted:
             found = _enter(contest, name, named)
             own = selected.get(recipe.select.method)

@@ -60,7 +60,7 @@ def save(folder: Path, value: Any, more: Mapping[str, pa.Array] | None = None) -
             np.savez(file, allow_pickle=False, **arrays)
     else:
         columns, facts = dict(more or {}), {}
-        for name, hint in get_type_hints(type(value)).items():
+        for name, hint in _hints(type(value)).items():
             if _is_column(name, hint):
                 if getattr(value, name) is not None or name not in _FIRST:
                     columns[_COLUMNS.get(name, name)] = getattr(value, name)
@@ -81,7 +81,7 @@ def load(kind: type[Value], folder: Path) -> Value:
             values = {name: arrays[name] for name in arrays}
         return kind(**{name: one if one.ndim else one.item() for name, one in values.items()})
     table, facts = read_table(path)
-    for name, hint in get_type_hints(kind).items():
+    for name, hint in _hints(kind).items():
         if _is_column(name, hint):
             values[name] = _column(table, _COLUMNS.get(name, name), hint)
         elif name in facts:
@@ -120,6 +120,12 @@ def observed_of(curation: Curation) -> np.ndarray:
     if curation.observed.ndim == 1 or curation.raw is None:
         return curation.observed
     return curation.raw
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields, by name."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)}
 
 
 def _is_column(name: str, hint: Any) -> bool:

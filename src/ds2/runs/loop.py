@@ -31,7 +31,7 @@ from ds2.runs.planted import load_planted
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
 
-__all__ = ["RunResult", "RunStatus", "StageOutcome", "opened", "run", "status"]
+__all__ = ["RunOutcome", "RunStatus", "StageOutcome", "opened", "run", "status"]
 
 _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
@@ -46,7 +46,7 @@ class StageOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class RunOutcome:
     """What a run did, and the numbers of every stage it went through.
 
     Attributes:
@@ -82,7 +82,7 @@ def run(
     ask: Ask = "new",
     wait: bool = False,
     resume: bool = False,
-) -> RunResult:
+) -> RunOutcome:
     """Bring the stage ``until``, and every stage that it needs, up to date.
 
     Args:
@@ -124,7 +124,7 @@ def run(
             summary = manifest.stages[stage.name].summary
             listener.finished(stage.name, outcomes[-1].state, outcomes[-1].seconds, summary)
     records = {stage.name: manifest.stages[stage.name] for stage in stages}
-    return RunResult(
+    return RunOutcome(
         folder=folder,
         stages=tuple(outcomes),
         warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),

@@ -18,6 +18,7 @@ from ds2.selection.constraints import Constraints, check_constraints, eligible_r
 from ds2.selection.inputs import RATING, Inputs, Method
 from ds2.selection.meet import Chosen, choose, clash
 from ds2.selection.methods import METHODS, long_tail_scores
+from ds2.shown import Shown
 
 __all__ = ["Selection", "check_prior", "check_size", "select"]
 
@@ -29,8 +30,8 @@ LENGTHS = (2, 8, 32)
 COMPLETES = "completes the selection under the constraints"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+@dataclass(frozen=True, slots=True, repr=False)
+class Selection(Shown):
     """Which rows, in which order, and why.
 
     Attributes:

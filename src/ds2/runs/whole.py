@@ -1,0 +1,157 @@
+"""The whole job in one call: from a pool, in memory or on disk, to the selection and its report."""
+
+import os
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ds2.curation import Curation
+from ds2.errors import Ds2Warning
+from ds2.neighbors import Neighbors
+from ds2.noise import TransitionEstimate
+from ds2.pool import Pool, is_place, keep_rows
+from ds2.rating import Ratings
+from ds2.runs.ask import add_gold
+from ds2.runs.frozen import load
+from ds2.runs.init import init_run
+from ds2.runs.job import Listener
+from ds2.runs.loop import run as bring_up_to_date
+from ds2.selection import Selection
+from ds2.shown import Shown, heat_map
+
+__all__ = ["RunResult", "run"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunResult(Shown):
+    """What a run made; what is large is read from its folder when it is asked for.
+
+    Attributes:
+        folder: the run folder.
+        verdict: what the report says first: questions, each with its answer.
+        warnings: of all stages, each once.
+        kept: what deletes the folder, where it lives no longer than this result; else None.
+    """
+
+    folder: Path
+    verdict: tuple[str, ...]
+    warnings: tuple[str, ...]
+    kept: object = None
+
+    seen = ("folder", "verdict", "warnings")
+
+    @property
+    def pool(self) -> Pool:
+        """The examples, as they were read."""
+        return Pool.load(self.folder / "pool.arrow")
+
+    @property
+    def ratings(self) -> Ratings:
+        """What the raters gave."""
+        return Ratings.load(self.folder / "ratings.parquet")
+
+    @property
+    def neighbors(self) -> Neighbors:
+        """The graph."""
+        return load(Neighbors, self.folder)
+
+    @property
+    def noise(self) -> TransitionEstimate:
+        """The transition matrix."""
+        return load(TransitionEstimate, self.folder)
+
+    @property
+    def curation(self) -> Curation:
+        """The curated scores."""
+        return load(Curation, self.folder)
+
+    @property
+    def selection(self) -> Selection:
+        """The selected rows, in pick order, each with its reason."""
+        return load(Selection, self.folder)
+
+    @property
+    def selected(self) -> Pool:
+        """The selected examples, in pick order."""
+        return self.pool.take(self.selection.rows)
+
+    def report(self) -> Path:
+        """Return the path of the report, a page for a browser."""
+        return self.folder / "report.html"
+
+    def _repr_html_(self) -> str:
+        answers = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.verdict)
+        return f"<ul>{answers}</ul>{heat_map(self.noise.mean_matrix)}"
+
+
+def run(
+    pool: Any,
+    *,
+    scores: str | Sequence[str] = (),
+    raters: Sequence[str] = (),
+    size: int | float | None = None,
+    gold: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Rate or import, embed, estimate the noise, curate, select and report, as ``ds2 run`` does.
+
+    Args:
+        pool: what `ds2.read_pool` takes: a path, several, ``hf:org/name``, a Dataset, a DataFrame,
+            an Arrow table or a list of objects.
+        scores: the column that holds scores, or several, one a rater.
+        raters: models that are to rate, as ``--rater`` of ``ds2 init``.
+        size: how many rows to select (a whole number), or which share (a float in (0, 1)).
+        gold: a file of trusted scores, as ``ds2 gold --add`` takes it.
+        folder: the run folder, where a later call goes on. Default: one that is deleted with the
+            result.
+        settings: further settings of the recipe, by dotted key: ``{"select.method": "frontier"}``.
+        listener: is told what happens; warnings of the stages go there. Default: they are warned.
+
+    Returns:
+        `RunResult`: ``selected`` is the pool of the selected rows, ``report()`` the page's path.
+
+    Raises:
+        InputError: as ``ds2 init`` and ``ds2 run``; the folder holds another run.
+    """
+    kept = _Kept() if folder is None else None
+    place = Path(kept.path if kept is not None else folder or ".")
+    wanted = dict(settings or {})
+    if size is not None:
+        wanted["select.size"] = size
+    if is_place(pool):
+        paths = [os.fspath(each) for each in ([pool] if not isinstance(pool, list) else pool)]
+    else:
+        place.mkdir(parents=True, exist_ok=True)
+        paths = [os.fspath(place / "rows.jsonl")]
+        keep_rows(pool, place / "rows.jsonl")
+    heard = listener or _Warned()
+    init_run(place, pool=paths, scores=scores, raters=raters, settings=wanted, listener=heard)
+    if gold is not None:
+        add_gold(place, [Path(gold)])
+    found = bring_up_to_date(place, listener=heard, resume=True)
+    verdict = found.summary["report"]["verdict"]
+    assert isinstance(verdict, (list, tuple))
+    return RunResult(place, tuple(verdict), found.warnings, kept)
+
+
+class _Kept:
+    """A folder that is deleted when nobody holds this any more."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="ds2-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class _Warned(Listener):
+    """Passes warnings on as Python's."""
+
+    def warning(self, sentence: str) -> None:
+        warnings.warn(sentence, Ds2Warning, stacklevel=2)
