@@ -122,6 +122,19 @@ def test_a_selection_is_handed_over_in_pick_order(folder, tool):
     assert str(data) in made.usage or tool == "llama-factory"
     bare = export(folder, tool="trl", plain=True)
     assert not any(key.startswith("ds2_") for key in lines_of(bare.files[0])[0])
+    assert bare.command.startswith(f"trl sft --model_name_or_path MODEL --dataset_name {folder}")
+
+
+def test_a_control_has_random_examples_of_the_same_lengths(folder):
+    made = export(folder, tool="trl", plain=True, control=True)
+    own, control = (lines_of(path) for path in made.files)
+    assert made.files[1] == folder / "trl-control" / "selected.jsonl"
+    assert len(control) == len(own)
+    assert {row["id"] for row in control} != {row["id"] for row in own}
+    lengths = [
+        sorted(len(row["messages"][-1]["content"]) for row in rows) for rows in (own, control)
+    ]
+    assert np.abs(np.mean(lengths[0]) - np.mean(lengths[1])) < 5
 
 
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):

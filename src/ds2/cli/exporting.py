@@ -42,6 +42,14 @@ def export_command(
         bool,
         typer.Option("--lossy", help="Leave out what the layout cannot hold, and say how much."),
     ] = False,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control",
+            help="Write random examples as well, as many and with answers as long, into FOLDER-"
+            "control: what the selection should beat when both are trained on.",
+        ),
+    ] = False,
     push: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +109,7 @@ def export_command(
             name=name,
             plain=plain,
             lossy=lossy,
+            control=control,
             overrides=overridden(settings),
         )
         for sentence in made.warnings:
@@ -108,7 +117,9 @@ def export_command(
         document = {
             "files": made.files,
             "usage": made.usage,
+            "command": made.command,
             "warnings": made.warnings,
         }
         lines = [*(f"wrote {path}" for path in made.files), *made.usage.split("\n")]
+        lines += [f"train: {made.command}"] if made.command else []
     answer(as_json, document, lines)

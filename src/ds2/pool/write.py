@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,12 +169,14 @@ class Handoff:
     Attributes:
         files: the data first, then what the tool needs to find it.
         usage: the lines to put into the tool's configuration or script.
+        command: what to type to train, but for the model's name; empty where the tool has none.
         warnings: what the tool will not do with these examples.
     """
 
     files: tuple[Path, ...]
     usage: str
     warnings: tuple[str, ...] = ()
+    command: str = ""
 
 
 def hand_off(
@@ -234,7 +237,7 @@ def hand_off(
     notes = found.notes(lossy)
     for note in notes:
         warnings.warn(note, Ds2Warning, stacklevel=2)
-    return Handoff((data, *more), usage, notes)
+    return Handoff((data, *more), usage, notes, _command(tool, shape, data, name))
 
 
 def _tool_rows(pool: Pool, kept: Kept, shape: str, added: Mapping[str, Any]) -> Iterator[OutRow]:
@@ -395,6 +398,26 @@ def _for_the_tool(
             "dataset = dataset.cast_column('images', Sequence(Image()))",
         ]
     return {}, "\n".join(lines) + "\n"
+
+
+def _command(tool: str, shape: str, data: Path, name: str) -> str:
+    """What to type to train on the data."""
+    folder = quote(data.parent.as_posix())
+    method = {"preference": "dpo", "kto": "kto"}.get(shape, "sft")
+    if tool == "trl":
+        return (
+            f"trl {method} --model_name_or_path MODEL --dataset_name {folder} --use_peft "
+            "--output_dir out"
+        )
+    if tool == "axolotl":
+        return f"axolotl train CONFIG.yaml   # with {name}.axolotl.yaml's lines in it"
+    if tool == "llama-factory":
+        return (
+            f"llamafactory-cli train --do_train --stage {method} --finetuning_type lora "
+            f"--model_name_or_path MODEL --template TEMPLATE --dataset {name} "
+            f"--dataset_dir {folder} --output_dir out"
+        )
+    return ""
 
 
 def _axolotl(file: str, shape: str, beside: frozenset[str]) -> dict[str, Any]:

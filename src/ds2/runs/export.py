@@ -1,6 +1,7 @@
 """Hand the selection of a run over: to a training tool, or to the hub."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from ds2.rating import Panel
 from ds2.runs.folder import read_manifest
 from ds2.runs.frozen import load, read_table
 from ds2.runs.job import unheard
-from ds2.runs.loop import run
+from ds2.runs.loop import opened, run
+from ds2.runs.proof_arms import random_like
 from ds2.runs.recipe_file import load_recipe
 from ds2.selection import Selection
 
@@ -36,6 +38,7 @@ def export(
     name: str = "selected",
     plain: bool = False,
     lossy: bool = False,
+    control: bool = False,
     overrides: Mapping[str, object] | None = None,
 ) -> Handoff:
     """Write the selection in the files that a training tool reads.
@@ -48,14 +51,26 @@ def export(
         name: name of the data.
         plain: leave out the columns of `COLUMNS`.
         lossy: leave out what the layout cannot hold of the examples.
+        control: write random rows as well, as many and as long, into a folder of their own beside
+            it (``-control``): what a selection should beat.
         overrides: settings that win over the recipe.
     """
     chosen, columns = _selected(folder, plain, overrides)
     target = folder / tool if out is None else out
-    target.mkdir(parents=True, exist_ok=True)
-    return unheard(
-        hand_off, chosen, target, tool=tool, layout=layout, name=name, columns=columns, lossy=lossy
-    )
+
+    def write(pool: Pool, place: Path, more: dict[str, np.ndarray] | None = None) -> Handoff:
+        place.mkdir(parents=True, exist_ok=True)
+        return unheard(
+            hand_off, pool, place, tool=tool, layout=layout, name=name, columns=more, lossy=lossy
+        )
+
+    made = write(chosen, target, columns)
+    if not control:
+        return made
+    with opened(folder, until="select", overrides=overrides) as job:
+        like = random_like(job)
+    beside = write(like, target.with_name(f"{target.name}-control"))
+    return replace(made, files=(*made.files, *beside.files))
 
 
 def publish(

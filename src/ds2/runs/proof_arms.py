@@ -18,7 +18,16 @@ from ds2.runs.recipe_file import source_of
 from ds2.runs.select import Materials, load_materials
 from ds2.selection import Selection, select
 
-__all__ = ["FULL", "FULL_EPOCHS", "WHOLE", "Arm", "Counter", "draw_arms", "split_arms"]
+__all__ = [
+    "FULL",
+    "FULL_EPOCHS",
+    "WHOLE",
+    "Arm",
+    "Counter",
+    "draw_arms",
+    "random_like",
+    "split_arms",
+]
 
 #: Every row of the pool, in as many updates as the others have.
 FULL = "full"
@@ -193,6 +202,15 @@ def draw_arms(
             learned, tokens = count(counter, own, rows)
             arms.append(Arm(name, seed, own, rows, learned, tokens))
     return limit, tuple(arms)
+
+
+def random_like(job: Job) -> Pool:
+    """Return as many random examples as were selected, with answers as long as theirs."""
+    material = load_materials(job, ())
+    chosen = load(Selection, job.folder).rows
+    free = np.ones(len(material.pool), dtype=bool)
+    rows = _order("random-same-length", material, chosen, free, 0)[: len(chosen)]
+    return material.pool.take(rows)
 
 
 def split_arms(names: Sequence[str]) -> dict[str, str]:
