@@ -1,6 +1,7 @@
 """The commands: what goes to stdout, what to stderr, and with which exit code they end."""
 
 import inspect
+import io
 import json
 import re
 import sys
@@ -421,3 +422,14 @@ def test_on_a_terminal_progress_is_live_and_text_is_never_markup(monkeypatch, ca
 def test_text_is_shown_and_never_obeyed():
     assert printable("é 日本 x") == "é 日本 x"
     assert printable("a\x1b[2J\n\u202e\ud800") == "a\\x1b[2J\\n\\u202e\\ud800"
+
+
+def test_progress_that_nobody_reads_any_more_stops_nothing(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Closed())
+    heard = progress.Lines()
+    heard.started("pool", "read the pool")
+    heard.warning("Look out.")

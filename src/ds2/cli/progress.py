@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -94,7 +94,8 @@ class Lines(Listener):
         self._say(f"warning: {sentence}")
 
     def _say(self, line: str) -> None:
-        typer.echo(printable(line), err=True)
+        with suppress(BrokenPipeError):  # whoever read the progress has seen enough
+            typer.echo(printable(line), err=True)
 
 
 class Live(Listener):
