@@ -24,13 +24,13 @@ from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.carried import (
     Conversation,
-    conversation,
+    Opened,
     conversations,
     marks_training,
     tools_list,
 )
 from ds2.pool.files import WRITERS, OutRow, file_kind, plain_values, writer
-from ds2.pool.formats import FORMATS, Names
+from ds2.pool.formats import FORMATS
 from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.layouts import HANDOFFS, LAYOUTS, Kept, arguments_of, beside, shared_turns
 from ds2.pool.pool import Pool
@@ -112,8 +112,8 @@ def _added(pool: Pool, columns: Mapping[str, Any] | None, what: str) -> dict[str
 def _rows(
     pool: Pool, form: str, added: Mapping[str, Any], replaced: dict[str, None]
 ) -> Iterator[OutRow]:
-    start, names = 0, Names.of(pool.named, pool.roles)
-    for batch in pool.table.to_batches(max_chunksize=_BATCH):
+    start, opened = 0, Opened(pool)
+    for batch in pool.table.select(opened.columns).to_batches(max_chunksize=_BATCH):
         stop = start + batch.num_rows
         more = {name: plain_values(values[start:stop]) for name, values in added.items()}
         for number, line in enumerate(batch.to_pylist()):
@@ -122,7 +122,7 @@ def _rows(
                 row = original_row(line, extra, pool.id_field)
                 parts = conversation_fields(layout)
             else:
-                example = conversation(pool, line, names)
+                example = opened(line)
                 (fields,) = LAYOUTS["ds2"][form].rows(example, Kept("ds2"))
                 if any(isinstance(turn["content"], list) for turn in example.turns):
                     extra = {**example.media, **extra}
@@ -235,6 +235,7 @@ class _Found:
         self.tool, self.shape = tool, shape
         self.holds = LAYOUTS[tool][shape].holds
         self.total = self.uneven = self.preferred = self.with_ids = self.marked = 0
+        self.inline = 0
         self.held: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
@@ -263,6 +264,8 @@ class _Found:
             sides = (example.turns[example.answer_at :], example.rejected or [])
             if self.shape == "preference" and any(len(side) != 1 for side in sides):
                 lost.add("answers of several turns")
+        media = [each for listed in example.media.values() for each in listed]
+        self.inline += any(isinstance(each, str) and each.startswith("data:") for each in media)
         self.lost.update(lost)
         self.held.update(has & self.holds)
         self.total += 1
@@ -315,6 +318,11 @@ class _Found:
                 self.marked and self.tool != "llama-factory",
                 f"{self.marked:,} of {self.total:,} examples have <image>, <video> or <audio> in a "
                 "text and no such medium: it is handed over as a word.",
+            ),
+            (
+                self.inline and self.tool in ("trl", "llama-factory"),
+                f"{self.inline:,} of {self.total:,} examples hold a medium as data in the row: "
+                f"{self.tool} reads files. Write them to files, and their paths into the rows.",
             ),
             (
                 self.preferred and not both,
