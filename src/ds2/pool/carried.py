@@ -106,6 +106,7 @@ class Opened:
         self._is_plain = functools.lru_cache(maxsize=1024)(self._plain)
 
     def __call__(self, line: Mapping[str, Any]) -> Conversation:
+        """Return one example."""
         found = Conversation(line["id"], line["source"], [])
         if self._is_plain(line["layout"]):
             found.turns = line["messages"]

@@ -383,7 +383,7 @@ def transcript_turns(text: str) -> Turns:
     return [(said[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
 
 
-def _missing_answer(parsed: Parsed) -> str:
+def _missing_answer(parsed: Parsed) -> str:  # noqa: PLR0911
     """Say why there is no answer to learn; an empty text where there is one."""
     role, text = parsed.turns[-1]
     if role != "assistant":

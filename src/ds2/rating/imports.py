@@ -217,7 +217,9 @@ _ELSE = object()
 #: A number with a decimal comma; with three digits behind it, it could be one of thousands.
 _COMMA = re.compile(r"[+-]?\d+,(?:\d\d?|\d{4,})", re.ASCII)
 #: "3.5/5", "4 out of 5 stars", and stars themselves, a half one behind them.
-_OUT_OF = re.compile(r"([\d.,+-]+)\s*(?:/|out of|of)\s*(\d+)(?:\s*stars?)?", re.ASCII | re.IGNORECASE)
+_OUT_OF = re.compile(
+    r"([\d.,+-]+)\s*(?:/|out of|of)\s*(\d+)(?:\s*stars?)?", re.ASCII | re.IGNORECASE
+)
 _STARS = re.compile("([★⭐]+)(½?)☆*")
 
 
@@ -240,18 +242,17 @@ def _number(value: object) -> tuple[float, int, float]:
     if isinstance(value, str):
         value = value.strip().removesuffix("%").strip()
         if stars := _STARS.fullmatch(value):
-            return len(stars[1]) + 0.5 * bool(stars[2]), 0, top
-        if out_of := _OUT_OF.fullmatch(value):
+            value = len(stars[1]) + 0.5 * bool(stars[2])
+        elif out_of := _OUT_OF.fullmatch(value):
             value, top = out_of[1], float(out_of[2])
-        value = value.replace(",", ".") if _COMMA.fullmatch(value) else value
+    if isinstance(value, str) and _COMMA.fullmatch(value):
+        value = value.replace(",", ".")
     try:
-        number = float(value)
+        number = float(value.replace("_", "x") if isinstance(value, str) else value)
     except ValueError:
         return none, _NO_NUMBER, none
     except OverflowError:
         return np.inf, 0, top
-    if isinstance(value, str) and "_" in value:
-        return none, _NO_NUMBER, none
     return number, _MISSING if np.isnan(number) else 0, top
 
 
