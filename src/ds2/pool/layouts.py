@@ -47,7 +47,7 @@ class Kept:
     Attributes:
         tool: which tool reads them.
         beside: what some example has and the layout holds beside roles and texts: tools, calls,
-            images, videos, audios, training.
+            images, videos, audios, training, reasoning.
         left: the media that are left out.
     """
 
@@ -110,6 +110,8 @@ def _turns(turns: Sequence[Mapping[str, Any]], example: Conversation, kept: Kept
     out = []
     for turn in turns:
         said = {k: v for k, v in turn.items() if k in _SAID}
+        if kept.tool == "axolotl" and (held := [k for k in REASONING if k in said]):
+            said["reasoning_content"] = said.pop(held[0])  # the one name that it reads
         if "tool_calls" in turn and "calls" in kept.beside:
             calls = turn["tool_calls"]
             as_text = kept.tool in ("axolotl", "parquet")

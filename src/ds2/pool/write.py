@@ -34,7 +34,7 @@ from ds2.pool.formats import FORMATS
 from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.layouts import HANDOFFS, LAYOUTS, Kept, arguments_of, beside, shared_turns
 from ds2.pool.pool import Pool
-from ds2.pool.turns import MEDIA, call_of, content_text
+from ds2.pool.turns import MEDIA, REASONING, call_of, content_text
 from ds2.pool.wording import shown, shown_names, shown_path
 
 __all__ = ["Handoff", "hand_off", "write_pool"]
@@ -206,7 +206,7 @@ def hand_off(
     for example in conversations(pool):
         found.notice(example)
     found.check(lossy)
-    kept = Kept(tool, frozenset(found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
+    kept = Kept(tool, frozenset(+found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
     more, usage = _for_the_tool(kept, shape, data, name)
     with writing(data) as temporary, writer(temporary, None) as stream:
         WRITERS[suffix](lambda: _tool_rows(pool, kept, shape, added), stream)
@@ -268,6 +268,7 @@ class _Found:
         self.inline += any(isinstance(each, str) and each.startswith("data:") for each in media)
         self.lost.update(lost)
         self.held.update(has & self.holds)
+        self.held["reasoning"] += any(key in turn for turn in example.turns for key in REASONING)
         self.total += 1
         self.preferred += example.rejected is not None
         self.marked += bool(example.marked)
@@ -393,10 +394,14 @@ def _axolotl(file: str, shape: str, beside: frozenset[str]) -> dict[str, Any]:
     data: dict[str, Any] = {"path": file, "ds_type": "json"}
     if shape == "alpaca":
         return {"datasets": [{**data, "type": "alpaca"}], "train_on_inputs": False}
+    # Axolotl finds out by itself which properties a template reads, but not of every template.
+    mapped = ["role", "content"]
+    mapped += ["tool_calls", "tool_call_id", "name"] if "calls" in beside else []
+    mapped += ["reasoning_content"] if "reasoning" in beside else []
     data |= {
         "type": "chat_template",
         "field_messages": "messages",
-        "message_property_mappings": {"role": "role", "content": "content"},
+        "message_property_mappings": {name: name for name in mapped},
     }
     if shape == "preference":
         data["type"] = "chat_template.default"
