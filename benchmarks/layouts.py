@@ -2,13 +2,15 @@
 
 Every layout below is written by us, after public data sets and reports. It is read, its prompts for
 a rater are built, it is embedded, exported for every tool in its first layout (with --lossy where
-the export refuses, and the refusal is shown) and read back. Printed is a row a layout: the format,
-the examples, what was set aside, what each tool's file lost, and whether the same came back.
+the export refuses, and the refusal is shown), read back, and read by the tool's own loader where it
+is installed. Printed is a row a layout: the format, the examples, what was set aside, what each
+tool's file lost, whether the same came back, and what the loader did not find.
 
     python benchmarks/layouts.py [NAME …]
 """
 
 import csv
+import importlib.util
 import io
 import json
 import re
@@ -20,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _loaders import LOADERS, PACKAGES, loaded
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool import Pool, hand_off, read_pool, write_pool
+from ds2.pool import Handoff, Pool, hand_off, read_pool, write_pool
 
 TOOLS = ("trl", "axolotl", "llama-factory", "unsloth", "parquet")
 N = 6
@@ -312,6 +315,39 @@ LAYOUTS: dict[str, Layout] = {
     "TSV, quotes are text": (
         "p.tsv",
         "instruction\toutput\n" + "".join(f'{ASK[i]}\t"{SAY[i]}\n' for i in range(N)), {}),
+    "Hermes, <tool_call> in the text": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"tools": json.dumps(TOOL), "conversations": [
+            human(ASK[i]), gpt('<tool_call>\n{"name": "lookup", "arguments": {}}\n</tool_call>'),
+            {"from": "tool", "value": "<tool_response>1</tool_response>"}, gpt(SAY[i])]})), {}),
+    "Hermes, ends with <tool_call>": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"messages": [
+            user(ASK[i]), said(SAY[i] if i > 1 else '<tool_call>{"name": "f"}</tool_call>')]})),
+        {}),
+    "Anthropic, system as parts": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"system": [{"type": "text", "text": "Be brief."}], "messages": [
+            user(ASK[i]), said([{"type": "text", "text": SAY[i]}])]})), {}),
+    "Anthropic, image as data": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"messages": [
+            user([{"type": "image", "source": {"type": "base64", "media_type": "image/png",
+                                               "data": "QUJD"}}, {"type": "text", "text": ASK[i]}]),
+            said(SAY[i])]})), {}),
+    "Anthropic, encrypted reasoning": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"messages": [
+            user(ASK[i]), said([{"type": "redacted_thinking", "data": "zz"},
+                                {"type": "text", "text": SAY[i]}])]})), {}),
+    "messages, by column": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"messages": {
+            "role": ["user", "assistant"], "content": [ASK[i], SAY[i]]}})), {}),
+    "aliases that are mostly null": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"instruction": None, "prompt": ASK[i], "input": None, "output": None,
+                              "response": None, "completion": SAY[i], "messages": None})), {}),
     "ids as floats": ("p.jsonl", jsonl(each(lambda i: {**QA[i], "id": float(i)})), {}),
 }  # fmt: skip
 
@@ -324,8 +360,10 @@ def stubbed(pool: Pool) -> int:
     return sum(builder.build(example.messages).left_out for example in pool)
 
 
-def handed(pool: Pool, folder: Path, tool: str) -> tuple[str, str]:
-    """Export for a tool; say what is lost, and whether the file reads back as the same."""
+def handed(pool: Pool, folder: Path, tool: str) -> tuple[str, str, str]:
+    """Export for a tool: what is lost, does the file read back as the same, and what its loader
+    makes of it.
+    """  # noqa: D205
     lost = ""
     try:
         done = hand_off(pool, folder, tool=tool, name=tool)
@@ -335,9 +373,25 @@ def handed(pool: Pool, folder: Path, tool: str) -> tuple[str, str]:
     try:
         again = read_pool(done.files[0], no_answer="keep")
     except InputError as error:
-        return lost, f"not read back: {error}"
+        return lost, f"not read back: {error}", ""
     alike = [said_in(a.text()) == said_in(b.text()) for a, b in zip(pool, again, strict=True)]
-    return lost, "same" if all(alike) else "but for what is lost" if lost else "other turns"
+    back = "same" if all(alike) else "but for what is lost" if lost else "other turns"
+    return lost, back, by_the_loader(pool, tool, done)
+
+
+def by_the_loader(pool: Pool, tool: str, done: Handoff) -> str:
+    """Say in how many rows the tool's loader finds every question and every answer."""
+    try:
+        made = loaded(tool, done)
+    except Exception as error:
+        return f"its loader stops: {type(error).__name__}: {error}"
+    if made is None:
+        return ""
+    whole = sum(
+        all(said_in(word) in said_in(text) for word in (*ASK, *SAY) if word in example.text())
+        for example, text in zip(pool, made, strict=True)
+    )
+    return "" if whole == len(pool) else f"its loader finds {whole} of {len(pool)}"
 
 
 def said_in(text: str) -> str:
@@ -390,14 +444,17 @@ def main() -> None:
             continue
         tools: list[str] = []
         for tool in TOOLS:
-            lost, back = row[tool]  # type: ignore[misc]
-            tools.append(f"{tool}: {lost or 'whole'}{'' if back == 'same' else f' ({back})'}")
+            lost, back, found_by = row[tool]  # type: ignore[misc]
+            told = "; ".join(said for said in (back, found_by) if said not in ("", "same"))
+            tools.append(f"{tool}: {lost or 'whole'}{f' ({told})' if told else ''}")
         trip = "same" if row["round_trip"] else "NO"
         print(
             f"{row['layout']:36} {row['format']:16} {row['examples']:>4} {row['aside']:>5} {trip}  "
             f"{'; '.join(tools)}"
         )
     whole = sum("error" not in row and row["round_trip"] is True for row in found)
+    there = [tool for tool in LOADERS if importlib.util.find_spec(PACKAGES[tool]) is not None]
+    print(f"Loaders: {', '.join(there) or 'none'} (the others are not installed).")
     print(f"{whole} of {len(found)} layouts read, rated, embedded, exported and read back.")
     print(json.dumps({"layouts": len(found), "whole": whole, "rows": found}))
 

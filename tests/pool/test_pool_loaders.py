@@ -12,6 +12,7 @@ import warnings
 from importlib.machinery import ModuleSpec
 
 import pytest
+import yaml
 from pool_files import write_lines
 
 from ds2.errors import Ds2Warning
@@ -109,6 +110,58 @@ def test_trl_puts_images_into_their_places(tmp_path, monkeypatch, tokenizer):
     assert made[0]["content"][0]["image"] == "a.png"
     made = prepare_multimodal_messages(rows[1]["messages"], images=rows[1]["images"])
     assert [part["type"] for part in made[0]["content"]] == ["text"]
+
+
+@pytest.fixture
+def axolotl(tmp_path, monkeypatch, tokenizer):
+    """Returns the text of each row of a file for Axolotl, and the part of it that is learned."""
+    pytest.importorskip("axolotl.prompt_strategies.chat_template", exc_type=ImportError)
+    from axolotl.prompt_strategies.chat_template import load
+    from axolotl.utils.dict import DictDefault
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({each: at for at, each in enumerate([*alphabet, "<eos>"])}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    said = "{{ m.reasoning_content or '' }}{{ m.content }}"
+    template = tokenizer.chat_template.replace("{{ m.content }}", said)
+    template = template.replace("\n{% endfor %}", "<eos>{% endfor %}")
+    tokens = type(tokenizer)(tokenizer_object=made, eos_token="<eos>", chat_template=template)
+
+    def read(rows):
+        found = handed(tmp_path, monkeypatch, rows, "axolotl")
+        (given,) = yaml.safe_load((tmp_path / "selected.axolotl.yaml").read_text())["datasets"]
+        settings = {"sequence_len": 4096, "chat_template": "tokenizer_default", "datasets": [given]}
+        strategy = load(tokens, DictDefault(settings), ds_cfg=given)
+        texts = []
+        for row in found:
+            made = strategy.tokenize_prompt(row)
+            both = zip(made["input_ids"], made["labels"], strict=True)
+            learned = [token for token, label in both if label != -100]
+            texts.append((tokens.decode(made["input_ids"]), tokens.decode(learned)))
+        return texts
+
+    return read
+
+
+def test_axolotl_renders_tools_and_calls(axolotl):
+    one, two, plain = axolotl(ROWS)
+    assert 'CALL look {"a": 1}' in one[0]
+    assert 'CALL look {"b": 1}' in two[0]
+    assert 'TOOL {"' in one[0]
+    assert "TOOL" not in plain[0]
+    assert all("Because." in learned for _, learned in (one, two, plain))
+    assert "42" not in one[1]
+
+
+def test_axolotl_learns_what_is_marked_and_reads_reasoning(axolotl):
+    row = {"messages": [USER, {**NO, "weight": 0}, USER, {**SAID, "reasoning": "Snow."}]}
+    ((text, learned),) = axolotl([row])
+    assert "Snow." in text
+    assert "Because." in learned
+    assert "No." in text
+    assert "No." not in learned
 
 
 @pytest.fixture

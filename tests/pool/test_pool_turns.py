@@ -9,6 +9,7 @@ from pool_files import write_lines
 
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import hand_off, read_pool, write_pool
+from ds2.pool.carried import Opened
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -76,6 +77,13 @@ def handed(tmp_path, pool, tool, **settings):
             '<think>\nHm.\n</think>\n\nBecause.\n\ncall look({"q": 1})',
         ),
         ({"role": "user", "content": [{"type": "tool_result", "content": "42"}]}, "42"),
+        (
+            {
+                "role": "assistant",
+                "content": [{"type": "redacted_thinking", "data": "zz"}, {**TEXT, "text": "Yes."}],
+            },
+            "Yes.",
+        ),
         ({"speaker": "user", "text": "Why?"}, "Why?"),
         ({"role": "user", "content": None, "weight": 0}, ""),
     ],
@@ -179,6 +187,14 @@ def test_a_preference_without_the_other_side_is_no_preference(tmp_path):
         (
             [{"role": "assistant", "content": "<think>\nHm.\n</think>\n"}],
             "the answer is only reasoning",
+        ),
+        (
+            [{"role": "assistant", "content": '<think>Hm.</think>\n<tool_call>{"name": "look"}'}],
+            "the answer is only a call of a tool",
+        ),
+        (
+            [{"role": "assistant", "content": "<tool_call>\n{}\n</tool_call>\n"}],
+            "the answer is only a call of a tool",
         ),
         ([{**SAID, "weight": 0}], "no answer is to be trained on"),
         ([{**SAID, "train": False}], "no answer is to be trained on"),
@@ -342,6 +358,23 @@ def test_calls_go_from_sharegpt_to_messages_and_back(tmp_path):
             "calls of tools that cannot be read (1)",
         ),
         (
+            {
+                "messages": [
+                    USER,
+                    {
+                        **SAID,
+                        "content": [
+                            {"type": "redacted_thinking", "data": "zz"},
+                            {**TEXT, "text": "Because."},
+                        ],
+                    },
+                ]
+            },
+            "parquet",
+            None,
+            "reasoning that is encrypted (1)",
+        ),
+        (
             {"tools": "look it up", "messages": [USER, SAID]},
             "trl",
             None,
@@ -385,7 +418,7 @@ def test_what_a_layout_cannot_hold_is_refused_and_can_be_left_out(
         return
     with pytest.warns(Ds2Warning, match="Left out of 1 examples"):
         done = hand_off(pool, tmp_path, tool=tool, layout=layout, lossy=True)
-    text = done.files[0].read_text()
+    text = str(list(read_pool(done.files[0])))
     assert "Because." in text
     if tool == "llama-factory":
         assert "<image>" not in text
@@ -500,3 +533,78 @@ def test_pictures_inside_a_table_are_missed_when_they_are_needed(tmp_path):
         hand_off(pool, tmp_path, tool="trl")
     row = {"images": [{"bytes": None, "path": "a.png"}], "messages": [USER, SAID]}
     assert handed(tmp_path, pool_of(tmp_path, row), "trl")[0]["images"] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": None, "prompt": "Why?", "output": None, "completion": "Because."},
+        {"instruction": "Why?", "prompt": "", "output": "", "solution": "Because."},
+        {"prompt": None, "instruction": "Why?", "response": "Because."},
+        {"messages": {"role": ["user", "assistant"], "content": ["Why?", "Because."]}},
+        {"conversations": {"from": ["human", "gpt"], "value": ["Why?", "Because."]}},
+        {"system": [{**TEXT, "text": "Be brief.", "cache": {}}], "messages": [USER, SAID]},
+        {"system": ["Be brief."], "prompt": "Why?", "response": "Because."},
+    ],
+)  # fmt: skip
+def test_what_is_filled_is_read_whatever_holds_it(tmp_path, row):
+    pool = pool_of(tmp_path, row)
+    turns = [(message.role, message.content) for message in pool[0].messages]
+    system = [("system", "Be brief.")] if "system" in row else []
+    assert turns == [*system, ("user", "Why?"), ("assistant", "Because.")]
+    write_pool(pool, tmp_path / "out.jsonl", format=pool.format)
+    assert rows_of(tmp_path / "out.jsonl") == [row]
+    assert handed(tmp_path, pool, "trl")[0]["messages"][-1] == SAID
+
+
+def test_data_inside_a_row_is_handed_over_as_data_and_said(tmp_path):
+    source = {"type": "base64", "media_type": "image/png", "data": "QUJD"}
+    content = [{"type": "image", "source": source}, TEXT]
+    pool = pool_of(tmp_path, {"messages": [{"role": "user", "content": content}, SAID]})
+    row, _ = handed(tmp_path, pool, "axolotl")
+    assert row["messages"][0]["content"][0] == {"type": "image", "base64": "QUJD"}
+    with pytest.warns(Ds2Warning, match="as data in the row: trl reads files"):
+        row, _ = handed(tmp_path, pool, "trl", name="trl")
+    assert row["images"] == ["data:image/png;base64,QUJD"]
+
+
+def test_axolotl_gets_roles_and_texts_of_a_preference(tmp_path):
+    row = {
+        "prompt": [{"role": "developer", "content": "Be brief."}, USER],
+        "chosen": [{**SAID, "reasoning_content": "Snow."}],
+        "rejected": "No.",
+    }
+    with pytest.warns(Ds2Warning, match="hold a preference"):
+        pool = pool_of(tmp_path, row)
+    row, _ = handed(tmp_path, pool, "axolotl", layout="preference")
+    assert row["messages"] == [{"role": "system", "content": "Be brief."}, USER]
+    assert row["chosen"]["content"] == "<think>\nSnow.\n</think>\n\nBecause."
+    assert row["rejected"] == {"role": "assistant", "content": "No."}
+
+
+ROWS = [
+    {"messages": [USER, SAID], "score": 1},
+    {"id": "x", "source": "s", "messages": [{**SAID, "role": "user"}, SAID]},
+    {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "user"}]},
+    {"instruction": "Add.", "input": "2 and 3", "output": "5", "system": ""},
+    {"instruction": "Add.", "input": "", "output": "Add."},
+    {"prompt": '[{"role": "user", "content": "Why?"}]', "response": "Because."},
+    {"instruction": "Go.", "output": "On.", "history": [["Hi", "Hello"]]},
+    {"Question": "Why?", "Answer": "Because.", "Tools": "look"},
+    {"prompt": "Why?", "completion": "Because.", "label": 1},
+    {"messages": [{"role": "developer", "content": "Be brief."}, USER, SAID], "tools": TOOLS},
+    {"prompt": "A <video> of what?", "response": "Of snow."},
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_plain_row_is_what_reading_it_again_makes_of_it(tmp_path, row):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        pool = pool_of(tmp_path, row, {**row, "id": "y"})
+    quick, again = Opened(pool), Opened(pool)
+    again._is_plain = lambda _: False
+    for line in pool.table.to_pylist():
+        assert quick(line) == again(line)
+    assert quick._is_plain(line["layout"]) == ("label" not in row and "tools" not in {
+        name.lower() for name in row})  # fmt: skip

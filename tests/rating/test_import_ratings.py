@@ -238,6 +238,25 @@ def test_a_table_that_cannot_be_read(tmp_path, text, said):
         import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("given", "scale", "values"),
+    [
+        (["3.5/5", "4 / 5", "4,5 out of 5 stars", "five"], "1-5", [3.5, 4, 4.5, NAN]),
+        (["★★★½", "★★☆☆☆", "⭐⭐⭐⭐⭐", "½"], "0-5", [3.5, 2, 5, NAN]),
+        (["85 %", "7%", 20, "1_0"], "0-100", [85, 7, 20, NAN]),
+    ],
+)
+def test_a_number_is_read_as_people_write_it(tmp_path, given, scale, values):
+    with pytest.warns(Ds2Warning):
+        ratings = import_ratings(pool_of(tmp_path, given), column="score", scale=scale)
+    assert same(ratings.values, values)
+
+
+def test_a_rating_out_of_another_number_than_the_scales_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"out of 5, as example 2 says .*3/5.* 1 to 10"):
+        import_ratings(pool_of(tmp_path, [7, "3/5"]), column="score")
+
+
 def test_many_rows_are_joined_on_their_ids(tmp_path):
     order = np.random.default_rng(0).permutation(50)
     rows = [{"id": f"r{n}", "score": 1 + int(n) % 10} for n in order]

@@ -10,6 +10,7 @@ out is read into this form and every layout is written from it, so that what a l
 can be counted (`losses`) before anything is written.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ds2.pool.formats import NAMES, Names, detect_format, parse_row, transcript_turns, untrained
-from ds2.pool.layout import original_row
+from ds2.pool.layout import original_row, row_of_layout
 from ds2.pool.pool import Pool
 from ds2.pool.turns import (
+    HIDDEN,
     MEDIA,
     REASONING,
     BadRowError,
@@ -36,7 +38,7 @@ from ds2.pool.turns import (
 
 __all__ = [
     "Conversation",
-    "conversation",
+    "Opened",
     "conversations",
     "marks_training",
     "parts_of",
@@ -44,10 +46,11 @@ __all__ = [
 ]
 
 _BATCH = 1024
-_OPEN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 #: What of a turn is handed over under its own name.
 _KEPT = ("name", "tool_call_id", *REASONING, "weight", "train", "loss", "training", "trainable",
          "loss_weight", "loss_scale", "train_detail")  # fmt: skip
+#: The parts of a row that are not its turns.
+_BESIDE = ("tools", *MEDIA.values(), "rejected", "label")
 _PLACEHOLDER = re.compile("<(image|video|audio)>")
 
 
@@ -82,35 +85,74 @@ class Conversation:
 
 def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversation]:
     """Yield every example of a pool with all that a training tool may need of it."""
-    names = Names.of(pool.named, pool.roles)
-    columns = ["id", "messages", "source", "extra", "layout", "cut"]
-    for batch in pool.table.select(columns).to_batches(max_chunksize=batch_size):
-        for line in batch.to_pylist():
-            yield conversation(pool, line, names)
+    opened = Opened(pool)
+    for batch in pool.table.select(Opened.columns).to_batches(max_chunksize=batch_size):
+        yield from map(opened, batch.to_pylist())
 
 
-def conversation(pool: Pool, line: Mapping[str, Any], names: Names) -> Conversation:
-    """Return one example, from a line of the pool's table."""
-    row = original_row(line, json.loads(line["extra"]), pool.id_field)
-    if names is NAMES and detect_format(row) is None:
-        names = Names.folded(row)
-    parsed = parse_row(row, pool.format, names)
-    found = Conversation(line["id"], line["source"], [])
-    embedded: dict[str, list[object]] = {}
-    for (role, text), turn in zip(parsed.turns, parsed.told, strict=True):
-        given = turn.get("tool_calls") if turn else None
-        if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
-            found.lost.add("calls of tools that cannot be read")
-        found.turns += _open_turns(role, text, turn, embedded)
-    found.tools = _first(row, names.parts["tools"])
-    for kind, plural in MEDIA.items():
-        _place(found, kind, _listed(_first(row, names.parts[plural])) or embedded.get(kind, []))
-    if embedded.get("file"):
-        found.lost.add("files")
-    _set_rejected(row, names, parsed.parts, found)
-    judged = str(_first(row, names.parts["label"])).lower()
-    found.label = {"true": True, "1": True, "false": False, "0": False}.get(judged)
-    return found
+class Opened:
+    """What each example of a pool is, called with a line of the pool's table.
+
+    Where the layout of a row says that its turns are roles and texts alone and that it has nothing
+    beside them, the table's messages are all there is; any other row is read again as it was.
+    """
+
+    #: The columns of the table that a line must have.
+    columns = ("id", "messages", "source", "extra", "layout", "cut")
+
+    def __init__(self, pool: Pool) -> None:
+        self._form, self._id_field = pool.format, pool.id_field
+        self._names = Names.of(pool.named, pool.roles)
+        self._is_plain = functools.lru_cache(maxsize=1024)(self._plain)
+
+    def __call__(self, line: Mapping[str, Any]) -> Conversation:
+        """Return one example."""
+        found = Conversation(line["id"], line["source"], [])
+        if self._is_plain(line["layout"]):
+            found.turns = line["messages"]
+            found.marked = {
+                kind for turn in found.turns for kind in _PLACEHOLDER.findall(turn["content"])
+            }
+        else:
+            self._read(line, found)
+        return found
+
+    def _plain(self, layout: str) -> bool:
+        row = row_of_layout(layout, self._id_field)
+        names = self._names_of(row)
+        for each in (names, Names.folded(row)):
+            if any(name in row for part in _BESIDE for name in each.parts[part]):
+                return False
+        try:
+            return not any(parse_row(row, self._form, names).told)
+        except BadRowError:
+            return False
+
+    def _names_of(self, row: Mapping[str, object]) -> Names:
+        """Return the names of fields by which a row was read."""
+        folded = self._names is NAMES and detect_format(row) is None
+        return Names.folded(row) if folded else self._names
+
+    def _read(self, line: Mapping[str, Any], found: Conversation) -> None:
+        row = original_row(line, json.loads(line["extra"]), self._id_field)
+        names = self._names_of(row)
+        parsed = parse_row(row, self._form, names)
+        embedded: dict[str, list[object]] = {}
+        for (role, text), turn in zip(parsed.turns, parsed.told, strict=True):
+            given = turn.get("tool_calls") if turn else None
+            if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
+                found.lost.add("calls of tools that cannot be read")
+            found.turns += _open_turns(role, text, turn, embedded)
+        found.tools = _first(row, names.parts["tools"])
+        for kind, plural in MEDIA.items():
+            _place(found, kind, _listed(_first(row, names.parts[plural])) or embedded.get(kind, []))
+        if embedded.get("file"):
+            found.lost.add("files")
+        if embedded.get("redacted_thinking"):
+            found.lost.add("reasoning that is encrypted")
+        _set_rejected(row, names, parsed.parts, found)
+        judged = str(_first(row, names.parts["label"])).lower()
+        found.label = {"true": True, "1": True, "false": False, "0": False}.get(judged)
 
 
 def _place(found: Conversation, kind: str, listed: list[object]) -> None:
@@ -184,7 +226,7 @@ def _open_turns(
              **({"tool_call_id": part["tool_use_id"]} if part.get("tool_use_id") else {})}
             for part in results
         ]  # fmt: skip
-    out: dict[str, Any] = {"role": name if name in _OPEN_ROLES else role}
+    out: dict[str, Any] = {"role": "developer" if name == "developer" else role}
     calls = calls_in(turn)
     called = bool(calls) and is_caller(turn)
     out["content"] = "" if called else _open_content(content, out, embedded)
@@ -214,7 +256,9 @@ def _open_content(
             continue
         kind = str(part.get("type") or "").lower()
         medium = medium_of(part)
-        if kind == "tool_use":
+        if kind in HIDDEN:
+            if kind != "tool_use":
+                embedded.setdefault(kind, []).append(part)
             continue
         if kind in {"thinking", "reasoning"}:
             out["reasoning_content"] = content_text(part.get(kind) or part.get("text"))
@@ -235,7 +279,10 @@ def _payload(part: Mapping[str, Any], medium: str) -> object:
     keys = (medium, f"{medium}_url", f"input_{medium}", "path", "url", "source", "data", "base64")
     held = next((part[key] for key in keys if filled(part.get(key))), None)
     if isinstance(held, Mapping):
-        inner = ("url", "path", "data", "file_data", "bytes")
+        if filled(data := held.get("data")):
+            kind = held.get("media_type") or f"{medium}/{held.get('format') or '*'}"
+            return f"data:{kind};base64,{data}"
+        inner = ("url", "path", "file_data", "bytes")
         return next((held[key] for key in inner if filled(held.get(key))), dict(held))
     return held
 
@@ -306,7 +353,7 @@ def _side_turns(value: object, names: Names) -> list[dict[str, Any]]:
 
 def marks_training(turn: Mapping[str, Any]) -> bool:
     """Say whether an answer is marked as one that is learned in part or not at all."""
-    if turn["role"] != "assistant":
+    if turn["role"] != "assistant" or len(turn) == 2:  # a role and a content
         return False
     if untrained(turn) or "train_detail" in turn:
         return True

@@ -12,7 +12,7 @@ something counts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,14 @@ from ds2.pool.turns import (
     BadRowError,
     Told,
     Turns,
+    by_column,
     calls_in,
+    content_text,
     filled,
     from_text,
     is_caller,
     is_turn,
+    medium_of,
     parse_turns,
     read_side,
     role_keys,
@@ -75,6 +78,7 @@ PARTS = ("messages", "prompt", "input", "response", "system", "history", "chosen
          "label", "tools", "images", "videos", "audios")  # fmt: skip
 _UNTRAINED = ("weight", "train", "loss", "training", "trainable", "loss_weight", "loss_scale")
 _MARKS = re.compile(r"(?:\A|\n)\s*(Human|Assistant): ?")
+_CALLS = re.compile(r"<tool_call>.*?(?:</tool_call>|\Z)", re.DOTALL)
 _VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
 
 
@@ -175,7 +179,8 @@ def _turn_field(row: Mapping[str, object], names: Names) -> str | None:
     held = None
     for name in names.parts["turns"]:
         value = row.get(name)
-        if isinstance(value, list) or (type(value) is str and value.lstrip()[:1] == "["):
+        in_text = type(value) is str and value.lstrip()[:1] == "["
+        if in_text or isinstance(value, list) or (isinstance(value, dict) and by_column(value)):
             if value:
                 return name
             held = held or name
@@ -200,6 +205,7 @@ def _listed(text: str) -> object | None:
 
 def _list_format(value: object, name: str) -> str:
     turns = _listed(value) if isinstance(value, str) else value
+    turns = by_column(turns) if isinstance(turns, dict) else turns
     first = turns[0] if isinstance(turns, list) and turns else None
     keys = role_keys(first) if isinstance(first, dict) else None
     if keys is not None:
@@ -253,14 +259,14 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
         sides.take("turns", name, turns, [None] * len(turns))
         sides.found.preferred = True
         return sides.found
-    asked = _PARTS["instruction"] if alpaca else _PARTS["prompt"]
-    wanted = {
-        "prompt": names.parts["instruction" if alpaca else "prompt"] or asked,
-        "answer": names.parts["output" if alpaca else "answer"],
-    }
-    prompt, answer = (_named(row, wanted[part]) for part in ("prompt", "answer"))
+    kinds = (("instruction", "prompt"), ("output", "answer"))
+    asked, said = ([*kind] if alpaca else [*reversed(kind)] for kind in kinds)
+    taken = names.parts["input"] if alpaca else ()
+    prompt = _filled_name(row, names, asked, taken)
+    answer = _filled_name(row, names, said, ())
     if prompt is None or answer is None or answer == prompt:
-        raise BadRowError(_absent(row, wanted["answer" if prompt else "prompt"][0]))
+        usual = said[0] if prompt else asked[0]
+        raise BadRowError(_absent(row, (names.parts[usual] or _PARTS[usual])[0]))
     system = _named(row, names.parts["system"])
     history = _named(row, names.parts["history"]) if alpaca else None
     if system is not None:
@@ -302,8 +308,14 @@ class _Sides:
         raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}")
 
     def system(self, name: str) -> None:
-        """Add the system prompt, unless it is empty."""
-        text = self._text(name)
+        """Add the system prompt, unless it is empty; it may be a list of parts that are texts."""
+        value = self.row[name]
+        try:
+            parts = value if isinstance(value, list) else []
+            media = any(medium_of(part) for part in parts if isinstance(part, dict))
+            text = content_text(parts) if parts and not media else self._text(name)
+        except TypeError:
+            raise BadRowError(f"field is not text: {shown(name)} is {kind_of(value)}") from None
         self.take("system", name, [("system", text)] if text else [], [None] if text else [])
 
     def history(self, name: str) -> None:
@@ -371,7 +383,7 @@ def transcript_turns(text: str) -> Turns:
     return [(said[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
 
 
-def _missing_answer(parsed: Parsed) -> str:
+def _missing_answer(parsed: Parsed) -> str:  # noqa: PLR0911
     """Say why there is no answer to learn; an empty text where there is one."""
     role, text = parsed.turns[-1]
     if role != "assistant":
@@ -379,10 +391,12 @@ def _missing_answer(parsed: Parsed) -> str:
         return f"the conversation ends with the {role}" if any_answer else "no assistant turn"
     if _VISIBLE.search(text) is None:
         return "the answer is empty"
-    if text.startswith("<think>"):
+    if text.startswith(("<think>", "<tool_call>")):
         thought, _, said = text.rpartition("</think>")
         if thought and _VISIBLE.search(said) is None:
             return "the answer is only reasoning"
+        if "<tool_call>" in said and _VISIBLE.search(_CALLS.sub("", said)) is None:
+            return "the answer is only a call of a tool"
     if parsed.told[-1] is None:
         return ""
     if _only_calls(parsed.told[-1]):
@@ -433,6 +447,17 @@ def _named(row: Mapping[str, object], names: tuple[str, ...]) -> str | None:
                 return name
             there = there or name
     return there
+
+
+def _filled_name(
+    row: Mapping[str, object], names: Names, parts: Sequence[str], taken: tuple[str, ...]
+) -> str | None:
+    """Return the field of a part; where that is empty, one of the other format that is filled."""
+    usual, other = (names.parts[part] or _PARTS[part] for part in parts)
+    found = _named(row, usual)
+    if found is not None and filled(row[found]):
+        return found
+    return _named(row, (*usual, *(name for name in other if name not in taken)))
 
 
 def _absent(row: Mapping[str, object], name: str) -> str:

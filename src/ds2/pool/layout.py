@@ -20,12 +20,24 @@ from typing import Any
 
 from ds2.pool.formats import INPUT_JOINT, Parsed
 
-__all__ = ["conversation_fields", "dump_layout", "label", "load_layout", "original_row"]
+__all__ = [
+    "conversation_fields",
+    "dump_layout",
+    "label",
+    "load_layout",
+    "original_row",
+    "row_of_layout",
+]
 
 _DUMP = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, separators=(",", ":"), default=str
 ).encode
 _TEXT = ""
+
+
+#: Layouts of rows whose turns are texts alone, by what decides them; most rows of a pool share one.
+_known: dict[tuple[object, ...], str] = {}
+_MOST = 1024
 
 
 def dump_layout(row: Mapping[str, object], parsed: Parsed, labels: Mapping[str, str]) -> str:
@@ -35,13 +47,45 @@ def dump_layout(row: Mapping[str, object], parsed: Parsed, labels: Mapping[str, 
         turn, at = parsed.cut
         text = parsed.turns[turn][1]
         places |= {text[:at]: f"{turn}<", text[at + len(INPUT_JOINT) :]: f"{turn}>"}
+    shape = _shape(row, parsed, places)
+    decisive = shape and (*row, *labels.items(), *shape)
+    if decisive and decisive in _known:
+        return _known[decisive]
     held = set(parsed.parts.values())
-    return _DUMP(
+    dumped = _DUMP(
         {
             name: [_without(value, places)] if name in held else labels.get(name)
             for name, value in row.items()
         }
     )
+    if decisive:
+        if len(_known) >= _MOST:
+            _known.clear()
+        _known[decisive] = dumped
+    return dumped
+
+
+def _shape(
+    row: Mapping[str, object], parsed: Parsed, places: Mapping[str, str]
+) -> tuple[object, ...] | None:
+    """Return all that the layout holds of a conversation of texts alone; None for any other."""
+    if any(parsed.told):
+        return None
+    shape: list[object] = []
+    for name in parsed.parts.values():
+        value = row[name]
+        shape.append(name)
+        if type(value) is list and value and type(value[0]) is dict:
+            for turn in value:  # a role and a text
+                for key, text in turn.items():
+                    if type(text) is not str:
+                        return None
+                    shape += (key, places.get(text, text))
+        elif type(value) is str and (value in places or not value):
+            shape.append(places.get(value, value))
+        else:
+            return None
+    return tuple(shape)
 
 
 def _without(value: object, places: Mapping[str, str]) -> object:
@@ -65,6 +109,13 @@ def load_layout(text: str) -> dict[str, Any]:
 def conversation_fields(layout: Mapping[str, object]) -> list[str]:
     """Return the fields of a row that hold its conversation."""
     return [name for name, cell in layout.items() if isinstance(cell, list)]
+
+
+def row_of_layout(layout: str, id_field: str) -> dict[str, object]:
+    """Return a row of a layout: some text for each text, null for what is not the conversation."""
+    some = {"content": f"x{INPUT_JOINT}x"}
+    line = {"messages": [some] * len(layout), "layout": layout, "cut": 1, "id": None}
+    return original_row({**line, "source": None}, dict.fromkeys(load_layout(layout)), id_field)
 
 
 def label(kind: object, text: str | None) -> object:

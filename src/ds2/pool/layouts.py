@@ -47,7 +47,7 @@ class Kept:
     Attributes:
         tool: which tool reads them.
         beside: what some example has and the layout holds beside roles and texts: tools, calls,
-            images, videos, audios, training.
+            images, videos, audios, training, reasoning.
         left: the media that are left out.
     """
 
@@ -110,6 +110,8 @@ def _turns(turns: Sequence[Mapping[str, Any]], example: Conversation, kept: Kept
     out = []
     for turn in turns:
         said = {k: v for k, v in turn.items() if k in _SAID}
+        if kept.tool == "axolotl" and (held := [k for k in REASONING if k in said]):
+            said["reasoning_content"] = said.pop(held[0])  # the one name that it reads
         if "tool_calls" in turn and "calls" in kept.beside:
             calls = turn["tool_calls"]
             as_text = kept.tool in ("axolotl", "parquet")
@@ -146,6 +148,8 @@ def _filled(
 def _kept_text(content: object, kept: Kept) -> str:
     """A content as a text, without the places of media that are left out."""
     text = content_text(content)
+    if "<" not in text:
+        return text
     for kind, plural in MEDIA.items():
         gone = isinstance(content, list) or plural in kept.left or kept.tool == "llama-factory"
         if gone and plural not in kept.beside:
@@ -181,10 +185,12 @@ def _rejected(example: Conversation, kept: Kept) -> list[OutRow]:
 
 
 def _both_sides(example: Conversation, kept: Kept) -> list[OutRow]:
-    rejected = _turns(_rejected(example, kept), example, kept)
-    turns, at = _turns(example.turns, example, kept), example.answer_at
-    if kept.tool == "axolotl":
-        return [{"messages": turns[:at], "chosen": turns[-1], "rejected": rejected[-1]}]
+    rejected, at = _rejected(example, kept), example.answer_at
+    if kept.tool == "axolotl":  # reads a role and a text of each turn, and knows no developer
+        *asked, chosen = _said(example.turns, kept)
+        return [{"messages": asked[:at], "chosen": chosen, "rejected": _said(rejected, kept)[-1]}]
+    rejected = _turns(rejected, example, kept)
+    turns = _turns(example.turns, example, kept)
     return [{"prompt": turns[:at], "chosen": turns[at:], "rejected": rejected}]
 
 
@@ -211,6 +217,10 @@ def _texts(turns: Sequence[Mapping[str, Any]], kept: Kept) -> Turns:
         (said.get(turn["role"], turn["role"]), _reasoned(turn) + _kept_text(turn["content"], kept))
         for turn in turns
     ]
+
+
+def _said(turns: Sequence[Mapping[str, Any]], kept: Kept) -> list[OutRow]:
+    return [{"role": role, "content": text} for role, text in _texts(turns, kept)]
 
 
 def _reasoned(turn: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from ds2.pool.wording import kind_of, shown
 
 __all__ = [
+    "HIDDEN",
     "MEDIA",
     "NO_ROLES",
     "REASONING",
@@ -23,6 +24,7 @@ __all__ = [
     "BadRowError",
     "Told",
     "Turns",
+    "by_column",
     "call_of",
     "calls_in",
     "content_text",
@@ -85,6 +87,8 @@ _PLAIN = frozenset({"system", "user", "assistant", "tool", "human", "gpt"})
 _TURNS = re.compile(r"\[\s*\{")
 #: What a turn calls the reasoning before its answer.
 REASONING = ("reasoning_content", "reasoning", "thinking")
+#: Parts that have no text of their own: `calls_in` has a call; reasoning that is encrypted.
+HIDDEN = frozenset({"tool_use", "redacted_thinking"})
 #: The media of a part, by its type: what it is called in a text.
 MEDIA = {"image": "images", "video": "videos", "audio": "audios"}
 
@@ -101,6 +105,18 @@ def filled(value: object) -> bool:
 def is_turn(value: object) -> bool:
     """Say whether a value is an object that names who speaks and what."""
     return isinstance(value, dict) and role_keys(value) is not None
+
+
+def by_column(value: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the turns of an object that holds a list for each of their keys; else nothing.
+
+    The datasets library stores a sequence of objects so.
+    """
+    columns = {key: each for key, each in value.items() if isinstance(each, list)}
+    if len(columns) < len(value) or len({len(each) for each in columns.values()}) != 1:
+        return []
+    turns = [dict(zip(columns, turn, strict=True)) for turn in zip(*columns.values(), strict=True)]
+    return turns if all(map(is_turn, turns)) else []
 
 
 def role_keys(turn: Mapping[str, object]) -> tuple[str, str] | None:
@@ -179,6 +195,8 @@ def parse_turns(
     default: str = "",
 ) -> tuple[Turns, Told]:
     """Read a list of turns; ``default`` is the role of a turn that names none."""
+    if isinstance(value, dict):
+        value = by_column(value) or value
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
     usual = TURN_KEYS.get(form, TURN_KEYS["messages"])
@@ -338,8 +356,8 @@ def _part_text(part: object) -> str | None:  # noqa: PLR0911
     if not isinstance(part, dict):
         raise TypeError(f"a part of it is {kind_of(part)}")
     kind = str(part.get("type") or "").lower()
-    if kind == "tool_use":
-        return None  # `calls_in` has it
+    if kind in HIDDEN:
+        return None
     if kind == "tool_result":
         return content_text(part.get("content"))
     text = next((part[key] for key in ("text", "value", "refusal") if filled(part.get(key))), None)

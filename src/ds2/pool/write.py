@@ -26,17 +26,17 @@ from ds2.checks import check_choice
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool.carried import (
     Conversation,
-    conversation,
+    Opened,
     conversations,
     marks_training,
     tools_list,
 )
 from ds2.pool.files import WRITERS, OutRow, file_kind, plain_values, writer
-from ds2.pool.formats import FORMATS, Names
+from ds2.pool.formats import FORMATS
 from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.layouts import HANDOFFS, LAYOUTS, Kept, arguments_of, beside, shared_turns
 from ds2.pool.pool import Pool
-from ds2.pool.turns import MEDIA, call_of, content_text
+from ds2.pool.turns import MEDIA, REASONING, call_of, content_text
 from ds2.pool.wording import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def _added(pool: Pool, columns: Mapping[str, Any] | None, what: str) -> dict[str
 def _rows(
     pool: Pool, form: str, added: Mapping[str, Any], replaced: dict[str, None]
 ) -> Iterator[OutRow]:
-    start, names = 0, Names.of(pool.named, pool.roles)
-    for batch in pool.table.to_batches(max_chunksize=_BATCH):
+    start, opened = 0, Opened(pool)
+    for batch in pool.table.select(opened.columns).to_batches(max_chunksize=_BATCH):
         stop = start + batch.num_rows
         more = {name: plain_values(values[start:stop]) for name, values in added.items()}
         for number, line in enumerate(batch.to_pylist()):
@@ -140,7 +140,7 @@ def _rows(
                 row = original_row(line, extra, pool.id_field)
                 parts = conversation_fields(layout)
             else:
-                example = conversation(pool, line, names)
+                example = opened(line)
                 (fields,) = LAYOUTS["ds2"][form].rows(example, Kept("ds2"))
                 if any(isinstance(turn["content"], list) for turn in example.turns):
                     extra = {**example.media, **extra}
@@ -226,7 +226,7 @@ def hand_off(
     for example in conversations(pool):
         found.notice(example)
     found.check(lossy)
-    kept = Kept(tool, frozenset(found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
+    kept = Kept(tool, frozenset(+found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
     more, usage = _for_the_tool(kept, shape, data, name)
     with writing(data) as temporary, writer(temporary, None) as stream:
         WRITERS[suffix](lambda: _tool_rows(pool, kept, shape, added), stream)
@@ -255,6 +255,7 @@ class _Found:
         self.tool, self.shape = tool, shape
         self.holds = LAYOUTS[tool][shape].holds
         self.total = self.uneven = self.preferred = self.with_ids = self.marked = 0
+        self.inline = 0
         self.held: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
@@ -283,8 +284,11 @@ class _Found:
             sides = (example.turns[example.answer_at :], example.rejected or [])
             if self.shape == "preference" and any(len(side) != 1 for side in sides):
                 lost.add("answers of several turns")
+        media = [each for listed in example.media.values() for each in listed]
+        self.inline += any(isinstance(each, str) and each.startswith("data:") for each in media)
         self.lost.update(lost)
         self.held.update(has & self.holds)
+        self.held["reasoning"] += any(key in turn for turn in example.turns for key in REASONING)
         self.total += 1
         self.preferred += example.rejected is not None
         self.marked += bool(example.marked)
@@ -335,6 +339,11 @@ class _Found:
                 self.marked and self.tool != "llama-factory",
                 f"{self.marked:,} of {self.total:,} examples have <image>, <video> or <audio> in a "
                 "text and no such medium: it is handed over as a word.",
+            ),
+            (
+                self.inline and self.tool in ("trl", "llama-factory"),
+                f"{self.inline:,} of {self.total:,} examples hold a medium as data in the row: "
+                f"{self.tool} reads files. Write them to files, and their paths into the rows.",
             ),
             (
                 self.preferred and not both,
@@ -425,10 +434,14 @@ def _axolotl(file: str, shape: str, beside: frozenset[str]) -> dict[str, Any]:
     data: dict[str, Any] = {"path": file, "ds_type": "json"}
     if shape == "alpaca":
         return {"datasets": [{**data, "type": "alpaca"}], "train_on_inputs": False}
+    # Axolotl finds out by itself which properties a template reads, but not of every template.
+    mapped = ["role", "content"]
+    mapped += ["tool_calls", "tool_call_id", "name"] if "calls" in beside else []
+    mapped += ["reasoning_content"] if "reasoning" in beside else []
     data |= {
         "type": "chat_template",
         "field_messages": "messages",
-        "message_property_mappings": {"role": "role", "content": "content"},
+        "message_property_mappings": {name: name for name in mapped},
     }
     if shape == "preference":
         data["type"] = "chat_template.default"

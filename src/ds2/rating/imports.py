@@ -90,10 +90,18 @@ def import_ratings(
         given = _pool_values(pool, column)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
-    values, codes = _numbers(given)
+    values, codes, tops = _numbers(given)
     used = (
         Scale.parse(scale, bins, values=values) if isinstance(scale, str) else scale or Scale.ds2()
     )
+    if len(other := np.flatnonzero((tops != used.high) & ~np.isnan(tops))):
+        top = f"{tops[other[0]]:g}"
+        raise InputError(
+            f"The ratings of {shown(rater or column or _file_name(Path(file or '')))} are out of "
+            f"{top}, as example {other[0] + 1:,} says ({shown(given[other[0]])}), and the declared "
+            f"scale is {used.low:g} to {used.high:g}. Set scale to the one that they are on, for "
+            f'example "1-{top}" or "0-{top}".'
+        )
     hint = _other_scale(values, used)
     outside = (codes == 0) & ~used.contains(values)
     codes[outside] = _OUTSIDE
@@ -208,31 +216,44 @@ def _file_name(path: Path) -> str:
 _ELSE = object()
 #: A number with a decimal comma; with three digits behind it, it could be one of thousands.
 _COMMA = re.compile(r"[+-]?\d+,(?:\d\d?|\d{4,})", re.ASCII)
+#: "3.5/5", "4 out of 5 stars", and stars themselves, a half one behind them.
+_OUT_OF = re.compile(
+    r"([\d.,+-]+)\s*(?:/|out of|of)\s*(\d+)(?:\s*stars?)?", re.ASCII | re.IGNORECASE
+)
+_STARS = re.compile("([★⭐]+)(½?)☆*")
 
 
-def _numbers(raw: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
-    """Return values of any kind as numbers, NaN with a problem's code where they are none."""
-    pairs = [_number(value) for value in raw]
-    return np.array([p[0] for p in pairs], np.float64), np.array([p[1] for p in pairs], np.int8)
+def _numbers(raw: Iterable[object]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return values of any kind as numbers, NaN with a problem's code where they are none.
+
+    The third array is what each is said to be out of ("3.5/5"), NaN where it does not say.
+    """
+    found = [_number(value) for value in raw]
+    values, codes, tops = (np.array([each[at] for each in found], np.float64) for at in range(3))
+    return values, codes.astype(np.int8), tops
 
 
-def _number(value: object) -> tuple[float, int]:
+def _number(value: object) -> tuple[float, int, float]:
+    none, top = np.nan, np.nan
     if value is None or (isinstance(value, str) and not value.strip()):
-        return np.nan, _MISSING
+        return none, _MISSING, top
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return np.nan, _UNPARSABLE if value is _ELSE else _NO_NUMBER
+        return none, _UNPARSABLE if value is _ELSE else _NO_NUMBER, top
     if isinstance(value, str):
-        value = value.strip().removesuffix("%")
-        value = value.replace(",", ".") if _COMMA.fullmatch(value.strip()) else value
+        value = value.strip().removesuffix("%").strip()
+        if stars := _STARS.fullmatch(value):
+            value = len(stars[1]) + 0.5 * bool(stars[2])
+        elif out_of := _OUT_OF.fullmatch(value):
+            value, top = out_of[1], float(out_of[2])
+    if isinstance(value, str) and _COMMA.fullmatch(value):
+        value = value.replace(",", ".")
     try:
-        number = float(value)
+        number = float(value.replace("_", "x") if isinstance(value, str) else value)
     except ValueError:
-        return np.nan, _NO_NUMBER
+        return none, _NO_NUMBER, none
     except OverflowError:
-        return np.inf, 0
-    if isinstance(value, str) and "_" in value:
-        return np.nan, _NO_NUMBER
-    return number, _MISSING if np.isnan(number) else 0
+        return np.inf, 0, top
+    return number, _MISSING if np.isnan(number) else 0, top
 
 
 def _counted(codes: np.ndarray) -> str:
