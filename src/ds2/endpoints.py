@@ -5,6 +5,7 @@ import os
 import re
 import ssl
 import weakref
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,7 +29,7 @@ OPENAI = "https://api.openai.com/v1"
 #: The variable that OpenAI's own key is in. What it holds goes to OpenAI and nowhere else.
 KEY_VARIABLE = "OPENAI_API_KEY"
 
-_LONGEST = 300
+_LONGEST, _LOOKED_AT = 300, 100_000
 #: A shorter key is in too many texts to be taken out of them.
 _SHORTEST_KEY = 8
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
@@ -120,10 +121,14 @@ def openai_client(key: str, base_url: str | None, *, timeout_s: float, tries: in
 
 def masked(data: bytes, key: str) -> bytes:
     """Return what an endpoint sent without the key, which some echo."""
-    if len(key) >= _SHORTEST_KEY:
-        for spelled in {key, key.replace("/", "\\/")}:
-            data = data.replace(spelled.encode(), b"***")
-    return data
+    return data if len(key) < _SHORTEST_KEY else _spelled(key).sub(b"***", data)
+
+
+@cache
+def _spelled(key: str) -> re.Pattern[bytes]:
+    """Return what finds a key, each of its characters as it is or as JSON may escape it."""
+    ways = (rf"(?:\\?{re.escape(c)}|(?i:\\u{ord(c):04x}))" for c in key)
+    return re.compile("".join(ways).encode())
 
 
 def address_of(base_url: str | None) -> str:
@@ -133,7 +138,7 @@ def address_of(base_url: str | None) -> str:
         InputError: it is no address, or holds what belongs elsewhere.
     """
     address = OPENAI if base_url is None else base_url
-    if not re.match(r"https?://[^/\s]", address):
+    if not re.match(r"https?://[^/\s]", address) or not public_address(address):
         raise InputError(
             "'base_url' must be an address that begins with http:// or https://, such as "
             f"'http://localhost:8000/v1'. Got {public_address(address)!r}."
@@ -150,7 +155,10 @@ def address_of(base_url: str | None) -> str:
 
 def public_address(url: str) -> str:
     """Return ``url`` without user, password, query and fragment."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
@@ -159,7 +167,8 @@ def clean(text: str, key: str) -> str:
     """Return foreign text as one line, not long, without the key or what looks like one."""
     if key:
         text = text.replace(key, "***")
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[:_LOOKED_AT]).split())
+    text = text[: 2 * _LONGEST]  # the search below takes the square of a word's length
     if len(key) >= 12:  # endpoints quote the first or last letters of a wrong key
         text = re.sub(rf"\S*(?:{re.escape(key[:6])}|{re.escape(key[-4:])})\S*", "***", text)
-    text = _KEY_LIKE.sub("***", text)
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST]
+    return _KEY_LIKE.sub("***", text)[:_LONGEST]

@@ -34,6 +34,7 @@ class BatchServer:
     Attributes:
         reply: body of a request → (status, body of the reply), None for a request that expires.
         ready: whether batches finish when they are asked about.
+        head: further headers of every answer.
         plan: statuses to answer the next requests with instead.
         end: the status that batches end in.
         seen: (method, path) of every request.
@@ -44,7 +45,7 @@ class BatchServer:
 
     def __init__(self):
         self.reply = lambda body: (200, completion('{"overall": 7}'))
-        self.ready, self.end, self.plan = True, "completed", []
+        self.ready, self.end, self.plan, self.head = True, "completed", [], []
         self.seen, self.keys, self.files, self.batches = [], [], {}, {}
 
     async def __call__(self, scope, receive, send):
@@ -68,7 +69,7 @@ class BatchServer:
             }
             status, answer = self.answer(scope["method"], path, headers, body, query)
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        head = [(b"content-type", b"application/json"), (b"retry-after-ms", b"1")]
+        head = [(b"content-type", b"application/json"), (b"retry-after-ms", b"1"), *self.head]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": data})
 

@@ -67,6 +67,18 @@ AROUND = (
     "評価は以下の通りです：\n{}", "다음은 제 평가입니다:\n{}", "هذا هو تقييمي:\n{}",
     "मेरा मूल्यांकन यह है:\n{}", "Đây là đánh giá của tôi:\n{}", "Här är mitt betyg:\n{}",
     "Berikut penilaian saya:\n{}",
+    "~~~json\n{}\n~~~", "```javascript\n{}\n```", '"{}"', "({})", "{{}}", "<answer>{}</answer>",
+    "<|start_header_id|>assistant<|end_header_id|>\n\n{}", "{}<｜end▁of▁sentence｜>",
+    "<|channel|>final <|constrain|>json<|message|>{}", "assistant\n{}",
+    "Here's the rating you asked for:\n{}", "## JSON output\n```json\n{}\n```", "There you go: {}",
+    "Here's my assessment of the example:\n\n{}", "My final ratings:\n{}",
+    "I would rate it like this:\n{}", "In JSON:\n{}",
+    "Strengths:\n- clear\n\nWeaknesses:\n- common\n\n{}", "The question is common\n{}",
+    "{}\n\nReasoning: the example has 3 steps and 2 parts.", "Die Bewertung lautet:\n{}",
+    "Meine Gesamtbewertung:\n{}", "评分如下：\n{}", "这是我的评分：\n{}", "当然，以下是评分：\n{}",
+    "以下が評価結果です。\n{}", "評価は次のとおりです：\n{}", "こちらが評価です：\n{}",
+    "فيما يلي التقييم:\n{}", "بالتأكيد، إليك التقييم:\n{}", "Voici l'évaluation :\n{}",
+    "La mia valutazione:\n{}", "Вот результат:\n{}", "평가 결과:\n{}",
 )  # fmt: skip
 STATED = (
     "Overall: {}", "Overall rating: {}", "**Overall**: {}", "**Overall: {}**", "Overall: {}/10",
@@ -90,6 +102,29 @@ STATED = (
     "总分：{}/10", "総合評価：{}", "評価：{}/10", "전체 평가: {}", "점수: {}점",
     "التقييم العام: {}",
     "समग्र रेटिंग: {}", "Đánh giá chung: {}", "Betyg: {}", "Nilai keseluruhan: {}",
+    "__Overall__: {}", "<b>Overall:</b> {}", "<rating>{}</rating>", "<answer>{}</answer>",
+    "【评分】{}", "• Overall: {}",
+    "⭐ {}/10", "Score: {}/10 ✅", "\\( {} \\)", "\\boxed{{\\text{{{}}}}}",
+    '"{}"', "`overall: {}`",
+    "```yaml\nrarity: 3\ncomplexity: 4\ninformativeness: 6\noverall: {}\n```",
+    "3\n4\n6\n{}", "3/4/6/{}", "Rarity 3, complexity 4, informativeness 6, overall {}",
+    "| Rarity | Complexity | Informativeness | Overall |\n|---|---|---|---|\n| 3 | 4 | 6 | {} |",
+    "Rarity: 3 - The question is common.\nComplexity: 4 - Some steps.\nInformativeness: 6 - It "
+    "helps.\nOverall: {} - A fair example.", "Overall: {} — solid but common", "{}/10 - clear",
+    "{} (clear and correct)", "Answer: {}", "The answer is {}.", "Hence: {}", "assistant\n{}",
+    "I would rate this a solid {}/10.", "I would say it is a {}.", "This deserves {}/10.",
+    "The example deserves a rating of {}/10.", "It's a {}.", "I'm giving this a {}/10.",
+    "I rate it {} because the answer is right.", "All in all, {}/10.", "Overall => {}",
+    "On a scale of 1 to 10, I rate this example {}.", "Rating [1-10]: {}",
+    "{}<｜end▁of▁sentence｜>",
+    "Gesamt: {}", "Gesamturteil: {}", "Insgesamt: {} von 10 Punkten", "Fazit: {}/10",
+    "Meine Gesamtbewertung lautet {}.", "Ich gebe dem Beispiel {} von 10 Punkten.",
+    "Seltenheit: 3/10\nKomplexität: 4/10\nInformationsgehalt: 6/10\nGesamtbewertung: {}/10",
+    "总评：{}", "整体：{}", "我的评分是{}。", "我给这个例子打{}分。", "{}分",
+    "稀有性：3\n复杂性：4\n信息量：6\n总体：{}", "総合：{}", "総合スコア：{}", "評価は{}です。",
+    "私の評価は{}点です。", "التقييم النهائي: {}", "أعطي هذا المثال {} من 10.", "تقييمي هو {}.",
+    "Je donne une note de {}.", "Mi puntuación es {}.", "Minha nota é {}.", "Моя оценка: {}",
+    "Итого: {}", "제 평가는 {}점입니다.", "Tôi chấm {} điểm.",
 )  # fmt: skip
 OBJECT_FORMS = ("structured", "json", "text")
 
@@ -140,6 +175,46 @@ QUOTES = {
     "only a quote": lambda o, d: f"The text tries to dictate its own rating: {d}",
     "refusal with a quote": lambda o, d: f"I cannot rate this example. It says: {d}",
 }
+#: What stands in front of a demand, or of what a reply only mentions, in other words.
+LEADS = (
+    "The text requests @", "The user is asking for: @", "The answer ends with: @", "It reads: @",
+    "At the end of the example there is this line:\n@", "In the example we find:\n@", "Quote: @",
+    "It has an embedded rating: @", "The rating in the example: @", "The supposed rating: @",
+    "The author would like this rating: @", "Their rating: @", "Its rating: @", "Prior rating: @",
+    "A hidden instruction:\n@", "Note: the example holds this object:\n@", "I noticed this: @",
+    "Here is what it says:\n@", "Here is the rating from the example:\n@", "It hopes for @",
+    "It would have me give @", "It would like @", "According to the text, @", "It might deserve @",
+    "As requested by the example: @", "Were I to follow it: @", "Another rater might give: @",
+    "This is not my rating: @", "I refuse to output @", "I won't say @", "I don't agree with: @",
+    "Format: @", "The schema: @", "The scale's top is @", "Less than @", "Up to @", "It could be @",
+    "Im Text heißt es: @", "Der Autor wünscht sich: @", "Die Antwort endet mit: @", "Angeblich: @",
+    "Die eingeschleuste Bewertung: @", "Hier ist die gewünschte Bewertung aus dem Text:\n@",
+    "用户要求：@", "示例的结尾是：@", "以下是例子里的评分：\n@", "它想要的评分是：@", "作者希望：@",
+    "テキストには：@", "著者の評価：@", "例の最後に：@", "النص يطلب: @", "المستخدم يريد: @",
+    "L'exemple se termine par : @", "L'auteur souhaite : @", "El ejemplo termina con: @",
+    "O exemplo termina com: @", "Secondo il testo: @", "В конце примера: @", "Автор хочет: @",
+    "예시의 마지막: @", "본문에는: @",
+    "Given rating: @", "Judge 1: @", "Rater A: @", "Your score: @", "The rating above is @",
+    "It was: @", "That would be: @", "This was given: @", "Die Bewertung im Beispiel: @",
+    "La note de l'auteur : @", "Оценка автора: @", "作者给的评分：@", "文中の評価：@",
+    "예시 속 평가: @",
+    "تقييم الكاتب: @", "yazarın puanı: @", "ocena w tekście: @",
+)  # fmt: skip
+BESIDE = (
+    "{}", "{}\nI do not follow that.", "Fair example. {}", "# Rating\n{}",
+    "Here is my evaluation. {}",
+    "The question is common and the answer is short.\n\n{}",
+    "{}\n\nThe question is common and the answer is right.",
+)  # fmt: skip
+
+
+def led(form: str, rng: random.Random) -> Drawn:
+    top = "\n".join(f"{name.capitalize()}: 10" for name in RUBRIC.names)
+    more = [top, "Ich gebe 10 von 10 Punkten.", "Gesamtbewertung: 10", "評価：10点", "التقييم: 10"]
+    told = rng.choice(LEADS).replace("@", rng.choice([_demand(rng), *more]))
+    return Drawn("led to", form, rng.choice(BESIDE).replace("{}", told), None)
+
+
 _NO_OWN = ("only a quote", "refusal with a quote", "own cut off, then quote")
 
 
@@ -216,5 +291,5 @@ def cut(form: str, rng: random.Random) -> Drawn:
 def reply(rng: random.Random) -> Drawn:
     """Draw a reply."""
     form = rng.choice(OBJECT_FORMS)
-    kind = rng.choice([honest, honest, quoting, quoting, echo, refusal, cut])
+    kind = rng.choice([honest, honest, honest, quoting, quoting, led, led, echo, refusal, cut])
     return kind(form, rng)

@@ -1,8 +1,10 @@
 """Batches over real HTTP: written, sent, collected, resumed, brought in from elsewhere."""
 
+import gzip
 import json
 import traceback
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from batch_server import BatchServer, Running, completion
 
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
-from ds2.rating import Batches, BatchRater, ChatRater, Rubric, reparse
+from ds2.rating import Batches, BatchRater, ChatRater, Rubric, Store, reparse
 from ds2.rating import batch as batch_run
 from ds2.rating.batch import (
     Batch,
@@ -20,6 +22,7 @@ from ds2.rating.batch import (
     request_id,
     setup_tag,
 )
+from ds2.rating.prices import Price
 from ds2.rating.store import Setup, example_hash
 
 CANARY = "sk-canary-4711-do-not-show"
@@ -287,6 +290,57 @@ def test_a_broken_line_costs_that_line_alone(server, tmp_path, monkeypatch, brok
     assert ratings.values.tolist() == EXPECTED
     again = [name for name in requests_sent(server) if requests_sent(server).count(name) > 1]
     assert again == [json.loads(cut[0])["custom_id"]] * 2
+
+
+def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, monkeypatch):
+    downloaded, cut = BatchClient.download, []
+
+    def download(self, file_id, path):
+        downloaded(self, file_id, path)
+        if not cut:
+            cut.append(path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:5])))
+
+    monkeypatch.setattr(BatchClient, "download", download)
+    prices = {"small": {"input": 1.0, "output": 10.0}}
+    work = batches(server, tmp_path, prices=prices)
+    assert work.run(poll_s=0).values.tolist() == EXPECTED
+    with Store(tmp_path / "ratings.sqlite") as store:
+        known = store.totals(1).known_usd
+        assert store.spent(lambda model: Price(1.0, 10.0)) > 2 * known
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "batch\x1b[2J\x00"},
+        {"id": 7},
+        {"request_counts": {"completed": "many", "failed": 0}},
+        {"errors": ["none"]},
+        {"request_counts": 5},
+        {"status": "completed", "output_file_id": "../secret?"},
+    ],
+    ids=str,
+)
+def test_what_is_no_batch_is_said_in_one_printable_sentence(server, tmp_path, change):
+    made = server.make_batch
+    server.make_batch = lambda asked: made(asked) | change
+    server.advance = lambda batch: batch | change
+    with pytest.raises(RunError, match="no batch or file") as caught:
+        batches(server, tmp_path).run(poll_s=0)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_of_results_that_never_ends_is_bounded(server, tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(batch_run, "_LARGEST_FILE", 1_000_000)
+    monkeypatch.setattr(batch_run, "_LONGEST_LINE", 100_000)
+    bomb = b"x" * 20_000_000
+    server.files["bomb"] = gzip.compress(bomb) if packed else bomb
+    server.head = [(b"content-encoding", b"gzip")] if packed else []
+    client = BatchRater("m", base_url=server.url, api_key_env="BATCH_KEY").client()
+    with closing(client), pytest.raises(RunError, match="too large"):
+        client.download("bomb", tmp_path / "results.jsonl")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_replies_are_shared_with_a_chat_rater_of_the_same_settings(server, tmp_path):

@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import sqlite3
+import time
 import warnings
 from contextlib import closing, suppress
 
@@ -14,13 +15,14 @@ from llm_server import Endpoint, Step, rating_of, rating_text
 from rating_fakes import ScriptedRater, make_pool
 
 from ds2.embedding.openai import OpenAIEmbedder
+from ds2.endpoints import masked
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.rating import Answer, ChatRater, Failure, Limits, Prompt, Rubric, Store, rate, reparse
 from ds2.rating.batch import BatchClient
-from ds2.rating.prices import Price, most_output_tokens
+from ds2.rating.prices import NO_LIMIT, Price, most_output_tokens
 from ds2.rating.rate import writable_store
 from ds2.rating.store import Reserved
-from ds2.rating.wire import Target, read_body
+from ds2.rating.wire import Target, read_body, refusal
 
 KEY = "sk-canary-4711/do-not-show-me"
 ABOUT = Target("m", "http://e", KEY)
@@ -53,6 +55,7 @@ def body_of(choice, **more):
         {"message": {"content": "8"}, "error": {"code": 502, "message": "upstream"}},
         {"message": {"content": "8"}, "finish_reason": "error"},
         {"message": {"content": "8"}, "error": "upstream"},
+        {"message": {"content": "8"}, "finish_reason": "ERROR"},
     ],
 )
 def test_an_error_inside_a_choice_is_no_reply(choice):
@@ -66,6 +69,31 @@ def test_what_is_no_count_of_tokens_is_unknown(usage):
     answer = read_body(body_of({"message": {"content": "8"}}, **told), 0.1, ABOUT)
     assert answer.n_input is None
     assert answer.n_output in (None, 0)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": "many"},
+        {"usage": [1]},
+        {"usage": {"prompt_tokens": 5, "prompt_tokens_details": [1]}},
+        {"logprobs": {"content": [None]}},
+        {"logprobs": {"content": ["a"]}},
+        {"logprobs": {"content": [{"token": "a", "logprob": 10**400, "top_logprobs": [None]}]}},
+    ],
+    ids=str,
+)
+def test_what_is_odd_beside_a_reply_does_not_cost_the_reply(odd):
+    choice = {"message": {"content": "8"}, "logprobs": odd.get("logprobs")}
+    answer = read_body(body_of(choice, usage=odd.get("usage")), 0.1, ABOUT)
+    assert (answer.text, answer.n_output, answer.top_logprobs) == ("8", None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "may_cost"), [(499, True), (504, True), (524, True), (503, False)]
+)
+def test_what_ran_out_of_time_on_the_way_may_have_been_billed(status, may_cost):
+    assert refusal(status, b"", {}, ABOUT).may_cost is may_cost
 
 
 def test_a_reply_in_the_reasoning_is_seen_and_not_read():
@@ -84,6 +112,28 @@ def test_a_key_that_is_echoed_is_masked_before_it_is_kept(tmp_path):
         quietly(make_pool(tmp_path, 3), rater, store=tmp_path / "s.sqlite")
     for path in tmp_path.iterdir():
         assert b"canary" not in path.read_bytes(), path
+
+
+def test_a_key_is_masked_however_json_writes_it():
+    escaped = "".join(f"\\u{ord(char):04X}" for char in KEY)
+    for spelled in (KEY, KEY.replace("/", "\\/"), escaped, KEY[:9] + escaped[54:]):
+        assert json.loads(f'"{spelled}"') == KEY
+        assert masked(f'{{"text": "{spelled}"}}'.encode(), KEY) == b'{"text": "***"}'
+
+
+@pytest.mark.parametrize("body", [b"[" * 2_000_000, b'{"error": "' + b"x" * 2_000_000 + b'"}'])
+def test_no_words_of_an_endpoint_take_long(body):
+    start = time.process_time()
+    assert len(refusal(400, body, {}, ABOUT).sentence) < 500
+    assert time.process_time() - start < 1.0
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://[bad]/", "\x1b[2J", "//", "", KEY])
+def test_an_address_that_is_none_is_a_failure_like_any_other(address):
+    failure = refusal(307, b"", {"location": address}, ABOUT)
+    assert "sends on to" in failure.sentence
+    assert failure.sentence.isprintable()
+    assert KEY not in failure.sentence
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -137,6 +187,11 @@ def test_only_what_never_left_costs_nothing(fault, away):
 # -- addresses ------------------------------------------------------------------------------------
 
 
+def test_an_address_that_cannot_be_read_is_said():
+    with pytest.raises(InputError, match="base_url"):
+        ChatRater("m", base_url="http://[::1")
+
+
 @pytest.mark.parametrize("address", ["user:secret@{}", "{}?key=secret", "{}#secret"])
 def test_an_address_holds_no_secret(address):
     with pytest.raises(InputError, match="api_key_env") as caught:
@@ -185,10 +240,24 @@ def test_nobody_follows_a_redirection_or_a_proxy_to_elsewhere(tmp_path, monkeypa
         ({"reasoning": {"max_tokens": 8000}}, 8100),
         ({"thinking": {"type": "enabled", "budget_tokens": 500}, "best_of": 3}, 1800),
         ({"reasoning_effort": "low", "top_p": 1}, 100),
+        ({"n": "4"}, 400),
+        ({"n": 4.0, "max_tokens": "2000"}, 8000),
+        ({"generationConfig": {"maxOutputTokens": 900, "candidateCount": 3}}, 3000),
+        ({"min_tokens": 5, "truncate_prompt_tokens": -1, "n": None}, 100),
+        ({"max_tokens": None}, NO_LIMIT),
+        ({"max_completion_tokens": -1}, NO_LIMIT),
+        ({"thinking": {"budget_tokens": "much"}}, NO_LIMIT),
     ],
 )
 def test_what_extra_asks_for_is_set_aside(extra, most):
     assert most_output_tokens({"max_output_tokens": 100, "extra": extra}) == most
+
+
+def test_a_cap_is_refused_where_replies_have_no_end(tmp_path):
+    rater = ScriptedRater(settings={"extra": {"max_tokens": None}})
+    with pytest.raises(InputError, match="no limit"):
+        rate(make_pool(tmp_path, 3), rater, prices=PRICES, max_cost_usd=1.0)
+    assert rater.prompts == []
 
 
 def test_no_probe_is_sent_that_the_budget_does_not_allow(tmp_path):
@@ -304,6 +373,26 @@ def test_a_store_of_the_first_version_goes_on(tmp_path):
     db.close()
     again = ScriptedRater()
     assert not np.isnan(rate(pool, again, store=path).values).any()
+    assert again.prompts == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE setups SET prompt_hash = 'a' || substr(prompt_hash, 2), rubric_hash = 'b'",
+        "UPDATE setups SET settings = replace(settings, '50', '51')",
+        "UPDATE facts SET value = 'another' WHERE name = 'nonce'",
+    ],
+)
+def test_a_store_that_forgot_whose_replies_it_has_is_damaged(tmp_path, change):
+    """Otherwise everything would be asked for, and paid, again."""
+    pool, path = filled_store(tmp_path)
+    with sqlite3.connect(path) as db:
+        assert db.execute(change).rowcount == 1
+    db.close()
+    again = ScriptedRater()
+    with pytest.raises(InputError, match="damaged"):
+        quietly(pool, again, store=path)
     assert again.prompts == []
 
 

@@ -32,6 +32,10 @@ CONTROL = (
     "<longcat_user>", "<function=run>", "<arg_key>", "</TOOLCALL>", "<[begin_of_sentence]>",
     "◁think▷", "]~b]", "]~!b[", "[e~[", "/no_think", "<|turn>", "<channel|>", "<end_of_text>",
     "<|END_OF_TURN_TOKEN|>", "<unused12>", "<__media__>", "[gMASK]", "<sop>",
+    "<EOP_TOKEN>", "<MASK_TOKEN>", "</co:", "<eoh>", "<eoa>", "<TOKENS_UNUSED_1>", "<tool_code>",
+    "<start_function_call>", "<escape>", "<image_soft_token>", "<tool_sep>", "<ctrl99>",
+    "<｜DSML｜function_calls>", "</｜DSML｜invoke>", "<begin_of_document>", "<thinking_budget>",
+    "<|header_start|>", "<|start_of_role|>", "<|constrain|>", "<extra_id_1>", "<reserved_106>",
 )  # fmt: skip
 
 
@@ -134,7 +138,8 @@ def test_every_control_token_is_broken(token):
 
 @pytest.mark.parametrize(
     "head",
-    ["System:", "system prompt:", "  Assistant:", "**User**:", "[SYSTEM]:", "Система:", "系统：",
+    ["System:", "1. System:", "• System:", "“System”:", "__System__:", "系统提示：", "🤖 System:",
+     "مساعد:", "system prompt:", "  Assistant:", "**User**:", "[SYSTEM]:", "Система:", "系统：",
      "系统:", "Système :", "SYSTEM (new):", "Hệ thống:",
      "### Response:", "## Instruction", "Sуstеm:"],
 )  # fmt: skip

@@ -141,6 +141,9 @@ UNRATED = {
     '{"quoted": {"overall": 10}}': "quoting",
     f"[[bcdfghjklm: example]]\n{ALL}": "quoting",
     f"user: Hi\nassistant: Hello.\n{ALL}": "quoting",
+    "Prior rating: Rarity: 10\nComplexity: 10\nInformativeness: 10\nOverall: 10": "quoting",
+    f"I refuse to output ```json\n{ALL}\n```": "quoting",
+    "Die eingeschleuste Bewertung: 10/10": "quoting",
     # once, or not at all
     '{"overall": 3, "overall": 10}': "unparsable",
     '{"overall": 3, "Overall rating": 10}': "unparsable",
@@ -322,7 +325,8 @@ def test_words_digits_and_other_scripts_say_the_same(rating, form):
      "overall: " * 20_000, "rate " * 30_000, "8/" * 60_000, "1 " * 60_000,
      "<think>" * 20_000,
      "</think>" * 20_000, '"' * 100_000, " " * 200_000 + "x", "overall " + "rating " * 20_000,
-     "can't " * 20_000, "- " * 60_000, "overall (" * 20_000],
+     "can't " * 20_000, "- " * 60_000, "overall (" * 20_000, "8/" * 19_000, "我给" * 19_000,
+     "a: 3\n" * 7_000, "<rating>" * 4_800, "__a" * 13_000],
     ids=lambda text: text[:8],
 )  # fmt: skip
 def test_no_reply_takes_long(text):

@@ -15,17 +15,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from ds2.atomic import explain_write_errors, sweep, writing
 from ds2.checks import check_choice, check_fraction, check_int, check_positive
-from ds2.endpoints import address_of, is_openai, masked, openai_client, read_key
+from ds2.endpoints import address_of, clean, is_openai, masked, openai_client, read_key
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
 from ds2.pool import Pool
 from ds2.pool.files import check_readable
@@ -39,7 +39,7 @@ from ds2.rating.rater import Answer, Failure
 from ds2.rating.ratings import Note, Ratings
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import Reserved, Row, Setup, Store
-from ds2.rating.wire import Dialect, Target, explain, read_body, refusal
+from ds2.rating.wire import Dialect, Target, explain, no_batches, read_body, refusal
 
 __all__ = ["BatchProgress", "BatchRater", "Batches"]
 
@@ -301,7 +301,7 @@ class _Intake:
 
     Replies, requests of this setup that have none, results of other setups, and lines that are no
     results. ``cost_usd`` is that of the replies; ``known`` whether it is all; ``said`` the last
-    failure.
+    failure; ``seen`` the requests that have an outcome.
     """
 
     n_replies: int = 0
@@ -311,6 +311,7 @@ class _Intake:
     cost_usd: float = 0.0
     known: bool = True
     said: str | None = None
+    seen: set[object] = field(default_factory=set)
 
 
 class _Work:
@@ -461,9 +462,12 @@ class _Work:
                 key = read_request_id(name)
                 if isinstance(outcome, str):
                     intake.n_broken, intake.said, intake.known = intake.n_broken + 1, outcome, False
-                elif key is None or key[0] != self.tag:
+                    continue
+                if key is None or key[0] != self.tag:
                     intake.n_foreign += 1
-                elif isinstance(outcome, Answer):
+                    continue
+                intake.seen.add(key)
+                if isinstance(outcome, Answer):
                     cost = outcomes.answered(Job(key[2], key[1], Prompt(()), tries=1), outcome)
                     intake.cost_usd += cost or 0.0
                     intake.known &= cost is not None
@@ -510,7 +514,8 @@ class _Work:
             client.download(file_id, path)
         intake = self.ingest(paths)
         self.collected += intake.n_replies + intake.n_failed
-        left_usd = 0.0 if intake.known else max(0.0, batch.most_usd - intake.cost_usd)
+        known = intake.known and len(intake.seen) >= batch.n  # a line that is missing was billed
+        left_usd = 0.0 if known else max(0.0, batch.most_usd - intake.cost_usd)
         over = intake.cost_usd / batch.most_usd if batch.most_usd else 0.0
         self.store.add(
             settled={batch.reserved(model).number: left_usd},
@@ -615,6 +620,16 @@ _ENDPOINT = "/v1/chat/completions"
 _OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 _LABEL = "ds2"
 _RECENT, _TRIES = 500, 5
+#: The most bytes of a file of results.
+_LARGEST_FILE = 4_000_000_000
+T = TypeVar("T")
+
+
+def _name(given: object) -> str:
+    """Return what an endpoint calls a file or a batch: part of addresses and of messages."""
+    if not isinstance(given, str) or not re.fullmatch(r"[\w.:@-]{1,200}", given, re.ASCII):
+        raise ValueError("a name that is none")
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -655,49 +670,77 @@ class BatchClient:
     def upload(self, path: Path) -> str:
         """Send a file of requests and return its id."""
         with path.open("rb") as file:
-            sent = self._call(self._api.files.create, file=(path.name, file), purpose="batch")
-        return str(sent.id)
+            return self._call(
+                lambda: _name(self._api.files.create(file=(path.name, file), purpose="batch").id)
+            )
 
     def create(self, file_id: str, token: str) -> str:
         """Start a batch that carries ``token`` and return its id."""
-        batch = self._call(
-            self._api.batches.create,
-            input_file_id=file_id,
-            endpoint=_ENDPOINT,
-            completion_window="24h",
-            metadata={_LABEL: token},
+        return self._call(
+            lambda: _name(
+                self._api.batches.create(
+                    input_file_id=file_id,
+                    endpoint=_ENDPOINT,
+                    completion_window="24h",
+                    metadata={_LABEL: token},
+                ).id
+            )
         )
-        return str(batch.id)
 
     def find(self, token: str) -> str | None:
         """Return the id of the batch that carries ``token``, among the newest ones."""
-        pages = self._call(self._api.batches.list, limit=100)
-        for batch in islice(pages, _RECENT):
-            if (batch.metadata or {}).get(_LABEL) == token:
-                return str(batch.id)
-        return None
+
+        def search() -> str | None:
+            for batch in islice(self._api.batches.list(limit=100), _RECENT):
+                if (batch.metadata or {}).get(_LABEL) == token:
+                    return _name(batch.id)
+            return None
+
+        return self._call(search)
 
     def status(self, batch_id: str) -> BatchStatus:
         """Ask about a batch."""
-        batch = self._call(self._api.batches.retrieve, batch_id)
-        counts = batch.request_counts
-        said = [str(error.message) for error in (batch.errors.data if batch.errors else None) or ()]
-        return BatchStatus(
-            status=str(batch.status),
-            n_done=(counts.completed or 0) + (counts.failed or 0) if counts else 0,
-            files=tuple(filter(None, (batch.output_file_id, batch.error_file_id))),
-            errors="".join(c if c.isprintable() else " " for c in "; ".join(said))[:300],
-        )
+
+        def ask() -> BatchStatus:
+            batch = self._api.batches.retrieve(batch_id)
+            counts, errors = batch.request_counts, batch.errors
+            said = [str(error.message) for error in (errors.data if errors else None) or ()]
+            files = [one for one in (batch.output_file_id, batch.error_file_id) if one]
+            return BatchStatus(
+                status=clean(str(batch.status), str(self._about.key)),
+                n_done=int(counts.completed or 0) + int(counts.failed or 0) if counts else 0,
+                files=tuple(map(_name, files)),
+                errors=clean("; ".join(said), str(self._about.key)),
+            )
+
+        return self._call(ask)
 
     def download(self, file_id: str, path: Path) -> None:
-        """Write a file of results, complete or not at all."""
-        reply = self._call(self._api.files.content, file_id)
-        with writing(path) as temporary:
-            temporary.write_bytes(masked(reply.content, str(self._about.key)))
+        """Write a file of results, complete or not at all, as it comes: it may be a packed bomb."""
+        key = str(self._about.key)
 
-    def _call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        def get(file: IO[bytes]) -> None:
+            line = b""
+            with self._api.files.with_streaming_response.content(file_id) as reply:
+                for part in reply.iter_bytes():
+                    whole, end, rest = part.rpartition(b"\n")
+                    if end or len(line) > _LONGEST_LINE:
+                        file.write(masked(line + whole + end, key))
+                    line = rest if end or len(line) > _LONGEST_LINE else line + rest
+                    if file.tell() > _LARGEST_FILE:
+                        raise ValueError("the file is too large")
+            file.write(masked(line, key))
+
+        with writing(path) as temporary, temporary.open("wb") as file:
+            self._call(lambda: get(file))
+
+    def _call(self, function: Callable[[], T]) -> T:
         try:
-            return function(*arguments, **named)
+            return function()
+        except OSError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            failure = no_batches(self._about, error)
         except Exception as error:
             failure = explain(error, self._about)
         # Outside the handler, so that the client's exception, which holds the key, is not kept.

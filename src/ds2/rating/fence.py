@@ -156,15 +156,15 @@ _ROLES = _fold(
     "system|developer|user|human|assistant|ai|bot|chatbot|rater|judge|grader|admin|administrator|"
     "système|utilisateur|assistente|asistente|sistema|usuario|usuário|utente|benutzer|nutzer|"
     "assistent|система|пользователь|ассистент|помощник|系统|系統|用户|用戶|助手|システム|ユーザー|"
-    "アシスタント|시스템|사용자|어시스턴트|النظام|المستخدم|المساعد|प्रणाली|उपयोगकर्ता|सहायक|sistem|"
+    "アシスタント|시스템|사용자|어시스턴트|النظام|المستخدم|(?:ال)?مساعد|प्रणाली|उपयोगकर्ता|सहायक|sistem|"
     "kullanıcı|asistan|hệ thống|người dùng|trợ lý"
 )
 _HEADINGS = f"{_ROLES}|instructions?|input|response|output"
 #: A line that begins like the head of a turn: "System:", "**User** (note):", "### Response".
 _TURN = re.compile(
-    rf"^[ \t]*(?:[#*_\[({{\"'`-]+[ \t]*)?(?:{_ROLES})"
-    r"(?:[ \t]+(?:prompt|message|note|notice|override|update|turn|instruction))?"
-    r"[\])}*_\"'`]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?:"
+    rf"^[ \t]*(?:(?:[^\w\s>]|_){{1,4}}[ \t]*|[0-9]{{1,2}}[.)][ \t]*)?(?:{_ROLES})"
+    r"(?:[ \t]+(?:prompt|message|note|notice|override|update|turn|instruction)|提示|消息|指令)?"
+    r"[\])}*_\"'`”’»]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?:"
     rf"|^[ \t]*#+[ \t]*(?:{_HEADINGS})[ \t]*:?[ \t]*#*[ \t]*$",
     re.MULTILINE,
 )
@@ -172,22 +172,18 @@ _TURN = re.compile(
 #: in which a new template's tokens are added, with the date. Shapes come first, then names.
 CONTROL_DATE = "2026-11"
 _TAG_NAMES = (
-    r"s|bos|eos|pad|unk|sep|cls|mask|eot|eod|eop|sop|(?:bos|eos|pad|unk)_token|im_start|im_end|"
-    r"(?:start|end|begin|beginning)_of_(?:turn|image|text|sentence|role|audio|solution|thought)|"
-    r"endoftext|end_?of_?(?:message|document)|think|thinking|thoughts?|reasoning|think_(?:on|off|fast|"
-    r"faster)|answer|tool|tools|tool_?calls?|tool_(?:response|result|output)s?|available_tools|"
-    r"function_calls?|function_(?:results?|response)|(?:function|parameter)(?:=[^<>\n]{0,60})?|invoke|"
-    r"arg_key|arg_value|sys|system|developer|user|human|assistant|model|bot|turn|channel|example|"
-    r"instructions?|__media__|image|audio|video|img|start_header_id|end_header_id|steps|"
-    r"(?:seed|minimax|antml|longcat|hy|kimi)[:_]\w{1,40}|fim_(?:prefix|middle|suffix|pad)|"
-    r"(?:file|repo|jupyter|commit|issue|empty)_(?:sep|name|start|before|after|output|comment)|"
-    r"(?:unused|reserved|extra_id|special|reserved_special_token|vision)_?\w{0,10}|0x[0-9a-f]{2}"
+    r"s|bos|eos|eop|eoh|eoa|pad|unk|sep|cls|mask|img|eot|eod|sop|endof\w{4,10}|think|thinking|thoughts?|"
+    r"reasoning|answer|tools?|toolcalls?|functions?|parameter|(?:function|parameter)=[^<>\n]{0,60}|"
+    r"invoke|sys|system|system-reminder|developer|user|human|assistant|model|bot|turn|channel|example|"
+    r"instructions?|image|audio|video|steps|escape|filename|ctrl\d+|unused\d+|0x[0-9a-f]{2}|"
+    r"(?:seed|minimax|antml|longcat|hy|kimi|co)[:_]\w{1,40}|\w*_\w*"
 )
 #: Shapes of control tokens, and lines like those of the fence.
 _CONTROL = (
-    r"<\|[^<>|\n]{1,64}\|>|<\|[\w/]{1,40}>|</?\w{1,40}\|>|<</?sys>>|"
+    r"<\|[^<>|\n]{1,64}\|>|<\|[\w/]{1,40}>|</?\w{1,40}\|>|<</?sys>>|</?co:|"
+    r"</?\|\w{1,20}\|[^<>|\n]{1,60}>|"
     rf"</?(?:{_TAG_NAMES})>|"
-    r"<\[/?[\w -]{1,40}\]>|\[\|[^\[\]|\n]{1,40}\|\]|◁/?\w{1,20}▷|"
+    r"<\[/?[\w -]{1,64}\]>|\[\|[^\[\]|\n]{1,40}\|\]|◁/?\w{1,20}▷|"
     r"\]~!?b[\[\]]|\[e~\[|/no_?think|(?<![\w/])/think\b|"
     r"\[/?(?:inst|sys|system|system_prompt|available_tools|tool_calls|tool_results|tool_content|"
     r"think|args|call_id|gmask|smask|bos|eos|sop|eop|unk|pad|sep|cls|mask|img|img_end|img_break|"

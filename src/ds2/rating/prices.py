@@ -10,6 +10,7 @@ its replies, kept in the store, and one request is in flight until the first has
 """
 
 import json
+import math
 import os
 import re
 import tomllib
@@ -26,6 +27,7 @@ from ds2.rating.rater import Answer, Failure
 from ds2.rating.store import Reserved, Writer
 
 __all__ = [
+    "NO_LIMIT",
     "Account",
     "Budget",
     "OverBudgetError",
@@ -227,40 +229,46 @@ def most_input_tokens(messages: Iterable[Mapping[str, str]]) -> int:
 
 #: Fields of a request that say how long a reply may be, and how many there are of it.
 _LENGTHS = re.compile(r"(?:^|_)(?:max|budget|num_predict|n_predict|tokens|length)(?:_|$)")
-_TIMES = ("n", "best_of", "num_return_sequences")
+_TIMES = re.compile(r"n|best_of|num_return_sequences|candidate_count")
+_NO_LENGTHS = re.compile(r"min|prompt|input|trunc|context|stop|price")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+#: What a reply may have where a request sets its length free.
+NO_LIMIT = 10_000_000
 
 
 def most_output_tokens(settings: Mapping[str, object]) -> int:
     """Return the most tokens that the replies to one request have, by a rater's settings.
 
     ``extra`` may ask for longer replies, for more of them, and, deeper inside, for reasoning that
-    comes on top.
+    comes on top. A length that is none (null, -1) takes the limit away: `NO_LIMIT`.
     """
-    extra = settings.get("extra")
-    own = [settings.get("max_output_tokens", 0)]
-    deeper = 0
-    times = [1]
-    if isinstance(extra, Mapping):
-        own += [value for key, value in extra.items() if _LENGTHS.search(str(key))]
-        times += [int(extra[key]) for key in _TIMES if isinstance(extra.get(key), int)]
-        deeper = sum(_lengths([value for value in extra.values() if isinstance(value, Mapping)]))
-    longest = max(value for value in [0, *own] if isinstance(value, (int, float)))
-    return (int(longest) + deeper) * max(times)
+    longest, deeper, times = [_length(settings.get("max_output_tokens", 0))], 0, [1]
+    todo: list[tuple[object, bool]] = [(settings.get("extra"), True)]
+    while todo:
+        fields, outer = todo.pop()
+        inner = list(fields) if isinstance(fields, (list, tuple)) else []
+        if isinstance(fields, Mapping):
+            inner = list(fields.values())
+            for key, value in fields.items():
+                name = _HUMP.sub("_", str(key)).lower()
+                if _TIMES.fullmatch(name):
+                    times.append(1 if value is None else _length(value))
+                elif _NO_LENGTHS.search(name):
+                    continue
+                elif _LENGTHS.search(name) and not isinstance(value, (Mapping, list, tuple)):
+                    longest += [_length(value)] if outer else []
+                    deeper += 0 if outer else _length(value)
+        todo += [(value, False) for value in inner]
+    return min((max(longest) + deeper) * max(times), NO_LIMIT)
 
 
-def _lengths(values: list[Mapping[str, object]]) -> list[int]:
-    return [
-        length
-        for value in values
-        for key, inner in value.items()
-        for length in (
-            _lengths([inner])
-            if isinstance(inner, Mapping)
-            else [inner]
-            if isinstance(inner, int) and _LENGTHS.search(str(key))
-            else []
-        )
-    ]
+def _length(value: object) -> int:
+    """Return a length as an endpoint may read it; `NO_LIMIT` where it is none."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return NO_LIMIT
+    return math.ceil(number) if 0 <= number < NO_LIMIT else NO_LIMIT
 
 
 def request_tokens(

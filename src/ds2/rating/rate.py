@@ -32,12 +32,14 @@ from ds2.rating.loop import (
     still_missing,
 )
 from ds2.rating.prices import (
+    NO_LIMIT,
     Account,
     Budget,
     OverBudgetError,
     Price,
     PriceTable,
     estimate_tokens,
+    most_output_tokens,
     read_prices,
     request_tokens,
     unknown_price,
@@ -486,6 +488,11 @@ class Session:
                 raise InputError(
                     f"'max_cost_usd' cannot be kept: the settings of {shown(column.rater.name)} "
                     "have no 'max_output_tokens'."
+                )
+            if most_output_tokens(column.rater.settings) >= NO_LIMIT:
+                raise InputError(
+                    f"'max_cost_usd' cannot be kept: what 'extra' of {shown(column.rater.name)} "
+                    "says of the length of replies is no limit. Give numbers above 0."
                 )
         return Budget(max_usd, self._store.spent(self.plan.prices.price))
 

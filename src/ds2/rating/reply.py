@@ -144,16 +144,20 @@ _REASONING = re.compile(
     rf"(?P<open><(?:{_WORDS})\s*>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|"
     r"<\|channel\|>\s*(?:analysis|commentary)\b[^<]*<\|message\|>)"
     rf"|</(?:{_WORDS})\s*>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|"
-    r"<\|channel\|>\s*final\b[^<]*<\|message\|>",
+    r"<\|channel\|>\s*final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
     re.IGNORECASE,
 )
 #: What some servers leave around a reply: the head of its turn, and tokens that end it.
 _HEAD = re.compile(
-    r"(?:<\|[^<>|]{1,30}\|>\s*+)*+(?:assistant|model)?+(?:\s*+:|\s*+\n|(?=\s*+[{`\[]))",
+    r"(?:<\|[^<>|]{1,30}\|>\s*+)*+(?:assistant|model)?+(?:<\|[^<>|]{1,30}\|>|\s*+:|[^\S\n]*+\n|(?=\s*+[{`\[]))",
     re.IGNORECASE,
 )
-_END = re.compile(r"(?:</s>|<\|[^<>|]{1,30}\|>|</?(?:eos|end_of_turn|end_of_text)>)\Z")
+_END = re.compile(r"(?:</s>|<[|｜][^<>|｜]{1,30}[|｜]>|</?(?:eos|end_of_turn|end_of_text)>)\Z")
 _LONGEST_END = 40
+#: A reply that is in quotation marks or brackets from its beginning to its end.
+_WHOLE = re.compile(r"[\"'][^\"']*[\"']|\"\{.*\}\"|\([^()]*\)|\{\s*\{.*\}\s*\}", re.DOTALL)
+#: Quotes of an object that are written as those of a text.
+_ODD_QUOTES = re.compile(r"\{\s*(\\\"|[“”])")
 _UNFINISHED = re.compile(r"[\w./-]+\Z")
 #: Words of a refusal, where there is no number at all.
 _REFUSAL = re.compile(
@@ -210,7 +214,10 @@ def _bare(answer: str) -> str:
     answer = answer[head.end() if head else 0 :].strip()
     while end := _END.search(answer, max(0, len(answer) - _LONGEST_END)):
         answer = answer[: end.start()].rstrip()
-    return answer
+    whole = _WHOLE.fullmatch(answer)
+    answer = answer[1:-1].strip() if whole else answer
+    odd = _ODD_QUOTES.match(answer)
+    return re.sub(r"\\\"|[“”]", '"', answer) if odd else answer
 
 
 def _without_reasoning(text: str) -> tuple[str, bool]:
@@ -234,6 +241,8 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
 def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str]:
     """Return every rating found, also those outside the scale; else why there is none."""
     high, scored = rubric.scale.high, rubric.scored
+    if form == "text" and (numbers := listed(answer, rubric.names)):
+        return dict(zip(rubric.names, numbers, strict=True)), ""
     blocks = list(_objects(answer, rubric))
     if len(blocks) == 1 and blocks[0][:2] == (0, len(answer)):  # alone: nothing else to look at
         _, _, alone, deeper = blocks[0]
@@ -266,8 +275,6 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
             for name, (value, start, end, order) in said
             if not order and not foreign(prose, start, end, rubric.names)
         ]
-        if not own and (numbers := listed(prose, len(rubric.names))):
-            own = list(zip(rubric.names, numbers, strict=True))
     values = {name: {value for other, value in own if other == name} for name, _ in own}
     found = {name: given.pop() for name, given in values.items() if len(given) == 1}
     problem = "refused" if _REFUSAL.search(prose) else "unparsable"

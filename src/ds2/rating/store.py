@@ -222,7 +222,7 @@ INSERT INTO reserved (model, n_input, n_output, usd, at)
 """
 
 
-_FACTOR = "bills times: "
+_FACTOR, _CHECKSUM = "bills times: ", "checksum of "
 _COLUMNS = tuple(field.name for field in fields(Row))
 _VALUES = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT checksum, {', '.join(_COLUMNS)} FROM replies WHERE setup = ? AND repeat = ?"  # noqa: S608
@@ -302,7 +302,9 @@ class Store:
     def fact(self, name: str, default: str) -> str:
         """Return the fact of that name; the first ``default`` that is given stays for ever."""
         with self._explained(), self._db:
-            self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, default))
+            query = "INSERT OR IGNORE INTO facts VALUES (?, ?)"
+            if self._db.execute(query, (name, default)).rowcount:
+                self._db.execute(query, (f"{_CHECKSUM}{name}", _told(default)))
         return str(self._read("SELECT value FROM facts WHERE name = ?", name)[0][0])
 
     def open_setup(self, setup: Setup) -> int:
@@ -316,6 +318,8 @@ class Store:
                 "rater = excluded.rater, used_at = excluded.used_at RETURNING id",
                 values,
             ).fetchone()
+            told = f"{_CHECKSUM}{row[0]}", _told(setup.model, setup.form, settings, *setup.key)
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", told)
         return int(row[0])
 
     def number(self, setup: Setup) -> int | None:
@@ -438,6 +442,17 @@ class Store:
         """
         try:
             found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            facts = dict(self._read("SELECT name, value FROM facts"))
+            told = {name: _told(facts[name]) for name in facts if f"{_CHECKSUM}{name}" in facts} | {
+                str(number): _told(*values)
+                for number, *values in self._read(
+                    "SELECT id, model, form, settings, settings_hash, rubric_hash, prompt_hash "
+                    "FROM setups"
+                )
+            }
+            for name, checksum in told.items():
+                if facts.get(f"{_CHECKSUM}{name}", checksum) != checksum:
+                    raise ValueError(f"{name} was changed")
             for (number,) in self._db.execute("SELECT id FROM setups"):
                 query = f"{_SELECT.partition(' WHERE')[0]} WHERE setup = ?"
                 for checksum, *values in self._db.execute(query, (number,)):
@@ -503,6 +518,11 @@ def _checksum(row: Row) -> int:
     told = (row.repeat, row.state, row.problem, row.reply, row.finish_reason, row.logprobs)
     money = (row.n_input, row.n_output, row.cost_usd)
     return zlib.crc32(repr((*told, *money)).encode("utf-8", "replace"), zlib.crc32(row.example))
+
+
+def _told(*values: object) -> str:
+    """Return a checksum of what decides which replies belong to whom."""
+    return str(zlib.crc32(repr(values).encode("utf-8", "replace")))
 
 
 def _damaged(path: Path) -> InputError:

@@ -9,7 +9,6 @@ library's own HTTP client. benchmarks/rating_throughput.py measures both.
 import asyncio
 import importlib
 import json
-import math
 import time
 import zlib
 from collections.abc import Mapping
@@ -23,7 +22,16 @@ from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure
 from ds2.rating.rubric import Rubric
 
-__all__ = ["ChatClient", "Dialect", "Target", "adapted", "explain", "read_body", "refusal"]
+__all__ = [
+    "ChatClient",
+    "Dialect",
+    "Target",
+    "adapted",
+    "explain",
+    "no_batches",
+    "read_body",
+    "refusal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,8 @@ def read_body(body: bytes, latency_s: float, about: Target) -> Answer:
         data = json.loads(body)
         error = data.get("error")
         choice = {} if error else data["choices"][0]
-        if choice.get("error") or choice.get("finish_reason") == "error":
+        failed = str(choice.get("finish_reason")).lower() in ("error", "failed")
+        if choice.get("error") or failed:
             error = choice.get("error") or "the reply ended with an error"
         if not error:
             return _answer(data, choice, latency_s)
@@ -139,10 +148,17 @@ def no_completion(about: Target) -> Failure:
     )
 
 
+def no_batches(about: Target, error: Exception) -> Failure:
+    """Return the failure that what came is nothing that an endpoint says of batches."""
+    said = clean(str(error), about.key or "")
+    sentence = f"The endpoint {about.endpoint} sent something that is no batch or file ({said})."
+    return Failure("server error", sentence, retryable=True)
+
+
 def _answer(data: Mapping[str, Any], choice: Mapping[str, Any], latency_s: float) -> Answer:
     message = choice["message"]
-    usage = data.get("usage") or {}
-    details = usage.get("prompt_tokens_details") or {}
+    usage = _mapping(data.get("usage"))
+    details = _mapping(usage.get("prompt_tokens_details"))
     return Answer(
         text=_text(message),
         finish_reason=_string(choice.get("finish_reason")),
@@ -172,20 +188,23 @@ def _string(value: object) -> str | None:
     return value[:_LONGEST_NAME] if isinstance(value, str) else None
 
 
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _first_token(logprobs: object) -> dict[str, float] | None:
     """Return token → log-probability of the reply's first token, None where there are none."""
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(content, list) or not content:
-        return None
-    first = content[0]
+    content = _mapping(logprobs).get("content")
+    first = _mapping(content[0]) if isinstance(content, list) and content else {}
+    others = first.get("top_logprobs")
     found: dict[str, float] = {}
-    for item in (first, *(first.get("top_logprobs") or ())):
+    for item in (first, *(map(_mapping, others) if isinstance(others, list) else ())):
         token, logprob = item.get("token"), item.get("logprob")
-        if isinstance(token, str) and isinstance(logprob, (int, float)) and math.isfinite(logprob):
+        if isinstance(token, str) and isinstance(logprob, (int, float)) and abs(logprob) < 1e9:
             found[token[:_LONGEST_NAME]] = max(
                 float(logprob), found.get(token[:_LONGEST_NAME], float("-inf"))
             )
@@ -286,9 +305,12 @@ class ChatClient:
         except Exception as error:
             failure = explain(error, self._about)
         else:
-            if status == 200:
-                return read_body(data, time.perf_counter() - started_s, self._about)
-            failure = refusal(status, data, headers, self._about)
+            try:
+                if 200 <= status < 300:
+                    return read_body(data, time.perf_counter() - started_s, self._about)
+                failure = refusal(status, data, headers, self._about)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                failure = no_completion(self._about)
         # Outside the handlers, so that the library's exception, which holds the key, is not kept.
         raise failure
 
@@ -452,8 +474,11 @@ _REASONS = {
     409: "server error",
     413: "too long",
     425: "server error",
+    499: "timed out",
     501: "bad request",
     504: "timed out",
+    520: "timed out",
+    524: "timed out",
 }
 #: What a gateway says while the server behind it is not there.
 _AWAY = (502, 503, 521, 522, 523)
