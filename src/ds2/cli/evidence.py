@@ -1,13 +1,17 @@
 """Commands around evidence: trusted scores, and where the next rating helps most."""
 
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ds2.cli.base import Json, Run, Set, answer, app, overridden
 from ds2.errors import InputError
+
+if TYPE_CHECKING:
+    from ds2.runs.ask import PlannedPair
 
 __all__ = ["gold_command", "rerate_command"]
 
@@ -35,6 +39,16 @@ def gold_command(
             help="Write N examples that have a trusted score, to be scored once more as a check.",
         ),
     ] = 0,
+    between: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--between",
+            metavar="A,B",
+            help="Write examples that tell two selections apart: methods, run (the run's own), a "
+            "file of ids, or the folder of another run; several times. Their scores judge in ds2 "
+            "compare and teach nothing.",
+        ),
+    ] = None,
     add: Annotated[
         list[Path] | None,
         typer.Option("--add", metavar="FILE", help="Read a file of scores; several times."),
@@ -46,17 +60,24 @@ def gold_command(
     Without --add the same examples are written three times: gold-sheet.html, a page to score on
     with the keyboard, gold-sheet.csv and gold-sheet.jsonl. --add takes any of them, filled in, or
     what the page downloads. A larger size later extends the plan; what has a score is not asked for
-    again, but for --again N: then --add says how far the second scores go with the first.
+    again, but for --again N: then --add says how far the second scores go with the first. With
+    --between the examples are those in which two selections differ, 200 of them or --size, and the
+    width to expect of their difference is printed.
     """
     from ds2.runs.ask import add_gold, write_gold_sheets
+    from ds2.runs.between import plan_run_between
 
-    if sum([size is not None, bool(again), bool(add)]) > 1:
+    if sum([size is not None or bool(between), bool(again), bool(add)]) > 1:
         raise InputError(
-            "Give one of --size N to write examples, --again N to write some that have a score, "
-            "or --add FILE to read scores."
+            "Give one of --size N (with --between or without) to write examples, --again N to "
+            "write some that have a score, or --add FILE to read scores."
         )
     if not add:
-        sheets = write_gold_sheets(run, size=size, again=again, overrides=overridden(settings))
+        given = overridden(settings)
+        if between:
+            sheets = plan_run_between(run, _pairs(between), size=size, overrides=given)
+        else:
+            sheets = write_gold_sheets(run, size=size, again=again, overrides=given)
         document: dict[str, object] = {
             "files": sheets.files,
             "n_examples": sheets.n_examples,
@@ -72,6 +93,9 @@ def gold_command(
             f"Open {page} in a browser, score, download, then: "
             f"ds2 gold {quote(str(run))} --add FILE",
         ]
+        if sheets.pairs:
+            document["pairs"] = [asdict(pair) for pair in sheets.pairs]
+            lines += _foretold(sheets.pairs)
     else:
         added = add_gold(run, add or [], overrides=overridden(settings))
         for sentence in added.warnings:
@@ -80,12 +104,15 @@ def gold_command(
             "file": added.path,
             "n_scored": added.n_scored,
             "n_added": added.n_added,
+            "n_judging": added.n_judging,
             "warnings": added.warnings,
         }
         lines = [
             f"{added.n_added:,} trusted scores added, {added.n_scored:,} in all. Then: "
-            f"ds2 run {quote(str(run))}",
+            f"ds2 {'compare' if added.n_judging else 'run'} {quote(str(run))}",
         ]
+        if added.n_judging:
+            lines.append(f"{added.n_judging:,} of them judge selections and teach nothing.")
         if (twice := added.again) is not None:
             document["again"] = {"n": twice.n, "spearman": twice.value}
             lines.insert(
@@ -94,6 +121,30 @@ def gold_command(
                 f"interval {twice.low:.2f} to {twice.high:.2f}) between the first and the second.",
             )
     answer(as_json, document, lines)
+
+
+def _pairs(given: list[str]) -> list[tuple[str, str]]:
+    pairs = [tuple(name.strip() for name in pair.split(",")) for pair in given]
+    for pair in pairs:
+        if len(pair) != 2 or not all(pair):
+            raise InputError(f"--between takes two names, A,B. Got {','.join(pair)!r}.")
+    return [(a, b) for a, b in pairs]
+
+
+def _foretold(pairs: tuple["PlannedPair", ...]) -> list[str]:
+    lines = []
+    for pair in pairs:
+        known = f", and {pair.n_known:,} have a score already" if pair.n_known else ""
+        lines += [
+            f"{pair.a} − {pair.b}: {pair.n:,} of the plan bear on it, of {pair.n_differ:,} examples"
+            f"{known}. Width of its 95 % interval to expect, in levels:",
+            *(
+                f"  {n:5,} scores  ± {believed:.2f}  (± {nothing:.2f} if the curated scores said "
+                "nothing)"
+                for n, (believed, nothing) in pair.expected.items()
+            ),
+        ]
+    return [*lines, "These scores judge in ds2 compare. They teach the curation nothing."]
 
 
 @app.command("rerate", short_help="Choose where the next ratings help most.")
@@ -120,8 +171,6 @@ def rerate_command(
     Writes RUN/rerate.jsonl. A rater of the recipe with only = "rerate.jsonl" rates just these, and
     ds2 run takes its scores to the others'.
     """
-    from dataclasses import asdict
-
     from ds2.runs.ask import plan_run_rerating
 
     found = plan_run_rerating(run, budget=budget, noise_se=noise, overrides=overridden(settings))

@@ -1,5 +1,11 @@
 """Better scores in the place of wrong ones, and never silently worse ones."""
 
+from ds2.curation.between import (
+    GoldDifference,
+    PlanBetween,
+    gold_between,
+    plan_gold_between,
+)
 from ds2.curation.bias import BiasRow, measure_bias, remove_covariate
 from ds2.curation.curate import curate
 from ds2.curation.gold import GoldPlan, plan_gold
@@ -10,13 +16,17 @@ __all__ = [
     "BiasRow",
     "Curation",
     "Evidence",
+    "GoldDifference",
     "GoldPlan",
+    "PlanBetween",
     "ReratePlan",
     "combine_ratings",
     "curate",
+    "gold_between",
     "measure_bias",
     "normal_posterior",
     "plan_gold",
+    "plan_gold_between",
     "plan_rerating",
     "remove_covariate",
 ]

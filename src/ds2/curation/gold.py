@@ -21,7 +21,7 @@ from ds2.checks import check_fraction, check_int, check_rows, check_scores
 from ds2.errors import Ds2Warning, InputError
 from ds2.keys import check_keys, random_order_keys
 
-__all__ = ["GoldPlan", "gold_weights", "plan_gold"]
+__all__ = ["GoldPlan", "deal_seats", "gold_weights", "known_labels", "plan_gold"]
 
 #: Real-valued scores are cut at these shares of the pool: both ends get strata of their own.
 CUTS = (0.1, 0.3, 0.7, 0.9)
@@ -100,7 +100,7 @@ def plan_gold(
     seed = check_int("seed", seed, low=0)
     order_keys = check_keys(keys, n)
     spread = _disagreement(disagreement, n)
-    labels = _labels(groups, keys, n)
+    labels = known_labels(groups, keys, n)
     asked = _representatives(values, spread, labels, order_keys)
     if strata is None:
         stratum, names = _strata(values, spread, asked, seed)
@@ -111,7 +111,9 @@ def plan_gold(
     order = random_order_keys(order_keys, seed, stream=101)
     ranked = np.lexsort((order_keys, order, stratum))[int((stratum < 0).sum()) :]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    seats, ranks = _seats(sizes, share, size)
+    present = sizes > 0
+    claims = share * sizes / sizes.sum() + (1 - share) * present / present.sum()
+    seats, ranks = deal_seats(sizes, claims, size)
     rows = ranked[starts[seats] + ranks]
     probabilities = (np.bincount(seats, minlength=len(names)) / np.maximum(sizes, 1))[seats]
     return GoldPlan(
@@ -166,7 +168,8 @@ def _disagreement(disagreement: np.ndarray | None, n: int) -> np.ndarray:
     return np.asarray(np.nan_to_num(np.asarray(disagreement, dtype=np.float64), nan=0.0))
 
 
-def _labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> np.ndarray | None:
+def known_labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> np.ndarray | None:
+    """(n,) Labels that exact duplicates share; None where every row is its own."""
     if groups is not None:
         check_rows("groups", groups, n)
         return np.asarray(groups)
@@ -247,18 +250,17 @@ def _check_size(size: object, sizes: np.ndarray) -> int:
     return count
 
 
-def _seats(sizes: np.ndarray, share: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+def deal_seats(sizes: np.ndarray, claims: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Deal ``size`` seats to strata: (stratum, rank within it) of each, in order.
 
-    Two to each stratum first (one tells nothing about its spread), then by Webster's divisors.
+    Two to each stratum first (one tells nothing about its spread), then by Webster's divisors, in
+    proportion to the ``claims`` (h,) of the strata as far as their ``sizes`` (h,) allow.
     """
-    present = sizes > 0
-    claims = share * sizes / sizes.sum() + (1 - share) * present / present.sum()
 
     def turn(code: int, rank: int) -> tuple[int, float, int, int]:
         return min(rank, 2), -claims[code] / (rank + 0.5), code, rank
 
-    queue = [turn(int(code), 0) for code in np.flatnonzero(present)]
+    queue = [turn(int(code), 0) for code in np.flatnonzero(sizes)]
     heapq.heapify(queue)
     seats = np.empty((2, size), dtype=np.int64)
     for place in range(size):

@@ -169,6 +169,8 @@ def read_gold(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     scale: Scale | str,
+    rows: np.ndarray | None = None,
+    strata: bool = True,
 ) -> GoldScores:
     """Read sheets that people filled in, what the page downloads, and what `save` wrote.
 
@@ -180,6 +182,9 @@ def read_gold(
         pool: the examples.
         files: one file or several, .jsonl, .json, .csv, .tsv or .parquet, also .gz or .zst.
         scale: the scale that the scores are on, or text for `Scale.parse`.
+        rows: (n,) True for the examples whose lines are read; the others' are left alone, and that
+            none of these has a score is no error.
+        strata: whether the strata of the sheets are read as well.
 
     Raises:
         InputError: a file cannot be read or has no column of ids or scores, or no line of any
@@ -190,7 +195,7 @@ def read_gold(
     if not paths:
         raise InputError("Name at least one file of trusted scores.")
     ids = pool.ids
-    rows, n = {ident: row for row, ident in enumerate(ids)}, len(ids)
+    row_of, n = {ident: row for row, ident in enumerate(ids)}, len(ids)
     gold = GoldScores(np.full(n, np.nan), used, np.full(n, -1), np.zeros(n, dtype=np.int64), {})
     notes, faults, replaced, n_unscored = dict[int, str](), list[str](), dict[int, str](), 0
     for path in map(Path, paths):
@@ -202,8 +207,11 @@ def read_gold(
                 if isinstance(line, Fault):
                     raise _UnusableError(f"{line.reason}.")
                 names.update(dict.fromkeys(line))
-                row = _row_of(line, rows, sheet=sheet)
-                score, stratum = _score(line.get("score"), used), _stratum(line)
+                row = _row_of(line, row_of, sheet=sheet)
+                if rows is not None and not rows[row]:
+                    continue
+                score = _score(line.get("score"), used)
+                stratum = _stratum(line) if strata else None
             except _UnusableError as fault:
                 faults.append(f"{where}: {fault}")
                 continue
@@ -225,7 +233,7 @@ def read_gold(
                 f"{shown_names(list(names))}. Fill in the sheet that ds2 wrote, or give the "
                 "columns these names."
             )
-    if not gold.n_scored:
+    if not gold.n_scored and rows is None:
         raise InputError(
             f"No example has a score in {', '.join(shown_path(path) for path in paths)}: "
             f"{n_unscored:,} lines without a score, {len(faults):,} that could not be used."

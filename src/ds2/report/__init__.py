@@ -2,6 +2,7 @@
 
 from ds2.report.compare_report import (
     Beats,
+    Decided,
     Entry,
     Judge,
     Judged,
@@ -34,6 +35,7 @@ __all__ = [
     "Beats",
     "Case",
     "Cases",
+    "Decided",
     "Entry",
     "Fact",
     "Facts",

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from ds2.curation import GoldDifference
 from ds2.pool import Pool
 from ds2.report import charts
 from ds2.report.layout import Layout
@@ -35,6 +36,7 @@ from ds2.selection import AgainstRandom, Comparison, rule_of
 __all__ = [
     "Answer",
     "Beats",
+    "Decided",
     "Entry",
     "Judge",
     "Judged",
@@ -119,6 +121,23 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What gold that was drawn between two selections says of them.
+
+    Attributes:
+        a: what A is called.
+        b: what B is called.
+        found: mean of A − mean of B.
+        changed: whether one of them selects other rows now than when the gold was planned.
+    """
+
+    a: str
+    b: str
+    found: GoldDifference
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MethodsCompared:
     """Several methods at one budget.
 
@@ -138,6 +157,7 @@ class MethodsCompared:
         layout: where examples lie on the map.
         order: (n,) rows in a random order: the first of them are on the map beside what is
             selected.
+        between: what gold drawn between two selections says.
     """
 
     title: str
@@ -154,6 +174,7 @@ class MethodsCompared:
     notes: tuple[str, ...]
     layout: Layout
     order: np.ndarray
+    between: tuple[Decided, ...] = ()
 
     @property
     def size(self) -> int:
@@ -192,6 +213,7 @@ def compare_report(n: MethodsCompared) -> Page:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
     sections = [
         Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
+        Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
         Section("map", "Map of the pool", "Map", (_map(n),)),
         Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
         Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
@@ -203,7 +225,13 @@ def compare_report(n: MethodsCompared) -> Page:
         lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
         f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and curates by "
         f"{n.curation}.",
-        findings=(_own(n, beats), _all(beats), _judged_on(n, beats), _most_alike(n)),
+        findings=(
+            _own(n, beats),
+            *map(_decided, n.between),
+            _all(beats),
+            _judged_on(n, beats),
+            _most_alike(n),
+        ),
         notes=tuple(("note", note) for note in n.notes),
         sections=tuple(section for section in sections if section.parts),
     )
@@ -409,6 +437,53 @@ def _beats(n: MethodsCompared, beats: Mapping[str, Beats]) -> Table:
         if n.judges
         else "",
     )
+
+
+def _decided(one: Decided) -> Finding:
+    found, tone = one.found, "care"
+    if np.isnan(found.low):
+        answer, tone = "Too few of the planned examples have a score to say.", "open"
+    elif found.low > 0 or found.high < 0:
+        better = one.a if found.low > 0 else one.b
+        answer = f"{better[:1].upper()}{better[1:]}, by {decimal(abs(found.value))} levels."
+    else:
+        answer, tone = f"Not shown: {decimal(found.value)} levels.", "open"
+    detail = [
+        f"95 % interval {interval(found.low, found.high)}, from {count(found.n)} of "
+        f"{count(found.n_planned)} trusted scores that judge and taught nothing."
+    ]
+    if one.changed:
+        detail.append(_CHANGED)
+    return Finding(f"Which has the higher mean: {one.a}, or {one.b}?", answer, tuple(detail), tone)
+
+
+_CHANGED = (
+    "This is of the selections as they were when the gold was planned; one of them selects other "
+    "rows now. The same ds2 gold RUN --between plans for those, and scores that fit are used again."
+)
+
+
+def _between(n: MethodsCompared) -> Iterator[Table]:
+    if n.between:
+        yield table(
+            "between",
+            "Mean of A − mean of B",
+            "A, B, difference: level, without curated scores: level, trust: decimal, scores, "
+            "planned, as planned",
+            [
+                (
+                    *(one.a, one.b),
+                    *(one.found, one.found.plain, one.found.trust),
+                    *(one.found.n, one.found.n_planned),
+                    "changed since" if one.changed else "yes",
+                )
+                for one in n.between
+            ],
+            says="From trusted scores drawn where the two differ (ds2 gold RUN --between A,B), in "
+            "levels of the scale, with 95 % intervals. The first figure leans on the curated "
+            "scores as far as the trusted ones bear them out (trust), the second does not "
+            "(Horvitz and Thompson).",
+        )
 
 
 def _judge(judge: Judge, n: MethodsCompared) -> Table:

@@ -1,4 +1,5 @@
 from .ask import GoldAdded, GoldSheets, Rerated, add_gold, plan_run_rerating, write_gold_sheets
+from .between import plan_run_between
 from .compare import Compared, compare_run
 from .folder import lock_holder, locked, read_manifest
 from .frozen import load, save
@@ -32,6 +33,7 @@ __all__ = [
     "make_recipe",
     "opened",
     "parse_overrides",
+    "plan_run_between",
     "plan_run_rerating",
     "prompt_of",
     "read_manifest",

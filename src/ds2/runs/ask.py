@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, write_table
+from ds2.runs.gold_plans import JUDGES, asked_rows
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.recipe_file import resolve_path
@@ -27,11 +28,14 @@ from ds2.selection import check_size
 __all__ = [
     "GoldAdded",
     "GoldSheets",
+    "PlannedPair",
     "Rerated",
     "add_gold",
     "load_gold",
     "plan_run_rerating",
+    "rater_noise",
     "write_gold_sheets",
+    "write_sheets",
 ]
 
 SHEETS = ("gold-sheet.jsonl", "gold-sheet.csv", "gold-sheet.html")
@@ -43,6 +47,28 @@ LEAST_PROPOSED = 50
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPair:
+    """What a plan gives to one pair of selections.
+
+    Attributes:
+        a: what A is called.
+        b: what B is called.
+        n_differ: examples on which mean of A − mean of B rests.
+        n: how many of the plan are among them.
+        n_known: how many of them had a score already, which counts with certainty.
+        expected: by number of scores, the half-width of the 95 % interval to expect, in levels, as
+            far as curated scores are believed, and if they said nothing.
+    """
+
+    a: str
+    b: str
+    n_differ: int
+    n: int
+    n_known: int
+    expected: Mapping[int, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class GoldSheets:
     """What was written for people to score, from ``low``, the worst, to ``high``, the best."""
 
@@ -51,6 +77,7 @@ class GoldSheets:
     n_new: int
     low: float
     high: float
+    pairs: tuple[PlannedPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +85,7 @@ class GoldAdded:
     """What a run has of trusted scores after some were added.
 
     ``again`` is how far second scores of the same examples go with the first (Spearman), None where
-    fewer than 8 were scored again.
+    fewer than 8 were scored again. ``n_judging`` of the scores judge selections and teach nothing.
     """
 
     path: Path
@@ -66,6 +93,7 @@ class GoldAdded:
     n_added: int
     warnings: tuple[str, ...]
     again: Agreement | None = None
+    n_judging: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +118,12 @@ class Rerated:
 
 
 def load_gold(job: Job, pool: Pool, scale: Scale) -> GoldScores | None:
-    """Return the trusted scores of a run, None where it has none."""
+    """Return the trusted scores of a run that may teach, None where it has none."""
     path = resolve_path(job.folder, job.recipe.gold.path)
     if not path.exists():
         return None
     gold = read_gold(pool, path, scale=scale)
+    gold = replace(gold, values=np.where(asked_rows(job.folder, pool), np.nan, gold.values))
     return gold if gold.n_scored else None
 
 
@@ -126,20 +155,26 @@ def write_gold_sheets(
         scale = Panel.load(folder / "ratings.parquet").scale
         known = load_gold(job, pool, scale)
         asked = _again(job, pool, known, again) if again else _planned(job, pool, known, size)
-        rows = asked["rows"]
-        facts = {key: asked[key] for key in ("strata", "stratum_rows", "probabilities")}
-        files = tuple(folder / name for name in SHEETS)
-        for path in files[:2]:
-            write_gold_sheet(pool, rows, path, **facts)
-        items = [
-            GoldItem(example.id, example.messages, int(stratum), int(size_of))
-            for example, stratum, size_of in zip(
-                pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
-            )
-        ]
-        page = render_gold_page(items, choices=gold_choices(scale))
-        write_text(files[2], page)
-    return GoldSheets(files, asked["total"], len(rows), scale.low, scale.high)
+        total = asked.pop("total")
+        files = write_sheets(folder, pool, scale, **asked)
+    return GoldSheets(files, total, len(asked["rows"]), scale.low, scale.high)
+
+
+def write_sheets(
+    folder: Path, pool: Pool, scale: Scale, *, rows: np.ndarray, **facts: np.ndarray
+) -> tuple[Path, ...]:
+    """Write the same examples as JSONL, as CSV and as a page; ``facts`` as `write_gold_sheet`'s."""
+    files = tuple(folder / name for name in SHEETS)
+    for path in files[:2]:
+        write_gold_sheet(pool, rows, path, **facts)
+    items = [
+        GoldItem(example.id, example.messages, int(stratum), int(size_of))
+        for example, stratum, size_of in zip(
+            pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
+        )
+    ]
+    write_text(files[2], render_gold_page(items, choices=gold_choices(scale)))
+    return files
 
 
 def _planned(job: Job, pool: Pool, known: GoldScores | None, size: int | None) -> dict[str, Any]:
@@ -162,7 +197,9 @@ def _planned(job: Job, pool: Pool, known: GoldScores | None, size: int | None) -
         seed=job.recipe.seed,
     )
     write_table(job.folder / PLAN, {"row": np.arange(len(pool)), "stratum": plan.stratum})
-    new = np.ones(len(plan.rows), bool) if known is None else np.isnan(known.values[plan.rows])
+    new = ~asked_rows(job.folder, pool)[plan.rows]
+    if known is not None:
+        new &= np.isnan(known.values[plan.rows])
     if not new.any():
         raise InputError(
             f"All {len(plan.rows):,} examples of the plan have a trusted score. Ask for a "
@@ -203,6 +240,8 @@ def add_gold(
 ) -> GoldAdded:
     """Read sheets that were filled in, and put their scores to those that the run has.
 
+    The scores of examples that were asked for to judge selections are kept apart: they never teach.
+
     Raises:
         InputError: a file cannot be read, or holds no score that can be used.
     """
@@ -210,21 +249,32 @@ def add_gold(
         path = resolve_path(folder, job.recipe.gold.path)
         pool = Pool.load(folder / "pool.arrow")
         scale = Panel.load(folder / "ratings.parquet").scale
-        first = read_gold(pool, path, scale=scale) if path.exists() else None
-        before = 0 if first is None else first.n_scored
-        gold = read_gold(pool, [*([path] if path.exists() else []), *files], scale=scale)
-        second = None if first is None else read_gold(pool, files, scale=scale)
-        if gold.faults and gold.n_scored == before and (second is None or not second.n_scored):
-            raise InputError(" ".join(gold.faults[:3]))
-        gold.save(path, pool)
-    twice = None
-    if first is not None and second is not None:
-        found = agreement(second.values, first.values)
-        both = ~np.isnan(first.values) & ~np.isnan(second.values)
-        anew = bool((first.values[both] != second.values[both]).any())  # else the same sheet
+        judges = asked_rows(folder, pool)
+        given = read_gold(pool, files, scale=scale, strata=False)
+        here = [one for one in (folder / JUDGES, path) if one.exists()]
+        before = read_gold(pool, here, scale=scale, strata=False).values if here else given.values
+        taught = read_gold(pool, [*here[-1:], *files], scale=scale, rows=~judges)
+        judging = read_gold(pool, [*here, *files], scale=scale, rows=judges, strata=False)
+        for gold, file in ((taught, path), (judging, folder / JUDGES)):
+            if gold.n_scored:
+                gold.save(file, pool)
+    twice, n_before = None, 0
+    if here:
+        found = agreement(given.values, before)
+        both = ~np.isnan(given.values) & ~np.isnan(before)
+        anew = bool((given.values[both] != before[both]).any())  # else the same sheet
         twice = found if anew and np.isfinite(found.low) else None
-    warnings = (*gold.faults, *gold.warnings)
-    return GoldAdded(path, gold.n_scored, gold.n_scored - before, warnings, twice)
+        n_before = int((~np.isnan(before)).sum())
+    n_scored = taught.n_scored + judging.n_scored
+    said = (*taught.faults, *judging.faults, *taught.warnings, *judging.warnings)
+    return GoldAdded(
+        path=path if taught.n_scored else folder / JUDGES,
+        n_scored=n_scored,
+        n_added=n_scored - n_before,
+        warnings=tuple(dict.fromkeys(said)),
+        again=twice,
+        n_judging=judging.n_scored,
+    )
 
 
 def _strata(path: Path, n: int) -> np.ndarray | None:

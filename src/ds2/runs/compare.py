@@ -11,6 +11,7 @@ from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
 from ds2.report import (
+    Decided,
     Entry,
     Layout,
     MethodsCompared,
@@ -24,7 +25,8 @@ from ds2.report import (
 )
 from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
 from ds2.runs.folder import write_text
-from ds2.runs.frozen import observed_of
+from ds2.runs.frozen import load, observed_of
+from ds2.runs.gold_plans import OWN, found_between
 from ds2.runs.job import Listener
 from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
@@ -133,7 +135,7 @@ def compare_run(
                 "No method can be compared. {}: {}".format(*next(iter(left_out.items())))
             )
         rows = {name: one.rows for name, one in selected.items()}
-        verdicts = judge_all(contest, rows, _drawn_from(contest), advance)
+        verdicts = judge_all(contest, rows, contest.eligible(), advance)
         results = _results(contest, selected, verdicts, left_out)
         page = compare_report(results)
         document = page_json(page)
@@ -207,6 +209,7 @@ def _results(
         judges=verdicts.judges,
         left_out=left_out,
         notes=_notes(contest, found),
+        between=_between(contest, rows),
         layout=layout,
         order=order,
     )
@@ -233,6 +236,24 @@ def _entry(
     )
 
 
+def _between(contest: Contest, rows: Mapping[str, np.ndarray]) -> tuple[Decided, ...]:
+    """What gold drawn between two selections found, and whether they are still the same."""
+    now = {**rows, OWN: load(Selection, contest.job.folder).rows}
+    found = found_between(contest.job.folder, contest.materials.pool, contest.panel.scale)
+    return tuple(
+        Decided(
+            a.words,
+            b.words,
+            difference,
+            changed=any(
+                one.chosen and one.name in now and set(one.rows) != set(now[one.name])
+                for one in (a, b)
+            ),
+        )
+        for (a, b), difference in found
+    )
+
+
 def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
     notes = []
     if contest.constraints is not None:
@@ -244,14 +265,6 @@ def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
         sizes = sorted(part.n for part in found.selections)
         notes.append(f"Under the budget the methods select {sizes[0]:,} to {sizes[-1]:,} rows.")
     return tuple(notes)
-
-
-def _drawn_from(contest: Contest) -> np.ndarray:
-    """(n,) The rows that can be selected without looking at scores."""
-    eligible = np.ones(contest.n, dtype=bool)
-    for left_out in contest.select("random").dropped_rows.values():
-        eligible[left_out] = False
-    return eligible
 
 
 def _verdict(page: Page) -> tuple[tuple[str, str], ...]:

@@ -135,6 +135,13 @@ class Contest:
             **(arguments if seed is None else arguments | {"seed": seed}),
         )
 
+    def eligible(self) -> np.ndarray:
+        """(n,) The rows that can be selected without looking at scores."""
+        eligible = np.ones(self.n, dtype=bool)
+        for left_out in self.select("random").dropped_rows.values():
+            eligible[left_out] = False
+        return eligible
+
     def without(self, rater: int | None) -> "Contest":
         """The same with noise and curation made anew, without gold and without one rater.
 
