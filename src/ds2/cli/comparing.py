@@ -53,8 +53,7 @@ def select_command(
         bool,
         typer.Option(
             "--curve",
-            help="Print what other sizes, and other trades of score against breadth, would bring. "
-            "Takes as long as ten selections.",
+            help="Print what other sizes, and other trades of score against breadth, would bring.",
         ),
     ] = False,
     as_json: Json = False,
@@ -64,24 +63,32 @@ def select_command(
         run_stages(run, "select", settings, as_json)
         return
     from ds2.cli.progress import listening
-    from ds2.runs.curves import curves_of
+    from ds2.runs.frozen import load
+    from ds2.runs.loop import opened
+    from ds2.selection import Curves
 
-    with listening() as listener:
-        by_size, by_dial = curves_of(run, overrides=overridden(settings), listener=listener)
+    with (
+        listening() as listener,
+        opened(run, until="select", overrides=overridden(settings), listener=listener) as job,
+    ):
+        curves = load(Curves, job.folder)
+    by_size, by_dial = curves.by_size, curves.by_dial
     names = ("sizes", "score", "kept", "coverage", "random_coverage", "redundancy", "precision")
     sizes: list[dict[str, Any]] = [
         dict(zip(names, row, strict=True))
         for row in zip(*(getattr(by_size, name).tolist() for name in names), strict=True)
     ]
-    points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
-    points |= {**by_dial.methods, "random": by_dial.random}
+    points = {}
+    if by_dial is not None:
+        points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
+        points |= {**by_dial.methods, "random": by_dial.random}
     dial: list[dict[str, Any]] = [
         {"selection": name, "kept": p.kept, "coverage": p.coverage, "redundancy": p.redundancy}
         for name, p in points.items()
     ]
     lines = ["  rows   score    kept  coverage  (random)  redundant  precision"]
     lines += [
-        "{sizes:6,} {score:7.2f} {kept:7.2f} {coverage:9.2f} {random_coverage:9.2f} "
+        "{sizes:6,.0f} {score:7.2f} {kept:7.2f} {coverage:9.2f} {random_coverage:9.2f} "
         "{redundancy:10.2f} {precision:10.2f}".format(**row)
         for row in sizes
     ]
@@ -91,6 +98,7 @@ def select_command(
         for row in dial
     ]
     for row in sizes:
+        row["sizes"] = int(row["sizes"])
         row["precision"] = None if isnan(row["precision"]) else row["precision"]
     answer(as_json, {"run": str(run), "by_size": sizes, "by_dial": dial}, lines)
 
