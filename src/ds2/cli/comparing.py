@@ -38,9 +38,15 @@ def compare_command(
         "files": found.files,
         **json.loads(found.document),
     }
-    lines = [f"{question} {words}" for question, words in found.verdict]
+    lines = [f"{'rank':<10} {line}" for line in found.ranking]
+    lines += [f"{question} {words}" for question, words in found.verdict]
     lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
-    lines.append(f"{'page':<10} {found.files[0]}")
+    lines += [
+        f"{'page':<10} {found.files[0]}",
+        f"{'state':<10} {found.state.says}",
+        f"{'reason':<10} {found.state.reason}",
+        f"{'next':<10} {found.state.command(str(run))}",
+    ]
     answer(as_json, document, [line.replace("\u00a0", " ") for line in lines])
 
 

@@ -7,11 +7,12 @@ better. Gold goes first: raters are asked only about methods for which gold has 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from ds2.measures import Interval
 from ds2.pool import Pool
 from ds2.report import charts
 from ds2.report.layout import Layout
@@ -29,8 +30,10 @@ from ds2.report.model import (
     facts,
     table,
 )
+from ds2.report.plane import plane_table
+from ds2.report.ranking import compare_state, rank_methods, ranking_table, which_is_better
 from ds2.report.words import count, decimal, interval, plural, share, short
-from ds2.selection import METHODS, AgainstRandom, Comparison
+from ds2.selection import METHODS, AgainstRandom, Comparison, FrontierCurve, FrontierPoint
 
 __all__ = [
     "Answer",
@@ -64,6 +67,7 @@ class Entry:
         kept_rater: mean share of its rows that it also selects when one of the raters is left out.
         n_only: rows that no other method selected.
         only: a few of them, in pick order.
+        kept: share of the attainable gain over random, in curated scores.
     """
 
     rows: np.ndarray
@@ -74,6 +78,7 @@ class Entry:
     kept_rater: float | None
     n_only: int
     only: tuple[Case, ...]
+    kept: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Judge:
         kind: what it is.
         n_values: rows of the pool that it scored.
         methods: by name, random itself left out.
+        pairs: by name, how much better than the run's own; the intervals hold together.
         note: what had to be done otherwise than the recipe says, without this judge.
         left_out: methods that could not select without it.
     """
@@ -109,6 +115,7 @@ class Judge:
     kind: Literal["gold", "rater"]
     n_values: int
     methods: Mapping[str, Judged]
+    pairs: Mapping[str, Interval] = field(default_factory=dict)
     note: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -138,6 +145,9 @@ class MethodsCompared:
         layout: where examples lie on the map.
         order: (n,) rows in a random order: the first of them are on the map beside what is
             selected.
+        dial: the frontier of the pool, where it was drawn.
+        gold_needed: trusted scores that would tell.
+        run: the run folder, as commands name it.
     """
 
     title: str
@@ -154,6 +164,9 @@ class MethodsCompared:
     notes: tuple[str, ...]
     layout: Layout
     order: np.ndarray
+    dial: FrontierCurve | None = None
+    gold_needed: int = 100
+    run: str = "RUN"
 
     @property
     def size(self) -> int:
@@ -187,10 +200,21 @@ def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     beats = beats_random(n)
     judges = tuple(_judge(judge, n) for judge in n.judges)
+    ranks = rank_methods(n)
     methods: tuple[Part, ...] = (facts("", "", {name: METHODS[name].source for name in n.entries}),)
     if n.left_out:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
+    first: tuple[Part, ...] = ()
+    if len(ranks) > 1:
+        first += (ranking_table(n, ranks, beats),)
+    if n.dial is not None:
+        points = {
+            part.name: FrontierPoint(n.entries[part.name].kept, part.coverage, part.redundancy)
+            for part in n.found.selections
+        }
+        first += (plane_table(n.dial, points, n.own),)
     sections = [
+        Section("ranking", "Which method?", "Ranking", first),
         Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
         Section("map", "Map of the pool", "Map", (_map(n),)),
         Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
@@ -203,9 +227,18 @@ def compare_report(n: MethodsCompared) -> Page:
         lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
         f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and curates by "
         f"{n.curation}.",
-        findings=(_own(n, beats), _all(beats), _judged_on(n, beats), _most_alike(n)),
+        findings=(
+            which_is_better(n, ranks),
+            _own(n, beats),
+            _all(beats),
+            _judged_on(n, beats),
+            _most_alike(n),
+        ),
         notes=tuple(("note", note) for note in n.notes),
         sections=tuple(section for section in sections if section.parts),
+        state=compare_state(n, ranks, beats),
+        main="plane",
+        run=n.run,
     )
 
 

@@ -11,20 +11,23 @@ from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
 from ds2.report import (
+    LEAST_GOLD,
     Entry,
     Layout,
     MethodsCompared,
     Page,
+    State,
     compare_report,
     lay_out,
     page_html,
     page_json,
     page_markdown,
     pick,
+    written,
 )
 from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
 from ds2.runs.folder import write_text
-from ds2.runs.frozen import observed_of
+from ds2.runs.frozen import load, observed_of
 from ds2.runs.job import Listener
 from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
@@ -34,8 +37,10 @@ from ds2.runs.select import Materials
 from ds2.selection import (
     METHODS,
     Comparison,
+    Curves,
     Selection,
     compare_selections,
+    share_kept,
 )
 
 __all__ = ["Compared", "compare_run", "lay_out_run"]
@@ -51,13 +56,17 @@ class Compared:
 
     Attributes:
         files: the page, the Markdown, the JSON.
-        verdict: questions and their answers, the first with the figures behind it.
+        verdict: questions and their answers.
+        ranking: the methods, best first, a line each; at most five, the run's own among them.
+        state: which method to take, why, and the command that takes it.
         left_out: by method, why it took no part.
         document: the numbers as one JSON document.
     """
 
     files: tuple[Path, ...]
     verdict: tuple[tuple[str, str], ...]
+    ranking: tuple[str, ...]
+    state: State
     left_out: Mapping[str, str]
     document: str
 
@@ -127,12 +136,34 @@ def compare_run(
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
         for name, text in zip(FILES, texts, strict=True):
             write_text(folder / name, text)
+    assert page.state is not None, "every comparison has one"
     return Compared(
         files=tuple(folder / name for name in FILES),
-        verdict=_verdict(page),
+        verdict=tuple((each.question, each.answer) for each in page.findings),
+        ranking=_ranking(page),
+        state=page.state,
         left_out=left_out,
         document=document,
     )
+
+
+def _ranking(page: Page) -> tuple[str, ...]:
+    """The first five methods of the ranking in a line each; the run's own is one of them."""
+    if "ranking" not in page.tables:
+        return ()
+    part = page.tables["ranking"]
+    own = next(place for place, row in enumerate(part.rows) if row[1] == "this run")
+    shown = range(min(5, len(part.rows)))
+    places = [*shown] if own in shown else [*shown[:-1], own]
+    heads = [column.head for column in part.columns]
+    lines = []
+    for row in (part.rows[place] for place in places):
+        said = [
+            written(value, column.kind) for value, column in zip(row, part.columns, strict=True)
+        ]
+        more = [f"{head} {each}" for head, each in zip(heads[2:], said[2:], strict=True)]
+        lines.append(", ".join([f"{said[0]} ({said[1]})", *more]))
+    return tuple(lines)
 
 
 def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:
@@ -194,6 +225,9 @@ def _results(
         notes=_notes(contest, found),
         layout=layout,
         order=order,
+        dial=load(Curves, contest.job.folder).by_dial,
+        gold_needed=max(curation.gold_needed, LEAST_GOLD),
+        run=contest.job.folder.name,
     )
 
 
@@ -201,7 +235,7 @@ def _entry(contest: Contest, one: _Selected, times: np.ndarray, verdicts: Verdic
     rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
-    pool = contest.materials.pool
+    pool, scores = contest.materials.pool, contest.materials.curation.scores
     return Entry(
         rows=rows,
         n_gold=int((~np.isnan(gold)).sum()),
@@ -213,6 +247,7 @@ def _entry(contest: Contest, one: _Selected, times: np.ndarray, verdicts: Verdic
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()
         ),
+        kept=share_kept(scores, len(rows), float(np.nanmean(scores[rows]))),
     )
 
 
@@ -235,12 +270,6 @@ def _drawn_from(contest: Contest) -> np.ndarray:
     for left_out in contest.select("random").dropped_rows.values():
         eligible[left_out] = False
     return eligible
-
-
-def _verdict(page: Page) -> tuple[tuple[str, str], ...]:
-    own, *others = page.findings
-    first = (own.question, " ".join([own.answer, *own.detail]))
-    return (first, *((each.question, each.answer) for each in others))
 
 
 def lay_out_run(materials: Materials, recipe: Recipe) -> tuple[np.ndarray, Layout]:

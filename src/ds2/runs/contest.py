@@ -29,6 +29,7 @@ from ds2.selection import (
     Constraints,
     Selection,
     against_random,
+    against_selection,
     select,
 )
 
@@ -254,11 +255,20 @@ def _judge(
         )
         for method, rows in selections.items()
     }
+    own = contest.job.recipe.select.method
+    pairs = {
+        method: against_selection(
+            values, rows, selections[own], weights=weights, n_compared=len(selections) - 1
+        )
+        for method, rows in selections.items()
+        if own in selections and method != own
+    }
     judge = Judge(
         name=name,
         kind="gold" if rater is None else "rater",
         n_values=int((~np.isnan(values)).sum()),
         methods=methods,
+        pairs=pairs,
         note=anew.note,
         left_out=tuple(failed),
     )

@@ -137,7 +137,9 @@ def frontier_curve(
     """
     values = check_scores("scores", scores)
     count = check_size(size, len(values))
-    inputs = _inputs(values, count, vectors, neighbors, groups, keys, seed)
+    inputs = _inputs(
+        values, count, vectors=vectors, neighbors=neighbors, groups=groups, keys=keys, seed=seed
+    )
     wanted = tuple(check_fraction("keeps", keep) for keep in keeps)
     orders = frontier_orders(inputs, wanted)
     found = {keep: inputs.rows[order[0]] for keep, order in orders.items()}
@@ -175,6 +177,7 @@ def frontier_curve(
 def _inputs(
     scores: np.ndarray,
     size: int,
+    *,
     vectors: np.ndarray,
     neighbors: Neighbors,
     groups: np.ndarray | None,
@@ -280,7 +283,7 @@ def size_curve(
 
 
 def share_kept(scores: np.ndarray, size: int, mean: float) -> float:
-    """What ``size`` rows of a mean score keep of what is attainable above random; see the module."""
+    """What ``size`` rows of a mean score keep of what is attainable; see the module."""
     rated = np.sort(scores[~np.isnan(scores)])
     usual, best = float(rated.mean()), float(rated[-size:].mean())
     return (mean - usual) / (best - usual) if best > usual else 1.0
