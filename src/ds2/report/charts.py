@@ -198,7 +198,7 @@ def plane_chart(
 
     Args:
         title: what it shows.
-        curve: the points of the curve, in order; their labels are not drawn.
+        curve: the points of the curve, in order; the ends are named where there is room.
         marks: points, the most important first; the number of one is its place, from 1.
         names: of the two axes.
     """
@@ -231,11 +231,12 @@ def plane_chart(
             else _dot(one.kind, *place(one), 4)
         )
         body.append(_told(drawn, one.says))
-    for number, one in enumerate(marks, start=1):
+    ends = dict.fromkeys((curve[0], curve[-1])) if curve else {}
+    for number, one in enumerate((*marks, *ends), start=1):
         x, y = place(one)
         spots = [
             (x + dx, y + dy, anchor, label, _box(x + dx, y + dy - 4, 6.3 * len(label), 12, anchor))
-            for label in (short(one.label, 22), str(number))
+            for label in (short(one.label, 22), str(number))[: 1 if one in ends else 2]
             for dx, dy, anchor in _BESIDE
         ]
         free = (spot for spot in spots if _is_free(spot[4], boxes, (left, 0.0, WIDTH, bottom)))

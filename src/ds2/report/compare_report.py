@@ -107,6 +107,7 @@ class Judge:
         n_values: rows of the pool that it scored.
         methods: by name, random itself left out.
         pairs: by name, how much better than the run's own; the intervals hold together.
+        redundancy: by name, of the rows that were judged, which were chosen without its scores.
         note: what had to be done otherwise than the recipe says, without this judge.
         left_out: methods that could not select without it.
     """
@@ -116,6 +117,7 @@ class Judge:
     n_values: int
     methods: Mapping[str, Judged]
     pairs: Mapping[str, Interval] = field(default_factory=dict)
+    redundancy: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -228,8 +230,9 @@ def compare_report(n: MethodsCompared) -> Page:
         f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and curates by "
         f"{n.curation}.",
         findings=(
-            which_is_better(n, ranks),
             _own(n, beats),
+            which_is_better(n, ranks),
+            _WOULD_CHANGE,
             _all(beats),
             _judged_on(n, beats),
             _most_alike(n),
@@ -300,9 +303,14 @@ def _says(judge: Judge, judged: Judged) -> str:
     )
 
 
-_FINE_TUNE = (
-    "Scores are a stand-in: models fine-tuned on this selection and on random ones are the final "
-    "judge."
+_WOULD_CHANGE = Finding(
+    "What would change this?",
+    "Trusted scores of rows in which the selections differ; in the end, models trained on them.",
+    (
+        "Scores are a stand-in: models fine-tuned on this selection and on random ones are the "
+        "final judge (ds2 proof RUN --plan).",
+    ),
+    "plain",
 )
 #: By the answer for the run's own method: what is said of it, and how settled that is.
 _OWN: Mapping[Answer | None, tuple[str, Tone]] = {
@@ -318,7 +326,7 @@ _OWN: Mapping[Answer | None, tuple[str, Tone]] = {
 def _own(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     own = beats.get(n.own)
     answer, tone = _OWN[own.answer if own else None]
-    detail = () if tone == "plain" else (*([own.says] if own else []), _FINE_TUNE)
+    detail = () if tone == "plain" else ([own.says] if own else [])
     question = "Does the run's selection beat random?"
     return Finding(question, answer.format(own=n.own), tuple(detail), tone)
 

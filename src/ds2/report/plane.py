@@ -9,8 +9,10 @@ from ds2.report.model import Figure, Table, table
 from ds2.report.words import decimal, share
 from ds2.selection import Curves, FrontierCurve, FrontierPoint
 
-__all__ = ["KEPT", "broader", "plane_table", "relative", "size_table"]
+__all__ = ["KEPT", "NARROW", "broader", "plane_table", "relative", "size_table"]
 
+#: A selection that covers less than this of what random rows do is narrow.
+NARROW = 0.5
 KEPT = (
     "Score kept is the share of the attainable gain over random rows, in curated scores: 0 is "
     "random, 1 the highest scores. Coverage is the share of the pool with a selected row near it, "
@@ -46,16 +48,19 @@ def _distinct(dial: FrontierCurve) -> list[tuple[float, FrontierPoint]]:
 def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: str) -> Table:
     """The plane: the frontier, random rows, and the points of selections, the run's own marked."""
 
-    def mark(kind: str, name: str, point: FrontierPoint) -> charts.Mark:
+    def mark(kind: str, name: str, point: FrontierPoint, label: str = "") -> charts.Mark:
         says = (
             f"{name}: score kept {decimal(point.kept)}, coverage over random's "
             f"{decimal(relative(point, dial))}, redundancy {share(point.redundancy)}"
         )
-        return charts.Mark(kind, relative(point, dial), point.kept, name, says)
+        return charts.Mark(kind, relative(point, dial), point.kept, label or name, says)
 
     names = sorted(points, key=lambda name: (name != own, -points[name].kept))
     marks = [mark("picked" if name == own else "other", name, points[name]) for name in names]
-    curve = [mark("", f"frontier, keep {keep:g}", each) for keep, each in _distinct(dial)]
+    curve = [
+        mark("", f"frontier, keep {keep:g}", each, f"keep {keep:g}")
+        for keep, each in _distinct(dial)
+    ]
     chart = charts.plane_chart(
         "Score kept against coverage",
         curve,

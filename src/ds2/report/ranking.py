@@ -40,7 +40,7 @@ class Rank:
         difference: mean over the judges; NaN where none judged it.
         by: judge → how much better it is than the run's own.
         redundancy: share of its rows with another one near.
-        redundant_less: whether it is less redundant than the run's own.
+        redundant_less: whether it is less redundant than the run's own, here and where judged.
     """
 
     name: str
@@ -69,7 +69,10 @@ def rank_methods(n: "MethodsCompared") -> tuple[Rank, ...]:
                 float(np.mean([one.value for one in by.values()])) if by else 0.0,
                 by,
                 redundancy[name],
-                redundancy[name] < redundancy.get(n.own, np.nan) - LESS,
+                all(
+                    each[name] < each.get(n.own, np.nan) - LESS
+                    for each in (redundancy, *(judge.redundancy for judge in asked))
+                ),
             )
         )
     return tuple(sorted(ranks, key=lambda one: -one.difference))
@@ -203,7 +206,7 @@ def _cases(
         )
         yield State(f"take {found.name}", reason, take.format(found.name), "care")
     if answer == "yes":
-        reason = "It beats random, and no other method is shown to be as good and less redundant."
+        reason = f"No other method is shown to be as good and less redundant. {beats[n.own].says}"
         gold = any(judge.kind == "gold" for judge in n.judges)
         tone: Tone = "clear" if gold else "care"
         yield State(f"keep {n.own}", reason, "ds2 export RUN --tool trl", tone)

@@ -10,7 +10,7 @@ from math import isfinite
 
 from ds2.curation import Evidence
 from ds2.report.model import Finding, State
-from ds2.report.plane import broader, relative
+from ds2.report.plane import NARROW, broader, relative
 from ds2.report.results import Results
 from ds2.report.words import count, decimal, interval, share
 
@@ -72,9 +72,23 @@ def _by_gold(found: Results, row: Evidence, collect: str) -> State:
         but = ", but a warning says what they do not bear out"
     elif found.curation.method != "raw" and isfinite(more.low) and more.low <= 0:
         but = ", but do not show that correcting them helped"
+    else:
+        but = _narrow(found)
     if but:
         return State("use it with care", f"{agree}{but}.", "ds2 compare RUN", "care")
     return State("use it", f"{agree}.", "ds2 export RUN --tool trl", "clear")
+
+
+def _narrow(found: Results) -> str:
+    """What speaks against a selection that covers much less than random rows; else nothing."""
+    dial = None if found.curves is None else found.curves.by_dial
+    own = None if dial is None else dial.methods.get(found.selection.method)
+    if dial is None or own is None or relative(own, dial) >= NARROW:
+        return ""
+    return (
+        f", but it is narrow: it covers {decimal(relative(own, dial))} of what random rows do, and "
+        f"{share(own.redundancy, 0)} of its rows are redundant"
+    )
 
 
 def _says(row: Evidence) -> str:
