@@ -69,15 +69,10 @@ def select_command(
         run_stages(run, "select", settings, as_json)
         return
     from ds2.cli.progress import listening
-    from ds2.runs.frozen import load
-    from ds2.runs.loop import opened
-    from ds2.selection import Curves
+    from ds2.runs.compare import curves_of
 
-    with (
-        listening() as listener,
-        opened(run, until="select", overrides=overridden(settings), listener=listener) as job,
-    ):
-        curves = load(Curves, job.folder)
+    with listening() as listener:
+        curves = curves_of(run, overrides=overridden(settings), listener=listener)
     by_size, by_dial = curves.by_size, curves.by_dial
     names = ("sizes", "score", "kept", "coverage", "random_coverage", "redundancy", "precision")
     sizes: list[dict[str, Any]] = [

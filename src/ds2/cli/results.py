@@ -33,15 +33,14 @@ def run_lines(result: "RunResult") -> list[str]:
 
 def _ending(result: "RunResult") -> list[tuple[str, str]]:
     """What to do with the run, why, and the command to give next, as its report says."""
-    from ds2.report import State
-
     found, left = result.summary["report"], result.summary["rate"].get("unanswered")
-    state = State(str(found["state"]), str(found["reason"]), str(found["next"]), "plain")
-    lines = [("state", state.says), ("reason", state.reason)]
+    run = quote(str(result.folder))
+    lines = [("state", str(found["state"])), ("reason", str(found["reason"]))]
     if left:
         lines.insert(0, ("partial", f"{left:,} requests have no reply; they are sent again"))
-        return [*lines, ("next", f"ds2 run {quote(str(result.folder))}")]
-    return [*lines, ("next", state.command(str(result.folder)))]
+        return [*lines, ("next", f"ds2 run {run}")]
+    following = [run if word == "RUN" else word for word in str(found["next"]).split(" ")]
+    return [*lines, ("next", " ".join(following))]
 
 
 def _plain(text: object) -> str:

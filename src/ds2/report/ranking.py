@@ -216,7 +216,7 @@ def _cases(
         what = "shown to be worse than random rows" if answer == "no" else "random"
         reason = f"{n.own} is {what}; {others[0]} beats random rows."
         yield State(f"take {others[0]}", reason, take.format(others[0]), "open")
-    reason = f"That {n.own} beats random rows is not shown."
+    reason = f"That {n.own} beats random rows is not shown. {beats[n.own].says}"
     yield State("use it with care", reason, "ds2 gold RUN", "open")
 
 

@@ -51,7 +51,7 @@ def run_report(found: Results) -> Page:
         Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
         Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
         Section("selection", "What was selected", "Selection", tuple(_selection(found))),
-        Section("examples", "Rows to look at", "Rows", (rows_table(found),)),
+        Section("examples", "Examples", "Rows", (rows_table(found),)),
         Section("training", "Training", "Training", training_tables(found.losses)),
         Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
         Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),

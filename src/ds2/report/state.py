@@ -107,21 +107,20 @@ def better_method(found: Results) -> Finding:
     if dial is None or method not in dial.methods:
         return Finding(question, "Not known: the frontier was not drawn.", (judge,), "open")
     own = dial.methods[method]
-    here = f"{method} {decimal(relative(own, dial))}"
     more = broader(own, dial)
     if more is None:
         answer = (
-            f"None that is broader: of what random rows cover, {here}, and it keeps "
-            f"{decimal(own.kept)} of the attainable score."
+            f"None that is broader: it covers {decimal(relative(own, dial))} of what random rows "
+            f"do, and keeps {decimal(own.kept)} of the attainable score."
         )
         return Finding(question, answer, (judge,), "plain")
     keep, point = more
     lead = "Perhaps" if point.kept < own.kept - 0.005 else "It seems so"
     answer = (
-        f"{lead}: of what random rows cover, frontier (keep {keep:g}) covers "
-        f"{decimal(relative(point, dial))} and {here}; it keeps {decimal(point.kept)} of the "
-        f"attainable score ({method} {decimal(own.kept)}) with {share(point.redundancy, 0)} of its "
-        f"rows redundant ({share(own.redundancy, 0)})."
+        f"{lead}: frontier (keep {keep:g}) covers {decimal(relative(point, dial))} of what random "
+        f"rows do with {share(point.redundancy, 0)} of its rows redundant, and keeps "
+        f"{decimal(point.kept)} of the attainable score; {method}: "
+        f"{decimal(relative(own, dial))}, {share(own.redundancy, 0)}, {decimal(own.kept)}."
     )
     try_it = f"To try it: ds2 run RUN --set select.method=frontier --set select.keep={keep:g}."
     return Finding(question, answer, (judge, try_it), "care")

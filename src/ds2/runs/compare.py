@@ -43,7 +43,7 @@ from ds2.selection import (
     share_kept,
 )
 
-__all__ = ["Compared", "compare_run", "lay_out_run"]
+__all__ = ["Compared", "compare_run", "curves_of", "lay_out_run"]
 
 FILES = ("compare.html", "compare.md", "compare.json")
 #: Examples that only one method picked, shown for each.
@@ -145,6 +145,17 @@ def compare_run(
         left_out=left_out,
         document=document,
     )
+
+
+def curves_of(
+    folder: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Curves:
+    """Bring the run up to date, and return what another size or trade would bring."""
+    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+        return load(Curves, job.folder)
 
 
 def _ranking(page: Page) -> tuple[str, ...]:
