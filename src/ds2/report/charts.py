@@ -204,7 +204,7 @@ def plane_chart(
     """
     top, bottom, left, right = 22.0, 290.0, 44.0, WIDTH - 18.0
     x_ticks, x_end = _ticks(*_around([1.0, *(each.x for each in (*curve, *marks))]))
-    y_ticks, y_end = _ticks(*_around([max(each.y, -1.0) for each in (*curve, *marks)]))
+    y_ticks, y_end = _ticks(*_around([max(each.y, -1.0) for each in (*curve, *marks)]), 5)
 
     def place(one: Mark) -> tuple[float, float]:
         x = (one.x - x_ticks[0]) / (x_end - x_ticks[0])
@@ -327,9 +327,12 @@ def _tick(value: float, kind: Kind) -> str:
     return written(value, kind)
 
 
-def _ticks(low: float, high: float) -> tuple[list[float], float]:
-    """Three to five round values from at or below ``low`` to at or above ``high``, and the last."""
-    step, _ = _step((high - low) or abs(high) or 1.0, 3)
+def _ticks(low: float, high: float, parts: int = 3) -> tuple[list[float], float]:
+    """Round values from at or below ``low`` to at or above ``high``, and the last.
+
+    They are about ``parts`` steps, or two more.
+    """
+    step, _ = _step((high - low) or abs(high) or 1.0, parts)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [place * step for place in range(first, max(last, first + 1) + 1)]
     return ticks, ticks[-1]

@@ -206,10 +206,11 @@ def _cases(
         )
         yield State(f"take {found.name}", reason, take.format(found.name), "care")
     if answer == "yes":
-        reason = f"No other method is shown to be as good and less redundant. {beats[n.own].says}"
+        reason = f"No other method is shown to be as good and less redundant{_open(ranks)}. "
         gold = any(judge.kind == "gold" for judge in n.judges)
-        tone: Tone = "clear" if gold else "care"
-        yield State(f"keep {n.own}", reason, "ds2 export RUN --tool trl", tone)
+        sure: Tone = "clear" if gold and beats[n.own].same_length == "yes" else "care"
+        reason += beats[n.own].says
+        yield State(f"keep {n.own}", reason, "ds2 export RUN --tool trl", sure)
     others = [one.name for one in ranks if beats[one.name].answer == "yes"]
     others += [name for name, each in beats.items() if each.answer == "yes"]
     if answer in ("no", "is random") and others:
@@ -218,6 +219,14 @@ def _cases(
         yield State(f"take {others[0]}", reason, take.format(others[0]), "open")
     reason = f"That {n.own} beats random rows is not shown. {beats[n.own].says}"
     yield State("use it with care", reason, "ds2 gold RUN", "open")
+
+
+def _open(ranks: tuple[Rank, ...]) -> str:
+    """The first method that is less redundant, where nothing tells which is better."""
+    for one in ranks:
+        if one.redundant_less and one.standing == "not told apart":
+            return f" ({one.name} is less redundant, and not told apart)"
+    return ""
 
 
 def _says(one: Rank) -> str:
