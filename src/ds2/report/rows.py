@@ -18,17 +18,18 @@ def rows_table(found: Results) -> Table:
     truth = found.truth
     stable = () if found.stability is None else found.stability.tolist()
     again = dict(zip(found.selection.rows.tolist(), stable, strict=bool(stable)))
+    ids, sources, lengths = found.pool.ids, found.pool.sources, found.pool.lengths
     place = iter(found.pool.take([row for _, rows in kinds for row in rows]).texts())
     lines = [
         (
-            short(found.pool.ids[row], 40),
+            short(ids[row], 40),
             kind,
-            short(found.pool.sources[row] or "", 30),
+            short(sources[row] or "", 30),
             found.raw[row],
             found.curation.scores[row],
             *(() if truth is None else (truth[row],)),
             *((again.get(row),) if again else ()),
-            int(found.pool.lengths[row]),
+            int(lengths[row]),
             short(join(excerpt(next(place), TEXT)), TEXT + 40),
         )
         for kind, rows in kinds
