@@ -44,7 +44,13 @@ SUMMARIES = {
     },
     "curate": {"method": "ds2", "gate": "fired", "n_misrated": 40, "n_changed": 31},
     "select": {"method": "ds2", "n_selected": 120, "dropped": {"duplicate": 4}},
-    "report": {"verdict": ["How noisy? 37\u00a0% are wrong.", "How sure? Very."]},
+    "report": {
+        "state": "use it with care",
+        "reason": "Raters agree by 0.5\u00a0or so.",
+        "next": "ds2 export RUN --tool trl",
+        "verdict": ["How noisy? 37\u00a0% are wrong.", "How sure? Very."],
+        "notes": ["noise: Look \x1b[31mout."],
+    },
 }
 
 
@@ -219,10 +225,11 @@ def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
     assert result.stdout.splitlines() == [
         "How noisy? 37 % are wrong.",
         "How sure? Very.",
-        "warnings   1, in the report",
+        "warning    noise: Look \\x1b[31mout.",
         f"selected   {folder / 'selected.jsonl'}",
         f"report     {folder / 'report.html'}",
-        "state      done: every stage is fresh",
+        "state      use it with care",
+        "reason     Raters agree by 0.5 or so.",
         f"next       ds2 export {folder} --tool trl",
     ]
     for part in ("1,200 examples", "10 missing", "share of wrong scores 0.37", "120 examples"):
@@ -235,19 +242,13 @@ def test_run_prints_numbers_on_stdout_and_progress_on_stderr(folder, steps):
     assert "embed      fresh: wordllama" in again.stderr
 
 
-@pytest.mark.parametrize(
-    ("stage", "numbers", "ends"),
-    [
-        ("rate", {"unanswered": 30, "stopped": []}, ["30 requests have no reply", "ds2 run "]),
-        ("curate", {"gold_needed": 80}, ["about 80 trusted scores", "ds2 gold "]),
-    ],
-)
-def test_a_run_ends_with_its_state_and_the_next_command(folder, steps, stage, numbers, ends):
-    step = steps[stage]
-    steps[stage] = lambda job: Made({**step(job).summary, **numbers})
-    state, following = invoke("run", folder).stdout.splitlines()[-2:]
-    assert ends[0] in state
-    assert following == f"next       {ends[1]}{folder}"
+def test_requests_without_a_reply_are_sent_before_anything_else(folder, steps):
+    step = steps["rate"]
+    steps["rate"] = lambda job: Made({**step(job).summary, "unanswered": 30, "stopped": []})
+    partial, state, _, following = invoke("run", folder).stdout.splitlines()[-4:]
+    assert partial == "partial    30 requests have no reply; they are sent again"
+    assert state == "state      use it with care"
+    assert following == f"next       ds2 run {folder}"
 
 
 def test_run_as_json_is_one_document(folder, steps):

@@ -1,13 +1,21 @@
 """A comparison written by hand, with texts as given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ds2.measures import Interval
 from ds2.pool import Pool
 from ds2.report import Entry, Judge, Judged, Layout, MethodsCompared, pick
-from ds2.selection import AgainstRandom, ComparedSelection, Comparison
+from ds2.selection import (
+    AgainstRandom,
+    ComparedSelection,
+    Comparison,
+    FrontierCurve,
+    FrontierPoint,
+)
 
+REDUNDANCY = {"ds2": 0.3, "random": 0.2, "length": 0.1}
 ROWS = {"ds2": np.arange(40), "random": np.arange(30, 70), "length": np.arange(200, 240)}
 
 
@@ -21,8 +29,10 @@ def judged(value: float, half: float | None = 0.1, n: int = 40) -> Judged:
     return Judged(against(value, half, n), same, same)
 
 
-def judge(kind: str, name: str, **methods: Judged) -> Judge:
-    return Judge(name, kind, 300, methods)
+def judge(
+    kind: str, name: str, pairs: Mapping[str, Interval] | None = None, **methods: Judged
+) -> Judge:
+    return Judge(name, kind, 300, methods, pairs or {}, REDUNDANCY)
 
 
 def comparison(
@@ -37,7 +47,7 @@ def comparison(
             means={"raw": 3.1, "curated": 3.2},
             tail=0.2,
             coverage=0.4,
-            redundancy=0.1,
+            redundancy=REDUNDANCY[name],
             nearest=0.3,
             length=120.4,
             sources=sources,
@@ -55,6 +65,7 @@ def comparison(
             kept_seed=1.0,
             kept_rater=None,
             n_only=2,
+            kept=0.5,
             only=tuple(pick(pool, int(rows[at]), at + 1, texts[at]) for at in (0, 1)),
         )
         for name, rows in ROWS.items()
@@ -75,4 +86,10 @@ def comparison(
         notes=tuple(texts[:1]),
         layout=Layout(rng.standard_normal((400, 2)).astype(np.float32), "PCA", 0.3),
         order=rng.permutation(400),
+        dial=FrontierCurve(
+            40,
+            {1.0: FrontierPoint(0.9, 0.3, 0.1), 0.9: FrontierPoint(0.8, 0.5, 0.1)},
+            {},
+            FrontierPoint(0.0, 0.5, 0.2),
+        ),
     )

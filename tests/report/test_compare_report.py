@@ -64,10 +64,10 @@ def test_the_runs_own_method_is_answered_first(stages, value, words):
 
 
 def test_a_single_rater_has_no_judge_and_the_page_says_what_would_settle_it(stages):
-    own, _, judged_on, _ = compare_report(comparison(stages.pool)).findings
+    own, _, would_change, _, judged_on, _ = compare_report(comparison(stages.pool)).findings
     assert own.answer == "Nothing here can say."
     assert "ds2 gold RUN" in own.detail[0]
-    assert "fine-tuned" in own.detail[-1]
+    assert "fine-tuned" in would_change.detail[-1]
     assert "one rater, and no gold" in judged_on.answer
     assert "ds2 gold RUN" in judged_on.detail[0]
 
@@ -75,7 +75,7 @@ def test_a_single_rater_has_no_judge_and_the_page_says_what_would_settle_it(stag
 @pytest.mark.parametrize(("value", "doubted"), [(0.5, True), (-0.5, False)])
 def test_length_that_beats_random_is_named_as_a_doubt(stages, value, doubted):
     judges = judge("rater", "a", ds2=judged(0.5), length=judged(value))
-    detail = compare_report(comparison(stages.pool, judges)).findings[2].detail
+    detail = compare_report(comparison(stages.pool, judges)).findings[4].detail
     assert any("likes long answers" in sentence for sentence in detail) is doubted
 
 
@@ -106,7 +106,8 @@ def test_every_method_judge_and_left_out_one_is_on_the_page(stages):
 
 
 def circles(html: str) -> list[tuple[str, str]]:
-    return re.findall(r'<circle class="(\w+)"[^>]*><title>(.*?)</title>', html, re.DOTALL)
+    drawn = html[html.index("chart map") :]
+    return re.findall(r'<circle class="(\w+)"[^>]*><title>(.*?)</title>', drawn, re.DOTALL)
 
 
 def test_the_map_shows_every_example_with_its_text(stages):

@@ -51,7 +51,7 @@ def test_a_page_is_well_formed_and_self_contained(page):
     html = page_html(page)
     found = check(html)
     assert html.startswith("<!DOCTYPE html>")
-    assert "default-src 'none'; style-src" in html
+    assert re.search("default-src 'none'; (script-src 'sha256-[^ ]+'; )?style-src", html)
     assert len(html.encode()) < 1_000_000
     assert found.tags[0] == ("html", {"lang": "en"})
 
@@ -100,6 +100,11 @@ def test_the_three_formats_hold_the_same_numbers_and_verdict(page):
             if part.key:
                 found = document["facts"][part.key][one.name]
                 assert plain(written(found, one.kind)) == value
+    if page.state is not None:
+        assert document["state"]["says"] == page.state.says
+        for text in (page.state.says, page.state.reason, document["state"]["command"]):
+            assert plain(text) in html.words()
+            assert plain(text) in markdown.words()
     for finding, told in zip(page.findings, document["verdict"], strict=True):
         assert told["answer"] == finding.answer
         for sentence in (finding.answer, *finding.detail):

@@ -46,6 +46,37 @@ def test_a_page_fits_and_is_quiet(kind, texts, width, request, tmp_path: Path) -
         assert page.run("return document.querySelectorAll('main img, main script').length") == 0
 
 
+SHOWN = "return [...document.querySelectorAll('table.sift tbody tr:not([hidden])')]"
+COLUMN = SHOWN + ".map((row) => row.cells[arguments[0]].textContent.trim())"
+
+
+def test_rows_are_filtered_and_sorted_in_the_page(pages, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page_html(pages["report"]), encoding="utf-8")
+    part = pages["report"].tables["rows"]
+    with open_page(path) as page:
+        assert len(page.run(COLUMN, 0)) == len(part.rows)
+        page.run(
+            "const one = document.querySelector('.tools select'); one.value = arguments[0];"
+            "one.dispatchEvent(new Event('change'))",
+            "random, selected",
+        )
+        assert set(page.run(COLUMN, 1)) == {"random, selected"}
+        for up in (True, False):
+            page.run("document.querySelectorAll('table.sift button')[4].click()")
+            scores = [float(text) for text in page.run(COLUMN, 4)]
+            assert scores == sorted(scores, reverse=not up)
+            assert len(scores) == 25
+        page.run(
+            "const one = document.querySelector('.tools input'); one.value = 'no such words';"
+            "one.dispatchEvent(new Event('input'))"
+        )
+        assert page.run(COLUMN, 0) == []
+        words = page.run("return document.querySelector('.tools output').textContent")
+        assert words == f"0 of {len(part.rows)} rows"
+        page.assert_quiet()
+
+
 def test_the_checks_see_a_page_that_is_not_quiet(tmp_path: Path) -> None:
     path = tmp_path / "loud.html"
     loud = "<img src='http://127.0.0.1:9/x.png'><p style='width: 900px'>wide</p>"

@@ -24,7 +24,7 @@ BLIND = {
     *("facility-location", "rds"),
 }
 #: The findings, in reading order.
-NOISE, SURE, ASSUMPTION, CHANGES, SELECTED, TRUTH = range(6)
+NOISE, BETTER, WOULD_CHANGE, SURE, ASSUMPTION, CHANGES, SELECTED, TRUTH = range(8)
 
 
 def document(page: Page) -> dict:

@@ -172,6 +172,7 @@ def test_methods_can_be_named_and_must_exist(folder):
     found = compare_run(folder, methods=["knn-10", "random"])
     assert list(rows(json.loads(found.document), "overlap")) == ["knn-10", "random"]
     assert found.verdict[0][1].startswith("Its method, ds2, is not part of this comparison.")
+    assert (found.state.says, found.ranking) == ("no verdict", ())
     with pytest.raises(InputError, match=r"'compare\.methods' must be one of"):
         compare_run(folder, methods=["knn-11"])
     with pytest.raises(InputError, match=r"No method can be compared\. rds: The method rds needs"):
@@ -190,6 +191,7 @@ def test_one_rater_without_gold_says_nothing_about_random(tmp_path):
     beats = rows(json.loads(found.document), "beats random")
     assert [row["answer"] for row in beats.values()] == ["not known", "is random"]
     assert found.verdict[0][1].startswith("Nothing here can say.")
+    assert found.state.says.endswith("trusted scores first")
 
 
 def test_gold_judges_before_raters(tmp_path):
@@ -209,6 +211,31 @@ def test_the_command_prints_the_verdict(folder):
     assert "Does the run's selection beat random?" in done.stdout
     assert "levels above random (" in done.stdout.replace("\n", " ")
     assert str(folder / "compare.html") in done.stdout
+
+
+@pytest.mark.parametrize(("command", "page"), [("run", "report"), ("compare", "compare")])
+def test_the_command_line_says_what_the_page_says(folder, command, page):
+    done = CliRunner().invoke(app, [command, str(folder)])
+    assert done.exit_code == 0, done.output
+    lines = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
+    said = {key: words.strip() for key, words in lines}
+    document = json.loads((folder / f"{page}.json").read_text())
+    state = {key: text.replace("\u00a0", " ") for key, text in document["state"].items()}
+    assert (said["state"], said["reason"]) == (state["says"], state["reason"])
+    assert said["next"] == state["next"].replace("RUN", str(folder))
+    if command == "run":
+        warnings = [words.strip() for key, words in lines if key == "warning"]
+        assert warnings == [f"{each['of']}: {each['says']}" for each in document["notes"]]
+        return
+    ranking = [words.strip() for key, words in lines if key == "rank"]
+    best = document["tables"]["ranking"]["rows"][:5]
+    assert len(ranking) == 5
+    assert [line.partition(" (")[0] for line in ranking[:4]] == [row["method"] for row in best[:4]]
+    assert sum("(this run)" in line for line in ranking) == 1
+    value, low, high = best[0]["by good, held out"]
+    assert f"by good, held out {value:+.2f} ({low:+.2f} to {high:+.2f})" in (
+        ranking[0].replace("\u2212", "-")
+    )
 
 
 def test_the_curves_show_other_sizes_and_other_trades(tmp_path):

@@ -5,7 +5,12 @@ import pytest
 
 from ds2.errors import InputError
 from ds2.neighbors import find_neighbors
-from ds2.selection import against_random, compare_selections, long_tail_scores
+from ds2.selection import (
+    against_random,
+    against_selection,
+    compare_selections,
+    long_tail_scores,
+)
 
 
 def unit(rows):
@@ -135,3 +140,33 @@ def test_too_few_gold_rows_carry_no_interval():
     assert found.n == 5
     with pytest.raises(InputError, match="n_draws"):
         against_random(value, np.arange(20), n_draws=3)
+
+
+def test_a_paired_difference_is_that_of_the_rows_that_differ():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=2000)
+    same, one, other = np.split(rng.permutation(2000)[:300], 3)
+    a, b = np.concatenate([same, one]), np.concatenate([same, other])
+    found = against_selection(values, a, b)
+    assert found.value == pytest.approx((values[one].mean() - values[other].mean()) / 2)
+    usual = np.sqrt((values[one].var() + values[other].var()) / 100) / 2
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * usual, rel=0.1)
+    together = against_selection(values, a, b, n_compared=10)
+    assert together.high - together.low == pytest.approx(
+        2.807 / 1.96 * (found.high - found.low), rel=1e-3
+    )
+    back = against_selection(values, b, a)
+    assert (back.value, back.low) == pytest.approx((-found.value, -found.high))
+    few = np.full(2000, np.nan)
+    few[one[:7]], few[other] = 1.0, 0.0
+    assert np.isnan(against_selection(few, one, other).low)
+
+
+def test_nine_of_ten_intervals_of_equal_selections_hold_zero():
+    rng, inside = np.random.default_rng(1), 0
+    for _ in range(400):
+        values = rng.normal(size=400)
+        rows = rng.permutation(400)
+        found = against_selection(values, rows[:60], rows[30:90])
+        inside += found.low < 0 < found.high
+    assert 0.92 <= inside / 400 <= 0.98

@@ -193,6 +193,20 @@ def test_the_curve_trades_score_for_breadth_and_shows_other_selections(pool):
     assert curve.size == 60
 
 
+def test_a_point_of_the_curve_is_what_the_method_selects(pool):
+    scores, vectors, neighbors = pool
+    chosen = {f"{keep}": select(pool, 60, keep=keep).rows for keep in (1.0, 0.8)}
+    curve = frontier_curve(
+        scores,
+        size=60,
+        vectors=vectors,
+        neighbors=neighbors,
+        selections=chosen,
+        keeps=(1.0, 0.8),
+    )
+    assert curve.curve[1.0] == curve.methods["1.0"] != curve.curve[0.8] == curve.methods["0.8"]
+
+
 def test_the_size_curve_says_what_more_rows_bring(pool):
     scores, vectors, neighbors = pool
     rows = np.argsort(-scores)

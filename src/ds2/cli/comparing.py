@@ -38,9 +38,15 @@ def compare_command(
         "files": found.files,
         **json.loads(found.document),
     }
-    lines = [f"{question} {words}" for question, words in found.verdict]
+    lines = [f"{'rank':<10} {line}" for line in found.ranking]
+    lines += [f"{question} {words}" for question, words in found.verdict]
     lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
-    lines.append(f"{'page':<10} {found.files[0]}")
+    lines += [
+        f"{'page':<10} {found.files[0]}",
+        f"{'state':<10} {found.state.says}",
+        f"{'reason':<10} {found.state.reason}",
+        f"{'next':<10} {found.state.command(str(run))}",
+    ]
     answer(as_json, document, [line.replace("\u00a0", " ") for line in lines])
 
 
@@ -53,8 +59,7 @@ def select_command(
         bool,
         typer.Option(
             "--curve",
-            help="Print what other sizes, and other trades of score against breadth, would bring. "
-            "Takes as long as ten selections.",
+            help="Print what other sizes, and other trades of score against breadth, would bring.",
         ),
     ] = False,
     as_json: Json = False,
@@ -64,24 +69,27 @@ def select_command(
         run_stages(run, "select", settings, as_json)
         return
     from ds2.cli.progress import listening
-    from ds2.runs.curves import curves_of
+    from ds2.runs.compare import curves_of
 
     with listening() as listener:
-        by_size, by_dial = curves_of(run, overrides=overridden(settings), listener=listener)
+        curves = curves_of(run, overrides=overridden(settings), listener=listener)
+    by_size, by_dial = curves.by_size, curves.by_dial
     names = ("sizes", "score", "kept", "coverage", "random_coverage", "redundancy", "precision")
     sizes: list[dict[str, Any]] = [
         dict(zip(names, row, strict=True))
         for row in zip(*(getattr(by_size, name).tolist() for name in names), strict=True)
     ]
-    points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
-    points |= {**by_dial.methods, "random": by_dial.random}
+    points = {}
+    if by_dial is not None:
+        points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
+        points |= {**by_dial.methods, "random": by_dial.random}
     dial: list[dict[str, Any]] = [
         {"selection": name, "kept": p.kept, "coverage": p.coverage, "redundancy": p.redundancy}
         for name, p in points.items()
     ]
     lines = ["  rows   score    kept  coverage  (random)  redundant  precision"]
     lines += [
-        "{sizes:6,} {score:7.2f} {kept:7.2f} {coverage:9.2f} {random_coverage:9.2f} "
+        "{sizes:6,.0f} {score:7.2f} {kept:7.2f} {coverage:9.2f} {random_coverage:9.2f} "
         "{redundancy:10.2f} {precision:10.2f}".format(**row)
         for row in sizes
     ]
@@ -91,6 +99,7 @@ def select_command(
         for row in dial
     ]
     for row in sizes:
+        row["sizes"] = int(row["sizes"])
         row["precision"] = None if isnan(row["precision"]) else row["precision"]
     answer(as_json, {"run": str(run), "by_size": sizes, "by_dial": dial}, lines)
 

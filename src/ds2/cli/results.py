@@ -18,28 +18,33 @@ def run_lines(result: "RunOutcome") -> list[str]:
     if last != "report":
         lines = [f"{last:<10} {stage_phrase(last, result.summary[last])}"]
     else:
-        lines = _verdict(result.summary[last])
-    if result.warnings:
-        where = "in the report" if last == "report" else "kept in manifest.json"
-        lines.append(f"{'warnings':<10} {len(result.warnings)}, {where}")
+        said: Mapping[str, Any] = result.summary[last]
+        lines = [_plain(finding) for finding in said["verdict"]]
+        lines += [_plain(f"{'warning':<10} {note}") for note in said["notes"]]
+    if result.warnings and last != "report":
+        lines.append(f"{'warnings':<10} {len(result.warnings)}, kept in manifest.json")
     for stage, (label, file) in _PRODUCTS.items():
         if stage in result.summary:
             lines.append(f"{label:<10} {result.folder / file}")
     if last == "report":
-        ending = zip(("state", "next"), _ending(result), strict=True)
-        lines += [f"{label:<10} {words}" for label, words in ending]
+        lines += [f"{label:<10} {_plain(words)}" for label, words in _ending(result)]
     return lines
 
 
-def _ending(result: "RunOutcome") -> tuple[str, str]:
-    """The state that the run is in and why, and the command to give next."""
+def _ending(result: "RunOutcome") -> list[tuple[str, str]]:
+    """What to do with the run, why, and the command to give next, as its report says."""
+    found, left = result.summary["report"], result.summary["rate"].get("unanswered")
     run = quote(str(result.folder))
-    if left := result.summary["rate"].get("unanswered"):
-        return f"partial: {left:,} requests have no reply; they are sent again", f"ds2 run {run}"
-    if needed := result.summary["curate"].get("gold_needed"):
-        why = f"about {needed:,} trusted scores would say whether curation helps"
-        return f"done: every stage is fresh; {why}", f"ds2 gold {run}"
-    return "done: every stage is fresh", f"ds2 export {run} --tool trl"
+    lines = [("state", str(found["state"])), ("reason", str(found["reason"]))]
+    if left:
+        lines.insert(0, ("partial", f"{left:,} requests have no reply; they are sent again"))
+        return [*lines, ("next", f"ds2 run {run}")]
+    following = [run if word == "RUN" else word for word in str(found["next"]).split(" ")]
+    return [*lines, ("next", " ".join(following))]
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("\u00a0", " ")
 
 
 def run_document(result: "RunOutcome") -> dict[str, Any]:
@@ -147,10 +152,6 @@ def _report(_: Mapping[str, Any]) -> str:
 
 def _train(n: Mapping[str, Any]) -> str:
     return f"{n['update']:,} updates, {n['answer_tokens']:,} answer tokens, loss {n['loss']:.3f}"
-
-
-def _verdict(n: Mapping[str, Any]) -> list[str]:
-    return [str(finding).replace("\u00a0", " ") for finding in n["verdict"]]
 
 
 def _number(value: float | None) -> str:

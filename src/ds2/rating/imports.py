@@ -332,11 +332,12 @@ def guess_scale(values: Iterable[object]) -> str | None:
     They could be where nine in ten of those given are numbers, not all of them equal, within a
     usual scale; whole numbers that all differ are taken for ids.
     """
-    numbers, codes = _numbers(values)
+    numbers, codes, tops = _numbers(values)
     found = numbers[np.isfinite(numbers)]
     if len(found) < max(2, 0.9 * int((codes != _MISSING).sum())):
         return None
-    ends, whole = _around(found), bool((found == np.floor(found)).all())
+    ends = _around(np.concatenate([found, tops[np.isfinite(tops)]]))
+    whole = bool((found == np.floor(found)).all())
     different = len(np.unique(found))
     if ends is None or different == 1 or (whole and different == len(found) > 10):
         return None

@@ -20,6 +20,7 @@ from ds2.report.model import (
     Finding,
     Page,
     Section,
+    State,
     Table,
     facts,
     table,
@@ -28,10 +29,12 @@ from ds2.report.model import (
 from ds2.report.proof_report import proof_report
 from ds2.report.results import Results
 from ds2.report.run_report import pick, run_report
+from ds2.report.state import LEAST_GOLD
 from ds2.report.words import excerpt, join
 from ds2.report.write import page_html, page_json, page_markdown
 
 __all__ = [
+    "LEAST_GOLD",
     "Beats",
     "Case",
     "Cases",
@@ -48,6 +51,7 @@ __all__ = [
     "Page",
     "Results",
     "Section",
+    "State",
     "Table",
     "beats_random",
     "compare_report",

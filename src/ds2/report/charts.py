@@ -13,7 +13,17 @@ from markupsafe import Markup
 from ds2.report.model import Kind, Table, Value, written
 from ds2.report.words import NOT_ENOUGH, decimal, share, short
 
-__all__ = ["Bar", "Span", "bar_chart", "interval_chart", "line_chart", "paired_bar", "point_chart"]
+__all__ = [
+    "Bar",
+    "Mark",
+    "Span",
+    "bar_chart",
+    "interval_chart",
+    "line_chart",
+    "paired_bar",
+    "plane_chart",
+    "point_chart",
+]
 
 WIDTH, LEFT, RIGHT, EDGE = 360.0, 38.0, 8.0, 8.0
 SPAN = WIDTH - LEFT - RIGHT
@@ -127,8 +137,12 @@ def line_chart(
     ends: tuple[float, float] | None = None,
     y_kind: Kind = "decimal",
     x_digits: int = 0,
+    here: float | None = None,
 ) -> Markup:
-    """Draw lines through points, over the x of all of them; a kind "area" is filled down to 0."""
+    """Draw lines through points, over the x of all of them; a kind "area" is filled down to 0.
+
+    ``here`` is an x that is marked.
+    """
     drawn = [(kind, points) for kind, points in lines if points]
     xs = [x for _, points in drawn for x, _ in points]
     ys = [y for _, points in drawn for _, y in points]
@@ -147,10 +161,121 @@ def line_chart(
         if kind == "area":
             at = [(at[0][0], bottom), *at, (at[-1][0], bottom)]
         body.append(_path(kind, at))
+        body += [_dot(kind, *each, 2.5) for each in at if here is not None]
+    if here is not None:
+        at_x = LEFT + SPAN * (here - first) / wide
+        body.append(_line("whisker", at_x, bottom - height, at_x, bottom))
+        if 0.12 < (here - first) / wide < 0.3 or 0.7 < (here - first) / wide < 0.88:
+            body.append(_text(at_x, bottom + 17, decimal(here, x_digits)))
     body.append(_text(LEFT, bottom + 17, decimal(first, x_digits), anchor="start"))
     body.append(_text(WIDTH - RIGHT, bottom + 17, decimal(last, x_digits), anchor="end"))
     body.append(_text(LEFT + SPAN / 2, bottom + 17, label))
     return _svg(title, bottom + 25, body)
+
+
+class Mark(NamedTuple):
+    """A named point of a plane: how it is drawn, where, and what shows where one points at it."""
+
+    kind: str
+    x: float
+    y: float
+    label: str
+    says: str
+
+
+#: Where a label may stand beside its point: steps to the right and down, and how it is anchored.
+_BESIDE = (
+    *((9, 4, "start"), (-9, 4, "end"), (0, -9, "middle"), (0, 18, "middle")),
+    *((8, -6, "start"), (8, 14, "start"), (-8, -6, "end"), (-8, 14, "end")),
+    *((8, -15, "start"), (8, 23, "start"), (-8, -15, "end"), (-8, 23, "end")),
+)
+
+
+def plane_chart(
+    title: str, curve: Sequence[Mark], marks: Sequence[Mark], names: tuple[str, str]
+) -> Markup:
+    """Draw a curve and named points over two axes; a label without room gives way to its number.
+
+    Args:
+        title: what it shows.
+        curve: the points of the curve, in order; the ends are named where there is room.
+        marks: points, the most important first; the number of one is its place, from 1.
+        names: of the two axes.
+    """
+    top, bottom, left, right = 22.0, 290.0, 44.0, WIDTH - 18.0
+    x_ticks, x_end = _ticks(*_around([1.0, *(each.x for each in (*curve, *marks))]))
+    y_ticks, y_end = _ticks(*_around([max(each.y, -1.0) for each in (*curve, *marks)]), 5)
+
+    def place(one: Mark) -> tuple[float, float]:
+        x = (one.x - x_ticks[0]) / (x_end - x_ticks[0])
+        y = (max(one.y, y_ticks[0]) - y_ticks[0]) / (y_end - y_ticks[0])
+        return left + (right - left) * x, bottom - (bottom - top) * y
+
+    body = []
+    for tick in y_ticks:
+        y = place(Mark("", 0.0, tick, "", ""))[1]
+        kind = "axis" if abs(tick) < 1e-9 else "grid"
+        body.append(_line(kind, left, y, right, y))
+        body.append(_text(left - 6, y + 4, decimal(tick, 2), anchor="end"))
+    for tick in x_ticks:
+        x = place(Mark("", tick, 0.0, "", ""))[0]
+        body.append(_line("axis" if abs(tick - 1) < 1e-9 else "grid", x, top, x, bottom))
+        body.append(_text(x, bottom + 16, decimal(tick, 2)))
+    body.append(_path("outline", [place(one) for one in curve]))
+    boxes = [_box(*place(one), 7.0, 7.0, "middle") for one in marks]
+    body += [_told(_dot("outline", *place(one), 2.5), one.says) for one in curve]
+    for one in reversed(marks):
+        drawn = (
+            _diamond("picked", *place(one), 7)
+            if one.kind == "picked"
+            else _dot(one.kind, *place(one), 4)
+        )
+        body.append(_told(drawn, one.says))
+    ends = dict.fromkeys((curve[0], curve[-1])) if curve else {}
+    for number, one in enumerate((*marks, *ends), start=1):
+        x, y = place(one)
+        spots = [
+            (x + dx, y + dy, anchor, label, _box(x + dx, y + dy - 4, 6.3 * len(label), 12, anchor))
+            for label in (short(one.label, 22), str(number))[: 1 if one in ends else 2]
+            for dx, dy, anchor in _BESIDE
+        ]
+        free = (spot for spot in spots if _is_free(spot[4], boxes, (left, 0.0, WIDTH, bottom)))
+        found = next(free, None)
+        if found is not None:
+            body.append(_text(found[0], found[1], found[3], anchor=found[2]))
+            boxes.append(found[4])
+    body.append(_text(right, bottom + 34, f"{names[0]} →", anchor="end"))
+    body.append(_text(0.0, 10.0, f"↑ {names[1]}", anchor="start"))
+    return _svg(title, bottom + 42, body, kind="chart plane")
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """Ends a little beyond the values, and apart."""
+    low, high = min(values), max(values)
+    room = max(0.06 * (high - low), 0.02)
+    return low - room, high + room
+
+
+def _box(x: float, y: float, wide: float, tall: float, anchor: str) -> tuple[float, ...]:
+    """Left, top, right, bottom of what stands at a place."""
+    start = x - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
+    return start, y - tall / 2, start + wide, y + tall / 2
+
+
+def _is_free(
+    box: tuple[float, ...], others: Sequence[tuple[float, ...]], inside: tuple[float, ...]
+) -> bool:
+    if box[0] < inside[0] or box[1] < inside[1] or box[2] > inside[2] or box[3] > inside[3]:
+        return False
+    return not any(
+        box[0] < one[2] and one[0] < box[2] and box[1] < one[3] and one[1] < box[3]
+        for one in others
+    )
+
+
+def _told(drawn: Markup, says: str) -> Markup:
+    """What is drawn, with a text where one points at it."""
+    return Markup("<g>{}<title>{}</title></g>").format(drawn, says)
 
 
 def point_chart(title: str, points: Iterable[tuple[str, float, float, str]]) -> Markup:
@@ -202,9 +327,12 @@ def _tick(value: float, kind: Kind) -> str:
     return written(value, kind)
 
 
-def _ticks(low: float, high: float) -> tuple[list[float], float]:
-    """Three to five round values from at or below ``low`` to at or above ``high``, and the last."""
-    step, _ = _step((high - low) or abs(high) or 1.0, 3)
+def _ticks(low: float, high: float, parts: int = 3) -> tuple[list[float], float]:
+    """Round values from at or below ``low`` to at or above ``high``, and the last.
+
+    They are about ``parts`` steps, or two more.
+    """
+    step, _ = _step((high - low) or abs(high) or 1.0, parts)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = [place * step for place in range(first, max(last, first + 1) + 1)]
     return ticks, ticks[-1]

@@ -7,12 +7,13 @@ better. Gold goes first: raters are asked only about methods for which gold has 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from ds2.curation import GoldDifference
+from ds2.measures import Interval
 from ds2.pool import Pool
 from ds2.report import charts
 from ds2.report.layout import Layout
@@ -30,8 +31,10 @@ from ds2.report.model import (
     facts,
     table,
 )
+from ds2.report.plane import plane_table
+from ds2.report.ranking import compare_state, rank_methods, ranking_table, which_is_better
 from ds2.report.words import count, decimal, interval, plural, share, short
-from ds2.selection import AgainstRandom, Comparison, rule_of
+from ds2.selection import AgainstRandom, Comparison, FrontierCurve, FrontierPoint, rule_of
 
 __all__ = [
     "Answer",
@@ -66,6 +69,7 @@ class Entry:
         kept_rater: mean share of its rows that it also selects when one of the raters is left out.
         n_only: rows that no other method selected.
         only: a few of them, in pick order.
+        kept: share of the attainable gain over random, in curated scores.
     """
 
     rows: np.ndarray
@@ -76,6 +80,7 @@ class Entry:
     kept_rater: float | None
     n_only: int
     only: tuple[Case, ...]
+    kept: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,8 @@ class Judge:
         kind: what it is.
         n_values: rows of the pool that it scored.
         methods: by name, random itself left out.
+        pairs: by name, how much better than the run's own; the intervals hold together.
+        redundancy: by name, of the rows that were judged, which were chosen without its scores.
         note: what had to be done otherwise than the recipe says, without this judge.
         left_out: methods that could not select without it.
     """
@@ -111,6 +118,8 @@ class Judge:
     kind: Literal["gold", "rater"]
     n_values: int
     methods: Mapping[str, Judged]
+    pairs: Mapping[str, Interval] = field(default_factory=dict)
+    redundancy: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -158,6 +167,9 @@ class MethodsCompared:
         order: (n,) rows in a random order: the first of them are on the map beside what is
             selected.
         between: what gold drawn between two selections says.
+        dial: the frontier of the pool, where it was drawn.
+        gold_needed: trusted scores that would tell.
+        run: the run folder, as commands name it.
     """
 
     title: str
@@ -175,6 +187,9 @@ class MethodsCompared:
     layout: Layout
     order: np.ndarray
     between: tuple[Decided, ...] = ()
+    dial: FrontierCurve | None = None
+    gold_needed: int = 100
+    run: str = "RUN"
 
     @property
     def size(self) -> int:
@@ -208,10 +223,21 @@ def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     beats = beats_random(n)
     judges = tuple(_judge(judge, n) for judge in n.judges)
+    ranks = rank_methods(n)
     methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
     if n.left_out:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
+    first: tuple[Part, ...] = ()
+    if len(ranks) > 1:
+        first += (ranking_table(n, ranks, beats),)
+    if n.dial is not None:
+        points = {
+            part.name: FrontierPoint(n.entries[part.name].kept, part.coverage, part.redundancy)
+            for part in n.found.selections
+        }
+        first += (plane_table(n.dial, points, n.own),)
     sections = [
+        Section("ranking", "Which method?", "Ranking", first),
         Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
         Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
         Section("map", "Map of the pool", "Map", (_map(n),)),
@@ -228,12 +254,17 @@ def compare_report(n: MethodsCompared) -> Page:
         findings=(
             _own(n, beats),
             *map(_decided, n.between),
+            which_is_better(n, ranks),
+            _WOULD_CHANGE,
             _all(beats),
             _judged_on(n, beats),
             _most_alike(n),
         ),
         notes=tuple(("note", note) for note in n.notes),
         sections=tuple(section for section in sections if section.parts),
+        state=compare_state(n, ranks, beats),
+        main="plane",
+        run=n.run,
     )
 
 
@@ -295,9 +326,14 @@ def _says(judge: Judge, judged: Judged) -> str:
     )
 
 
-_FINE_TUNE = (
-    "Scores are a stand-in: models fine-tuned on this selection and on random ones are the final "
-    "judge."
+_WOULD_CHANGE = Finding(
+    "What would change this?",
+    "Trusted scores of rows in which the selections differ; in the end, models trained on them.",
+    (
+        "Scores are a stand-in: models fine-tuned on this selection and on random ones are the "
+        "final judge (ds2 proof RUN --plan).",
+    ),
+    "plain",
 )
 #: By the answer for the run's own method: what is said of it, and how settled that is.
 _OWN: Mapping[Answer | None, tuple[str, Tone]] = {
@@ -313,7 +349,7 @@ _OWN: Mapping[Answer | None, tuple[str, Tone]] = {
 def _own(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     own = beats.get(n.own)
     answer, tone = _OWN[own.answer if own else None]
-    detail = () if tone == "plain" else (*([own.says] if own else []), _FINE_TUNE)
+    detail = () if tone == "plain" else ([own.says] if own else [])
     question = "Does the run's selection beat random?"
     return Finding(question, answer.format(own=n.own), tuple(detail), tone)
 
@@ -440,7 +476,8 @@ def _beats(n: MethodsCompared, beats: Mapping[str, Beats]) -> Table:
 
 
 def _decided(one: Decided) -> Finding:
-    found, tone = one.found, "care"
+    found = one.found
+    tone: Tone = "care"
     if np.isnan(found.low):
         answer, tone = "Too few of the planned examples have a score to say.", "open"
     elif found.low > 0 or found.high < 0:

@@ -6,6 +6,7 @@ three cannot disagree. A value says how it is written by its kind. None is "not 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -35,6 +36,7 @@ __all__ = [
     "Page",
     "Part",
     "Section",
+    "State",
     "Table",
     "Tone",
     "Value",
@@ -67,6 +69,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What to do, why, and the command that does it.
+
+    Attributes:
+        says: what to do, in a few words.
+        reason: why, in one sentence.
+        next: the command to give next; ``RUN`` stands for the run folder.
+        tone: how settled it is.
+    """
+
+    says: str
+    reason: str
+    next: str
+    tone: Tone
+
+    def command(self, run: str) -> str:
+        """The command for a run folder, as it is written in a shell."""
+        return " ".join(quote(run) if word == "RUN" else word for word in self.next.split(" "))
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column: its heading, and how its numbers are written; texts are as they are."""
 
@@ -96,6 +119,7 @@ class Table:
         heat: whether cells are shaded by their value and the diagonal is outlined.
         bars: two columns of shares that are drawn as bars at the end of each row.
         folded: whether a page shows it on demand.
+        sifted: whether its rows are examples that a page can filter and sort.
     """
 
     key: str
@@ -107,6 +131,7 @@ class Table:
     heat: bool = False
     bars: tuple[int, int] | None = None
     folded: bool = False
+    sifted: bool = False
 
     def is_text(self, place: int) -> bool:
         """Whether a column holds texts."""
@@ -176,6 +201,10 @@ class Page:
         notes: warnings and notes, each with whose it is.
         sections: all else.
         links: addresses and names of other pages.
+        state: what to do; None where the findings alone say it.
+        main: key of the table whose picture stands beside the verdict.
+        pictures: keys of the tables whose pictures follow it.
+        run: the run folder, for the command.
     """
 
     title: str
@@ -184,6 +213,16 @@ class Page:
     notes: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
     links: tuple[tuple[str, str], ...] = ()
+    state: State | None = None
+    main: str = ""
+    pictures: tuple[str, ...] = ()
+    run: str = "RUN"
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables of all sections, by key."""
+        parts = (part for section in self.sections for part in section.parts)
+        return {part.key: part for part in parts if isinstance(part, Table)}
 
 
 def columns(heads: str) -> tuple[Column, ...]:

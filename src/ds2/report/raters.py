@@ -17,6 +17,7 @@ def rater_tables(found: Results) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     audit = audit_ratings(found.ratings, lengths=found.pool.lengths, top=size)
     tables, notes = list(_audited(audit)), audit.warnings
     if len(found.ratings.raters) > 1:
+        tables.append(_agreement(audit))
         reliability, more = _reliability(found)
         tables += [reliability, *_noise(found)]
         notes = (*notes, *more)
@@ -89,6 +90,19 @@ def _audited(audit: RatingAudit) -> Iterator[Table]:
             says=f"The top are the {' or '.join(f'{size:,}' for size in sizes)} highest rated of "
             "each.",
         )
+
+
+def _agreement(audit: RatingAudit) -> Table:
+    """How far each two raters go together."""
+    names = [one.rater for one in audit.raters]
+    found = {frozenset(pair.raters): pair.spearman for pair in audit.pairs}
+    heads = [Column("rater"), *map(Column, names)]
+    rows = [
+        (one, *(1.0 if one == other else found.get(frozenset((one, other))) for other in names))
+        for one in names
+    ]
+    says = "Spearman's correlation of the ratings of each two."
+    return table("agreement of raters", "How raters agree", heads, rows, says=says, heat=True)
 
 
 _SOURCES = {

@@ -16,7 +16,7 @@ from ds2.neighbors import Neighbors
 from ds2.noise import MIN_COUNT, TransitionEstimate
 from ds2.pool import Pool
 from ds2.rating import Ratings
-from ds2.selection import Selection
+from ds2.selection import Curves, Selection
 
 __all__ = ["Results", "Truth", "mean", "moves", "to_levels"]
 
@@ -48,6 +48,8 @@ class Results:
         gold: (n,) trusted scores, NaN where unknown.
         gold_weights: (n,) their weights.
         losses: training → its updates ("steps") and their "loss", where models were trained.
+        curves: what another size, or another trade of score against breadth, would bring.
+        run: the run folder, as commands name it.
 
     Raises:
         InputError: if the results are not about the same n examples.
@@ -70,6 +72,8 @@ class Results:
     gold: Scores | None = None
     gold_weights: Values | None = None
     losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    curves: Curves | None = None
+    run: str = "RUN"
 
     def __post_init__(self) -> None:
         for name, rows in (

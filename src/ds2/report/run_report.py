@@ -26,8 +26,11 @@ from ds2.report.model import (
     facts,
     table,
 )
+from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
 from ds2.report.results import Results, mean, moves, to_levels
+from ds2.report.rows import rows_table
+from ds2.report.state import run_state
 from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
 
@@ -40,13 +43,15 @@ def run_report(found: Results) -> Page:
     """Return the report of a run, from what its stages left."""
     raters, rater_notes = rater_tables(found)
     sections = [
+        Section("frontier", "Score, breadth and size", "Frontier", tuple(_curves(found))),
+        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
         Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
         Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
         Section("raters", "Raters", "Raters", raters),
         Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
-        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
         Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
         Section("selection", "What was selected", "Selection", tuple(_selection(found))),
+        Section("examples", "Examples", "Rows", (rows_table(found),)),
         Section("training", "Training", "Training", training_tables(found.losses)),
         Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
         Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
@@ -60,17 +65,38 @@ def run_report(found: Results) -> Page:
         "noise": found.noise.warnings,
         "curation": found.curation.warnings,
     }
-    notes: dict[str, str] = {}
-    for stage, sentence in ((stage, each) for stage, many in said.items() for each in many):
-        notes.setdefault(sentence, stage)
     return Page(
         title=found.title,
         lead=f"{plural(len(found.pool), 'example')}, {count(found.n_rated)} rated by "
         f"{', '.join(found.ratings.raters)}, {count(len(found.selection.rows))} selected.",
         findings=verdict(found),
-        notes=tuple((stage, sentence) for sentence, stage in notes.items()),
+        notes=joined(said),
         sections=tuple(section for section in sections if section.parts),
+        state=run_state(found),
+        main="plane",
+        pictures=("sizes", "scores", "matrix", "by source", "by length", "agreement of raters"),
+        run=found.run,
     )
+
+
+def joined(said: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """What stages said, each once, with what one of them said together."""
+    seen: set[str] = set()
+    notes = []
+    for stage, sentences in said.items():
+        fresh = [each for each in dict.fromkeys(sentences) if each not in seen]
+        seen.update(fresh)
+        notes += [(stage, " ".join(fresh))] if fresh else []
+    return tuple(notes)
+
+
+def _curves(found: Results) -> Iterator[Part]:
+    if found.curves is None:
+        return
+    dial = found.curves.by_dial
+    if dial is not None:
+        yield plane_table(dial, dial.methods, found.selection.method)
+    yield size_table(found.curves, len(found.selection.rows))
 
 
 def _noise(found: Results) -> Iterator[Part]:

@@ -14,6 +14,7 @@ import numpy as np
 from ds2.noise import LOW_LIFT
 from ds2.report.model import Finding, Tone
 from ds2.report.results import Results, mean
+from ds2.report.state import better_method, would_change
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
 
@@ -34,6 +35,8 @@ def verdict(found: Results) -> tuple[Finding, ...]:
     return (
         *_unreadable(found),
         _how_noisy(found),
+        better_method(found),
+        would_change(found),
         _how_sure(found),
         _assumption(found),
         _changes(found),
@@ -160,7 +163,7 @@ def _how_noisy(found: Results) -> Finding:
     answer, rests = (text.format(**values) for text in _NOISE[case])
     named = case in ("each", "assumed", "range")
     detail = _which((True, rests), (named and unnamed, _UNNAMED), (named or case == "open", _WRONG))
-    return Finding("How noisy are the scores?", answer, detail, tone)
+    return Finding("What is wrong with the ratings?", answer, detail, tone)
 
 
 _UNNAMED = (
@@ -354,6 +357,7 @@ def _leanings(found: Results) -> Iterable[str]:
 def _selected(found: Results) -> Finding:
     rows, total = found.selection.rows, len(found.pool)
     method, stability = found.selection.method, found.stability
+    fixed = len(found.ratings.raters) == 1 and found.curation.se is None
     chosen, pool = (mean(part) for part in (found.curation.scores[rows], found.curation.scores))
     optimistic = " Those scores also did the choosing, so that mean is optimistic."
     detail = _which(
@@ -364,9 +368,10 @@ def _selected(found: Results) -> Finding:
         ),
         (
             stability is not None,
-            "Selected anew from resampled evidence, "
+            "Stability: with the evidence drawn anew, "
             f"{share(mean(np.array([]) if stability is None else stability), 0)} of them are "
-            "selected again.",
+            "selected again. That is how far the choice hangs on chance, not how right it is"
+            + ("; the rater's own noise is not in it." if fixed else "."),
         ),
         (
             len(rows),

@@ -5,8 +5,10 @@ The HTML template escapes every value by itself. In Markdown every text goes thr
 a table. JSON is ASCII.
 """
 
+import base64
 import dataclasses
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -27,13 +29,22 @@ _LAYOUT = 3
 
 
 def page_html(page: Page) -> str:
-    """Return a page as the text of one HTML file: no script, no network, nothing outside it."""
-    return render("page.html.j2", style="style.css", page=page)
+    """Return a page as the text of one HTML file that loads nothing.
+
+    A page with rows to sift has one script, which its policy names by hash.
+    """
+    script = packaged("sift.js") if any(one.sifted for one in page.tables.values()) else ""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = Markup(script)  # noqa: S704 (our own file)
+    return render("page.html.j2", style="style.css", page=page, script=script, digest=digest)
 
 
 def page_json(page: Page) -> str:
     """Return a page's verdict and values as a JSON object; what is missing is null."""
     document: dict[str, Any] = {"layout": _LAYOUT, "title": page.title}
+    if page.state is not None:
+        command = {"command": page.state.command(page.run)}
+        document["state"] = dataclasses.asdict(page.state) | command
     document["verdict"] = [dataclasses.asdict(finding) for finding in page.findings]
     document["notes"] = [{"of": of, "says": says} for of, says in page.notes]
     document |= {"facts": {}, "tables": {}, "examples": {}}
@@ -65,6 +76,9 @@ def page_markdown(page: Page) -> str:
 
 def _page_parts(page: Page) -> Iterator[str]:
     yield from (f"# {markdown_text(page.title)}", markdown_text(page.lead), "## Verdict")
+    if page.state is not None:
+        yield f"**{markdown_text(page.state.says)}** {markdown_text(page.state.reason)}"
+        yield fenced(page.state.command(page.run))
     for finding in page.findings:
         yield f"### {markdown_text(finding.question)}"
         yield f"**{markdown_text(finding.answer)}**"

@@ -11,17 +11,20 @@ from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
 from ds2.report import (
+    LEAST_GOLD,
     Decided,
     Entry,
     Layout,
     MethodsCompared,
     Page,
+    State,
     compare_report,
     lay_out,
     page_html,
     page_json,
     page_markdown,
     pick,
+    written,
 )
 from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
 from ds2.runs.folder import write_text
@@ -37,12 +40,14 @@ from ds2.selection import (
     METHODS,
     VARIANT,
     Comparison,
+    Curves,
     Selection,
     compare_selections,
     rule_of,
+    share_kept,
 )
 
-__all__ = ["Compared", "compare_run", "lay_out_run"]
+__all__ = ["Compared", "compare_run", "curves_of", "lay_out_run"]
 
 FILES = ("compare.html", "compare.md", "compare.json")
 #: Examples that only one method picked, shown for each.
@@ -55,13 +60,17 @@ class Compared:
 
     Attributes:
         files: the page, the Markdown, the JSON.
-        verdict: questions and their answers, the first with the figures behind it.
+        verdict: questions and their answers.
+        ranking: the methods, best first, a line each; at most five, the run's own among them.
+        state: which method to take, why, and the command that takes it.
         left_out: by method, why it took no part.
         document: the numbers as one JSON document.
     """
 
     files: tuple[Path, ...]
     verdict: tuple[tuple[str, str], ...]
+    ranking: tuple[str, ...]
+    state: State
     left_out: Mapping[str, str]
     document: str
 
@@ -142,12 +151,45 @@ def compare_run(
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
         for name, text in zip(FILES, texts, strict=True):
             write_text(folder / name, text)
+    assert page.state is not None, "every comparison has one"
     return Compared(
         files=tuple(folder / name for name in FILES),
-        verdict=_verdict(page),
+        verdict=tuple((each.question, each.answer) for each in page.findings),
+        ranking=_ranking(page),
+        state=page.state,
         left_out=left_out,
         document=document,
     )
+
+
+def curves_of(
+    folder: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
+) -> Curves:
+    """Bring the run up to date, and return what another size or trade would bring."""
+    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+        return load(Curves, job.folder)
+
+
+def _ranking(page: Page) -> tuple[str, ...]:
+    """The first five methods of the ranking in a line each; the run's own is one of them."""
+    if "ranking" not in page.tables:
+        return ()
+    part = page.tables["ranking"]
+    own = next(place for place, row in enumerate(part.rows) if row[1] == "this run")
+    shown = range(min(5, len(part.rows)))
+    places = [*shown] if own in shown else [*shown[:-1], own]
+    heads = [column.head for column in part.columns]
+    lines = []
+    for row in (part.rows[place] for place in places):
+        said = [
+            written(value, column.kind) for value, column in zip(row, part.columns, strict=True)
+        ]
+        more = [f"{head} {each}" for head, each in zip(heads[2:], said[2:], strict=True)]
+        lines.append(", ".join([f"{said[0]} ({said[1]})", *more]))
+    return tuple(lines)
 
 
 def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:
@@ -212,6 +254,9 @@ def _results(
         between=_between(contest, rows),
         layout=layout,
         order=order,
+        dial=load(Curves, contest.job.folder).by_dial,
+        gold_needed=max(curation.gold_needed, LEAST_GOLD),
+        run=contest.job.folder.name,
     )
 
 
@@ -221,7 +266,7 @@ def _entry(
     rows, reasons = one.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
-    pool = contest.materials.pool
+    pool, scores = contest.materials.pool, contest.materials.curation.scores
     return Entry(
         rows=rows,
         n_gold=int((~np.isnan(gold)).sum()),
@@ -233,6 +278,7 @@ def _entry(
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()
         ),
+        kept=share_kept(scores, len(rows), float(np.nanmean(scores[rows]))),
     )
 
 
@@ -265,12 +311,6 @@ def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
         sizes = sorted(part.n for part in found.selections)
         notes.append(f"Under the budget the methods select {sizes[0]:,} to {sizes[-1]:,} rows.")
     return tuple(notes)
-
-
-def _verdict(page: Page) -> tuple[tuple[str, str], ...]:
-    own, *others = page.findings
-    first = (own.question, " ".join([own.answer, *own.detail]))
-    return (first, *((each.question, each.answer) for each in others))
 
 
 def lay_out_run(materials: Materials, recipe: Recipe) -> tuple[np.ndarray, Layout]:

@@ -30,6 +30,8 @@ from ds2.selection import (
     Constraints,
     Selection,
     against_random,
+    against_selection,
+    compare_selections,
     rule_of,
     select,
 )
@@ -289,11 +291,30 @@ def _judge(
         )
         for method, rows in selections.items()
     }
+    own = contest.job.recipe.select.method
+    pairs = {
+        method: against_selection(
+            values, rows, selections[own], weights=weights, n_compared=len(selections) - 1
+        )
+        for method, rows in selections.items()
+        if own in selections and method != own
+    }
+    made_of = contest.materials
+    near = compare_selections(
+        selections,
+        contest.n,
+        vectors=made_of.vectors,
+        neighbors=made_of.neighbors,
+        keys=made_of.pool.keys,
+        seed=contest.job.recipe.seed,
+    )
     judge = Judge(
         name=name,
         kind="gold" if rater is None else "rater",
         n_values=int((~np.isnan(values)).sum()),
         methods=methods,
+        pairs=pairs,
+        redundancy={part.name: part.redundancy for part in near.selections},
         note=anew.note,
         left_out=tuple(failed),
     )

@@ -21,7 +21,7 @@ from ds2.curation import Curation
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.runs.folder import write_json
-from ds2.selection import Selection
+from ds2.selection import Curves, Selection
 
 __all__ = [
     "load",
@@ -31,13 +31,14 @@ __all__ = [
     "write_table",
 ]
 
-Value = TypeVar("Value", Neighbors, TransitionEstimate, Curation, Selection)
+Value = TypeVar("Value", Neighbors, TransitionEstimate, Curation, Selection, Curves)
 
 FILES = {
     Neighbors: "neighbors.npz",
     TransitionEstimate: "noise.json",
     Curation: "curation.parquet",
     Selection: "selection.parquet",
+    Curves: "curves.json",
 }
 #: Fields that are columns of another name, or columns though they are no arrays.
 _COLUMNS = {"scores": "score", "rows": "row", "reasons": "reason"}
@@ -182,5 +183,5 @@ def _thawed(hint: Any, raw: Any) -> Any:
         kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
         return tuple(_thawed(one, part) for one, part in zip(kinds, raw, strict=True))
     if isinstance(raw, Mapping) and inner:
-        return {key: _thawed(inner[1], one) for key, one in raw.items()}
+        return {inner[0](key): _thawed(inner[1], one) for key, one in raw.items()}
     return raw

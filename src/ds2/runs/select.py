@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,17 @@ from ds2.runs.recipe import SelectSection
 from ds2.runs.recipe_file import resolve_path, source_of
 from ds2.selection import (
     Constraints,
+    Curves,
     Quota,
     Selection,
     Stability,
     find_near,
+    frontier_curve,
     long_tail_scores,
     rule_of,
     select,
     selection_stability,
+    size_curve,
 )
 
 __all__ = [
@@ -53,6 +57,10 @@ __all__ = [
 #: The methods that go by a likelihood.
 LIKELIHOODS = ("perplexity", "ifd")
 FILE = "likelihoods.npz"
+#: Sizes that are looked at, in shares of the run's own.
+SHARES = (0.25, 0.5, 1, 2, 4)
+#: Rated rows up to which the frontier is drawn: what random rows cover is seen by looking at all.
+DRAWN_UP_TO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ def select_subset(job: Job) -> Made:
     )
     stability = _stability(job, material, selection)
     _save_selection(job.folder, material, selection, stability)
+    save(job.folder, _curves(job, material, selection))
     _write_selected(job, material, selection)
     summary = {
         "method": selection.method,
@@ -162,6 +171,36 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
         n_draws=wanted.stability_rounds,
         seed=job.recipe.seed,
     )
+
+
+def _curves(job: Job, material: Materials, selection: Selection) -> Curves:
+    """What another size, or another trade of score against breadth, would bring."""
+    scores, own = material.curation.scores, len(selection.rows)
+    given: dict[str, Any] = {
+        "vectors": material.vectors,
+        "neighbors": material.neighbors,
+        "keys": material.pool.keys,
+        "seed": material.seed,
+    }
+    sizes = {min(round(share * own), len(scores)) for share in SHARES} - {0, own}
+    chosen = {own: selection.rows}
+    if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
+        chosen |= {size: selection.rows[:size] for size in sizes if size < own}
+    elif job.recipe.select.size != "all":
+        limits = constraints_of(job, material)
+        for size in sizes:
+            with suppress(InputError):  # there are not so many
+                arguments = material.arguments(selection.method)
+                more = select(
+                    method=selection.method, size=size, constraints=limits, **arguments
+                ).rows
+                chosen |= {size: more} if len(more) == size else {}
+    by_dial = None
+    if np.isfinite(scores).sum() <= DRAWN_UP_TO:
+        with suppress(InputError):  # duplicates leave fewer rows than are selected
+            named = {selection.method: selection.rows}
+            by_dial = frontier_curve(scores, size=own, selections=named, **given)
+    return Curves(size_curve(chosen, scores, se=material.curation.se, **given), by_dial)
 
 
 def _save_selection(

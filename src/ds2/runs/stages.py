@@ -120,7 +120,7 @@ STAGES = (
             "noise.json",
             "curation.parquet",
         ),
-        writes=("selection.parquet", "dropped.parquet", "selected.jsonl"),
+        writes=("selection.parquet", "dropped.parquet", "selected.jsonl", "curves.json"),
     ),
     Stage(
         "report",
@@ -139,6 +139,7 @@ STAGES = (
             "noise.json",
             "curation.parquet",
             "selection.parquet",
+            "curves.json",
         ),
         writes=("report.html", "report.md", "report.json"),
     ),

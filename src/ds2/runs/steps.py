@@ -38,7 +38,7 @@ from ds2.runs.recipe import PoolSection, Recipe
 from ds2.runs.recipe_file import source_of
 from ds2.runs.select import select_subset
 from ds2.runs.stages import STAGES, settings_of
-from ds2.selection import Selection, long_tail_scores
+from ds2.selection import Curves, Selection, long_tail_scores
 
 __all__ = [
     "STEPS",
@@ -257,13 +257,23 @@ def write_report(job: Job) -> Made:
         truth=_true_scores(pool, job.recipe.scores.true_column, panel.scale),
         settings=_changed_settings(job.recipe),
         losses=_losses(job.folder / "proof" / "runs"),
+        curves=load(Curves, job.folder),
+        run=job.folder.name,
         **_trusted(gold),
     )
     page = run_report(found)
     write_text(job.folder / "report.json", page_json(page))
     write_text(job.folder / "report.md", page_markdown(page))
     write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
-    return Made({"verdict": [f"{one.question} {one.answer}" for one in page.findings]})
+    assert page.state is not None, "every run has one"
+    summary = {
+        "state": page.state.says,
+        "reason": page.state.reason,
+        "next": page.state.next,
+        "verdict": [f"{one.question} {one.answer}" for one in page.findings],
+        "notes": [f"{of}: {says}" for of, says in page.notes],
+    }
+    return Made(summary)
 
 
 def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:

@@ -5,14 +5,17 @@ from ds2.selection.compare import (
     ComparedSelection,
     Comparison,
     against_random,
+    against_selection,
     compare_selections,
 )
 from ds2.selection.constraints import Constraints, Quota
 from ds2.selection.curves import (
+    Curves,
     FrontierCurve,
     FrontierPoint,
     SizeCurve,
     frontier_curve,
+    share_kept,
     size_curve,
 )
 from ds2.selection.methods import METHODS, VARIANT, long_tail_scores, rule_of
@@ -27,6 +30,7 @@ __all__ = [
     "ComparedSelection",
     "Comparison",
     "Constraints",
+    "Curves",
     "FrontierCurve",
     "FrontierPoint",
     "Quota",
@@ -34,6 +38,7 @@ __all__ = [
     "SizeCurve",
     "Stability",
     "against_random",
+    "against_selection",
     "check_size",
     "compare_selections",
     "find_near",
@@ -43,5 +48,6 @@ __all__ = [
     "rule_of",
     "select",
     "selection_stability",
+    "share_kept",
     "size_curve",
 ]

@@ -11,6 +11,9 @@ row's influence u_i = w_i (s_i (v_i − chosen) / Σ w s − π_i (v_i − rando
 standard error √(Σ u²·g / (g − 1)) over the g rows that have a value. Where random selections have
 the selection's number of rows of every source, and every row has a value, what sources differ by
 cancels out: u is then taken of the values less the mean of their source.
+
+`against_selection` holds one selection against another in the same way, with the other's s in the
+place of π.
 """
 
 from collections.abc import Mapping
@@ -23,6 +26,7 @@ from ds2.arrays import Keys, Lengths, Mask, Rows, Values, Vectors
 from ds2.checks import check_int, check_rows, check_vectors
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
+from ds2.measures import Interval
 from ds2.neighbors import Neighbors
 from ds2.neighbors.blocks import unit_block
 from ds2.selection.methods import long_tail_scores
@@ -32,6 +36,7 @@ __all__ = [
     "ComparedSelection",
     "Comparison",
     "against_random",
+    "against_selection",
     "compare_selections",
 ]
 
@@ -343,6 +348,41 @@ def against_random(
         n_values=int((w > 0).sum()),
         mixed=sources is not None,
     )
+
+
+def against_selection(
+    values: Lengths,
+    rows: Rows,
+    others: Rows,
+    *,
+    weights: Values | None = None,
+    n_compared: int = 1,
+) -> Interval:
+    """The mean value of some rows less that of others, with a paired 95 % interval.
+
+    Args:
+        values: (n,) NaN where unknown; neither selection may have maximised them.
+        rows: (m,) one selection.
+        others: (k,) the other.
+        weights: (n,) inverse inclusion probabilities of gold; default equal.
+        n_compared: how many such intervals are to hold together (Bonferroni).
+
+    Returns:
+        the difference; without ends where either has fewer than 8 rows with a value.
+    """
+    from scipy.special import ndtri
+
+    v = np.asarray(values, dtype=np.float64)
+    w = np.where(np.isnan(v), 0.0, 1.0 if weights is None else np.nan_to_num(weights))
+    known, held = np.where(w > 0, v, 0.0), np.zeros((2, len(v)))
+    for place, chosen in enumerate((rows, others)):
+        held[place, np.asarray(chosen)] = 1.0
+    found = _mean(known, w * held[0]) - _mean(known, w * held[1])
+    if min(((w > 0) & (one > 0)).sum() for one in held) < MIN_ROWS:
+        return Interval(found)
+    half = float(-ndtri(0.025 / check_int("n_compared", n_compared, low=1)))
+    half *= _error(known, w, held[0], held[1])
+    return Interval(found, found - half, found + half)
 
 
 def _strata(

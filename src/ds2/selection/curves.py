@@ -11,17 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values, Vectors
-from ds2.checks import check_int, check_rows, check_scores
+from ds2.checks import check_fraction, check_int, check_rows, check_scores, check_vectors
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.selection.compare import compare_selections
-from ds2.selection.select import check_size, select
+from ds2.selection.constraints import Constraints, eligible_rows
+from ds2.selection.frontier import frontier_orders
+from ds2.selection.inputs import Inputs
+from ds2.selection.methods import METHODS
+from ds2.selection.select import check_prior, check_size
 
-__all__ = ["FrontierCurve", "FrontierPoint", "SizeCurve", "frontier_curve", "size_curve"]
+__all__ = [
+    "Curves",
+    "FrontierCurve",
+    "FrontierPoint",
+    "SizeCurve",
+    "frontier_curve",
+    "share_kept",
+    "size_curve",
+]
 
 #: Random selections that are drawn, for their mean.
 DRAWS = 3
+#: Positions of the dial of "frontier" that are drawn.
+KEEPS = (1.0, 0.99, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,19 @@ class SizeCurve:
     precision: Values
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Both curves around one selection.
+
+    Attributes:
+        by_size: what another size would bring.
+        by_dial: score against coverage at its size; None where that was not drawn.
+    """
+
+    by_size: SizeCurve
+    by_dial: FrontierCurve | None = None
+
+
 def frontier_curve(
     scores: Scores,
     *,
@@ -87,7 +114,7 @@ def frontier_curve(
     vectors: Vectors,
     neighbors: Neighbors,
     selections: Mapping[str, Rows] | None = None,
-    keeps: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5),
+    keeps: tuple[float, ...] = KEEPS,
     groups: Groups | None = None,
     keys: Keys | None = None,
     seed: int = 0,
@@ -110,20 +137,12 @@ def frontier_curve(
     """
     values = check_scores("scores", scores)
     count = check_size(size, len(values))
-    found = {
-        keep: select(
-            scores,
-            size=count,
-            method="frontier",
-            vectors=vectors,
-            neighbors=neighbors,
-            groups=groups,
-            keys=keys,
-            keep=keep,
-            seed=seed,
-        ).rows
-        for keep in keeps
-    }
+    inputs = _inputs(
+        values, count, vectors=vectors, neighbors=neighbors, groups=groups, keys=keys, seed=seed
+    )
+    wanted = tuple(check_fraction("keeps", keep) for keep in keeps)
+    orders = frontier_orders(inputs, wanted)
+    found = {keep: inputs.rows[order[0]] for keep, order in orders.items()}
     drawn = _random(values, count, keys, seed)
     named = {f"keep {keep}": rows for keep, rows in found.items()} | drawn
     given = {f"given {name}": rows for name, rows in (selections or {}).items()}
@@ -138,7 +157,7 @@ def frontier_curve(
     )
     points = {
         one.name: FrontierPoint(
-            _kept(values, one.n, one.means["score"]), one.coverage, one.redundancy
+            share_kept(values, one.n, one.means["score"]), one.coverage, one.redundancy
         )
         for one in compared.selections
     }
@@ -152,6 +171,46 @@ def frontier_curve(
             coverage=float(np.mean([one.coverage for one in usual])),
             redundancy=float(np.mean([one.redundancy for one in usual])),
         ),
+    )
+
+
+def _inputs(
+    scores: np.ndarray,
+    size: int,
+    *,
+    vectors: np.ndarray,
+    neighbors: Neighbors,
+    groups: np.ndarray | None,
+    keys: np.ndarray | None,
+    seed: int,
+) -> Inputs:
+    """What `select` would give to the method "frontier"."""
+    number, order_keys = check_int("seed", seed, low=0), check_keys(keys, len(scores))
+    shuffle = random_order_keys(order_keys, number, stream=METHODS["frontier"].stream)
+    rows, _ = eligible_rows(
+        Constraints(),
+        order_keys,
+        excluded={"unrated": np.isnan(scores)},
+        scores=scores,
+        lowest=scores,
+        groups=neighbors.groups if groups is None else np.asarray(groups),
+        vectors=vectors,
+        neighbors=neighbors,
+    )
+    if size > len(rows):
+        raise InputError(f"'size' asks for {size} rows, and {len(rows)} can be selected.")
+    rows = rows[np.lexsort((order_keys[rows], shuffle[rows]))]
+    return Inputs(
+        rows=rows,
+        count=size,
+        size=size,
+        seed=number,
+        shuffle=shuffle[rows],
+        tie=order_keys[rows],
+        prior=check_prior(None),
+        scores=scores[rows],
+        neighbors=neighbors,
+        vectors=check_vectors("vectors", vectors),
     )
 
 
@@ -215,7 +274,7 @@ def size_curve(
     return SizeCurve(
         sizes=np.array(sizes),
         score=score,
-        kept=np.array([_kept(values, *pair) for pair in zip(sizes, score, strict=True)]),
+        kept=np.array([share_kept(values, *pair) for pair in zip(sizes, score, strict=True)]),
         coverage=np.array([one.coverage for one in chosen]),
         redundancy=np.array([one.redundancy for one in chosen]),
         random_coverage=usual.mean(axis=1),
@@ -223,7 +282,8 @@ def size_curve(
     )
 
 
-def _kept(scores: np.ndarray, size: int, mean: float) -> float:
+def share_kept(scores: np.ndarray, size: int, mean: float) -> float:
+    """What ``size`` rows of a mean score keep of what is attainable; see the module."""
     rated = np.sort(scores[~np.isnan(scores)])
     usual, best = float(rated.mean()), float(rated[-size:].mean())
     return (mean - usual) / (best - usual) if best > usual else 1.0

@@ -19,6 +19,7 @@ only rows at the top of a heap are computed anew (Minoux 1978). Equal scores are
 over the step to the next level, so that coverage does not decide among all of them at once.
 """
 
+import functools
 import heapq
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ import numpy as np
 from ds2.neighbors.blocks import DECIMALS, unit_block
 from ds2.selection.inputs import Inputs, Order, given
 
-__all__ = ["order_frontier"]
+__all__ = ["frontier_orders", "order_frontier"]
 
 #: Rows by score that may be picked, the best of them (or `PER_PICK` for each row wanted), and other
 #: rows, drawn at random, on which coverage is measured as well.
@@ -42,12 +43,18 @@ ROUNDS = 10
 
 def order_frontier(inputs: Inputs) -> Order:
     """As broad as random and no more redundant, with the highest scores; see the module."""
+    return frontier_orders(inputs, (inputs.keep,))[inputs.keep]
+
+
+def frontier_orders(inputs: Inputs, keeps: tuple[float, ...]) -> dict[float, Order]:
+    """The order for each position of the dial; all of them share what is near what."""
     scores, size = given(inputs.scores), min(inputs.size, len(inputs.rows))
     reach = _find_reach(inputs, size)
     best = np.argsort(-scores, kind="stable")
     worth = _spread(scores[best])[: len(reach.candidates)]
     mean = float(scores.mean())
 
+    @functools.cache
     def pick(weight: float, count: int = size) -> "_Picks":
         return _greedy(reach, worth, weight, size, count)
 
@@ -55,8 +62,11 @@ def order_frontier(inputs: Inputs) -> Order:
         return float(scores[reach.candidates[picks.order]].mean()) - mean
 
     top = pick(0.0)
-    weight, enough = 0.0, inputs.keep * kept(top)
-    if top.coverage < reach.usual_coverage:
+
+    def weigh(keep: float) -> float:
+        weight, enough = 0.0, keep * kept(top)
+        if top.coverage >= reach.usual_coverage:
+            return weight
         span = float(np.ptp(worth)) or 1.0
         low, high, broad = np.log(1e-6 * span), np.log(span), False
         for _ in range(ROUNDS):
@@ -69,17 +79,22 @@ def order_frontier(inputs: Inputs) -> Order:
                 high = middle
             else:
                 low = middle
-    found = pick(weight, inputs.count)
-    chosen = reach.candidates[found.order]
-    order = np.concatenate([chosen, best[~np.isin(best, chosen)]])[: inputs.count]
-    gain = dict(zip(chosen.tolist(), found.gains.tolist(), strict=True))
+        return weight
 
-    def reason(i: int) -> str:
-        if i not in gain:
-            return f"score {scores[i]:.4g}"
-        return f"score {scores[i]:.4g}, near {gain[i]:.0f} rows that none before it is near"
+    def order(keep: float) -> Order:
+        found = pick(weigh(keep), inputs.count)
+        chosen = reach.candidates[found.order]
+        rows = np.concatenate([chosen, best[~np.isin(best, chosen)]])[: inputs.count]
+        gain = dict(zip(chosen.tolist(), found.gains.tolist(), strict=True))
 
-    return order, reason
+        def reason(i: int) -> str:
+            if i not in gain:
+                return f"score {scores[i]:.4g}"
+            return f"score {scores[i]:.4g}, near {gain[i]:.0f} rows that none before it is near"
+
+        return rows, reason
+
+    return {keep: order(keep) for keep in keeps}
 
 
 def _spread(scores: np.ndarray) -> np.ndarray:

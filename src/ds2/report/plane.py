@@ -1,0 +1,129 @@
+"""The main picture: what a selection keeps of the score against what it covers of the pool."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ds2.report import charts
+from ds2.report.model import Figure, Table, table
+from ds2.report.words import decimal, share
+from ds2.selection import Curves, FrontierCurve, FrontierPoint
+
+__all__ = ["KEPT", "NARROW", "broader", "plane_table", "relative", "size_table"]
+
+#: A selection that covers less than this of what random rows do is narrow.
+NARROW = 0.5
+KEPT = (
+    "Score kept is the share of the attainable gain over random rows, in curated scores: 0 is "
+    "random, 1 the highest scores. Coverage is the share of the pool with a selected row near it, "
+    "over that of random rows; redundancy the share of selected rows with another one near."
+)
+
+
+def relative(point: FrontierPoint, dial: FrontierCurve) -> float:
+    """Coverage over that of random rows."""
+    return point.coverage / dial.random.coverage if dial.random.coverage > 0 else float("nan")
+
+
+def broader(own: FrontierPoint, dial: FrontierCurve) -> tuple[float, FrontierPoint] | None:
+    """The dial and point of the frontier that covers clearly more, at no cost in score if it can.
+
+    None where no point does.
+    """
+    more = [
+        pair for pair in _distinct(dial) if relative(pair[1], dial) >= relative(own, dial) + 0.05
+    ]
+    free = [pair for pair in more if pair[1].kept >= own.kept - 0.005]
+    return max(free or more, key=lambda pair: (pair[1].coverage, pair[0]), default=None)
+
+
+def _distinct(dial: FrontierCurve) -> list[tuple[float, FrontierPoint]]:
+    """The points of the frontier, each with the highest dial that gives it."""
+    found: dict[FrontierPoint, float] = {}
+    for keep, point in dial.curve.items():
+        found.setdefault(point, keep)
+    return [(keep, point) for point, keep in found.items()]
+
+
+def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: str) -> Table:
+    """The plane: the frontier, random rows, and the points of selections, the run's own marked."""
+
+    def mark(kind: str, name: str, point: FrontierPoint, label: str = "") -> charts.Mark:
+        says = (
+            f"{name}: score kept {decimal(point.kept)}, coverage over random's "
+            f"{decimal(relative(point, dial))}, redundancy {share(point.redundancy)}"
+        )
+        return charts.Mark(kind, relative(point, dial), point.kept, label or name, says)
+
+    names = sorted(points, key=lambda name: (name != own, -points[name].kept))
+    marks = [mark("picked" if name == own else "other", name, points[name]) for name in names]
+    curve = [
+        mark("", f"frontier, keep {keep:g}", each, f"keep {keep:g}")
+        for keep, each in _distinct(dial)
+    ]
+    chart = charts.plane_chart(
+        "Score kept against coverage",
+        curve,
+        marks,
+        ("coverage (random rows = 1)", "score kept"),
+    )
+    legend = [("picked", f"this run ({own})" if own in points else "")] * (own in points)
+    legend += [("other", "other methods")] * (len(points) > (own in points))
+    legend += [("line", "the frontier")]
+    rows = [*((f"{name} (this run)" if name == own else name, points[name]) for name in names)]
+    rows += [("random rows", dial.random)]
+    rows += [(f"frontier, keep {keep:g}", each) for keep, each in _distinct(dial)]
+    return table(
+        "plane",
+        "Score kept against coverage",
+        "selection, score kept, coverage over random's, coverage: share, redundancy: share",
+        [(name, one.kept, relative(one, dial), one.coverage, one.redundancy) for name, one in rows],
+        says=f"{KEPT} Up and to the right is better; random rows have coverage 1 and keep nothing.",
+        figure=Figure(chart, tuple(legend)),
+    )
+
+
+def size_table(curves: Curves, own: int) -> Table:
+    """What another size would bring."""
+    found = curves.by_size
+    sizes = [round(float(size)) for size in found.sizes]
+    relative = found.coverage / found.random_coverage
+    lines = [("kept", found.kept), ("covered", relative), ("precise", found.precision)]
+    known = [(kind, values) for kind, values in lines if np.isfinite(values).all()]
+    chart = charts.line_chart(
+        "What another size would bring",
+        [(kind, list(zip(map(float, sizes), values.tolist(), strict=True)))
+         for kind, values in known],
+        "rows selected",
+        ends=(0.0, max(1.0, *(float(values.max()) for _, values in known))),
+        here=float(own),
+    )  # fmt: skip
+    words = {
+        "kept": "score kept",
+        "covered": "coverage over random's",
+        "precise": "expected precision",
+    }
+    precise = len(known) == len(lines)
+    return table(
+        "sizes",
+        "What another size would bring",
+        "rows, mean score, score kept, coverage: share, coverage over random's, redundancy: share, "
+        "expected precision: share",
+        [
+            (f"{size:,}{' (this run)' * (size == own)}", *values)
+            for size, *values in zip(
+                sizes,
+                *(found.score, found.kept, found.coverage, relative),
+                *(found.redundancy, found.precision),
+                strict=True,
+            )
+        ],
+        says="The run's method at other sizes; the upright line is this run's. Expected precision: "
+        "the share of the rows that belong to the best so many of the pool, "
+        + (
+            "by the scores' own standard errors."
+            if precise
+            else "which takes standard errors that this curation does not give."
+        ),
+        figure=Figure(chart, tuple((kind, words[kind]) for kind, _ in known)),
+    )
