@@ -58,6 +58,10 @@ def invoke(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+#: A pool of one row.
+ROW = '{"prompt": "a", "response": "b", "score": 7}'
+
+
 @pytest.fixture
 def steps(monkeypatch) -> dict[str, Callable[[Job], Made]]:
     def step(name: str, writes: tuple[str, ...]) -> Callable[[Job], Made]:
@@ -75,7 +79,7 @@ def steps(monkeypatch) -> dict[str, Callable[[Job], Made]]:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    (tmp_path / "pool.jsonl").write_text("rows")
+    (tmp_path / "pool.jsonl").write_text(ROW)
     made = invoke("init", tmp_path / "run", "--pool", tmp_path / "pool.jsonl", "--scores", "score")
     assert made.exit_code == 0
     return tmp_path / "run"
@@ -104,7 +108,7 @@ def test_a_wrong_command_is_named_with_the_nearest():
 
 def test_init_writes_a_recipe_with_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("pool.jsonl").write_text("rows")
+    Path("pool.jsonl").write_text(ROW)
     Path("scores.csv").write_text("rows")
     result = invoke(
         "init", "deep/run", "--pool", "pool.jsonl", "--scores", "scores.csv", "--scale", "0-5"
@@ -122,7 +126,7 @@ def test_init_writes_a_recipe_with_absolute_paths(tmp_path, monkeypatch):
 
 def test_init_twice_is_once_and_another_run_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("pool.jsonl").write_text("rows")
+    Path("pool.jsonl").write_text(ROW)
     Path("run").mkdir()
     Path("run/notes.txt").write_text("mine")
     assert invoke("init", "run", "--pool", "pool.jsonl").exit_code == 0
@@ -147,7 +151,7 @@ def test_init_twice_is_once_and_another_run_is_kept(tmp_path, monkeypatch):
 def test_init_with_the_settings_of_the_paper_says_what_differs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    Path("pool.jsonl").write_text("rows")
+    Path("pool.jsonl").write_text(ROW)
     words = ("init", "run", "--pool", "pool.jsonl", "--paper", "--rater", "gpt-4o-mini")
     made = invoke(*words)
     assert made.exit_code == 0
@@ -169,7 +173,7 @@ def test_init_with_the_settings_of_the_paper_says_what_differs(tmp_path, monkeyp
 
 def test_names_are_quoted_in_the_line_to_paste(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("pool.jsonl").write_text("rows")
+    Path("pool.jsonl").write_text(ROW)
     assert "ds2 init 'my run' --pool FILE" in invoke("run", "my run").stderr
     assert "ds2 run 'my run'\n" in invoke("init", "my run", "--pool", "pool.jsonl").stdout
     assert "next       ds2 run 'my run'\n" in invoke("status", "my run").stdout
@@ -177,7 +181,7 @@ def test_names_are_quoted_in_the_line_to_paste(tmp_path, monkeypatch):
 
 def test_a_path_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "p\udcff.jsonl"
-    path.write_text("rows")
+    path.write_text(ROW)
     result = invoke("init", tmp_path / "run", "--pool", path)
     assert result.exit_code == 2
     assert "unable to parse raw data as a unicode string" in result.stderr
