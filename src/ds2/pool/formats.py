@@ -12,7 +12,7 @@ something counts.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,11 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "images": ("images", "image"),
     "videos": ("videos", "video"),
     "audios": ("audios", "audio"),
+}
+#: What is asked and what is said, in the words of a format and in those of the other one.
+_ASKED_SAID = {
+    "alpaca": (("instruction", "prompt"), ("output", "answer")),
+    "prompt-response": (("prompt", "instruction"), ("answer", "output")),
 }
 #: The parts of a conversation that a user may name a column for.
 PARTS = ("messages", "prompt", "input", "response", "system", "history", "chosen", "rejected",
@@ -259,11 +264,9 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
         sides.take("turns", name, turns, [None] * len(turns))
         sides.found.preferred = True
         return sides.found
-    kinds = (("instruction", "prompt"), ("output", "answer"))
-    asked, said = ([*kind] if alpaca else [*reversed(kind)] for kind in kinds)
-    taken = names.parts["input"] if alpaca else ()
-    prompt = _filled_name(row, names, asked, taken)
-    answer = _filled_name(row, names, said, ())
+    asked, said = _ASKED_SAID[form]
+    prompt = _filled_name(row, names, asked, names.parts["input"] if alpaca else ())
+    answer = _filled_name(row, names, said)
     if prompt is None or answer is None or answer == prompt:
         usual = said[0] if prompt else asked[0]
         raise BadRowError(_absent(row, (names.parts[usual] or _PARTS[usual])[0]))
@@ -450,14 +453,14 @@ def _named(row: Mapping[str, object], names: tuple[str, ...]) -> str | None:
 
 
 def _filled_name(
-    row: Mapping[str, object], names: Names, parts: Sequence[str], taken: tuple[str, ...]
+    row: Mapping[str, object], names: Names, parts: tuple[str, str], taken: tuple[str, ...] = ()
 ) -> str | None:
     """Return the field of a part; where that is empty, one of the other format that is filled."""
-    usual, other = (names.parts[part] or _PARTS[part] for part in parts)
+    usual = names.parts[parts[0]] or _PARTS[parts[0]]
     found = _named(row, usual)
     if found is not None and filled(row[found]):
         return found
-    return _named(row, (*usual, *(name for name in other if name not in taken)))
+    return _named(row, (*usual, *(name for name in names.parts[parts[1]] if name not in taken)))
 
 
 def _absent(row: Mapping[str, object], name: str) -> str:
