@@ -32,7 +32,7 @@ from ds2.checks import check_int, check_positive, check_rows, check_scores
 from ds2.curation.gold import deal_seats, known_labels
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
-from ds2.measures import Interval, student
+from ds2.measures import Interval, Z, student
 
 __all__ = ["GoldDifference", "PlanBetween", "gold_between", "plan_gold_between"]
 
@@ -302,32 +302,41 @@ def _difference(sample: _Sample, certain: float, n: int, n_planned: int) -> Gold
     folds = place % N_FOLDS
     trust = np.array([sample.best(folds != fold) for fold in range(N_FOLDS)])
     plain = _interval(sample, sample.z, certain)
-    # λ Σ w f of the rows that could be drawn: what is subtracted at each of them adds up to it
-    led = _interval(sample, sample.z - trust[folds] * sample.g, certain)
+    # λ Σ w f of the rows that could be drawn: what is subtracted at each of them adds up to it,
+    # but for how far the folds' λ are apart, which no share of the rows that is scored takes away
+    apart = (trust[folds] - trust.mean()) * sample.g
+    lean = (sample.sizes / np.maximum(sample.counts, 1))[sample.strata]
+    more = float(((lean * apart) ** 2).sum())
+    led = _interval(sample, sample.z - trust[folds] * sample.g, certain, more)
     return GoldDifference(
-        led.value, led.low, led.high, plain=plain, trust=float(trust.mean()), n=n,
+        led.value,
+        led.low,
+        led.high,
+        plain=plain,
+        trust=float(trust.mean()),
+        n=n,
         n_planned=n_planned,
-    )  # fmt: skip
+    )
 
 
-def _interval(sample: _Sample, e: np.ndarray, certain: float) -> Interval:
+def _interval(sample: _Sample, e: np.ndarray, certain: float, more: float = 0.0) -> Interval:
     value = certain + sample.total(e)
-    half = _half(sample.spread(e), sample.sizes, sample.counts)
+    half = _half(sample.spread(e), sample.sizes, sample.counts, more)
     return Interval(value, value - half, value + half)
 
 
-def _half(spread: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> float:
-    """Half-width of the 95 % interval from the variances of strata; NaN from too few rows."""
+def _half(spread: np.ndarray, sizes: np.ndarray, counts: np.ndarray, more: float = 0.0) -> float:
+    """Half-width of the 95 % interval from the variances of strata, and ``more``; NaN: too few."""
     parts = spread * sizes**2 * (1 - counts / np.maximum(sizes, 1)) / np.maximum(counts, 1)
     open_ = parts > 0
     if not open_.any():
-        return 0.0
+        return Z * more**0.5
     freedom = float(np.maximum(counts - 1, 0)[open_].sum())
     if freedom < LEAST_FREEDOM:
         return float("nan")
     own = np.maximum(counts[open_] - 1 + BORROWED, 1.0)
     satterthwaite = float(parts.sum() ** 2 / (parts[open_] ** 2 / own).sum())
-    return student(min(freedom, satterthwaite) + 2) * float(np.sqrt(parts.sum()))
+    return student(min(freedom, satterthwaite) + 2) * float(np.sqrt(parts.sum() + more))
 
 
 def _checked(
