@@ -498,7 +498,7 @@ def _leads(lines: list[str], names: tuple[str, ...]) -> Iterator[str]:
         elif near and line.strip("\0 \t") and not (criteria.match(line) or _RATED.fullmatch(line)):
             near = False
             last = _last_sentence(line)
-            remark = _JUDGES.search(last) and not re.search("[:0-9]", last)
+            remark = _JUDGES.search(last) and not _OPEN.search(last)
             if not (_CLOSED.search(line) or (remark and not _REPORTS.search(line))):
                 yield line
         near = near and bool(line.strip())
@@ -506,6 +506,9 @@ def _leads(lines: list[str], names: tuple[str, ...]) -> Iterator[str]:
 
 #: A line that is another rating; the end of a sentence, or a heading.
 _RATED = re.compile(r"\W*[^\W\d_]+\s*[:=(]\s*[0-9]{1,2}(?:/[0-9]{1,3})?\W*(?:[^\W\d_][^:\n]*)?")
+_OPEN = re.compile(
+    r"[:0-9]|\b(?:is|are|was|were|be|as|at|of|to|with|by)(?: *json)?\s*\Z", re.IGNORECASE
+)
 _CLOSED = re.compile(r"[.!?。！？)\]\0][\s\"'”]*\Z|\A\s*#")
 #: What belongs to the number itself: the end of the scale, a unit, closing marks.
 _BEHIND = re.compile(
