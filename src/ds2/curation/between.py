@@ -330,7 +330,7 @@ def _half(spread: np.ndarray, sizes: np.ndarray, counts: np.ndarray, more: float
     parts = spread * sizes**2 * (1 - counts / np.maximum(sizes, 1)) / np.maximum(counts, 1)
     open_ = parts > 0
     if not open_.any():
-        return Z * more**0.5
+        return Z * float(np.sqrt(more))
     freedom = float(np.maximum(counts - 1, 0)[open_].sum())
     if freedom < LEAST_FREEDOM:
         return float("nan")
