@@ -49,8 +49,7 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
     pool = unheard(
         read_pool,
         places if len(places) > 1 else places[0],
-        **wanted.model_dump(exclude={"path", "no_answer", "max_bad_share"}),
-        no_answer="keep",
+        **wanted.model_dump(exclude={"path", "max_bad_share"}),
         max_bad_share=1.0,
         limit=ROWS,
     )
@@ -97,8 +96,7 @@ def _likely(pool: Pool) -> str:
     likely = {name: scale for name, scale in scales.items() if scale is not None}
     if not likely:
         return (
-            "no column looks like scores. Name a model that rates (--rater), or select without "
-            "scores: --set select.method=random (or k-center, facility-location, …)"
+            "no column looks like scores: name a model that rates (--rater), or a file (--scores)"
         )
     shown = ", ".join(f"{name} ({scale})" for name, scale in likely.items())
     name, scale = next(iter(likely.items()))
