@@ -9,6 +9,8 @@ from compare_sample import comparison, judge, judged
 
 from ds2.measures import Interval
 from ds2.report import Page, State, compare_report, page_json
+from ds2.report.ranking import take
+from ds2.runs import parse_overrides
 
 GOOD = {"ds2": judged(0.5), "length": judged(0.5)}
 
@@ -96,3 +98,16 @@ def test_a_method_that_does_not_beat_random_is_not_kept(stages, value):
     judges = judge("rater", "a", pairs=held(0.0, 0.9), ds2=judged(value), length=judged(0.5))
     state = compare_report(comparison(stages.pool, judges)).state
     assert state.says == ("take length" if value < 0 else "use it with care")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("frontier", "select.method=frontier"),
+        ("ds2 (doubtful dropped)", "curate.doubtful=drop"),
+        ("ds2 (doubtful replaced)", "curate.doubtful=replace"),
+    ],
+)
+def test_the_command_takes_the_method_by_settings_that_there_are(name, setting):
+    assert take(name) == f"ds2 run RUN --set {setting}"
+    assert parse_overrides([setting])

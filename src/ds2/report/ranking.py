@@ -16,11 +16,12 @@ from ds2.measures import Interval
 from ds2.report.model import Column, Finding, State, Table, Tone, table
 from ds2.report.state import COLLECT
 from ds2.report.words import interval, share, signed
+from ds2.selection import VARIANT
 
 if TYPE_CHECKING:
     from ds2.report.compare_report import Beats, Judge, MethodsCompared
 
-__all__ = ["Rank", "compare_state", "rank_methods", "ranking_table", "which_is_better"]
+__all__ = ["Rank", "compare_state", "rank_methods", "ranking_table", "take", "which_is_better"]
 
 #: What may be lost at most of the run's own gain over random, and still be as good.
 LOSS = 0.1
@@ -186,7 +187,6 @@ def compare_state(
 def _cases(
     n: "MethodsCompared", ranks: tuple[Rank, ...], beats: Mapping[str, "Beats"]
 ) -> Iterator[State]:
-    take = "ds2 run RUN --set select.method={}"
     if n.own not in beats:
         reason = f"The run's method, {n.own}, is not part of this comparison."
         yield State("no verdict", reason, "ds2 compare RUN", "open")
@@ -204,7 +204,7 @@ def _cases(
             f"It is {good} {n.own} ({_says(found)}) and {less} redundant: "
             f"{share(found.redundancy, 0)} of its rows, against {share(own.redundancy, 0)}."
         )
-        yield State(f"take {found.name}", reason, take.format(found.name), "care")
+        yield State(f"take {found.name}", reason, take(found.name), "care")
     if answer == "yes":
         reason = f"No other method is shown to be as good and less redundant{_open(ranks)}. "
         gold = any(judge.kind == "gold" for judge in n.judges)
@@ -216,9 +216,16 @@ def _cases(
     if answer in ("no", "is random") and others:
         what = "shown to be worse than random rows" if answer == "no" else "random"
         reason = f"{n.own} is {what}; {others[0]} beats random rows."
-        yield State(f"take {others[0]}", reason, take.format(others[0]), "open")
+        yield State(f"take {others[0]}", reason, take(others[0]), "open")
     reason = f"That {n.own} beats random rows is not shown. {beats[n.own].says}"
     yield State("use it with care", reason, "ds2 gold RUN", "open")
+
+
+def take(name: str) -> str:
+    """The command that takes a method; the variant of the run's own is a setting of curation."""
+    if VARIANT in name:
+        return f"ds2 run RUN --set curate.doubtful={'drop' if 'dropped' in name else 'replace'}"
+    return f"ds2 run RUN --set select.method={name}"
 
 
 def _open(ranks: tuple[Rank, ...]) -> str:

@@ -34,7 +34,7 @@ class RunResult(Shown):
 
     Attributes:
         folder: the run folder.
-        verdict: what the report says first: questions, each with its answer.
+        verdict: what to do and why, then the answers of the report, a sentence each.
         warnings: of all stages, each once.
         kept: what deletes the folder, where it lives no longer than this result; else None.
     """
@@ -137,9 +137,11 @@ def run(
     if gold is not None:
         add_gold(place, [Path(gold)])
     found = bring_up_to_date(place, listener=heard, resume=True)
-    verdict = found.summary["report"]["verdict"]
+    report = found.summary["report"]
+    verdict = report["verdict"]
     assert isinstance(verdict, (list, tuple))
-    return RunResult(place, tuple(verdict), found.warnings, kept)
+    first = f"{report['state']}: {report['reason']}"
+    return RunResult(place, (first, *verdict), found.warnings, kept)
 
 
 class _Kept:
