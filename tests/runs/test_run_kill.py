@@ -38,7 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def copy_recipe(source: Path, folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "recipe.toml").write_bytes((source / "recipe.toml").read_bytes())
     return folder
 
@@ -66,7 +66,7 @@ def kill_somewhere(whole: tuple[Path, float], tmp_path: Path, moments: list[floa
     expected = contents(whole[0])
     finished = []
     for number, moment in enumerate(moments):
-        folder = copy_recipe(whole[0], tmp_path / f"run{number}")
+        folder = copy_recipe(whole[0], tmp_path / str(number) / "run")
         process = start("run", folder)
         time.sleep(moment)
         process.kill()
