@@ -55,7 +55,7 @@ def situations(n: int) -> dict[str, Case]:
         "B the pool's mean": (level, good, top(good, some), np.arange(n)),
         "curated says nothing": (level, noise, top(other, some), drawn),
         "curated reversed": (level, -good, top(other, some), drawn),
-        "600 rows": (level[:600], good[:600], top(good[:600], 250), top(other[:600], 220)),
+        "1,000 rows": (level[:1000], good[:1000], top(good[:1000], 320), top(other[:1000], 340)),
     }
 
 
