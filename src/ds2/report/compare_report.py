@@ -275,7 +275,7 @@ def beats_random(n: MethodsCompared) -> dict[str, Beats]:
 
 _SETTLES = (
     "There is one rater and no gold, so nothing independent to judge by: trusted scores (ds2 gold "
-    "RUN --size 100) or a second rater would settle it."
+    "RUN --between run,random) or a second rater would settle it."
 )
 
 
@@ -387,7 +387,7 @@ _KEPT = (
 )
 _NO_JUDGE = (
     "A rater cannot judge what was chosen by its own scores. Trusted scores settle it (ds2 gold "
-    "RUN --size 100, some of them among what is selected), or a second rater (a second --scores "
+    "RUN --between run,random), or a second rater (a second --scores "
     "column, or [raters.NAME] in the recipe)."
 )
 
