@@ -3,8 +3,11 @@
 import ast
 import functools
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -116,3 +119,16 @@ def test_importing_ds2_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"numpy", "scipy", "faiss", "pyarrow", "datasets", "pydantic", "openai", "torch"}
     assert not heavy & set(json.loads(done.stdout))
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    named = {re.split(r"[\[<>=]", each)[0].replace("-", "_").lower() for each in wanted}
+    called = {"faiss_cpu": "faiss", "pyyaml": "yaml", "scikit_learn": "sklearn"}
+    called |= {"umap_learn": "umap", "jinja2": "markupsafe", "pydantic": "pydantic_core"}
+    brought = {"pandas", "huggingface_hub"}  # by datasets
+    known = named | {called[each] for each in named if each in called} | brought | {"ds2"}
+    for path in SOURCE.rglob("*.py"):
+        found = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+        assert found <= known, path
