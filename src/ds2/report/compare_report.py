@@ -311,7 +311,7 @@ def _says(judge: Judge, judged: Judged) -> str:
     where = "On gold" if judge.kind == "gold" else f"On {judge.words}"
     if not _sure(plain):
         return f"{where}: only {plural(plain.n, 'selected row')} with a score, too few to say."
-    rows = f"; {plural(plain.n, 'row')}" if judge.kind == "gold" else ""
+    rows = f"; {count(plain.n)} of its rows have gold" if judge.kind == "gold" else ""
     but = [
         f"{decimal(other.difference)} ({interval(other.low, other.high)}) from random with the "
         f"same {what}"

@@ -65,7 +65,7 @@ def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: s
         "Score kept against coverage",
         curve,
         marks,
-        ("coverage (random rows = 1)", "score kept"),
+        ("coverage (random rows = 1)", "score kept (highest scores = 1, random rows = 0)"),
     )
     legend = [("picked", f"this run ({own})" if own in points else "")] * (own in points)
     legend += [("other", "other methods")] * (len(points) > (own in points))

@@ -232,7 +232,9 @@ def _open(ranks: tuple[Rank, ...]) -> str:
     """The first method that is less redundant, where nothing tells which is better."""
     for one in ranks:
         if one.redundant_less and one.standing == "not told apart":
-            return f" ({one.name} is less redundant, and not told apart)"
+            return (
+                f" ({one.name} is less redundant, but no judge can tell which selects better rows)"
+            )
     return ""
 
 

@@ -115,7 +115,8 @@ def better_method(found: Results) -> Finding:
         )
         return Finding(question, answer, (judge,), "plain")
     keep, point = more
-    lead = "Perhaps" if point.kept < own.kept - 0.005 else "It seems so"
+    worse = point.kept < own.kept - 0.005 or point.redundancy > own.redundancy + 0.005
+    lead = "Perhaps" if worse else "It seems so"
     answer = (
         f"{lead}: frontier (keep {keep:g}) covers {decimal(relative(point, dial))} of what random "
         f"rows do with {share(point.redundancy, 0)} of its rows redundant, and keeps "
