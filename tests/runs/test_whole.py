@@ -40,6 +40,8 @@ def test_a_frame_becomes_a_selection_and_a_report(result, rows):
 
 def test_a_folder_is_kept_and_gone_on_with(tmp_path, rows):
     path = write_rows(tmp_path / "pool.jsonl", rows)
+    shards = (path, write_rows(tmp_path / "more.jsonl", [{**rows[0], "id": "one more"}]))
+    assert len(ds2.run(shards, scores="score", size=0.1).pool) == len(rows) + 1
     first = ds2.run(path, scores="score", size=0.1, folder=tmp_path / "run")
     again = ds2.run(path, scores="score", size=0.1, folder=tmp_path / "run")
     assert again.folder == tmp_path / "run"

@@ -127,7 +127,7 @@ def run(
     if size is not None:
         wanted["select.size"] = size
     if is_place(pool):
-        paths = [os.fspath(each) for each in ([pool] if not isinstance(pool, list) else pool)]
+        paths = [os.fspath(each) for each in (pool if isinstance(pool, (list, tuple)) else [pool])]
     else:
         place.mkdir(parents=True, exist_ok=True)
         paths = [os.fspath(place / "rows.jsonl")]
