@@ -28,6 +28,7 @@ def compare_command(
     import json
 
     from ds2.cli.progress import listening
+    from ds2.cli.results import plain
     from ds2.runs.compare import compare_run
 
     wanted = [name.strip() for name in (methods or "").split(",") if name.strip()]
@@ -47,7 +48,7 @@ def compare_command(
         f"{'reason':<10} {found.state.reason}",
         f"{'next':<10} {found.state.command(str(run))}",
     ]
-    answer(as_json, document, [line.replace("\u00a0", " ") for line in lines])
+    answer(as_json, document, map(plain, lines))
 
 
 @app.command("select", short_help="Select the subset.")

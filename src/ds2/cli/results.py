@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ds2.runs.loop import RunOutcome, RunStatus
 
-__all__ = ["run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
+__all__ = ["plain", "run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
 
 _PRODUCTS = {"select": ("selected", "selected.jsonl"), "report": ("report", "report.html")}
 
@@ -19,15 +19,15 @@ def run_lines(result: "RunOutcome") -> list[str]:
         lines = [f"{last:<10} {stage_phrase(last, result.summary[last])}"]
     else:
         said: Mapping[str, Any] = result.summary[last]
-        lines = [_plain(finding) for finding in said["verdict"]]
-        lines += [_plain(f"{'warning':<10} {note}") for note in said["notes"]]
+        lines = [plain(finding) for finding in said["verdict"]]
+        lines += [plain(f"{'warning':<10} {note}") for note in said["notes"]]
     if result.warnings and last != "report":
         lines.append(f"{'warnings':<10} {len(result.warnings)}, kept in manifest.json")
     for stage, (label, file) in _PRODUCTS.items():
         if stage in result.summary:
             lines.append(f"{label:<10} {result.folder / file}")
     if last == "report":
-        lines += [f"{label:<10} {_plain(words)}" for label, words in _ending(result)]
+        lines += [f"{label:<10} {plain(words)}" for label, words in _ending(result)]
     return lines
 
 
@@ -43,7 +43,8 @@ def _ending(result: "RunOutcome") -> list[tuple[str, str]]:
     return [*lines, ("next", " ".join(following))]
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
+    """Return a page's words with spaces that a terminal breaks at."""
     return str(text).replace("\u00a0", " ")
 
 

@@ -280,7 +280,7 @@ _SETTLES = (
 
 
 def _one(method: str, n: MethodsCompared) -> Beats:
-    if set(rule_of(method).needs) <= {"sources"}:  # it looks at nothing else of an example
+    if rule_of(method).at_random:
         return Beats("is random", "Nothing to hold it against.")
     own = [(judge, judge.methods[method]) for judge in n.judges if method in judge.methods]
     if not own:

@@ -104,8 +104,7 @@ def side_of(contest: Contest, name: str) -> Side:
     Raises:
         InputError: there is none of that name, or the method cannot select.
     """
-    needs = METHODS[name].needs if name in METHODS else None
-    if needs in ((), ("sources",)):  # random itself
+    if name in METHODS and METHODS[name].at_random:
         rows = np.flatnonzero(contest.eligible())
         return Side(name, rows, f"{name} (the mean of the {len(rows):,} rows it draws from)", False)
     if name in METHODS:
@@ -125,7 +124,7 @@ def side_of(contest: Contest, name: str) -> Side:
         rows, _ = match_ids(pool.ids, table["id"].to_pylist())
         if (rows < 0).any():
             raise InputError(f"{(rows < 0).sum():,} of the rows selected in '{name}' are not here.")
-        draw = ", this draw" if METHODS[facts["method"]].needs in ((), ("sources",)) else ""
+        draw = ", this draw" if METHODS[facts["method"]].at_random else ""
         return Side(name, rows, f"the selection of {name} ({facts['method']}{draw})")
     if path.is_file():
         return Side(name, rows_of_ids(pool, path), f"the rows of {name}")

@@ -79,7 +79,7 @@ class Contest:
         """The run's own method with doubtful rows treated the other way; None if there are none."""
         own = self.job.recipe.select.method
         if (
-            set(rule_of(own).needs) <= {"sources"}
+            rule_of(own).at_random
             or not self.materials.curation.doubtful(len(self.materials.prior)).any()
         ):
             return None
@@ -88,7 +88,7 @@ class Contest:
 
     def drops(self, method: str) -> bool:
         """Whether doubtful rows are left out; never for random, which all are held against."""
-        if set(rule_of(method).needs) <= {"sources"}:
+        if rule_of(method).at_random:
             return False
         return (self.job.recipe.curate.doubtful == "drop") != (VARIANT in method)
 
@@ -261,7 +261,7 @@ def _judge(
     anew = contest.without(rater)
     selections, failed = {}, []
     for method, rows in chosen.items():
-        if rule_of(method).needs in ((), ("sources",)):  # random itself
+        if rule_of(method).at_random:
             continue
         try:
             selections[method] = anew.select(method).rows if anew.looks(method) else rows

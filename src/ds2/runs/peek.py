@@ -11,7 +11,7 @@ from ds2.pool.wording import shown_names
 from ds2.rating import Scale, guess_scale
 from ds2.runs.job import unheard
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, source_of
+from ds2.runs.recipe_file import HUB, places_of
 
 __all__ = ["Peek", "peek"]
 
@@ -45,10 +45,9 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
     wanted = recipe.pool
     if any(path.startswith(HUB) for path in wanted.paths):
         return Peek()
-    places = [source_of(folder, path) for path in wanted.paths]
     pool = unheard(
         read_pool,
-        places if len(places) > 1 else places[0],
+        places_of(folder, wanted),
         **wanted.model_dump(exclude={"path", "max_bad_share"}),
         max_bad_share=1.0,
         limit=ROWS,

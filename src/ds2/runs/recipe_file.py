@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ds2.errors import InputError
-from ds2.runs.recipe import RECIPE_VERSION, RaterSection, Recipe
+from ds2.runs.recipe import RECIPE_VERSION, PoolSection, RaterSection, Recipe
 from ds2.runs.stages import STAGES
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "load_recipe",
     "make_recipe",
     "parse_overrides",
+    "places_of",
     "render_recipe",
     "resolve_path",
     "source_of",
@@ -118,6 +119,12 @@ def resolve_path(folder: Path, path: str) -> Path:
 def source_of(folder: Path, path: str) -> str | Path:
     """Return where a pool is that a recipe in ``folder`` names: on the hub, or a file."""
     return path if path.startswith(HUB) else resolve_path(folder, path)
+
+
+def places_of(folder: Path, wanted: PoolSection) -> str | Path | list[str | Path]:
+    """Return what `ds2.read_pool` is to read for a recipe in ``folder``: one place, or several."""
+    places = [source_of(folder, path) for path in wanted.paths]
+    return places if len(places) > 1 else places[0]
 
 
 def check_exists(key: str, path: Path) -> Path:

@@ -127,15 +127,16 @@ def select_subset(job: Job) -> Made:
     """Write selection.parquet, dropped.parquet and selected.jsonl."""
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
+    limits = constraints_of(job, material)
     selection = select(
         method=wanted.method,
         size=None if wanted.size == "all" else wanted.size,
-        constraints=constraints_of(job, material),
+        constraints=limits,
         **material.arguments(wanted.method),
     )
     stability = _stability(job, material, selection)
     _save_selection(job.folder, material, selection, stability)
-    save(job.folder, _curves(job, material, selection))
+    save(job.folder, _curves(material, selection, limits))
     _write_selected(job, material, selection)
     summary = {
         "method": selection.method,
@@ -173,7 +174,7 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
     )
 
 
-def _curves(job: Job, material: Materials, selection: Selection) -> Curves:
+def _curves(material: Materials, selection: Selection, limits: Constraints | None) -> Curves:
     """What another size, or another trade of score against breadth, would bring."""
     scores, own = material.curation.scores, len(selection.rows)
     given: dict[str, Any] = {
@@ -186,8 +187,7 @@ def _curves(job: Job, material: Materials, selection: Selection) -> Curves:
     chosen = {own: selection.rows}
     if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
         chosen |= {size: selection.rows[:size] for size in sizes if size < own}
-    elif job.recipe.select.size != "all":
-        limits = constraints_of(job, material)
+    elif material.wanted.size != "all":
         for size in sizes:
             with suppress(InputError):  # there are not so many
                 arguments = material.arguments(selection.method)

@@ -35,7 +35,7 @@ from ds2.runs.planted import load_planted
 from ds2.runs.proof_page import with_proof_link
 from ds2.runs.rate import rate_pool
 from ds2.runs.recipe import PoolSection, Recipe
-from ds2.runs.recipe_file import source_of
+from ds2.runs.recipe_file import places_of
 from ds2.runs.select import select_subset
 from ds2.runs.stages import STAGES, settings_of
 from ds2.selection import Curves, Selection, long_tail_scores
@@ -52,9 +52,8 @@ _NUMBERED = re.compile(r"\b([Rr])ater (\d+)\b")
 
 def _pool(job: Job) -> Made:
     wanted = job.recipe.pool
-    places = [source_of(job.folder, path) for path in wanted.paths]
     pool = read_pool(
-        places if len(places) > 1 else places[0],
+        places_of(job.folder, wanted),
         rejects=job.folder / "rejects.jsonl",
         **wanted.model_dump(exclude={"path"}),
     )

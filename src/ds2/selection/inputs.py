@@ -110,6 +110,11 @@ class Method:
             return "curated"
         return "raw" if {"raw", RATING} & set(self.needs) else None
 
+    @property
+    def at_random(self) -> bool:
+        """Whether it draws, and looks at nothing of an example but where it comes from."""
+        return set(self.needs) <= {"sources"}
+
 
 def given(value: _T | None) -> _T:
     """The value, which `select` has checked to be there."""
