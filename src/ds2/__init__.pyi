@@ -9,8 +9,12 @@ from .curation import (
     GoldPlan as GoldPlan,
     PlanBetween as PlanBetween,
     ReratePlan as ReratePlan,
+    Scored as Scored,
+    Scorer as Scorer,
+    Skill as Skill,
     combine_ratings as combine_ratings,
     curate as curate,
+    fit_scorer as fit_scorer,
     gold_between as gold_between,
     measure_bias as measure_bias,
     plan_gold as plan_gold,
@@ -27,6 +31,7 @@ from .embedding import (
     SentenceTransformerEmbedder as SentenceTransformerEmbedder,
     WordLlamaEmbedder as WordLlamaEmbedder,
     embed as embed,
+    surface_features as surface_features,
 )
 from .errors import (
     Ds2Error as Ds2Error,
@@ -98,6 +103,7 @@ from .rating import (
     read_gold as read_gold,
     reparse as reparse,
 )
+from .runs.scorer_file import load_scorer as load_scorer, save_scorer as save_scorer
 from .runs.whole import RunResult as RunResult, run as run
 from .selection import (
     AgainstRandom as AgainstRandom,

@@ -5,6 +5,8 @@ d  dimensions of an embedding                   s  score levels, 0 … s − 1 (
 m  rows that were selected, in pick order
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
@@ -38,3 +40,7 @@ Mask = Bool[np.ndarray, " n"]
 Rows = Integer[np.ndarray, " m"]
 #: One unsigned content hash per example (any integers work).
 Keys = Integer[np.ndarray, " n"]
+#: (n, f) sparse rows (scipy CSR): figures of the texts, then `N_WORDS` columns of word counts.
+Features = Any
+#: Columns of hashed words at the end of `Features`.
+N_WORDS = 2**15

@@ -246,5 +246,7 @@ def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
 
 def check_rows(name: str, array: np.ndarray, n_rows: int | None) -> None:
     """Raise `InputError` unless ``array`` has ``n_rows`` rows (any number when None)."""
-    if n_rows is not None and len(array) != n_rows:
-        raise InputError(f"'{name}' must have {n_rows} rows, one per example. Got {len(array)}.")
+    if n_rows is not None and array.shape[0] != n_rows:
+        raise InputError(
+            f"'{name}' must have {n_rows} rows, one per example. Got {array.shape[0]}."
+        )

@@ -64,9 +64,21 @@ def naive_means(neighbors, values):
             result[e] = sum(w * v for w, v in known) / total if known else np.nan
         return result
 
+    def twice(weight):
+        """Over the ways of two steps, but for those that come back."""
+        result = {}
+        for e in entries:
+            ways = []
+            for j, w in weight[e].items():
+                known = {k: v for k, v in weight[j].items() if not np.isnan(value[k]) and v > 0}
+                total = sum(known.values())
+                ways += [(w * v / total, value[k]) for k, v in known.items() if k != e]
+            total = sum(w for w, _ in ways)
+            result[e] = sum(w * v for w, v in ways) / total if total > 0 else np.nan
+        return result
+
     near, all_edges = edges(2), edges(neighbors.k)
-    once = mean(all_edges, value)
-    table = [mean(near, value), once, mean(all_edges, once)]
+    table = [mean(near, value), mean(all_edges, value), twice(all_edges)]
     return np.nan_to_num(np.array([[column[first[i]] for column in table] for i in range(n)]))
 
 

@@ -11,6 +11,7 @@ from ds2.curation.curate import curate
 from ds2.curation.gold import GoldPlan, plan_gold
 from ds2.curation.rerate import ReratePlan, combine_ratings, normal_posterior, plan_rerating
 from ds2.curation.result import Curation, Evidence
+from ds2.curation.scorer import Scored, Scorer, Skill, fit_scorer
 
 __all__ = [
     "BiasRow",
@@ -20,8 +21,12 @@ __all__ = [
     "GoldPlan",
     "PlanBetween",
     "ReratePlan",
+    "Scored",
+    "Scorer",
+    "Skill",
     "combine_ratings",
     "curate",
+    "fit_scorer",
     "gold_between",
     "measure_bias",
     "normal_posterior",

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ds2.curation.learners import Inputs
 from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import NoEvidence, Witnesses
 from ds2.curation.posterior import Posterior, fused_posterior
-from ds2.curation.soft import soft_scores
+from ds2.curation.scorer import LEAST, cross_fit
+from ds2.curation.soft import SoftScores, scores_unseen, soft_scores
 from ds2.neighbors import Neighbors
 from ds2.noise.panel import Panel, mean_z
 
-__all__ = ["CANDIDATES", "Candidate", "Case", "Team"]
+__all__ = ["CANDIDATES", "Candidate", "Case", "Team", "predictions", "scored_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class Case:
         voted: (n, r) scores after method "ds2" on each rater.
         fixed: (n, c) covariates as columns, without which a gain must be seen as well; c may be 0.
         seed: for the fits' starts.
+        inputs: what a scorer learns from, or None.
+        order: (n,) the smallest are learned from first.
+        predicted: (n,) ratings of a rater as a scorer predicts them, by rater, once they are there.
         fitted: posteriors that two candidates share, once they are there.
     """
 
@@ -53,6 +58,9 @@ class Case:
     voted: np.ndarray
     fixed: np.ndarray
     seed: int
+    inputs: Inputs | None = None
+    order: np.ndarray | None = None
+    predicted: dict[int, np.ndarray] = field(default_factory=dict)
     fitted: dict[tuple[int, ...], tuple[Posterior, Posterior]] = field(default_factory=dict)
 
     @property
@@ -104,11 +112,13 @@ class Candidate:
         values: (n,) higher is better, on any scale; NaN without any rating in use.
         se: (n,) in standard deviations of the truth, or None.
         posterior: the posterior it comes from, or None.
+        unseen: (n,) the values as they would be without the row's own ratings, or None.
     """
 
     values: np.ndarray
     se: np.ndarray | None = None
     posterior: Posterior | None = None
+    unseen: np.ndarray | None = None
 
 
 def _raw(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
@@ -120,20 +130,56 @@ def _ds2(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
 
 
 def _soft(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
+    return _candidate(_soft_scores(case, team, None))
+
+
+def _scorer(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
+    return _candidate(_soft_scores(case, team, predictions(case, team.heard)))
+
+
+def scored_alone(case: Case) -> Candidate:
+    """What a scorer and the neighbours say of the mean of the ratings, where nothing judges it."""
+    team = case.everyone
+    rating = mean_z(case.values[:, team.mean])
+    predicted = predictions(case, team.mean).mean(axis=1)
+    return _candidate(scores_unseen(rating, case.means, case.folds, predicted))
+
+
+def _candidate(found: SoftScores) -> Candidate:
+    return Candidate(np.round(found.values, 9), found.se, unseen=np.round(found.unseen, 9))
+
+
+def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
+    """(n, a) the z-scores of raters' ratings as a scorer predicts them, each fitted once."""
+    if case.inputs is None or case.order is None:
+        raise NoEvidence("there are no vectors to learn from (vectors=ds2.embed(pool))")
+    for m in raters:
+        if m in case.predicted:
+            continue
+        column = mean_z(case.values[:, [m]])
+        known = ~np.isnan(column)
+        if known.sum() < LEAST or np.ptp(column[known]) == 0:
+            raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
+        found = cross_fit(column, case.inputs, case.folds, case.order, seed=case.seed)
+        case.predicted[int(m)] = found.values
+    return np.stack([case.predicted[int(m)] for m in raters], axis=1)
+
+
+def _soft_scores(case: Case, team: Team, predicted: np.ndarray | None) -> SoftScores:
     extra = np.empty((len(case.values), 0))
     if team.witness is not None:
         extra = case.values[:, [team.witness]]
     elif case.n_raters == 1 and not case.has_gold and not np.isnan(case.repeats).all():
         extra = case.repeats
-    found = soft_scores(
+    return soft_scores(
         case.values[:, team.heard],
         Witnesses(extra, case.gold, case.gold_weights),
         case.means,
         case.folds,
         case.n_scores,
         spread=case.spread[:, team.heard],
+        predicted=predicted,
     )
-    return Candidate(np.round(found.values, 9), found.se)
 
 
 def _fused(case: Case, team: Team, final: bool) -> Candidate:
@@ -170,4 +216,5 @@ CANDIDATES: dict[str, Callable[[Case, Team, bool], Candidate]] = {
     "fused": _fused,
     "fused+neighbors": _fused_neighbors,
     "soft": _soft,
+    "scorer": _scorer,
 }

@@ -7,18 +7,28 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Shaped
 
-from ds2.arrays import Keys, Scores
-from ds2.checks import check_choice, check_fraction, check_gold, check_int, check_table
+from ds2.arrays import Features, Keys, Scores, Vectors
+from ds2.checks import (
+    check_choice,
+    check_fraction,
+    check_gold,
+    check_int,
+    check_rows,
+    check_table,
+)
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import covariate_columns, remove_covariate
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
+from ds2.curation.learners import Inputs
 from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import NoEvidence
 from ds2.curation.result import Curation, Evidence
+from ds2.curation.scorer import LEARNING
+from ds2.curation.scoring import UNRATED, score_rest
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
 from ds2.errors import Ds2Warning, InputError
-from ds2.keys import check_keys
+from ds2.keys import check_keys, random_order_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
@@ -54,6 +64,9 @@ def curate(
     gate: str = "warn",
     min_lift: float = LOW_LIFT,
     paper_floor: bool = False,
+    vectors: Vectors | None = None,
+    features: Features | None = None,
+    unrated: str = "auto",
     keys: Keys | None = None,
     seed: int = 0,
 ) -> Curation:
@@ -69,6 +82,10 @@ def curate(
       that leans on the neighbours' posteriors as far as the raters' own words bear it out.
     * "soft": real-valued; raters and neighbours weighted by evidence that the rater itself did not
       give (another rater, gold, or repeats for the weight alone), cross-fitted.
+    * "scorer": as "soft", and what a scorer learned from ``vectors`` and ``features`` predicts (of
+      rows that it has not seen) is one more thing that the weights are learned for. It scores rows
+      without any rating too. With one rater and neither gold nor repeats nothing tells the rater's
+      errors from its judgement: then every row gets what the scorer and its neighbours say.
     * "auto": "raw", unless gold or left-out raters show that others are better (paired 95 %
       interval of the gain above 0), and then the one that gains most; the table is in
       ``evidence``, the law in `ds2.curation.auto`. One rater with fewer than 20 gold rows: "raw",
@@ -78,10 +95,15 @@ def curate(
 
     Real-valued results are put on the level scale by rank: a value that exceeds a share q of the
     pool gets the level below which a share q of the levels lies (gold's levels as far as there is
-    gold, else the raters'). Rows without any rating stay NaN. No row's own gold is put in its
+    gold, else the raters'). No row's own gold is put in its
     place. The weights of "soft" are cross-fitted: none is learned from the row that it is applied
     to. "fused" learns one matrix per rater from all rows, gold among them once it no longer judges,
     and "ds2" takes the matrices of ``noise``.
+
+    Rows without any rating stay NaN, unless a part of the pool was rated and the rest is scored
+    (``unrated``). Predictions are shrunk and ratings are not, so that a mixture would fill the top
+    with rated rows: where any row is scored, *all* rows get their expected score given everything
+    that is known of them ("auto" is "scorer" then).
 
     Args:
         scores: (n,) or (n, r) whole numbers 0 … s − 1, NaN where missing.
@@ -111,6 +133,11 @@ def curate(
             "warn" (correct, and say so), "refuse" (keep the raw scores, and say so) or "off".
         min_lift: see ``gate``.
         paper_floor: flag 5 % of a score that the matrix calls right, as the published code does.
+        vectors: (n, d) unit rows, for "scorer" and for rows without a rating.
+        features: (n, f) as `ds2.surface_features` gives, likewise; None learns from vectors alone.
+        unrated: with ``vectors``, what becomes of rows without any rating: "score" them, "leave"
+            them, or "auto": score them where they are a tenth of the pool or more. They are left
+            where the scorer does not predict held-out ratings above chance.
         keys: (n,) whole numbers that identify the content (Pool.keys), so that the order of the
             rows does not matter. Default: the row number.
         seed: the same seed gives the same curation.
@@ -141,8 +168,9 @@ def curate(
     each = _noise(noise, table)
     order = check_keys(keys, neighbors.n)
     trusted, weights = check_gold(gold, neighbors.n, n_scores, gold_weights)
-    unrated = np.isnan(table).all(axis=1)
-    trusted, weights = np.where(unrated, np.nan, trusted), np.where(unrated, 0.0, weights)
+    unseen = np.isnan(table).all(axis=1)
+    check_choice("unrated", unrated, UNRATED)
+    trusted, weights = np.where(unseen, np.nan, trusted), np.where(unseen, 0.0, weights)
     labels = neighborhoods(neighbors)
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
     heard = hear(table, trusted, weights, blocks)
@@ -167,10 +195,16 @@ def curate(
         voted=voted,
         fixed=covariate_columns(seen, neighbors.n),
         seed=seed,
+        inputs=_inputs(vectors, features, neighbors),
+        order=random_order_keys(order, seed, LEARNING),
     )
     choice: Choice | None = None
     asked = method
-    if method == "auto":
+    scoring = score_rest(case, unseen, unrated, method, covariates=seen, keys=order)
+    said = (*said, *scoring.says)
+    if scoring.candidate is not None:
+        method, candidate = "scorer", scoring.candidate
+    elif method == "auto":
         choice = choose(case, objective)
         method, candidate = choice.name, _final(case, choice)
         said = (*said, *choice_warnings(case, choice))
@@ -180,6 +214,7 @@ def curate(
             method = "raw"  # the gate refused
     said = (*said, *gate_says, *shared_bias(case, seen, trusted=trust.state == "agrees"))
     result = _result(case, method, candidate, objective, control)
+    result = scoring.told(result)
     only = each[0] if len(each) == 1 else None
     if only is not None and method == "ds2" and flags is not None:
         result = replace(
@@ -208,6 +243,16 @@ def curate(
     for sentence in result.warnings:
         warnings.warn(sentence, Ds2Warning, stacklevel=2)
     return result
+
+
+def _inputs(
+    vectors: Vectors | None, features: Features | None, neighbors: Neighbors
+) -> Inputs | None:
+    if vectors is None:
+        return None
+    inputs = Inputs.of(vectors, features)
+    check_rows("vectors", inputs.vectors, neighbors.n)
+    return inputs
 
 
 def _next(case: Case, choice: Choice, trust: Trust) -> str:

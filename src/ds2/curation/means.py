@@ -53,6 +53,8 @@ class NeighborMeans:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Means of each column over the neighbours that have a value; 0 where none has.
 
+        A row's own value is in none of them.
+
         Args:
             values: (n, c) floats, NaN where missing. Centre them first: 0 says "nothing known".
 
@@ -61,8 +63,13 @@ class NeighborMeans:
         """
         own, weight = self._at_entries(values)
         near, _ = _mean(self.near, own, weight)
-        once, reached = _mean(self.all, own, weight)
-        twice, _ = _mean(self.all, once, reached)
+        once, mass = _mean(self.all, own, weight)
+        twice, reached = _mean(self.all, once, (mass > 0).astype(np.float32))
+        # of the ways of two steps some come back: their share of the mean is the row's own value
+        back = self.all.power(2) @ np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
+        share = np.divide(back * weight, reached, out=np.zeros_like(back), where=reached > 0)
+        away = 1 - np.minimum(share, 1)
+        twice = np.divide(twice - share * own, away, out=np.zeros_like(twice), where=away > 1e-3)
         return np.asarray(np.stack([near, once, twice], axis=2)[self.entry])
 
     def _at_entries(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +100,5 @@ def _both_ways(columns: np.ndarray, weights: np.ndarray) -> Any:
 
 def _mean(graph: Any, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total = graph @ (values * weight)
-    mass = graph @ (weight[:, :1] if weight.all() else weight)
-    mean = np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
-    reached = np.broadcast_to(mass > 0, mean.shape).astype(np.float32)
-    return mean, reached
+    mass = np.broadcast_to(graph @ (weight[:, :1] if weight.all() else weight), total.shape)
+    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0), mass

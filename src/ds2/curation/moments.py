@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ds2.curation.means import MEANS, NeighborMeans
+from ds2.curation.means import NeighborMeans
 from ds2.levels import split_levels
 from ds2.noise import factor
 
@@ -347,21 +347,29 @@ def pulled(
     means: NeighborMeans,
     gold: GoldRows,
     train: np.ndarray,
+    predicted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """(n, q) the neighbours' features, (q,) their covariance with the truth, and rows behind it."""
+    """(n, q) the neighbours' features, (q,) their covariance with the truth, and rows behind it.
+
+    What a scorer predicts of each rater's rating, ``predicted`` (n, u), is one more feature.
+    """
     near = means(z[:, : len(blend)])
-    near = near - near[train].mean(axis=0)
-    spread = near[train].std(axis=0)
+    if predicted is not None:
+        near = np.concatenate([near, predicted[:, :, None].astype(np.float32)], axis=2)
+    heard = train & ~np.isnan(z).all(axis=1)
+    near = near - near[heard].mean(axis=0)
+    spread = near[heard].std(axis=0)
     near = np.divide(near, spread, out=np.zeros_like(near), where=spread > 1e-6)
     known = ~np.isnan(z)
     filled = np.where(known, z, 0.0)[train]
-    truth, rows = np.zeros(len(MEANS)), 0.0
+    n_features = near.shape[2]
+    truth, rows = np.zeros(n_features), 0.0
     for i in np.flatnonzero(blend > 0):
         others = np.delete(np.arange(z.shape[1]), i)
         both = known[train][:, others] & known[train, i][:, None]
         seen = both.sum(axis=0) * loads[others] ** 2
         total = near[train, i].T @ np.where(both, filled[:, others], 0.0) @ loads[others]
-        said = total / seen.sum() if seen.sum() > 0 else np.zeros(len(MEANS))
+        said = total / seen.sum() if seen.sum() > 0 else np.zeros(n_features)
         here = float(seen.sum())
         if gold.n:
             trust = 1 / (1 / max(here, 1e-9) + SHARED_BIAS_SD**2)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from ds2.arrays import Mask, Scores, Values
+from ds2.curation.scorer import Skill
 from ds2.measures import Interval
 from ds2.shown import Shown
 
@@ -40,10 +41,11 @@ class Curation(Shown):
     """Curated scores, and what was changed.
 
     Attributes:
-        scores: (n,) curated scores on the scale 0 … s − 1; NaN where no rater gave one. Real
-            numbers for "soft", "fused", "fused+neighbors" and for several raters.
+        scores: (n,) curated scores on the scale 0 … s − 1; NaN where no rater gave one and it was
+            not scored. Real numbers for all but "raw" and "ds2" of one rater.
         observed: (n,) or (n, r) the scores as given.
-        method: what was applied: "raw", "ds2", "soft", "fused" or "fused+neighbors".
+        method: what was applied: "raw", "ds2", "soft", "fused", "fused+neighbors" or
+            "scorer".
         misrated: (n,) flagged as wrong; None when nothing was looked at, or with several raters.
         confidence: (n,) in [0, 1]: share of the best other score times the flag rate. Not a
             calibrated probability. NaN where unrated; None likewise.
@@ -51,8 +53,11 @@ class Curation(Shown):
         gate: what that of method "ds2" said: "passed", "fired" or "off"; "unused" by the others.
         evidence: what the choice went by.
         warnings: plain sentences.
-        se: (n,) standard error of a score, in levels; None for methods that have none.
+        se: (n,) standard error of a score, in levels; of a row that was scored, that of the rating
+            it would have got. None for methods that have none.
         posterior: (n, s) P(true score); None likewise.
+        scored: (n,) rows that no rater saw and whose score is predicted; None where there are none.
+        skill: what the scorer is worth that scored rows, or would not; None where none was asked.
         raw: (n,) what the ratings say without curation: the score of one rater (its expected score
             where there are any), or the mean of several raters' z-scores on the level scale.
         next_evidence: one sentence: what further evidence would decide, and how much of it.
@@ -73,14 +78,16 @@ class Curation(Shown):
     warnings: tuple[str, ...]
     se: Values | None = None
     posterior: Float[np.ndarray, "n s"] | None = None
+    scored: Mask | None = None
+    skill: Skill | None = None
     raw: Values | None = None
     next_evidence: str = ""
     contradiction: str = ""
     gold_needed: int = 0
 
     seen = (
-        *("method", "n_changed", "scores", "se", "posterior", "gate", "evidence"),
-        *("next_evidence", "warnings"),
+        *("method", "n_changed", "scores", "se", "scored", "skill", "posterior", "gate"),
+        *("evidence", "next_evidence", "warnings"),
     )
 
     @property

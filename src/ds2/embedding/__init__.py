@@ -7,9 +7,11 @@ from ds2.embedding.model2vec import Model2VecEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.sentence_transformers import SentenceTransformerEmbedder
+from ds2.embedding.surface import FIGURES, surface_features
 from ds2.embedding.wordllama import WordLlamaEmbedder
 
 __all__ = [
+    "FIGURES",
     "Embedder",
     "EmbeddingReport",
     "Model2VecEmbedder",
@@ -22,4 +24,5 @@ __all__ = [
     "embed_with_report",
     "identify_languages",
     "read_report",
+    "surface_features",
 ]

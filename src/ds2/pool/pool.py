@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, replace
@@ -233,12 +234,18 @@ class Pool:
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Return the conversations of the rows from ``start`` to ``stop`` as text."""
+        return [conversation_text(turns) for turns in self.turns(start, stop)]
+
+    def turns(self, start: int = 0, stop: int | None = None) -> Iterator[list[tuple[str, str]]]:
+        """Yield the (role, content) pairs of the rows from ``start`` to ``stop``, row by row."""
         part = self.table["messages"][slice(start, stop)]
-        return [
-            conversation_text((turn["role"], turn["content"]) for turn in turns)
-            for chunk in part.chunks
-            for turns in chunk.to_pylist()
-        ]
+        for chunk in part.chunks:
+            for begin in range(0, len(chunk), _BATCH):
+                rows = chunk.slice(begin, _BATCH)
+                inside = rows.flatten()
+                pairs = list(zip(*(inside.field(i).to_pylist() for i in (0, 1)), strict=True))
+                ends = rows.offsets.to_numpy() - rows.offsets[0].as_py()
+                yield from (pairs[a:b] for a, b in itertools.pairwise(ends.tolist()))
 
     def take(self, rows: object) -> "Pool":
         """Return a pool of the given rows (whole numbers or a mask), in the given order."""

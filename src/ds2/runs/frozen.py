@@ -26,8 +26,10 @@ from ds2.selection import Curves, Selection
 __all__ = [
     "load",
     "observed_of",
+    "plain",
     "read_table",
     "save",
+    "thawed",
     "write_table",
 ]
 
@@ -53,7 +55,7 @@ def save(folder: Path, value: Any, more: Mapping[str, pa.Array] | None = None) -
     """Write a value into its file of the run folder; ``more`` are columns beside its own."""
     path = folder / FILES[type(value)]
     if path.suffix == ".json":
-        write_json(path, _plain(value))
+        write_json(path, plain(value))
     elif path.suffix == ".npz":
         held = {field.name: getattr(value, field.name) for field in fields(value)}
         arrays: dict[str, Any] = {name: one for name, one in held.items() if one is not None}
@@ -74,7 +76,7 @@ def load(kind: type[Value], folder: Path) -> Value:
     """Read what `save` wrote of a value of this kind."""
     path = folder / FILES[kind]
     if path.suffix == ".json":
-        found: Value = _thawed(kind, json.loads(path.read_bytes()))
+        found: Value = thawed(kind, json.loads(path.read_bytes()))
         return found
     values: dict[str, Any] = {}
     if path.suffix == ".npz":
@@ -86,7 +88,7 @@ def load(kind: type[Value], folder: Path) -> Value:
         if _is_column(name, hint):
             values[name] = _column(table, _COLUMNS.get(name, name), hint)
         elif name in facts:
-            values[name] = _thawed(hint, facts[name])
+            values[name] = thawed(hint, facts[name])
     return kind(**values)
 
 
@@ -104,7 +106,7 @@ def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> No
             parts[name] = pa.array(column.astype(np.float64), from_pandas=True)
         else:
             parts[name] = column if isinstance(column, pa.Array) else pa.array(column)
-    metadata = {_FACTS: json.dumps(_plain(facts or {}), allow_nan=False).encode()}
+    metadata = {_FACTS: json.dumps(plain(facts or {}), allow_nan=False).encode()}
     with writing(path) as temporary:
         table = pa.table(parts).replace_schema_metadata(metadata)
         pq.write_table(table, temporary, compression="zstd")
@@ -155,21 +157,21 @@ def _is_array(hint: Any) -> bool:
     return hint is np.ndarray or hasattr(hint, "array_type")  # or one of jaxtyping's
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return JSON values: arrays as lists, NaN as null, frozen dataclasses as objects."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _thawed(hint: Any, raw: Any) -> Any:
-    """Return the value of an annotated type from what `_plain` made of it."""
+def thawed(hint: Any, raw: Any) -> Any:
+    """Return the value of an annotated type from what `plain` made of it."""
     kind = _members(hint)[0]
     if raw is None:
         return float("nan") if hint is float else None
@@ -177,11 +179,11 @@ def _thawed(hint: Any, raw: Any) -> Any:
         return np.array(raw, dtype=np.float64)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{name: _thawed(hints[name], one) for name, one in raw.items()})  # type: ignore[operator]
+        return kind(**{name: thawed(hints[name], one) for name, one in raw.items()})  # type: ignore[operator]
     inner = get_args(kind)
     if get_origin(kind) is tuple:
         kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
-        return tuple(_thawed(one, part) for one, part in zip(kinds, raw, strict=True))
+        return tuple(thawed(one, part) for one, part in zip(kinds, raw, strict=True))
     if isinstance(raw, Mapping) and inner:
-        return {inner[0](key): _thawed(inner[1], one) for key, one in raw.items()}
+        return {inner[0](key): thawed(inner[1], one) for key, one in raw.items()}
     return raw

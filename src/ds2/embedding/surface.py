@@ -1,0 +1,144 @@
+"""Surface features of conversations: a few figures of their texts, and hashed words.
+
+They say what a vector says badly: length, lists, code, digits, single words. Words are runs of
+letters or digits, lower-cased; scripts that are written without spaces count by character. Pairs of
+words were tried: they take half as long again and gain 0.002 of Spearman (Alpaca, three raters).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from math import log1p, sqrt
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ds2.arrays import N_WORDS, Features
+from ds2.errors import InputError
+
+__all__ = ["FIGURES", "surface_features"]
+
+#: Of what was asked (system, user, tool) and of what was answered (assistant), each.
+_EACH = (
+    "characters",
+    "words",
+    "lines",
+    "list items",
+    "code blocks",
+    "questions",
+    "digits",
+    "capitals",
+    "punctuation",
+    "symbols",
+    "different words",
+    "word length",
+)
+#: The names of the figures, in the order of their columns. Counts are log(1 + count); digits,
+#: capitals, punctuation and symbols are shares of the characters; different words are over the
+#: square root of the words.
+FIGURES = (
+    *(f"{name} asked" for name in _EACH),
+    *(f"{name} answered" for name in _EACH),
+    "turns",
+    "answer begins as asked",
+)
+
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_ITEM = re.compile(r"^[ \t]*(?:[-*•+]|\d+[.)])[ \t]", re.M)
+_DIGITS = b"0123456789"
+_CAPITALS = bytes(range(65, 91))
+_PUNCTUATION = b".,;:!?'\""
+_SYMBOLS = b"{}()[]<>=+*/\\_|$#%^~&@"
+#: Characters of one side of a conversation that are looked at.
+_LOOK_AT = 50_000
+#: Rows whose words are held at once.
+_BLOCK = 2048
+
+
+@runtime_checkable
+class TurnPool(Protocol):
+    """What surface features need of a pool."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    def turns(self) -> Iterator[list[tuple[str, str]]]:
+        """Yield the (role, content) pairs of each example, in order."""
+
+
+def surface_features(
+    pool: TurnPool, *, progress: Callable[[int, int], None] | None = None
+) -> Features:
+    """Figures and hashed words of a pool's conversations: what a scorer learns from beside vectors.
+
+    Args:
+        pool: the conversations.
+        progress: called now and then with examples done and in all.
+
+    Returns:
+        (n, f) sparse float32 rows (scipy CSR): one column for each of `FIGURES`, then
+        ``ds2.arrays.N_WORDS`` columns of word counts (words hashed with MurmurHash3).
+
+    Raises:
+        InputError: ``pool`` is no pool.
+    """
+    from scipy.sparse import csr_array, hstack, vstack
+    from sklearn.feature_extraction import FeatureHasher
+
+    if not hasattr(pool, "turns"):
+        raise InputError("'pool' must be a pool: ds2.surface_features(ds2.read_pool(…)).")
+    hasher = FeatureHasher(N_WORDS, input_type="string", dtype=np.float32, alternate_sign=False)
+    parts, done = [], 0
+    figures: list[list[float]] = []
+    words: list[list[str]] = []
+
+    def close() -> None:
+        nonlocal figures, words, done
+        done += len(figures)
+        counted = hasher.transform(words)
+        parts.append(hstack([csr_array(np.array(figures, np.float32)), counted], format="csr"))
+        figures, words = [], []
+        if progress:
+            progress(done, len(pool))
+
+    for turns in pool.turns():
+        row, said = _look_at(turns)
+        figures.append(row)
+        words.append(said)
+        if len(figures) == _BLOCK:
+            close()
+    if figures:
+        close()
+    if not parts:
+        return csr_array((0, len(FIGURES) + N_WORDS), dtype=np.float32)
+    return csr_array(vstack(parts, format="csr"))
+
+
+def _look_at(turns: list[tuple[str, str]]) -> tuple[list[float], list[str]]:
+    """The figures of one conversation, and its words."""
+    asked = "\n".join(text for role, text in turns if role != "assistant")[:_LOOK_AT]
+    answered = "\n".join(text for role, text in turns if role == "assistant")[:_LOOK_AT]
+    of_asked, words_asked = _figures(asked)
+    of_answered, words = _figures(answered)
+    same = float(bool(words) and words[:3] == words_asked[:3])
+    row = [*of_asked, *of_answered, log1p(len(turns)), same]
+    words_asked.extend(words)
+    return row, words_asked
+
+
+def _figures(text: str) -> tuple[list[float], list[str]]:
+    """The figures `_EACH` of one side, counts as they are, and its words."""
+    raw = text.encode("utf-8", "replace")
+    size, n = len(raw), len(text)
+    words: list[str] = _WORD.findall(text.lower())
+    if not size:
+        return [0.0] * len(_EACH), words
+    marks = [size - len(raw.translate(None, of)) for of in (_DIGITS, _CAPITALS, _PUNCTUATION)]
+    counts = (n, len(words), raw.count(b"\n"), len(_ITEM.findall(text)), raw.count(b"```"))
+    row = [log1p(count) for count in (*counts, raw.count(b"?"))]
+    row += [mark / size for mark in marks]
+    row.append((size - len(raw.translate(None, _SYMBOLS))) / size)
+    if not words:
+        return [*row, 0.0, 0.0], words
+    row += [len(set(words)) / sqrt(len(words)), sum(map(len, words)) / len(words)]
+    return row, words
