@@ -56,6 +56,7 @@ def init_command(
         ),
     ] = None,
     base_url: Annotated[str | None, setting("raters.*.base_url", "--base-url", "URL")] = None,
+    method: Annotated[str | None, setting("select.method", "--method", "NAME")] = None,
     paper: Annotated[
         bool,
         typer.Option(
@@ -84,6 +85,7 @@ def init_command(
         "pool.roles": _pairs("--role", "agent=assistant", roles),
         "pool.split": split,
         "scores.scale": scale,
+        "select.method": method,
     }
     path = init_run(
         run,

@@ -83,6 +83,13 @@ def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: s
     )
 
 
+_PRECISE = (
+    " Expected precision: the share of the rows that belong to the best so many of the pool, {}."
+)
+_BY_ERRORS = "by the scores' own standard errors"
+_NO_ERRORS = "which takes standard errors that this curation does not give"
+
+
 def size_table(curves: Curves, own: int) -> Table:
     """What another size would bring."""
     found = curves.by_size
@@ -98,6 +105,7 @@ def size_table(curves: Curves, own: int) -> Table:
         ends=(0.0, max(1.0, *(float(values.max()) for _, values in known))),
         here=float(own),
     )  # fmt: skip
+    scored = bool(np.isfinite(found.score).any())
     words = {
         "kept": "score kept",
         "covered": "coverage over random's",
@@ -107,23 +115,19 @@ def size_table(curves: Curves, own: int) -> Table:
     return table(
         "sizes",
         "What another size would bring",
-        "rows, mean score, score kept, coverage: share, coverage over random's, redundancy: share, "
-        "expected precision: share",
+        f"rows{', mean score, score kept' * scored}, coverage: share, coverage over random's, "
+        f"redundancy: share{', expected precision: share' * scored}",
         [
             (f"{size:,}{' (this run)' * (size == own)}", *values)
             for size, *values in zip(
                 sizes,
-                *(found.score, found.kept, found.coverage, relative),
-                *(found.redundancy, found.precision),
+                *((found.score, found.kept) if scored else ()),
+                *(found.coverage, relative, found.redundancy),
+                *((found.precision,) if scored else ()),
                 strict=True,
             )
         ],
-        says="The run's method at other sizes; the upright line is this run's. Expected precision: "
-        "the share of the rows that belong to the best so many of the pool, "
-        + (
-            "by the scores' own standard errors."
-            if precise
-            else "which takes standard errors that this curation does not give."
-        ),
+        says="The run's method at other sizes; the upright line is this run's."
+        + (_PRECISE.format(_BY_ERRORS if precise else _NO_ERRORS) if scored else ""),
         figure=Figure(chart, tuple((kind, words[kind]) for kind, _ in known)),
     )

@@ -25,7 +25,7 @@ from ds2.noise import TransitionEstimate, estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.proof.train import loss_curve
 from ds2.rating import GoldScores, Panel, Scale, import_ratings
-from ds2.report import Results, page_html, page_json, page_markdown, run_report
+from ds2.report import Chosen, Results, page_html, page_json, page_markdown, run_report
 from ds2.runs.ask import load_gold
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import write_text
@@ -235,32 +235,22 @@ def _number(value: float) -> float | None:
 
 def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
-    pool = Pool.load(job.folder / "pool.arrow")
-    panel = Panel.load(job.folder / "ratings.parquet")
-    gold = load_gold(job, pool, panel.scale)
-    noise = load(TransitionEstimate, job.folder)
-    neighbors = load(Neighbors, job.folder)
-    found = Results(
-        pool,
-        panel,
-        neighbors,
-        replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
-        load(Curation, job.folder),
-        long_tail_scores(neighbors),
-        load(Selection, job.folder),
-        stability=_stability(job.folder),
-        embedding=_about_vectors(job.folder / "embeddings.npy"),
-        title=job.recipe.report.title,
-        n_examples=job.recipe.report.n_examples,
-        planted=load_planted(job.recipe, job.folder),
-        truth=_true_scores(pool, job.recipe.scores.true_column, panel.scale),
-        settings=_changed_settings(job.recipe),
-        losses=_losses(job.folder / "proof" / "runs"),
-        curves=load(Curves, job.folder),
-        run=job.folder.name,
-        **_trusted(gold),
-    )
-    page = run_report(found)
+    pool, neighbors = Pool.load(job.folder / "pool.arrow"), load(Neighbors, job.folder)
+    found: dict[str, Any] = {
+        "pool": pool,
+        "neighbors": neighbors,
+        "tail": long_tail_scores(neighbors),
+        "selection": load(Selection, job.folder),
+        "embedding": _about_vectors(job.folder / "embeddings.npy"),
+        "title": job.recipe.report.title,
+        "n_examples": job.recipe.report.n_examples,
+        "settings": _changed_settings(job.recipe),
+        "losses": _losses(job.folder / "proof" / "runs"),
+        "curves": load(Curves, job.folder),
+        "run": job.folder.name,
+    }
+    rated = job.recipe.rated
+    page = run_report(Results(**found, **_of_scores(job, pool)) if rated else Chosen(**found))
     write_text(job.folder / "report.json", page_json(page))
     write_text(job.folder / "report.md", page_markdown(page))
     write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
@@ -273,6 +263,20 @@ def write_report(job: Job) -> Made:
         "notes": [f"{of}: {says}" for of, says in page.notes],
     }
     return Made(summary)
+
+
+def _of_scores(job: Job, pool: Pool) -> dict[str, Any]:
+    """What only a run with scores has left."""
+    panel, noise = Panel.load(job.folder / "ratings.parquet"), load(TransitionEstimate, job.folder)
+    return {
+        "ratings": panel,
+        "noise": replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
+        "curation": load(Curation, job.folder),
+        "stability": _stability(job.folder),
+        "planted": load_planted(job.recipe, job.folder),
+        "truth": _true_scores(pool, job.recipe.scores.true_column, panel.scale),
+        **_trusted(load_gold(job, pool, panel.scale)),
+    }
 
 
 def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:
