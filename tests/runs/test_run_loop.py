@@ -313,7 +313,9 @@ def test_relative_paths_let_a_run_move_with_its_pool(script, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "pool.jsonl").write_text("rows")
     (tmp_path / "a" / "run").mkdir()
-    (tmp_path / "a" / "run" / "recipe.toml").write_text("[pool]\npath = '../pool.jsonl'\n")
+    (tmp_path / "a" / "run" / "recipe.toml").write_text(
+        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 's'\n"
+    )
     run(tmp_path / "a" / "run")
     (tmp_path / "a").rename(tmp_path / "b")
     assert set(states(tmp_path / "b" / "run").values()) == {"fresh"}

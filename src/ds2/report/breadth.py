@@ -1,60 +1,85 @@
-"""The verdict on a run without scores: what its rows cover, against random rows of the pool."""
+"""What selections cover, where there are no scores to say what they are worth."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ds2.noise.findings import NEAR_DISTANCE
 from ds2.report.model import Finding, State, Table, table
+from ds2.report.ranking import take
 from ds2.report.results import Chosen
 from ds2.report.words import count, decimal, of, plural, share
-from ds2.selection import rule_of
+from ds2.selection import ComparedSelection, Curves, rule_of
 
-__all__ = ["LESS", "against_random_rows", "breadth_state", "breadth_verdict"]
+if TYPE_CHECKING:
+    from ds2.report.compare_report import MethodsCompared
 
-#: A smaller difference of coverage or redundancy does not count.
-LESS = 0.01
+__all__ = [
+    "against_random_rows",
+    "breadth_findings",
+    "breadth_state",
+    "breadth_verdict",
+    "methods_by_breadth",
+    "methods_state",
+]
+
+#: A smaller difference of coverage or redundancy does not count: it is measured on a sample.
+LESS = 0.02
+_EXPORT, _COMPARE = "ds2 export RUN --tool trl --control", "ds2 compare RUN"
+_UNSEEN = "No score was looked at: nothing says that its rows are better ones."
 _NEAR = (
     "Near is what lies within the median distance of a row to its last neighbour. Coverage is the "
     "share of the pool with a selected row near it, redundancy the share of selected rows with "
     "another one near."
 )
+_WAYS: Mapping[int, tuple[str, str]] = {
+    1: ("broader", "more redundant"),
+    0: ("as broad", "as redundant"),
+    -1: ("narrower", "less redundant"),
+}
 
 
 def breadth_verdict(found: Chosen) -> tuple[Finding, ...]:
     """Return the findings of a report on a run without scores, in reading order."""
-    return (_selected(found), _broad(found), _left_out(found), _good(found))
+    return (
+        _selected(found),
+        *(() if found.curves is None else (_broad(*_covered(found, found.curves)),)),
+        _left_out(found),
+        _WOULD_SAY,
+    )
 
 
 def breadth_state(found: Chosen) -> State:
-    """Return what to do with a run without scores."""
-    covered = _figures(found)
+    """Return what to do with a run without scores: whatever it covers, it was not judged."""
+    says, covered = "use it with care", ""
+    following = _COMPARE
     if rule_of(found.selection.method).at_random:
-        reason = "It is a random draw: it does no harm, and nothing says that it does any good."
-        return State("use it with care", reason, "ds2 compare RUN", "care")
-    if covered is None:
-        return State("use it with care", _UNSEEN, "ds2 compare RUN", "care")
-    own, usual, *_ = covered
-    more = "more" if own > usual + LESS else "less" if own < usual - LESS else "as much"
-    reason = (
-        f"It covers {more} of the pool {'as' if more == 'as much' else 'than'} random rows do "
-        f"({share(own, 0)} against {share(usual, 0)}). {_UNSEEN}"
+        covered = "It is a random draw. "
+    elif found.curves is not None:
+        own, usual, *_ = _covered(found, found.curves)
+        way = {1: "more of the pool than", 0: "as much of the pool as", -1: "less of the pool than"}
+        covered = f"It covers {way[_way(own, usual)]} random rows do ({share(own, 0)} against "
+        covered += f"{share(usual, 0)}). "
+        following = _EXPORT if own > usual + LESS else _COMPARE
+    return State(says, f"{covered}{_UNSEEN}", following, "care")
+
+
+def _way(mine: float, other: float) -> int:
+    """1 where it is clearly more, −1 where it is clearly less."""
+    return int(mine > other + LESS) - int(mine < other - LESS)
+
+
+def _covered(found: Chosen, curves: Curves) -> tuple[float, float, float, float]:
+    """Coverage of the selection and of random rows, and then their redundancy."""
+    of_size = curves.by_size
+    at = int(np.flatnonzero(of_size.sizes == len(found.selection.rows))[0])
+    return (
+        float(of_size.coverage[at]),
+        float(of_size.random_coverage[at]),
+        float(of_size.redundancy[at]),
+        float(of_size.random_redundancy[at]),
     )
-    following = "ds2 export RUN --tool trl --control" if more == "more" else "ds2 compare RUN"
-    return State("use it with care", reason, following, "care")
-
-
-_UNSEEN = "No score was looked at: nothing says that its rows are better ones."
-
-
-def _figures(found: Chosen) -> tuple[float, float, float, float] | None:
-    """Coverage of the selection and of random rows, then redundancy; None where not measured."""
-    if found.curves is None:
-        return None
-    by_size = found.curves.by_size
-    at = int(np.flatnonzero(by_size.sizes == len(found.selection.rows))[0])
-    figures = (by_size.coverage, by_size.random_coverage)
-    figures += (by_size.redundancy, by_size.random_redundancy)
-    first, second, third, fourth = (float(values[at]) for values in figures)
-    return first, second, third, fourth
 
 
 def _selected(found: Chosen) -> Finding:
@@ -71,50 +96,40 @@ def _selected(found: Chosen) -> Finding:
     return Finding("What was selected?", answer, detail, "plain")
 
 
-def _broad(found: Chosen) -> Finding:
-    question, figures = "Is it broader than random rows?", _figures(found)
-    if figures is None:
-        return Finding(question, "Not measured.", (), "open")
-    own, usual, redundant, usually = figures
-    more, less = own > usual + LESS, own < usual - LESS
+def _broad(own: float, usual: float, redundant: float, usually: float) -> Finding:
+    way = _way(own, usual)
+    lead = {1: "Yes: it covers", 0: "It is as broad: it covers", -1: "No: it covers"}[way]
     answer = (
-        f"{'Yes' if more else 'No' if less else 'It is as broad'}: it covers {share(own, 0)} of "
-        f"the pool, random rows {share(usual, 0)}. {share(redundant, 0)} of its rows are "
-        f"redundant, of random rows {share(usually, 0)}."
+        f"{lead} {share(own, 0)} of the pool, random rows {share(usual, 0)}. {share(redundant, 0)} "
+        f"of its rows are redundant, of random rows {share(usually, 0)}."
     )
-    return Finding(question, answer, (_NEAR,), "clear" if more else "care" if less else "plain")
+    question = "Is it broader than random rows?"
+    return Finding(question, answer, (_NEAR,), "care" if way < 0 else "clear" if way else "plain")
 
 
 def _left_out(found: Chosen) -> Finding:
     question = "What could not be selected?"
-    dropped = {why: n for why, n in found.selection.dropped.items() if n}
-    if not dropped:
-        return Finding(question, "Nothing: every example could be.", (), "plain")
-    answer = f"{plural(sum(dropped.values()), 'example')}: "
-    answer += ", ".join(f"{count(n)} {why}" for why, n in dropped.items())
-    return Finding(question, f"{answer}.", (), "plain")
+    parts = [f"{count(n)} {why}" for why, n in found.selection.dropped.items() if n]
+    answer = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
+    return Finding(question, answer, (), "plain")
 
 
-def _good(found: Chosen) -> Finding:
-    return Finding(
-        "What would say whether they are good?",
-        "Scores: a model that rates, or a column that holds some.",
-        (
-            "Add [raters.NAME] or scores.column to recipe.toml and give ds2 run again: what is "
-            "there is kept. select.method then says whether they choose.",
-            "In the end, models trained on these rows and on random ones (ds2 export RUN "
-            "--control, ds2 proof RUN --plan).",
-        ),
-        "plain",
-    )
+_WOULD_SAY = Finding(
+    "What would say whether they are good?",
+    "Scores: a model that rates, or a column that holds some.",
+    (
+        "Add [raters.NAME] or scores.column to recipe.toml, and a select.method that goes by "
+        "scores, and give ds2 run again: what is there is kept.",
+        "In the end models say it that are trained on these rows and on random ones (ds2 export "
+        "RUN --control, ds2 proof RUN --plan).",
+    ),
+    "plain",
+)
 
 
-def against_random_rows(found: Chosen) -> Table | None:
-    """The selection beside the pool and random rows; None where nothing was measured."""
-    figures = _figures(found)
-    if figures is None:
-        return None
-    own, usual, redundant, usually = figures
+def against_random_rows(found: Chosen, curves: Curves) -> Table:
+    """The selection beside random rows of the pool."""
+    own, usual, redundant, usually = _covered(found, curves)
     rows, lengths = found.selection.rows, np.asarray(found.pool.lengths)
     close = found.neighbors.distances[:, 0] <= NEAR_DISTANCE
     return table(
@@ -124,14 +139,100 @@ def against_random_rows(found: Chosen) -> Table | None:
         "long-tail score (median): fine, characters of an answer (median)",
         [
             (
-                *("selected", own, redundant, float(close[rows].mean())),
+                *("selected", own, redundant, close[rows].mean()),
                 *(np.median(found.tail[rows]), int(np.median(lengths[rows]))),
             ),
             (
-                *("random", usual, usually, float(close.mean())),
+                *("random", usual, usually, close.mean()),
                 *(np.median(found.tail), int(np.median(lengths))),
             ),
         ],
-        says=f"{_NEAR} A near-duplicate has a cosine similarity of {decimal(1 - NEAR_DISTANCE)} or more; "
-        "exact ones are not counted (select.near_duplicate leaves them out).",
+        says=f"{_NEAR} A near-duplicate has a cosine similarity of {decimal(1 - NEAR_DISTANCE)} or "
+        "more; exact ones are not counted, since one of them alone can be selected.",
     )
+
+
+def _by_coverage(n: "MethodsCompared") -> list[ComparedSelection]:
+    return sorted(n.found.selections, key=lambda one: (-one.coverage, one.redundancy))
+
+
+def _own(n: "MethodsCompared") -> ComparedSelection | None:
+    return next((one for one in n.found.selections if one.name == n.own), None)
+
+
+def _better(n: "MethodsCompared") -> ComparedSelection | None:
+    """The broadest of those that are clearly broader than the run's own and no more redundant."""
+    own = _own(n)
+    if own is None:
+        return None
+    for one in _by_coverage(n):
+        if _way(one.coverage, own.coverage) > 0 >= _way(one.redundancy, own.redundancy):
+            return one
+    return None
+
+
+def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
+    """The methods, the broadest first; nothing where the run's own is not among them."""
+    own = _own(n)
+    if own is None:
+        return ()
+    rows = []
+    for place, one in enumerate(_by_coverage(n), start=1):
+        ways = _way(one.coverage, own.coverage), _way(one.redundancy, own.redundancy)
+        broad, redundant = _WAYS[ways[0]][0], _WAYS[ways[1]][1]
+        against = "this run" if one.name == n.own else f"{broad}, {redundant}"
+        rows.append((f"{place} {one.name}", against, one.coverage, one.redundancy, one.length))
+    return (
+        table(
+            "ranking",
+            "The methods, the broadest first",
+            "method, against this run, coverage: share, redundancy: share, characters of a "
+            "completion",
+            rows,
+            says=f"{_NEAR} Differences below {share(LESS, 0)} do not count.",
+        ),
+    )
+
+
+def breadth_findings(n: "MethodsCompared") -> tuple[Finding, ...]:
+    """Return the findings of a comparison without scores, in reading order."""
+    one, own, by_coverage = _better(n), _own(n), _by_coverage(n)
+    question = "Is another method broader?"
+    if own is None:
+        first = Finding(
+            question, f"Its method, {n.own}, is not part of this comparison.", (), "open"
+        )
+    elif one is None:
+        answer = f"None is clearly broader than {n.own} at no more redundancy."
+        first = Finding(question, answer, (_NEAR,), "plain")
+    else:
+        answer = f"{one.name} is: {_says(one)}; {n.own} {_says(own)}."
+        first = Finding(question, answer, (_NEAR,), "care")
+    broadest, least = by_coverage[0], min(by_coverage, key=lambda each: each.redundancy)
+    answer = f"The broadest is {broadest.name} ({_says(broadest)}), the least redundant "
+    answer += f"{least.name} ({_says(least)})."
+    return (
+        first,
+        Finding("Which is the broadest?", answer, (), "plain"),
+        Finding("Which selects better rows?", f"Nothing here can say. {_RATE}", (), "open"),
+    )
+
+
+_RATE = "Nobody rated: add scores or a rater to recipe.toml, or train on the selections."
+
+
+def methods_state(n: "MethodsCompared") -> State:
+    """Return which method to take where only breadth is known."""
+    one, own = _better(n), _own(n)
+    if own is None:
+        reason = f"The run's method, {n.own}, is not part of this comparison."
+        return State("no verdict", reason, _COMPARE, "open")
+    if one is not None:
+        reason = f"It {_says(one)}; {n.own} {_says(own)}. {_UNSEEN}"
+        return State(f"take {one.name}", reason, take(one.name), "care")
+    reason = f"No other method is clearly broader without more redundancy: it {_says(own)}."
+    return State(f"keep {n.own}", f"{reason} {_UNSEEN}", _EXPORT, "care")
+
+
+def _says(one: ComparedSelection) -> str:
+    return f"covers {share(one.coverage, 0)} of the pool, with {share(one.redundancy, 0)} redundant"

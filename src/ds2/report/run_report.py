@@ -112,11 +112,11 @@ def joined(said: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
 def _curves(found: Chosen) -> Iterator[Part]:
     if found.curves is None:
         return
-    dial, rows = found.curves.by_dial, against_random_rows(found)
+    dial = found.curves.by_dial
     if dial is not None:
         yield plane_table(dial, dial.methods, found.selection.method)
-    if not found.scores and rows is not None:
-        yield rows
+    if not found.scores:
+        yield against_random_rows(found, found.curves)
     yield size_table(found.curves, len(found.selection.rows))
 
 
@@ -626,13 +626,12 @@ def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
             **(spread if found.scores else {}),
         },
     )
-    ends = (("lowest score: score", lowest), ("highest: score", highest))
-    ends = ends if found.scores else ()
+    ends = {"lowest score: score": lowest, "highest: score": highest} if found.scores else {}
     cases = tuple(
         _case(
             found.pool,
             int(first[group]),
-            {"times": int(sizes[group]), **{name: end[group] for name, end in ends}},
+            {"times": int(sizes[group]), **{name: end[group] for name, end in ends.items()}},
             200,
         )
         for group in largest

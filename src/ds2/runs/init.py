@@ -72,7 +72,8 @@ def init_run(
 ) -> Path:
     """Look at the pool's first rows, write ``folder/recipe.toml`` and return its path.
 
-    Without scores and raters the recipe selects by a method that needs none. Scores that cannot be on the default scale set the scale that they seem to be on.
+    Without scores and raters the recipe selects by a method that needs none. Scores that cannot be
+    on the default scale set the scale that they seem to be on.
 
     Args:
         folder: the run folder; made when it is not there.
@@ -118,7 +119,7 @@ def init_run(
         if part in columns:
             wanted[f"pool.{part}_field"] = columns.pop(part)
     wanted |= {"pool.columns": columns}
-    if not make_recipe(wanted).rated:
+    if not paper and not make_recipe(wanted).rated:
         wanted = _UNRATED | wanted
     listener = listener or Listener()
     said = {"scores.scale", "scores.bins"} & set(settings or {})

@@ -35,9 +35,9 @@ class Listener:
     def finished(
         self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
     ) -> None:
-        """A stage is ``done``, or was ``fresh`` and is not made again; its numbers are as in `Made`.
+        """A stage is ``done``, or was ``fresh``; its numbers are as in `Made`.
 
-        One that the run does not have is ``skipped``; "why" is a sentence.
+        One that the run does not have is ``skipped``, and "why" says why.
         """
 
     def progress(self, done: int, total: int, note: str = "") -> None:

@@ -39,9 +39,7 @@ _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What a run did about one stage: ``state`` is ``done``, ``fresh``, ``partial`` or
-    ``skipped``.
-    """
+    """What a run did about a stage: ``state`` is ``done``, ``fresh``, ``partial``, ``skipped``."""
 
     name: str
     state: str

@@ -2,6 +2,7 @@
 
 from ds2.errors import InputError
 from ds2.runs.recipe import Recipe
+from ds2.runs.stages import STAGES
 
 __all__ = ["METHOD", "SKIPPED", "methods_without_scores", "needs_scores", "refusal"]
 
@@ -32,19 +33,14 @@ def needs_scores(what: str) -> InputError:
 
 def refusal(recipe: Recipe, stage: str) -> InputError | None:
     """Say why a stage cannot be made without scores; None where it can."""
-    from ds2.runs.stages import STAGES
-
     if recipe.rated:
         return None
-    if any(each.scored and each.name == stage for each in STAGES):
-        return needs_scores(f"The stage '{stage}'")
-    if stage != "select":
-        return None
     wanted = recipe.select
-    if wanted.method not in methods_without_scores():
-        return needs_scores(f"select.method = {wanted.method}")
-    if wanted.min_score is not None:
-        return needs_scores("select.min_score")
-    if recipe.curate.doubtful == "drop":
-        return needs_scores("curate.doubtful = drop")
-    return None
+    asked = {
+        f"The stage '{stage}'": any(each.scored and each.name == stage for each in STAGES),
+        f"The method {wanted.method}": stage == "select"
+        and wanted.method not in methods_without_scores(),
+        "'select.min_score'": stage == "select" and wanted.min_score is not None,
+        "curate.doubtful = drop": stage == "select" and recipe.curate.doubtful == "drop",
+    }
+    return next((needs_scores(what) for what, holds in asked.items() if holds), None)
