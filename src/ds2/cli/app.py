@@ -156,10 +156,22 @@ def status_command(run: Run, settings: Set = None, as_json: Json = False) -> Non
 
 
 @app.command("doctor")
-def doctor_command(as_json: Json = False) -> None:
-    """Say what this machine can run."""
+def doctor_command(
+    *,
+    clear_cache: Annotated[
+        bool,
+        typer.Option(
+            "--clear-cache", help="First empty the cache of vectors and neighbours of all runs."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine can run, and what the cache holds."""
     from ds2.cli.doctor import doctor_lines, examine
+    from ds2.runs.cache import find_cache
 
+    if clear_cache and (cache := find_cache()) is not None:
+        cache.clear()
     found = examine()
     answer(as_json, found, doctor_lines(found))
     if found["missing"]:

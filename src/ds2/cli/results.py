@@ -120,13 +120,15 @@ def _rate(n: Mapping[str, Any]) -> str:
 
 
 def _embed(n: Mapping[str, Any]) -> str:
-    reused = f", {n['n_reused']:,} vectors reused" if n["n_reused"] else ""
+    way = "from the cache" if n.get("from_cache") else "reused"
+    reused = f", {n['n_reused']:,} vectors {way}" if n["n_reused"] else ""
     return f"{n['name']}, {n['dimension']} dimensions{reused}"
 
 
 def _neighbors(n: Mapping[str, Any]) -> str:
     repeats = f", {n['n_duplicates']:,} exact duplicates" if n["n_duplicates"] else ""
-    return f"{n['k']} each, {n['method']}, recall {n['recall']:.3f}{repeats}"
+    cached = ", from the cache" if n.get("from_cache") else ""
+    return f"{n['k']} each, {n['method']}, recall {n['recall']:.3f}{repeats}{cached}"
 
 
 def _noise(n: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -28,6 +28,7 @@ from ds2.runs.folder import (
 )
 from ds2.runs.job import Ask, Job, Listener, hearing
 from ds2.runs.planted import load_planted
+from ds2.runs.progress import Noted, forget, how_far
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
@@ -166,6 +167,7 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     recipe = load_recipe(folder, overrides)
     manifest = read_manifest(folder)
     own = {stage.name: stage for stage in stages_of(rated=recipe.rated)}
+    pid = lock_holder(folder)
     verdicts: list[Verdict] = []
     for stage in STAGES:
         stale = frozenset(verdict.stage for verdict in verdicts if verdict.state not in DONE)
@@ -174,13 +176,19 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
         elif refused := refusal(recipe, stage.name):
             verdicts.append(Verdict(stage.name, "failed", (str(refused),)))
         else:
-            verdicts.append(judge(own[stage.name], recipe, manifest, folder, stale=stale))
+            verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
+            settings = settings_of(stage, recipe.flat())
+            far = how_far(folder, stage, settings, running=pid is not None)
+            if far is not None and verdict.state not in DONE:
+                more = () if verdict.state == "missing" else verdict.reasons
+                verdict = replace(verdict, reasons=(far, *more))
+            verdicts.append(verdict)
     return RunStatus(
         folder=folder,
         stages=tuple(verdicts),
         summary={name: record.summary for name, record in manifest.stages.items()},
         seconds={name: record.seconds for name, record in manifest.stages.items()},
-        pid=lock_holder(folder),
+        pid=pid,
     )
 
 
@@ -189,6 +197,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     from ds2.runs.steps import STEPS
 
     recipe, folder = job.recipe, job.folder
+    settings = settings_of(stage, recipe.flat())
+    job = replace(job, listener=Noted(job.listener, folder, stage, settings))
     start = time.perf_counter()
     with _noting_failure(stage, manifest, folder), hearing(job.listener) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
@@ -199,7 +209,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
     record = StageRecord(
-        settings=settings_of(stage, recipe.flat()),
+        settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
         writes={name: hash_file(folder / name) for name in stage.writes},
@@ -210,6 +220,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     )
     manifest = manifest.with_stage(stage.name, record)
     manifest.write(folder)
+    forget(folder)
     return manifest
 
 

@@ -24,6 +24,7 @@ class Stage:
         reads: artefacts of earlier stages.
         writes: its own artefacts.
         scored: whether a run without scores has no such stage.
+        resumes: whether one that was stopped goes on where it was.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     scored: bool = False
+    resumes: bool = False
 
     @property
     def help(self) -> str:
@@ -70,6 +72,7 @@ STAGES = (
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
         scored=True,
+        resumes=True,
     ),
     Stage(
         "embed",
@@ -79,6 +82,7 @@ STAGES = (
         inputs=("embed.path",),
         reads=("pool.arrow",),
         writes=("embeddings.npy", "embeddings.json"),
+        resumes=True,
     ),
     Stage(
         "neighbors",
