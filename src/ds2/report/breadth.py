@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds2.noise.findings import NEAR_DISTANCE
-from ds2.report.model import Finding, State, Table, table
+from ds2.report.charts import Mark, plane_chart
+from ds2.report.model import Figure, Finding, State, Table, table
 from ds2.report.ranking import take
 from ds2.report.results import Chosen
 from ds2.report.words import count, decimal, of, plural, share
@@ -176,12 +177,23 @@ def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
     own = _own(n)
     if own is None:
         return ()
+    marks = [
+        Mark(
+            "picked" if one is own else "other",
+            *(one.coverage, 1 - one.redundancy, one.name),
+            f"{one.name} {_says(one)}",
+        )
+        for one in sorted(n.found.selections, key=lambda one: one is not own)
+    ]
+    axes = ("coverage", "share of its rows that are not redundant")
+    chart = plane_chart("Breadth of each method", (), marks, axes, shares=True)
     rows = []
     for place, one in enumerate(_by_coverage(n), start=1):
         ways = _way(one.coverage, own.coverage), _way(one.redundancy, own.redundancy)
         broad, redundant = _WAYS[ways[0]][0], _WAYS[ways[1]][1]
         against = "this run" if one.name == n.own else f"{broad}, {redundant}"
-        rows.append((f"{place} {one.name}", against, one.coverage, one.redundancy, one.length))
+        length = None if np.isnan(one.length) else round(one.length)
+        rows.append((f"{place} {one.name}", against, one.coverage, one.redundancy, length))
     return (
         table(
             "ranking",
@@ -189,7 +201,9 @@ def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
             "method, against this run, coverage: share, redundancy: share, characters of a "
             "completion",
             rows,
-            says=f"{_NEAR} Differences below {share(LESS, 0)} do not count.",
+            says=f"{_NEAR} Differences below {share(LESS, 0)} do not count. Up and to the right "
+            "is broader and repeats itself less.",
+            figure=Figure(chart, (("picked", f"this run ({n.own})"), ("other", "other methods"))),
         ),
     )
 

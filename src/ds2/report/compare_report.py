@@ -265,7 +265,7 @@ def compare_report(n: MethodsCompared) -> Page:
         notes=tuple(("note", note) for note in n.notes),
         sections=tuple(section for section in sections if section.parts),
         state=state,
-        main="plane",
+        main="ranking" if n.curation is None else "plane",
         run=n.run,
     )
 

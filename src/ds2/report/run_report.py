@@ -75,7 +75,10 @@ def run_report(found: Chosen) -> Page:
         sections=tuple(section for section in sections if section.parts),
         state=state,
         main="plane" if of_scores else "sizes",
-        pictures=("sizes", "scores", "matrix", "by source", "by length", "agreement of raters"),
+        pictures=(
+            *(("sizes", "scores", "matrix") if of_scores else ()),
+            *("by source", "by length", "agreement of raters"),
+        ),
         run=found.run,
     )
 

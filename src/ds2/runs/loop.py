@@ -27,8 +27,8 @@ from ds2.runs.folder import (
     read_manifest,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing
+from ds2.runs.noted import Noted, forget, how_far
 from ds2.runs.planted import load_planted
-from ds2.runs.progress import Noted, forget, how_far
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
