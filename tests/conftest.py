@@ -1,9 +1,12 @@
 """Shared set-up: every named array type in ds2 is checked at run time while the tests run."""
 
+import os
 from pathlib import Path
 
 import jaxtyping
 import pytest
+
+os.environ["DS2_CACHE"] = "off"  # nobody's own cache is read or changed; a test names one
 
 SOURCE = Path(__file__).parents[1] / "src"
 TYPED = [

@@ -49,13 +49,13 @@ class Stages:
 
     def results(self, **options: object) -> Results:
         return Results(
-            self.pool,
-            self.ratings,
-            self.neighbors,
-            self.noise,
-            self.curation,
-            self.tail,
-            self.selection,
+            pool=self.pool,
+            ratings=self.ratings,
+            neighbors=self.neighbors,
+            noise=self.noise,
+            curation=self.curation,
+            tail=self.tail,
+            selection=self.selection,
             **options,
         )
 

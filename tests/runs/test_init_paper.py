@@ -80,8 +80,9 @@ def test_the_recipe_holds_the_settings_of_the_paper_and_defaults_for_the_rest(tm
     defaults = make_recipe({"pool.path": pool}).flat()
     assert settings == {**defaults, **paper, "compare.methods": methods}
     assert warnings == []
-    init_run(tmp_path / "plain", pool=pool)
-    assert load_recipe(tmp_path / "plain").flat() == defaults
+    init_run(tmp_path / "plain", pool=pool, scores="score", settings={"scores.scale": "0-5"})
+    scores = {"scores.column": "score", "scores.scale": "0-5"}
+    assert load_recipe(tmp_path / "plain").flat() == {**defaults, **scores}
 
 
 @pytest.mark.usefixtures("without")

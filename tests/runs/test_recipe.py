@@ -227,7 +227,7 @@ def test_raters_are_tables_of_their_own(tmp_path):
     assert '[raters."x y"]' in text
     assert load_recipe(write(tmp_path, text)) == recipe
     assert recipe.flat()["raters.gpt-4.1.model"] == "gpt-4.1"
-    assert recipe.n_raters() == 2
+    assert recipe.rated
 
 
 def test_a_setting_of_one_rater_can_be_overridden(tmp_path):

@@ -201,6 +201,49 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
     assert script.take_calls() == ALL
 
 
+@pytest.mark.parametrize(
+    ("stage", "then"), [("embed", "goes on from there"), ("neighbors", "starts anew")]
+)
+def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, then):
+    monkeypatch.setattr("ds2.runs.noted.EVERY_S", 0.0)
+    seen = []
+
+    class Heard(Listener):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            seen.append((done, total, note))
+
+    def stop(job: Job) -> None:
+        job.listener.progress(12_000, 52_002, "more")
+        during.append(reasons(folder, stage))
+        raise KeyboardInterrupt
+
+    during: list[str] = []
+    script.hooks[stage] = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, listener=Heard())
+    assert seen == [(12_000, 52_002, "more")]
+    assert during == ["at 12,000 of 52,002"]
+    assert reasons(folder, stage) == f"stopped at 12,000 of 52,002, {then}"
+    assert reasons(folder, "select") == "not made yet"
+    other = {"embed": "embed.model=x", "neighbors": "neighbors.k=5"}[stage]
+    assert reasons(folder, stage, other) == "not made yet"
+    script.hooks.clear()
+    run(folder)
+    assert reasons(folder, stage) == ""
+    assert not (folder / ".progress.json").exists()
+
+
+def test_progress_that_cannot_be_written_or_read_stops_nothing(script, folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.noted.EVERY_S", 0.0)
+    (folder / ".progress.json").mkdir()
+    script.hooks["embed"] = lambda job: job.listener.progress(1, 2)
+    run(folder)
+    (folder / ".progress.json").rmdir()
+    (folder / ".progress.json").write_text("[")
+    (folder / "embeddings.npy").unlink()
+    assert reasons(folder, "embed") == "embeddings.npy is missing"
+
+
 def test_a_failure_is_remembered_and_forgotten(script, folder):
     def fail(job: Job) -> None:
         raise InputError("The scores are all equal.")
@@ -313,7 +356,9 @@ def test_relative_paths_let_a_run_move_with_its_pool(script, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "pool.jsonl").write_text("rows")
     (tmp_path / "a" / "run").mkdir()
-    (tmp_path / "a" / "run" / "recipe.toml").write_text("[pool]\npath = '../pool.jsonl'\n")
+    (tmp_path / "a" / "run" / "recipe.toml").write_text(
+        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 's'\n"
+    )
     run(tmp_path / "a" / "run")
     (tmp_path / "a").rename(tmp_path / "b")
     assert set(states(tmp_path / "b" / "run").values()) == {"fresh"}

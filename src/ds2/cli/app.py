@@ -56,6 +56,7 @@ def init_command(
         ),
     ] = None,
     base_url: Annotated[str | None, setting("raters.*.base_url", "--base-url", "URL")] = None,
+    method: Annotated[str | None, setting("select.method", "--method", "NAME")] = None,
     paper: Annotated[
         bool,
         typer.Option(
@@ -84,6 +85,7 @@ def init_command(
         "pool.roles": _pairs("--role", "agent=assistant", roles),
         "pool.split": split,
         "scores.scale": scale,
+        "select.method": method,
     }
     path = init_run(
         run,
@@ -154,10 +156,22 @@ def status_command(run: Run, settings: Set = None, as_json: Json = False) -> Non
 
 
 @app.command("doctor")
-def doctor_command(as_json: Json = False) -> None:
-    """Say what this machine can run."""
+def doctor_command(
+    *,
+    clear_cache: Annotated[
+        bool,
+        typer.Option(
+            "--clear-cache", help="First empty the cache of vectors and neighbours of all runs."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine can run, and what the cache holds."""
     from ds2.cli.doctor import doctor_lines, examine
+    from ds2.runs.cache import find_cache
 
+    if clear_cache and (cache := find_cache()) is not None:
+        cache.clear()
     found = examine()
     answer(as_json, found, doctor_lines(found))
     if found["missing"]:

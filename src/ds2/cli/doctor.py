@@ -1,13 +1,15 @@
-"""What this machine can run: Python, cores, memory, packages, embedders."""
+"""What this machine can run: Python, cores, memory, packages, embedders; what the cache holds."""
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from platform import platform, python_version
 from typing import Any
 
 from ds2._version import __version__
+from ds2.runs.cache import find_cache
 
 __all__ = ["doctor_lines", "examine"]
 
@@ -39,6 +41,7 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "optional": optional,
         "embedders": _embedders({**packages, **optional}),
+        "cache": _cache(),
         "missing": [name for name, found in packages.items() if found is None],
     }
 
@@ -58,6 +61,7 @@ def doctor_lines(found: Mapping[str, Any]) -> list[str]:
         installed = found["optional"][name]
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
+    lines.append(f"cache      {_cache_words(found['cache'])}")
     missing = " ".join(found["missing"])
     whole = f"install what is missing: pip install {missing}"
     lines.append(f"verdict    {whole if missing else 'everything that a run needs is here'}")
@@ -75,6 +79,26 @@ def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
     )
     states["precomputed"] = "ready"
     return states
+
+
+def _cache() -> dict[str, Any] | None:
+    """Where the cache is and what it holds; None where it is off."""
+    cache = find_cache()
+    if cache is None:
+        return None
+    entries = cache.entries()
+    kinds = Counter(entry.path.parent.name for entry in entries)
+    held = sum(entry.size for entry in entries)
+    return {"path": cache.root, "bytes": held, "limit": cache.limit, "entries": dict(kinds)}
+
+
+def _cache_words(cache: Mapping[str, Any] | None) -> str:
+    if cache is None:
+        return "off (DS2_CACHE=off)"
+    kinds = ", ".join(f"{name} {n:,}" for name, n in sorted(cache["entries"].items()))
+    held = f"{cache['bytes'] / 1e6:,.1f} of {cache['limit'] / 1e6:,.0f} MB"
+    empties = " (ds2 doctor --clear-cache empties it)" if kinds else ""
+    return f"{cache['path']}: {held}, {kinds or 'no entries'}{empties}"
 
 
 def _needed() -> list[str]:

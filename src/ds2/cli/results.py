@@ -33,7 +33,7 @@ def run_lines(result: "RunOutcome") -> list[str]:
 
 def _ending(result: "RunOutcome") -> list[tuple[str, str]]:
     """What to do with the run, why, and the command to give next, as its report says."""
-    found, left = result.summary["report"], result.summary["rate"].get("unanswered")
+    found, left = result.summary["report"], result.summary.get("rate", {}).get("unanswered")
     run = quote(str(result.folder))
     lines = [("state", str(found["state"])), ("reason", str(found["reason"]))]
     if left:
@@ -76,7 +76,7 @@ def status_lines(found: "RunStatus") -> list[str]:
         lines.append(f"{verdict.stage:<10} {verdict.state:<8} {'; '.join(says)}")
     if found.pid is not None:
         lines.append(f"{'busy':<10} process {found.pid} is working on this run")
-    elif any(verdict.state != "fresh" for verdict in found.stages):
+    elif any(verdict.state not in ("fresh", "skipped") for verdict in found.stages):
         lines.append(f"{'next':<10} ds2 run {quote(str(found.folder))}")
     return lines
 
@@ -100,8 +100,8 @@ def status_document(found: "RunStatus") -> dict[str, Any]:
 
 
 def stage_phrase(stage: str, numbers: Mapping[str, Any]) -> str:
-    """Return the few numbers of a stage as a phrase."""
-    return _PHRASES[stage](numbers)
+    """Return the few numbers of a stage as a phrase; of one that is skipped, why."""
+    return str(numbers["why"]) if "why" in numbers else _PHRASES[stage](numbers)
 
 
 def _pool(n: Mapping[str, Any]) -> str:
@@ -120,13 +120,15 @@ def _rate(n: Mapping[str, Any]) -> str:
 
 
 def _embed(n: Mapping[str, Any]) -> str:
-    reused = f", {n['n_reused']:,} vectors reused" if n["n_reused"] else ""
+    way = "from the cache" if n.get("from_cache") else "reused"
+    reused = f", {n['n_reused']:,} vectors {way}" if n["n_reused"] else ""
     return f"{n['name']}, {n['dimension']} dimensions{reused}"
 
 
 def _neighbors(n: Mapping[str, Any]) -> str:
     repeats = f", {n['n_duplicates']:,} exact duplicates" if n["n_duplicates"] else ""
-    return f"{n['k']} each, {n['method']}, recall {n['recall']:.3f}{repeats}"
+    cached = ", from the cache" if n.get("from_cache") else ""
+    return f"{n['k']} each, {n['method']}, recall {n['recall']:.3f}{repeats}{cached}"
 
 
 def _noise(n: Mapping[str, Any]) -> str:

@@ -1,7 +1,14 @@
 """Conversations → unit vectors: the embedder protocol, its adapters, and a resumable `embed`."""
 
 from ds2.embedding.audit import EmbeddingReport, identify_languages
-from ds2.embedding.compute import Progress, embed, embed_with_report, read_report
+from ds2.embedding.compute import (
+    Progress,
+    embed,
+    embed_with_report,
+    read_report,
+    sample_keys,
+    share_held,
+)
 from ds2.embedding.embedder import Embedder
 from ds2.embedding.model2vec import Model2VecEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
@@ -24,5 +31,7 @@ __all__ = [
     "embed_with_report",
     "identify_languages",
     "read_report",
+    "sample_keys",
+    "share_held",
     "surface_features",
 ]

@@ -28,7 +28,7 @@ from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.wordllama import WordLlamaEmbedder
 from ds2.errors import Ds2Warning, InputError
 
-__all__ = ["Progress", "embed", "embed_with_report", "read_report"]
+__all__ = ["Progress", "embed", "embed_with_report", "read_report", "sample_keys", "share_held"]
 
 #: Called after each batch with: texts done, texts in all, texts per second, seconds left.
 Progress = Callable[[int, int, float, float], None]
@@ -106,6 +106,8 @@ def embed_with_report(
     embedder = WordLlamaEmbedder() if embedder is None else embedder
     work = _work(pool, embedder, batch_size, progress)
     earlier, notes = _open_earlier(reuse, path, embedder)
+    if path is not None and reuse is None and np.array_equal(earlier.keys, work.keys):
+        return earlier.vectors, _as_it_was(path, len(work.unique), started_s)
     made = _in_memory(work, earlier) if path is None else _in_file(path, work, earlier)
     unique = work.unique
     report = EmbeddingReport(
@@ -129,6 +131,14 @@ def embed_with_report(
     return made.vectors, report
 
 
+def _as_it_was(path: Path, n_unique: int, started_s: float) -> EmbeddingReport:
+    """The report on vectors that are all there already."""
+    _partial(path).unlink(missing_ok=True)
+    elapsed_s = time.perf_counter() - started_s
+    report = replace(read_report(path), n_embedded=0, n_reused=n_unique)
+    return replace(report, texts_per_s=0.0, elapsed_s=elapsed_s)
+
+
 def read_report(path: str | Path) -> EmbeddingReport:
     """Return the report that was written with the vectors at ``path`` (the .npy).
 
@@ -142,6 +152,26 @@ def read_report(path: str | Path) -> EmbeddingReport:
         return EmbeddingReport(**{**report, "unknown_languages": languages, "warnings": warned})
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(_sidecar(Path(path))) from error
+
+
+def sample_keys(pool: TextPool, most: int = 1000) -> np.ndarray:
+    """(s,) Keys of evenly spaced texts of a pool, for `share_held`."""
+    rows = np.unique(np.linspace(0, len(pool) - 1, most).astype(int)).tolist()
+    texts = (text for row in rows for text in pool.texts(row, row + 1))
+    return np.array([_key(text.encode()) for text in texts], dtype=np.uint64)
+
+
+def share_held(path: Path, embedder: str, keys: np.ndarray) -> float:
+    """Share of the keys that the file written with the vectors (.npy) at ``path`` has.
+
+    0 where there is none, it cannot be read, or another embedder made it.
+    """
+    try:
+        facts = _read_sidecar(path)
+        held = np.frombuffer(base64.b64decode(facts["keys"] or b""), dtype="<u8")
+    except (InputError, ValueError, TypeError):
+        return 0.0
+    return float(np.isin(keys, held).mean()) if facts["embedder"] == embedder else 0.0
 
 
 def _npy(out: str | Path | None) -> Path | None:

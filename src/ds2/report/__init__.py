@@ -27,7 +27,7 @@ from ds2.report.model import (
     written,
 )
 from ds2.report.proof_report import proof_report
-from ds2.report.results import Results
+from ds2.report.results import Chosen, Results
 from ds2.report.run_report import pick, run_report
 from ds2.report.state import LEAST_GOLD
 from ds2.report.words import excerpt, join
@@ -38,6 +38,7 @@ __all__ = [
     "Beats",
     "Case",
     "Cases",
+    "Chosen",
     "Decided",
     "Entry",
     "Fact",

@@ -192,7 +192,12 @@ _BESIDE = (
 
 
 def plane_chart(
-    title: str, curve: Sequence[Mark], marks: Sequence[Mark], names: tuple[str, str]
+    title: str,
+    curve: Sequence[Mark],
+    marks: Sequence[Mark],
+    names: tuple[str, str],
+    *,
+    shares: bool = False,
 ) -> Markup:
     """Draw a curve and named points over two axes; a label without room gives way to its number.
 
@@ -201,10 +206,13 @@ def plane_chart(
         curve: the points of the curve, in order; the ends are named where there is room.
         marks: points, the most important first; the number of one is its place, from 1.
         names: of the two axes.
+        shares: whether both are shares, so that they go from 0 to 1.
     """
     top, bottom, left, right = 22.0, 290.0, 44.0, WIDTH - 18.0
-    x_ticks, x_end = _ticks(*_around([1.0, *(each.x for each in (*curve, *marks))]))
-    y_ticks, y_end = _ticks(*_around([max(each.y, -1.0) for each in (*curve, *marks)]), 5)
+    across = _around([1.0, *(each.x for each in (*curve, *marks))])
+    up = _around([max(each.y, -1.0) for each in (*curve, *marks)])
+    x_ticks, x_end = _ticks(*((0.0, 1.0) if shares else across))
+    y_ticks, y_end = _ticks(*((0.0, 1.0) if shares else up), 5)
 
     def place(one: Mark) -> tuple[float, float]:
         x = (one.x - x_ticks[0]) / (x_end - x_ticks[0])

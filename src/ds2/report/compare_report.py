@@ -16,6 +16,7 @@ from ds2.curation import GoldDifference
 from ds2.measures import Interval
 from ds2.pool import Pool
 from ds2.report import charts
+from ds2.report.breadth import breadth_findings, methods_by_breadth, methods_state
 from ds2.report.layout import Layout
 from ds2.report.model import (
     Case,
@@ -32,7 +33,13 @@ from ds2.report.model import (
     table,
 )
 from ds2.report.plane import plane_table
-from ds2.report.ranking import compare_state, rank_methods, ranking_table, which_is_better
+from ds2.report.ranking import (
+    Rank,
+    compare_state,
+    rank_methods,
+    ranking_table,
+    which_is_better,
+)
 from ds2.report.words import count, decimal, interval, plural, share, short
 from ds2.selection import AgainstRandom, Comparison, FrontierCurve, FrontierPoint, rule_of
 
@@ -154,7 +161,8 @@ class MethodsCompared:
         title: of the page.
         pool: the examples; texts are read only for the points of the map.
         own: the method of the recipe.
-        curation: how scores were curated.
+        curation: how scores were curated; None in a run without scores, whose page says what
+            methods cover.
         n_scores: levels of the scale.
         tokenizer: what counted tokens.
         n_draws: random selections that each method is held against.
@@ -175,7 +183,7 @@ class MethodsCompared:
     title: str
     pool: Pool
     own: str
-    curation: str
+    curation: str | None
     n_scores: int
     tokenizer: str
     n_draws: int
@@ -221,25 +229,27 @@ class Beats:
 
 def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
-    beats = beats_random(n)
-    judges = tuple(_judge(judge, n) for judge in n.judges)
-    ranks = rank_methods(n)
+    if n.curation is None:
+        first, findings, state = methods_by_breadth(n), breadth_findings(n), methods_state(n)
+        on_scores: tuple[Section, ...] = ()
+    else:
+        beats, ranks = beats_random(n), rank_methods(n)
+        first, findings, state = (
+            tuple(_first(n, ranks, beats)),
+            _findings(n, ranks, beats),
+            compare_state(n, ranks, beats),
+        )
+        judges = (_judge(judge, n) for judge in n.judges)
+        on_scores = (
+            Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
+            Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
+        )
     methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
     if n.left_out:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
-    first: tuple[Part, ...] = ()
-    if len(ranks) > 1:
-        first += (ranking_table(n, ranks, beats),)
-    if n.dial is not None:
-        points = {
-            part.name: FrontierPoint(n.entries[part.name].kept, part.coverage, part.redundancy)
-            for part in n.found.selections
-        }
-        first += (plane_table(n.dial, points, n.own),)
     sections = [
         Section("ranking", "Which method?", "Ranking", first),
-        Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
-        Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
+        *on_scores,
         Section("map", "Map of the pool", "Map", (_map(n),)),
         Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
         Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
@@ -249,22 +259,40 @@ def compare_report(n: MethodsCompared) -> Page:
     return Page(
         title=n.title,
         lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
-        f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and curates by "
-        f"{n.curation}.",
-        findings=(
-            _own(n, beats),
-            *map(_decided, n.between),
-            which_is_better(n, ranks),
-            _WOULD_CHANGE,
-            _all(beats),
-            _judged_on(n, beats),
-            _most_alike(n),
-        ),
+        f"{plural(n.found.n, 'example')}. The run itself uses {n.own}, and "
+        + (f"curates by {n.curation}." if n.curation else "nobody rated."),
+        findings=(*findings, _most_alike(n)),
         notes=tuple(("note", note) for note in n.notes),
         sections=tuple(section for section in sections if section.parts),
-        state=compare_state(n, ranks, beats),
-        main="plane",
+        state=state,
+        main="ranking" if n.curation is None else "plane",
         run=n.run,
+    )
+
+
+def _first(
+    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, "Beats"]
+) -> Iterator[Table]:
+    if len(ranks) > 1:
+        yield ranking_table(n, ranks, beats)
+    if n.dial is not None:
+        points = {
+            part.name: FrontierPoint(n.entries[part.name].kept, part.coverage, part.redundancy)
+            for part in n.found.selections
+        }
+        yield plane_table(n.dial, points, n.own)
+
+
+def _findings(
+    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, "Beats"]
+) -> tuple[Finding, ...]:
+    return (
+        _own(n, beats),
+        *map(_decided, n.between),
+        which_is_better(n, ranks),
+        _WOULD_CHANGE,
+        _all(beats),
+        _judged_on(n, beats),
     )
 
 
@@ -596,23 +624,24 @@ def _tables(n: MethodsCompared) -> Iterator[Table]:
     golden = any(entry.n_gold for _, entry in parts)
     several = any(entry.kept_rater is not None for _, entry in parts)
     uses = {part.name: rule_of(part.name).uses for part, _ in parts}
-    yield table(
-        "mean scores",
-        "Mean scores",
-        f"method, raw, curated{', gold, rows with gold' if golden else ''}, goes by",
-        [
-            (
-                *(part.name, part.means["raw"], part.means["curated"]),
-                *([part.means.get("gold"), entry.n_gold] if golden else []),
-                f"{uses[part.name]} scores" if uses[part.name] else "no score",
-            )
-            for part, entry in parts
-        ],
-        says="A method that goes by scores maximises them, so its own means of raw and curated "
-        "scores are optimistic (the winner's curse): read them as a description, and the tables "
-        "against random as the evidence."
-        + (" The mean of gold counts every scored row once." if golden else ""),
-    )
+    if n.curation is not None:
+        yield table(
+            "mean scores",
+            "Mean scores",
+            f"method, raw, curated{', gold, rows with gold' if golden else ''}, goes by",
+            [
+                (
+                    *(part.name, part.means["raw"], part.means["curated"]),
+                    *([part.means.get("gold"), entry.n_gold] if golden else []),
+                    f"{uses[part.name]} scores" if uses[part.name] else "no score",
+                )
+                for part, entry in parts
+            ],
+            says="A method that goes by scores maximises them, so its own means of raw and curated "
+            "scores are optimistic (the winner's curse): read them as a description, and the "
+            "tables against random as the evidence."
+            + (" The mean of gold counts every scored row once." if golden else ""),
+        )
     yield table(
         "diversity",
         "Diversity",

@@ -83,47 +83,78 @@ def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: s
     )
 
 
+_SIZES = "What another size would bring"
+_HERE = "The run's method at other sizes; the upright line is this run's."
+_PRECISE = (
+    "Expected precision: the share of the rows that belong to the best so many of the pool, {}."
+)
+_BY_ERRORS = "by the scores' own standard errors"
+_NO_ERRORS = "which takes standard errors that this curation does not give"
+
+
 def size_table(curves: Curves, own: int) -> Table:
-    """What another size would bring."""
+    """What another size would bring: without scores, beside random rows of that size."""
     found = curves.by_size
-    sizes = [round(float(size)) for size in found.sizes]
+    if not np.isfinite(found.score).any():
+        return _sized(
+            curves,
+            own,
+            {"covered": ("coverage", found.coverage), "precise": ("of random rows",
+             found.random_coverage)},
+            {
+                "coverage: share": found.coverage,
+                "random rows' coverage: share": found.random_coverage,
+                "redundancy: share": found.redundancy,
+                "random rows' redundancy: share": found.random_redundancy,
+            },
+            _HERE,
+        )  # fmt: skip
     relative = found.coverage / found.random_coverage
-    lines = [("kept", found.kept), ("covered", relative), ("precise", found.precision)]
-    known = [(kind, values) for kind, values in lines if np.isfinite(values).all()]
+    precise = bool(np.isfinite(found.precision).all())
+    return _sized(
+        curves,
+        own,
+        {
+            "kept": ("score kept", found.kept),
+            "covered": ("coverage over random's", relative),
+            "precise": ("expected precision", found.precision),
+        },
+        {
+            "mean score": found.score,
+            "score kept": found.kept,
+            "coverage: share": found.coverage,
+            "coverage over random's": relative,
+            "redundancy: share": found.redundancy,
+            "expected precision: share": found.precision,
+        },
+        f"{_HERE} {_PRECISE.format(_BY_ERRORS if precise else _NO_ERRORS)}",
+    )
+
+
+def _sized(
+    curves: Curves,
+    own: int,
+    lines: Mapping[str, tuple[str, np.ndarray]],
+    columns: Mapping[str, np.ndarray],
+    says: str,
+) -> Table:
+    """The table of sizes: its columns, and the lines of its chart by what they are drawn as."""
+    sizes = [round(float(size)) for size in curves.by_size.sizes]
+    known = {kind: one for kind, one in lines.items() if np.isfinite(one[1]).all()}
     chart = charts.line_chart(
-        "What another size would bring",
+        _SIZES,
         [(kind, list(zip(map(float, sizes), values.tolist(), strict=True)))
-         for kind, values in known],
+         for kind, (_, values) in known.items()],
         "rows selected",
-        ends=(0.0, max(1.0, *(float(values.max()) for _, values in known))),
+        ends=(0.0, max(1.0, *(float(values.max()) for _, values in known.values()))),
         here=float(own),
     )  # fmt: skip
-    words = {
-        "kept": "score kept",
-        "covered": "coverage over random's",
-        "precise": "expected precision",
-    }
-    precise = len(known) == len(lines)
+    rows = zip(sizes, *columns.values(), strict=True)
     return table(
         "sizes",
-        "What another size would bring",
-        "rows, mean score, score kept, coverage: share, coverage over random's, redundancy: share, "
-        "expected precision: share",
-        [
-            (f"{size:,}{' (this run)' * (size == own)}", *values)
-            for size, *values in zip(
-                sizes,
-                *(found.score, found.kept, found.coverage, relative),
-                *(found.redundancy, found.precision),
-                strict=True,
-            )
-        ],
-        says="The run's method at other sizes; the upright line is this run's. Expected precision: "
-        "the share of the rows that belong to the best so many of the pool, "
-        + (
-            "by the scores' own standard errors."
-            if precise
-            else "which takes standard errors that this curation does not give."
-        ),
-        figure=Figure(chart, tuple((kind, words[kind]) for kind, _ in known)),
+        _SIZES,
+        ", ".join(["rows", *columns]),
+        [(f"{size:,}{' (this run)' * (size == own)}", *values) for size, *values in rows],
+        says=says,
+        figure=Figure(chart, tuple((kind, words) for kind, (words, _) in known.items())),
     )

@@ -18,7 +18,7 @@ from ds2.pool import Pool
 from ds2.rating import Ratings
 from ds2.selection import Curves, Selection
 
-__all__ = ["Results", "Truth", "mean", "moves", "to_levels"]
+__all__ = ["Chosen", "Results", "Truth", "mean", "moves", "to_levels"]
 
 #: A cell below this says little about how wide a "typical" interval is: it touches zero.
 LEAST_CELL = 0.02
@@ -26,27 +26,19 @@ LEAST_CELL = 0.02
 SAMPLE = 2000
 
 
-@dataclass(frozen=True)
-class Results:
-    """The results of every stage, about the same n examples.
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What the stages of a run without scores left, about the same n examples.
 
     Attributes:
         pool: the n examples; texts are read only for the few that are shown.
-        ratings: what the rater said, or several.
         neighbors: the graph.
-        noise: the transition matrix.
-        curation: the curated scores.
         tail: (n,) long-tail scores.
         selection: the selected rows.
-        stability: (m,) how likely each selected row is to be selected again, where measured.
         embedding: what the embedder reported, if it did.
         title: the report's heading.
         n_examples: how many changed scores to show with their texts.
-        truth: (n,) known true scores, NaN where unknown: adds "against the known scores".
-        planted: the matrix that the scores were drawn through, where it is known.
         settings: the recipe; nested tables are written with dots.
-        gold: (n,) trusted scores, NaN where unknown.
-        gold_weights: (n,) their weights.
         losses: training → its updates ("steps") and their "loss", where models were trained.
         curves: what another size, or another trade of score against breadth, would bring.
         run: the run folder, as commands name it.
@@ -56,36 +48,69 @@ class Results:
     """
 
     pool: Pool
-    ratings: Ratings
     neighbors: Neighbors
-    noise: TransitionEstimate
-    curation: Curation
     tail: Values
     selection: Selection
-    stability: np.ndarray | None = None
     embedding: EmbeddingReport | None = None
     title: str = "ds2 report"
     n_examples: int = 20
-    truth: Scores | None = None
-    planted: Transition | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
-    gold: Scores | None = None
-    gold_weights: Values | None = None
     losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     curves: Curves | None = None
     run: str = "RUN"
 
     def __post_init__(self) -> None:
         for name, rows in (
-            ("ratings", self.raw),
             ("neighbors", self.neighbors.indices),
-            ("curation", self.curation.scores),
             ("tail", self.tail),
+            *self.scores.items(),
         ):
             check_rows(name, rows, len(self.pool))
         check_int("n_examples", self.n_examples, low=0)
+
+    @property
+    def scores(self) -> Mapping[str, np.ndarray]:
+        """(n,) scores by what they are called; none in a run without them."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Chosen):
+    """What all stages left, about the same n examples.
+
+    Attributes:
+        ratings: what the rater said, or several.
+        noise: the transition matrix.
+        curation: the curated scores.
+        stability: (m,) how likely each selected row is to be selected again, where measured.
+        truth: (n,) known true scores, NaN where unknown: adds "against the known scores".
+        planted: the matrix that the scores were drawn through, where it is known.
+        gold: (n,) trusted scores, NaN where unknown.
+        gold_weights: (n,) their weights.
+
+    Raises:
+        InputError: if the results are not about the same n examples.
+    """
+
+    ratings: Ratings
+    noise: TransitionEstimate
+    curation: Curation
+    stability: np.ndarray | None = None
+    truth: Scores | None = None
+    planted: Transition | None = None
+    gold: Scores | None = None
+    gold_weights: Values | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.truth is not None:
             check_scores("truth", self.truth, n_rows=len(self.pool), n_scores=self.n_scores)
+
+    @property
+    def scores(self) -> Mapping[str, np.ndarray]:
+        """(n,) scores by what they are called."""
+        known = {} if self.truth is None else {"true": self.truth}
+        return {"raw": self.raw, "curated": self.curation.scores} | known
 
     @cached_property
     def raw(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ds2.report.model import Table, table
-from ds2.report.results import Results
+from ds2.report.results import Chosen, Results
 from ds2.report.words import excerpt, join, short
 
 __all__ = ["rows_table"]
@@ -12,11 +12,11 @@ __all__ = ["rows_table"]
 EACH, TEXT = 25, 150
 
 
-def rows_table(found: Results) -> Table:
+def rows_table(found: Chosen) -> Table:
     """Rows of every kind that a reader may want to judge; at most six times 25."""
     kinds = _kinds(found)
-    truth = found.truth
-    stable = () if found.stability is None else found.stability.tolist()
+    stability = found.stability if isinstance(found, Results) else None
+    stable = () if stability is None else stability.tolist()
     again = dict(zip(found.selection.rows.tolist(), stable, strict=bool(stable)))
     ids, sources, lengths = found.pool.ids, found.pool.sources, found.pool.lengths
     place = iter(found.pool.take([row for _, rows in kinds for row in rows]).texts())
@@ -25,9 +25,7 @@ def rows_table(found: Results) -> Table:
             short(ids[row], 40),
             kind,
             short(sources[row] or "", 30),
-            found.raw[row],
-            found.curation.scores[row],
-            *(() if truth is None else (truth[row],)),
+            *(values[row] for values in found.scores.values()),
             *((again.get(row),) if again else ()),
             int(lengths[row]),
             short(join(excerpt(next(place), TEXT)), TEXT + 40),
@@ -35,42 +33,60 @@ def rows_table(found: Results) -> Table:
         for kind, rows in kinds
         for row in rows
     ]
-    known = "" if truth is None else "true: score, "
+    known = "".join(f"{name}: score, " for name in found.scores)
     chosen = "selected again: share, " if again else ""
     return table(
         "rows",
         "Rows to look at",
-        f"example, which, source, raw: score, curated: score, {known}{chosen}characters, text",
+        f"example, which, source, {known}{chosen}characters, text",
         lines,
-        says="The scores that changed most, the rows just inside and outside of the selection, and "
-        "random rows of both sides.",
+        says=f"{_CHANGED if found.scores else _LAST}, and random rows of both sides.",
         sifted=True,
     )
 
 
-def _kinds(found: Results) -> list[tuple[str, list[int]]]:
-    rows, raw, curated = found.selection.rows, found.raw, found.curation.scores
-    inside = np.zeros(len(raw), dtype=bool)
+_CHANGED = "The scores that changed most, the rows just inside and outside of the selection"
+_LAST = "The rows that were selected last"
+
+
+def _kinds(found: Chosen) -> list[tuple[str, list[int]]]:
+    rows = found.selection.rows
+    inside = np.zeros(len(found.pool), dtype=bool)
     inside[rows] = True
-    change = np.nan_to_num(np.abs(curated - raw))
-    changed = np.lexsort((np.arange(len(raw)), -change))[:EACH]
-    outside = np.flatnonzero(~inside & np.isfinite(curated))
+    outside = ~inside
+    kinds: dict[str, list[int]] = {}
+    if found.scores:
+        raw, curated = found.scores["raw"], found.scores["curated"]
+        outside &= np.isfinite(curated)
+        kinds |= _changed(raw, curated, inside)
+    kinds["at the cut, selected"] = rows[-EACH:].tolist()
+    if found.scores:
+        kinds["at the cut, not selected"] = _near(found, curated, np.flatnonzero(outside))
     rng = np.random.default_rng(0)
 
     def some(of: np.ndarray) -> list[int]:
         drawn = rng.choice(of, min(EACH, len(of)), replace=False)
         return [int(row) for row in np.sort(drawn)]
 
-    lowest = float(np.nanmin(curated[rows])) if np.isfinite(curated[rows]).any() else np.nan
-    near = outside[np.lexsort((-found.tail[outside], np.abs(curated[outside] - lowest)))][:EACH]
-    kinds = {
-        "changed, selected": [row for row in changed.tolist() if change[row] and inside[row]],
-        "changed, not selected": [
-            row for row in changed.tolist() if change[row] and not inside[row]
-        ],
-        "at the cut, selected": rows[-EACH:].tolist(),
-        "at the cut, not selected": near.tolist(),
-        "random, selected": some(rows),
-        "random, not selected": some(outside),
+    kinds["random, selected"] = some(rows)
+    kinds["random, not selected"] = some(np.flatnonzero(outside))
+    return list(kinds.items())
+
+
+def _changed(raw: np.ndarray, curated: np.ndarray, inside: np.ndarray) -> dict[str, list[int]]:
+    """The rows whose scores changed most."""
+    change = np.nan_to_num(np.abs(curated - raw))
+    most = np.lexsort((np.arange(len(raw)), -change))[:EACH].tolist()
+    changed = [row for row in most if change[row]]
+    return {
+        "changed, selected": [row for row in changed if inside[row]],
+        "changed, not selected": [row for row in changed if not inside[row]],
     }
-    return [(kind, [int(row) for row in some]) for kind, some in kinds.items()]
+
+
+def _near(found: Chosen, curated: np.ndarray, outside: np.ndarray) -> list[int]:
+    """The rows outside whose scores are nearest to the lowest one inside."""
+    chosen = curated[found.selection.rows]
+    lowest = float(np.nanmin(chosen)) if np.isfinite(chosen).any() else np.nan
+    order = np.lexsort((-found.tail[outside], np.abs(curated[outside] - lowest)))
+    return [int(row) for row in outside[order][:EACH]]

@@ -12,6 +12,7 @@ from ds2._version import __version__
 from ds2.noise import LOW_LIFT
 from ds2.pool import Pool
 from ds2.report import charts
+from ds2.report.breadth import against_random_rows, breadth_state, breadth_verdict
 from ds2.report.model import (
     Case,
     Cases,
@@ -28,7 +29,7 @@ from ds2.report.model import (
 )
 from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
-from ds2.report.results import Results, mean, moves, to_levels
+from ds2.report.results import Chosen, Results, mean, moves, to_levels
 from ds2.report.rows import rows_table
 from ds2.report.state import run_state
 from ds2.report.verdict import intervals_from, standing, verdict
@@ -39,44 +40,65 @@ __all__ = ["pick", "run_report", "training_tables"]
 MOST_SOURCES, MOST_VALUE, MOST_ID, MOST_REASON = 20, 200, 80, 200
 
 
-def run_report(found: Results) -> Page:
+def run_report(found: Chosen) -> Page:
     """Return the report of a run, from what its stages left."""
-    raters, rater_notes = rater_tables(found)
+    about = found.embedding
+    said = {
+        "pool": found.pool.warnings,
+        "embedding": () if about is None else about.warnings,
+    }
+    if isinstance(found, Results):
+        rated = f"{count(found.n_rated)} rated by {', '.join(found.ratings.raters)}, "
+        findings, state = verdict(found), run_state(found)
+        of_scores, more = _about_scores(found)
+        said = {"pool": said.pop("pool"), "ratings": more.pop("ratings"), **said, **more}
+    else:
+        rated, findings, state = "not rated, ", breadth_verdict(found), breadth_state(found)
+        of_scores = ()
+    first = "Score, breadth and size" if of_scores else "Breadth and size"
     sections = [
-        Section("frontier", "Score, breadth and size", "Frontier", tuple(_curves(found))),
+        Section("frontier", first, "Frontier" if of_scores else "Breadth", tuple(_curves(found))),
+        *of_scores,
+        Section("selection", "What was selected", "Selection", tuple(_selection(found))),
+        Section("examples", "Examples", "Rows", (rows_table(found),)),
+        Section("training", "Training", "Training", training_tables(found.losses)),
+        Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
+        Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
+        Section("words", "Words", "Words", (facts("", "", _words(bool(of_scores))),)),
+    ]
+    return Page(
+        title=found.title,
+        lead=f"{plural(len(found.pool), 'example')}, {rated}"
+        f"{count(len(found.selection.rows))} selected.",
+        findings=findings,
+        notes=joined(said),
+        sections=tuple(section for section in sections if section.parts),
+        state=state,
+        main="plane" if of_scores else "sizes",
+        pictures=(
+            *(("sizes", "scores", "matrix") if of_scores else ()),
+            *("by source", "by length", "agreement of raters"),
+        ),
+        run=found.run,
+    )
+
+
+def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[str, ...]]]:
+    """The sections that a run without scores does not have, and what those stages said."""
+    raters, rater_notes = rater_tables(found)
+    sections = (
         Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
         Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
         Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
         Section("raters", "Raters", "Raters", raters),
         Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
         Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
-        Section("selection", "What was selected", "Selection", tuple(_selection(found))),
-        Section("examples", "Examples", "Rows", (rows_table(found),)),
-        Section("training", "Training", "Training", training_tables(found.losses)),
-        Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
-        Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
-        Section("words", "Words", "Words", (facts("", "", _WORDS),)),
-    ]
-    about = found.embedding
-    said = {
-        "pool": found.pool.warnings,
+    )
+    return sections, {
         "ratings": (*found.ratings.warnings, *rater_notes),
-        "embedding": () if about is None else about.warnings,
         "noise": found.noise.warnings,
         "curation": found.curation.warnings,
     }
-    return Page(
-        title=found.title,
-        lead=f"{plural(len(found.pool), 'example')}, {count(found.n_rated)} rated by "
-        f"{', '.join(found.ratings.raters)}, {count(len(found.selection.rows))} selected.",
-        findings=verdict(found),
-        notes=joined(said),
-        sections=tuple(section for section in sections if section.parts),
-        state=run_state(found),
-        main="plane",
-        pictures=("sizes", "scores", "matrix", "by source", "by length", "agreement of raters"),
-        run=found.run,
-    )
 
 
 def joined(said: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
@@ -90,12 +112,14 @@ def joined(said: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
     return tuple(notes)
 
 
-def _curves(found: Results) -> Iterator[Part]:
+def _curves(found: Chosen) -> Iterator[Part]:
     if found.curves is None:
         return
     dial = found.curves.by_dial
     if dial is not None:
         yield plane_table(dial, dial.methods, found.selection.method)
+    if not found.scores:
+        yield against_random_rows(found, found.curves)
     yield size_table(found.curves, len(found.selection.rows))
 
 
@@ -399,11 +423,12 @@ def pick(pool: Pool, row: int, rank: int, reason: str) -> Case:
     return _case(pool, row, {"rank": rank, "reason": _cut(reason, MOST_REASON)}, 240)
 
 
-def _selection(found: Results) -> Iterator[Part]:
+def _selection(found: Chosen) -> Iterator[Part]:
     selection, pool, rows = found.selection, found.pool, found.selection.rows
-    levels = to_levels(found.curation.scores, found.n_scores)
-    scores = ["unrated" if level < 0 else str(level) for level in levels.tolist()]
-    yield _against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
+    if isinstance(found, Results):
+        levels = to_levels(found.curation.scores, found.n_scores)
+        scores = ["unrated" if level < 0 else str(level) for level in levels.tolist()]
+        yield _against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
     if set(pool.sources) <= {None}:
         yield "No example names a source."
     else:
@@ -525,8 +550,8 @@ def stretches(
     return [(float(at), float(loss)) for at, loss in parts]
 
 
-def _pool(found: Results) -> Iterator[Part]:
-    pool, neighbors, ratings = found.pool, found.neighbors, found.ratings.parts[0]
+def _pool(found: Chosen) -> Iterator[Part]:
+    pool, neighbors = found.pool, found.neighbors
     lengths, about = np.asarray(pool.lengths), found.embedding
     known: dict[str, object] = {
         "Read from": pool.origin,
@@ -536,10 +561,7 @@ def _pool(found: Results) -> Iterator[Part]:
         "Rows set aside": len(pool.rejects),
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
-        "Rated by": ", ".join(found.ratings.raters),
-        "Scale": f"{ratings.scale.low:g} to {ratings.scale.high:g}",
-        "Rated": found.n_rated,
-        "Unrated": len(pool) - found.n_rated,
+        **(_rated(found) if isinstance(found, Results) else {}),
         "Neighbours of each example": neighbors.k,
         "Search": neighbors.method,
         "Recall of the search: fine": neighbors.recall,
@@ -556,53 +578,74 @@ def _pool(found: Results) -> Iterator[Part]:
             "Languages it does not know": unknown or "none named",
         }
     yield facts("pool", "", known)
+    if isinstance(found, Results):
+        yield from _unrated(found)
+    yield from _duplicates(found)
+
+
+def _rated(found: Results) -> dict[str, object]:
+    scale = found.ratings.parts[0].scale
+    return {
+        "Rated by": ", ".join(found.ratings.raters),
+        "Scale": f"{scale.low:g} to {scale.high:g}",
+        "Rated": found.n_rated,
+        "Unrated": len(found.pool) - found.n_rated,
+    }
+
+
+def _unrated(found: Results) -> Iterator[Part]:
+    ratings = found.ratings.parts[0]
     reasons = [line for line in Counter(ratings.problems).most_common() if line[1]]
     if len(found.ratings.raters) == 1 and reasons:
         says = "A missing rating is never counted as a low one."
         yield table("unrated", "Unrated, by reason", "reason, examples", reasons, says=says)
-    yield from _duplicates(found)
 
 
-def _duplicates(found: Results, n_shown: int = 5) -> Iterator[Part]:
+def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
     groups = found.neighbors.groups
     if groups is None:
         return
     labels, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    rated = np.isfinite(found.raw)
+    raw = found.scores.get("raw", np.full(len(groups), np.nan))
+    rated = np.isfinite(raw)
     n_rated = np.bincount(codes[rated], minlength=len(labels))
     lowest, highest = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
-    np.minimum.at(lowest, codes[rated], found.raw[rated])
-    np.maximum.at(highest, codes[rated], found.raw[rated])
+    np.minimum.at(lowest, codes[rated], raw[rated])
+    np.maximum.at(highest, codes[rated], raw[rated])
     first = np.full(len(labels), len(groups))
     np.minimum.at(first, codes, np.arange(len(groups)))
     repeated = np.flatnonzero(sizes > 1)
     largest = repeated[np.lexsort((labels[repeated], -sizes[repeated]))][:n_shown]
+    spread = {
+        "Groups with two ratings or more": int((n_rated > 1).sum()),
+        "of them with different scores": int((lowest < highest).sum()),
+    }
     yield facts(
         "duplicates",
         "Exact duplicates",
         {
             "Groups": len(repeated),
             "Examples that repeat another": int(sizes.sum() - len(labels)),
-            "Groups with two ratings or more": int((n_rated > 1).sum()),
-            "of them with different scores": int((lowest < highest).sum()),
+            **(spread if found.scores else {}),
         },
     )
-    ends = (("lowest score: score", lowest), ("highest: score", highest))
+    ends = {"lowest score: score": lowest, "highest: score": highest} if found.scores else {}
     cases = tuple(
         _case(
             found.pool,
             int(first[group]),
-            {"times": int(sizes[group]), **{name: end[group] for name, end in ends}},
+            {"times": int(sizes[group]), **{name: end[group] for name, end in ends.items()}},
             200,
         )
         for group in largest
     )
     if cases:
         says = "Different scores of one text are the rater's own noise, seen without an assumption."
+        says = says if found.scores else ""
         yield Cases("duplicates", "Largest groups of duplicates", cases, says=says)
 
 
-def _settings(found: Results) -> Iterator[Part]:
+def _settings(found: Chosen) -> Iterator[Part]:
     yield Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
     made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
     yield facts("versions", "Versions", made_by)
@@ -616,7 +659,12 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
             yield Fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
 
 
-_WORDS = {
+def _words(of_scores: bool) -> dict[str, str]:
+    """The words of the page, those of scores where it has any."""
+    return (_SCORE_WORDS if of_scores else {}) | _WORDS
+
+
+_SCORE_WORDS = {
     "rating, score": "What the rater said, and the level from 0 that it is binned to.",
     "true score": "What an ideal rater would have said. It is never seen, except where known "
     "scores are given.",
@@ -631,6 +679,8 @@ _WORDS = {
     "the rater's elsewhere.",
     "confidence": "How strongly the neighbours voted for the new score, from 0 to 1. Not a "
     "calibrated probability.",
+}
+_WORDS = {
     "long-tail score": "tanh(mean distance to the neighbours / 2): how far an example lies from "
     "the others.",
     NOT_ENOUGH: "Too few examples to print a figure.",

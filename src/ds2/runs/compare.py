@@ -28,7 +28,7 @@ from ds2.report import (
 )
 from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
 from ds2.runs.folder import write_text
-from ds2.runs.frozen import load, observed_of
+from ds2.runs.frozen import load
 from ds2.runs.gold_plans import OWN, found_between
 from ds2.runs.job import Listener
 from ds2.runs.loop import opened
@@ -36,6 +36,7 @@ from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.select import Materials
+from ds2.runs.unrated import methods_without_scores
 from ds2.selection import (
     METHODS,
     VARIANT,
@@ -115,7 +116,7 @@ def compare_run(
         check_choice("compare.methods", name, METHODS)
     with opened(folder, until="select", overrides=overrides, listener=listener) as job:
         listener.started("compare", "compare methods")
-        wanted = named or tuple(METHODS)
+        wanted = named or (tuple(METHODS) if recipe.rated else methods_without_scores())
         contest = open_contest(job, wanted)
         if contest.variant is not None and not named:
             wanted = (*wanted, contest.variant)
@@ -218,9 +219,10 @@ def _results(
     left_out: Mapping[str, str],
 ) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
-    curation = made_of.curation
+    curated, panel = made_of.curated, contest.ratings
     rows = {name: one.rows for name, one in selected.items()}
-    values = {"raw": observed_of(curation), "curated": curation.scores}
+    known = {"raw": made_of.observed, "curated": made_of.scores}
+    values = {name: scores for name, scores in known.items() if scores is not None}
     if gold is not None:
         values["gold"] = gold.levels()
     found = compare_selections(
@@ -240,8 +242,8 @@ def _results(
         title=f"{recipe.report.title}: methods compared",
         pool=made_of.pool,
         own=recipe.select.method,
-        curation=curation.method,
-        n_scores=contest.panel.n_scores,
+        curation=None if curated is None else curated.method,
+        n_scores=0 if panel is None else panel.n_scores,
         tokenizer=recipe.select.tokenizer,
         n_draws=recipe.compare.n_draws,
         found=found,
@@ -255,7 +257,7 @@ def _results(
         layout=layout,
         order=order,
         dial=load(Curves, contest.job.folder).by_dial,
-        gold_needed=max(curation.gold_needed, LEAST_GOLD),
+        gold_needed=max(0 if curated is None else curated.gold_needed, LEAST_GOLD),
         run=contest.job.folder.name,
     )
 
@@ -266,7 +268,10 @@ def _entry(
     rows, reasons = one.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
-    pool, scores = contest.materials.pool, contest.materials.curation.scores
+    pool, scores = contest.materials.pool, contest.materials.scores
+    kept = np.nan
+    if scores is not None:
+        kept = share_kept(scores, len(rows), float(np.nanmean(scores[rows])))
     return Entry(
         rows=rows,
         n_gold=int((~np.isnan(gold)).sum()),
@@ -278,14 +283,16 @@ def _entry(
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()
         ),
-        kept=share_kept(scores, len(rows), float(np.nanmean(scores[rows]))),
+        kept=kept,
     )
 
 
 def _between(contest: Contest, rows: Mapping[str, np.ndarray]) -> tuple[Decided, ...]:
     """What gold drawn between two selections found, and whether they are still the same."""
+    if contest.ratings is None:
+        return ()
     now = {**rows, OWN: load(Selection, contest.job.folder).rows}
-    found = found_between(contest.job.folder, contest.materials.pool, contest.panel.scale)
+    found = found_between(contest.job.folder, contest.materials.pool, contest.ratings.scale)
     return tuple(
         Decided(
             a.words,
@@ -302,6 +309,8 @@ def _between(contest: Contest, rows: Mapping[str, np.ndarray]) -> tuple[Decided,
 
 def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
     notes = []
+    if contest.ratings is None:
+        notes.append("Methods that go by scores take no part: the run has none.")
     if contest.constraints is not None:
         notes.append(
             "Every method meets the constraints of the recipe. The random selections that it is "

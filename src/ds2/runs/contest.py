@@ -24,6 +24,7 @@ from ds2.runs.select import (
     without_doubtful,
 )
 from ds2.runs.steps import curation_of, noise_of
+from ds2.runs.unrated import needs_scores
 from ds2.selection import (
     VARIANT,
     AgainstRandom,
@@ -50,7 +51,7 @@ class Contest:
         job: the folder and its recipe.
         materials: what selections are made of.
         constraints: what each of them must meet, but for ``doubtful``.
-        panel: the ratings.
+        ratings: what the raters gave; None in a run without scores.
         gold: trusted scores, where there are any.
         tokens: (n,) what the tokenizer of the recipe counts.
         note: what had to be done otherwise than the recipe says; may be empty.
@@ -59,10 +60,26 @@ class Contest:
     job: Job
     materials: Materials
     constraints: Constraints | None
-    panel: Panel
+    ratings: Panel | None
     gold: GoldScores | None
     tokens: np.ndarray
     note: str = ""
+
+    @property
+    def panel(self) -> Panel:
+        """The ratings, for what cannot do without.
+
+        Raises:
+            InputError: the run has no scores.
+        """
+        if self.ratings is None:
+            raise needs_scores("This")
+        return self.ratings
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """Who rated; nobody in a run without scores."""
+        return () if self.ratings is None else self.ratings.raters
 
     @property
     def n(self) -> int:
@@ -78,10 +95,7 @@ class Contest:
     def variant(self) -> str | None:
         """The run's own method with doubtful rows treated the other way; None if there are none."""
         own = self.job.recipe.select.method
-        if (
-            rule_of(own).at_random
-            or not self.materials.curation.doubtful(len(self.materials.prior)).any()
-        ):
+        if rule_of(own).at_random or not self.materials.doubtful.any():
             return None
         other = "replaced" if self.job.recipe.curate.doubtful == "drop" else "dropped"
         return f"{own}{VARIANT}doubtful {other})"
@@ -105,9 +119,8 @@ class Contest:
         """
         needs = rule_of(method).needs
         wanted = self.job.recipe.select
-        for need in needs:
-            if need in self.materials.lacks:
-                return self.materials.lacks[need]
+        if lacks := self.materials.lacking(method):
+            return lacks
         if "sources" in needs and len(set(self.materials.pool.sources)) < 2:
             return "The pool names no two sources, so this is the same as random."
         if "values" in needs and wanted.values and method not in (*named, wanted.method):
@@ -172,20 +185,20 @@ class Contest:
                 f"Without it, curate.method = {method} is not possible "
                 f"({str(error).rstrip('.')}), so {curation.method} was taken."
             )
-        new = replace(materials, curation=curation, prior=noise.prior)
+        new = replace(materials, curated=curation, prior=noise.prior)
         return replace(self, materials=new, note=note)
 
 
 def open_contest(job: Job, methods: Sequence[str]) -> Contest:
     """Read what the stages of a run left behind, and what else the methods need."""
     materials = load_materials(job, methods)
-    panel = Panel.load(job.folder / "ratings.parquet")
+    panel = Panel.load(job.folder / "ratings.parquet") if job.recipe.rated else None
     return Contest(
         job=job,
         materials=materials,
         constraints=constraints_of(job, materials, doubtful="replace"),
-        panel=panel,
-        gold=load_gold(job, materials.pool, panel.scale),
+        ratings=panel,
+        gold=None if panel is None else load_gold(job, materials.pool, panel.scale),
         tokens=token_counts(job, materials.pool),
     )
 
@@ -205,7 +218,7 @@ class Verdicts:
 
 def n_judges(contest: Contest) -> int:
     """How many judges there can be at most."""
-    raters = len(contest.panel.raters)
+    raters = len(contest.raters)
     return int(contest.gold is not None) + (raters if raters > 1 else 0)
 
 
@@ -229,8 +242,8 @@ def judge_all(
         done()
     kept: dict[str, list[float]] = {name: [] for name in chosen if contest.looks(name)}
     little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
-    if len(contest.panel.raters) > 1 and (not judges or little):
-        for rater in range(len(contest.panel.raters)):
+    if len(contest.raters) > 1 and (not judges or little):
+        for rater in range(len(contest.raters)):
             judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():

@@ -59,8 +59,8 @@ def prepare_explorer(
         materials = load_materials(job, ())
         _, layout = lay_out_run(materials, job.recipe)
         rows = load(Selection, folder).rows
-        panel = Panel.load(folder / "ratings.parquet")
-        _write(folder / FILE, materials, layout.places, rows, panel)
+        columns = _scores_of(materials, folder) if job.recipe.rated else {}
+        _write(folder / FILE, materials, layout.places, rows, columns)
     return folder / FILE
 
 
@@ -104,13 +104,29 @@ def _check_free(port: int) -> None:
             ) from None
 
 
+def _scores_of(materials: Materials, folder: Path) -> dict[str, np.ndarray]:
+    """(n,) columns of scores."""
+    curation, panel = materials.curation, Panel.load(folder / "ratings.parquet")
+    columns = {"curated score": curation.scores, "raw score": observed_of(curation)}
+    if len(panel.raters) > 1:
+        each = zip(panel.raters, panel.finer().T, strict=True)
+        columns |= {f"score by {name}": scores for name, scores in each}
+    if curation.confidence is not None:
+        columns["confidence"] = curation.confidence
+    return columns
+
+
 def _write(
-    path: Path, materials: Materials, places: np.ndarray, rows: np.ndarray, panel: Panel
+    path: Path,
+    materials: Materials,
+    places: np.ndarray,
+    rows: np.ndarray,
+    scores: Mapping[str, np.ndarray],
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pool, curation = materials.pool, materials.curation
+    pool = materials.pool
     rank = np.full(len(pool), np.nan)
     rank[rows] = np.arange(1, len(rows) + 1)
     columns: dict[str, pyarrow.Array | pyarrow.ChunkedArray] = {
@@ -123,19 +139,13 @@ def _write(
         "source": pool.table["source"],
         "selected": pa.array(np.where(np.isnan(rank), "no", "yes")),
         "rank": pa.array(rank, from_pandas=True),
-        "curated score": pa.array(curation.scores, from_pandas=True),
-        "raw score": pa.array(observed_of(curation), from_pandas=True),
+        **{name: pa.array(values, from_pandas=True) for name, values in scores.items()},
         "long-tail score": pa.array(materials.tail),
         "length": pa.array(pool.lengths),
         "x": pa.array(places[:, 0].astype(np.float64)),
         "y": pa.array(places[:, 1].astype(np.float64)),
         "neighbors": _neighbors(materials.neighbors),
     }
-    if len(panel.raters) > 1:
-        for name, scores in zip(panel.raters, panel.finer().T, strict=True):
-            columns[f"score by {name}"] = pa.array(scores, from_pandas=True)
-    if curation.confidence is not None:
-        columns["confidence"] = pa.array(curation.confidence, from_pandas=True)
     with writing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 

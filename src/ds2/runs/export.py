@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ds2.runs.job import unheard
 from ds2.runs.loop import opened, run
 from ds2.runs.proof_arms import random_like
 from ds2.runs.recipe_file import load_recipe
+from ds2.runs.stages import stages_of
 from ds2.selection import Selection
 
 __all__ = ["COLUMNS", "export", "publish"]
@@ -91,14 +93,20 @@ def publish(
     """
     chosen, columns = _selected(folder, plain, overrides)
     recipe = load_recipe(folder, overrides)
-    noise = load(TransitionEstimate, folder)
-    panel = Panel.load(folder / "ratings.parquet")
+    about: dict[str, Any] = {}
+    chosen_by: tuple[str, ...] = ("select.",)
+    if recipe.rated:
+        chosen_by = ("noise.", "curate.", "select.")
+        noise = load(TransitionEstimate, folder)
+        raters = Panel.load(folder / "ratings.parquet").raters
+        about = {"raters": raters, "transition": noise.matrix, "prior": noise.prior}
+    stages = {stage.name for stage in stages_of(rated=recipe.rated)}
     selection = load(Selection, folder)
-    records = read_manifest(folder).stages.values()
+    made = read_manifest(folder).stages
     settings = {
         key: _without_folders(value)
         for key, value in recipe.flat().items()
-        if key.startswith(("noise.", "curate.", "select.")) and value not in (None, [], {})
+        if key.startswith(chosen_by) and value not in (None, [], {})
     }
     card = Card(
         title=repo.rpartition("/")[2],
@@ -106,19 +114,18 @@ def publish(
         pool=", ".join(Path(path).name for path in recipe.pool.paths),
         pool_size=len(Pool.load(folder / "pool.arrow")),
         settings=settings,
-        raters=panel.raters,
-        transition=noise.matrix,
-        prior=noise.prior,
         warnings=tuple(
             dict.fromkeys(
                 text.replace(f"{Path(recipe.pool.paths[0]).parent}/", "")
-                for record in records
+                for name, record in made.items()
+                if name in stages
                 for text in record.warnings
             )
         ),
         licences=dict(licences or {}),
         licence=licence,
         columns={key: COLUMNS[key.removeprefix("ds2_")] for key in columns},
+        **about,
     )
     return push_to_hub(
         chosen, repo, card, columns=columns, private=private, replace=replace, lossy=lossy

@@ -216,8 +216,9 @@ class Verdict:
 
     Attributes:
         stage: its name.
-        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, or ``partial``: fresh for
-            what comes after it, with something left to ask for.
+        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped`` (the run has
+            no scores), or ``partial``: fresh for what comes after it, with something left to ask
+            for.
         reasons: why it is not fresh, as sentences without a full stop.
     """
 
@@ -343,6 +344,7 @@ def _changed_reads(
             reasons.append(f"{owner} comes first and is not fresh")
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
             reasons.append(f"{artefact} has changed")
+    reasons += [f"made with {name}" for name in record.reads if name not in stage.reads]
     return list(dict.fromkeys(reasons))
 
 

@@ -21,6 +21,7 @@ from ds2.runs.recipe_file import (
     render_recipe,
 )
 from ds2.runs.stages import STAGES
+from ds2.runs.unrated import METHOD, refusal
 
 __all__ = ["init_run"]
 
@@ -47,6 +48,11 @@ _PAPER: dict[str, object] = {
         *("random", "length", "knn-10", "alpagasus", "deita"),
     ],
 }
+#: Where there are no scores.
+_UNRATED: dict[str, object] = {
+    "select.method": METHOD,
+    "proof.arms": ["selection", "random", "random-same-length", "length"],
+}
 _PAPER_EMBEDDER = {
     "embed.embedder": "sentence-transformers",
     "embed.model": "BAAI/bge-large-en-v1.5",
@@ -66,7 +72,8 @@ def init_run(
 ) -> Path:
     """Look at the pool's first rows, write ``folder/recipe.toml`` and return its path.
 
-    Scores that cannot be on the default scale set the scale that they seem to be on.
+    Without scores and raters the recipe selects by a method that needs none. Scores that cannot be
+    on the default scale set the scale that they seem to be on.
 
     Args:
         folder: the run folder; made when it is not there.
@@ -112,9 +119,13 @@ def init_run(
         if part in columns:
             wanted[f"pool.{part}_field"] = columns.pop(part)
     wanted |= {"pool.columns": columns}
+    if not paper and not make_recipe(wanted).rated:
+        wanted = _UNRATED | wanted
     listener = listener or Listener()
     said = {"scores.scale", "scores.bins"} & set(settings or {})
     recipe = _looked_at(wanted, folder, listener, told=bool(said))
+    if not recipe.rated:
+        listener.said(_unrated(recipe))
     path = folder / RECIPE
     with explain_write_errors(folder):
         try:
@@ -154,6 +165,15 @@ def _looked_at(
         f"{seen.scale}, too (--scale)"
     )
     return recipe
+
+
+def _unrated(recipe: Recipe) -> str:
+    """What a run without scores will do."""
+    refused = refusal(recipe, "select")
+    return str(refused) if refused else (
+        f"no scores and nobody who rates: the run selects by {recipe.select.method}, which needs "
+        "none"
+    )  # fmt: skip
 
 
 def _rater(name: str, base_url: str | None) -> dict[str, object]:

@@ -35,7 +35,10 @@ class Listener:
     def finished(
         self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
     ) -> None:
-        """A stage is ``done``, or was ``fresh`` and is skipped; its numbers are as in `Made`."""
+        """A stage is ``done``, or was ``fresh``; its numbers are as in `Made`.
+
+        One that the run does not have is ``skipped``, and "why" says why.
+        """
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """The stage that runs now has done so many of its items; ``note`` says more."""

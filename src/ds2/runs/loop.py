@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -27,9 +27,11 @@ from ds2.runs.folder import (
     read_manifest,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing
+from ds2.runs.noted import Noted, forget, how_far
 from ds2.runs.planted import load_planted
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_until
+from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
+from ds2.runs.unrated import SKIPPED, refusal
 
 __all__ = ["RunOutcome", "RunStatus", "StageOutcome", "opened", "run", "status"]
 
@@ -38,7 +40,7 @@ _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 @dataclass(frozen=True, slots=True)
 class StageOutcome:
-    """What a run did about one stage: ``state`` is ``done``, ``fresh`` or ``partial``."""
+    """What a run did about a stage: ``state`` is ``done``, ``fresh``, ``partial``, ``skipped``."""
 
     name: str
     state: str
@@ -96,20 +98,32 @@ def run(
         resume: ask again for the replies that a ``partial`` stage "rate" lacks; otherwise the run
             goes on with those that are there.
 
+    Without scores the stages about them are skipped.
+
     Raises:
-        InputError: the recipe, a file that it names or a value in it is wrong.
+        InputError: the recipe, a file that it names or a value in it is wrong; or the stage, or
+            the method of selection, goes by scores, and there are none.
         RunBusyError: another process works on this folder.
     """
     listener = listener or Listener()
-    stages = stages_until(until)
+    every = [stage.name for stage in stages_until(until)]
     recipe = load_recipe(folder, overrides)
+    for name in {until, "select"} & set(every):
+        if refused := refusal(recipe, name):
+            raise refused
+    own = {stage.name: stage for stage in stages_of(rated=recipe.rated)}
     if until == "report":  # which comes last: a fault in its file is better said first
         load_planted(recipe, folder)
     outcomes = []
     with locked(folder):
         sweep(folder)
         manifest = read_manifest(folder)
-        for stage in stages:
+        for name in every:
+            stage = own.get(name)
+            if stage is None:
+                outcomes.append(StageOutcome(name, "skipped", 0.0))
+                listener.finished(name, "skipped", 0.0, {"why": SKIPPED})
+                continue
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
             asks = stage.name == "rate" and (
                 ask != "new" or (resume and verdict.state == "partial")
@@ -123,7 +137,7 @@ def run(
                 outcomes.append(StageOutcome(stage.name, "done", record.seconds))
             summary = manifest.stages[stage.name].summary
             listener.finished(stage.name, outcomes[-1].state, outcomes[-1].seconds, summary)
-    records = {stage.name: manifest.stages[stage.name] for stage in stages}
+    records = {name: manifest.stages[name] for name in every if name in own}
     return RunOutcome(
         folder=folder,
         stages=tuple(outcomes),
@@ -152,16 +166,29 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
     recipe = load_recipe(folder, overrides)
     manifest = read_manifest(folder)
+    own = {stage.name: stage for stage in stages_of(rated=recipe.rated)}
+    pid = lock_holder(folder)
     verdicts: list[Verdict] = []
     for stage in STAGES:
         stale = frozenset(verdict.stage for verdict in verdicts if verdict.state not in DONE)
-        verdicts.append(judge(stage, recipe, manifest, folder, stale=stale))
+        if stage.name not in own:
+            verdicts.append(Verdict(stage.name, "skipped", (SKIPPED,)))
+        elif refused := refusal(recipe, stage.name):
+            verdicts.append(Verdict(stage.name, "failed", (str(refused),)))
+        else:
+            verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
+            settings = settings_of(stage, recipe.flat())
+            far = how_far(folder, stage, settings, running=pid is not None)
+            if far is not None and verdict.state not in DONE:
+                more = () if verdict.state == "missing" else verdict.reasons
+                verdict = replace(verdict, reasons=(far, *more))
+            verdicts.append(verdict)
     return RunStatus(
         folder=folder,
         stages=tuple(verdicts),
         summary={name: record.summary for name, record in manifest.stages.items()},
         seconds={name: record.seconds for name, record in manifest.stages.items()},
-        pid=lock_holder(folder),
+        pid=pid,
     )
 
 
@@ -170,6 +197,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     from ds2.runs.steps import STEPS
 
     recipe, folder = job.recipe, job.folder
+    settings = settings_of(stage, recipe.flat())
+    job = replace(job, listener=Noted(job.listener, folder, stage, settings))
     start = time.perf_counter()
     with _noting_failure(stage, manifest, folder), hearing(job.listener) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
@@ -180,7 +209,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
     record = StageRecord(
-        settings=settings_of(stage, recipe.flat()),
+        settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
         writes={name: hash_file(folder / name) for name in stage.writes},
@@ -191,6 +220,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     )
     manifest = manifest.with_stage(stage.name, record)
     manifest.write(folder)
+    forget(folder)
     return manifest
 
 

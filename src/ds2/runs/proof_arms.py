@@ -258,11 +258,10 @@ def _order(
     arguments = material.arguments(method)
     if name in _DRAWN:
         arguments["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
-    observed = material.curation.observed
-    if name == "top-score" and observed.ndim == 2:
-        arguments["raw"] = observed[:, 0]
-    rated = ~np.isnan(arguments["raw"])
-    groups = arguments["groups"]
+    if name == "top-score" and material.curation.observed.ndim == 2:
+        arguments["raw"] = material.curation.observed[:, 0]
+    raw, groups = arguments["raw"], arguments["groups"]
+    rated = np.ones(len(material.pool), bool) if raw is None else ~np.isnan(raw)
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
     rows = select(method=method, size=size, **arguments).rows
     rows = rows[free[rows]]

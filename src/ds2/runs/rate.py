@@ -57,24 +57,11 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
 def rate_pool(job: Job) -> Made:
     """Write ratings.parquet: one rater per column of scores and per model that rates."""
     pool = Pool.load(job.folder / "pool.arrow")
-    if job.recipe.n_raters() == 0:
-        raise InputError(_nobody(job, pool))
     panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
     if not panel.several:  # one of several is named in the report
         _check_tells_apart(panel)
     panel.save(job.folder / "ratings.parquet", ids=pool.ids)
     return Made(_summary(panel), panel.warnings)
-
-
-def _nobody(job: Job, pool: Pool) -> str:
-    columns = ", ".join(pool.columns) or "it has none"
-    return (
-        "The recipe names no scores and nobody who rates. Three ways on, in "
-        f"'{job.folder / 'recipe.toml'}': scores that are there (scores.column, a column of the "
-        f"pool: {columns}; or scores.file); a model behind an endpoint ([raters.NAME] with model "
-        "and, if it is not OpenAI's, base_url); a model on this machine ([raters.local] with "
-        'kind = "local" and a .gguf file as model).'
-    )
 
 
 def _imported(job: Job, pool: Pool) -> tuple[Ratings, ...]:

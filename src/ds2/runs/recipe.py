@@ -631,11 +631,10 @@ class Recipe(Section):
     evaluate: EvaluateSection = EvaluateSection()
     proof: ProofSection = ProofSection()
 
-    def n_raters(self) -> int:
-        """How many raters the recipe names: columns of scores, and models that rate."""
-        column = self.scores.column
-        columns = len(column) if isinstance(column, tuple) else int(column is not None)
-        return max(columns, int(self.scores.file is not None)) + len(self.raters)
+    @property
+    def rated(self) -> bool:
+        """Whether it names scores, or somebody who rates."""
+        return bool(self.scores.column or self.scores.file or self.raters)
 
     def flat(self) -> dict[str, object]:
         """Return every setting by dotted key, as JSON values."""

@@ -28,6 +28,7 @@ from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
 from ds2.runs.recipe_file import resolve_path, source_of
+from ds2.runs.unrated import needs_scores
 from ds2.selection import (
     Constraints,
     Curves,
@@ -69,11 +70,11 @@ class Materials:
 
     Attributes:
         pool: the examples.
-        curation: the curated scores.
+        curated: the curated scores; None in a run without scores.
         neighbors: the graph.
         vectors: (n, d) embeddings, on disk.
         tail: (n,) long-tail scores.
-        prior: (s,) shares of the levels.
+        prior: (s,) shares of the levels; None in a run without scores.
         wanted: what [select] of the recipe says.
         seed: of the run.
         values: (n,) the figure that a method goes by, by its name.
@@ -82,16 +83,51 @@ class Materials:
     """
 
     pool: Pool
-    curation: Curation
+    curated: Curation | None
     neighbors: Neighbors
     vectors: np.ndarray
     tail: np.ndarray
-    prior: np.ndarray
+    prior: np.ndarray | None
     wanted: SelectSection
     seed: int
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     targets: np.ndarray | None = None
     lacks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def curation(self) -> Curation:
+        """The curated scores, for what cannot do without.
+
+        Raises:
+            InputError: the run has no scores.
+        """
+        if self.curated is None:
+            raise needs_scores("This")
+        return self.curated
+
+    @property
+    def scores(self) -> np.ndarray | None:
+        """(n,) curated scores, where there are any."""
+        return None if self.curated is None else self.curated.scores
+
+    @property
+    def observed(self) -> np.ndarray | None:
+        """(n,) what one rater said, or several on average, where there is any."""
+        return None if self.curated is None else observed_of(self.curated)
+
+    @property
+    def doubtful(self) -> np.ndarray:
+        """(n,) rows whose rating curation puts in the other half of the scale."""
+        if self.curated is None or self.prior is None:
+            return np.zeros(len(self.pool), dtype=bool)
+        return self.curated.doubtful(len(self.prior))
+
+    def lacking(self, method: str) -> str | None:
+        """Say what a method needs that the run does not have; None where there is nothing."""
+        rule = rule_of(method)
+        if rule.uses and self.curated is None:
+            return f"The method {method} goes by scores, and the run has none."
+        return next((self.lacks[need] for need in rule.needs if need in self.lacks), None)
 
     def arguments(self, method: str) -> dict[str, Any]:
         """Return the keyword arguments of `ds2.select` for a method, but for its name and size.
@@ -100,12 +136,11 @@ class Materials:
             InputError: the run lacks what the method needs.
         """
         needs = rule_of(method).needs
-        for need in needs:
-            if need in self.lacks:
-                raise InputError(self.lacks[need])
+        if lacks := self.lacking(method):
+            raise InputError(lacks)
         return {
-            "scores": self.curation.scores,
-            "raw": observed_of(self.curation),
+            "scores": self.scores,
+            "raw": self.observed,
             "tail": self.tail,
             "neighbors": self.neighbors,
             "vectors": self.vectors,
@@ -176,14 +211,14 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
 
 def _curves(material: Materials, selection: Selection, limits: Constraints | None) -> Curves:
     """What another size, or another trade of score against breadth, would bring."""
-    scores, own = material.curation.scores, len(selection.rows)
+    own, n, scores = len(selection.rows), len(material.pool), material.scores
     given: dict[str, Any] = {
         "vectors": material.vectors,
         "neighbors": material.neighbors,
         "keys": material.pool.keys,
         "seed": material.seed,
     }
-    sizes = {min(round(share * own), len(scores)) for share in SHARES} - {0, own}
+    sizes = {min(round(share * own), n) for share in SHARES} - {0, own}
     chosen = {own: selection.rows}
     if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
         chosen |= {size: selection.rows[:size] for size in sizes if size < own}
@@ -196,26 +231,25 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
                 ).rows
                 chosen |= {size: more} if len(more) == size else {}
     by_dial = None
-    if np.isfinite(scores).sum() <= DRAWN_UP_TO:
+    if scores is not None and np.isfinite(scores).sum() <= DRAWN_UP_TO:
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
             by_dial = frontier_curve(scores, size=own, selections=named, **given)
-    return Curves(size_curve(chosen, scores, se=material.curation.se, **given), by_dial)
+    se = None if material.curated is None else material.curated.se
+    return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
 
 
 def _save_selection(
     folder: Path, material: Materials, selection: Selection, stability: Stability | None
 ) -> None:
     """Write the rows in pick order with their scores, and those that could not be selected."""
-    rows, curation = selection.rows, material.curation
+    rows = selection.rows
     ids = material.pool.table["id"].combine_chunks()
     columns = {
         "rank": np.arange(1, len(rows) + 1),
         "row": rows,
         "id": ids.take(pa.array(rows)),
-        "score": curation.scores[rows],
-        "observed": observed_of(curation)[rows],
-        "confidence": None if curation.confidence is None else curation.confidence[rows],
+        **_scores_of(material, rows),
         "stability": None if stability is None else stability.probability[rows],
         "long_tail": material.tail[rows],
     }
@@ -231,15 +265,25 @@ def _save_selection(
     write_table(folder / "dropped.parquet", dropped)
 
 
+def _scores_of(material: Materials, rows: np.ndarray) -> dict[str, np.ndarray | None]:
+    """What is known of the scores of some rows, by name."""
+    confidence = None if material.curated is None else material.curated.confidence
+    known = {"score": material.scores, "observed": material.observed, "confidence": confidence}
+    return {name: None if of is None else of[rows] for name, of in known.items()}
+
+
 def _write_selected(job: Job, material: Materials, selection: Selection) -> None:
-    rows, curation = selection.rows, material.curation
+    rows, known = selection.rows, _scores_of(material, selection.rows)
     write_pool(
         material.pool.take(rows),
         job.folder / "selected.jsonl",
         format=job.recipe.output.format,
         columns={
-            "ds2_score": _scores(curation.scores[rows]),
-            "ds2_observed": _scores(observed_of(curation)[rows]),
+            **{
+                f"ds2_{name}": _scores(values)
+                for name in ("score", "observed")
+                if (values := known[name]) is not None
+            },
             "ds2_long_tail": material.tail[rows],
             "ds2_reason": selection.reasons,
         },
@@ -265,7 +309,7 @@ def constraints_of(
 def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
     """The same, and no row whose rating curation puts in the other half of the scale."""
     limits = asked or Constraints()
-    doubtful = material.curation.doubtful(len(material.prior))
+    doubtful = material.doubtful
     if limits.must_have is not None:
         doubtful[limits.must_have] = False
     return replace(limits, blocked={**limits.blocked, "doubtful": np.flatnonzero(doubtful)})
@@ -398,11 +442,11 @@ def load_materials(job: Job, methods: Collection[str]) -> Materials:
                 lacks[need] = str(error)
     return Materials(
         pool=pool,
-        curation=load(Curation, job.folder),
+        curated=load(Curation, job.folder) if job.recipe.rated else None,
         neighbors=neighbors,
         vectors=np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
         tail=long_tail_scores(neighbors),
-        prior=load(TransitionEstimate, job.folder).prior,
+        prior=load(TransitionEstimate, job.folder).prior if job.recipe.rated else None,
         wanted=job.recipe.select,
         seed=job.recipe.seed,
         lacks=lacks,

@@ -1,12 +1,12 @@
 """The eight stages as plain data: what each reads, what it writes, which settings it depends on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ds2.errors import InputError
 
-__all__ = ["STAGES", "Stage", "owner_of", "settings_of", "stages_until"]
+__all__ = ["STAGES", "Stage", "owner_of", "settings_of", "stages_of", "stages_until"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Stage:
         beside: patterns of files in the run folder that no stage writes; they need not be there.
         reads: artefacts of earlier stages.
         writes: its own artefacts.
+        scored: whether a run without scores has no such stage.
+        resumes: whether one that was stopped goes on where it was.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Stage:
     optional: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
+    scored: bool = False
+    resumes: bool = False
 
     @property
     def help(self) -> str:
@@ -67,6 +71,8 @@ STAGES = (
         optional=("raters.*.only",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
+        scored=True,
+        resumes=True,
     ),
     Stage(
         "embed",
@@ -76,6 +82,7 @@ STAGES = (
         inputs=("embed.path",),
         reads=("pool.arrow",),
         writes=("embeddings.npy", "embeddings.json"),
+        resumes=True,
     ),
     Stage(
         "neighbors",
@@ -92,6 +99,7 @@ STAGES = (
         optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "neighbors.npz"),
         writes=("noise.json",),
+        scored=True,
     ),
     Stage(
         "curate",
@@ -102,6 +110,7 @@ STAGES = (
         optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "neighbors.npz", "noise.json"),
         writes=("curation.parquet",),
+        scored=True,
     ),
     Stage(
         "select",
@@ -151,15 +160,25 @@ def owner_of(artefact: str) -> Stage:
     return next(stage for stage in STAGES if artefact in stage.writes)
 
 
-def stages_until(name: str) -> tuple[Stage, ...]:
-    """Return the stage called ``name`` and every stage that it needs, in order."""
+def stages_of(*, rated: bool) -> tuple[Stage, ...]:
+    """Return the stages of a run with scores, or of one without, which read what is left."""
+    stages = tuple(stage for stage in STAGES if rated or not stage.scored)
+    there = {artefact for stage in stages for artefact in stage.writes}
+    return tuple(
+        replace(stage, reads=tuple(name for name in stage.reads if name in there))
+        for stage in stages
+    )
+
+
+def stages_until(name: str, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
+    """Return the stage called ``name`` and every one of ``stages`` that it needs, in order."""
     if name not in {stage.name for stage in STAGES}:
         raise InputError(f"'{name}' is no stage. Stages: {', '.join(s.name for s in STAGES)}.")
     needed: set[str] = {name}
-    for stage in reversed(STAGES):
+    for stage in reversed(stages):
         if stage.name in needed:
             needed |= {owner_of(artefact).name for artefact in stage.reads}
-    return tuple(stage for stage in STAGES if stage.name in needed)
+    return tuple(stage for stage in stages if stage.name in needed)
 
 
 def settings_of(stage: Stage, settings: Mapping[str, object]) -> dict[str, object]:

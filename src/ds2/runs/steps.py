@@ -4,20 +4,25 @@ Every stage reads its inputs from the run folder, never from the memory of the s
 run that was stopped and resumed computes exactly what an uninterrupted one does.
 """
 
+import hashlib
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ds2._version import __version__
 from ds2.curation import Curation, curate
 from ds2.embedding import (
     EmbeddingReport,
     embed_with_report,
     read_report,
+    sample_keys,
+    share_held,
 )
 from ds2.errors import Ds2Warning
 from ds2.neighbors import Neighbors, find_neighbors
@@ -25,11 +30,12 @@ from ds2.noise import TransitionEstimate, estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.proof.train import loss_curve
 from ds2.rating import GoldScores, Panel, Scale, import_ratings
-from ds2.report import Results, page_html, page_json, page_markdown, run_report
+from ds2.report import Chosen, Results, page_html, page_json, page_markdown, run_report
 from ds2.runs.ask import load_gold
+from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
-from ds2.runs.folder import write_text
-from ds2.runs.frozen import load, read_table, save
+from ds2.runs.folder import hash_file, write_text
+from ds2.runs.frozen import FILES, load, read_table, save
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.planted import load_planted
 from ds2.runs.proof_page import with_proof_link
@@ -66,39 +72,78 @@ def _pool(job: Job) -> Made:
     return Made(summary, pool.warnings)
 
 
+#: A share of the texts smaller than this is not worth copying vectors for.
+_WORTH_FETCHING = 0.05
+
+
 def _embed(job: Job) -> Made:
-    wanted = job.recipe.embed
+    wanted, pool, out = job.recipe.embed, _load_pool(job), job.folder / "embeddings.npy"
+    embedder = choose_embedder(wanted, job.folder)
+    ready = wanted.embedder == "precomputed"  # which is a file already
+    cache = None if ready else open_cache(job.listener)
+    fetched = cache is not None and _fetch_vectors(cache, pool, embedder.name, out)
     _, report = embed_with_report(
-        _load_pool(job),
-        choose_embedder(wanted, job.folder),
-        out=job.folder / "embeddings.npy",
+        pool,
+        embedder,
+        out=out,
         batch_size=wanted.batch_size,
         progress=lambda done, total, *_: job.listener.progress(done, total),
     )
+    if cache is not None and (report.n_embedded or not fetched):
+        files, about = (out, out.with_suffix(".json")), {"embedder": report.embedder}
+        _kept(job, cache.keep("embed", hash_file(out).sha256, files, about))
     summary = {
         "name": report.embedder,
         "dimension": report.dimension,
         "n_embedded": report.n_embedded,
         "n_reused": report.n_reused,
+        "from_cache": fetched,
         "truncated_share": report.truncated_share,
         "unknown_language_share": report.unknown_language_share,
     }
     return Made(summary, report.warnings)
 
 
+def _fetch_vectors(cache: Cache, pool: Pool, embedder: str, out: Path) -> bool:
+    """Put the cached vectors of most texts of the pool into the place of ``out``.
+
+    Nothing is done where ``out`` has as many. What is lacking still is embedded.
+    """
+    keys = sample_keys(pool)
+    shares = {
+        entry.path.name: share_held(entry.path / out.name, embedder, keys)
+        for entry in cache.entries("embed")
+        if entry.about.get("embedder") == embedder
+    }
+    best = max(shares, key=shares.__getitem__, default="")
+    share = max(_WORTH_FETCHING, share_held(out, embedder, keys))
+    return bool(best) and shares[best] > share and cache.fetch("embed", best, out.parent)
+
+
+def _kept(job: Job, fault: str | None) -> None:
+    if fault is not None:
+        job.listener.said(fault)
+
+
 def _neighbors(job: Job) -> Made:
-    neighbors = find_neighbors(
-        np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
-        groups=find_duplicates(_load_pool(job)),
-        seed=job.recipe.seed,
-        **job.recipe.neighbors.model_dump(),
-    )
-    save(job.folder, neighbors)
+    vectors, groups = job.folder / "embeddings.npy", find_duplicates(_load_pool(job))
+    wanted = {"seed": job.recipe.seed, **job.recipe.neighbors.model_dump()}
+    made_by = [__version__, np.__version__, version("faiss-cpu")]
+    rests_on = hash_file(vectors).sha256, hashlib.sha256(groups.tobytes()).hexdigest()
+    cache, key = open_cache(job.listener), key_of(wanted, made_by, rests_on)
+    fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
+    if not fetched:
+        found = np.load(vectors, mmap_mode="r", allow_pickle=False)
+        save(job.folder, find_neighbors(found, groups=groups, **wanted))
+    neighbors = load(Neighbors, job.folder)
+    if cache is not None and not fetched:
+        _kept(job, cache.keep("neighbors", key, [job.folder / FILES[Neighbors]]))
     summary = {
         "k": neighbors.k,
         "method": neighbors.method,
         "recall": neighbors.recall,
         "n_duplicates": neighbors.n_duplicates,
+        "from_cache": fetched,
     }
     return Made(summary)
 
@@ -235,32 +280,22 @@ def _number(value: float) -> float | None:
 
 def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
-    pool = Pool.load(job.folder / "pool.arrow")
-    panel = Panel.load(job.folder / "ratings.parquet")
-    gold = load_gold(job, pool, panel.scale)
-    noise = load(TransitionEstimate, job.folder)
-    neighbors = load(Neighbors, job.folder)
-    found = Results(
-        pool,
-        panel,
-        neighbors,
-        replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
-        load(Curation, job.folder),
-        long_tail_scores(neighbors),
-        load(Selection, job.folder),
-        stability=_stability(job.folder),
-        embedding=_about_vectors(job.folder / "embeddings.npy"),
-        title=job.recipe.report.title,
-        n_examples=job.recipe.report.n_examples,
-        planted=load_planted(job.recipe, job.folder),
-        truth=_true_scores(pool, job.recipe.scores.true_column, panel.scale),
-        settings=_changed_settings(job.recipe),
-        losses=_losses(job.folder / "proof" / "runs"),
-        curves=load(Curves, job.folder),
-        run=job.folder.name,
-        **_trusted(gold),
-    )
-    page = run_report(found)
+    pool, neighbors = Pool.load(job.folder / "pool.arrow"), load(Neighbors, job.folder)
+    found: dict[str, Any] = {
+        "pool": pool,
+        "neighbors": neighbors,
+        "tail": long_tail_scores(neighbors),
+        "selection": load(Selection, job.folder),
+        "embedding": _about_vectors(job.folder / "embeddings.npy"),
+        "title": job.recipe.report.title,
+        "n_examples": job.recipe.report.n_examples,
+        "settings": _changed_settings(job.recipe),
+        "losses": _losses(job.folder / "proof" / "runs"),
+        "curves": load(Curves, job.folder),
+        "run": job.folder.name,
+    }
+    rated = job.recipe.rated
+    page = run_report(Results(**found, **_of_scores(job, pool)) if rated else Chosen(**found))
     write_text(job.folder / "report.json", page_json(page))
     write_text(job.folder / "report.md", page_markdown(page))
     write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))
@@ -273,6 +308,20 @@ def write_report(job: Job) -> Made:
         "notes": [f"{of}: {says}" for of, says in page.notes],
     }
     return Made(summary)
+
+
+def _of_scores(job: Job, pool: Pool) -> dict[str, Any]:
+    """What only a run with scores has left."""
+    panel, noise = Panel.load(job.folder / "ratings.parquet"), load(TransitionEstimate, job.folder)
+    return {
+        "ratings": panel,
+        "noise": replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
+        "curation": load(Curation, job.folder),
+        "stability": _stability(job.folder),
+        "planted": load_planted(job.recipe, job.folder),
+        "truth": _true_scores(pool, job.recipe.scores.true_column, panel.scale),
+        **_trusted(load_gold(job, pool, panel.scale)),
+    }
 
 
 def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:

@@ -22,6 +22,7 @@ from ds2.runs.frozen import load
 from ds2.runs.init import init_run
 from ds2.runs.job import Listener
 from ds2.runs.loop import run as bring_up_to_date
+from ds2.runs.recipe_file import load_recipe
 from ds2.selection import Selection
 from ds2.shown import Shown, heat_map
 
@@ -52,9 +53,9 @@ class RunResult(Shown):
         return Pool.load(self.folder / "pool.arrow")
 
     @property
-    def ratings(self) -> Ratings:
-        """What the raters gave."""
-        return Ratings.load(self.folder / "ratings.parquet")
+    def ratings(self) -> Ratings | None:
+        """What the raters gave; None in a run without scores, as `noise` and `curation`."""
+        return Ratings.load(self.folder / "ratings.parquet") if self._rated else None
 
     @property
     def neighbors(self) -> Neighbors:
@@ -62,14 +63,14 @@ class RunResult(Shown):
         return load(Neighbors, self.folder)
 
     @property
-    def noise(self) -> TransitionEstimate:
+    def noise(self) -> TransitionEstimate | None:
         """The transition matrix."""
-        return load(TransitionEstimate, self.folder)
+        return load(TransitionEstimate, self.folder) if self._rated else None
 
     @property
-    def curation(self) -> Curation:
+    def curation(self) -> Curation | None:
         """The curated scores."""
-        return load(Curation, self.folder)
+        return load(Curation, self.folder) if self._rated else None
 
     @property
     def selection(self) -> Selection:
@@ -85,9 +86,14 @@ class RunResult(Shown):
         """Return the path of the report, a page for a browser."""
         return self.folder / "report.html"
 
+    @property
+    def _rated(self) -> bool:
+        return load_recipe(self.folder).rated
+
     def _repr_html_(self) -> str:
         answers = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.verdict)
-        return f"<ul>{answers}</ul>{heat_map(self.noise.mean_matrix)}"
+        noise = self.noise
+        return f"<ul>{answers}</ul>{'' if noise is None else heat_map(noise.mean_matrix)}"
 
 
 def run(
@@ -102,6 +108,9 @@ def run(
     listener: Listener | None = None,
 ) -> RunResult:
     """Rate or import, embed, estimate the noise, curate, select and report, as ``ds2 run`` does.
+
+    Without scores and raters the run has no noise and no curation, and selects by a method that
+    needs none: "facility-location", or what ``select.method`` of the settings says.
 
     Args:
         pool: what `ds2.read_pool` takes: a path, several, ``hf:org/name``, a Dataset, a DataFrame,

@@ -81,6 +81,7 @@ class SizeCurve:
         coverage: (z,) share of the pool that is near a selected row; NaN without vectors.
         redundancy: (z,) share of the rows that are near another selected one; likewise.
         random_coverage: (z,) the coverage of a random selection of that size.
+        random_redundancy: (z,) its redundancy.
         precision: (z,) expected share of the rows that belong to the best so many of the pool; NaN
             without standard errors.
     """
@@ -91,6 +92,7 @@ class SizeCurve:
     coverage: Values
     redundancy: Values
     random_coverage: Values
+    random_redundancy: Values
     precision: Values
 
 
@@ -216,7 +218,7 @@ def _inputs(
 
 def size_curve(
     selections: Mapping[int, Rows],
-    scores: Scores,
+    scores: Scores | None,
     *,
     se: Values | None = None,
     vectors: Vectors | None = None,
@@ -234,7 +236,7 @@ def size_curve(
 
     Args:
         selections: size → its rows.
-        scores: (n,) curated scores, NaN where unrated.
+        scores: (n,) curated scores, NaN where unrated; None where there are none.
         se: (n,) their standard errors (Curation.se).
         vectors: (n, d) embeddings, for coverage and redundancy.
         neighbors: the graph, likewise.
@@ -242,9 +244,15 @@ def size_curve(
         seed: seeds the random selections.
 
     Raises:
-        InputError: no selection, rows outside the pool, lengths that differ.
+        InputError: no selection, rows outside the pool, lengths that differ, neither scores nor
+            vectors.
     """
-    values = check_scores("scores", scores)
+    if scores is not None:
+        values = check_scores("scores", scores)
+    elif vectors is not None:
+        values = np.full(len(vectors), np.nan)
+    else:
+        raise InputError("size_curve() was given no rows: pass 'scores' or 'vectors'.")
     if not selections:
         raise InputError("'selections' holds none. Give rows by size, such as {500: rows[:500]}.")
     sizes = sorted(check_int("size", size, low=1) for size in selections)
@@ -268,8 +276,9 @@ def size_curve(
     by_name = {one.name: one for one in compared.selections}
     chosen = [by_name[name] for name in named]
     score = np.array([one.means["score"] for one in chosen])
-    usual = np.array([[by_name[f"random {size} draw {d}"].coverage for d in range(DRAWS)]
-                      for size in sizes])  # fmt: skip
+    usual = np.array([[(one.coverage, one.redundancy) for d in range(DRAWS)
+                       for one in [by_name[f"random {size} draw {d}"]]]
+                      for size in sizes]).mean(axis=1)  # fmt: skip
     precision = [np.nan if se is None else _precision(values, se, rows) for rows in named.values()]
     return SizeCurve(
         sizes=np.array(sizes),
@@ -277,7 +286,8 @@ def size_curve(
         kept=np.array([share_kept(values, *pair) for pair in zip(sizes, score, strict=True)]),
         coverage=np.array([one.coverage for one in chosen]),
         redundancy=np.array([one.redundancy for one in chosen]),
-        random_coverage=usual.mean(axis=1),
+        random_coverage=usual[:, 0],
+        random_redundancy=usual[:, 1],
         precision=np.array(precision),
     )
 
@@ -285,6 +295,8 @@ def size_curve(
 def share_kept(scores: np.ndarray, size: int, mean: float) -> float:
     """What ``size`` rows of a mean score keep of what is attainable; see the module."""
     rated = np.sort(scores[~np.isnan(scores)])
+    if not len(rated):
+        return float("nan")
     usual, best = float(rated.mean()), float(rated[-size:].mean())
     return (mean - usual) / (best - usual) if best > usual else 1.0
 
@@ -292,8 +304,9 @@ def share_kept(scores: np.ndarray, size: int, mean: float) -> float:
 def _random(
     scores: np.ndarray, size: int, keys: np.ndarray | None, seed: int
 ) -> dict[str, np.ndarray]:
-    """Random selections of rated rows, drawn by key."""
-    rated = np.flatnonzero(~np.isnan(scores))
+    """Random selections of rated rows, or of all where none is, drawn by key."""
+    known = ~np.isnan(scores)
+    rated = np.flatnonzero(known | ~known.any())
     own = check_keys(keys, len(scores))[rated]
     orders = [np.argsort(random_order_keys(own, seed, stream=1000 + d)) for d in range(DRAWS)]
     return {f"draw {d}": rated[order[:size]] for d, order in enumerate(orders)}

@@ -1,0 +1,86 @@
+"""How far a stage is, noted in the run folder while it runs: `status` says it of a stopped one."""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ds2.errors import Ds2Error
+from ds2.runs.folder import write_json
+from ds2.runs.job import Listener
+from ds2.runs.stages import Stage
+
+__all__ = ["Noted", "forget", "how_far"]
+
+FILE = ".progress.json"
+#: Seconds between two notes.
+EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class Noted(Listener):
+    """Passes on what a stage says, and notes how far it is.
+
+    Attributes:
+        heard: who is told.
+        folder: the run folder.
+        stage: the stage that runs.
+        settings: what it is made with.
+    """
+
+    heard: Listener
+    folder: Path
+    stage: Stage
+    settings: Mapping[str, object]
+    _last_s: float = field(init=False, default_factory=time.monotonic)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Pass it on, and now and then note it."""
+        self.heard.progress(done, total, note)
+        now = time.monotonic()
+        if not 0 < done < total or now - self._last_s < EVERY_S:
+            return
+        self._last_s = now
+        facts = {"stage": self.stage.name, "done": done, "total": total}
+        with suppress(Ds2Error):  # the stage itself says what it cannot write
+            write_json(self.folder / FILE, {**facts, "settings": dict(self.settings)})
+
+    def said(self, sentence: str) -> None:
+        """Pass it on."""
+        self.heard.said(sentence)
+
+    def warning(self, sentence: str) -> None:
+        """Pass it on."""
+        self.heard.warning(sentence)
+
+
+def forget(folder: Path) -> None:
+    """Remove the note: the stage is done."""
+    with suppress(OSError):
+        (folder / FILE).unlink(missing_ok=True)
+
+
+def how_far(
+    folder: Path, stage: Stage, settings: Mapping[str, object], *, running: bool
+) -> str | None:
+    """Say how far a stage is that runs or was stopped; None where nobody knows.
+
+    Args:
+        folder: the run folder.
+        stage: the stage.
+        settings: what it would be made with now: with others it starts anew.
+        running: whether somebody works on the folder.
+    """
+    try:
+        facts = json.loads((folder / FILE).read_bytes())
+        done, total = int(facts["done"]), int(facts["total"])
+        if facts["stage"] != stage.name or facts["settings"] != dict(settings):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if running:
+        return f"at {done:,} of {total:,}"
+    then = "goes on from there" if stage.resumes else "starts anew"
+    return f"stopped at {done:,} of {total:,}, {then}"
