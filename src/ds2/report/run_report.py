@@ -31,6 +31,7 @@ from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
 from ds2.report.results import Chosen, Results, mean, moves, to_levels
 from ds2.report.rows import rows_table
+from ds2.report.scored import scored_parts
 from ds2.report.state import run_state
 from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
@@ -92,6 +93,7 @@ def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[
         Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
         Section("raters", "Raters", "Raters", raters),
         Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
+        Section("scored", "Rated and scored", "Scored", tuple(scored_parts(found))),
         Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
     )
     return sections, {

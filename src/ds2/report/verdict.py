@@ -14,6 +14,7 @@ import numpy as np
 from ds2.noise import LOW_LIFT
 from ds2.report.model import Finding, Tone
 from ds2.report.results import Results, mean
+from ds2.report.scored import scored_sentence
 from ds2.report.state import better_method, would_change
 from ds2.report.words import count, decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
@@ -307,6 +308,7 @@ def _changes(found: Results) -> Finding:
         answer = f"{share_of}: {count(int(up))} up, {count(int(down))} down."
     levels = changed and not raw and not real
     detail = _which(
+        (True, scored_sentence(found)),
         (raw and fired, "The gate fired: lift is too low for neighbours to correct scores."),
         (
             flagged is not None and not raw and not real,

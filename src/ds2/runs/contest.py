@@ -171,8 +171,9 @@ class Contest:
 
         def curated(method: str) -> Curation:
             return curation_of(
-                recipe, materials.pool, kept, materials.neighbors, noise, gold=None, method=method
-            )
+                recipe, materials.pool, kept, materials.neighbors, noise, gold=None,
+                vectors=materials.vectors, method=method,
+            )  # fmt: skip
 
         method, note = recipe.curate.method, ""
         try:

@@ -25,6 +25,7 @@ from ds2.selection import Curves, Selection
 
 __all__ = [
     "load",
+    "load_vectors",
     "observed_of",
     "plain",
     "read_table",
@@ -90,6 +91,12 @@ def load(kind: type[Value], folder: Path) -> Value:
         elif name in facts:
             values[name] = thawed(hint, facts[name])
     return kind(**values)
+
+
+def load_vectors(folder: Path) -> np.ndarray:
+    """(n, d) the run's vectors, left on disk."""
+    found: np.ndarray = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+    return found
 
 
 def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.keys import random_order_keys
 from ds2.pool import Pool
 from ds2.pool.wording import shown
 from ds2.rating import (
@@ -47,6 +48,8 @@ __all__ = [
 
 #: The replies of a run. No stage vouches for it: it is kept whatever the recipe says.
 STORE = "ratings.sqlite"
+#: Stream of random order for the part of a pool that is rated; see `ds2.keys`.
+SAMPLE = 2**35
 _KINDS: Mapping[str, Callable[..., Any]] = {
     "chat": ChatRater,
     "local": LocalRater,
@@ -153,16 +156,28 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
     whole = [name for name, section in wanted.items() if section.only is None]
     found: dict[str, Ratings] = {}
     if whole:
-        found |= zip(whole, unheard(_rated, job, pool, whole), strict=True)
+        rows = _sample(job, pool)
+        part = pool if len(rows) == len(pool) else pool.take(rows)
+        found |= zip(whole, unheard(_rated, job, part, whole), strict=True)
+        found = {name: _scattered(one, rows, len(pool)) for name, one in found.items()}
     for name in [name for name in wanted if name not in whole]:
         path = resolve_path(job.folder, str(wanted[name].only))
         if not path.exists():
             job.listener.said(f"'{name}' rates what {path.name} lists, which is not there yet")
             continue
         rows = rows_of_ids(pool, path)
-        (part,) = unheard(_rated, job, pool.take(rows), [name])
-        found[name] = _scattered(part, rows, len(pool))
+        (ratings,) = unheard(_rated, job, pool.take(rows), [name])
+        found[name] = _scattered(ratings, rows, len(pool))
     return [found[name] for name in wanted if name in found]
+
+
+def _sample(job: Job, pool: Pool) -> np.ndarray:
+    """The rows that every rater is asked about: a random part by content, or all of them."""
+    wanted = job.recipe.rate.sample
+    if wanted is None or wanted >= len(pool):
+        return np.arange(len(pool))
+    order = random_order_keys(pool.keys, job.recipe.seed, SAMPLE)
+    return np.sort(np.lexsort((pool.keys, order))[:wanted])
 
 
 def _check_store(folder: Path) -> None:
@@ -299,6 +314,8 @@ class _Progress:
 
 def _scattered(part: Ratings, rows: np.ndarray, n: int) -> Ratings:
     """Ratings of some rows as ratings of the pool; the others were not asked about."""
+    if len(rows) == n:
+        return part
 
     def spread(values: np.ndarray) -> np.ndarray:
         whole = np.full(n, np.nan)

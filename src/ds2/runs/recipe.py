@@ -55,6 +55,12 @@ class RateSection(Section):
         default=None,
         description="a rubric of your own (.toml); without it the criteria of the paper, 1 to 10",
     )
+    sample: int | None = Field(
+        default=None,
+        ge=1,
+        description="rate so many examples, a random part of the pool, and let a scorer learned "
+        "from them score the rest (5000); without it every example is rated",
+    )
     repeats: int = Field(
         default=0, ge=0, description="examples that are rated twice, to measure a rater's own noise"
     )
@@ -553,11 +559,16 @@ class NoiseSection(Section):
 class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "raw"] = Field(
+    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "scorer", "raw"] = Field(
         default="auto",
         description="auto keeps raw unless evidence (other raters, gold) shows another to be "
         "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "
         "(several raters: their mean)",
+    )
+    unrated: Literal["auto", "score", "leave"] = Field(
+        default="auto",
+        description="examples without any rating are scored by a scorer learned from the others, "
+        "or left out; auto scores them where they are a tenth of the pool or more",
     )
     doubtful: Literal["replace", "drop"] = Field(
         default="replace",

@@ -23,7 +23,7 @@ from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import shown, shown_path
 from ds2.proof import measure_likelihoods
 from ds2.runs.embedder import embed_like
-from ds2.runs.frozen import load, observed_of, save, write_table
+from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
@@ -266,9 +266,15 @@ def _save_selection(
 
 
 def _scores_of(material: Materials, rows: np.ndarray) -> dict[str, np.ndarray | None]:
-    """What is known of the scores of some rows, by name."""
-    confidence = None if material.curated is None else material.curated.confidence
-    known = {"score": material.scores, "observed": material.observed, "confidence": confidence}
+    """What is known of the scores of some rows, by name; where rows were scored, which and how."""
+    curated = material.curated
+    known = {
+        "score": material.scores,
+        "observed": material.observed,
+        "confidence": None if curated is None else curated.confidence,
+    }
+    if curated is not None and curated.scored is not None:
+        known |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
     return {name: None if of is None else of[rows] for name, of in known.items()}
 
 
@@ -280,9 +286,9 @@ def _write_selected(job: Job, material: Materials, selection: Selection) -> None
         format=job.recipe.output.format,
         columns={
             **{
-                f"ds2_{name}": _scores(values)
-                for name in ("score", "observed")
-                if (values := known[name]) is not None
+                f"ds2_{name}": _scores(values) if values.dtype.kind == "f" else values.tolist()
+                for name, values in known.items()
+                if values is not None and name != "confidence"
             },
             "ds2_long_tail": material.tail[rows],
             "ds2_reason": selection.reasons,
@@ -444,7 +450,7 @@ def load_materials(job: Job, methods: Collection[str]) -> Materials:
         pool=pool,
         curated=load(Curation, job.folder) if job.recipe.rated else None,
         neighbors=neighbors,
-        vectors=np.load(job.folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        vectors=load_vectors(job.folder),
         tail=long_tail_scores(neighbors),
         prior=load(TransitionEstimate, job.folder).prior if job.recipe.rated else None,
         wanted=job.recipe.select,

@@ -108,7 +108,7 @@ STAGES = (
         ignores=("curate.doubtful",),
         inputs=("gold.path",),
         optional=("gold.path",),
-        reads=("pool.arrow", "ratings.parquet", "neighbors.npz", "noise.json"),
+        reads=("pool.arrow", "ratings.parquet", "embeddings.npy", "neighbors.npz", "noise.json"),
         writes=("curation.parquet",),
         scored=True,
     ),

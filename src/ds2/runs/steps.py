@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ds2._version import __version__
+from ds2.arrays import Features
 from ds2.curation import Curation, curate
 from ds2.embedding import (
     EmbeddingReport,
@@ -23,6 +25,7 @@ from ds2.embedding import (
     read_report,
     sample_keys,
     share_held,
+    surface_features,
 )
 from ds2.errors import Ds2Warning
 from ds2.neighbors import Neighbors, find_neighbors
@@ -35,7 +38,7 @@ from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file, write_text
-from ds2.runs.frozen import FILES, load, read_table, save
+from ds2.runs.frozen import FILES, load, load_vectors, read_table, save
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.planted import load_planted
 from ds2.runs.proof_page import with_proof_link
@@ -133,8 +136,7 @@ def _neighbors(job: Job) -> Made:
     cache, key = open_cache(job.listener), key_of(wanted, made_by, rests_on)
     fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
     if not fetched:
-        found = np.load(vectors, mmap_mode="r", allow_pickle=False)
-        save(job.folder, find_neighbors(found, groups=groups, **wanted))
+        save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
         _kept(job, cache.keep("neighbors", key, [job.folder / FILES[Neighbors]]))
@@ -171,7 +173,9 @@ def _curate(job: Job) -> Made:
     panel = Panel.load(job.folder / "ratings.parquet")
     noise = load(TransitionEstimate, job.folder)
     gold = load_gold(job, pool, panel.scale)
-    curation = curation_of(job.recipe, pool, panel, load(Neighbors, job.folder), noise, gold=gold)
+    graph = load(Neighbors, job.folder)
+    vectors = load_vectors(job.folder)
+    curation = curation_of(job.recipe, pool, panel, graph, noise, gold=gold, vectors=vectors)
     fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
     curation = _named(replace(curation, warnings=tuple(fresh)), panel.raters)
     ids = pool.table["id"].combine_chunks()
@@ -181,6 +185,7 @@ def _curate(job: Job) -> Made:
         "gate": curation.gate,
         "n_misrated": None if curation.misrated is None else int(curation.misrated.sum()),
         "n_changed": curation.n_changed,
+        "n_scored": 0 if curation.scored is None else int(curation.scored.sum()),
         "gold_needed": 0 if gold is not None else curation.gold_needed,
     }
     return Made(summary, curation.warnings)
@@ -213,9 +218,18 @@ def curation_of(
     noise: TransitionEstimate,
     *,
     gold: GoldScores | None,
+    vectors: np.ndarray,
     **other: object,
 ) -> Curation:
-    """Curate ratings as the recipe says, in a run as in a comparison; as `noise_of`."""
+    """Curate ratings as the recipe says, in a run as in a comparison; as `noise_of`.
+
+    What a scorer learns from is looked at only where there could be one: where rows are without a
+    rating, or something could tell whether it helps.
+    """
+    asked = recipe.curate.model_dump(exclude={"control", "doubtful"}) | other
+    several = len(panel.raters) > 1 or gold is not None or panel.repeat_scores() is not None
+    if asked["method"] in ("auto", "scorer") and (several or np.isnan(panel.scores()).any()):
+        asked |= {"vectors": vectors, "features": _features(pool)}
     return unheard(
         curate,
         panel.scores(),
@@ -229,8 +243,14 @@ def curation_of(
         keys=pool.keys,
         seed=recipe.seed,
         **_trusted(gold),
-        **(recipe.curate.model_dump(exclude={"control", "doubtful"}) | other),
+        **asked,
     )
+
+
+@lru_cache(maxsize=1)
+def _features(pool: Pool) -> Features:
+    """The surface features of a pool, which a comparison asks for once a judge."""
+    return surface_features(pool)
 
 
 def _trusted(gold: GoldScores | None) -> dict[str, Any]:
