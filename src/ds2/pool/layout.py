@@ -66,7 +66,7 @@ def _part(name: str, value: object, parsed: Parsed, start: int) -> str:
 
 
 def _piece(value: object, text: str | None, number: int) -> str | None:
-    """Write a text, or a role and a text, where the text is turn ``number``; None: it is neither."""
+    """Write a text, or a role and a text, where the text is turn ``number``; else None."""
     if type(value) is str:
         return '""' if not value else _place(str(number)) if value is text else None
     if type(value) is dict and len(value) == 2:
