@@ -342,19 +342,25 @@ def parts_of(content: object) -> list[dict[str, Any]]:
 
 
 def tools_list(tools: object) -> list[dict[str, Any]] | None:
-    """Return descriptions of tools as {type: function, function}, None where they are no JSON."""
+    """Return descriptions of tools as {type: function, function}, None where they are none."""
     if isinstance(tools, str):
         try:
-            tools = json.loads(tools)
-        except (ValueError, RecursionError):
+            tools = from_text(tools)
+        except BadRowError:
             return None
     listed: list[Any] = tools if isinstance(tools, list) else [tools]
     if not all(isinstance(tool, dict) for tool in listed):
         return None
-    return [
-        tool if isinstance(tool.get("function"), dict) else {"type": "function", "function": tool}
-        for tool in listed
-    ]
+    return [_tool(tool) for tool in listed]
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of a tool as OpenAI's chat endpoint has it."""
+    if isinstance(tool.get("function"), dict) or not isinstance(tool.get("name"), str):
+        return dict(tool)
+    names = {"input_schema": "parameters"}  # Anthropic's word
+    inner = {names.get(k, k): v for k, v in tool.items() if (k, v) != ("type", "function")}
+    return {"type": "function", "function": inner}
 
 
 def _set_rejected(

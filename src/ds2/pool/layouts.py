@@ -15,6 +15,7 @@
     llama-factory  sharegpt            {"conversations": [{from, value}, …]}
                    alpaca              {"instruction", "input", "output", "system"}
                    preference          {"conversations", "chosen": {from, value}, "rejected"}
+                   kto                 {"conversations", "kto_tag"}, a row for each answer
                                        and an entry in ``dataset_info.json``
     unsloth        conversations       {"conversations": [{role, content}, …]}
                    alpaca              {"instruction", "input", "output"}
@@ -83,15 +84,20 @@ def beside(example: Conversation, kept: Kept) -> OutRow:
     fields: OutRow = {}
     if "tools" in kept.beside:
         listed = None if example.tools is None else tools_list(example.tools)
-        held = example.tools if listed is not None or kept.tool == "parquet" else None
         if kept.tool == "axolotl":
             fields["tools"] = listed and [_with_text(tool, "parameters") for tool in listed]
+        elif listed is None and kept.tool == "parquet":
+            fields["tools"] = example.tools and _text_of(example.tools)
         else:  # JSON as one text: a table keeps its own shape for each tool
-            fields["tools"] = held if held is None or isinstance(held, str) else _json(held)
+            fields["tools"] = _json(listed) if listed else None
     for plural in MEDIA.values():
         if plural in kept.beside and kept.tool != "axolotl":
             fields[plural] = example.media.get(plural, [])
     return fields
+
+
+def _text_of(value: object) -> str:
+    return value if isinstance(value, str) else _json(value)
 
 
 def _json(value: object) -> str:
@@ -177,13 +183,18 @@ def _under(name: str) -> Callable[[Conversation, Kept], list[OutRow]]:
 
 
 def _completion(example: Conversation, kept: Kept) -> list[OutRow]:
+    _check_answer(example, kept, "prompt-completion")
     turns = _turns(example.turns, example, kept)
-    if turns[-1]["role"] != "assistant" or len(turns) < 2:
-        raise InputError(
-            f"The layout prompt-completion needs an answer at the end, after a prompt, and "
-            f"example {shown(example.id)} ends with {turns[-1]['role']}. {_instead(kept)}"
-        )
     return [{"prompt": turns[:-1], "completion": turns[-1:]}]
+
+
+def _check_answer(example: Conversation, kept: Kept, layout: str) -> None:
+    last = example.turns[-1]["role"]
+    if last != "assistant" or len(example.turns) < 2:
+        raise InputError(
+            f"The layout {layout} needs an answer at the end, after a prompt, and example "
+            f"{shown(example.id)} ends with {last}. {_instead(kept)}"
+        )
 
 
 def _instead(kept: Kept) -> str:
@@ -209,17 +220,27 @@ def _both_sides(example: Conversation, kept: Kept) -> list[OutRow]:
     return [{"prompt": turns[:at], "chosen": turns[at:], "rejected": rejected}]
 
 
-def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
+def _judgements(example: Conversation, kept: Kept) -> list[tuple[list[OutRow], bool]]:
+    """Conversations up to an answer, and whether it is a good one."""
     if example.rejected is not None:
-        (row,) = _both_sides(example, kept)
-        pairs = ((row["chosen"], True), (row["rejected"], False))
-        return [{"prompt": row["prompt"], "completion": c, "label": good} for c, good in pairs]
+        asked = example.turns[: example.answer_at]
+        return [(example.turns, True), ([*asked, *example.rejected], False)]
     if example.label is None:
         raise InputError(
             f"The layout kto needs a rejected answer or a label (true or false), and example "
             f"{shown(example.id)} has neither. {_instead(kept)}"
         )
-    return [{**_completion(example, kept)[0], "label": example.label}]
+    _check_answer(example, kept, "kto")
+    return [(example.turns, example.label)]
+
+
+def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
+    at = -1 if example.rejected is None else example.answer_at
+    return [
+        {"prompt": turns[:at], "completion": turns[at:], "label": good}
+        for said, good in _judgements(example, kept)
+        for turns in [_turns(said, example, kept)]
+    ]
 
 
 # Turns as texts.
@@ -318,6 +339,13 @@ def _shared_sides(example: Conversation, kept: Kept) -> list[OutRow]:
     return [{"conversations": asked, "chosen": chosen[-1], "rejected": rejected[-1]}]
 
 
+def _shared_judged(example: Conversation, kept: Kept) -> list[OutRow]:
+    return [
+        {"conversations": shared_turns(turns, kept), "kto_tag": good}
+        for turns, good in _judgements(example, kept)
+    ]
+
+
 # ds2's own: all that a conversation holds.
 
 
@@ -384,6 +412,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "sharegpt": Layout(_shared, _CALLS | _MEDIA),
         "alpaca": Layout(_alpaca, _MEDIA | {"tools"}),
         "preference": Layout(_shared_sides, _CALLS | _MEDIA),
+        "kto": Layout(_shared_judged, _CALLS | _MEDIA),
     },
     "unsloth": {
         "conversations": Layout(_under("conversations"), _CALLS),

@@ -484,10 +484,9 @@ def _entry(file: str, shape: str, beside: frozenset[str]) -> dict[str, Any]:
         "system_tag": "system",
     }
     columns = {"messages": "conversations", **columns}
-    ranked = {}
-    if shape == "preference":
-        columns |= {"chosen": "chosen", "rejected": "rejected"}
-        ranked = {"ranking": True}
+    ranked = {"ranking": True} if shape == "preference" else {}
+    own = {"preference": ("chosen", "rejected"), "kto": ("kto_tag",)}
+    columns |= {name: name for name in own.get(shape, ())}
     about = {"file_name": file, "formatting": "sharegpt"}
     return {**about, "columns": columns, "tags": tags, **ranked}
 
