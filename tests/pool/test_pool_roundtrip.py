@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import tempfile
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ds2.pool import read_pool, write_pool
+from ds2.errors import InputError
+from ds2.pool import hand_off, layout, read_pool, write_pool
+from ds2.pool.carried import Opened
+from ds2.pool.pool import lines_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*without an answer to learn are kept")
 
@@ -236,3 +240,69 @@ def test_converting_keeps_the_conversation_the_id_and_other_fields(form, target,
     assert again.ids == pool.ids
     assert again.sources == pool.sources
     assert [e.extra for e in again] == [e.extra for e in pool]
+
+
+#: Few texts, so that some are equal to each other, to a role or to a part of another one.
+FEW = st.sampled_from(["", "x", "y", "x\n\ny", "user", "gpt", "2", "<image>", "an <image>"])
+
+
+@st.composite
+def alike(draw):
+    """Rows of one format and shape, most of which are roles and texts alone."""
+    form = draw(st.sampled_from(FORMATS))
+    if form in LISTS:
+        name, *keys = LISTS[form]
+        roles = st.sampled_from(
+            ["user", "assistant", "human", "gpt", "system", "tool", "developer"]
+        )
+        shapes = st.tuples(st.permutations(keys), roles)
+        turns = [
+            st.fixed_dictionaries({key: FEW if key == keys[1] else st.just(role) for key in order})
+            for order, role in draw(st.lists(shapes, min_size=1, max_size=4))
+        ]
+        row = {name: st.tuples(*turns).map(list)}
+    else:
+        names = {"alpaca": ["instruction", "output", "input", "system"]}
+        held = names.get(form, ["prompt", "response", "system"])
+        row = dict.fromkeys(held[: draw(st.integers(2, len(held)))], FEW)
+    rows = st.fixed_dictionaries(row) | st.fixed_dictionaries({**row, "tools": st.just("[{}]")})
+    return draw(st.lists(rows, min_size=2, max_size=9))
+
+
+def handed(pool, folder, tool):
+    """What is written for a tool, or said."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        try:
+            done = hand_off(pool, folder, tool=tool, lossy=True)
+        except InputError as error:
+            return str(error)
+    return done.files[0].read_bytes(), done.warnings, done.usage
+
+
+@pytest.mark.filterwarnings("ignore:.*rows were rejected")
+@QUICK
+@given(found=alike(), tool=st.sampled_from(["trl", "axolotl", "llama-factory", "unsloth"]))
+def test_what_is_quick_for_plain_rows_gives_what_any_row_gets(found, tool):
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        write_json(folder / "pool.jsonl", [row | {"id": f"r{at}"} for at, row in enumerate(found)])
+        settings = {"max_bad_share": 1.0, "no_answer": "keep"}
+        try:
+            quick = read_pool(folder / "pool.jsonl", **settings)
+        except InputError:
+            return
+        written = handed(quick, folder, tool)
+        patch.setattr(layout, "_piece", lambda *_: None)
+        slow = read_pool(folder / "pool.jsonl", **settings)
+        both = [pool.table.drop_columns(["layout"]) for pool in (quick, slow)]
+        assert both[0].equals(both[1])
+        rows = [
+            [layout.original_row(line, json.loads(line["extra"]), "id") for line in lines_of(batch)]
+            for pool in (quick, slow)
+            for batch in pool.table.to_batches()
+        ]
+        assert rows[0] == rows[1]
+        patch.setattr(Opened, "_plain", lambda *_: False)
+        (folder / "dataset_info.json").unlink(missing_ok=True)
+        assert handed(slow, folder, tool) == written

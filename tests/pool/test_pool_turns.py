@@ -603,8 +603,8 @@ def test_a_plain_row_is_what_reading_it_again_makes_of_it(tmp_path, row):
         warnings.simplefilter("ignore", Ds2Warning)
         pool = pool_of(tmp_path, row, {**row, "id": "y"})
     quick, again = Opened(pool), Opened(pool)
-    again._is_plain = lambda _: False
+    again.is_plain = lambda _: False
     for line in pool.table.to_pylist():
         assert quick(line) == again(line)
-    assert quick._is_plain(line["layout"]) == ("label" not in row and "tools" not in {
+    assert quick.is_plain(line["layout"]) == ("label" not in row and "tools" not in {
         name.lower() for name in row})  # fmt: skip

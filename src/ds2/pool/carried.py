@@ -13,13 +13,16 @@ can be counted (`losses`) before anything is written.
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ds2.pool.formats import NAMES, Names, detect_format, parse_row, transcript_turns, untrained
 from ds2.pool.layout import original_row, row_of_layout
-from ds2.pool.pool import Pool
+from ds2.pool.pool import Pool, lines_of
 from ds2.pool.turns import (
     HIDDEN,
     MEDIA,
@@ -36,10 +39,14 @@ from ds2.pool.turns import (
     role_keys,
 )
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = [
     "Conversation",
     "Opened",
     "conversations",
+    "kinds_of",
     "marks_training",
     "parts_of",
     "tools_list",
@@ -76,18 +83,50 @@ class Conversation:
     turns: list[dict[str, Any]]
     tools: object = None
     media: dict[str, list[object]] = field(default_factory=dict)
-    marked: set[str] = field(default_factory=set)
+    marked: frozenset[str] = frozenset()
     rejected: list[dict[str, Any]] | None = None
     answer_at: int = -1
     label: bool | None = None
-    lost: set[str] = field(default_factory=set)
+    lost: frozenset[str] = frozenset()
 
 
-def conversations(pool: Pool, *, batch_size: int = _BATCH) -> Iterator[Conversation]:
+def conversations(pool: Pool) -> Iterator[Conversation]:
     """Yield every example of a pool with all that a training tool may need of it."""
     opened = Opened(pool)
-    for batch in pool.table.select(Opened.columns).to_batches(max_chunksize=batch_size):
-        yield from map(opened, batch.to_pylist())
+    for batch in pool.table.select(Opened.columns).to_batches(max_chunksize=_BATCH):
+        yield from map(opened, lines_of(batch))
+
+
+def kinds_of(pool: Pool) -> Iterator[tuple[Conversation, int]]:
+    """Yield examples of a pool, and how many have the same as each but for their texts.
+
+    Those that are roles and texts alone and are laid out alike count as the first of them, unless
+    a text names a medium.
+    """
+    import pyarrow as pa
+
+    opened = Opened(pool)
+    for batch in pool.table.select(Opened.columns).to_batches(max_chunksize=_BATCH):
+        layouts = batch.column("layout").dictionary_decode().to_pylist()
+        plain = {layout for layout in set(layouts) if opened.is_plain(layout)}
+        marked = _naming_media(batch.column("messages"))
+        firsts: dict[str, int] = {}
+        times: Counter[int] = Counter()
+        for row, layout in enumerate(layouts):
+            alone = layout not in plain or row in marked
+            times[row if alone else firsts.setdefault(layout, row)] += 1
+        lines = lines_of(batch.take(pa.array(times, pa.int64())))
+        yield from zip(map(opened, lines), times.values(), strict=True)
+
+
+def _naming_media(messages: "pyarrow.ListArray") -> set[int]:
+    """Return the rows in which a text has the placeholder of a medium."""
+    import pyarrow.compute as pc
+
+    texts = messages.flatten().field("content")
+    found = np.flatnonzero(pc.match_substring_regex(texts, _PLACEHOLDER.pattern))
+    ends = messages.offsets.to_numpy() - messages.offsets[0].as_py()
+    return set((np.searchsorted(ends, found, side="right") - 1).tolist())
 
 
 class Opened:
@@ -103,16 +142,16 @@ class Opened:
     def __init__(self, pool: Pool) -> None:
         self._form, self._id_field = pool.format, pool.id_field
         self._names = Names.of(pool.named, pool.roles)
-        self._is_plain = functools.lru_cache(maxsize=1024)(self._plain)
+        self.is_plain = functools.lru_cache(maxsize=1024)(self._plain)
 
     def __call__(self, line: Mapping[str, Any]) -> Conversation:
         """Return one example."""
         found = Conversation(line["id"], line["source"], [])
-        if self._is_plain(line["layout"]):
+        if self.is_plain(line["layout"]):
             found.turns = line["messages"]
-            found.marked = {
-                kind for turn in found.turns for kind in _PLACEHOLDER.findall(turn["content"])
-            }
+            for turn in found.turns:
+                if "<" in turn["content"]:
+                    found.marked |= set(_PLACEHOLDER.findall(turn["content"]))
         else:
             self._read(line, found)
         return found
@@ -141,15 +180,15 @@ class Opened:
         for (role, text), turn in zip(parsed.turns, parsed.told, strict=True):
             given = turn.get("tool_calls") if turn else None
             if turn and isinstance(given, list) and len(calls_in(turn)) < len(given):
-                found.lost.add("calls of tools that cannot be read")
+                found.lost |= {"calls of tools that cannot be read"}
             found.turns += _open_turns(role, text, turn, embedded)
         found.tools = _first(row, names.parts["tools"])
         for kind, plural in MEDIA.items():
             _place(found, kind, _listed(_first(row, names.parts[plural])) or embedded.get(kind, []))
         if embedded.get("file"):
-            found.lost.add("files")
+            found.lost |= {"files"}
         if embedded.get("redacted_thinking"):
-            found.lost.add("reasoning that is encrypted")
+            found.lost |= {"reasoning that is encrypted"}
         _set_rejected(row, names, parsed.parts, found)
         judged = str(_first(row, names.parts["label"])).lower()
         found.label = {"true": True, "1": True, "false": False, "0": False}.get(judged)
@@ -159,14 +198,14 @@ def _place(found: Conversation, kind: str, listed: list[object]) -> None:
     """Note the media of one kind, and that their number is that of their placeholders."""
     contents = [turn["content"] for turn in found.turns]
     if any(each is None for each in listed):
-        found.lost.add(f"{MEDIA[kind]} whose data was left out when the pool was read")
+        found.lost |= {f"{MEDIA[kind]} whose data was left out when the pool was read"}
         return
     placed = sum(_count(content, kind) for content in contents)
     if not listed:
         if any(isinstance(c, list) and any(p["type"] == kind for p in c) for c in contents):
-            found.lost.add(f"{MEDIA[kind]} that the row does not hold")
+            found.lost |= {f"{MEDIA[kind]} that the row does not hold"}
         elif placed:
-            found.marked.add(kind)
+            found.marked |= {kind}
     elif not placed:
         first = next((turn for turn in found.turns if turn["role"] == "user"), found.turns[0])
         first["content"] = [{"type": kind}] * len(listed) + parts_of(first["content"])
@@ -174,7 +213,7 @@ def _place(found: Conversation, kind: str, listed: list[object]) -> None:
     elif placed == len(listed):
         found.media[MEDIA[kind]] = listed
     else:
-        found.lost.add(f"{MEDIA[kind]} in another number than their places")
+        found.lost |= {f"{MEDIA[kind]} in another number than their places"}
 
 
 def _first(row: Mapping[str, object], names: Sequence[str]) -> object:
@@ -303,19 +342,25 @@ def parts_of(content: object) -> list[dict[str, Any]]:
 
 
 def tools_list(tools: object) -> list[dict[str, Any]] | None:
-    """Return descriptions of tools as {type: function, function}, None where they are no JSON."""
+    """Return descriptions of tools as {type: function, function}, None where they are none."""
     if isinstance(tools, str):
         try:
-            tools = json.loads(tools)
-        except (ValueError, RecursionError):
+            tools = from_text(tools)
+        except BadRowError:
             return None
     listed: list[Any] = tools if isinstance(tools, list) else [tools]
     if not all(isinstance(tool, dict) for tool in listed):
         return None
-    return [
-        tool if isinstance(tool.get("function"), dict) else {"type": "function", "function": tool}
-        for tool in listed
-    ]
+    return [_tool(tool) for tool in listed]
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of a tool as OpenAI's chat endpoint has it."""
+    if isinstance(tool.get("function"), dict) or not isinstance(tool.get("name"), str):
+        return dict(tool)
+    names = {"input_schema": "parameters"}  # Anthropic's word
+    inner = {names.get(k, k): v for k, v in tool.items() if (k, v) != ("type", "function")}
+    return {"type": "function", "function": inner}
 
 
 def _set_rejected(
@@ -328,7 +373,7 @@ def _set_rejected(
         turns = _side_turns(value, names)
         answer = _side_turns(row[parts["answer"]], names) if "answer" in parts else found.turns[-1:]
     except BadRowError:
-        found.lost.add("rejected answers that cannot be read")
+        found.lost |= {"rejected answers that cannot be read"}
         return
     same = 0
     while same < min(len(turns), len(found.turns)) - 1 and all(

@@ -11,6 +11,7 @@ preferences the ``chosen`` side is the answer. Of several names for one part, th
 something counts.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ _CALLS = re.compile(r"<tool_call>.*?(?:</tool_call>|\Z)", re.DOTALL)
 _VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Names:
     """Which fields of a row are which part of its conversation, and what its roles are called.
 
@@ -95,11 +96,13 @@ class Names:
         parts: the names that each part may have, in order of preference.
         form: the format that named columns make a row, None where none are named.
         roles: names of roles beside the usual ones, and the pool's word for each.
+        usual: the same names, where ``parts`` has only those of them that a row has.
     """
 
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _PARTS)
     form: str | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, tuple[str, ...]] | None = None
 
     @staticmethod
     def of(columns: Mapping[str, str], roles: Mapping[str, str]) -> "Names":
@@ -122,10 +125,14 @@ class Names:
                 parts["input"] = ()
         return Names(parts, form, roles)
 
-    def judges(self, row: Mapping[str, object]) -> bool:
-        """Say whether a row has a field that judges its answer."""
-        first, *others = self.parts["label"]
-        return first in row or any(name in row for name in others)
+    @functools.lru_cache(maxsize=1024)  # noqa: B019
+    def within(self, fields: tuple[str, ...]) -> "Names":
+        """Return those of the names that a row of some fields has."""
+        held = {
+            part: tuple(name for name in names if name in fields)
+            for part, names in self.parts.items()
+        }
+        return Names(held, self.form, self.roles, self.parts)
 
     @staticmethod
     def folded(row: Mapping[str, object]) -> "Names":
@@ -148,6 +155,7 @@ class Parsed:
         turns: (role, text) pairs.
         told: for each turn what the row has of it, None where that is its text alone.
         parts: the field of each part: turns, prompt, input, answer, history, system.
+        starts: the number of the first turn that each of these fields holds.
         cut: the number of the turn in which an instruction and its input are joined, and where the
             instruction ends.
         missing: why there is nothing to learn an answer from; empty where there is.
@@ -157,6 +165,7 @@ class Parsed:
     turns: Turns = field(default_factory=list)
     told: Told = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)
     cut: tuple[int, int] | None = None
     missing: str = ""
     preferred: bool = False
@@ -220,6 +229,7 @@ def _list_format(value: object, name: str) -> str:
 
 def parse_row(row: Mapping[str, object], form: str, names: Names = NAMES) -> Parsed:
     """Return the conversation of a row in the given format, or raise `BadRowError`."""
+    names = names.within(tuple(row))
     parsed = _parse_list(row, form, names) if form in TURN_KEYS else _parse_fields(row, form, names)
     for _, content in parsed.turns:
         if content and not content.isspace():
@@ -227,7 +237,7 @@ def parse_row(row: Mapping[str, object], form: str, names: Names = NAMES) -> Par
     else:
         raise BadRowError("no text at all")
     parsed.missing = _missing_answer(parsed)
-    if not parsed.missing and names.judges(row) and _refused(row, names):
+    if not parsed.missing and names.parts["label"] and _refused(row, names):
         parsed.missing = "the answer is labelled as the worse one"
     return parsed
 
@@ -235,8 +245,7 @@ def parse_row(row: Mapping[str, object], form: str, names: Names = NAMES) -> Par
 def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     name = _turn_field(row, names) or _named(row, names.parts["turns"])
     if name is None:
-        usual = "conversations" if form == "sharegpt" else "messages"
-        raise BadRowError(_absent(row, usual if names is NAMES else names.parts["turns"][0]))
+        raise _absent(row, names, "turns", "conversations" if form == "sharegpt" else "messages")
     value = row[name]
     system, chosen = _named(row, names.parts["system"]), _named(row, names.parts["chosen"])
     sides = _Sides(row, form, names.roles)
@@ -268,8 +277,8 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     prompt = _filled_name(row, names, asked, names.parts["input"] if alpaca else ())
     answer = _filled_name(row, names, said)
     if prompt is None or answer is None or answer == prompt:
-        usual = said[0] if prompt else asked[0]
-        raise BadRowError(_absent(row, (names.parts[usual] or _PARTS[usual])[0]))
+        part = said[0] if prompt else asked[0]
+        raise _absent(row, names, part, _PARTS[part][0])
     system = _named(row, names.parts["system"])
     history = _named(row, names.parts["history"]) if alpaca else None
     if system is not None:
@@ -299,6 +308,7 @@ class _Sides:
     def take(self, part: str, name: str, turns: Turns, told: Told) -> None:
         """Add the turns of a field."""
         self.found.parts[part] = name
+        self.found.starts[name] = len(self.found.turns)
         self.found.turns += turns
         self.found.told += told
 
@@ -351,6 +361,7 @@ class _Sides:
             self._side("prompt", name, value, "user")
         if given is not None:
             self.found.parts["input"] = given
+            self.found.starts[given] = self.found.starts[name]
 
     def answer(self, name: str) -> None:
         """Add the answer; one that is null is empty."""
@@ -434,7 +445,8 @@ def _is_worse(label: object) -> bool:
 
 def _refused(row: Mapping[str, object], names: Names) -> bool:
     """Say whether a row of single judgements (KTO) calls its answer a bad one."""
-    if names.parts["label"] is _PARTS["label"] and "kto_tag" not in row:
+    usual = (names.usual or names.parts)["label"]
+    if usual is _PARTS["label"] and "kto_tag" not in row:
         return _is_worse(row.get("label")) and "completion" in row
     label = _named(row, names.parts["label"])
     return label is not None and _is_worse(row[label])
@@ -456,12 +468,15 @@ def _filled_name(
     row: Mapping[str, object], names: Names, parts: tuple[str, str], taken: tuple[str, ...] = ()
 ) -> str | None:
     """Return the field of a part; where that is empty, one of the other format that is filled."""
-    usual = names.parts[parts[0]] or _PARTS[parts[0]]
+    usual = names.parts[parts[0]]
     found = _named(row, usual)
     if found is not None and filled(row[found]):
         return found
     return _named(row, (*usual, *(name for name in names.parts[parts[1]] if name not in taken)))
 
 
-def _absent(row: Mapping[str, object], name: str) -> str:
-    return f"field missing: {shown(name)} (the row has {shown_names(list(row))})"
+def _absent(row: Mapping[str, object], names: Names, part: str, name: str) -> BadRowError:
+    """Return the error of a row without a field; ``name`` is what it is called by default."""
+    usual = (names.usual or names.parts)[part]
+    name = name if usual is _PARTS[part] else next(iter(usual), name)
+    return BadRowError(f"field missing: {shown(name)} (the row has {shown_names(list(row))})")

@@ -35,57 +35,68 @@ _DUMP = json.JSONEncoder(
 _TEXT = ""
 
 
-#: Layouts of rows whose turns are texts alone, by what decides them; most rows of a pool share one.
-_known: dict[tuple[object, ...], str] = {}
-_MOST = 1024
-
-
 def dump_layout(row: Mapping[str, object], parsed: Parsed, labels: Mapping[str, str]) -> str:
     """Return the layout of a row; ``labels`` are its id and its source, by what they were."""
-    places = {text: str(number) for number, (_, text) in enumerate(parsed.turns) if text}
-    if parsed.cut is not None:
-        turn, at = parsed.cut
-        text = parsed.turns[turn][1]
-        places |= {text[:at]: f"{turn}<", text[at + len(INPUT_JOINT) :]: f"{turn}>"}
-    shape = _shape(row, parsed, places)
-    decisive = shape and (*row, *labels.items(), *shape)
-    if decisive and decisive in _known:
-        return _known[decisive]
-    held = set(parsed.parts.values())
-    dumped = _DUMP(
-        {
-            name: [_without(value, places)] if name in held else labels.get(name)
-            for name, value in row.items()
-        }
-    )
-    if decisive:
-        if len(_known) >= _MOST:
-            _known.clear()
-        _known[decisive] = dumped
-    return dumped
-
-
-def _shape(
-    row: Mapping[str, object], parsed: Parsed, places: Mapping[str, str]
-) -> tuple[object, ...] | None:
-    """Return all that the layout holds of a conversation of texts alone; None for any other."""
-    if any(parsed.told):
-        return None
-    shape: list[object] = []
-    for name in parsed.parts.values():
-        value = row[name]
-        shape.append(name)
-        if type(value) is list and value and type(value[0]) is dict:
-            for turn in value:  # a role and a text
-                for key, text in turn.items():
-                    if type(text) is not str:
-                        return None
-                    shape += (key, places.get(text, text))
-        elif type(value) is str and (value in places or not value):
-            shape.append(places.get(value, value))
+    starts, cells = parsed.starts, []
+    for name, value in row.items():
+        if name not in starts:
+            cells.append(_beside(name, labels.get(name)))
         else:
-            return None
-    return tuple(shape)
+            cells.append(f"{_named(name)}[{_part(name, value, parsed, starts[name])}]")
+    return f"{{{','.join(cells)}}}"
+
+
+def _part(name: str, value: object, parsed: Parsed, start: int) -> str:
+    """Write a part of the conversation; its texts, where it has any, are the turns from ``start``.
+
+    Most parts are a text, or a list of texts or of roles and texts: few pieces, each made once.
+    """
+    if parsed.cut is not None and name in (parsed.parts["prompt"], parsed.parts["input"]):
+        return _place(f"{start}{'<' if name == parsed.parts['prompt'] else '>'}")
+    turns = parsed.turns
+    listed = value if type(value) is list else [value]
+    pieces = []
+    for number, each in enumerate(listed, start):
+        piece = _piece(each, turns[number][1] if number < len(turns) else None, number)
+        if piece is None:
+            places = {text: str(number) for number, (_, text) in enumerate(turns) if text}
+            return _DUMP(_without(value, places))
+        pieces.append(piece)
+    return pieces[0] if listed is not value else f"[{','.join(pieces)}]"
+
+
+def _piece(value: object, text: str | None, number: int) -> str | None:
+    """Write a text, or a role and a text, where the text is turn ``number``; else None."""
+    if type(value) is str:
+        return '""' if not value else _place(str(number)) if value is text else None
+    if type(value) is dict and len(value) == 2:
+        (first, one), (second, other) = value.items()
+        if other is text and type(one) is str:
+            return _turn(number, first, one, second, None)
+        if one is text and type(other) is str:
+            return _turn(number, first, None, second, other)
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _turn(number: int, first: str, one: str | None, second: str, other: str | None) -> str:
+    place = {_TEXT: str(number)}
+    return _DUMP({first: place if one is None else one, second: place if other is None else other})
+
+
+@functools.lru_cache(maxsize=4096)
+def _place(number: str) -> str:
+    return _DUMP({_TEXT: number})
+
+
+@functools.lru_cache(maxsize=4096)
+def _beside(name: str, label: str | None) -> str:
+    return _DUMP({name: label})[1:-1]
+
+
+@functools.lru_cache(maxsize=4096)
+def _named(name: str) -> str:
+    return _DUMP({name: ""})[1:-3]
 
 
 def _without(value: object, places: Mapping[str, str]) -> object:

@@ -15,6 +15,7 @@
     llama-factory  sharegpt            {"conversations": [{from, value}, …]}
                    alpaca              {"instruction", "input", "output", "system"}
                    preference          {"conversations", "chosen": {from, value}, "rejected"}
+                   kto                 {"conversations", "kto_tag"}, a row for each answer
                                        and an entry in ``dataset_info.json``
     unsloth        conversations       {"conversations": [{role, content}, …]}
                    alpaca              {"instruction", "input", "output"}
@@ -27,7 +28,7 @@ ds2's own layouts hold all that a conversation has, or refuse it. A tool's hold 
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ds2.errors import InputError
@@ -49,11 +50,20 @@ class Kept:
         beside: what some example has and the layout holds beside roles and texts: tools, calls,
             images, videos, audios, training, reasoning.
         left: the media that are left out.
+        in_parts: whether contents are lists of parts.
+        marked: whether each answer says that it is to be learned, as Axolotl reads it.
     """
 
     tool: str
     beside: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
+    in_parts: bool = field(init=False)
+    marked: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        in_parts = self.tool != "parquet" and not self.beside.isdisjoint(MEDIA.values())
+        object.__setattr__(self, "in_parts", in_parts)
+        object.__setattr__(self, "marked", self.tool == "axolotl" and "training" in self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +84,20 @@ def beside(example: Conversation, kept: Kept) -> OutRow:
     fields: OutRow = {}
     if "tools" in kept.beside:
         listed = None if example.tools is None else tools_list(example.tools)
-        held = example.tools if listed is not None or kept.tool == "parquet" else None
         if kept.tool == "axolotl":
             fields["tools"] = listed and [_with_text(tool, "parameters") for tool in listed]
+        elif listed is None and kept.tool == "parquet":
+            fields["tools"] = example.tools and _text_of(example.tools)
         else:  # JSON as one text: a table keeps its own shape for each tool
-            fields["tools"] = held if held is None or isinstance(held, str) else _json(held)
+            fields["tools"] = _json(listed) if listed else None
     for plural in MEDIA.values():
         if plural in kept.beside and kept.tool != "axolotl":
             fields[plural] = example.media.get(plural, [])
     return fields
+
+
+def _text_of(value: object) -> str:
+    return value if isinstance(value, str) else _json(value)
 
 
 def _json(value: object) -> str:
@@ -103,12 +118,18 @@ def _with_text(call: Mapping[str, Any], key: str) -> dict[str, Any]:
 _SAID = ("role", "content", "name", "tool_call_id", *REASONING)
 
 
-def _turns(turns: Sequence[Mapping[str, Any]], example: Conversation, kept: Kept) -> list[OutRow]:
+def _turns(turns: Sequence[OutRow], example: Conversation, kept: Kept) -> list[OutRow]:
     """Turns, but for what the layout cannot hold."""
-    media = {kind: iter(example.media.get(plural, ())) for kind, plural in MEDIA.items()}
-    with_parts = kept.tool != "parquet" and not kept.beside.isdisjoint(MEDIA.values())
+    media: dict[str, Iterator[object]] = {}
+    if kept.in_parts:
+        media = {kind: iter(example.media.get(plural, ())) for kind, plural in MEDIA.items()}
+    as_they_are = not (kept.in_parts or kept.marked)
     out = []
     for turn in turns:
+        content = turn["content"]
+        if as_they_are and len(turn) == 2 and type(content) is str and "<" not in content:
+            out.append(turn)
+            continue
         said = {k: v for k, v in turn.items() if k in _SAID}
         if kept.tool == "axolotl" and (held := [k for k in REASONING if k in said]):
             said["reasoning_content"] = said.pop(held[0])  # the one name that it reads
@@ -116,17 +137,17 @@ def _turns(turns: Sequence[Mapping[str, Any]], example: Conversation, kept: Kept
             calls = turn["tool_calls"]
             as_text = kept.tool in ("axolotl", "parquet")
             said["tool_calls"] = [_with_text(c, "arguments") for c in calls] if as_text else calls
-        if not with_parts:
-            said["content"] = _kept_text(turn["content"], kept)
+        if not kept.in_parts:
+            said["content"] = _kept_text(content, kept)
         else:
             said["content"] = [
-                _filled(part, media, kept) for part in parts_of(turn["content"])
+                _filled(part, media, kept) for part in parts_of(content)
                 if part["type"] == "text" or MEDIA[part["type"]] in kept.beside
             ]  # fmt: skip
-        if "training" in kept.beside and kept.tool != "axolotl":
-            said |= {k: v for k, v in turn.items() if k not in said and k != "tool_calls"}
-        elif "training" in kept.beside and turn["role"] == "assistant":
+        if kept.marked and turn["role"] == "assistant":
             said["train"] = not untrained(turn)
+        elif "training" in kept.beside and not kept.marked:
+            said |= {k: v for k, v in turn.items() if k not in said and k != "tool_calls"}
         out.append(said)
     return out
 
@@ -147,7 +168,7 @@ def _filled(
 
 def _kept_text(content: object, kept: Kept) -> str:
     """A content as a text, without the places of media that are left out."""
-    text = content_text(content)
+    text = content if type(content) is str else content_text(content)
     if "<" not in text:
         return text
     for kind, plural in MEDIA.items():
@@ -162,13 +183,18 @@ def _under(name: str) -> Callable[[Conversation, Kept], list[OutRow]]:
 
 
 def _completion(example: Conversation, kept: Kept) -> list[OutRow]:
+    _check_answer(example, kept, "prompt-completion")
     turns = _turns(example.turns, example, kept)
-    if turns[-1]["role"] != "assistant" or len(turns) < 2:
-        raise InputError(
-            f"The layout prompt-completion needs an answer at the end, after a prompt, and "
-            f"example {shown(example.id)} ends with {turns[-1]['role']}. {_instead(kept)}"
-        )
     return [{"prompt": turns[:-1], "completion": turns[-1:]}]
+
+
+def _check_answer(example: Conversation, kept: Kept, layout: str) -> None:
+    last = example.turns[-1]["role"]
+    if last != "assistant" or len(example.turns) < 2:
+        raise InputError(
+            f"The layout {layout} needs an answer at the end, after a prompt, and example "
+            f"{shown(example.id)} ends with {last}. {_instead(kept)}"
+        )
 
 
 def _instead(kept: Kept) -> str:
@@ -194,17 +220,27 @@ def _both_sides(example: Conversation, kept: Kept) -> list[OutRow]:
     return [{"prompt": turns[:at], "chosen": turns[at:], "rejected": rejected}]
 
 
-def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
+def _judgements(example: Conversation, kept: Kept) -> list[tuple[list[OutRow], bool]]:
+    """Conversations up to an answer, and whether it is a good one."""
     if example.rejected is not None:
-        (row,) = _both_sides(example, kept)
-        pairs = ((row["chosen"], True), (row["rejected"], False))
-        return [{"prompt": row["prompt"], "completion": c, "label": good} for c, good in pairs]
+        asked = example.turns[: example.answer_at]
+        return [(example.turns, True), ([*asked, *example.rejected], False)]
     if example.label is None:
         raise InputError(
             f"The layout kto needs a rejected answer or a label (true or false), and example "
             f"{shown(example.id)} has neither. {_instead(kept)}"
         )
-    return [{**_completion(example, kept)[0], "label": example.label}]
+    _check_answer(example, kept, "kto")
+    return [(example.turns, example.label)]
+
+
+def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
+    at = -1 if example.rejected is None else example.answer_at
+    return [
+        {"prompt": turns[:at], "completion": turns[at:], "label": good}
+        for said, good in _judgements(example, kept)
+        for turns in [_turns(said, example, kept)]
+    ]
 
 
 # Turns as texts.
@@ -212,9 +248,11 @@ def _judged(example: Conversation, kept: Kept) -> list[OutRow]:
 
 def _texts(turns: Sequence[Mapping[str, Any]], kept: Kept) -> Turns:
     """Turns as roles and texts: reasoning stands before the answer, calls are left out."""
-    said = {"developer": "system"}
     return [
-        (said.get(turn["role"], turn["role"]), _reasoned(turn) + _kept_text(turn["content"], kept))
+        (
+            "system" if turn["role"] == "developer" else turn["role"],
+            _reasoned(turn) + _kept_text(turn["content"], kept),
+        )
         for turn in turns
     ]
 
@@ -224,6 +262,8 @@ def _said(turns: Sequence[Mapping[str, Any]], kept: Kept) -> list[OutRow]:
 
 
 def _reasoned(turn: Mapping[str, Any]) -> str:
+    if len(turn) == 2:  # a role and a content
+        return ""
     thought = next((content_text(turn[key]) for key in REASONING if key in turn), "")
     return f"<think>\n{thought}\n</think>\n\n" if thought else ""
 
@@ -254,20 +294,22 @@ def _alpaca(example: Conversation, kept: Kept) -> list[OutRow]:
 
 
 #: LLaMA-Factory's words for the roles, and what it puts between two results.
-_FROM = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+_FROM = {"system": "system", "developer": "system", "user": "human", "assistant": "gpt",
+         "tool": "observation"}  # fmt: skip
 _BETWEEN = "\n</tool_response>\n<tool_response>\n"
 
 
 def shared_turns(turns: Sequence[Mapping[str, Any]], kept: Kept) -> list[OutRow]:
     """Turns as LLaMA-Factory reads them: a call is a turn, results that follow each other one."""
     out: list[OutRow] = []
-    for (role, said), turn in zip(_texts(turns, kept), turns, strict=True):
-        name, text = _FROM[role], said
-        if turn.get("tool_calls"):
+    for turn in turns:
+        name, text = _FROM[turn["role"]], _kept_text(turn["content"], kept)
+        if len(turn) > 2 and turn.get("tool_calls"):
             calls = [call_of(call) or {} for call in turn["tool_calls"]]
             listed = [{"name": c.get("name"), "arguments": arguments_of(c)} for c in calls]
             name = "function_call"
-            text = _reasoned(turn) + _json(listed[0] if len(listed) == 1 else listed)
+            text = _json(listed[0] if len(listed) == 1 else listed)
+        text = _reasoned(turn) + text
         if name == "observation" and out and out[-1]["from"] == name:
             out[-1]["value"] = f"{out[-1]['value']}{_BETWEEN}{text}"
         else:
@@ -295,6 +337,13 @@ def _shared_sides(example: Conversation, kept: Kept) -> list[OutRow]:
     sides = (example.turns[:at], example.turns[at:], _rejected(example, kept))
     asked, chosen, rejected = (shared_turns(turns, kept) for turns in sides)
     return [{"conversations": asked, "chosen": chosen[-1], "rejected": rejected[-1]}]
+
+
+def _shared_judged(example: Conversation, kept: Kept) -> list[OutRow]:
+    return [
+        {"conversations": shared_turns(turns, kept), "kto_tag": good}
+        for turns, good in _judgements(example, kept)
+    ]
 
 
 # ds2's own: all that a conversation holds.
@@ -363,6 +412,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "sharegpt": Layout(_shared, _CALLS | _MEDIA),
         "alpaca": Layout(_alpaca, _MEDIA | {"tools"}),
         "preference": Layout(_shared_sides, _CALLS | _MEDIA),
+        "kto": Layout(_shared_judged, _CALLS | _MEDIA),
     },
     "unsloth": {
         "conversations": Layout(_under("conversations"), _CALLS),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
     import pyarrow
 
-__all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "table_schema"]
+__all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "lines_of", "table_schema"]
 
 _BATCH = 1024
 _TAKE = 1 << 14
@@ -108,6 +108,15 @@ def table_schema() -> "pyarrow.Schema":
             ("cut", pa.int32()),
         ]
     )
+
+
+def lines_of(batch: "pyarrow.RecordBatch") -> list[dict[str, Any]]:
+    """Return rows of a pool's table, as ``to_pylist`` does, which is slow for layouts."""
+    if "layout" in batch.schema.names:
+        at = batch.schema.get_field_index("layout")
+        batch = batch.set_column(at, "layout", batch.column(at).dictionary_decode())
+    lines: list[dict[str, Any]] = batch.to_pylist()
+    return lines
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -8,10 +8,12 @@ import json
 import os
 import warnings
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+import numpy as np
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction, check_int
@@ -306,11 +308,10 @@ def _as_json(row: dict[str, object]) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
 
 
-def _content_key(turns: Turns) -> int:
-    """Return the 64-bit hash of a conversation: of its roles and texts, unchanged, alone."""
+def _content_key(turns: Turns) -> bytes:
+    """Return 8 bytes: the hash of a conversation, of its roles and texts, unchanged, alone."""
     parts = [f"{role}\0{len(content)}\0{content}" for role, content in turns]
-    data = "".join(parts).encode()
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    return hashlib.blake2b("".join(parts).encode(), digest_size=8).digest()
 
 
 class _Builder:
@@ -318,18 +319,23 @@ class _Builder:
 
     def __init__(self, form: str, id_field: str, source_field: str, names: Names) -> None:
         self._form, self._names = form, names
-        self._labels = {id_field: "id", source_field: "source"}
-        self._id_field = id_field
+        self._id_field, self._source_field = id_field, source_field
         self._batches: list[pyarrow.RecordBatch] = []
         self._lines = array("q")
         self._clear()
 
     def _clear(self) -> None:
         # Lists of texts: objects of rows would cost a third more time, for the garbage collector.
-        self._columns: dict[str, list[object]] = defaultdict(list)
+        self._ids: list[str | None] = []
+        self._sources: list[str | None] = []
+        self._extras: list[str] = []
+        self._layouts: list[str] = []
+        self._keys: list[bytes] = []
+        self._positions = array("q")
+        self._cuts: list[int | None] = []
         self._roles: list[str] = []
         self._texts: list[str] = []
-        self._ends = [0]
+        self._ends = array("i", [0])
         self._size = 0
 
     def add(
@@ -341,25 +347,20 @@ class _Builder:
         added only where ``unanswered``.
         """
         parsed = parse_row(row, self._form, self._names)
-        held = set(parsed.parts.values())
+        held = parsed.starts
         extra = {name: value for name, value in row.items() if name not in held}
-        made: dict[str, object] = {"id": None, "source": None}
-        kinds = {}
-        for field, label in self._labels.items():
-            if field in extra and (kind := _kind_of_label(extra[field])):
-                value = extra.pop(field)
-                kinds[field] = kind
-                if kind in ("text", "number"):
-                    made[label] = str(int(value) if type(value) is float else value)
+        kinds: dict[str, str] = {}
+        ident = _take_label(extra, self._id_field, kinds)
+        source = _take_label(extra, self._source_field, kinds)
         if self._id_field in extra:
             found = f"{shown(self._id_field)} is {kind_of(extra[self._id_field])}"
             raise BadRowError(f"id is no text or whole number: {found}")
         try:
-            made["key"] = _content_key(parsed.turns)
-            made["extra"] = _COMPACT.encode(extra) if extra else "{}"
-            made["layout"] = dump_layout(row, parsed, kinds)
-            for text in (made["extra"], made["layout"], made["id"], made["source"]):
-                if isinstance(text, str) and not text.isascii():
+            key = _content_key(parsed.turns)
+            rest = _COMPACT.encode(extra) if extra else "{}"
+            layout = dump_layout(row, parsed, kinds)
+            for text in (rest, layout, ident, source):
+                if text is not None and not text.isascii():
                     text.encode()
         except UnicodeEncodeError:
             raise BadRowError("half a character: a lone surrogate, which is no text") from None
@@ -367,16 +368,20 @@ class _Builder:
             raise BadRowError("a value is nested too deeply") from None
         if parsed.missing and not unanswered:
             return parsed
-        made["position"], made["cut"] = position, parsed.cut and parsed.cut[1]
-        for name, value in made.items():
-            self._columns[name].append(value)
         self._lines.append(line)
+        self._positions.append(position)
+        self._ids.append(ident)
+        self._sources.append(source)
+        self._extras.append(rest)
+        self._layouts.append(layout)
+        self._keys.append(key)
+        self._cuts.append(parsed.cut and parsed.cut[1])
         for role, text in parsed.turns:
             self._roles.append(role)
             self._texts.append(text)
             self._size += len(text)
         self._ends.append(len(self._roles))
-        self._size += len(str(made["extra"])) + len(str(made["layout"]))
+        self._size += len(rest) + len(layout)
         if len(self._ends) > _ROWS or self._size >= _CHARACTERS:
             self._flush()
         return parsed
@@ -386,17 +391,20 @@ class _Builder:
 
         # Arrow's own allocator keeps twice the memory of columns that are built piece by piece.
         array = functools.partial(pa.array, memory_pool=pa.system_memory_pool())
-        schema = table_schema()
-        messages, text = schema.field("messages").type, pa.string()
+        schema, text = table_schema(), pa.string()
+        messages = schema.field("messages").type
         sides = [array(self._roles, text), array(self._texts, text)]
         flat = pa.StructArray.from_arrays(sides, fields=list(messages.value_type))
-        ends = array(self._ends, pa.int32())
-        columns = {"messages": pa.ListArray.from_arrays(ends, flat, type=messages)}
-        for name in self._columns:
-            kind = text if name == "layout" else schema.field(name).type
-            columns[name] = array(self._columns[name], kind)
-        columns["layout"] = columns["layout"].dictionary_encode()  # much faster than at once
-        listed = [columns[name] for name in schema.names]
+        listed = [
+            array(self._ids, text),
+            pa.ListArray.from_arrays(array(np.asarray(self._ends)), flat, type=messages),
+            array(self._sources, text),
+            array(self._extras, text),
+            array(np.frombuffer(b"".join(self._keys), "<u8")),
+            array(np.asarray(self._positions)),
+            array(self._layouts, text).dictionary_encode(),  # much faster than at once
+            array(self._cuts, pa.int32()),
+        ]
         self._batches.append(pa.RecordBatch.from_arrays(listed, schema=schema))
         self._clear()
 
@@ -418,11 +426,22 @@ class _Builder:
         return table.set_column(0, "id", complete_ids(table, self._lines, place))
 
 
-def _kind_of_label(value: object) -> str:
-    """Say what an id or a source is; an empty text where it can be neither."""
-    if value is None or value == "":
-        return "null" if value is None else "empty"
+def _take_label(extra: dict[str, object], field: str, kinds: dict[str, str]) -> str | None:
+    """Take an id or a source out of the other fields of a row, and note what it is.
+
+    It stays among them where it can be neither.
+    """
+    if field not in extra:
+        return None
+    value = extra[field]
     if type(value) is str:
-        return "text"
-    whole = type(value) is int or (type(value) is float and value.is_integer())
-    return "number" if whole else ""  # a column of whole numbers with a gap in it holds floats
+        kinds[field] = "text" if value else "empty"
+    elif value is None:
+        kinds[field] = "null"
+    # A column of whole numbers with a gap in it holds floats.
+    elif type(value) is int or (type(value) is float and value.is_integer()):
+        kinds[field], value = "number", str(int(value))
+    else:
+        return None
+    del extra[field]
+    return str(value) if value else None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Row", "RowSource", "as_row", "batch_rows", "read_file", "text_columns"]
 
 _BATCH = 4096
+_read_json = json.JSONDecoder().decode
 _SAMPLE = 1 << 18
 #: Fields whose cell may be a list of turns.
 _LISTED = frozenset((*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"))
@@ -136,7 +137,7 @@ def _jsonl_rows(path: Path, kind: FileKind, name: str, end: bytes) -> Iterator[t
             if not text or text.isspace():
                 continue
             try:
-                yield number, as_row(json.loads(text))
+                yield number, as_row(_read_json(text))
             except json.JSONDecodeError as error:
                 cut = not text.endswith("\n") and text.lstrip().startswith("{")
                 if cut and looks_cut(error):

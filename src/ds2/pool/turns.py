@@ -83,7 +83,7 @@ _CALLERS = frozenset(name for name in _ROLES if "_call" in name or "-call" in na
 NO_ROLES: Mapping[str, str] = MappingProxyType({})
 
 #: Names of roles that a turn of a text alone has.
-_PLAIN = frozenset({"system", "user", "assistant", "tool", "human", "gpt"})
+_PLAIN = {name: _ROLES[name] for name in ("system", "user", "assistant", "tool", "human", "gpt")}
 _TURNS = re.compile(r"\[\s*\{")
 #: What a turn calls the reasoning before its answer.
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -200,15 +200,16 @@ def parse_turns(
     if not isinstance(value, list):
         raise BadRowError(f"turns are no list: {shown(field)} is {kind_of(value)}")
     usual = TURN_KEYS.get(form, TURN_KEYS["messages"])
+    role_key, content_key = usual
+    plain = NO_ROLES if roles else _PLAIN
     turns: Turns = []
     told: Told = []
     for number, turn in enumerate(value, start=1):
         if not isinstance(turn, dict):
             raise BadRowError(f"turn is no object: turn {number} is {kind_of(turn)}")
-        name, content = turn.get(usual[0]), turn.get(usual[1])
-        known = type(name) is str and name in _PLAIN and not roles
-        if known and len(turn) == 2 and type(content) is str:
-            turns.append((_ROLES[str(name)], content))
+        name, content = turn.get(role_key), turn.get(content_key)
+        if len(turn) == 2 and type(content) is str and type(name) is str and name in plain:
+            turns.append((plain[name], content))
             told.append(None)
         else:
             turns.append(_read_turn(turn, number, roles, default, usual))

@@ -12,7 +12,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +28,7 @@ from ds2.pool.carried import (
     Conversation,
     Opened,
     conversations,
+    kinds_of,
     marks_training,
     tools_list,
 )
@@ -35,7 +36,7 @@ from ds2.pool.files import WRITERS, OutRow, file_kind, plain_values, writer
 from ds2.pool.formats import FORMATS
 from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.layouts import HANDOFFS, LAYOUTS, Kept, arguments_of, beside, shared_turns
-from ds2.pool.pool import Pool
+from ds2.pool.pool import Pool, lines_of
 from ds2.pool.turns import MEDIA, REASONING, call_of, content_text
 from ds2.pool.wording import shown, shown_names, shown_path
 
@@ -130,27 +131,32 @@ def _added(pool: Pool, columns: Mapping[str, Any] | None, what: str) -> dict[str
 def _rows(
     pool: Pool, form: str, added: Mapping[str, Any], replaced: dict[str, None]
 ) -> Iterator[OutRow]:
-    start, opened = 0, Opened(pool)
+    start, opened, kept = 0, Opened(pool), Kept("ds2")
+    as_it_was = form == pool.format and not pool.named and not pool.roles
     for batch in pool.table.select(opened.columns).to_batches(max_chunksize=_BATCH):
         stop = start + batch.num_rows
         more = {name: plain_values(values[start:stop]) for name, values in added.items()}
-        for number, line in enumerate(batch.to_pylist()):
+        for number, line in enumerate(lines_of(batch)):
             layout, extra = load_layout(line["layout"]), json.loads(line["extra"])
-            if form == pool.format and not pool.named and not pool.roles:
+            if as_it_was:
                 row = original_row(line, extra, pool.id_field)
-                parts = conversation_fields(layout)
+                parts: Collection[str] = conversation_fields(layout)
             else:
                 example = opened(line)
-                (fields,) = LAYOUTS["ds2"][form].rows(example, Kept("ds2"))
-                if any(isinstance(turn["content"], list) for turn in example.turns):
+                (fields,) = LAYOUTS["ds2"][form].rows(example, kept)
+                if example.media and any(isinstance(t["content"], list) for t in example.turns):
                     extra = {**example.media, **extra}
-                replaced.update((name, None) for name in extra if name in fields)
                 ident = label(layout.get(pool.id_field), line["id"])
+                row = {pool.id_field: line["id"] if ident in (None, "") else ident, **fields}
                 source = label(layout.get(pool.source_field), line["source"])
-                row = {pool.id_field: line["id"] if ident in {None, ""} else ident, **fields}
-                row |= {} if source in {None, ""} else {pool.source_field: source}
-                row |= {name: value for name, value in extra.items() if name not in fields}
-                parts = list(fields)
+                if source not in (None, ""):
+                    row[pool.source_field] = source
+                for name, value in extra.items():
+                    if name in fields:
+                        replaced[name] = None
+                    else:
+                        row[name] = value
+                parts = fields
             for name, values in more.items():
                 if name in parts:
                     raise InputError(
@@ -223,8 +229,8 @@ def hand_off(
     suffix = "parquet" if tool == "parquet" else "jsonl"
     data = Path(folder) / f"{name}.{suffix}"
     found = _Found(tool, shape)
-    for example in conversations(pool):
-        found.notice(example)
+    for example, times in kinds_of(pool):
+        found.notice(example, times)
     found.check(lossy)
     kept = Kept(tool, frozenset(+found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
     more, usage = _for_the_tool(kept, shape, data, name)
@@ -242,10 +248,16 @@ def hand_off(
 
 def _tool_rows(pool: Pool, kept: Kept, shape: str, added: Mapping[str, Any]) -> Iterator[OutRow]:
     more = {name: plain_values(values) for name, values in added.items()}
+    rows_of = LAYOUTS[kept.tool][shape].rows
     for number, example in enumerate(conversations(pool)):
-        for fields in LAYOUTS[kept.tool][shape].rows(example, kept):
-            row = {"id": example.id, **fields, **beside(example, kept), "source": example.source}
-            yield row | {name: values[number] for name, values in more.items()}
+        for fields in rows_of(example, kept):
+            row: OutRow = {"id": example.id, **fields}
+            if kept.beside:
+                row |= beside(example, kept)
+            row["source"] = example.source
+            for name, values in more.items():
+                row[name] = values[number]
+            yield row
 
 
 class _Found:
@@ -259,8 +271,8 @@ class _Found:
         self.held: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
-    def notice(self, example: Conversation) -> None:
-        """Count what an example has."""
+    def notice(self, example: Conversation, times: int) -> None:
+        """Count what an example has that is there so many times."""
         has = set(example.media)
         has |= {"tools"} if example.tools is not None else set()
         has |= {"calls"} if any("tool_calls" in turn for turn in example.turns) else set()
@@ -274,8 +286,9 @@ class _Found:
                 t.get("tool_calls") and content_text(t["content"]).strip() for t in example.turns
             ):
                 lost.add("texts beside a call of a tool")
-            self.with_ids += any("tool_call_id" in turn for turn in example.turns)
-            self.uneven += not _takes_turns(shared_turns(example.turns, Kept(self.tool)))
+            self.with_ids += times * any("tool_call_id" in turn for turn in example.turns)
+            turns = shared_turns(example.turns, Kept(self.tool))
+            self.uneven += times * (not _takes_turns(turns))
         if self.tool != "parquet" and "tools" in has and tools_list(example.tools) is None:
             lost.add("descriptions of tools that are no JSON")
         if self.tool in ("axolotl", "llama-factory"):
@@ -285,13 +298,15 @@ class _Found:
             if self.shape == "preference" and any(len(side) != 1 for side in sides):
                 lost.add("answers of several turns")
         media = [each for listed in example.media.values() for each in listed]
-        self.inline += any(isinstance(each, str) and each.startswith("data:") for each in media)
-        self.lost.update(lost)
-        self.held.update(has & self.holds)
-        self.held["reasoning"] += any(key in turn for turn in example.turns for key in REASONING)
-        self.total += 1
-        self.preferred += example.rejected is not None
-        self.marked += bool(example.marked)
+        inline = any(isinstance(each, str) and each.startswith("data:") for each in media)
+        reasoned = any(key in turn for turn in example.turns for key in REASONING)
+        self.inline += times * inline
+        self.lost.update(dict.fromkeys(lost, times))
+        self.held.update(dict.fromkeys(has & self.holds, times))
+        self.held["reasoning"] += times * reasoned
+        self.total += times
+        self.preferred += times * (example.rejected is not None)
+        self.marked += times * bool(example.marked)
 
     def _learns_last(self, example: Conversation) -> bool:
         """Say whether a layout of prompt and completion learns just what is marked."""
@@ -469,10 +484,9 @@ def _entry(file: str, shape: str, beside: frozenset[str]) -> dict[str, Any]:
         "system_tag": "system",
     }
     columns = {"messages": "conversations", **columns}
-    ranked = {}
-    if shape == "preference":
-        columns |= {"chosen": "chosen", "rejected": "rejected"}
-        ranked = {"ranking": True}
+    ranked = {"ranking": True} if shape == "preference" else {}
+    own = {"preference": ("chosen", "rejected"), "kto": ("kto_tag",)}
+    columns |= {name: name for name in own.get(shape, ())}
     about = {"file_name": file, "formatting": "sharegpt"}
     return {**about, "columns": columns, "tags": tags, **ranked}
 
