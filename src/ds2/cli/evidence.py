@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, answer, app, overridden
+from ds2.cli.base import Json, Run, Set, answer, app, overridden, printable
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.runs.ask import PlannedPair
 
-__all__ = ["gold_command", "rerate_command"]
+__all__ = ["gold_command", "rerate_command", "score_command"]
 
 
 @app.command("gold", short_help="Choose examples for trusted scores; read scores back.")
@@ -181,5 +181,37 @@ def rerate_command(
         f"off by {found.noise_se:.2f} levels).",
         'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
         f"ds2 run {quote(str(run))}",
+    ]
+    answer(as_json, asdict(found), lines)
+
+
+@app.command("score", short_help="Score another pool with what a run has learned.")
+def score_command(
+    pool: Annotated[
+        list[str], typer.Argument(metavar="NEW", help="The pool to score: a file, or several.")
+    ],
+    run: Annotated[Path, typer.Option("--with", metavar="RUN", help="The run that was rated.")],
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The Parquet file to write.")
+    ] = Path("scores.parquet"),
+    as_json: Json = False,
+) -> None:
+    """Predict the ratings of a pool that nobody rated, by the scorer of a run.
+
+    Writes position, id, score and standard error of every row, part by part: memory does not grow
+    with the pool. The scorer is fitted to the run's ratings once and kept in RUN/scorer.
+    """
+    from ds2.cli.progress import listening
+    from ds2.runs.score import score_pool
+
+    with listening() as listener:
+        found = score_pool(pool, run, out=out, listener=listener)
+    for sentence in found.warnings:
+        typer.echo(f"warning: {printable(sentence)}", err=True)
+    lines = [
+        f"Wrote {found.path}: {found.n:,} rows scored, {found.n_left:,} passed over (malformed, "
+        f"or without an answer). The scorer agrees with held-out ratings of "
+        f"its run by {found.agreement:.2f} (Spearman).",
     ]
     answer(as_json, asdict(found), lines)

@@ -44,6 +44,8 @@ FIGURES = (
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+#: The same on text of nothing but ASCII, much faster.
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _ITEM = re.compile(r"^[ \t]*(?:[-*•+]|\d+[.)])[ \t]", re.M)
 _DIGITS = b"0123456789"
 _CAPITALS = bytes(range(65, 91))
@@ -51,7 +53,8 @@ _PUNCTUATION = b".,;:!?'\""
 _SYMBOLS = b"{}()[]<>=+*/\\_|$#%^~&@"
 #: Characters of one side of a conversation that are looked at.
 _LOOK_AT = 50_000
-#: Rows whose words are held at once.
+#: Words whose columns are held, and rows whose words are held at once.
+_WORDS_HELD = 1 << 20
 _BLOCK = 2048
 
 
@@ -83,28 +86,30 @@ def surface_features(
         InputError: ``pool`` is no pool.
     """
     from scipy.sparse import csr_array, hstack, vstack
-    from sklearn.feature_extraction import FeatureHasher
 
     if not hasattr(pool, "turns"):
         raise InputError("'pool' must be a pool: ds2.surface_features(ds2.read_pool(…)).")
-    hasher = FeatureHasher(N_WORDS, input_type="string", dtype=np.float32, alternate_sign=False)
-    parts, done = [], 0
+    column_of, parts, done = _Columns().__getitem__, [], 0
     figures: list[list[float]] = []
-    words: list[list[str]] = []
+    columns: list[int] = []
+    ends = [0]
 
     def close() -> None:
-        nonlocal figures, words, done
+        nonlocal figures, columns, ends, done
         done += len(figures)
-        counted = hasher.transform(words)
+        ones = np.ones(len(columns), np.float32)
+        counted = csr_array((ones, columns, ends), shape=(len(figures), N_WORDS))
+        counted.sum_duplicates()
         parts.append(hstack([csr_array(np.array(figures, np.float32)), counted], format="csr"))
-        figures, words = [], []
+        figures, columns, ends = [], [], [0]
         if progress:
             progress(done, len(pool))
 
     for turns in pool.turns():
-        row, said = _look_at(turns)
+        row, words = _look_at(turns)
         figures.append(row)
-        words.append(said)
+        columns.extend(map(column_of, words))
+        ends.append(len(columns))
         if len(figures) == _BLOCK:
             close()
     if figures:
@@ -112,6 +117,18 @@ def surface_features(
     if not parts:
         return csr_array((0, len(FIGURES) + N_WORDS), dtype=np.float32)
     return csr_array(vstack(parts, format="csr"))
+
+
+class _Columns(dict[str, int]):
+    """The column of each word, as it is met."""
+
+    def __missing__(self, word: str) -> int:
+        from sklearn.utils import murmurhash3_32
+
+        if len(self) == _WORDS_HELD:
+            self.clear()
+        self[word] = column = int(abs(murmurhash3_32(word)) % N_WORDS)
+        return column
 
 
 def _look_at(turns: list[tuple[str, str]]) -> tuple[list[float], list[str]]:
@@ -130,7 +147,8 @@ def _figures(text: str) -> tuple[list[float], list[str]]:
     """The figures `_EACH` of one side, counts as they are, and its words."""
     raw = text.encode("utf-8", "replace")
     size, n = len(raw), len(text)
-    words: list[str] = _WORD.findall(text.lower())
+    lower = text.lower()
+    words: list[str] = (_ASCII_WORD if lower.isascii() else _WORD).findall(lower)
     if not size:
         return [0.0] * len(_EACH), words
     marks = [size - len(raw.translate(None, of)) for of in (_DIGITS, _CAPITALS, _PUNCTUATION)]

@@ -5,7 +5,7 @@ from ds2.pool.formats import FORMATS
 from ds2.pool.layouts import HANDOFFS
 from ds2.pool.pool import Example, Message, Pool, Reject, conversation_text, table_schema
 from ds2.pool.publish import Card, card_text, push_to_hub
-from ds2.pool.read import read_pool
+from ds2.pool.read import read_parts, read_pool
 from ds2.pool.sources import is_place, keep_rows
 from ds2.pool.tokens import count_tokens
 from ds2.pool.write import Handoff, hand_off, write_pool
@@ -28,6 +28,7 @@ __all__ = [
     "is_place",
     "keep_rows",
     "push_to_hub",
+    "read_parts",
     "read_pool",
     "table_schema",
     "write_pool",

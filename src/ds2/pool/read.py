@@ -9,7 +9,7 @@ import os
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
@@ -30,7 +30,7 @@ from ds2.pool.wording import kind_of, shown, shown_names, shown_path
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["read_pool"]
+__all__ = ["read_parts", "read_pool"]
 
 _UNDETECTED = 1000
 _ROWS = 4096
@@ -108,7 +108,7 @@ def read_pool(
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
         reading = _Reading(sources, format, Names.of(named, called), file)
         reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
-        builder = reading.fill(id_field, source_field, limit)
+        (builder,) = reading.steps(id_field, source_field, limit)
     reading.check(max_bad_share, rejects)
     table = builder.finish(reading.place)
     notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
@@ -118,6 +118,30 @@ def read_pool(
         table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
         named, called, reading.seen,
     )  # fmt: skip
+
+
+def read_parts(pool: Places | Any, *, rows: int = 1 << 14, split: str = "train") -> Iterator[Pool]:
+    """Read a pool part by part, of about so many rows each, so that memory does not grow with it.
+
+    As `read_pool` with its defaults, but that an id may come back in a later part and that rows
+    that cannot be used are passed over: `Pool.positions` says which rows there are, `Pool.n_read`
+    how many were read so far.
+
+    Args:
+        pool: as for `read_pool`.
+        rows: of a part.
+        split: as for `read_pool`.
+
+    Raises:
+        InputError: a file cannot be read, holds two formats or none, or is cut off.
+    """
+    origin, sources, _ = open_sources(pool, split)
+    reading = _Reading(sources, "auto", Names.of({}, {}), None)
+    for builder in reading.steps("id", "source", None, rows):
+        table = builder.finish(reading.place)
+        reading.rejects.clear()
+        if len(table):
+            yield Pool(table, reading.form, origin, n_read=reading.seen)
 
 
 class _Reading:
@@ -140,8 +164,10 @@ class _Reading:
         self._decided = 0
         self._other: str | None = None
 
-    def fill(self, id_field: str, source_field: str, limit: int | None) -> "_Builder":
-        """Read every row, or the first ones, into a builder."""
+    def steps(
+        self, id_field: str, source_field: str, limit: int | None, part: int = _LINES
+    ) -> Iterator["_Builder"]:
+        """Read every row, or the first ones, into a builder that is handed out part by part."""
         builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
         for number, source in enumerate(self.sources):
             before = self.seen
@@ -162,13 +188,16 @@ class _Reading:
                     self._add(builder, line, row)
                 if builder is None and self.seen >= _UNDETECTED:
                     raise self._unknown()
+                if builder is not None and len(builder) >= part:
+                    yield builder
+                    builder = _Builder(self.form, id_field, source_field, self.names)
             if self.seen == limit:
                 break
             if self.seen == before:
                 raise InputError(f"{self.source.name} holds no rows.")
         if builder is None:
             raise self._unknown()
-        return builder
+        yield builder
 
     def place(self, line: int) -> tuple[str, str]:
         """Return the file and the line that a number of the builder stands for, in words."""
@@ -323,6 +352,9 @@ class _Builder:
         self._batches: list[pyarrow.RecordBatch] = []
         self._lines = array("q")
         self._clear()
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def _clear(self) -> None:
         # Lists of texts: objects of rows would cost a third more time, for the garbage collector.

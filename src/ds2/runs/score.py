@@ -1,0 +1,280 @@
+"""`ds2 score`: the scorer of a run on another pool, part by part, from file to Parquet."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ds2.atomic import writing
+from ds2.curation import Curation, Scorer, fit_scorer
+from ds2.embedding import (
+    Embedder,
+    PrecomputedEmbedder,
+    identify_languages,
+    read_report,
+    surface_features,
+)
+from ds2.errors import InputError
+from ds2.neighbors import Neighbors
+from ds2.pool import Pool, read_parts
+from ds2.runs.embedder import choose_embedder
+from ds2.runs.folder import hash_file
+from ds2.runs.frozen import load, load_vectors, observed_of
+from ds2.runs.job import Job, Listener
+from ds2.runs.loop import opened
+from ds2.runs.recipe_file import load_recipe
+from ds2.runs.scorer_file import load_scorer, read_about, save_scorer
+from ds2.runs.steps import covariates_of
+
+__all__ = ["ScoredPool", "score_pool"]
+
+FOLDER = "scorer"
+#: Rows of a part, and texts that are embedded at once.
+PART, BATCH = 8192, 256
+#: Rows of the run and of the new pool that are held against each other.
+LOOK_AT = 2000
+#: The new pool is unlike the run's where so much more of it is in a language, where its answers are
+#: so many times as long or short (median), or where so much of it is farther from every row of the
+#: run than all but 5 % of the run's own rows are.
+OTHER_LANGUAGE, TIMES_AS_LONG, FAR = 0.1, 1.5, 0.2
+
+_MP = get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPool:
+    """What scoring a pool found.
+
+    Attributes:
+        path: the Parquet file: position (of the row among all that were read), id, score, se.
+        n: rows scored.
+        n_left: rows that were passed over: malformed, or without an answer.
+        agreement: Spearman's correlation of the scorer with held-out ratings of its own run.
+        warnings: how the new pool is unlike the run's.
+    """
+
+    path: Path
+    n: int
+    n_left: int
+    agreement: float
+    warnings: tuple[str, ...]
+
+
+def score_pool(
+    new: str | Sequence[str],
+    run: Path,
+    *,
+    out: Path,
+    processes: int | None = None,
+    listener: Listener | None = None,
+) -> ScoredPool:
+    """Score another pool with the scorer of a run, in memory that does not grow with it.
+
+    Args:
+        new: as `ds2.read_pool` takes it.
+        run: the run folder. Its scorer is fitted and kept in RUN/scorer when it is first needed.
+        out: the Parquet file to write.
+        processes: that embed and score; default: one for each processor where the embedder computes
+            here, else one.
+        listener: is told how far it is.
+
+    Raises:
+        InputError: the run's vectors are ready-made, or its ratings cannot be predicted.
+    """
+    listener = listener or Listener()
+    with opened(run, until="curate", listener=listener) as job:
+        embedder = _embedder(job)
+        scorer = _scorer(job, embedder)
+        own = _Own.of(job)
+    many = processes or (os.cpu_count() if job.recipe.embed.embedder == "wordllama" else 1) or 1
+    schema = pa.schema(
+        [
+            ("position", pa.int64()),
+            ("id", pa.string()),
+            ("score", pa.float32()),
+            ("se", pa.float32()),
+        ]
+    )
+    n, read, seen = 0, 0, _Seen(own)
+    with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+        for part, vectors, scores, se in _scored(new, run, many):
+            seen.look_at(part, vectors)
+            columns = [part.positions, part.table["id"].combine_chunks(), scores, se]
+            file.write_table(pa.table(columns, schema=schema))
+            n, read = n + len(part), part.n_read
+            listener.progress(n, 0)
+    return ScoredPool(out, n, read - n, scorer.skill.agreement.value, seen.warnings())
+
+
+def _embedder(job: Job) -> Embedder:
+    found = choose_embedder(job.recipe.embed, job.folder)
+    if isinstance(found, PrecomputedEmbedder):
+        raise InputError(
+            "The vectors of this run are ready-made ('embed.embedder' is 'precomputed'), so no "
+            "other pool can be embedded like them. In Python: "
+            "ds2.load_scorer(RUN/scorer).predict(vectors, ds2.surface_features(pool))."
+        )
+    used = read_report(job.folder / "embeddings.npy").embedder
+    if used != found.name:
+        raise InputError(
+            f"The run was embedded by {used}, and here it is {found.name}: a scorer knows the "
+            "vectors of its own embedder alone. Embed the run again: ds2 embed RUN."
+        )
+    return found
+
+
+def _scorer(job: Job, embedder: Embedder) -> Scorer:
+    """The run's scorer: the one that is kept, where it was made of what is there now."""
+    folder = job.folder / FOLDER
+    rests_on = hash_file(job.folder / "curation.parquet").sha256
+    try:
+        about = read_about(folder)
+        if about.get("rests_on") == rests_on and about.get("embedder") == embedder.name:
+            return load_scorer(folder)
+    except InputError:
+        pass  # there is none yet, or an older one
+    pool = Pool.load(job.folder / "pool.arrow")
+    scorer = fit_scorer(
+        observed_of(load(Curation, job.folder)),
+        load_vectors(job.folder),
+        surface_features(pool),
+        neighbors=load(Neighbors, job.folder),
+        covariates=covariates_of(pool),
+        keys=pool.keys,
+        seed=job.recipe.seed,
+    )
+    if not scorer.skill.explains:
+        raise InputError(scorer.skill.says()[0])
+    save_scorer(scorer, folder, about={"rests_on": rests_on, "embedder": embedder.name})
+    return scorer
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A sample of the run's pool, to see what another pool is like.
+
+    Attributes:
+        vectors: (m, d) of rows.
+        near: what the 5 % that are farthest from the others have as their nearest similarity.
+        length: median characters of an answer.
+        languages: by code, the share of the texts.
+    """
+
+    vectors: np.ndarray
+    near: float
+    length: float
+    languages: dict[str | None, float]
+
+    @classmethod
+    def of(cls, job: Job) -> "_Own":
+        pool, vectors = Pool.load(job.folder / "pool.arrow"), load_vectors(job.folder)
+        rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
+        some = np.asarray(vectors[rows], dtype=np.float32)
+        likeness = some @ some.T
+        np.fill_diagonal(likeness, -1)
+        near = float(np.quantile(likeness.max(axis=1), 0.05))
+        part = pool.take(rows)
+        return cls(some, near, float(np.median(pool.lengths)), _languages(part.texts()))
+
+
+class _Seen:
+    """What the first rows of the new pool are like."""
+
+    def __init__(self, own: _Own) -> None:
+        self._own = own
+        self._parts: list[tuple[Pool, np.ndarray]] = []
+        self._n = 0
+
+    def look_at(self, part: Pool, vectors: np.ndarray) -> None:
+        """Take rows until there are enough."""
+        rows = np.arange(min(len(vectors), LOOK_AT - self._n))
+        if len(rows):
+            self._parts.append((part.take(rows), vectors[rows]))
+            self._n += len(rows)
+
+    def warnings(self) -> tuple[str, ...]:
+        """How it is unlike the run's pool, a sentence each."""
+        if not self._parts:
+            return ()
+        own, said = self._own, []
+        vectors = np.concatenate([each for _, each in self._parts]).astype(np.float32)
+        far = float(((vectors @ own.vectors.T).max(axis=1) < own.near).mean())
+        if far > FAR:
+            said.append(
+                f"{far:.0%} of the rows are farther from every row of the run than all but 5 % of "
+                "the run's own are: the scorer has not learned from their like."
+            )
+        length = float(np.median(np.concatenate([part.lengths for part, _ in self._parts])))
+        ratio = max(length, 1.0) / max(own.length, 1.0)
+        if not 1 / TIMES_AS_LONG < ratio < TIMES_AS_LONG:
+            said.append(
+                f"Answers are {ratio:.2g} times as long as the run's (median {length:,.0f} and "
+                f"{own.length:,.0f} characters), and scores may go with length."
+            )
+        languages = _languages([text for part, _ in self._parts for text in part.texts()])
+        for name, share in languages.items():
+            if name and share > own.languages.get(name, 0.0) + OTHER_LANGUAGE:
+                said.append(
+                    f"{share:.0%} of the texts are in '{name}', of the run's "
+                    f"{own.languages.get(name, 0.0):.0%}: the scorer knows little of them."
+                )
+        return tuple(said)
+
+
+def _languages(texts: Sequence[str]) -> dict[str | None, float]:
+    found = identify_languages(texts)
+    return {name: found.count(name) / len(found) for name in set(found)}
+
+
+_Part = tuple[Pool, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _scored(new: Any, run: Path, processes: int) -> Iterator[_Part]:
+    """The parts of the new pool in order, with vectors of its first rows, scores and errors."""
+    parts, left = read_parts(new, rows=PART), LOOK_AT
+    if processes == 1:
+        _begin(run)
+        for part in parts:
+            yield part, *_score(part.table, left)
+            left = max(left - len(part), 0)
+        return
+    with ProcessPoolExecutor(processes, _MP, _begin, (run,)) as workers:
+        waiting: deque[tuple[Pool, Future[tuple[np.ndarray, np.ndarray, np.ndarray]]]] = deque()
+        for part in parts:
+            waiting.append((part, workers.submit(_score, part.table, left)))
+            left = max(left - len(part), 0)
+            while len(waiting) > 2 * processes:
+                first, found = waiting.popleft()
+                yield first, *found.result()
+        for first, found in waiting:
+            yield first, *found.result()
+
+
+_AT_WORK: dict[str, Any] = {}
+
+
+def _begin(run: Path) -> None:
+    """Load what a process needs, once."""
+    _AT_WORK["embedder"] = choose_embedder(load_recipe(run).embed, run)
+    _AT_WORK["scorer"] = load_scorer(run / FOLDER)
+
+
+def _score(table: pa.Table, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors of the first ``keep`` rows of a part; the scores and errors of all."""
+    pool = Pool(table, "messages", "")
+    texts = pool.texts()
+    by_length = np.argsort([len(text) for text in texts], kind="stable")
+    vectors = np.empty((len(texts), _AT_WORK["embedder"].dimension), dtype=np.float32)
+    for start in range(0, len(texts), BATCH):
+        rows = by_length[start : start + BATCH]
+        vectors[rows] = _AT_WORK["embedder"].embed([texts[row] for row in rows])
+    found = _AT_WORK["scorer"].predict(vectors, surface_features(pool))
+    return vectors[:keep], found.scores, found.se
