@@ -45,6 +45,7 @@ class Situation:
     covariates: dict[str, np.ndarray]
     gold: np.ndarray | None = None
     facts: dict = field(default_factory=dict)
+    without_scorer: bool = False
 
 
 def draw(seed: int, most: int = 20_000) -> Situation:
@@ -254,10 +255,11 @@ def top_truth(scores: np.ndarray, truth: np.ndarray) -> float:
     return float((truth[above].sum() + rest * truth[tied].mean()) / wanted / truth.std())
 
 
-def judged(task: tuple[int, int]) -> dict:
+def judged(task: tuple[int, int, bool]) -> dict:
     """One row of figures for a situation."""
-    seed, most = task
+    seed, most, without = task
     pool = draw(seed, most)
+    pool.without_scorer = without
     row = {"seed": seed, **pool.facts}
     start = time.perf_counter()
     with warnings.catch_warnings():
@@ -282,7 +284,8 @@ def _judged(pool: Situation) -> dict:
     def run(method: str, **more: object) -> ds2.Curation:
         return ds2.curate(scores, neighbors, noise, method=method, **known, **more)
 
-    auto = run("auto", covariates=pool.covariates)
+    scored = {} if pool.without_scorer else _for_a_scorer(pool)
+    auto = run("auto", covariates=pool.covariates, **scored)
     rated = ~np.isnan(auto.scores)
     fresh = rated if pool.gold is None else rated & np.isnan(pool.gold)
     truth = pool.z[fresh]
@@ -305,6 +308,20 @@ def _judged(pool: Situation) -> dict:
     )
     figures["shows"] = _shows(pool)
     return figures
+
+
+def _for_a_scorer(pool: Situation) -> dict:
+    """Vectors and figures, what raters are swayed by among them, as in a run."""
+    columns = [
+        column if column.dtype.kind == "f" else column == label
+        for column in pool.covariates.values()
+        for label in (set(column) if column.dtype.kind != "f" else [None])
+    ]
+    return {
+        "vectors": pool.vectors,
+        "features": np.column_stack(columns).astype(float) if columns else None,
+        "unrated": "leave",
+    }
 
 
 def _noise(pool: Situation, neighbors: ds2.Neighbors) -> object:
@@ -419,9 +436,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first situation")
     parser.add_argument("--most", type=int, default=20_000, help="rows at most")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--without-scorer", action="store_true", help="auto has no vectors")
     asked = parser.parse_args()
     count, most = (200, 3000) if asked.quick else (asked.situations, asked.most)
-    tasks = [(seed, most) for seed in range(asked.seed, asked.seed + count)]
+    seeds = range(asked.seed, asked.seed + count)
+    tasks = [(seed, most, asked.without_scorer) for seed in seeds]
     start = time.perf_counter()
     with ProcessPoolExecutor(asked.processes) as processes:
         rows = list(processes.map(judged, tasks, chunksize=2))
