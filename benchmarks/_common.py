@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+os.environ.setdefault("DS2_CACHE", "off")  # what was made before is not what is measured
+
 DATA = Path(os.environ.get("DS2_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 

@@ -212,7 +212,11 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
         def progress(self, done: int, total: int, note: str = "") -> None:
             seen.append((done, total, note))
 
+        def said(self, sentence: str) -> None:
+            seen.append(sentence)
+
     def stop(job: Job) -> None:
+        job.listener.said("passed on")
         job.listener.progress(12_000, 52_002, "more")
         during.append(reasons(folder, stage))
         raise KeyboardInterrupt
@@ -221,7 +225,7 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
     script.hooks[stage] = stop
     with pytest.raises(KeyboardInterrupt):
         run(folder, listener=Heard())
-    assert seen == [(12_000, 52_002, "more")]
+    assert seen == ["passed on", (12_000, 52_002, "more")]
     assert during == ["at 12,000 of 52,002"]
     assert reasons(folder, stage) == f"stopped at 12,000 of 52,002, {then}"
     assert reasons(folder, "select") == "not made yet"

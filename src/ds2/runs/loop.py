@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import Any
 
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
@@ -198,7 +199,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
 
     recipe, folder = job.recipe, job.folder
     settings = settings_of(stage, recipe.flat())
-    job = replace(job, listener=Noted(job.listener, folder, stage, settings))
+    noted: Any = Noted(job.listener, folder, stage, settings)
+    job = replace(job, listener=noted)
     start = time.perf_counter()
     with _noting_failure(stage, manifest, folder), hearing(job.listener) as warned:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ds2.errors import Ds2Error
 from ds2.runs.folder import write_json
@@ -20,8 +21,8 @@ EVERY_S = 1.0
 
 
 @dataclass(slots=True)
-class Noted(Listener):
-    """Passes on what a stage says, and notes how far it is.
+class Noted:
+    """A `Listener` that passes everything on to another, and notes how far the stage is.
 
     Attributes:
         heard: who is told.
@@ -47,13 +48,8 @@ class Noted(Listener):
         with suppress(Ds2Error):  # the stage itself says what it cannot write
             write_json(self.folder / FILE, {**facts, "settings": dict(self.settings)})
 
-    def said(self, sentence: str) -> None:
-        """Pass it on."""
-        self.heard.said(sentence)
-
-    def warning(self, sentence: str) -> None:
-        """Pass it on."""
-        self.heard.warning(sentence)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.heard, name)
 
 
 def forget(folder: Path) -> None:
