@@ -9,6 +9,7 @@ from platform import platform, python_version
 from typing import Any
 
 from ds2._version import __version__
+from ds2.errors import installing
 from ds2.runs.cache import find_cache
 
 __all__ = ["doctor_lines", "examine"]
@@ -62,15 +63,15 @@ def doctor_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
     lines.append(f"cache      {_cache_words(found['cache'])}")
-    missing = " ".join(found["missing"])
-    whole = f"install what is missing: pip install {missing}"
+    missing = found["missing"]
+    whole = f"install what is missing: {installing(*missing)}"
     lines.append(f"verdict    {whole if missing else 'everything that a run needs is here'}")
     return lines
 
 
 def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
     states = {
-        name: "ready" if installed[name] else f"to install it: pip install {name}"
+        name: "ready" if installed[name] else f"to install it: {installing(name)}"
         for name in ("wordllama", "sentence-transformers", "model2vec")
     }
     key = "OPENAI_API_KEY" in os.environ

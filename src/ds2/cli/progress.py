@@ -15,7 +15,7 @@ from ds2.runs.job import Listener
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Lines", "Live", "listening"]
+__all__ = ["Lines", "Live", "Pace", "listening"]
 
 #: Seconds between two lines about one stage, where nobody watches.
 EVERY_S = 10.0
@@ -28,7 +28,7 @@ def listening() -> Iterator[Listener]:
         yield Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
     columns = (
@@ -36,7 +36,6 @@ def listening() -> Iterator[Listener]:
         SpinnerColumn(finished_text=" "),
         BarColumn(bar_width=max(4, min(30, console.width - 78))),
         TextColumn("{task.fields[count]}", markup=False),
-        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Live(progress)
@@ -48,8 +47,32 @@ def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object])
     return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
 
 
-def _digits(rate: float) -> int:
-    return 0 if rate >= 10 else 1
+class Pace:
+    """How fast a stage goes, from its first sign of progress on."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def left_s(self, done: int, total: int) -> float | None:
+        """Seconds that the rest takes at the rate so far; None until something is done."""
+        rate = self._rate(done)
+        return None if rate is None else (total - done) / rate
+
+    def words(self, done: int, total: int) -> str:
+        """How far the stage is, how fast it goes and how long it still takes."""
+        rate, left_s = self._rate(done), self.left_s(done, total)
+        if rate is None or left_s is None:
+            return f"{done:,} of {total:,}"
+        left = f"{left_s:.0f} s" if left_s < 2 * 60 else f"{left_s / 60:.0f} min"
+        digits = 0 if rate >= 10 else 1
+        return f"{done:,} of {total:,} ({rate:,.{digits}f} per second, {left} left)"
+
+    def _rate(self, done: int) -> float | None:
+        now = time.monotonic()
+        if self._first is None or done < self._first[0]:
+            self._first = (done, now)
+        before, start = self._first
+        return None if done == before else (done - before) / max(now - start, 1e-6)
 
 
 class Lines(Listener):
@@ -57,12 +80,13 @@ class Lines(Listener):
 
     def __init__(self) -> None:
         self._stage = ""
-        self._start = self._last = 0.0
+        self._last = 0.0
+        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Say what starts."""
-        self._stage = stage
-        self._start = self._last = time.monotonic()
+        self._stage, self._pace = stage, Pace()
+        self._last = time.monotonic()
         self._say(f"{stage:<10} {title} …")
 
     def finished(
@@ -73,17 +97,10 @@ class Lines(Listener):
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the stage is, at most once in ten seconds."""
-        now = time.monotonic()
-        if now - self._last < EVERY_S or done == 0:
-            return
-        self._last = now
-        rate = done / (now - self._start)
-        left = (total - done) / rate
-        more = f"; {note}" if note else ""
-        self._say(
-            f"{self._stage:<10} {done:,} of {total:,} ({rate:,.{_digits(rate)}f} per second, "
-            f"{left:.0f} s left{more})"
-        )
+        words, now = self._pace.words(done, total), time.monotonic()
+        if now - self._last >= EVERY_S and done > 0:
+            self._last = now
+            self._say(f"{self._stage:<10} {words}{f'; {note}' if note else ''}")
 
     def said(self, sentence: str) -> None:
         """Say it."""
@@ -104,11 +121,11 @@ class Live(Listener):
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._task: TaskID | None = None
-        self._start = 0.0
+        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Show what starts."""
-        self._start = time.monotonic()
+        self._pace = Pace()
         self._task = self._progress.add_task(f"{stage:<10} {title}", total=None, count="")
 
     def finished(
@@ -124,9 +141,7 @@ class Live(Listener):
         """Show how far the stage is."""
         if self._task is None:
             return
-        rate = done / max(time.monotonic() - self._start, 1e-6)
-        count = f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
-        count += f"; {note}" if note else ""
+        count = f"{self._pace.words(done, total)}{f'; {note}' if note else ''}"
         self._progress.update(self._task, completed=done, total=total, count=count)
 
     def said(self, sentence: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ds2.embedding.embedder import Described, digest_files, unit_rows
-from ds2.errors import InputError, MissingDependencyError
+from ds2.errors import InputError, MissingDependencyError, installing
 
 __all__ = ["WordLlamaEmbedder"]
 
@@ -125,6 +125,6 @@ def _package_files() -> tuple[Path, Path]:
         if not path.is_file():
             raise InputError(
                 f"The installed wordllama {version('wordllama')} does not ship '{path.name}', "
-                "which the default embedder reads. Install it with: pip install 'wordllama>=0.4'"
+                f"which the default embedder reads. Install it with: {installing('wordllama>=0.4')}"
             )
     return weights, vocabulary

