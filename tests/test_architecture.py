@@ -15,7 +15,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ds2"
 BASE = {
     "errors", "arguments", "arrays", "checks", "keys", "atomic", "endpoints", "levels", "measures",
-    "shown", "_version",
+    "progress", "shown", "_version",
 }  # fmt: skip
 ARROWS = {
     "pool": set(),

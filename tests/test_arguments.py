@@ -10,7 +10,7 @@ import pytest
 import ds2
 from ds2 import arguments
 
-ROWS = [{"prompt": f"What is {i}?", "response": f"A number, {i}.", "score": i % 6} for i in range(60)]
+ROWS = [{"prompt": f"What is {i}?", "response": f"It is {i}.", "score": i % 6} for i in range(60)]
 FRAME = pd.DataFrame(ROWS)
 POOL = ds2.read_pool(FRAME)
 RATINGS = ds2.import_ratings(POOL, column="score", scale="levels:6")
@@ -67,7 +67,7 @@ MISTAKES = {
     "whole numbers": (lambda: ds2.find_neighbors([[1, 2], [3, 4]]), ".astype('float32')"),
     "a path as the pool": (
         lambda: ds2.embed("pool.jsonl"),
-        'Got \'pool.jsonl\'. Pass pool=ds2.read_pool("pool.jsonl"), or a list of texts',
+        "Got 'pool.jsonl'. Pass pool=ds2.read_pool(\"pool.jsonl\"), or a list of texts",
     ),
     "a frame as the pool": (lambda: ds2.find_duplicates(FRAME), "Pass pool=ds2.read_pool(frame)"),
     "a column as the pool": (lambda: ds2.read_pool(FRAME["score"]), "Got Series of shape (60,)"),

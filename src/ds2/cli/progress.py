@@ -51,28 +51,36 @@ class Pace:
     """How fast a stage goes, from its first sign of progress on."""
 
     def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
+        self._total, self._first = 0.0, (0.0, 0.0)
 
-    def left_s(self, done: int, total: int) -> float | None:
+    def left_s(self, done: float, total: float) -> float | None:
         """Seconds that the rest takes at the rate so far; None until something is done."""
-        rate = self._rate(done)
+        rate = self._rate(done, total)
         return None if rate is None else (total - done) / rate
 
-    def words(self, done: int, total: int) -> str:
-        """How far the stage is, how fast it goes and how long it still takes."""
-        rate, left_s = self._rate(done), self.left_s(done, total)
-        if rate is None or left_s is None:
+    def count(self, done: int, total: int) -> str:
+        """How many items are done, how fast that goes and how long it still takes."""
+        rate = self._rate(done, total)
+        if rate is None:
             return f"{done:,} of {total:,}"
-        left = f"{left_s:.0f} s" if left_s < 2 * 60 else f"{left_s / 60:.0f} min"
-        digits = 0 if rate >= 10 else 1
-        return f"{done:,} of {total:,} ({rate:,.{digits}f} per second, {left} left)"
+        speed = f"{rate:,.{0 if rate >= 10 else 1}f} per second"
+        return f"{done:,} of {total:,} ({speed}, {_seconds((total - done) / rate)} left)"
 
-    def _rate(self, done: int) -> float | None:
+    def share(self, done: float) -> str:
+        """The same of a share of the work."""
+        left_s = self.left_s(done, 1.0)
+        return f"{done:.0%}" + ("" if left_s is None else f" ({_seconds(left_s)} left)")
+
+    def _rate(self, done: float, total: float) -> float | None:
         now = time.monotonic()
-        if self._first is None or done < self._first[0]:
-            self._first = (done, now)
+        if total != self._total or done < self._first[0]:
+            self._total, self._first = total, (done, now)
         before, start = self._first
         return None if done == before else (done - before) / max(now - start, 1e-6)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 2 * 60 else f"{seconds / 60:.0f} min"
 
 
 class Lines(Listener):
@@ -97,10 +105,11 @@ class Lines(Listener):
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the stage is, at most once in ten seconds."""
-        words, now = self._pace.words(done, total), time.monotonic()
-        if now - self._last >= EVERY_S and done > 0:
-            self._last = now
-            self._say(f"{self._stage:<10} {words}{f'; {note}' if note else ''}")
+        self._tell(self._pace.count(done, total), f"; {note}" if note else "", done > 0)
+
+    def reached(self, share: float) -> None:
+        """The same of a share of the work."""
+        self._tell(self._pace.share(share), "", share > 0)
 
     def said(self, sentence: str) -> None:
         """Say it."""
@@ -109,6 +118,12 @@ class Lines(Listener):
     def warning(self, sentence: str) -> None:
         """Say the warning."""
         self._say(f"warning: {sentence}")
+
+    def _tell(self, words: str, note: str, some: bool) -> None:
+        now = time.monotonic()
+        if some and now - self._last >= EVERY_S:
+            self._last = now
+            self._say(f"{self._stage:<10} {words}{note}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # whoever read the progress has seen enough
@@ -139,10 +154,12 @@ class Live(Listener):
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Show how far the stage is."""
-        if self._task is None:
-            return
-        count = f"{self._pace.words(done, total)}{f'; {note}' if note else ''}"
-        self._progress.update(self._task, completed=done, total=total, count=count)
+        words = self._pace.count(done, total)
+        self._draw(done, total, f"{words}; {note}" if note else words)
+
+    def reached(self, share: float) -> None:
+        """The same of a share of the work."""
+        self._draw(share, 1.0, self._pace.share(share))
 
     def said(self, sentence: str) -> None:
         """Leave a line with it."""
@@ -151,6 +168,10 @@ class Live(Listener):
     def warning(self, sentence: str) -> None:
         """Leave a line with the warning."""
         self._say(f"warning: {sentence}")
+
+    def _draw(self, done: float, total: float, words: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, count=words)
 
     def _say(self, line: str) -> None:
         self._progress.console.print(printable(line))
