@@ -176,7 +176,7 @@ def curate(
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
     heard = hear(table, trusted, weights, blocks)
     trust, said = heard.trust, heard.sentences
-    share = 0.2 if len(each) > 1 else 0.8
+    share, rest = (0.6, 0.95) if len(each) > 1 else (0.8, 1.0)
     with part(0.0, share):
         voted, flags, fired, gate_says = vote_each(
             table, neighbors, each, voting, method=method, keys=order, seed=seed
@@ -208,7 +208,7 @@ def curate(
     if scoring.candidate is not None:
         method, candidate = "scorer", scoring.candidate
     elif method == "auto":
-        with part(share, 1.0):
+        with part(share, rest):
             choice = choose(case, objective)
         method, candidate = choice.name, _final(case, choice)
         said = (*said, *choice_warnings(case, choice))

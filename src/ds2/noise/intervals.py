@@ -168,9 +168,9 @@ def bootstrap_fits(
         return count_triples(one_hot(drawn, graph.n_scores), near)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    with ThreadPoolExecutor(n_threads()) as pool, part(0.0, 0.5):
+    with ThreadPoolExecutor(n_threads()) as pool, part(0.0, 0.75):
         tables = np.array(list(steps(pool.map(count, streams), n_rounds)))
-    with part(0.5, 1.0):
+    with part(0.75, 1.0):
         fits = [
             fit_triples(
                 some,

@@ -59,7 +59,7 @@ def estimate_single(
     )
     tried, best = counted.first(rho, wanted.n_starts, wanted.seed)
     fit = counted.fit_at(rho, tried, best)
-    with part(0.02, 0.45 if ranged else 1.0):
+    with part(0.02, 0.45 if wanted.n_bootstrap else 0.02):
         rounds = _rounds(counted, fit, rho, wanted)
     T, p = fit.matrix[0], fit.prior[0]
     effective = counted.n * p

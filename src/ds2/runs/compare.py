@@ -27,7 +27,7 @@ from ds2.report import (
     pick,
     written,
 )
-from ds2.runs.contest import COSTS, Contest, Verdicts, judge_all, judges_of, open_contest
+from ds2.runs.contest import Contest, Verdicts, costs_of, judge_all, judges_of, open_contest
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load
 from ds2.runs.gold_plans import OWN, found_between
@@ -182,7 +182,7 @@ def _enter_all(
     """What every method selects, and why others take no part."""
     selected: dict[str, _Selected] = {}
     left_out: dict[str, str] = {}
-    for name in steps(wanted, costs=[COSTS[rule_of(name).cost] for name in wanted]):
+    for name in steps(wanted, costs=costs_of(wanted)):
         found = _enter(contest, name, named)
         own = selected.get(contest.job.recipe.select.method)
         if isinstance(found, str):

@@ -5,7 +5,7 @@ computed anew from the other raters alone, and never from gold. So no method is 
 it maximised, nor on what its scores were curated with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,10 +38,11 @@ from ds2.selection import (
     select,
 )
 
-__all__ = ["COSTS", "Contest", "Verdicts", "judge_all", "judges_of", "open_contest"]
+__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest"]
 
-#: How long methods take, one against the other, by their kind.
-COSTS: Mapping[str, float] = {"sort": 1, "greedy": 5, "whole": 20}
+#: How long methods take, one against the other, by their kind (benchmarks/progress.py).
+_COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
+_FRONTIER = 110.0
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
 
@@ -220,6 +221,12 @@ class Verdicts:
     kept: Mapping[str, float]
 
 
+def costs_of(methods: Iterable[str]) -> list[float]:
+    """How long each method takes, one against the other."""
+    rules = [(name.split(VARIANT, maxsplit=1)[0], rule_of(name).cost) for name in methods]
+    return [_FRONTIER if name == "frontier" else _COSTS[cost] for name, cost in rules]
+
+
 def judges_of(contest: Contest) -> int:
     """How many judges there can be: gold, or else the raters."""
     raters = len(contest.raters)
@@ -273,7 +280,7 @@ def _judge(
         values, weights = contest.gold.levels(), contest.gold.weights()
     anew = contest.without(rater)
     selections, failed = {}, []
-    for method, rows in steps(chosen.items(), costs=[COSTS[rule_of(one).cost] for one in chosen]):
+    for method, rows in steps(chosen.items(), costs=costs_of(chosen)):
         if rule_of(method).at_random:
             continue
         try:

@@ -50,7 +50,7 @@ def order_frontier(inputs: Inputs) -> Order:
 def frontier_orders(inputs: Inputs, keeps: tuple[float, ...]) -> dict[float, Order]:
     """The order for each position of the dial; all of them share what is near what."""
     scores, size = given(inputs.scores), min(inputs.size, len(inputs.rows))
-    with part(0.0, 0.6):
+    with part(0.0, 0.5):
         reach = _find_reach(inputs, size)
     best = np.argsort(-scores, kind="stable")
     worth = _spread(scores[best])[: len(reach.candidates)]
@@ -96,7 +96,7 @@ def frontier_orders(inputs: Inputs, keeps: tuple[float, ...]) -> dict[float, Ord
 
         return rows, reason
 
-    with part(0.6, 1.0):
+    with part(0.5, 1.0):
         return {keep: order(keep) for keep in steps(keeps)}
 
 
