@@ -142,7 +142,7 @@ def test_what_is_named_is_there():
 
 
 CLASSES = (
-    "Pool", "TextPool", "Ratings", "Neighbors", "TransitionEstimate", "Constraints", "PlanBetween",
+    "Pool", "TextPool", "TurnPool", "Scorer", "Ratings", "Neighbors", "TransitionEstimate", "Constraints", "PlanBetween",
     "Card", "Rater", "Scale",
 )  # fmt: skip
 

@@ -39,6 +39,9 @@ _MADE_BY = {
     "embed.embedder": 'embedder=ds2.SentenceTransformerEmbedder("BAAI/bge-large-en-v1.5")',
     "Pool": 'pool=ds2.read_pool("pool.jsonl")',
     "TextPool": 'pool=ds2.read_pool("pool.jsonl"), or a list of texts',
+    "TurnPool": 'pool=ds2.read_pool("pool.jsonl")',
+    "Scorer": "scorer=ds2.fit_scorer(scores, vectors, features)",
+    "features": "features=ds2.surface_features(pool)",
     "Ratings": 'ratings=ds2.import_ratings(pool, column="score")',
     "Neighbors": "neighbors=ds2.find_neighbors(ds2.embed(pool))",
     "TransitionEstimate": "noise=ds2.estimate_transition(scores, neighbors, n_scores=6)",
@@ -110,11 +113,17 @@ _TAKE = {
     ("gold", "Ratings"): "gold=ratings.scores()",
     ("se", "Curation"): "se=curation.se",
     ("prior", "TransitionEstimate"): "prior=noise.prior",
-    ("Pool", "Selection"): "pool=pool.take(selection.rows)",
-    ("Pool", "DataFrame"): "pool=ds2.read_pool(frame)",
-    ("Pool", "Dataset"): "pool=ds2.read_pool(dataset)",
+    **{
+        (name, kind): f"pool={made}"
+        for name in ("Pool", "TextPool", "TurnPool")
+        for kind, made in {
+            "Selection": "pool.take(selection.rows)",
+            "DataFrame": "ds2.read_pool(frame)",
+            "Dataset": "ds2.read_pool(dataset)",
+        }.items()
+    },
     ("Pool", "list"): "pool=ds2.read_pool(rows)",
-    ("TextPool", "DataFrame"): "pool=ds2.read_pool(frame)",
+    ("TurnPool", "list"): "pool=ds2.read_pool(rows)",
     ("Neighbors", "ndarray"): "neighbors=ds2.find_neighbors(vectors)",
 }
 
@@ -292,7 +301,10 @@ def _kind_in_words(kind: Any) -> str:
 
 
 #: Names of classes that a user knows by other words.
-_WORDS = {"str": "text", "PathLike": "path", "Path": "path", "TextPool": "Pool"}
+_WORDS = {
+    **{"str": "text", "PathLike": "path", "Path": "path"},
+    **{"TextPool": "Pool", "TurnPool": "Pool"},
+}
 
 
 def _name(kind: Any) -> str:
