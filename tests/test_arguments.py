@@ -142,8 +142,8 @@ def test_what_is_named_is_there():
 
 
 CLASSES = (
-    "Pool", "TextPool", "TurnPool", "Scorer", "Ratings", "Neighbors", "TransitionEstimate", "Constraints", "PlanBetween",
-    "Card", "Rater", "Scale",
+    "Pool", "TextPool", "TurnPool", "Scorer", "Ratings", "Neighbors", "TransitionEstimate",
+    "Constraints", "PlanBetween", "Card", "Rater", "Scale",
 )  # fmt: skip
 
 
