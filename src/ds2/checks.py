@@ -10,6 +10,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ds2.arguments import got, remedy
 from ds2.errors import InputError
 
 __all__ = [
@@ -32,7 +33,7 @@ SMALLEST, LARGEST = 1e-12, 1e12
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> int:
     """Return ``value`` as an int in [low, high], or raise `InputError`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputError(f"'{name}' must be a whole number. Got {value!r}.")
+        raise InputError(f"'{name}' must be a whole number. Got {got(value)}.{remedy(name)}")
     number = int(value)
     if number < low or (high is not None and number > high):
         span = f"in [{low}, {high}]" if high is not None else f"at least {low}"
@@ -60,7 +61,7 @@ def check_positive(name: str, value: object, *, zero: bool = False) -> float:
 
 def _real(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InputError(f"'{name}' must be a number. Got {value!r}.")
+        raise InputError(f"'{name}' must be a number. Got {got(value)}.")
     return float(value)
 
 
@@ -71,7 +72,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
         return value
     near = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise InputError(f"'{name}' must be one of {', '.join(allowed)}. Got {value!r}.{hint}")
+    raise InputError(f"'{name}' must be one of {', '.join(allowed)}. Got {got(value)}.{hint}")
 
 
 def check_vectors(name: str, vectors: object) -> np.ndarray:
@@ -79,13 +80,24 @@ def check_vectors(name: str, vectors: object) -> np.ndarray:
 
     Memory-mapped and float16 arrays pass through unchanged; rows are checked in blocks.
     """
-    array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors)
+    try:
+        array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors)
+    except ValueError:
+        raise InputError(f"'{name}' has rows of different lengths.{remedy(name)}") from None
     if array.ndim != 2 or array.shape[1] == 0:
         raise InputError(
-            f"'{name}' must be a table of shape (rows, dimensions). Got shape {array.shape}."
+            f"'{name}' must be a table of shape (rows, dimensions). Got shape "
+            f"{array.shape}.{remedy(name)}"
+        )
+    if np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"'{name}' must hold floating-point numbers. Got {array.dtype}: convert them, "
+            "vectors.astype('float32')."
         )
     if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"'{name}' must hold floating-point numbers. Got dtype {array.dtype}.")
+        raise InputError(
+            f"'{name}' must hold floating-point numbers. Got {array.dtype}.{remedy(name)}"
+        )
     block = max(1, 2**22 // array.shape[1])
     for start in range(0, len(array), block):
         part = array[start : start + block]
@@ -126,12 +138,13 @@ def check_scores(
         array = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(
-            f"'{name}' must hold numbers (NaN where unrated). Got {type(scores).__name__} "
-            "with values that are not numbers."
+            f"'{name}' must hold numbers (NaN where unrated). Got {got(scores)} with values that "
+            f"are not numbers.{remedy(name)}"
         ) from None
     if array.ndim != 1:
         raise InputError(
             f"'{name}' must have one score per example, shape (n,). Got {array.shape}."
+            f"{remedy(name)}"
         )
     check_rows(name, array, n_rows)
     present = ~np.isnan(array)
@@ -146,7 +159,7 @@ def check_scores(
             row = int(np.argmax(wrong))
             raise InputError(
                 f"'{name}' must hold whole numbers 0 … {n_scores - 1} (NaN where unrated). "
-                f"Got {array[row]:g} in row {row}. Bin the ratings first (Ratings.scores)."
+                f"Got {array[row]:g} in row {row}: ratings are binned first.{remedy(name)}"
             )
     return array
 
@@ -173,7 +186,8 @@ def check_table(
         array = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(
-            f"'{name}' must hold numbers (NaN where missing). Got {type(scores).__name__}."
+            f"'{name}' must hold numbers (NaN where missing). Got {got(scores)} with values that "
+            f"are not numbers.{remedy(name)}"
         ) from None
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise InputError(

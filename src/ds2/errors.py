@@ -10,6 +10,10 @@ A message says what is wrong, where, what was found, and what to do about it. Th
 catches `Ds2Error` in one place and prints the message without a traceback.
 """
 
+from importlib.util import find_spec
+from shlex import quote
+from typing import Any
+
 __all__ = [
     "Ds2Error",
     "Ds2Warning",
@@ -17,7 +21,11 @@ __all__ = [
     "MissingDependencyError",
     "RunBusyError",
     "RunError",
+    "installing",
+    "upgrading",
 ]
+
+_OURS = "ds2-select"
 
 
 class Ds2Error(Exception):
@@ -38,11 +46,11 @@ class MissingDependencyError(InputError, ImportError):
     Args:
         package: the distribution that is missing, as pip knows it.
         purpose: what needs it, as the subject of a sentence.
-        install: the line to paste, when it is not ``pip install`` and the package.
+        extra: the extra of ds2 that brings it and what it needs beside it.
     """
 
-    def __init__(self, package: str, purpose: str, install: str | None = None) -> None:
-        line = install or f"pip install {package}"
+    def __init__(self, package: str, purpose: str, extra: str | None = None) -> None:
+        line = installing(package, extra=extra)
         super().__init__(f"{purpose} needs the package '{package}'. Install it with: {line}")
 
 
@@ -56,3 +64,44 @@ class RunBusyError(RunError):
 
 class Ds2Warning(UserWarning):
     """Something that the user should know and that does not stop the work."""
+
+
+def installing(*packages: str, extra: str | None = None) -> str:
+    """Return the line to paste that installs packages, or what an extra of ds2 brings.
+
+    An extra is spelled out, so that the line is right however ds2 itself was installed: from an
+    index, from a clone or by conda. Where the environment has no pip, it is uv's.
+    """
+    if extra is not None:
+        marked = (line.partition(";") for line in _metadata().requires or ())
+        brought = [name.strip() for name, _, when in marked if f"'{extra}'" in when]
+        packages = tuple(brought) or packages
+    return f"{_installer()} {' '.join(map(quote, packages))}"
+
+
+def upgrading() -> str:
+    """Return the line to paste that brings a newer ds2, from where this one came."""
+    import json
+
+    came = json.loads(_metadata().read_text("direct_url.json") or "{}")
+    if "dir_info" not in came:
+        vcs = f"{came['vcs_info']['vcs']}+{came['url']}" if "vcs_info" in came else _OURS
+        return f"{_installer()} --upgrade {quote(vcs)}"
+    clone = quote(str(came["url"]).removeprefix("file://"))
+    editable = "-e " if came["dir_info"].get("editable") else ""
+    return f"git -C {clone} pull && {_installer()} {editable}{clone}"
+
+
+def _metadata() -> Any:
+    """Return what is known of the installed ds2: an empty one where it was not installed."""
+    from importlib.metadata import Distribution, PackageNotFoundError, PathDistribution
+    from pathlib import Path
+
+    try:
+        return Distribution.from_name(_OURS)
+    except PackageNotFoundError:
+        return PathDistribution(Path())
+
+
+def _installer() -> str:
+    return "pip install" if find_spec("pip") else "uv pip install"

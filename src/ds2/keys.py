@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ds2.arguments import remedy
 from ds2.checks import check_rows
 from ds2.errors import InputError
 
@@ -14,7 +15,9 @@ def check_keys(keys: object, n: int) -> np.ndarray:
         return np.arange(n, dtype=np.uint64)
     array = np.asarray(keys)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"'keys' must be whole numbers of shape ({n},). Got {array.dtype}.")
+        raise InputError(
+            f"'keys' must be whole numbers of shape ({n},). Got {array.dtype}.{remedy('keys')}"
+        )
     check_rows("keys", array, n)
     return array.astype(np.uint64)
 

@@ -135,9 +135,9 @@ def weighted_sum(found: Sequence[Measured], shares: Sequence[float]) -> Measured
 
 @cache
 def _student(freedom: int, competing: int) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(1 - 0.025 / competing, freedom))
+    return float(stdtrit(freedom, 1 - 0.025 / competing))
 
 
 def student(n_effective: float, competing: int = 1) -> float:

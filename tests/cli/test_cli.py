@@ -389,11 +389,11 @@ def test_both_listeners_hear_everything():
 
 
 def test_lines_tell_the_rate_and_the_time_left_now_and_then(capsys, monkeypatch):
-    clock = iter([0.0, 5.0, 20.0, 21.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     lines = progress.Lines()
     lines.started("embed", "embed the conversations")
-    for done in (100, 400, 420):
+    for now, done in ((4.0, 0), (5.0, 100), (24.0, 400), (25.0, 420)):  # noqa: B007
         lines.progress(done, 1000)
     assert capsys.readouterr().err.splitlines()[1:] == [
         "embed      400 of 1,000 (20 per second, 30 s left)"
@@ -409,7 +409,8 @@ def test_on_a_terminal_progress_is_live_and_text_is_never_markup(monkeypatch, ca
         assert listener._progress.tasks[0].fields["count"] == "0 of 2,000"
         listener.progress(1000, 2000)
         assert re.fullmatch(
-            r"1,000 of 2,000, [\d,]+/s", listener._progress.tasks[0].fields["count"]
+            r"1,000 of 2,000 \([\d,]+ per second, 0 s left\)",
+            listener._progress.tasks[0].fields["count"],
         )
         listener.warning("[red]not markup[/red] :smile: \x1b]0;title\x07")
         listener.finished("embed", "done", 1.25, SUMMARIES["embed"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ds2.embedding import Embedder, WordLlamaEmbedder
 from ds2.embedding import wordllama as module
+from ds2.embedding.embedder import pieces_of
 from ds2.errors import InputError, MissingDependencyError
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
@@ -95,14 +96,13 @@ def test_long_texts_count_to_their_end(embedder, monkeypatch):
     assert embedder.embed([text]).tobytes() == in_pieces[:1].tobytes()
 
 
-def test_pieces_without_spaces_lose_no_character(monkeypatch):
-    monkeypatch.setattr(module, "PIECE_CHARS", 10)
-    assert list(module._pieces("abcdefghijklmnopqrstuvwxyz")) == [
+def test_pieces_without_spaces_lose_no_character():
+    assert list(pieces_of("abcdefghijklmnopqrstuvwxyz", 10)) == [
         "abcdefghij",
         "klmnopqrst",
         "uvwxyz",
     ]
-    assert list(module._pieces("one two three four")) == ["one two", "three four"]
+    assert list(pieces_of("one two three four", 10)) == ["one two", "three four"]
 
 
 def test_counts_tokens(embedder, library):

@@ -194,7 +194,7 @@ def test_lift_intervals_hold_the_truth():
     [
         ({"scores": np.full(50, np.nan)}, "no score at all"),
         ({"scores": np.arange(50.0)}, "whole numbers 0 … 5"),
-        ({"scores": np.full(50, 1.5)}, r"Got 1.5 in row 0. Bin the ratings first"),
+        ({"scores": np.full(50, 1.5)}, r"Got 1.5 in row 0: ratings are binned first"),
         ({"scores": np.ones(49)}, "'scores' must have 50 rows"),
         ({"scores": ["good"] * 50}, "must hold numbers"),
         ({"scores": np.ones((50, 2, 2))}, r"shape \(n,\), or \(n, r\)"),

@@ -261,5 +261,5 @@ def test_the_command_prints_a_table_and_how_to_compare(tmp_path, scorers):
 def test_without_lm_eval_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ds2-select\[evaluate\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'lm-eval\[api,hf\]"):
         Harness.load(EvaluationSettings(), "cpu")

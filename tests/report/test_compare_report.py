@@ -178,7 +178,7 @@ def test_umap_puts_neighbours_together_and_duplicates_on_one_place(stages: Stage
 def test_umap_that_is_not_installed_is_one_sentence_and_auto_takes_pca(stages, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     order = np.arange(400)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ds2-select\[map\]'"):
+    with pytest.raises(MissingDependencyError, match="pip install 'umap-learn"):
         lay_out(stages.simulated.vectors, stages.neighbors, order, method="umap")
     assert lay_out(stages.simulated.vectors, stages.neighbors, order).method == "PCA"
     with pytest.raises(InputError, match="auto, umap or pca"):

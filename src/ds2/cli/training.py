@@ -51,7 +51,7 @@ def train_command(
 
     Stages that are not fresh run first, up to the selection. The adapter is written to
     RUN/proof/runs/selection-sSEED/adapter. The same command goes on where a training was killed.
-    Needs the extra train: pip install 'ds2-select[train]'.
+    Needs the packages of the extra train.
     """
     from ds2.cli.progress import listening
     from ds2.runs.train_step import forecast_run, show_loss, train_run

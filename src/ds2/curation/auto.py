@@ -54,6 +54,7 @@ from ds2.measures import (
     weighted_sum,
 )
 from ds2.noise.panel import LEAST_GOLD, mean_z
+from ds2.progress import part, steps
 
 __all__ = ["Choice", "Judge", "Judgement", "as_levels", "choose", "judge", "reference_shares"]
 
@@ -204,8 +205,11 @@ def choose(case: Case, objective: str) -> Choice:
         case: what is known; gold that does not go with the ratings has been taken out.
         objective: "rank" or "level".
     """
-    candidates = _fits(case, case.everyone)
-    judges, held = _judges(case, candidates, objective)
+    share = 1 / (1 + len(case.panel.heard) * (len(case.panel.heard) > 1))
+    with part(0.0, share):
+        candidates = _fits(case, case.everyone)
+    with part(share, 1.0):
+        judges, held = _judges(case, candidates, objective)
     judgements = [
         found for one in judges for found in judge(one, case.blocks, objective, case.fixed)
     ]
@@ -244,7 +248,7 @@ def reference_shares(case: Case) -> np.ndarray:
 def _fits(case: Case, team: Team) -> dict[str, Candidate]:
     """Every candidate that the team gives, "raw" first."""
     found = {}
-    for name, make in CANDIDATES.items():
+    for name, make in steps(CANDIDATES.items()):
         if name == "ds2" and team.witness is not None:
             continue  # the vote on one rater says little of the mean of two votes
         try:
@@ -269,7 +273,7 @@ def _judges(
     if (case.gold_weights > 0).sum() >= LEAST_GOLD:
         judges.append(Judge("gold", case.gold, case.gold_weights, 1.0, shown(candidates)))
     loadings = _loadings(case)
-    for j, load in loadings.items():
+    for j, load in steps(loadings.items()):
         fits = _fits(case, case.without(j))
         held.append(fits)
         weights = np.ones(len(case.values))

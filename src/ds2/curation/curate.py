@@ -33,6 +33,7 @@ from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
 from ds2.noise.panel import Trust, hear, mean_z
+from ds2.progress import part
 
 __all__ = ["curate"]
 
@@ -175,9 +176,11 @@ def curate(
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
     heard = hear(table, trusted, weights, blocks)
     trust, said = heard.trust, heard.sentences
-    voted, flags, fired, gate_says = vote_each(
-        table, neighbors, each, voting, method=method, keys=order, seed=seed
-    )
+    share, rest = (0.6, 0.95) if len(each) > 1 else (0.8, 1.0)
+    with part(0.0, share):
+        voted, flags, fired, gate_says = vote_each(
+            table, neighbors, each, voting, method=method, keys=order, seed=seed
+        )
     seen = covariates or {}
     case = Case(
         scores=table,
@@ -205,7 +208,8 @@ def curate(
     if scoring.candidate is not None:
         method, candidate = "scorer", scoring.candidate
     elif method == "auto":
-        choice = choose(case, objective)
+        with part(share, rest):
+            choice = choose(case, objective)
         method, candidate = choice.name, _final(case, choice)
         said = (*said, *choice_warnings(case, choice))
     else:

@@ -22,6 +22,7 @@ import numpy as np
 from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
+from ds2.progress import steps
 
 __all__ = [
     "Ballot",
@@ -197,7 +198,7 @@ def flag_by_vote(
     flags = np.zeros(len(ballot.rows))
     suggested = np.zeros((len(ballot.rows), n_scores))
     visits = np.zeros(len(ballot.rows))
-    for chosen in balanced_draws(entry_keys[entries], n_draws, draw_share, seed):
+    for chosen in steps(balanced_draws(entry_keys[entries], n_draws, draw_share, seed), n_draws):
         drawn = np.zeros(neighbors.n, dtype=bool)
         drawn[entries[chosen]] = True
         votes = ballot.votes(drawn)
@@ -301,7 +302,7 @@ def vote_each(
     voted = scores.copy()
     found: list[str] = []
     flags, any_fired = None, False
-    for i, one in enumerate(noise):
+    for i, one in enumerate(steps(noise)):
         if one is None or method not in ("auto", "ds2"):
             continue
         fired = method == "ds2" and voting.gate != "off" and gate_fires(one, voting.min_lift)

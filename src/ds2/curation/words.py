@@ -143,11 +143,11 @@ def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:
 
 def _kept_by_levels(shares: np.ndarray) -> float:
     """Share of a normal truth's variance that levels with these shares keep."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     present = shares[shares > 0]
-    ends = norm.ppf(np.clip(np.concatenate([[0.0], np.cumsum(present)]), 0, 1))
-    density = norm.pdf(ends)
+    ends = ndtri(np.clip(np.concatenate([[0.0], np.cumsum(present)]), 0, 1))
+    density = np.exp(-(ends**2) / 2) / np.sqrt(2 * np.pi)
     means = (density[:-1] - density[1:]) / present
     return float(np.clip(present @ means**2, 0.3, 1.0))
 

@@ -1,6 +1,11 @@
 """Conversations → unit vectors: the embedder protocol, its adapters, and a resumable `embed`."""
 
-from ds2.embedding.audit import EmbeddingReport, identify_languages
+from ds2.embedding.audit import (
+    EmbeddingReport,
+    identify_languages,
+    languages_note,
+    unread_languages,
+)
 from ds2.embedding.compute import (
     Progress,
     embed,
@@ -11,6 +16,7 @@ from ds2.embedding.compute import (
 )
 from ds2.embedding.embedder import Embedder
 from ds2.embedding.model2vec import Model2VecEmbedder
+from ds2.embedding.multilingual import MultilingualEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.sentence_transformers import SentenceTransformerEmbedder
@@ -22,6 +28,7 @@ __all__ = [
     "Embedder",
     "EmbeddingReport",
     "Model2VecEmbedder",
+    "MultilingualEmbedder",
     "OpenAIEmbedder",
     "PrecomputedEmbedder",
     "Progress",
@@ -30,8 +37,10 @@ __all__ = [
     "embed",
     "embed_with_report",
     "identify_languages",
+    "languages_note",
     "read_report",
     "sample_keys",
     "share_held",
     "surface_features",
+    "unread_languages",
 ]

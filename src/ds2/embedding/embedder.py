@@ -1,7 +1,7 @@
 """What an embedder is: a name, a few facts about its limits, and text → unit vectors."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ __all__ = [
     "could_not_load",
     "digest_files",
     "digest_folder",
+    "pieces_of",
     "unit_rows",
 ]
 
@@ -99,6 +100,17 @@ def digest_folder(folder: Path) -> str:
     """Return 12 hex digits of a model folder: every weight, vocabulary and setting in it."""
     kinds = {".json", ".txt", ".safetensors", ".bin", ".model"}
     return digest_files(sorted(path for path in folder.rglob("*") if path.suffix in kinds))
+
+
+def pieces_of(text: str, size: int) -> Iterator[str]:
+    """Cut a text into pieces of at most ``size`` characters, at spaces, which fall away."""
+    start = 0
+    while len(text) - start > size:
+        space = text.rfind(" ", start + 1, start + size)
+        end = space if space > 0 else start + size
+        yield text[start:end]
+        start = end + 1 if space > 0 else end
+    yield text[start:]
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

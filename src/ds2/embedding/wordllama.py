@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ds2.embedding.embedder import Described, digest_files, unit_rows
-from ds2.errors import InputError, MissingDependencyError
+from ds2.embedding.embedder import Described, digest_files, pieces_of, unit_rows
+from ds2.errors import InputError, MissingDependencyError, installing
 
 __all__ = ["WordLlamaEmbedder"]
 
 MODEL = "l2_supercat"
 DIMENSION = 256
-#: A longer text is tokenized in pieces of at most this many characters, cut at a space.
+#: A longer text is tokenized in pieces of at most this many characters, cut at a space. The
+#: tokenizer starts every piece with a space of its own, so the tokens are those of the whole text.
 PIECE_CHARS = 2**17
 #: Characters tokenized at once: bounds memory at about 100 bytes each.
 GROUP_CHARS = 2**20
@@ -87,7 +88,7 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
     pieces: list[str] = []
     size = 0
     for row, text in enumerate(texts):
-        for piece in _pieces(text):
+        for piece in pieces_of(text, PIECE_CHARS):
             if size + len(piece) > GROUP_CHARS:
                 yield owners, pieces
                 owners, pieces, size = [], [], 0
@@ -96,21 +97,6 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
             size += len(piece)
     if pieces:
         yield owners, pieces
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a long text at spaces.
-
-    The tokenizer starts every piece with a space of its own, so the tokens on both sides of the
-    cut are those of the whole text.
-    """
-    start = 0
-    while len(text) - start > PIECE_CHARS:
-        space = text.rfind(" ", start + 1, start + PIECE_CHARS)
-        end = space if space > 0 else start + PIECE_CHARS
-        yield text[start:end]
-        start = end + 1 if space > 0 else end
-    yield text[start:]
 
 
 def _package_files() -> tuple[Path, Path]:
@@ -125,6 +111,6 @@ def _package_files() -> tuple[Path, Path]:
         if not path.is_file():
             raise InputError(
                 f"The installed wordllama {version('wordllama')} does not ship '{path.name}', "
-                "which the default embedder reads. Install it with: pip install 'wordllama>=0.4'"
+                f"which the default embedder reads. Install it with: {installing('wordllama>=0.4')}"
             )
     return weights, vocabulary

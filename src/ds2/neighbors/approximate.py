@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ds2.neighbors.blocks import unit_block
+from ds2.progress import counter, steps
 
 __all__ = ["GraphIndex"]
 
@@ -27,7 +28,8 @@ LARGE = 100_000
 #: Search widths that are tried in turn until the recall is reached.
 SEARCH_WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 SHARDS = 2
-BLOCK = 8192
+#: Rows that are searched for, and that a graph takes in, at once.
+BLOCK, ADDED = 2048, 1024
 #: Share of the squared length that the codes keep.
 ENERGY = 0.9
 #: Rows that the principal directions are taken from.
@@ -59,6 +61,7 @@ class GraphIndex:
         self._vectors = vectors
         self._directions = _principal_directions(vectors, seed)
         self._shards = [np.arange(s, len(vectors), SHARDS) for s in range(SHARDS)]
+        self._added = counter(len(vectors))
         with ThreadPoolExecutor(SHARDS) as pool:
             self._graphs: list[Any] = list(pool.map(self._build, self._shards))
 
@@ -77,8 +80,10 @@ class GraphIndex:
         )
         graph.hnsw.efConstruction = LARGE_BUILD_WIDTH if large else BUILD_WIDTH
         graph.train(self._codes(rows[:1]))
-        for start in range(0, len(rows), BLOCK):
-            graph.add(self._codes(rows[start : start + BLOCK]))
+        for start in range(0, len(rows), ADDED):
+            part = rows[start : start + ADDED]
+            graph.add(self._codes(part))
+            self._added(len(part))
         return graph
 
     def search(self, queries: np.ndarray, k: int, width: int) -> np.ndarray:
@@ -94,7 +99,7 @@ class GraphIndex:
         """
         faiss = _faiss()
         result = np.full((len(queries), k), -1, dtype=np.int64)
-        for start in range(0, len(queries), BLOCK):
+        for start in steps(range(0, len(queries), BLOCK)):
             block = queries[start : start + BLOCK]
             vectors = self._codes(block)
             found, similarity = [], []

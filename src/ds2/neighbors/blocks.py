@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ds2.progress import steps
+
 __all__ = ["distances_to", "n_threads", "sort_candidates", "unit_block"]
 
 #: Distances are rounded to this many decimals: finer than float32 sums can tell apart.
@@ -63,5 +65,6 @@ def sort_candidates(
         distances[part] = np.take_along_axis(measured, order, axis=1)
 
     with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(sort_block, range(0, len(queries), step)))
+        starts = range(0, len(queries), step)
+        list(steps(pool.map(sort_block, starts), len(starts)))
     return indices, distances

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ds2.neighbors.blocks import n_threads, unit_block
+from ds2.progress import steps
 
 __all__ = ["exact_candidates"]
 
@@ -34,12 +35,12 @@ def exact_candidates(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.nda
     result = np.empty((len(queries), k), dtype=np.int64)
     best = [_Best.empty(len(block), k) for block in blocks]
     with ThreadPoolExecutor(n_threads()) as pool:
-        for start, tile in _tiles(vectors):
+        for start, tile in steps(_tiles(vectors), -(-len(vectors) // TILE)):
 
             def visit(i: int, start: int = start, tile: np.ndarray = tile) -> None:
                 best[i] = _search_tile(vectors, blocks[i], start, tile, best[i])
 
-            list(pool.map(visit, range(len(blocks))))
+            list(steps(pool.map(visit, range(len(blocks))), len(blocks)))
     for i, found in enumerate(best):
         result[i * BLOCK : i * BLOCK + len(found.rows)] = found.rows
     return result

@@ -11,6 +11,7 @@ from ds2.neighbors.exact import exact_candidates
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import first_rows, identical_groups
 from ds2.neighbors.recall import RecallSample
+from ds2.progress import part
 
 __all__ = ["find_neighbors"]
 
@@ -96,21 +97,28 @@ _Found = tuple[np.ndarray, np.ndarray, float | None]
 
 def _exact(vectors: np.ndarray, k: int) -> _Found:
     rows = np.arange(len(vectors))
-    candidates = exact_candidates(vectors, rows, min(k + SPARE, len(vectors) - 1))
-    return *sort_candidates(vectors, rows, candidates, k), None
+    with part(0.0, 0.95):
+        candidates = exact_candidates(vectors, rows, min(k + SPARE, len(vectors) - 1))
+    with part(0.95, 1.0):
+        return *sort_candidates(vectors, rows, candidates, k), None
 
 
 def _approximate(vectors: np.ndarray, k: int, min_recall: float, seed: int) -> _Found | None:
     """The approximate search at the first width that reaches the recall; None if none does."""
-    sample = RecallSample.draw(vectors, k, seed)
-    index = GraphIndex(vectors, seed)
+    with part(0.0, 0.04):
+        sample = RecallSample.draw(vectors, k, seed)
+    with part(0.04, 0.46):
+        index = GraphIndex(vectors, seed)
     rows = np.arange(len(vectors))
     for width in SEARCH_WIDTHS:
         wanted = min(max(3 * k + 2, width // 2), len(vectors) - 1)
-        tried = index.search(sample.rows, wanted, width)
-        _, distances = sort_candidates(vectors, sample.rows, tried, k)
+        with part(0.46, 0.47):
+            tried = index.search(sample.rows, wanted, width)
+            _, distances = sort_candidates(vectors, sample.rows, tried, k)
         recall, error = sample.recall(distances)
         if recall - error >= min_recall:
-            candidates = index.search(rows, wanted, width)
-            return *sort_candidates(vectors, rows, candidates, k), recall
+            with part(0.47, 0.95):
+                candidates = index.search(rows, wanted, width)
+            with part(0.95, 1.0):
+                return *sort_candidates(vectors, rows, candidates, k), recall
     return None

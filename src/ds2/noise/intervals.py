@@ -36,6 +36,7 @@ from ds2.noise.estimate import MIN_COUNT
 from ds2.noise.scored import Lift, ScoreGraph, count_triples, one_hot
 from ds2.noise.simulation import draw_scores
 from ds2.noise.triples import Counted, Fit, fit_triples, misfit
+from ds2.progress import part, steps
 
 __all__ = [
     "RHO_FLOOR",
@@ -167,21 +168,22 @@ def bootstrap_fits(
         return count_triples(one_hot(drawn, graph.n_scores), near)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    with ThreadPoolExecutor(n_threads()) as pool:
-        tables = np.array(list(pool.map(count, streams)))
-    fits = [
-        fit_triples(
-            part,
-            np.repeat(T[None], len(part), axis=0),
-            np.repeat(p[None], len(part), axis=0),
-            n_examples=len(graph.own),
-            rho=rho,
-            pseudo=pseudo,
-            tolerance=BOOTSTRAP_TOLERANCE,
-            max_iterations=BOOTSTRAP_STEPS,
-        )
-        for part in np.array_split(tables, -(-n_rounds // CHUNK))
-    ]
+    with ThreadPoolExecutor(n_threads()) as pool, part(0.0, 0.75):
+        tables = np.array(list(steps(pool.map(count, streams), n_rounds)))
+    with part(0.75, 1.0):
+        fits = [
+            fit_triples(
+                some,
+                np.repeat(T[None], len(some), axis=0),
+                np.repeat(p[None], len(some), axis=0),
+                n_examples=len(graph.own),
+                rho=rho,
+                pseudo=pseudo,
+                tolerance=BOOTSTRAP_TOLERANCE,
+                max_iterations=BOOTSTRAP_STEPS,
+            )
+            for some in steps(np.array_split(tables, -(-n_rounds // CHUNK)))
+        ]
     matrices = np.concatenate([fit.matrix for fit in fits])
     priors = np.concatenate([fit.prior for fit in fits])
     misfits = np.array(
@@ -219,11 +221,12 @@ def matrix_range(
     at = at_rho.matrix[0]
     below, above = (0.0, 0.0) if intervals is None else np.nan_to_num(np.abs(intervals - at))
     grid = np.linspace(*over, RHO_STEPS)
-    matrices = [at, *_one_by_one(counted, at_rho, rho, grid)]
+    with part(0.0, 0.6):
+        matrices = [at, *_one_by_one(counted, at_rho, rho, grid)]
     low, high = np.min(matrices, axis=0) - below, np.max(matrices, axis=0) + above
-    for value, fit in zip(
-        grid, counted.along(grid, _first(counted, at_rho), prior_rho=rho), strict=True
-    ):
+    with part(0.6, 1.0):
+        fits = counted.along(grid, _first(counted, at_rho), prior_rho=rho)
+    for value, fit in zip(grid, fits, strict=True):
         stretch = 1 / counted.shares(float(value))[1]
         low = np.minimum(low, fit.matrix[0] - stretch * below)
         high = np.maximum(high, fit.matrix[0] + stretch * above)
@@ -249,7 +252,7 @@ def _one_by_one(counted: Counted, at_rho: Fit, rho: float, grid: np.ndarray) -> 
     perfect = replace(at_rho, matrix=(0.97 * np.eye(s) + 0.03 / s)[None])
     matrices: list[np.ndarray] = []
     last = at_rho
-    for value in grid[::-1]:
+    for value in steps(grid[::-1]):
         fits = [counted.fit_at(float(value), start, prior_rho=rho) for start in (last, perfect)]
         best = max(float(fit.log_likelihood[0]) for fit in fits)
         close = [fit for fit in fits if (best - fit.log_likelihood[0]) * counted.n <= SAME_NATS]

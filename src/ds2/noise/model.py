@@ -32,6 +32,7 @@ from ds2.noise.em import TINY, State, accelerate, diagonal_starts, ordinal_share
 from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.observed import Links, Patterns
 from ds2.noise.order import in_order, in_stochastic_order
+from ds2.progress import part, steps
 
 __all__ = ["Model", "Solved", "Start"]
 
@@ -253,13 +254,14 @@ class Solved:
     @classmethod
     def find(cls, model: Model, start: Start) -> "Solved":
         """Run EM from the best of some starts, and once more where classes were out of order."""
-        tried = [
-            accelerate(
-                model, one, n_examples=1,
-                tolerance=max(FIRST_TOLERANCE, start.tolerance), max_iterations=FIRST_STEPS,
-            )
-            for one in _starts(model, start)
-        ]  # fmt: skip
+        with part(0.0, 0.5):
+            tried = [
+                accelerate(
+                    model, one, n_examples=1,
+                    tolerance=max(FIRST_TOLERANCE, start.tolerance), max_iterations=FIRST_STEPS,
+                )
+                for one in steps(_starts(model, start))
+            ]  # fmt: skip
         best, _, taken, _ = max(tried, key=lambda one: float(one[1][0]))
         found = cls._run(model, best, start, taken)
         order = in_order(found.matrix, found.prior, model.used)

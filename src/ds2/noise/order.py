@@ -196,13 +196,13 @@ def swapped_levels(
     false_alarm: float = FALSE_ALARM,
 ) -> tuple[SwappedLevels, ...]:
     """`find_swapped_levels` of raters that were looked at; ``trusted`` (n,) may be all NaN."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     table = values if np.isnan(trusted).all() else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
     aside = {*panel.constant, *panel.contrary, *(m for group in panel.same for m in group[1:])}
-    bar = float(norm.isf(false_alarm / (n_scores * (n_scores - 1) / 2)))
+    bar = -float(ndtri(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []
     for m in range(r):
         judges = [j for j in range(table.shape[1]) if j not in {*panel.group_of(m), *aside}]

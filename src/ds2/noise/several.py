@@ -17,6 +17,7 @@ from ds2.noise.scored import Lift, ScoreGraph, measure_lift
 from ds2.noise.single import Wanted, estimate_single
 from ds2.noise.triples import pick_neighbors
 from ds2.noise.trusted import Guesses, explain, gold_counts, ordinal_guesses
+from ds2.progress import part, steps
 
 __all__ = ["estimate_several", "for_each_column"]
 
@@ -41,11 +42,13 @@ def estimate_several(
 ) -> TransitionEstimate:
     """Estimate r raters of whom no two are one: ``values`` (n, r), NaN where missing."""
     panel = look_at(values)
-    joint = _fit(values, neighbors, wanted, panel)
+    with part(0.0, 0.6):
+        joint = _fit(values, neighbors, wanted, panel)
     found = joint.rho()
     used = float(np.clip(found[0] if rho is None else rho, RHO_FLOOR, 1.0))
     plain = replace(wanted, n_bootstrap=0)
-    raters = tuple(_alone(column, neighbors, plain, used) for column in values.T)
+    with part(0.6, 1.0):
+        raters = tuple(_alone(column, neighbors, plain, used) for column in steps(values.T))
     estimate = _assemble(joint, raters, values, neighbors, (used, found[1]))
     if (gold_weights > 0).any():
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
@@ -112,7 +115,8 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
             f"Several raters are estimated together on at most {MOST_LEVELS} levels. These scores "
             f"have {s}: put them on fewer (a scale of levels:10, say)."
         )
-    graphs = [ScoreGraph.build(column, neighbors, s) for column in values.T]
+    with part(0.0, 0.2):
+        graphs = [ScoreGraph.build(column, neighbors, s) for column in steps(values.T)]
     lifts = [np.nan_to_num(measure_lift(graph, 1).value, nan=-1.0) for graph in graphs]
     shared = np.column_stack([neighbors.entry_scores(column) for column in values.T])
     patterns = Patterns.build(shared, None, s)
@@ -137,7 +141,8 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
         used=used_levels(shared, s),
         ordered=ordered_raters(values, s, panel),
     )
-    return Solved.find(model, Start(min(wanted.n_starts, 4)))
+    with part(0.4, 1.0):
+        return Solved.find(model, Start(min(wanted.n_starts, 4)))
 
 
 def _alone(

@@ -9,6 +9,7 @@ from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import Bootstrap, bootstrap_fits, matrix_range, rho_range
 from ds2.noise.scored import measure_lift
 from ds2.noise.triples import Counted, Fit, misfit
+from ds2.progress import part
 
 __all__ = ["Single", "Wanted", "estimate_single"]
 
@@ -58,18 +59,21 @@ def estimate_single(
     )
     tried, best = counted.first(rho, wanted.n_starts, wanted.seed)
     fit = counted.fit_at(rho, tried, best)
-    rounds = _rounds(counted, fit, rho, wanted)
+    with part(0.02, 0.45 if wanted.n_bootstrap else 0.02):
+        rounds = _rounds(counted, fit, rho, wanted)
     T, p = fit.matrix[0], fit.prior[0]
     effective = counted.n * p
     intervals, prior_intervals = _intervals(rounds, T, p, effective)
     lifts = tuple(measure_lift(counted.graph, k) for k in (1, 2) if k <= neighbors.k)
     over = rho_range(measure_lift(counted.graph, counted.used), rho)
+    with part(0.45, 1.0):
+        ends = matrix_range(counted, fit, rho, over, intervals) if ranged else None
     estimate = TransitionEstimate(
         matrix=T,
         prior=p,
         observed=counted.graph.observed,
         rho=rho,
-        range=matrix_range(counted, fit, rho, over, intervals) if ranged else None,
+        range=ends,
         rho_range=over,
         intervals=intervals,
         prior_intervals=prior_intervals,

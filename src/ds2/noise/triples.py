@@ -35,6 +35,7 @@ from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.noise.em import TINY, TOLERANCE, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.noise.scored import ScoreGraph, measure_lift
+from ds2.progress import steps
 
 __all__ = ["Counted", "Fit", "Triples", "fit_triples", "kappa_of", "misfit", "pick_neighbors"]
 
@@ -314,7 +315,7 @@ class Counted:
         """Fits at each rho of ``grid`` under the measured sharing, largest first inside."""
         found: dict[float, Fit] = {}
         last = start
-        for rho in sorted(grid, reverse=True):
+        for rho in steps(sorted(grid, reverse=True)):
             own_share, near = self.shares(float(rho))
             last = self.fit_at(near, last, own_share=own_share, prior_rho=prior_rho)
             found[float(rho)] = last

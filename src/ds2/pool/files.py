@@ -16,7 +16,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase, BufferedReader, BufferedWriter, TextIOWrapper
+from io import BufferedIOBase, BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -24,6 +24,7 @@ import numpy as np
 
 from ds2.errors import InputError
 from ds2.pool.wording import shown, shown_path
+from ds2.progress import counter
 
 if TYPE_CHECKING:
     import pyarrow
@@ -84,7 +85,7 @@ def file_kind(path: Path) -> FileKind:
         near = difflib.get_close_matches(suffix, list(_CONTAINERS), n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"Cannot tell what {shown_path(path)} is: its suffix must be one of "
+            f"Cannot tell what '{shown_path(path)}' is: its suffix must be one of "
             f"{', '.join(_CONTAINERS)}, alone or followed by .gz or .zst.{hint}"
         )
     return FileKind(_CONTAINERS[suffix], compression)
@@ -143,7 +144,7 @@ def _cut_off(name: str) -> str:
 
 
 def _reader(path: Path, compression: str | None, stack: contextlib.ExitStack) -> BufferedIOBase:
-    raw = stack.enter_context(path.open("rb"))
+    raw = stack.enter_context(BufferedReader(_Counted(path), buffer_size=1 << 18))
     if compression == "gzip":
         return stack.enter_context(gzip.GzipFile(fileobj=raw))
     if compression == "zstd":
@@ -152,6 +153,20 @@ def _reader(path: Path, compression: str | None, stack: contextlib.ExitStack) ->
         stream = stack.enter_context(pa.CompressedInputStream(raw, "zstd"))
         return BufferedReader(stream, buffer_size=1 << 20)
     return raw
+
+
+class _Counted(FileIO):
+    """A file that says which share of it has been read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._count = counter(max(1, path.stat().st_size))
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """Read into a buffer, and count it."""
+        n = super().readinto(buffer)
+        self._count(n or 0)
+        return n
 
 
 @contextlib.contextmanager

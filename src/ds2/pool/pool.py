@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ds2.arguments import got, remedy
 from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.pool.files import check_readable
@@ -266,7 +267,7 @@ class Pool:
         if wanted.ndim != 1 or not np.issubdtype(wanted.dtype, np.integer):
             raise InputError(
                 "'rows' must be whole numbers, or true/false for each of the "
-                f"{len(self):,} examples. Got {wanted.dtype} of shape {wanted.shape}."
+                f"{len(self):,} examples. Got {got(rows)}.{remedy('rows')}"
             )
         outside = (wanted < 0) | (wanted >= len(self))
         if outside.any():

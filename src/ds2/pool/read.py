@@ -26,6 +26,7 @@ from ds2.pool.rows import Fault, RowSource
 from ds2.pool.sources import open_sources
 from ds2.pool.turns import BadRowError, Turns
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
+from ds2.progress import steps
 
 if TYPE_CHECKING:
     import pyarrow
@@ -169,7 +170,7 @@ class _Reading:
     ) -> Iterator["_Builder"]:
         """Read every row, or the first ones, into a builder that is handed out part by part."""
         builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
-        for number, source in enumerate(self.sources):
+        for number, source in enumerate(steps(self.sources)):
             before = self.seen
             self.source, self._offset = source, number * _LINES
             rest = None if limit is None else limit - before

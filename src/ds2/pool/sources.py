@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ds2.arguments import got
 from ds2.atomic import writing
 from ds2.errors import InputError, RunError
 from ds2.pool.files import WRITERS, file_kind, writer
@@ -230,26 +231,32 @@ def _from_dataset(data: Any, name: str) -> RowSource:
 
 
 def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
-    """Open rows that are no file: a Dataset, a DataFrame, an Arrow table, objects."""
+    """Open rows that are no file: a Dataset, a DataFrame, an Arrow table, objects, a pool."""
+    if hasattr(pool, "to_dataset"):
+        pool = pool.to_dataset()
     if hasattr(pool, "features") and hasattr(pool, "select_columns"):
         return _from_dataset(pool, "the Dataset")
     if isinstance(pool, Mapping) and split in pool:
         return _from_dataset(pool[split], f"the DatasetDict's {split}")
-    if hasattr(pool, "to_dict") and hasattr(pool, "iloc"):
+    if hasattr(pool, "to_dict") and hasattr(pool, "columns") and hasattr(pool, "iloc"):
         columns = [str(column) for column in pool.columns]
         frame = pool.set_axis(columns, axis=1)
-        rows = ((at, as_row(_plain(row))) for at, row in enumerate(frame.to_dict("records"), 1))
-        return RowSource("the DataFrame", "row", rows)
+        return RowSource("the DataFrame", "row", _objects(frame.to_dict("records")))
+    if hasattr(pool, "__arrow_c_stream__") and hasattr(pool, "columns"):  # polars
+        import pyarrow as pa
+
+        pool = pa.table(pool)
     if hasattr(pool, "to_batches") and hasattr(pool, "schema"):
         kept, notes, left = text_columns(pool.schema, "the table")
         table = pool if kept is None else pool.select(kept)
         batches = table.to_batches(max_chunksize=_BATCH)
         return RowSource("the table", "row", batch_rows(iter(batches), "the table", left), notes)
-    if listed is not None or (isinstance(pool, Iterable) and not isinstance(pool, Mapping)):
+    rows = isinstance(pool, Iterable) and not isinstance(pool, Mapping)
+    if listed is not None or (rows and not hasattr(pool, "shape")):  # which columns have
         return RowSource("the list", "row", _objects(listed if listed is not None else pool))
     raise InputError(
         "A pool is a path, a list of paths, hf:org/name, a Dataset, a DataFrame, an Arrow table or "
-        f"a list of objects. Got {type(pool).__name__}."
+        f"a list of objects. Got {got(pool)}."
     )
 
 

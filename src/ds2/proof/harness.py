@@ -84,7 +84,7 @@ class Harness:
             raise MissingDependencyError(
                 error.name if error.name and error.name != "lm_eval" else "lm-eval",
                 "evaluating on tasks of lm-eval",
-                "pip install 'ds2-select[evaluate]'",
+                "evaluate",
             ) from None
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # one sentence says it all

@@ -13,7 +13,6 @@ from ds2.proof.memory import Shape
 from ds2.proof.train_plan import Training
 
 __all__ = [
-    "INSTALL",
     "check_marks",
     "empty_model",
     "load_model",
@@ -22,7 +21,6 @@ __all__ = [
     "with_lora",
 ]
 
-INSTALL = "pip install 'ds2-select[train]'"
 #: An embedding that is shorter than this share of the usual length was never trained.
 _TRAINED = 0.01
 
@@ -47,7 +45,7 @@ def load_model(model: str, dtype: str) -> Any:
 
     def load(library: Any) -> Any:
         if not library.is_torch_available():
-            raise MissingDependencyError("torch", "Training", INSTALL)
+            raise MissingDependencyError("torch", "Training", "train")
         library.utils.logging.disable_progress_bar()
         return library.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
 
@@ -59,7 +57,7 @@ def _loaded(model: str, load: Callable[[Any], Any]) -> Any:
     try:
         import transformers
     except ImportError:
-        raise MissingDependencyError("transformers", "Training", INSTALL) from None
+        raise MissingDependencyError("transformers", "Training", "train") from None
     try:
         return load(transformers)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
@@ -87,7 +85,7 @@ def with_lora(model: Any, training: Training) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
-        raise MissingDependencyError("peft", "Training", INSTALL) from None
+        raise MissingDependencyError("peft", "Training", "train") from None
     where: dict[str, Any] = {"target_modules": "all-linear"}
     if training.lora_layers != "all":
         n, layers = int(training.lora_layers.partition(":")[2]), model.config.num_hidden_layers

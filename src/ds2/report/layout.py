@@ -92,9 +92,7 @@ def _umap(start: np.ndarray, neighbors: Neighbors, seed: int) -> np.ndarray:
             warnings.simplefilter("ignore")  # of what it imports
             import umap
     except ImportError:
-        raise MissingDependencyError(
-            "umap-learn", "The UMAP map", "pip install 'ds2-select[map]'"
-        ) from None
+        raise MissingDependencyError("umap-learn", "The UMAP map", "map") from None
     n = neighbors.n
     groups = np.arange(n) if neighbors.groups is None else neighbors.groups
     first = np.flatnonzero(groups == np.arange(n))

@@ -10,6 +10,7 @@ import numpy as np
 from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.keys import random_order_keys
+from ds2.progress import part, steps, told
 from ds2.report import (
     LEAST_GOLD,
     Decided,
@@ -26,11 +27,11 @@ from ds2.report import (
     pick,
     written,
 )
-from ds2.runs.contest import Contest, Verdicts, judge_all, n_judges, open_contest
+from ds2.runs.contest import Contest, Verdicts, costs_of, judge_all, judges_of, open_contest
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load
 from ds2.runs.gold_plans import OWN, found_between
-from ds2.runs.job import Listener
+from ds2.runs.job import Listener, telling
 from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe import Recipe
@@ -120,33 +121,15 @@ def compare_run(
         contest = open_contest(job, wanted)
         if contest.variant is not None and not named:
             wanted = (*wanted, contest.variant)
-        steps = len(wanted) + n_judges(contest) + 1
-        done = 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            listener.progress(done, steps)
-
-        selected: dict[str, _Selected] = {}
-        left_out: dict[str, str] = {}
-        for name in wanted:
-            found = _enter(contest, name, named)
-            own = selected.get(recipe.select.method)
-            if isinstance(found, str):
-                left_out[name] = found
-            elif own and VARIANT in name and np.array_equal(found.rows, own.rows):
-                left_out[name] = "It selects the same examples."
-            else:
-                selected[name] = found
-            advance()
-        if not selected:
-            raise InputError(
-                "No method can be compared. {}: {}".format(*next(iter(left_out.items())))
-            )
-        rows = {name: one.rows for name, one in selected.items()}
-        verdicts = judge_all(contest, rows, contest.eligible(), advance)
-        results = _results(contest, selected, verdicts, left_out)
+        with told(telling(listener)):
+            share = 1 / (1 + judges_of(contest))
+            with part(0.0, 0.75 * share):
+                selected, left_out = _enter_all(contest, wanted, named)
+            rows = {name: one.rows for name, one in selected.items()}
+            with part(0.75 * share, 1 - 0.25 * share):
+                verdicts = judge_all(contest, rows, contest.eligible())
+            with part(1 - 0.25 * share, 1.0):
+                results = _results(contest, selected, verdicts, left_out)
         page = compare_report(results)
         document = page_json(page)
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
@@ -191,6 +174,26 @@ def _ranking(page: Page) -> tuple[str, ...]:
         more = [f"{head} {each}" for head, each in zip(heads[2:], said[2:], strict=True)]
         lines.append(", ".join([f"{said[0]} ({said[1]})", *more]))
     return tuple(lines)
+
+
+def _enter_all(
+    contest: Contest, wanted: Sequence[str], named: Sequence[str]
+) -> tuple[dict[str, _Selected], dict[str, str]]:
+    """What every method selects, and why others take no part."""
+    selected: dict[str, _Selected] = {}
+    left_out: dict[str, str] = {}
+    for name in steps(wanted, costs=costs_of(wanted)):
+        found = _enter(contest, name, named)
+        own = selected.get(contest.job.recipe.select.method)
+        if isinstance(found, str):
+            left_out[name] = found
+        elif own and VARIANT in name and np.array_equal(found.rows, own.rows):
+            left_out[name] = "It selects the same examples."
+        else:
+            selected[name] = found
+    if not selected:
+        raise InputError("No method can be compared. {}: {}".format(*next(iter(left_out.items()))))
+    return selected, left_out
 
 
 def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:

@@ -5,13 +5,14 @@ computed anew from the other raters alone, and never from gold. So no method is 
 it maximised, nor on what its scores were curated with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ds2.curation import Curation
 from ds2.errors import InputError
+from ds2.progress import steps
 from ds2.rating import GoldScores, Panel
 from ds2.report import Judge, Judged
 from ds2.runs.ask import load_gold
@@ -37,8 +38,11 @@ from ds2.selection import (
     select,
 )
 
-__all__ = ["Contest", "Verdicts", "judge_all", "n_judges", "open_contest"]
+__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest"]
 
+#: How long methods take, one against the other, by their kind (benchmarks/progress.py).
+_COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
+_FRONTIER = 110.0
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
 
@@ -217,17 +221,22 @@ class Verdicts:
     kept: Mapping[str, float]
 
 
-def n_judges(contest: Contest) -> int:
-    """How many judges there can be at most."""
+def costs_of(methods: Iterable[str]) -> list[float]:
+    """How long each method takes, one against the other."""
+    rules = [(name.split(VARIANT, maxsplit=1)[0], rule_of(name).cost) for name in methods]
+    return [_FRONTIER if name == "frontier" else _COSTS[cost] for name, cost in rules]
+
+
+def judges_of(contest: Contest) -> int:
+    """How many judges there can be: gold, or else the raters."""
     raters = len(contest.raters)
-    return int(contest.gold is not None) + (raters if raters > 1 else 0)
+    return 1 if contest.gold is not None else raters if raters > 1 else 0
 
 
 def judge_all(
     contest: Contest,
     chosen: Mapping[str, np.ndarray],
     eligible: np.ndarray,
-    done: Callable[[], None],
 ) -> Verdicts:
     """Let gold, and where it is not there or says too little each rater, judge every method.
 
@@ -235,22 +244,19 @@ def judge_all(
         contest: the pool and the budget.
         chosen: the rows that each method selects, by name.
         eligible: (n,) the rows that a random selection draws from.
-        done: is called after each judge.
     """
     judges = []
     if contest.gold is not None:
         judges.append(_judge(contest, chosen, eligible, None)[0])
-        done()
     kept: dict[str, list[float]] = {name: [] for name in chosen if contest.looks(name)}
     little = any(np.isnan(each.plain.low) for one in judges for each in one.methods.values())
     if len(contest.raters) > 1 and (not judges or little):
-        for rater in range(len(contest.raters)):
+        for rater in steps(range(len(contest.raters))):
             judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():
                 common = np.intersect1d(selections[name], chosen[name], assume_unique=True)
                 kept[name].append(len(common) / len(chosen[name]))
-            done()
     return Verdicts(
         tuple(judges), {name: float(np.mean(each)) for name, each in kept.items() if each}
     )
@@ -274,7 +280,7 @@ def _judge(
         values, weights = contest.gold.levels(), contest.gold.weights()
     anew = contest.without(rater)
     selections, failed = {}, []
-    for method, rows in chosen.items():
+    for method, rows in steps(chosen.items(), costs=costs_of(chosen)):
         if rule_of(method).at_random:
             continue
         try:

@@ -8,6 +8,7 @@ import numpy as np
 from ds2.embedding import (
     Embedder,
     Model2VecEmbedder,
+    MultilingualEmbedder,
     OpenAIEmbedder,
     PrecomputedEmbedder,
     SentenceTransformerEmbedder,
@@ -24,6 +25,7 @@ __all__ = ["choose_embedder", "embed_like"]
 #: What each name of the recipe makes, and of which settings.
 _MAKE: dict[str, tuple[Callable[..., Embedder | PrecomputedEmbedder], tuple[str, ...]]] = {
     "wordllama": (WordLlamaEmbedder, ()),
+    "multilingual": (MultilingualEmbedder, ()),
     "sentence-transformers": (SentenceTransformerEmbedder, ("model",)),
     "model2vec": (Model2VecEmbedder, ("model",)),
     "openai": (OpenAIEmbedder, ("model", "base_url", "api_key_env")),

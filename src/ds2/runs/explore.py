@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds2.atomic import writing
-from ds2.errors import InputError, MissingDependencyError, RunError
+from ds2.errors import InputError, MissingDependencyError, RunError, installing
 from ds2.neighbors import Neighbors
 from ds2.rating import Panel
 from ds2.report import excerpt, join
@@ -52,9 +52,7 @@ def prepare_explorer(
         MissingDependencyError: embedding-atlas is not installed.
     """
     if find_spec("embedding_atlas") is None:
-        raise MissingDependencyError(
-            "embedding-atlas", "The explorer", "pip install 'ds2-select[explore]'"
-        )
+        raise MissingDependencyError("embedding-atlas", "The explorer", "explore")
     with opened(folder, until="select", overrides=overrides, listener=listener) as job:
         materials = load_materials(job, ())
         _, layout = lay_out_run(materials, job.recipe)
@@ -89,7 +87,7 @@ def explore_run(path: Path, *, port: int) -> None:
         raise RunError(
             f"The explorer (embedding-atlas) ended with code {done.returncode}. What it said is "
             "above; try another --port, or update it with: "
-            "pip install --upgrade 'ds2-select[explore]'"
+            f"{installing('--upgrade', 'embedding-atlas')}"
         )
 
 

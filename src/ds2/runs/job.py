@@ -1,5 +1,7 @@
 """What a stage is given, what it leaves behind, and who hears of it."""
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +12,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
 
-__all__ = ["Ask", "Job", "Listener", "Made", "hearing", "unheard"]
+__all__ = ["Ask", "Job", "Listener", "Made", "hearing", "telling", "unheard"]
+
+#: Seconds between two signs of progress.
+EVERY_S = 0.1
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,6 +48,9 @@ class Listener:
     def progress(self, done: int, total: int, note: str = "") -> None:
         """The stage that runs now has done so many of its items; ``note`` says more."""
 
+    def reached(self, share: float) -> None:
+        """The stage that runs now has done this share of its work, where it counts no items."""
+
     def said(self, sentence: str) -> None:
         """Something is worth knowing and no reason to worry: a forecast, a finding."""
 
@@ -68,6 +76,20 @@ class Job:
     listener: Listener
     ask: Ask = "new"
     wait: bool = False
+
+
+def telling(listener: Listener) -> Callable[[float], None]:
+    """Return what tells a listener of each share that is new, ten times a second at most."""
+    last, most = -math.inf, -1.0
+
+    def tell(share: float) -> None:
+        nonlocal last, most
+        now = time.monotonic()
+        if share > most and now - last >= EVERY_S:
+            last, most = now, share
+            listener.reached(share)
+
+    return tell
 
 
 @contextmanager

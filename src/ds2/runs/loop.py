@@ -14,6 +14,7 @@ from typing import Any
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
+from ds2.progress import told
 from ds2.runs.folder import (
     DONE,
     FileHash,
@@ -27,7 +28,7 @@ from ds2.runs.folder import (
     locked,
     read_manifest,
 )
-from ds2.runs.job import Ask, Job, Listener, hearing
+from ds2.runs.job import Ask, Job, Listener, hearing, telling
 from ds2.runs.noted import Noted, forget, how_far
 from ds2.runs.planted import load_planted
 from ds2.runs.recipe_file import load_recipe
@@ -202,7 +203,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     noted: Any = Noted(job.listener, folder, stage, settings)
     job = replace(job, listener=noted)
     start = time.perf_counter()
-    with _noting_failure(stage, manifest, folder), hearing(job.listener) as warned:
+    heard, shared = hearing(job.listener), told(telling(job.listener))
+    with _noting_failure(stage, manifest, folder), heard as warned, shared:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
         inputs = hash_inputs(stage, recipe, folder, known)
         made = STEPS[stage.name](job)

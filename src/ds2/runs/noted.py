@@ -40,11 +40,21 @@ class Noted:
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Pass it on, and now and then note it."""
         self.heard.progress(done, total, note)
+        if 0 < done < total:
+            self._note(f"{done:,} of {total:,}")
+
+    def reached(self, share: float) -> None:
+        """Likewise."""
+        self.heard.reached(share)
+        if 0.0 < share < 1.0:
+            self._note(f"{share:.0%}")
+
+    def _note(self, at: str) -> None:
         now = time.monotonic()
-        if not 0 < done < total or now - self._last_s < EVERY_S:
+        if now - self._last_s < EVERY_S:
             return
         self._last_s = now
-        facts = {"stage": self.stage.name, "done": done, "total": total}
+        facts = {"stage": self.stage.name, "at": at}
         with suppress(Ds2Error):  # the stage itself says what it cannot write
             write_json(self.folder / FILE, {**facts, "settings": dict(self.settings)})
 
@@ -71,12 +81,12 @@ def how_far(
     """
     try:
         facts = json.loads((folder / FILE).read_bytes())
-        done, total = int(facts["done"]), int(facts["total"])
+        at = str(facts["at"])
         if facts["stage"] != stage.name or facts["settings"] != dict(settings):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if running:
-        return f"at {done:,} of {total:,}"
+        return f"at {at}"
     then = "goes on from there" if stage.resumes else "starts anew"
-    return f"stopped at {done:,} of {total:,}, {then}"
+    return f"stopped at {at}, {then}"

@@ -1,11 +1,11 @@
 """What `ds2 init` sees of a pool: its first rows, looked at before anything is written."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ds2.embedding import identify_languages
+from ds2.embedding import WordLlamaEmbedder, identify_languages, unread_languages
 from ds2.pool import Pool, read_pool
 from ds2.pool.wording import shown_names
 from ds2.rating import Scale, guess_scale
@@ -29,11 +29,14 @@ class Peek:
         scale: the scale that the recipe's scores seem to be on, where it is another one than the
             recipe says; None where they fit, and where nothing was read.
         outside: whether some of them cannot be on the recipe's scale.
+        unread: the share of texts in languages other than English, which the default embedder
+            reads, and the most frequent of them.
     """
 
     sentences: tuple[str, ...] = ()
     scale: str | None = None
     outside: bool = False
+    unread: tuple[float, tuple[tuple[str, float], ...]] = (0.0, ())
 
 
 def peek(recipe: Recipe, folder: Path) -> Peek:
@@ -52,11 +55,13 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
         max_bad_share=1.0,
         limit=ROWS,
     )
-    said = [_seen(pool), *pool.warnings]
+    languages = identify_languages(pool.texts())
+    unread = unread_languages(languages, WordLlamaEmbedder.languages)
+    said = [_seen(pool, languages), *pool.warnings]
     given = recipe.scores.column or ()
     columns = (given,) if isinstance(given, str) else given
     if recipe.scores.file is not None:
-        return Peek(tuple(said))
+        return Peek(tuple(said), unread=unread)
     if not columns and not recipe.raters:
         said.append(_likely(pool))
     values: list[object] = []
@@ -70,21 +75,21 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
             values += found if head == column else []
     scale = guess_scale(values)
     if scale is None:
-        return Peek(tuple(said))
+        return Peek(tuple(said), unread=unread)
     low, high = Scale.ends(scale)
     bottom, top = Scale.ends(recipe.scores.scale)
     same = (low, high) == (bottom, top)
-    return Peek(tuple(said), None if same else scale, low < bottom or high > top)
+    return Peek(tuple(said), None if same else scale, low < bottom or high > top, unread)
 
 
-def _seen(pool: Pool) -> str:
-    codes = Counter(code for code in identify_languages(pool.texts()) if code is not None)
+def _seen(pool: Pool, languages: Sequence[str | None]) -> str:
+    codes = Counter(code for code in languages if code is not None)
     known = ", ".join(
         f"{code} {count / codes.total():.0%}" for code, count in codes.most_common(NAMED)
     )
     first = "the first " if pool.n_read == ROWS else ""
-    languages = f"; languages: {known}" if known else ""
-    return f"{first}{pool.n_read:,} rows: format {pool.format}{languages}"
+    spoken = f"; languages: {known}" if known else ""
+    return f"{first}{pool.n_read:,} rows: format {pool.format}{spoken}"
 
 
 def _likely(pool: Pool) -> str:

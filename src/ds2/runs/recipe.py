@@ -500,8 +500,12 @@ class EmbedSection(Section):
     """How a conversation becomes a vector."""
 
     embedder: Literal[
-        "wordllama", "sentence-transformers", "model2vec", "openai", "precomputed"
-    ] = Field(default="wordllama", description="wordllama ships with ds2 and needs no network")
+        "wordllama", "multilingual", "sentence-transformers", "model2vec", "openai", "precomputed"
+    ] = Field(
+        default="wordllama",
+        description="wordllama ships with ds2, needs no network and reads English; multilingual "
+        "reads sixteen languages, needs a small package and is slower",
+    )
     model: Text | None = Field(
         default=None, description="the model's name, where there is a choice"
     )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origi
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ds2.errors import InputError
+from ds2.errors import InputError, upgrading
 from ds2.runs.recipe import RECIPE_VERSION, PoolSection, RaterSection, Recipe
 from ds2.runs.stages import STAGES
 
@@ -207,7 +207,7 @@ def _check_version(path: Path, raw: Mapping[str, object]) -> None:
     if isinstance(version, int) and version > RECIPE_VERSION:
         raise InputError(
             f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
-            f"{RECIPE_VERSION}). Upgrade with: pip install --upgrade ds2-select"
+            f"{RECIPE_VERSION}). Upgrade with: {upgrading()}"
         )
 
 

@@ -21,6 +21,7 @@ from ds2.pool import Pool, count_tokens, find_contaminated, read_pool, write_poo
 from ds2.pool.ids import id_value, match_ids
 from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import shown, shown_path
+from ds2.progress import part
 from ds2.proof import measure_likelihoods
 from ds2.runs.embedder import embed_like
 from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
@@ -163,15 +164,18 @@ def select_subset(job: Job) -> Made:
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
-    selection = select(
-        method=wanted.method,
-        size=None if wanted.size == "all" else wanted.size,
-        constraints=limits,
-        **material.arguments(wanted.method),
-    )
-    stability = _stability(job, material, selection)
+    with part(0.0, 0.05):
+        selection = select(
+            method=wanted.method,
+            size=None if wanted.size == "all" else wanted.size,
+            constraints=limits,
+            **material.arguments(wanted.method),
+        )
+    with part(0.05, 0.1):
+        stability = _stability(job, material, selection)
     _save_selection(job.folder, material, selection, stability)
-    save(job.folder, _curves(material, selection, limits))
+    with part(0.1, 1.0):
+        save(job.folder, _curves(material, selection, limits))
     _write_selected(job, material, selection)
     summary = {
         "method": selection.method,
@@ -223,7 +227,7 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
         chosen |= {size: selection.rows[:size] for size in sizes if size < own}
     elif material.wanted.size != "all":
-        for size in sizes:
+        for size in sorted(sizes):
             with suppress(InputError):  # there are not so many
                 arguments = material.arguments(selection.method)
                 more = select(
@@ -234,9 +238,11 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     if scores is not None and np.isfinite(scores).sum() <= DRAWN_UP_TO:
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
-            by_dial = frontier_curve(scores, size=own, selections=named, **given)
+            with part(0.02, 0.8):
+                by_dial = frontier_curve(scores, size=own, selections=named, **given)
     se = None if material.curated is None else material.curated.se
-    return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
+    with part(0.8, 1.0):
+        return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
 
 
 def _save_selection(

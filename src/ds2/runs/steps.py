@@ -31,6 +31,7 @@ from ds2.errors import Ds2Warning
 from ds2.neighbors import Neighbors, find_neighbors
 from ds2.noise import TransitionEstimate, estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool
+from ds2.progress import part
 from ds2.proof.train import loss_curve
 from ds2.rating import GoldScores, Panel, Scale, import_ratings
 from ds2.report import Chosen, Results, page_html, page_json, page_markdown, run_report
@@ -61,11 +62,12 @@ _NUMBERED = re.compile(r"\b([Rr])ater (\d+)\b")
 
 def _pool(job: Job) -> Made:
     wanted = job.recipe.pool
-    pool = read_pool(
-        places_of(job.folder, wanted),
-        rejects=job.folder / "rejects.jsonl",
-        **wanted.model_dump(exclude={"path"}),
-    )
+    with part(0.0, 0.9):
+        pool = read_pool(
+            places_of(job.folder, wanted),
+            rejects=job.folder / "rejects.jsonl",
+            **wanted.model_dump(exclude={"path"}),
+        )
     pool.save(job.folder / "pool.arrow")
     summary = {
         "n_examples": len(pool),
@@ -129,14 +131,17 @@ def _kept(job: Job, fault: str | None) -> None:
 
 
 def _neighbors(job: Job) -> Made:
-    vectors, groups = job.folder / "embeddings.npy", find_duplicates(_load_pool(job))
+    vectors = job.folder / "embeddings.npy"
+    with part(0.0, 0.1):
+        groups = find_duplicates(_load_pool(job))
     wanted = {"seed": job.recipe.seed, **job.recipe.neighbors.model_dump()}
     made_by = [__version__, np.__version__, version("faiss-cpu")]
     rests_on = hash_file(vectors).sha256, hashlib.sha256(groups.tobytes()).hexdigest()
     cache, key = open_cache(job.listener), key_of(wanted, made_by, rests_on)
     fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
     if not fetched:
-        save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
+        with part(0.1, 1.0):
+            save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
         _kept(job, cache.keep("neighbors", key, [job.folder / FILES[Neighbors]]))
@@ -315,7 +320,8 @@ def write_report(job: Job) -> Made:
         "run": job.folder.name,
     }
     rated = job.recipe.rated
-    page = run_report(Results(**found, **_of_scores(job, pool)) if rated else Chosen(**found))
+    with part(0.0, 0.8):
+        page = run_report(Results(**found, **_of_scores(job, pool)) if rated else Chosen(**found))
     write_text(job.folder / "report.json", page_json(page))
     write_text(job.folder / "report.md", page_markdown(page))
     write_text(job.folder / "report.html", with_proof_link(page_html(page), job.folder))

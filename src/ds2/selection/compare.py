@@ -29,6 +29,7 @@ from ds2.keys import check_keys, random_order_keys
 from ds2.measures import Interval
 from ds2.neighbors import Neighbors
 from ds2.neighbors.blocks import unit_block
+from ds2.progress import counter
 from ds2.selection.methods import long_tail_scores
 
 __all__ = [
@@ -141,8 +142,10 @@ def compare_selections(
         if column is not None:
             check_rows(name, column, n)
     parts = []
+    done = counter(sum(map(len, chosen.values())))
     for name, rows in chosen.items():
         coverage, redundancy, nearest = places.measure(rows)
+        done(len(rows))
         parts.append(
             ComparedSelection(
                 name=name,

@@ -15,6 +15,7 @@ from ds2.checks import check_fraction, check_int, check_rows, check_scores, chec
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
+from ds2.progress import part
 from ds2.selection.compare import compare_selections
 from ds2.selection.constraints import Constraints, eligible_rows
 from ds2.selection.frontier import frontier_orders
@@ -143,20 +144,22 @@ def frontier_curve(
         values, count, vectors=vectors, neighbors=neighbors, groups=groups, keys=keys, seed=seed
     )
     wanted = tuple(check_fraction("keeps", keep) for keep in keeps)
-    orders = frontier_orders(inputs, wanted)
+    with part(0.0, 0.9):
+        orders = frontier_orders(inputs, wanted)
     found = {keep: inputs.rows[order[0]] for keep, order in orders.items()}
     drawn = _random(values, count, keys, seed)
     named = {f"keep {keep}": rows for keep, rows in found.items()} | drawn
     given = {f"given {name}": rows for name, rows in (selections or {}).items()}
-    compared = compare_selections(
-        {**named, **given},
-        len(values),
-        values={"score": values},
-        vectors=vectors,
-        neighbors=neighbors,
-        keys=keys,
-        seed=seed,
-    )
+    with part(0.9, 1.0):
+        compared = compare_selections(
+            {**named, **given},
+            len(values),
+            values={"score": values},
+            vectors=vectors,
+            neighbors=neighbors,
+            keys=keys,
+            seed=seed,
+        )
     points = {
         one.name: FrontierPoint(
             share_kept(values, one.n, one.means["score"]), one.coverage, one.redundancy

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.neighbors.blocks import DECIMALS, unit_block
+from ds2.progress import part, steps
 from ds2.selection.inputs import Inputs, Order, given
 
 __all__ = ["frontier_orders", "order_frontier"]
@@ -49,7 +50,8 @@ def order_frontier(inputs: Inputs) -> Order:
 def frontier_orders(inputs: Inputs, keeps: tuple[float, ...]) -> dict[float, Order]:
     """The order for each position of the dial; all of them share what is near what."""
     scores, size = given(inputs.scores), min(inputs.size, len(inputs.rows))
-    reach = _find_reach(inputs, size)
+    with part(0.0, 0.5):
+        reach = _find_reach(inputs, size)
     best = np.argsort(-scores, kind="stable")
     worth = _spread(scores[best])[: len(reach.candidates)]
     mean = float(scores.mean())
@@ -94,7 +96,8 @@ def frontier_orders(inputs: Inputs, keeps: tuple[float, ...]) -> dict[float, Ord
 
         return rows, reason
 
-    return {keep: order(keep) for keep in keeps}
+    with part(0.5, 1.0):
+        return {keep: order(keep) for keep in steps(keeps)}
 
 
 def _spread(scores: np.ndarray) -> np.ndarray:
@@ -152,7 +155,7 @@ def _find_reach(inputs: Inputs, size: int) -> _Reach:
     weight = np.ones(len(points))
     weight[c:] = (e - c) / max(len(rest), 1)
     near, lengths = [], [np.zeros(1, dtype=np.int64)]
-    for start in range(0, c, BLOCK):
+    for start in steps(range(0, c, BLOCK)):
         one = points[start : min(start + BLOCK, c)]
         found = []
         for tile in range(0, len(points), TILE):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ds2.arguments import remedy
 from ds2.arrays import Groups, Keys, Lengths, Prior, Rows, Scores, Values, Vectors
 from ds2.checks import check_choice, check_fraction, check_int, check_scores, check_vectors
 from ds2.errors import InputError
@@ -266,14 +267,12 @@ def _count(size: object, n: int, constraints: Constraints) -> int | None:
 
 def _check_needs(name: str, given: Mapping[str, Any]) -> None:
     """Raise `InputError` when the method lacks an input, naming it."""
-    lacking = []
-    for need in METHODS[name].needs:
-        one_of = ("raw", "scores") if need == RATING else (need,)
-        if all(given[one] is None for one in one_of):
-            lacking.append(" or ".join(f"'{one}'" for one in one_of))
+    needs = [("raw", "scores") if need == RATING else (need,) for need in METHODS[name].needs]
+    lacking = [one_of for one_of in needs if all(given[one] is None for one in one_of)]
     if lacking:
-        wanted = " and ".join(lacking)
-        raise InputError(f"method '{name}' needs {wanted}. Pass {wanted} to select().")
+        wanted = " and ".join(" or ".join(f"'{one}'" for one in one_of) for one_of in lacking)
+        calls = remedy(*(one_of[-1] for one_of in lacking))
+        raise InputError(f"method '{name}' needs {wanted}.{calls}")
 
 
 def _common_length(given: Mapping[str, Any]) -> int:

@@ -27,6 +27,7 @@ from ds2.checks import check_choice, check_int, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
+from ds2.progress import steps
 from ds2.selection.methods import METHODS, cut_levels, long_tail_scores
 from ds2.selection.select import check_prior, check_size
 
@@ -148,7 +149,7 @@ def selection_stability(
     )
     chosen = inside(values, tail, np.ones(n))
     times, kept = np.zeros(n), 0.0
-    for draw in range(n_draws):
+    for draw in steps(range(n_draws)):
         drawn, drawn_tail = drawing.draw(draw, tail)
         weights = drawing.exponential(draw, _ROWS) if resample_rows else np.ones(n)
         again = inside(drawn, drawn_tail, weights)
