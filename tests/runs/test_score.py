@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 import ds2
 from ds2.cli.app import app
-from ds2.pool import read_parts
+from ds2.pool import Pool, read_parts
 from ds2.rating import Panel
 from ds2.runs import init_run, run
+from ds2.runs.ask import plan_run_rerating
 from ds2.runs.frozen import load
 from ds2.runs.score import score_pool
 
@@ -167,3 +168,35 @@ def test_parts_of_a_pool_are_the_pool(tmp_path):
         np.concatenate([part.positions for part in parts]), whole.positions
     )
     assert parts[-1].n_read == 101
+
+
+def test_first_ratings_are_among_what_rerate_asks_for_and_a_part_is_random(folder):
+    found = plan_run_rerating(folder, budget=50)
+    lines = [json.loads(line) for line in found.path.read_text().splitlines()]
+    scored = set(np.array(Pool.load(folder / "pool.arrow").ids)[load(ds2.Curation, folder).scored])
+    assert found.n_random == 10
+    assert sum(line["gain"] is None for line in lines) == 10
+    assert all(line["id"] in scored for line in lines if line["gain"] is None)
+    assert found.n_first == sum(line["id"] in scored for line in lines) >= 10
+    assert len({line["id"] for line in lines}) == len(lines)
+
+
+def test_what_rerate_wrote_is_rated_besides_the_sample(tmp_path, monkeypatch):
+    monkeypatch.setenv("RATER_KEY", "k")
+    write_rows(tmp_path / "pool.jsonl", rows(90, 0))
+    with Endpoint() as server:
+        (tmp_path / "run").mkdir()
+        recipe = (
+            "[pool]\npath='../pool.jsonl'\n[rate]\nsample=30\nalso='rerate.jsonl'\n"
+            f"[raters.a]\nmodel='m'\nbase_url='{server.url}'\n"
+            "api_key_env='RATER_KEY'\nform='structured'\n"
+        )
+        (tmp_path / "run" / "recipe.toml").write_text(recipe)
+        assert run(tmp_path / "run", until="rate").summary["rate"]["n_rated"] == 30
+        known = ~np.isnan(Panel.load(tmp_path / "run" / "ratings.parquet").scores())
+        pool = Pool.load(tmp_path / "run" / "pool.arrow")
+        more = np.array(pool.ids)[np.flatnonzero(~known)[:4]]
+        write_rows(tmp_path / "run" / "rerate.jsonl", [{"id": ident} for ident in more])
+        asked = server.n
+        assert run(tmp_path / "run", until="rate").summary["rate"]["n_rated"] == 34
+        assert server.n == asked + 4

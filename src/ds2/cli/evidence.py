@@ -179,9 +179,18 @@ def rerate_command(
         f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
         f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
         f"off by {found.noise_se:.2f} levels).",
-        'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
-        f"ds2 run {quote(str(run))}",
     ]
+    if found.n_first:
+        lines += [
+            f"{found.n_first:,} of them were never rated, {found.n_random:,} drawn at random, so "
+            "that what is rated still speaks for the pool. To rate these:",
+            f"  ds2 run {quote(str(run))} --set rate.also=rerate.jsonl",
+        ]
+    if found.n > found.n_first:
+        lines.append(
+            'To rate those once more: a table [raters.NAME] with only = "rerate.jsonl" in the '
+            f"recipe, then ds2 run {quote(str(run))}"
+        )
     answer(as_json, asdict(found), lines)
 
 

@@ -109,7 +109,8 @@ def curate(
     Args:
         scores: (n,) or (n, r) whole numbers 0 … s − 1, NaN where missing.
         neighbors: the pool's neighbour graph.
-        noise: the estimate for these scores; several raters: one each.
+        noise: the estimate for these scores, or for the rows that have any (where few have, on a
+            graph of these rows alone); several raters: one each.
         method: see above.
         expected: like ``scores``, expected scores 0 … s − 1 (from log-probabilities), NaN where
             none; they stand in the place of the whole scores in "raw" and "soft".
@@ -400,7 +401,10 @@ def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
 def _noise(
     noise: TransitionEstimate | Sequence[TransitionEstimate], scores: np.ndarray
 ) -> tuple[TransitionEstimate | None, ...]:
-    """One estimate per rater, each made from that rater's scores; None where it has none."""
+    """One estimate per rater, each made from that rater's scores; None where it has none.
+
+    It may have been made from all rows, or from those that any rater has rated.
+    """
     r = scores.shape[1]
     each: tuple[TransitionEstimate | None, ...]
     if isinstance(noise, Sequence):
@@ -416,9 +420,10 @@ def _noise(
             f"'noise' must hold an estimate for each of the {r} raters. Got {len(each)}. "
             "Estimate it from the same table of scores (estimate_transition)."
         )
+    unseen = int(np.isnan(scores).all(axis=1).sum())
     for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
         missing = int(np.isnan(column).sum())
-        if one is not None and one.n_missing != missing:
+        if one is not None and one.n_missing not in (missing, missing - unseen):
             which = "" if r == 1 else f" of rater {i + 1}"
             raise InputError(
                 f"'noise'{which} was estimated from other scores: it counts {one.n_missing} "

@@ -22,6 +22,7 @@ from ds2.runs.frozen import load, read_table, write_table
 from ds2.runs.gold_plans import JUDGES, asked_rows
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
+from ds2.runs.rate import sample_order
 from ds2.runs.recipe_file import resolve_path
 from ds2.selection import check_size
 
@@ -42,6 +43,10 @@ SHEETS = ("gold-sheet.jsonl", "gold-sheet.csv", "gold-sheet.html")
 PLAN = "gold-plan.parquet"
 #: What a rater of the recipe names as ``only``.
 RERATE = "rerate.jsonl"
+#: Of first ratings so many are drawn at random.
+RANDOM_SHARE = 0.2
+#: The standard error of a scored row's true score is at least this share of its rating's.
+LEAST_DOUBT = 0.3
 #: A plan that nobody gave a size has at least so many examples.
 LEAST_PROPOSED = 50
 
@@ -102,7 +107,10 @@ class Rerated:
 
     Attributes:
         path: the file.
-        n: examples to rate once more.
+        n: examples to rate, once more or for the first time.
+        n_first: those of them that nobody has rated: their scores are a scorer's.
+        n_random: those of these that were drawn at random, so that the rated part stays one that
+            speaks for the pool.
         size: M, the size of the selection that it is for.
         precision: expected share of the true top M among what is selected now.
         precision_after: the same once the ratings are in.
@@ -111,6 +119,8 @@ class Rerated:
 
     path: Path
     n: int
+    n_first: int
+    n_random: int
     size: int
     precision: float
     precision_after: float
@@ -322,26 +332,41 @@ def plan_run_rerating(
         again = own if noise_se is None else noise_se
         size = check_size(recipe.select.size, len(pool))
         scores, se = _known(curation, own)
+        drawn = _drawn(pool, curation, budget, recipe.seed)
         plan = plan_rerating(
-            scores, se, size=size, budget=budget, noise_se=again, keys=pool.keys, seed=recipe.seed
-        )
-        ids = pool.table["id"].take(plan.rows).to_pylist()
+            scores, np.where(np.isin(np.arange(len(pool)), drawn), 0.0, se), size=size,
+            budget=budget - len(drawn), noise_se=again, keys=pool.keys, seed=recipe.seed,
+        )  # fmt: skip
+        rows = np.concatenate([plan.rows, drawn])
+        gain = np.concatenate([plan.gain, np.full(len(drawn), np.nan)])
+        ids = pool.table["id"].take(rows).to_pylist()
         with writing(folder / RERATE) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for ident, row, gain in zip(ids, plan.rows, plan.gain, strict=True):
+            for ident, row, more in zip(ids, rows, gain, strict=True):
                 line = {
                     "id": ident,
                     "top_probability": round(float(plan.probability[row]), 6),
-                    "gain": round(float(gain), 9),
+                    "gain": None if np.isnan(more) else round(float(more), 9),
                 }
                 file.write(json.dumps(line) + "\n")
+        first = np.zeros(len(pool), bool) if curation.scored is None else curation.scored
     return Rerated(
         path=folder / RERATE,
-        n=len(plan.rows),
+        n=len(rows),
+        n_first=int(first[rows].sum()),
+        n_random=len(drawn),
         size=size,
         precision=plan.precision,
         precision_after=plan.precision_after,
         noise_se=again,
     )
+
+
+def _drawn(pool: Pool, curation: Curation, budget: int, seed: int) -> np.ndarray:
+    """Rows that nobody has rated, the next of the random order: a fifth of the budget."""
+    if curation.scored is None:
+        return np.empty(0, dtype=np.int64)
+    order = sample_order(pool, seed)
+    return np.asarray(order[curation.scored[order]][: int(RANDOM_SHARE * budget)])
 
 
 def rater_noise(noise: TransitionEstimate) -> float:
@@ -354,6 +379,10 @@ def rater_noise(noise: TransitionEstimate) -> float:
 
 def _known(curation: Curation, noise_se: float) -> tuple[np.ndarray, np.ndarray]:
     """What is known of the true scores: the method's own standard error, or one from the noise."""
+    if curation.se is not None and curation.scored is not None:
+        # of a scored row it is that of a rating, whose noise is no doubt about the truth
+        truth = np.sqrt(np.maximum(curation.se**2 - noise_se**2, (LEAST_DOUBT * curation.se) ** 2))
+        return curation.scores, np.where(curation.scored, truth, curation.se)
     if curation.se is not None:
         return curation.scores, curation.se
     return normal_posterior(curation.scores, noise_se=noise_se)

@@ -171,7 +171,9 @@ class Contest:
         """
         kept = Panel.join([one for number, one in enumerate(self.panel.parts) if number != rater])
         recipe, materials = self.job.recipe, self.materials
-        noise = noise_of(recipe, kept, materials.neighbors, gold=None, n_bootstrap=0)
+        noise = noise_of(
+            recipe, kept, materials.neighbors, gold=None, vectors=materials.vectors, n_bootstrap=0
+        )
 
         def curated(method: str) -> Curation:
             return curation_of(

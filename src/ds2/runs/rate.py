@@ -42,6 +42,7 @@ __all__ = [
     "collect_batches",
     "prompt_of",
     "rate_pool",
+    "sample_order",
     "write_batches",
 ]
 
@@ -173,11 +174,18 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
 
 def _sample(job: Job, pool: Pool) -> np.ndarray:
     """The rows that every rater is asked about: a random part by content, or all of them."""
-    wanted = job.recipe.rate.sample
+    wanted, also = job.recipe.rate.sample, job.recipe.rate.also
     if wanted is None or wanted >= len(pool):
         return np.arange(len(pool))
-    order = random_order_keys(pool.keys, job.recipe.seed, SAMPLE)
-    return np.sort(np.lexsort((pool.keys, order))[:wanted])
+    rows = sample_order(pool, job.recipe.seed)[:wanted]
+    if also is not None and (path := resolve_path(job.folder, also)).exists():
+        rows = np.union1d(rows, rows_of_ids(pool, path))
+    return np.sort(rows)
+
+
+def sample_order(pool: Pool, seed: int) -> np.ndarray:
+    """(n,) The rows of a pool in the random order in which they are rated."""
+    return np.lexsort((pool.keys, random_order_keys(pool.keys, seed, SAMPLE)))
 
 
 def _check_store(folder: Path) -> None:

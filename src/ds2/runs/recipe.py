@@ -61,6 +61,10 @@ class RateSection(Section):
         description="rate so many examples, a random part of the pool, and let a scorer learned "
         "from them score the rest (5000); without it every example is rated",
     )
+    also: Text | None = Field(
+        default=None,
+        description="with sample: a file of ids that are rated besides it (what ds2 rerate writes)",
+    )
     repeats: int = Field(
         default=0, ge=0, description="examples that are rated twice, to measure a rater's own noise"
     )

@@ -158,7 +158,8 @@ def _neighbors(job: Job) -> Made:
 def _noise(job: Job) -> Made:
     panel = Panel.load(job.folder / "ratings.parquet")
     gold = load_gold(job, _load_pool(job), panel.scale)
-    noise = noise_of(job.recipe, panel, load(Neighbors, job.folder), gold=gold)
+    graph, vectors = load(Neighbors, job.folder), load_vectors(job.folder)
+    noise = noise_of(job.recipe, panel, graph, gold=gold, vectors=vectors)
     save(job.folder, noise)
     sentences = _with_names(noise.warnings, panel.raters)
     summary = {
@@ -196,21 +197,40 @@ def _curate(job: Job) -> Made:
     return Made(summary, curation.warnings)
 
 
+#: Where fewer rows than this share are rated, neighbours are looked for among these alone.
+_SPARSE = 0.5
+
+
 def noise_of(
-    recipe: Recipe, panel: Panel, neighbors: Neighbors, *, gold: GoldScores | None, **other: object
+    recipe: Recipe,
+    panel: Panel,
+    neighbors: Neighbors,
+    *,
+    gold: GoldScores | None,
+    vectors: np.ndarray,
+    **other: object,
 ) -> TransitionEstimate:
     """Estimate T from ratings as the recipe says, in a run as in a comparison.
 
-    ``other`` settings win over the recipe's.
+    Where few rows are rated hardly any has a rated neighbour in the graph of the pool: then the
+    graph is that of the rated rows. ``other`` settings win over the recipe's.
     """
+    scores, repeats, trusted = panel.scores(), panel.repeat_scores(), _trusted(gold)
+    rows = np.flatnonzero(~np.isnan(scores).reshape(len(scores), -1).all(axis=1))
+    if 2 < len(rows) < _SPARSE * len(scores):
+        groups = None if neighbors.groups is None else neighbors.groups[rows]
+        k = min(neighbors.k, len(rows) - 1)
+        neighbors = find_neighbors(vectors[rows], k=k, groups=groups, seed=recipe.seed)
+        scores, repeats = scores[rows], None if repeats is None else repeats[rows]
+        trusted = {name: values[rows] for name, values in trusted.items()}
     return unheard(
         estimate_transition,
-        panel.scores(),
+        scores,
         neighbors,
         n_scores=panel.n_scores,
-        repeats=panel.repeat_scores(),
+        repeats=repeats,
         seed=recipe.seed,
-        **_trusted(gold),
+        **trusted,
         **(recipe.noise.model_dump() | other),
     )
 

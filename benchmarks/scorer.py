@@ -1,0 +1,161 @@
+"""Rate few, score all: a part of Alpaca is rated, the rest scored, another rater judges.
+
+Random parts of Alpaca-52k get the published ratings of one or two raters; `ds2.curate` scores every
+row; the rater that is left is the truth. Spearman with it, the same given log length (partial), on
+all rows; how often the rating that a scored row would have got lies within 1.96 standard errors;
+and how much more often rated rows are in the top 5 % than in the pool. "all" is what the raters'
+own mean of every row's ratings reaches. With --all every row is rated: raw, soft and auto with the
+scorer among its candidates.
+
+    python benchmarks/scorer.py [--quick] [--embedder] [--all]
+
+Vectors are the given MiniLM's, or with --embedder those of the embedder that ships with ds2.
+"""
+
+import sys
+import time
+import warnings
+
+import numpy as np
+from _common import alpaca, json_line, table
+
+import ds2
+from curation import RATERS, correlation, partial
+
+SIZES, SEEDS, AT = (500, 1000, 2000, 5000, 10_000), 5, 2000
+
+
+def prepared(quick: bool, embedder: bool) -> tuple:
+    rows, vectors = alpaca(6000 if quick else None)
+    texts = [{key: row[key] for key in ("instruction", "input", "output")} for row in rows]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds2.Ds2Warning)
+        pool = ds2.read_pool(texts)
+        made = ds2.embed(pool) if embedder else vectors[pool.positions].astype(np.float32)
+    scores = np.array([[float(row[name]) for name in RATERS.values()] for row in rows])
+    return pool, made, ds2.surface_features(pool), scores[pool.positions]
+
+
+def curated(given: np.ndarray, graph: ds2.Neighbors, seed: int, **how: object) -> ds2.Curation:
+    scores = given[:, 0] if given.shape[1] == 1 else given
+    rated = np.flatnonzero(~np.isnan(given).all(axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds2.Ds2Warning)
+        near = graph if len(rated) == len(given) else ds2.find_neighbors(how["vectors"][rated])
+        noise = ds2.estimate_transition(scores[rated], near, n_scores=6, rho=1.0, n_bootstrap=0)
+        return ds2.curate(scores, graph, noise, seed=seed, **how)
+
+
+def figures(values: np.ndarray, truth: np.ndarray, length: np.ndarray) -> dict:
+    return {
+        "Spearman": correlation(values, truth),
+        "given length": partial(values, truth, length),
+    }
+
+
+def rated_in_part(
+    scores: np.ndarray, held: int, raters: list[int], made: dict, *, rated: int, seed: int
+) -> dict:
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(scores))[:rated]
+    given = np.full((len(scores), len(raters)), np.nan)
+    given[rows] = scores[rows][:, raters]
+    start = time.perf_counter()
+    found = curated(given, made["graph"], seed, vectors=made["vectors"], features=made["features"])
+    seconds = time.perf_counter() - start
+    fresh = np.isnan(given[:, 0])
+    inside = float("nan")
+    if found.scored is not None:
+        # what the scored rows' ratings would be on the level scale, by those that are there
+        centre, spread = scores[rows][:, raters].mean(axis=0), scores[rows][:, raters].std(axis=0)
+        mean = ((scores[:, raters] - centre) / spread).mean(axis=1)
+        order = np.argsort(mean[rows])
+        would = np.interp(mean, mean[rows][order], np.sort(found.raw[rows]))
+        inside = float((np.abs(found.scores - would) < 1.96 * found.se)[fresh].mean())
+    top = np.argsort(-found.scores)[: len(scores) // 20]
+    return {
+        **figures(np.nan_to_num(found.scores), scores[:, held], made["length"]),
+        "coverage": inside,
+        "rated in top 5 %": float((~fresh)[top].mean() / (~fresh).mean()),
+        "seconds": seconds,
+    }
+
+
+def mean_of(rows: list[dict]) -> dict:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def parts(scores: np.ndarray, made: dict, quick: bool) -> list[dict]:
+    found = []
+    for held, name in enumerate(RATERS):
+        others = [i for i in range(3) if i != held]
+        everyone = ((scores - scores.mean(axis=0)) / scores.std(axis=0))[:, others].mean(axis=1)
+        whole = figures(everyone, scores[:, held], made["length"])
+        blank = dict.fromkeys(("coverage", "rated in top 5 %", "seconds"), float("nan"))
+        found.append({"truth": name, "raters": "two", "rated": "all", **whole, **blank})
+        for size in (AT,) if quick else SIZES:
+            seeds = range(1 if quick or size != AT else SEEDS)
+            for label, raters in (
+                ("two", [others]),
+                ("one", [[others[0]], [others[1]]]),
+            ):
+                rows = [
+                    rated_in_part(scores, held, each, made, rated=size, seed=seed)
+                    for seed in seeds
+                    for each in (raters[:1] if quick else raters)
+                ]
+                line = {"truth": name, "raters": label, "rated": f"{size:,}", **mean_of(rows)}
+                print(line, file=sys.stderr, flush=True)
+                found.append(line)
+    return found
+
+
+def everyone_rated(scores: np.ndarray, made: dict) -> list[dict]:
+    found = []
+    for held, name in enumerate(RATERS):
+        given = scores[:, [i for i in range(3) if i != held]]
+        more = {"vectors": made["vectors"], "features": made["features"]}
+        for method in ("raw", "soft", "scorer", "auto"):
+            start = time.perf_counter()
+            try:
+                one = curated(
+                    given,
+                    made["graph"],
+                    0,
+                    method=method,
+                    covariates={"length": made["length"]},
+                    **(more if method in ("scorer", "auto") else {}),
+                )
+            except ds2.InputError:
+                continue  # two raters who differ on the order of levels
+            found.append(
+                {
+                    "truth": name,
+                    "method": method,
+                    "took": one.method,
+                    **figures(one.scores, scores[:, held], made["length"]),
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    quick, embedder = "--quick" in sys.argv, "--embedder" in sys.argv
+    pool, vectors, features, scores = prepared(quick, embedder)
+    made = {
+        "vectors": vectors,
+        "features": features,
+        "length": np.log1p(pool.lengths.astype(float)),
+        "graph": ds2.find_neighbors(vectors, groups=None),
+    }
+    print(f"{len(pool):,} rows, {'the embedder of ds2' if embedder else 'MiniLM'}")
+    whole = "--all" in sys.argv
+    found = everyone_rated(scores, made) if whole else parts(scores, made, quick)
+    table(found)
+    json_line("scorer", all=whole, embedder=embedder, rows=found)
+
+
+if __name__ == "__main__":
+    main()
