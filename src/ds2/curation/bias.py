@@ -29,6 +29,7 @@ __all__ = [
     "association",
     "covariate_columns",
     "is_number",
+    "label_codes",
     "measure_bias",
     "remove_covariate",
 ]
@@ -187,6 +188,14 @@ def covariate_columns(
         if basis.shape[1] <= MOST_LABELS:
             parts.append(basis)
     return np.column_stack(parts)
+
+
+def label_codes(name: str, labels: np.ndarray | Sequence[object], n: int) -> np.ndarray:
+    """(n,) a code 0 … l − 1 for each label, −1 where it is missing."""
+    codes = _column(name, labels, n).codes
+    if codes is None:
+        raise InputError(f"'{name}' must hold labels (texts), not numbers.")
+    return codes
 
 
 @dataclass(frozen=True, slots=True)

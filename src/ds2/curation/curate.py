@@ -18,6 +18,7 @@ from ds2.checks import (
 )
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import covariate_columns, remove_covariate
+from ds2.curation.calibrate import calibrated
 from ds2.curation.candidates import CANDIDATES, Candidate, Case
 from ds2.curation.learners import Inputs
 from ds2.curation.means import NeighborMeans
@@ -59,6 +60,7 @@ def curate(
     objective: str = "rank",
     covariates: Covariates | None = None,
     control: Covariates | None = None,
+    calibrate: Covariates | None = None,
     n_draws: int = 51,
     draw_share: float = 0.8,
     min_confidence: float = 0.5,
@@ -127,6 +129,9 @@ def curate(
             warning names those that the scores go with; in "auto" a gain that raters see must be
             there with them held fixed as well.
         control: likewise; their effect within neighbourhoods is removed from the curated scores.
+        calibrate: name → (n,) labels (source, type of content): what raters give a label too much
+            or too little, as trusted scores or three raters and more show it, is taken off the
+            curated scores.
         n_draws: draws of the pool.
         draw_share: share of the distinct examples in each draw.
         min_confidence: replace a misrated score from this confidence on (the authors of DS² used
@@ -218,7 +223,9 @@ def curate(
         if method == "ds2" and len(each) == 1 and flags is None:
             method = "raw"  # the gate refused
     said = (*said, *gate_says, *shared_bias(case, seen, trusted=trust.state == "agrees"))
-    result = _result(case, method, candidate, objective, control)
+    result = _result(
+        case, method, candidate, objective=objective, control=control, calibrate=calibrate
+    )
     result = scoring.told(result)
     only = each[0] if len(each) == 1 else None
     if only is not None and method == "ds2" and flags is not None:
@@ -294,7 +301,13 @@ def _final(case: Case, choice: Choice) -> Candidate:
 
 
 def _result(
-    case: Case, name: str, candidate: Candidate, objective: str, control: Covariates | None
+    case: Case,
+    name: str,
+    candidate: Candidate,
+    *,
+    objective: str,
+    control: Covariates | None,
+    calibrate: Covariates | None,
 ) -> Curation:
     """Values on the level scale, with standard errors."""
     shares = reference_shares(case)
@@ -310,16 +323,19 @@ def _result(
         se = candidate.posterior.se if candidate.posterior else candidate.se
         if se is not None and candidate.posterior is None:
             se = se * spread
-    if control:
-        for covariate in control.values():
+    if control or calibrate:
+        for covariate in (control or {}).values():
             values = remove_covariate(values, covariate, case.neighbors)
+        for labels in (calibrate or {}).values():
+            values = calibrated(values, labels, case.values, case.gold, case.gold_weights)
         whole = case.n_raters == 1 and name in ("raw", "ds2")
         if whole:
             values = np.clip(values, np.nanmin(case.values), np.nanmax(case.values))
         else:
             values = to_levels(values, shares)
     if objective == "level":
-        mode = None if control or not candidate.posterior else candidate.posterior.mode
+        posterior = None if control or calibrate else candidate.posterior
+        mode = None if posterior is None else posterior.mode
         values = (
             nearest_level(values)
             if mode is None

@@ -591,6 +591,11 @@ class CurateSection(Section):
         default=(),
         description="remove what these explain within neighbourhoods from the curated scores",
     )
+    calibrate: Annotated[tuple[Literal["source"], ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="take off what raters give a source too much or too little, as 20 trusted "
+        "scores or three raters show it",
+    )
     n_draws: int = Field(default=51, ge=1, description="random draws of the pool")
     draw_share: float = Field(
         default=0.8, gt=0.0, le=1.0, description="share of the rows in each draw"

@@ -251,7 +251,7 @@ def curation_of(
     What a scorer learns from is looked at only where there could be one: where rows are without a
     rating, or something could tell whether it helps.
     """
-    asked = recipe.curate.model_dump(exclude={"control", "doubtful"}) | other
+    asked = recipe.curate.model_dump(exclude={"control", "calibrate", "doubtful"}) | other
     several = len(panel.raters) > 1 or gold is not None or panel.repeat_scores() is not None
     if asked["method"] in ("auto", "scorer") and (several or np.isnan(panel.scores()).any()):
         asked |= {"vectors": vectors, "features": _features(pool)}
@@ -265,6 +265,7 @@ def curation_of(
         repeats=panel.repeat_scores(),
         covariates=covariates_of(pool),
         control=covariates_of(pool, recipe.curate.control),
+        calibrate=covariates_of(pool, recipe.curate.calibrate),
         keys=pool.keys,
         seed=recipe.seed,
         **_trusted(gold),
