@@ -15,12 +15,12 @@ KINDS = np.array(["chat", "code", "maths", "story"])
 def planted(seed=0, *, raters=3, low=(0,), by=1.5):
     """Raters of like skill; those in ``low`` give code ``by`` levels too little."""
     rng = np.random.default_rng(seed)
-    quality = rng.normal(2.5, 1.2, N)
+    quality = rng.normal(5, 1.4, N)
     kinds = KINDS[rng.integers(4, size=N)]
     ratings = quality[:, None] + 0.7 * rng.standard_normal((N, raters))
     for m in low:
         ratings[kinds == "code", m] -= by
-    return quality, kinds, np.clip(np.round(ratings), 0, 5)
+    return quality, kinds, np.clip(np.round(ratings), 0, 9)
 
 
 def excellent_code_in_the_top_fifth(values, quality, kinds):
@@ -37,8 +37,8 @@ def test_a_kind_rated_too_low_gets_its_best_rows_back(evidence):
     values = ratings[:, low].mean(axis=1)  # what those who are off would select by
     gold = np.full(N, np.nan)
     if evidence == "gold":
-        rows = np.random.default_rng(1).permutation(N)[:500]
-        gold[rows] = np.clip(np.round(quality[rows]), 0, 5)
+        rows = np.random.default_rng(1).permutation(N)[:200]
+        gold[rows] = np.clip(np.round(quality[rows]), 0, 9)
     weights = (~np.isnan(gold)).astype(float)
     if evidence == "raters":
         values = ratings.mean(axis=1)
@@ -88,7 +88,7 @@ def test_curate_takes_it():
     neighbors = ds2.find_neighbors(vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        noise = ds2.estimate_transition(ratings, neighbors, n_scores=6, n_bootstrap=0)
+        noise = ds2.estimate_transition(ratings, neighbors, n_scores=10, n_bootstrap=0)
         plain = ds2.curate(ratings, neighbors, noise, method="raw")
         found = ds2.curate(ratings, neighbors, noise, method="raw", calibrate={"kind": kinds})
     code = kinds == "code"

@@ -4,8 +4,10 @@ Of each label (a source, a type of content) the offset that evidence shows is ta
 scores. Trusted scores g show it: g ≈ a[label] + b · curated, one b for all, so the offset is a / b
 (a plain difference of means would fall short by what curated scores are noisy). Three raters or
 more show it by how far the mean of their z-scores in the label lies from the median of theirs, so
-that a minority that is off is corrected. An offset is shrunk as far as it is not sure (empirical Bayes,
-with the variance between labels by moments), and the mean over all rows stays.
+that a minority that is off is corrected. An offset is shrunk as far as it is not sure (empirical
+Bayes, with the variance between labels by moments), and the mean over all rows stays. Where a kind
+is rated so low that it lies at the floor of the scale, an offset of means falls short of its best
+rows.
 """
 
 from collections.abc import Sequence
