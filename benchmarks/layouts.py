@@ -348,6 +348,39 @@ LAYOUTS: dict[str, Layout] = {
         "p.jsonl",
         jsonl(each(lambda i: {"instruction": None, "prompt": ASK[i], "input": None, "output": None,
                               "response": None, "completion": SAY[i], "messages": None})), {}),
+    "text, ### Human": (
+        "p.jsonl", jsonl(each(lambda i: {"text": f"### Human: {ASK[i]}### Assistant: {SAY[i]}"})),
+        {}),
+    "text, [INST]": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"text": f"<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n{ASK[i]} [/INST] "
+                                      f"{SAY[i]} </s>"})), {}),
+    "text, ChatML": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"text": f"<|im_start|>user\n{ASK[i]}<|im_end|>\n"
+                                      f"<|im_start|>assistant\n{SAY[i]}<|im_end|>\n"})), {}),
+    "text, USER and FUNCTION RESPONSE": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"system": "Be brief.", "chat": (
+            f"USER: {ASK[i]}\n\n\nASSISTANT: <functioncall> {{}} <|endoftext|>\n\n\n"
+            f"FUNCTION RESPONSE: 1\n\n\nASSISTANT: {SAY[i]} <|endoftext|>")})), {}),
+    "rounds of input and output": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"conversation": [
+            {"input": "Hi", "output": "Hello"}, {"input": ASK[i], "output": SAY[i]}]})), {}),
+    "Gemini contents": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"systemInstruction": {"parts": [{"text": "Be brief."}]}, "contents": [
+            {"role": "user", "parts": [{"text": ASK[i]}]},
+            {"role": "model", "parts": [{"text": SAY[i]}]}]})), {}),
+    "one tool alone, as Anthropic has it": (
+        "p.jsonl",
+        jsonl(each(lambda i: {**openai_tools(i, {"q": i}), "tools": {
+            "name": "lookup", "description": "Look a thing up.",
+            "input_schema": {"type": "object", "properties": {}}}})), {}),
+    "names of speakers": (
+        "p.jsonl",
+        jsonl(each(lambda i: {"messages": [{**user(ASK[i]), "name": "Bo"}, said(SAY[i])]})), {}),
     "ids as floats": ("p.jsonl", jsonl(each(lambda i: {**QA[i], "id": float(i)})), {}),
 }  # fmt: skip
 

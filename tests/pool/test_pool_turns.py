@@ -608,3 +608,139 @@ def test_a_plain_row_is_what_reading_it_again_makes_of_it(tmp_path, row):
         assert quick(line) == again(line)
     assert quick.is_plain(line["layout"]) == ("label" not in row and "tools" not in {
         name.lower() for name in row})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "turns"),
+    [
+        ("### Human: Why?### Assistant: Snow.", "user: Why?|assistant: Snow."),
+        ("<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nWhy? [/INST] Snow. </s>"
+         "<s>[INST] And? [/INST] Rain.",
+         "system: Be brief.|user: Why?|assistant: Snow.|user: And?|assistant: Rain."),
+        ("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n"
+         "<|im_start|>assistant\nSnow.<|im_end|>\n",
+         "system: Be brief.|user: Why?|assistant: Snow."),
+        ("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\nSnow.<|eot_id|>",
+         "user: Why?|assistant: Snow."),
+        ("<bos><start_of_turn>user\nWhy?<end_of_turn>\n<start_of_turn>model\nSnow.<end_of_turn>",
+         "user: Why?|assistant: Snow."),
+        ("<|user|>\nWhy?</s>\n<|assistant|>\nSnow.</s>", "user: Why?|assistant: Snow."),
+        ("Below is a task.\n\n### Instruction:\nAdd.\n\n### Input:\n2 and 3\n\n### Response:\n5",
+         "system: Below is a task.|user: Add.\n\n2 and 3|assistant: 5"),
+        ("USER: Why? ASSISTANT: Snow.</s>USER: And?\nASSISTANT: Human: is a label.",
+         "user: Why?|assistant: Snow.|user: And?|assistant: Human: is a label."),
+        ("Human: Write a form.\n\nAssistant: Name:\nInput: x\nUSER: y",
+         "user: Write a form.|assistant: Name:\nInput: x\nUSER: y"),
+    ],
+)  # fmt: skip
+def test_a_text_in_a_templates_words_is_its_turns(tmp_path, text, turns):
+    with pytest.warns(Ds2Warning, match="1 rows are one text in the words of a chat template"):
+        pool = pool_of(tmp_path, {"text": text, "score": 3})
+    assert "|".join(f"{turn.role}: {turn.content}" for turn in pool[0].messages) == turns
+    write_pool(pool, tmp_path / "out.jsonl", format="prompt-response")
+    assert rows_of(tmp_path / "out.jsonl") == [{"text": text, "score": 3}]
+    row, _ = handed(tmp_path, pool, "trl")
+    assert "|".join(f"{turn['role']}: {turn['content']}" for turn in row["messages"]) == turns
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Human: Why?", "Rivers flood. Human: why?", "### Response: 5", "<|im_start|>poet\nWhy?",
+     "He said: Assistant: no."],
+)  # fmt: skip
+def test_running_text_is_no_conversation(tmp_path, text):
+    with pytest.raises(InputError, match="cannot tell the format"):
+        pool_of(tmp_path, {"text": text})
+
+
+def test_glaive_rows_have_a_system_prompt_and_results(tmp_path):
+    chat = (
+        "USER: Why?\n\n\nASSISTANT: <functioncall> {} <|endoftext|>\n\n\nFUNCTION RESPONSE: 42"
+        "\n\n\nASSISTANT: Snow. <|endoftext|>"
+    )
+    with pytest.warns(Ds2Warning, match="words of a chat template"):
+        pool = pool_of(tmp_path, {"system": "Be brief.", "chat": chat})
+    assert pool[0].turns == (
+        ("system", "Be brief."), ("user", "Why?"), ("assistant", "<functioncall> {}"),
+        ("tool", "42"), ("assistant", "Snow."),
+    )  # fmt: skip
+
+
+def test_rounds_of_two_sides_are_turns(tmp_path):
+    rounds = [{"input": "Why?", "output": "Snow."}, {"input": "And?", "output": "Rain."}]
+    pool = pool_of(tmp_path, {"conversation": rounds})
+    assert [text for _, text in pool[0].turns] == ["Why?", "Snow.", "And?", "Rain."]
+    write_pool(pool, tmp_path / "out.jsonl", format=pool.format)
+    assert rows_of(tmp_path / "out.jsonl") == [{"conversation": rounds}]
+    row, _ = handed(tmp_path, pool, "llama-factory")
+    assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"] * 2
+
+
+def test_gemini_rows_are_read_where_their_parts_are_texts(tmp_path):
+    row = {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [{"role": "user", "parts": [{"text": "Why?"}]},
+                     {"role": "model", "parts": [{"text": "Because "}, {"text": "of snow."}]}],
+    }  # fmt: skip
+    pool = pool_of(tmp_path, row)
+    assert pool[0].turns[0] == ("system", "Be brief.")
+    assert pool[0].turns[1] == ("user", "Why?")
+    write_pool(pool, tmp_path / "out.jsonl", format=pool.format)
+    assert rows_of(tmp_path / "out.jsonl") == [row]
+    row["contents"][1]["parts"] = [{"functionCall": {"name": "look", "args": {}}}]
+    with pytest.raises(InputError, match="content is not text: a part of it is 'functionCall'"):
+        pool_of(tmp_path, row)
+
+
+@pytest.mark.parametrize("tool", ["trl", "llama-factory", "unsloth"])
+@pytest.mark.parametrize(
+    "tools",
+    [TOOLS[0]["function"], [TOOLS[0]["function"]], json.dumps(TOOLS), str(TOOLS),
+     [{"type": "function", **TOOLS[0]["function"]}],
+     [{"name": "look", "input_schema": {"type": "object"}}]],
+)  # fmt: skip
+def test_tools_are_a_list_as_openai_has_it(tmp_path, tool, tools):
+    row, _ = handed(tmp_path, pool_of(tmp_path, {"tools": tools, "messages": [USER, SAID]}), tool)
+    assert json.loads(row["tools"]) == TOOLS
+
+
+def test_names_of_speakers_that_a_layout_leaves_out_are_counted(tmp_path):
+    pool = pool_of(
+        tmp_path, {"messages": [{**USER, "name": "Bo"}, SAID]}, {"messages": [USER, SAID]}
+    )
+    with pytest.warns(Ds2Warning, match="1 of 2 examples name who speaks"):
+        handed(tmp_path, pool, "llama-factory")
+    row, _ = handed(tmp_path, pool, "trl")
+    assert row["messages"][0]["name"] == "Bo"
+
+
+def test_a_loss_names_every_tool_that_would_hold_it(tmp_path):
+    pool = pool_of(tmp_path, {"messages": [USER, {**SAID, "weight": 0}, USER, SAID]})
+    with pytest.raises(InputError, match="whole it can be for axolotl messages, parquet messages"):
+        handed(tmp_path, pool, "trl")
+
+
+@pytest.mark.parametrize("row", [
+    {"prompt": "Why?", "chosen": "Because.", "rejected": "No."},
+    {"prompt": "Why?", "completion": "Because.", "label": True},
+])  # fmt: skip
+def test_llama_factory_gets_judged_answers(tmp_path, row):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        pool = pool_of(tmp_path, row)
+    _, done = handed(tmp_path, pool, "llama-factory", layout="kto")
+    found = rows_of(done.files[0])
+    said = [(row["conversations"][-1]["value"], row["kto_tag"]) for row in found]
+    assert said == [("Because.", True), ("No.", False)][: len(found)]
+    assert len(found) == (2 if "chosen" in row else 1)
+    entry = json.loads((tmp_path / "dataset_info.json").read_text())["selected"]
+    assert entry["columns"] == {"messages": "conversations", "kto_tag": "kto_tag"}
+
+
+def test_a_rejected_text_that_shows_a_dialogue_is_an_answer(tmp_path):
+    dialogue = "Human: Hi\n\nAssistant: Hello"
+    with pytest.warns(Ds2Warning, match="hold a preference"):
+        pool = pool_of(tmp_path, {"prompt": "Write one.", "chosen": "No.", "rejected": dialogue})
+    row, _ = handed(tmp_path, pool, "trl", layout="preference")
+    assert row["rejected"] == [{"role": "assistant", "content": dialogue}]

@@ -65,6 +65,9 @@ def test_it_says_what_the_rows_are_and_what_could_be_scores(tmp_path):
         ([0.1, 0.9], "0-1"),
         ([-1, -0.5, 1], "-1-1"),
         ([35, 80, 99], "0-100"),
+        ([-3.1, 0.2, 5.9], "-4-6"),
+        ([-8.5, -0.2], "-9-0"),
+        ([3, 250, 1000], "0-1000"),
         ([2, 5, 10], "1-10"),
         ([2, 4, 5], "1-10"),  # may be either: as the recipe says
     ],
@@ -78,6 +81,19 @@ def test_scores_that_the_default_scale_cannot_hold_set_their_own(tmp_path, value
         tmp_path / "told", pool=str(pool), scores="score", settings={"scores.scale": "0-1000"}
     )
     assert load_recipe(told[1]).scores.scale == "0-1000"
+
+
+def test_columns_that_are_called_scores_may_be_on_any_scale(tmp_path):
+    pool = write(tmp_path / "p.jsonl", reward=[-12.5, 3, 40], size=[-12.5, 3, 40])
+    said, _ = init(tmp_path / "run", pool=str(pool))
+    assert said[1].startswith("could be scores: reward (-20-40). For the first")
+
+
+def test_words_in_place_of_scores_are_refused_before_anything_is_written(tmp_path):
+    pool = write(tmp_path / "p.jsonl", score=["agree", "disagree"])
+    with pytest.raises(InputError, match=r"'score' holds no scores\. Example 1 has 'agree'"):
+        init(tmp_path / "run", pool=str(pool), scores="score")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_column_that_is_not_there_is_refused_before_anything_is_written(tmp_path):

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds2.pool.formats import NAMES, Names, detect_format, parse_row, transcript_turns, untrained
+from ds2.pool.formats import NAMES, Names, detect_format, parse_row, untrained
 from ds2.pool.layout import original_row, row_of_layout
 from ds2.pool.pool import Pool, lines_of
+from ds2.pool.transcripts import transcript_turns
 from ds2.pool.turns import (
     HIDDEN,
     MEDIA,
     REASONING,
     BadRowError,
+    Told,
+    Turns,
     calls_in,
     content_text,
     filled,
@@ -370,7 +373,8 @@ def _set_rejected(
     if value is None:
         return
     try:
-        turns = _side_turns(value, names)
+        whole = transcript_turns(str(value)) if "answer" not in parts else []
+        turns = _said(whole, [None] * len(whole)) if whole else _side_turns(value, names)
         answer = _side_turns(row[parts["answer"]], names) if "answer" in parts else found.turns[-1:]
     except BadRowError:
         found.lost |= {"rejected answers that cannot be read"}
@@ -385,13 +389,13 @@ def _set_rejected(
 
 
 def _side_turns(value: object, names: Names) -> list[dict[str, Any]]:
-    turns = transcript_turns(value) if isinstance(value, str) else []
-    if turns:
-        return [{"role": role, "content": text} for role, text in turns]
-    both = read_side(value, "assistant", "messages", "rejected", names.roles)
+    return _said(*read_side(value, "assistant", "messages", "rejected", names.roles))
+
+
+def _said(turns: Turns, told: Told) -> list[dict[str, Any]]:
     return [
         out
-        for (role, text), turn in zip(*both, strict=True)
+        for (role, text), turn in zip(turns, told, strict=True)
         for out in _open_turns(role, text, turn, {})
     ]
 

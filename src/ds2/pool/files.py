@@ -74,6 +74,14 @@ class FileKind:
     compression: str | None
 
 
+#: What to do about files that are of no known kind.
+_INSTEAD = {
+    (".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".rar"): "Unpack it first.",
+    (".xlsx", ".xls", ".ods"): "Save the sheet as CSV (UTF-8).",
+    (".txt", ""): "Name it after what it holds.",
+}
+
+
 def file_kind(path: Path) -> FileKind:
     """Return what the suffix of a file says, or raise `InputError` naming the known ones."""
     name = path.name.lower()
@@ -84,6 +92,7 @@ def file_kind(path: Path) -> FileKind:
     if suffix not in _CONTAINERS:
         near = difflib.get_close_matches(suffix, list(_CONTAINERS), n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else ""
+        hint = next((f" {do}" for ends, do in _INSTEAD.items() if suffix in ends), hint)
         raise InputError(
             f"Cannot tell what '{shown_path(path)}' is: its suffix must be one of "
             f"{', '.join(_CONTAINERS)}, alone or followed by .gz or .zst.{hint}"

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ds2.pool.transcripts import transcript_turns
 from ds2.pool.turns import (
     TURN_KEYS,
     BadRowError,
@@ -46,7 +47,6 @@ __all__ = [
     "Parsed",
     "detect_format",
     "parse_row",
-    "transcript_turns",
     "untrained",
 ]
 
@@ -55,17 +55,18 @@ FORMATS = ("alpaca", "sharegpt", "messages", "prompt-response")
 #: What stands between an Alpaca row's instruction and its input in the user's turn.
 INPUT_JOINT = "\n\n"
 
-LIST_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog")
+LIST_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog", "contents")
 _ANSWERS = ("response", "completion", "answer", "solution", "output", "chosen")
 _PARTS: dict[str, tuple[str, ...]] = {
     "turns": LIST_FIELDS,
-    "system": ("system", "system_prompt"),
+    "system": ("system", "system_prompt", "systemInstruction", "system_instruction"),
     "history": ("history",),
     "prompt": ("prompt", "question", "query", "problem", "input"),
     "instruction": ("instruction",),
     "input": ("input", "context"),
     "answer": _ANSWERS,
     "output": ("output", "response", "answer", "completion", "chosen"),
+    "text": ("text", "chat"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
     "label": ("kto_tag", "label"),
@@ -83,7 +84,6 @@ _ASKED_SAID = {
 PARTS = ("messages", "prompt", "input", "response", "system", "history", "chosen", "rejected",
          "label", "tools", "images", "videos", "audios")  # fmt: skip
 _UNTRAINED = ("weight", "train", "loss", "training", "trainable", "loss_weight", "loss_scale")
-_MARKS = re.compile(r"(?:\A|\n)\s*(Human|Assistant): ?")
 _CALLS = re.compile(r"<tool_call>.*?(?:</tool_call>|\Z)", re.DOTALL)
 _VISIBLE = re.compile("[^\\s\u200b-\u200f\u2060\ufeff]")
 
@@ -160,6 +160,7 @@ class Parsed:
             instruction ends.
         missing: why there is nothing to learn an answer from; empty where there is.
         preferred: whether the answer is the better one of two.
+        rendered: whether the turns were one text, in the words of a chat template.
     """
 
     turns: Turns = field(default_factory=list)
@@ -169,6 +170,7 @@ class Parsed:
     cut: tuple[int, int] | None = None
     missing: str = ""
     preferred: bool = False
+    rendered: bool = False
 
 
 def detect_format(row: Mapping[str, object], names: Names = NAMES) -> str | None:
@@ -267,11 +269,15 @@ def _parse_list(row: Mapping[str, object], form: str, names: Names) -> Parsed:
 def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     sides = _Sides(row, form, names.roles)
     alpaca = form == "alpaca"
+    system = _named(row, names.parts["system"])
     both = None if alpaca else _transcript(row, names)
     if both is not None:
         name, turns = both
+        if system is not None:
+            sides.system(system)
         sides.take("turns", name, turns, [None] * len(turns))
-        sides.found.preferred = True
+        sides.found.preferred = name in names.parts["chosen"]
+        sides.found.rendered = not sides.found.preferred
         return sides.found
     asked, said = _ASKED_SAID[form]
     prompt = _filled_name(row, names, asked, names.parts["input"] if alpaca else ())
@@ -279,7 +285,6 @@ def _parse_fields(row: Mapping[str, object], form: str, names: Names) -> Parsed:
     if prompt is None or answer is None or answer == prompt:
         part = said[0] if prompt else asked[0]
         raise _absent(row, names, part, _PARTS[part][0])
-    system = _named(row, names.parts["system"])
     history = _named(row, names.parts["history"]) if alpaca else None
     if system is not None:
         sides.system(system)
@@ -323,6 +328,7 @@ class _Sides:
     def system(self, name: str) -> None:
         """Add the system prompt, unless it is empty; it may be a list of parts that are texts."""
         value = self.row[name]
+        value = value.get("parts") if isinstance(value, dict) else value
         try:
             parts = value if isinstance(value, list) else []
             media = any(medium_of(part) for part in parts if isinstance(part, dict))
@@ -376,25 +382,17 @@ class _Sides:
 
 
 def _transcript(row: Mapping[str, object], names: Names) -> tuple[str, Turns] | None:
-    """Return the turns of a preference whose two sides are whole transcripts, and their field."""
-    chosen = _named(row, names.parts["chosen"])
-    rejected = None if chosen is None else _named(row, names.parts["rejected"])
-    if chosen is None or rejected is None or _named(row, (*_PARTS["prompt"], "instruction")):
-        return None
-    text = row[chosen]
-    if type(text) is not str:
-        return None
-    turns = transcript_turns(text)
-    return (chosen, turns) if turns else None
+    """Return the turns of a text that is a whole conversation, and its field.
 
-
-def transcript_turns(text: str) -> Turns:
-    """Return the turns of a text that is a transcript of Human and Assistant; else none."""
-    pieces = _MARKS.split(text)
-    if pieces[0].strip() or len(pieces) < 5:
-        return []
-    said = {"Human": "user", "Assistant": "assistant"}
-    return [(said[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
+    It is the better side of a preference, or all that a row has.
+    """
+    chosen, text = _named(row, names.parts["chosen"]), _named(row, names.parts["text"])
+    name = chosen if chosen and _named(row, names.parts["rejected"]) else text
+    value = row[name] if name else None
+    if type(value) is not str or _named(row, (*_PARTS["prompt"], "instruction")):
+        return None
+    turns = transcript_turns(value)
+    return (str(name), turns) if turns else None
 
 
 def _missing_answer(parsed: Parsed) -> str:  # noqa: PLR0911

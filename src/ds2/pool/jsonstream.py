@@ -29,10 +29,18 @@ def looks_cut(error: json.JSONDecodeError) -> bool:
     )
 
 
+#: What stands at a comment in JSON, and what to do about it.
+COMMENTS = re.compile("//|/\\*|#")
+COMMENT = "a comment, which JSON does not have (take the comments out)"
+
+
 def json_fault(error: json.JSONDecodeError) -> str:
-    """Return what is wrong with a JSON text, a comma too many by its name."""
+    """Return what is wrong with a JSON text: a comment or a comma too many by its name."""
     before = error.doc[: error.pos].rstrip()
-    after = error.doc[error.pos :].lstrip()[:1]
+    rest = error.doc[error.pos :].lstrip()
+    after = rest[:1]
+    if COMMENTS.match(rest):
+        return COMMENT
     if "trailing comma" in error.msg or (before.endswith(",") and after in ("}", "]")):
         return "a comma stands before the closing bracket"
     return error.msg
@@ -68,6 +76,12 @@ def read_document(stream: BufferedIOBase, name: str) -> Iterator[tuple[int, obje
         raise InputError(f"{name} goes on after the end of its JSON document. {text.where()}")
 
 
+_AS_ROWS = (
+    "write the rows as a list, or one a line (of a DataFrame: to_json(..., orient='records', "
+    "lines=True))"
+)
+
+
 def _only_list(text: "_Text") -> Iterator[tuple[int, object]]:
     text.expect("{")
     keys: list[str] = []
@@ -82,7 +96,7 @@ def _only_list(text: "_Text") -> Iterator[tuple[int, object]]:
         elif found is not None:
             raise InputError(
                 f"{text.name} holds more than one list: {shown_names([found, str(key)])}. "
-                "Keep the list of rows alone."
+                f"Keep the list of rows alone; if each is a column, {_AS_ROWS}."
             )
         else:
             found = str(key)
@@ -92,8 +106,7 @@ def _only_list(text: "_Text") -> Iterator[tuple[int, object]]:
     if found is None:
         raise InputError(
             f"{text.name} is one JSON object without a list of rows; its fields are "
-            f"{shown_names(keys)}. Write the rows as a list, or one a line (of a DataFrame: "
-            "to_json(..., orient='records', lines=True))."
+            f"{shown_names(keys)}. Change it: {_AS_ROWS}."
         )
 
 
@@ -138,7 +151,9 @@ class _Text:
 
     def expect(self, character: str) -> None:
         """Step over a character, or raise `InputError`."""
-        if self.peek() != character:
+        if self.peek() != character and COMMENTS.match(self._text, self._at):
+            raise self.wrong(COMMENT)
+        if self._text[self._at : self._at + 1] != character:
             raise self.wrong(f"{character!r} expected")
         self._at += 1
 

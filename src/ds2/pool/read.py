@@ -156,7 +156,7 @@ class _Reading:
         self.form = form
         self.names = names
         self.stop = self.keep = False
-        self.seen = self.n_read = self.n_bad = self.n_preferred = 0
+        self.seen = self.n_read = self.n_bad = self.n_preferred = self.n_rendered = 0
         self.unanswered: Counter[str] = Counter()
         self.rejects: list[Reject] = []
         self._folded = ""
@@ -232,6 +232,7 @@ class _Reading:
             self._reject(line, str(error), _as_json(row))
             return
         self.n_preferred += parsed.preferred
+        self.n_rendered += parsed.rendered
         if parsed.missing:
             self.unanswered[parsed.missing] += 1
         if parsed.missing and not self.keep:
@@ -264,8 +265,8 @@ class _Reading:
             f"{self.seen:,} rows is in one that ds2 knows. The first fault, in {self.source.unit} "
             f"{first.line:,}: {first.reason}. The formats are alpaca (fields instruction, output), "
             "sharegpt (conversations), messages (messages) and prompt-response (prompt, "
-            "response). Other names of columns: --map prompt=NAME,response=NAME (in Python "
-            f"columns=).{header}"
+            "response). Other names of columns: --map prompt=NAME,response=NAME, or "
+            f"--map messages=NAME for a list of turns (in Python columns=).{header}"
         )
 
     def _name(self) -> str:
@@ -298,6 +299,11 @@ class _Reading:
                 f"answer to learn {done}: {_counted(self.unanswered)}.{other}",
             ),
             (
+                self.n_rendered,
+                f"{self._name()}: {self.n_rendered:,} rows are one text in the words of a chat "
+                "template: the turns in it are the example's, without the template's marks.",
+            ),
+            (
                 self.n_preferred,
                 f"{self._name()}: {self.n_preferred:,} rows hold a preference: the chosen side is "
                 "the example's answer, the rejected one stays in the row (ds2 export --layout "
@@ -313,7 +319,11 @@ class _Reading:
             unit = self.source.unit
             first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._malformed()[:3])
             other = f" The rows look like the format {self._other!r}." if self._other else ""
-            shown = f"{other} First: {first}.{where}"
+            roles = any(reject.reason.startswith("unknown role") for reject in self._malformed())
+            named = (
+                " Say what a role is: --role NAME=assistant (in Python roles=)." if roles else ""
+            )
+            shown = f"{other} First: {first}.{where}{named}"
             if self.n_bad == self.seen:
                 none = f"none of the {self.seen:,} rows can be used"
                 raise InputError(f"{self._name()}: {none}.{shown}")

@@ -96,7 +96,9 @@ def _json_form(head: bytes, kind: FileKind) -> str:
     """Say how JSON text is laid out: one "document", one row a line, or "values" in a row."""
     text = head.decode("utf-8", "ignore").removeprefix("\ufeff").lstrip()
     if text.startswith("["):
-        return "document"
+        first, _, rest = text.partition("\n")
+        lists = kind.container == "jsonl" and first.rstrip().endswith("]") and rest.lstrip()[:1]
+        return "lines" if lists == "[" else "document"
     if not text.startswith("{"):
         return "lines" if kind.container == "jsonl" else "document"
     try:
@@ -104,13 +106,20 @@ def _json_form(head: bytes, kind: FileKind) -> str:
     except (ValueError, RecursionError):
         return "lines" if kind.container == "jsonl" else "document"
     rest = text[end:].lstrip()
+    by_column = all(isinstance(value, dict) for value in row.values()) or _is_columns(row)
     if "\n" in text[:end].strip():
-        by_column = all(isinstance(value, dict) for value in row.values())
         known = not rest and not by_column and detect_format(row) is not None
         return "values" if rest[:1] in ("{", ",") or known else "document"
-    by_column = all(isinstance(value, dict) for value in row.values())
     alone = not rest and (by_column or detect_format(row) is None)
     return "document" if alone and kind.container == "json" else "lines"
+
+
+def _is_columns(row: Mapping[str, object]) -> bool:
+    """Say whether an object holds a list of texts or numbers for each column."""
+    lists = [value for value in row.values() if isinstance(value, list)]
+    lengths = {len(value) for value in lists}
+    alike = len(lists) == len(row) > 1 and len(lengths) == 1 and max(lengths) > 1
+    return alike and not any(isinstance(each, (list, dict)) for value in lists for each in value)
 
 
 def _document_rows(

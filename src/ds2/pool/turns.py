@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from ds2.pool.wording import kind_of, shown
+from ds2.pool.wording import kind_of, shown, shown_names
 
 __all__ = [
     "HIDDEN",
@@ -48,7 +48,7 @@ Told: TypeAlias = list[dict[str, object] | None]
 #: The keys of one turn: who speaks, and what.
 TURN_KEYS = {"messages": ("role", "content"), "sharegpt": ("from", "value")}
 _ROLE_KEYS = ("role", "from", "speaker", "author")
-_CONTENT_KEYS = ("content", "value", "text")
+_CONTENT_KEYS = ("content", "value", "text", "parts")
 
 #: Every name of a role that is understood, and the pool's word for it.
 _ROLES = {
@@ -62,6 +62,7 @@ _ROLES = {
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "ai": "assistant",
     "function_call": "assistant",
     "function-call": "assistant",
@@ -80,6 +81,10 @@ _ROLES = {
 }
 #: Names of roles whose text is a call.
 _CALLERS = frozenset(name for name in _ROLES if "_call" in name or "-call" in name)
+#: What the two sides of a round are called where an object holds both, and nothing else.
+_ROUNDS = (("input", "output"), ("human", "assistant"), ("user", "assistant"), ("human", "gpt"),
+           ("human", "bot"), ("prompt", "response"), ("question", "answer"),
+           ("instruction", "output"))  # fmt: skip
 NO_ROLES: Mapping[str, str] = MappingProxyType({})
 
 #: Names of roles that a turn of a text alone has.
@@ -211,12 +216,24 @@ def parse_turns(
         if len(turn) == 2 and type(content) is str and type(name) is str and name in plain:
             turns.append((plain[name], content))
             told.append(None)
+        elif len(turn) == 2 and (both := _round(turn)):
+            turns += both
+            told += [None, None]
         else:
             turns.append(_read_turn(turn, number, roles, default, usual))
             told.append(turn)
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
     return turns, told
+
+
+def _round(turn: Mapping[str, object]) -> Turns:
+    """Return the two turns of an object that holds what was asked and what was said."""
+    for asked, said in _ROUNDS:
+        one, other = turn.get(asked), turn.get(said)
+        if type(one) is str and type(other) is str:
+            return [("user", one), ("assistant", other)]
+    return []
 
 
 def _content_key(turn: Mapping[str, object]) -> str:
@@ -247,6 +264,8 @@ def _read_turn(
     if role == "user" and isinstance(content, list) and content and all(map(is_result, content)):
         role = "tool"
     try:
+        if content_key == "parts":
+            _check_parts(content)
         text = content_text(content)
     except TypeError as error:
         raise BadRowError(f"content is not text: {error} in turn {number}") from None
@@ -256,6 +275,13 @@ def _read_turn(
     if text.strip() and not (calls and is_caller(turn)):
         parts.append(text)
     return role, "\n\n".join([*parts, *map(_call_text, calls)])
+
+
+def _check_parts(content: object) -> None:
+    """Raise `TypeError` where Gemini's parts are more than texts."""
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part, dict) and "text" not in part:
+            raise TypeError(f"a part of it is {shown_names(list(part))}")
 
 
 def _to_role(name: object, key: str, number: int, roles: Mapping[str, str]) -> str:

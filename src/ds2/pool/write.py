@@ -266,8 +266,10 @@ class _Found:
     def __init__(self, tool: str, shape: str) -> None:
         self.tool, self.shape = tool, shape
         self.holds = LAYOUTS[tool][shape].holds
+        self.as_texts = tool == "llama-factory" or (tool, shape) == ("axolotl", "preference")
+        self.as_texts |= shape == "alpaca"
         self.total = self.uneven = self.preferred = self.with_ids = self.marked = 0
-        self.inline = 0
+        self.inline = self.with_names = 0
         self.held: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
 
@@ -298,6 +300,8 @@ class _Found:
             if self.shape == "preference" and any(len(side) != 1 for side in sides):
                 lost.add("answers of several turns")
         media = [each for listed in example.media.values() for each in listed]
+        named = self.as_texts and any("name" in t for t in example.turns if t["role"] != "tool")
+        self.with_names += times * named
         inline = any(isinstance(each, str) and each.startswith("data:") for each in media)
         reasoned = any(key in turn for turn in example.turns for key in REASONING)
         self.inline += times * inline
@@ -323,8 +327,7 @@ class _Found:
             f"{tool} {shape}"
             for tool, shapes in HANDOFFS.items()
             for shape in shapes
-            if needed <= LAYOUTS[tool][shape].holds
-            and shape not in ("preference", "kto", self.shape)
+            if needed <= LAYOUTS[tool][shape].holds and shape not in ("preference", "kto")
         ]
         hint = f"Written whole it can be for {', '.join(others)}. " if others else ""
         raise InputError(
@@ -349,6 +352,11 @@ class _Found:
                 f"{self.with_ids:,} of {self.total:,} examples name the calls that results belong "
                 "to: LLaMA-Factory goes by their order (results in a row are one turn), and the "
                 "names are left out.",
+            ),
+            (
+                self.with_names,
+                f"{self.with_names:,} of {self.total:,} examples name who speaks: the layout has "
+                "no place for it, and the names are left out.",
             ),
             (
                 self.marked and self.tool != "llama-factory",

@@ -11,7 +11,7 @@ from ds2.rating.audit import (
 from ds2.rating.batch import Batches, BatchProgress, BatchRater
 from ds2.rating.chat import ChatRater
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
-from ds2.rating.imports import guess_scale, import_panel, import_ratings
+from ds2.rating.imports import guess_scale, import_panel, import_ratings, no_number
 from ds2.rating.local import LocalRater
 from ds2.rating.loop import RateProgress
 from ds2.rating.prompt import Prompt, PromptBuilder
@@ -54,6 +54,7 @@ __all__ = [
     "guess_scale",
     "import_panel",
     "import_ratings",
+    "no_number",
     "rate",
     "read_gold",
     "reparse",

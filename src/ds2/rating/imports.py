@@ -326,11 +326,18 @@ def _around(found: np.ndarray) -> tuple[float, float] | None:
     return min(ends, key=lambda pair: pair[1] - pair[0], default=None)
 
 
-def guess_scale(values: Iterable[object]) -> str | None:
+def no_number(values: Sequence[object]) -> str:
+    """Return a sentence on values of which some are given and none is a number; else nothing."""
+    numbers, codes, _ = _numbers(values)
+    return "" if np.isfinite(numbers).any() else _odd(values, codes).strip()
+
+
+def guess_scale(values: Iterable[object], *, named: bool = False) -> str | None:
     """Return the scale that a column's values could be scores on, None where they are no scores.
 
     They could be where nine in ten of those given are numbers, not all of them equal, within a
-    usual scale; whole numbers that all differ are taken for ids.
+    usual scale; whole numbers that all differ are taken for ids. Where the column is ``named`` as
+    one of scores, these may be on any scale.
     """
     numbers, codes, tops = _numbers(values)
     found = numbers[np.isfinite(numbers)]
@@ -339,7 +346,10 @@ def guess_scale(values: Iterable[object]) -> str | None:
     ends = _around(np.concatenate([found, tops[np.isfinite(tops)]]))
     whole = bool((found == np.floor(found)).all())
     different = len(np.unique(found))
-    if ends is None or different == 1 or (whole and different == len(found) > 10):
+    if named and ends is None and different > 1:
+        step = 10.0 ** np.floor(np.log10(np.ptp(found)))
+        ends = (np.floor(found.min() / step) * step + 0.0, np.ceil(found.max() / step) * step + 0.0)
+    elif ends is None or different == 1 or (whole and different == len(found) > 10):
         return None
     low, high = ends
     return f"levels:{int(high) + 1}" if whole and low == 0 and high <= 9 else f"{low:g}-{high:g}"

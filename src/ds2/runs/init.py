@@ -162,7 +162,10 @@ def _looked_at(
         found = _embedder(seen, listener)
     scaled = "scores.scale" in told or "scores.bins" in told
     if seen.scale is not None and not scaled and seen.outside:
-        listener.said(f"the scores seem to be on the scale {seen.scale}; --scale says otherwise")
+        listener.said(
+            f"the scores are taken to be on the scale {seen.scale}, which holds them all (another: "
+            "--scale)"
+        )
         found["scores.scale"] = seen.scale
     elif seen.scale is not None and not scaled:
         listener.said(

@@ -1,14 +1,16 @@
 """What `ds2 init` sees of a pool: its first rows, looked at before anything is written."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ds2.embedding import WordLlamaEmbedder, identify_languages, unread_languages
+from ds2.errors import InputError
 from ds2.pool import Pool, read_pool
 from ds2.pool.wording import shown_names
-from ds2.rating import Scale, guess_scale
+from ds2.rating import Scale, guess_scale, no_number
 from ds2.runs.job import unheard
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, places_of
@@ -16,6 +18,8 @@ from ds2.runs.recipe_file import HUB, places_of
 __all__ = ["Peek", "peek"]
 
 ROWS = 1000
+#: What columns of scores are called.
+_SCORES = re.compile("score|rating|reward|grade|quality", re.IGNORECASE)
 #: Languages that are named.
 NAMED = 3
 
@@ -43,7 +47,8 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
     """Look at the first rows of the recipe's pool; of one on the hub nothing is read.
 
     Raises:
-        InputError: no pool, or a column that the recipe names is in none of its rows.
+        InputError: no pool, or a column that the recipe names is in none of its rows or holds no
+            number in any.
     """
     wanted = recipe.pool
     if any(path.startswith(HUB) for path in wanted.paths):
@@ -72,8 +77,10 @@ def peek(recipe: Recipe, folder: Path) -> Peek:
             said.append(f"None of these rows has the column '{column}'. There are: {there}.")
         else:
             found = pool.column(head)
+            if head == column and (words := no_number(found)):
+                raise InputError(f"The column '{column}' holds no scores. {words}")
             values += found if head == column else []
-    scale = guess_scale(values)
+    scale = guess_scale(values, named=True)
     if scale is None:
         return Peek(tuple(said), unread=unread)
     low, high = Scale.ends(scale)
@@ -95,7 +102,8 @@ def _seen(pool: Pool, languages: Sequence[str | None]) -> str:
 def _likely(pool: Pool) -> str:
     """Name the columns that could be scores, and what to type."""
     scales: Mapping[str, str | None] = {
-        name: guess_scale(pool.column(name)) for name in pool.columns
+        name: guess_scale(pool.column(name), named=_SCORES.search(name) is not None)
+        for name in pool.columns
     }
     likely = {name: scale for name, scale in scales.items() if scale is not None}
     if not likely:
