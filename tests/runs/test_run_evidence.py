@@ -216,7 +216,7 @@ def test_a_column_of_the_pool_orders_the_selection(folder):
 
 
 def test_curation_controls_for_length_when_asked(folder):
-    run(folder, overrides=parse_overrides(["curate.method=ds2", 'curate.control=["length"]']))
+    run(folder, overrides=parse_overrides(["curate.method=ds2", "curate.control=length"]))
     controlled = load(Curation, folder).scores
     run(folder, overrides=parse_overrides(["curate.method=ds2"]))
     plain = load(Curation, folder).scores
