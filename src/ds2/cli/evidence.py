@@ -174,14 +174,25 @@ def rerate_command(
     from ds2.runs.ask import plan_run_rerating
 
     found = plan_run_rerating(run, budget=budget, noise_se=noise, overrides=overridden(settings))
+    more, low, high = found.gained
+    name = quote(str(run))
     lines = [
         f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
         f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
-        f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
-        f"off by {found.noise_se:.2f} levels).",
-        'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
-        f"ds2 run {quote(str(run))}",
+        f"true top; after these ratings {found.precision_after:.1%}, {more:.0f} more (95 %: "
+        f"{low:.0f} to {high:.0f}; one rating taken to be off by {found.noise_se:.2f} levels).",
     ]
+    if found.worth:
+        lines.append(
+            'Rate them: a table [raters.NAME] with only = "rerate.jsonl" in the recipe, then '
+            f"ds2 run {name}"
+        )
+    else:
+        lines.append(
+            "Not worth it: chance can take away as much as these ratings bring. One more rating of "
+            f"every example is expected to bring {found.gained_by_all:.0f}. What may help: a "
+            f"better rater (--noise says how far off it is), or trusted scores (ds2 gold {name})."
+        )
     answer(as_json, asdict(found), lines)
 
 
