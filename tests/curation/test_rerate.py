@@ -76,6 +76,36 @@ def test_what_the_plan_promises_is_what_happens():
     assert np.mean(after) > np.mean(random) + 0.05
 
 
+def test_the_interval_is_that_of_what_happens():
+    _, means, se = posterior(1500, 3)
+    plan = plan_rerating(means, se, size=150, budget=200, noise_se=0.5)
+    rng = np.random.default_rng(9)
+    old = np.argsort(-(means - plan.cut) / se)[:150]
+    found = []
+    for _ in range(600):
+        true = means + se * rng.normal(size=1500)
+        ratings = np.full(1500, np.nan)
+        ratings[plan.rows] = true[plan.rows] + 0.5 * rng.normal(size=len(plan.rows))
+        mean, error = combine_ratings(means, se, ratings, noise_se=0.5)
+        top = true > plan.cut
+        found.append(top[np.argsort(-(mean - plan.cut) / error)[:150]].sum() - top[old].sum())
+    assert plan.gained.value == pytest.approx(np.mean(found), abs=1)
+    assert plan.gained.low == pytest.approx(np.quantile(found, 0.025), abs=3)
+    assert plan.gained.high == pytest.approx(np.quantile(found, 0.975), abs=3)
+
+
+def test_ratings_that_bring_less_than_chance_takes_are_not_worth_it():
+    _, means, se = posterior(1000)
+    plan = plan_rerating(means, se, size=100, budget=200, noise_se=0.3)
+    assert plan.worth
+    assert plan.gained.value == pytest.approx(100 * (plan.precision_after - plan.precision))
+    assert plan.gained_by_all >= plan.gained.value
+    assert not plan_rerating(means, se, size=100, budget=200, noise_se=9.0).worth
+    assert not plan_rerating(means, se, size=100, budget=3, noise_se=0.3).worth
+    sure = plan_rerating(means, np.zeros(1000), size=100, budget=200, noise_se=0.3)
+    assert (sure.gained.value, sure.worth) == (0.0, False)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 500), st.integers(1, 200), st.integers(0, 150))
 def test_a_smaller_budget_is_a_prefix_and_promises_less(seed, budget, more):

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from small_pool import make_rows, write_rows
+from typer.testing import CliRunner
 
+from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError
 from ds2.runs import add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
@@ -104,6 +106,10 @@ def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(fold
     assert 0 < len(ids) <= 40
     assert set(ids) <= set(true_scores())
     assert large.precision_after >= large.precision
+    assert large.gained[1] <= large.gained[0] <= large.gained[2]
+    said = CliRunner().invoke(app, ["rerate", str(folder), "--budget", "2", "--noise", "9"]).stdout
+    assert "Not worth it: chance can take away as much as these ratings bring." in said
+    assert "Rate them" not in said
     plan_run_rerating(folder, budget=10)
     assert [row["id"] for row in lines_of(large.path)] == ids[:10]
     with pytest.raises(InputError, match="no cut"):
@@ -216,7 +222,7 @@ def test_a_column_of_the_pool_orders_the_selection(folder):
 
 
 def test_curation_controls_for_length_when_asked(folder):
-    run(folder, overrides=parse_overrides(["curate.method=ds2", 'curate.control=["length"]']))
+    run(folder, overrides=parse_overrides(["curate.method=ds2", "curate.control=length"]))
     controlled = load(Curation, folder).scores
     run(folder, overrides=parse_overrides(["curate.method=ds2"]))
     plain = load(Curation, folder).scores

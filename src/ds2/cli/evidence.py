@@ -174,22 +174,30 @@ def rerate_command(
     from ds2.runs.ask import plan_run_rerating
 
     found = plan_run_rerating(run, budget=budget, noise_se=noise, overrides=overridden(settings))
+    more, low, high = found.gained
+    name = quote(str(run))
     lines = [
         f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
         f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
-        f"true top; after these ratings {found.precision_after:.1%} (one rating taken to be "
-        f"off by {found.noise_se:.2f} levels).",
+        f"true top; after these ratings {found.precision_after:.1%}, {more:.0f} more (95 %: "
+        f"{low:.0f} to {high:.0f}; one rating taken to be off by {found.noise_se:.2f} levels).",
     ]
     if found.n_first:
         lines += [
             f"{found.n_first:,} of them were never rated, {found.n_random:,} drawn at random, so "
             "that what is rated still speaks for the pool. To rate these:",
-            f"  ds2 run {quote(str(run))} --set rate.also=rerate.jsonl",
+            f"  ds2 run {name} --set rate.also=rerate.jsonl",
         ]
-    if found.n > found.n_first:
+    if found.worth and found.n > found.n_first:
         lines.append(
             'To rate those once more: a table [raters.NAME] with only = "rerate.jsonl" in the '
-            f"recipe, then ds2 run {quote(str(run))}"
+            f"recipe, then ds2 run {name}"
+        )
+    if not found.worth:
+        lines.append(
+            "Not worth it: chance can take away as much as these ratings bring. One more rating of "
+            f"every example is expected to bring {found.gained_by_all:.0f}. What may help: a "
+            f"better rater (--noise says how far off it is), or trusted scores (ds2 gold {name})."
         )
     answer(as_json, asdict(found), lines)
 

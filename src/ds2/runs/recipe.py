@@ -37,11 +37,13 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def one_or_more(value: object) -> object:
+    """The same, and one text as a tuple of it: ``--set curate.control=length``."""
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
 Auto = Literal["auto"]
-Texts = Annotated[
-    tuple[Text, ...],
-    BeforeValidator(lambda given: (given,) if isinstance(given, str) else as_tuple(given)),
-]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
 #: One text, or a list of them.
 Several = Annotated[
     Text | Annotated[tuple[Text, ...], Field(min_length=1)], BeforeValidator(as_tuple)
@@ -587,9 +589,11 @@ class CurateSection(Section):
         default="rank",
         description="what a curated score is for: the order of the examples, or its own level",
     )
-    control: Annotated[tuple[Literal["length", "source"], ...], BeforeValidator(as_tuple)] = Field(
-        default=(),
-        description="remove what these explain within neighbourhoods from the curated scores",
+    control: Annotated[tuple[Literal["length", "source"], ...], BeforeValidator(one_or_more)] = (
+        Field(
+            default=(),
+            description="remove what these explain within neighbourhoods from the curated scores",
+        )
     )
     calibrate: Annotated[tuple[Literal["source"], ...], BeforeValidator(as_tuple)] = Field(
         default=(),

@@ -23,6 +23,7 @@ from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import shown, shown_path
 from ds2.progress import part
 from ds2.proof import measure_likelihoods
+from ds2.report import in_words, of_selection
 from ds2.runs.embedder import embed_like
 from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
@@ -183,7 +184,12 @@ def select_subset(job: Job) -> Made:
         "dropped": dict(selection.dropped),
         "kept": None if stability is None else stability.kept,
     }
-    return Made(summary)
+    longer = in_words(
+        of_selection(material.pool.lengths, selection.rows),
+        control=job.recipe.curate.control,
+        curated=rule_of(wanted.method).uses == "curated",
+    )
+    return Made(summary, longer)
 
 
 def _stability(job: Job, material: Materials, selection: Selection) -> Stability | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ds2._version import __version__
 from ds2.arrays import Features
-from ds2.curation import Curation, curate
+from ds2.curation import Curation, curate, measure_bias
 from ds2.embedding import (
     EmbeddingReport,
     embed_with_report,
@@ -34,12 +34,22 @@ from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.progress import part
 from ds2.proof.train import loss_curve
 from ds2.rating import GoldScores, Panel, Scale, import_ratings
-from ds2.report import Chosen, Results, page_html, page_json, page_markdown, run_report
+from ds2.report import (
+    LENGTH,
+    Chosen,
+    Results,
+    in_words,
+    of_scores,
+    page_html,
+    page_json,
+    page_markdown,
+    run_report,
+)
 from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file, write_text
-from ds2.runs.frozen import FILES, load, load_vectors, read_table, save
+from ds2.runs.frozen import FILES, load, load_vectors, observed_of, read_table, save
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.planted import load_planted
 from ds2.runs.proof_page import with_proof_link
@@ -194,7 +204,9 @@ def _curate(job: Job) -> Made:
         "n_scored": 0 if curation.scored is None else int(curation.scored.sum()),
         "gold_needed": 0 if gold is not None else curation.gold_needed,
     }
-    return Made(summary, curation.warnings)
+    bias = measure_bias(observed_of(curation), curation.scores, {LENGTH: pool.lengths})
+    leans = in_words(of_scores(bias), control=job.recipe.curate.control, gold=gold is not None)
+    return Made(summary, (*curation.warnings, *leans))
 
 
 #: Where fewer rows than this share are rated, neighbours are looked for among these alone.
