@@ -32,7 +32,7 @@ _JOINED = re.compile(f"[{_JOINING}]")
 # -- one text as plain characters -----------------------------------------------------------------
 
 #: Marks of emphasis and of formulas, and the full-width signs of Chinese and Japanese.
-_SIGNS = str.maketrans("*`：／，（）｜＝【】［］’", "  :/,()|=[:[]'")
+_SIGNS = str.maketrans("*`：／，（）｜＝【】［］’？！", "  :/,()|=[:[]'?!")
 #: Marks of Markdown, HTML and TeX around what is said; ``<rating>8</rating>`` says "rating: 8".
 _MARKUP = re.compile(
     r"^[ \t]*(?:`{3,}|~{3,})[ \t]*\w*[ \t]*(?:\n|\Z)|(?<!\w)_{1,2}(?=\w)|(?<=[\w:])_{1,2}(?!\w)|"
@@ -40,7 +40,7 @@ _MARKUP = re.compile(
     r"(?<!\\)\\(?:[()\[\]]|(?:text|math)(?:bf|rm)?[ \t]*\{(?P<text>[^{}\n]*)\}|"
     r"boxed[ \t]*\{(?P<boxed>[^{}\n]*)\})|"
     r"<(?P<tag>[a-z]\w{2,30})>(?P<said>[^<>{}]{1,40})</(?P=tag)>|"
-    r"</?(?:answer|output|response|json|result|ratings?|final)>",
+    r"</?(?:answer|output|response|json|result|ratings?|final)>|(?<!~)~~[^~\n]+~~",
     re.IGNORECASE | re.MULTILINE,
 )
 _ENVELOPE = re.compile(r"answer|output|response|json|result|final", re.IGNORECASE)
@@ -133,7 +133,7 @@ def _plain_number(text: str) -> float:
 
 #: The kinds of words, in words.toml. Where languages differ about a word, the first kind counts.
 _KINDS = {
-    "attack": "a", "others": "o", "if": "i", "unsure": "d", "me": "m", "noun": "n",
+    "attack": "a", "others": "o", "if": "i", "unsure": "d", "says": "M", "me": "m", "my": "p", "verb": "v", "noun": "n",
     "whole": "w", "this": "t", "so": "s", "because": "b", "degree": "q", "glue": "g", "remark": "r",
 }  # fmt: skip
 
@@ -215,10 +215,17 @@ _QUOTED = re.compile(
     r"|(?<![\w'])'[^'\n]*'(?!\w)|^[ \t]*>.*$",
     re.MULTILINE,
 )
-_TO = r"(?:[-–—~]|to|bis|à|до|至|到|から|에서|or|and|und|et|y|e|и|或)"
+_TO = r"(?:[-–—~]|\.\.\.?|to|bis|à|до|至|到|から|에서|or|and|und|et|y|e|и|或|和|か|と|과|와|이나)"
 _ANY = rf"(?:{_DIGITS}|(?:{_WORD})\b)"
 _RANGE = re.compile(
-    rf"(?<![\w.,/-]){_ANY}(?:[ \t]*/[ \t]*{_DIGITS}|[点점分])?[ \t]*{_TO}[ \t]*{_ANY}(?![.,]?[0-9])", re.IGNORECASE
+    rf"(?<![\w.,/-]){_ANY}(?:[ \t]*/[ \t]*{_DIGITS}|[点점分])?[ \t]*{_TO}[ \t]*{_ANY}(?![.,]?[0-9])(?:ish)?",
+    re.IGNORECASE,
+)
+#: What is asked of a rating in another place than where it would be the rater's: "in the answer".
+_INSIDE = re.compile(
+    r"\b(?:from|in|inside|within|by)[ \t]+(?:the|its|this|that)[ \t]+(?:\w+[ \t]+)?(?:example|answer|text|reply|"
+    r"response|conversation|row|data|dialog(?:ue)?|sample|story|review|dataset|metadata)\b",
+    re.IGNORECASE,
 )
 
 
@@ -246,15 +253,15 @@ class Reader:
             rf"(?:(?P<digits>{_DIGITS})|(?P<word>\b(?:{_WORD})\b(?=[ \t]*(?:$|[.,;:!?)\]}}\"'|/\n]|out of\b|points?\b|stars?\b))))"
             rf"{units}(?:[ \t]*{_OF}[ \t]*(?P<of>{_DIGITS}|(?:{_WORD})\b))?{units}"
             rf"(?![^\W{_JOINING}]|[.,/:-]?[0-9]|-[^\W\d]|[ \t]?[%°+=€$£])"
-            rf"|(?<![^\W_])(?P<name>{label})(?![^\W\d_])|(?P<phrase>(?<!\w)(?:{spaced})(?!\w)|{close})"
+            rf"|(?<![^\W_])(?P<name>{label})(?![^\W\d_])|(?P<inside>{_INSIDE.pattern})|(?P<phrase>(?<!\w)(?:{spaced})(?!\w)|{close})"
             rf"|(?P<letters>(?:(?![{_JOINING}])[^\W\d_])+(?:['-][^\W\d_]+)*)"
-            r"|(?P<colon>=>|[:=|→–—]+|-+>?(?![0-9]))|(?P<comma>[,،、])|(?P<open>[(\[])|(?P<block>\0+)|(?P<x>[^\W_]|[?<>≥≤§№])",
+            r"|(?P<colon>=>|[:=|→–—]+|-+>?(?![0-9]))|(?P<comma>[,،、])|(?P<open>[(\[])|(?P<block>\0+)|(?P<range>\x01+)|(?P<x>[^\W_]|[?<>≥≤§№])",
             re.IGNORECASE,
         )
 
     def read(self, text: str) -> "Told":
         """Return what a text says."""
-        masked = _RANGE.sub(lambda found: "~" * len(found[0]), self._scale.sub(_blank, text))
+        masked = _RANGE.sub(lambda found: "\x01" * len(found[0]), self._scale.sub(_blank, text))
         masked = _ITEM.sub(_blank, masked)
         sentences, start = [], 0
         for end in [*(mark.end() for mark in _ENDS.finditer(masked)), len(masked)]:
@@ -278,7 +285,7 @@ class Reader:
             elif what in ("phrase", "letters"):
                 kind = _kind(said)
             else:
-                kind = {"colon": ":", "comma": ",", "open": "(", "block": "{"}.get(what, said if said == "?" else "x")
+                kind = {"colon": ":", "comma": ",", "open": "(", "block": "{", "range": "~", "inside": "o"}.get(what, said if said == "?" else "x")
             yield _Token(kind, said, found.start(), found.end(), name, value)
 
 
@@ -291,7 +298,7 @@ class Reader:
             before = tokens[at - 1] if at and _touch(text, tokens[at - 1], token) else None
             behind = tokens[at + 1] if at + 1 < len(tokens) and _touch(text, token, tokens[at + 1]) else None
             article = at > 1 and tokens[at - 2].text in _ARTICLES
-            me = "m" in kinds[:at] or (behind is not None and behind.kind == "m")
+            me = bool(set("mM") & set(kinds[:at])) or (behind is not None and behind.kind in "Mv")
             named = before is not None and (
                 (before.kind in "xt" and not me) or (before.kind == "r" and not (article or me))
                 or (before.text == "the" and token.kind == "#")
@@ -318,14 +325,20 @@ def _blank(found: re.Match[str]) -> str:
 # -- whose it is ----------------------------------------------------------------------------------
 
 #: Behind it a sentence begins anew: "…, so", "…, I".
-_ANEW = re.compile(r"s|[,:(](?=g?[mw])")
+_ANEW = re.compile(r"s|[,:(](?=g?[mMpw])|(?<=,)")
 #: In front of an unknown word: what is rated is a part of the example ("its style").
 _ASPECT = ("the", "its", "their", "my", "for", "der", "die", "das")
+#: Who speaks, and the verb of rating, with nothing unknown in between.
+_SPEAKER = re.compile("(?:[^mxr]*[,:])?[wgbt]*m[^xr]*$")
+_SPEAKS = re.compile("(?:.*[,:])?[wgbtq,]*m[^xrodi]*[vn]")
 _ARTICLES = ("a", "an", "ein", "eine", "einen", "un", "une", "una", "um", "uma", "een", "en")
+#: Behind a number they begin why, whose or on what scale it is.
+_PLACES = ("for", "from", "on", "in", "to", "with", "at", "für", "von", "pour", "para", "per", "voor")
 #: A number that has a name in front.
 _RATED = re.compile("[Llnw][^xr#@{]*[#@{]|^x+:[#@]")
 #: The beginning of a sentence about an example, whatever it says.
-_ABOUT = re.compile(r"\W*(?:the|this) (?:user|prompt|instruction|request|assistant|model|task|response|answer|question|code|conversation|example|explanation)\b", re.IGNORECASE)
+_ABOUT = re.compile(r"\W*(?:the|this) (?:user|prompt|instruction|request|assistant|model|task|response|answer|reply|question|code|conversation|"
+    r"example|explanation|text|essay|poem|story|summary|translation|solution|topic)\b", re.IGNORECASE)
 
 
 class Told:
@@ -362,6 +375,8 @@ class Told:
         sentence = self._sentences[at]
         kinds, tokens = sentence.kinds, sentence.tokens
         _, local = _parts(kinds, index)
+        if tokens[index].value > 100 * self._high:
+            return False
         if kinds[index] == "#" and not self._low <= tokens[index].value <= self._high and not set("nwL") & set(local):
             return False
         if kinds[index] == "@":
@@ -373,13 +388,20 @@ class Told:
         return bool(set("nwmLl") & set(local)) or "x" not in local or "#" in kinds[:index]
 
     def _own(self, at: int, index: int) -> bool:
-        return self._speaks(at, index) and self._led(at)
+        return (
+            self._begins(at, index)
+            and self._goes_on(self._sentences[at], index)
+            and self._led(at)
+        )
 
-    def _speaks(self, at: int, index: int) -> bool:
+    def _begins(self, at: int, index: int) -> bool:
         """Say whether the rater says a number, or an object, as far as its sentence tells."""
         sentence = self._sentences[at]
         token, kinds = sentence.tokens[index], sentence.kinds
-        if self._attacked or sentence.text.rstrip(" \n\"')]").endswith("?"):
+        behind = self._sentences[at + 1] if at + 1 < len(self._sentences) else None
+        if behind and behind.tokens and behind.tokens[0].text in ("this", "that") and "o" in behind.kinds:
+            return False
+        if self._attacked or "~" in kinds or sentence.text.rstrip(" \n\"')]").endswith("?"):
             return False
         if any(start < token.start and token.end <= end for start, end in self._quotes):
             return False
@@ -387,7 +409,7 @@ class Told:
         led = part.rpartition(":")[0]
         if set("oi") & set(part) or "d" in local or (index and _orders(sentence)) or not _leads(led):
             return False
-        return _knows(sentence, index, part, local) and self._goes_on(sentence, index)
+        return _knows(sentence, index, part, local)
 
     def _goes_on(self, sentence: _Sentence, index: int) -> bool:
         """Say whether what follows in the sentence leaves the rating what it is."""
@@ -397,11 +419,17 @@ class Told:
         bound = _touch(self._text, tokens[index], tokens[index + 1])
         if tokens[index].kind == "{":
             follows = self._text[tokens[index + 1].start]
+            if set("oi") & set(rest[:6]) and (bound or rest[0] in "(:"):
+                return False
             return not bound or follows in "(–—" or follows.isupper()
         if bound and rest[0] not in ":,(":
-            return not set("odi") & set(re.split("[,:(]", rest)[0][: 4 if sentence.text.isascii() else 12])
+            clause = re.split("[,:(]", rest)[0]
+            near = clause[: 4 if sentence.text.isascii() else 12]
+            if tokens[index + 1].text in _PLACES:
+                return not set("odi") & set(clause[:6]) and clause[1:2] != "x"
+            return not set("odix") & set(near)
         new = re.match(r"\W*[A-Z]", self._text[tokens[index].end : sentence.end])
-        return bool(new and sentence.kinds[:index].endswith(":")) or not set("oi") & set(rest[:5])
+        return bool(new and sentence.kinds[:index].endswith(":")) or not set("oi") & set(rest[:6])
 
     def _led(self, at: int) -> bool:
         """Say whether what stands in front of a sentence may lead to a rating of the rater's own."""
@@ -411,7 +439,7 @@ class Told:
             said = sentence.text.rstrip(" \t\n\"')]")
             colon = said.endswith(":")
             rated = _RATED.search(sentence.kinds)
-            if near and rated and rated[0][0] != "x" and not self._speaks(before, rated.end() - 1):
+            if near and rated and rated[0][0] != "x" and not self._begins(before, rated.end() - 1):
                 return False
             if colon and set("oi") & set(_parts(sentence.kinds, len(sentence.kinds))[0]):
                 return False
@@ -427,7 +455,10 @@ class Told:
             for each in self._sentences[:at]
             if not (each.text.rstrip().endswith(":") or _RATED.search(each.kinds))
         ]
+        line = self._text.rfind("\n", 0, self._sentences[at].start) + 1
         unknown = any("x" in each.kinds and len(each.kinds) > 2 for each in earlier)
+        if any(each.start >= line for each in earlier):
+            return True
         return not unknown or any(
             set("rqnmLl") & set(each.kinds) or _ABOUT.match(each.text) for each in earlier
         )
@@ -435,23 +466,32 @@ class Told:
 
 def _orders(sentence: _Sentence) -> bool:
     """Say whether a sentence begins with an order or a question."""
-    return sentence.tokens[0].text in _lexicon().orders and sentence.kinds[1:2] != ":"
+    return sentence.tokens[0].text in _lexicon().orders and sentence.kinds[1:2] not in (":", ",")
 
 
 def _knows(sentence: _Sentence, index: int, part: str, local: str) -> bool:
     """Say whether the words in front of a number or an object are those of somebody who rates."""
-    if "m" in part or sentence.kinds[index + 1 : index + 2] == "m":
-        words = sentence.tokens[index - len(part) : index]
-        return not any(
-            one.text in _ASPECT and other.kind in "xr" for one, other in pairwise(words)
-        )
-    unknown = set("xr") & set(local)
-    return not unknown or (sentence.kinds[index] in "@{" and set("rq") & set(local) and not set("nw") & set(local))
+    words = sentence.tokens[index - len(part) : index]
+    behind = sentence.kinds[index + 1 : index + 2]
+    if sentence.tokens[0].text in _PLACES and re.match(".[pg]?[xr][,:]", sentence.kinds):
+        return False
+    if any(one.text in _ASPECT and other.kind in "xr" for one, other in pairwise(words)):
+        return False
+    if "M" in part or behind == "M" or _SPEAKS.match(part) or (behind == "v" and _SPEAKER.match(part)):
+        return True
+    remark = re.search("[,:(][swgq]?[gq]?$", part) and set("rq") & set(local)
+    return not set("xr") & set(local) or bool(
+        sentence.kinds[index] in "@{" and remark and not set("nw") & set(local)
+    )
 
 
 def _leads(kinds: str) -> bool:
     """Say whether words may lead to a rating of the rater's own."""
-    return not set("oid") & set(kinds) and ("x" not in kinds or bool(set("mr") & set(kinds)))
+    kinds = re.sub("^b[^oi]*,", "", kinds)
+    return not set("oid") & set(kinds) and (
+        "x" not in kinds or bool(set("rM") & set(kinds)) or bool(_SPEAKS.search(kinds))
+        or ("n" in kinds and "m" not in kinds and not re.search("x[nt]|^g?t+g*x", kinds))
+    )
 
 
 def _parts(kinds: str, index: int) -> tuple[str, str]:
@@ -459,6 +499,8 @@ def _parts(kinds: str, index: int) -> tuple[str, str]:
     before = kinds[:index]
     for found in reversed(list(_ANEW.finditer(before))):
         first = before[: found.start()]
+        if found[0] == "" and not first.startswith("b"):
+            continue
         if found[0] == "s" or (_leads(first) if found[0] == ":" else not set("oi") & set(first)):
             before = before[found.end() :]
             break
