@@ -159,11 +159,11 @@ _REFUSES = re.compile(
     r"rat(?:e|ing)|evaluate|assess|judge|provide|comply|engage|fulfill|score|respond|continue|process)"
     r"|\bI(?:['’]m| am) (?:so |very )?sorry\b|\bI apologi[sz]e\b|\bas an ai\b|\bunable to rate\b"
     r"|\bI (?:must )?(?:decline|refuse)[.!]|\bI must (?:decline|refuse)\b|\bno rating\b"
-    r"|\b(?:kann|darf|möchte|werde) (?:ich )?.{0,40}\bnicht\b.{0,20}\b(?:bewerten|beurteilen|helfen)"
+    r"|\b(?:kann|darf|möchte|werde)\b.{0,40}\bnicht\b.{0,20}\b(?:bewerten|beurteilen|helfen)"
     r"|\btut mir leid\b|\bje (?:ne|n['’]) ?(?:peux|suis)\b|\bdésolée?\b|\blo siento\b|"
     r"\bno puedo\b|\bnão posso\b|\bdesculpe\b|\bmi dispiace\b|\bnon posso\b|\bя не могу\b|"
-    r"\bизвините\b|抱歉|对不起|我(?:無法|无法|不能)|申し訳|評価できません|できません|죄송|آسف|لا أستطيع|"
-    r"üzgünüm|xin lỗi|maaf",
+    r"\bизвините\b|抱歉|对不起|我(?:無法|无法|不能)|申し訳|評価できません|できません|죄송|آسف|"
+    r"لا أستطيع|üzgünüm|xin lỗi|maaf",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -252,15 +252,16 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
         return {}, "refused"
     if _OPEN_OBJECT.search(prose):
         return {}, "truncated"
-    told = _reader(rubric).read(prose)
-    said = list(islice(told.said(), _MOST_CANDIDATES + 1))
+    told = list(islice(_reader(rubric).read(prose), _MOST_CANDIDATES + 1))
+    said = [one for one in told if one.name]
     every = {found[scored] for _, _, found in objects if scored in found}
     every |= {one.value for one in said if one.name == scored}
     inner = {value for *_, values in blocks for value in values}
-    many = len(said) + len(objects) > _MOST_CANDIDATES
+    many = len(told) > _MOST_CANDIDATES
     if many or len(every) > 1 or any(found != objects[0][2] for _, _, found in objects):
         return {}, "ambiguous"
-    own = [pair for start, _, found in objects[:1] if told.owns(start) for pair in found.items()]
+    mine = {one.start for one in told if one.own}
+    own = [pair for start, _, found in objects[:1] if start in mine for pair in found.items()]
     if form == "text":
         own += [(one.name, one.value) for one in said if one.own]
     values = {name: {value for other, value in own if other == name} for name, _ in own}

@@ -1,21 +1,21 @@
 """Numbers that a text says are ratings, and whether the rater says them himself.
 
-A sentence becomes a row of kinds, one for each word, number and sign (`words.toml` has the words). A
-number can be a rating where the end of the scale stands behind it ("8/10"), where a word of rating
-is in its part of the sentence, or where no unknown word is. It is the rater's own where that part is
-in the first person, or made of words of rating alone, and where nothing in it says that somebody
-else speaks, wants or once gave it, or that it is not so; what leads to the sentence must be the
-rater's own too. Ranges ("7-8"), counts ("7 steps"), percentages and other scales ("4/5") are none.
+A sentence becomes a row of kinds, a letter for each word, number and sign; `words.toml` has the
+words and `_KINDS` the letters. A number can be a rating where the end of the scale stands behind it
+("8/10"), where a word of rating is in its part of the sentence, or where no unknown word is. It is
+the rater's own where that part speaks in the first person with a verb of rating, or is made of
+words of rating alone; where nothing in it says that somebody else speaks, wants or once gave it, or
+that it is not so; and where the same holds for what leads to the sentence. Ranges ("7-8"), counts
+("7 steps"), percentages and other scales ("4/5") are no ratings.
 """
 
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 
 __all__ = ["Reader", "Said", "listed", "plain", "whole_value"]
 
@@ -61,7 +61,7 @@ def plain(text: str, high: float) -> str:
     """
     for _ in range(2 if "\\" in text else 1):
         text = _MARKUP.sub(_unmarked, text)
-    text = text.translate(_SIGNS)
+    text = re.sub(r"([0-9])[*]{2}[ \t]+(?=[A-Z])", r"\1. ", text).translate(_SIGNS)
     text = text if text.count("$") % 2 else text.replace("$", " ")
     if text.isascii():
         return text
@@ -94,13 +94,17 @@ _WHOLE_VALUE = re.compile(
     re.IGNORECASE,
 )
 _TABLE = re.compile(r"(?:[\w\s:=|,;]|-(?![0-9]))*")
-_LIST = re.compile(r"[\s(\[]*[0-9]{1,6}(?:(?:[\s,;|]+[0-9]{1,6})+|(?:[ ]?/[ ]?[0-9]{1,6}){2,})[\s)\].]*")
+_LIST = re.compile(
+    r"[\s(\[]*[0-9]{1,6}(?:(?:[\s,;|]+[0-9]{1,6})+|(?:[ ]?/[ ]?[0-9]{1,6}){2,})[\s)\].]*"
+)
 
 
 def whole_value(text: str, high: float) -> float | None:
     """Return the number that a text is, such as a JSON value: "8", "8/10", "8 (good)"."""
     found = _WHOLE_VALUE.fullmatch(text)
-    if not found or (found["note"] and any(_kind(word) in "odia" for word in found["note"].lower().split())):
+    if not found or (
+        found["note"] and any(_kind(word) in "odia" for word in found["note"].lower().split())
+    ):
         return None
     return _number(found, high)
 
@@ -133,9 +137,12 @@ def _plain_number(text: str) -> float:
 
 #: The kinds of words, in words.toml. Where languages differ about a word, the first kind counts.
 _KINDS = {
-    "attack": "a", "others": "o", "if": "i", "unsure": "d", "says": "M", "me": "m", "my": "p", "verb": "v", "noun": "n",
-    "whole": "w", "this": "t", "so": "s", "because": "b", "degree": "q", "glue": "g", "remark": "r",
+    "attack": "a", "others": "o", "if": "i", "unsure": "d", "says": "M", "me": "m", "my": "p",
+    "verb": "v", "noun": "n", "whole": "w", "example": "e", "this": "t", "so": "s",
+    "because": "b", "degree": "q", "glue": "g", "remark": "r",
 }  # fmt: skip
+#: The kinds of what is no word; unknown words are "x", numbers "#", and "@" with their scale.
+_SIGN_KINDS = {"colon": ":", "comma": ",", "open": "(", "block": "{", "range": "~", "inside": "o"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +150,26 @@ class _Lexicon:
     words: dict[str, str]
     stems: dict[str, str]
     phrases: dict[str, str]
-    units: str
-    orders: frozenset[str]
+    others: dict[str, frozenset[str]]
 
 
 @cache
 def _lexicon() -> _Lexicon:
     tables = tomllib.loads(files("ds2.rating").joinpath("words.toml").read_text("utf-8"))
-    units = re.findall(r"\S+", " ".join(tables.pop("unit").values()))
-    orders = frozenset(" ".join(tables.pop("order").values()).split())
-    found = _Lexicon({}, {}, {}, "|".join(sorted(units, key=len, reverse=True)), orders)
+    found = _Lexicon({}, {}, {}, {})
+    for name, languages in tables.items():
+        text = " ".join(languages.values())
+        phrases = re.findall(r"\[([^\]]*)\]", text)
+        words = [*phrases, *re.sub(r"\[[^\]]*\]", " ", text).split()]
+        if name not in _KINDS:
+            found.others[name] = frozenset(words)
     for name, kind in _KINDS.items():
-        for text in tables[name].values():
-            phrases = re.findall(r"\[([^\]]*)\]", text)
-            for word in [*phrases, *re.sub(r"\[[^\]]*\]", " ", text).split()]:
-                joined = word in phrases or _JOINED.match(word)
-                home = found.stems if word.endswith("*") else found.phrases if joined else found.words
-                home.setdefault(word.rstrip("*"), kind)
+        text = " ".join(tables[name].values())
+        phrases = re.findall(r"\[([^\]]*)\]", text)
+        for word in [*phrases, *re.sub(r"\[[^\]]*\]", " ", text).split()]:
+            apart = word in phrases or _JOINED.match(word)
+            home = found.stems if word.endswith("*") else found.phrases if apart else found.words
+            home.setdefault(word.rstrip("*"), kind)
     return found
 
 
@@ -174,7 +184,7 @@ def _kind(word: str) -> str:
     for end in range(len(word), 2, -1):
         if kind := known.stems.get(word[:end]):
             return kind
-    return "o" if word.endswith("'s") and _kind(word[:-2]) in "tnr" else "x"
+    return "o" if word.endswith("'s") and _kind(word[:-2]) in "tenr" else "x"
 
 
 # -- sentences ------------------------------------------------------------------------------------
@@ -188,28 +198,57 @@ class _Token:
     end: int
     name: str = ""
     value: float = 0.0
+    bound: bool = False
+    "Nothing but space is in front of it, so that it belongs to the token before."
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
     start: int
-    end: int
     text: str
     tokens: tuple[_Token, ...]
     kinds: str
 
+    @property
+    def leads(self) -> bool:
+        """It ends in a colon."""
+        return self.text.rstrip(" \t\n\"')]").endswith(":")
+
+    @property
+    def open(self) -> bool:
+        """It goes on in the next line: no end, no heading, no empty line behind."""
+        ended = self.text.rstrip(" \t\n\"')]").endswith((".", "!", "?", "。", ";"))
+        return not ended and "\n\n" not in self.text and not self.text.lstrip().startswith("#")
+
+    def says(self, name: str, index: int = 0) -> bool:
+        """Say whether a token is among the words of words.toml under this name."""
+        return self.tokens[index].text in _lexicon().others[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A number that a text says is a rating: of which criterion, and whether it is the rater's own."""
+    """A number that a text says is a rating, or an object of it.
+
+    Attributes:
+        name: the criterion; empty for an object.
+        value: the number.
+        start: where in the text it begins.
+        own: the rater says it himself.
+    """
 
     name: str
     value: float
+    start: int
     own: bool
 
 
-_ENDS = re.compile(r"(?<=[.!?;])(?<!e\.g\.)(?<!i\.e\.)(?<!\bno\.)(?<!\bnr\.)[\s\"')\]]+|[。！？；।؛]\s*|\n+", re.IGNORECASE)
-_ITEM = re.compile(r"^[ \t]*(?:[-+•>#|]+[ \t]+)*(?:\(?[0-9]{1,2}\)|[0-9]{1,2}\.)[ \t]+(?=\S)", re.MULTILINE)
+_ENDS = re.compile(
+    r"(?<=[.!?;])(?<!e\.g\.)(?<!i\.e\.)(?<!\bn[or]\.)[\s\"')\]]+|[。；।؛]\s*|\n+", re.IGNORECASE
+)
+_ITEM = re.compile(
+    r"^[ \t]*(?:[-+•>#|]+[ \t]+)*(?:\(?(?:[0-9]{1,2}|[a-h])\)|[0-9]{1,2}\.)[ \t]+(?=\S)",
+    re.MULTILINE,
+)
 _QUOTED = re.compile(
     r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|「[^」]*」|『[^』]*』|‘[^’]*’|《[^》]*》"
     r"|(?<![\w'])'[^'\n]*'(?!\w)|^[ \t]*>.*$",
@@ -218,14 +257,15 @@ _QUOTED = re.compile(
 _TO = r"(?:[-–—~]|\.\.\.?|to|bis|à|до|至|到|から|에서|or|and|und|et|y|e|и|或|和|か|と|과|와|이나)"
 _ANY = rf"(?:{_DIGITS}|(?:{_WORD})\b)"
 _RANGE = re.compile(
-    rf"(?<![\w.,/-]){_ANY}(?:[ \t]*/[ \t]*{_DIGITS}|[点점分])?[ \t]*{_TO}[ \t]*{_ANY}(?![.,]?[0-9])(?:ish)?",
+    rf"(?<![\w.,/-]){_ANY}(?:[ \t]*/[ \t]*{_DIGITS}|[点점分]|ish)?[ \t]*{_TO}[ \t]*(?:an?[ \t]+)?"
+    rf"{_ANY}(?![.,]?[0-9])(?:ish)?",
     re.IGNORECASE,
 )
-#: What is asked of a rating in another place than where it would be the rater's: "in the answer".
-_INSIDE = re.compile(
-    r"\b(?:from|in|inside|within|by)[ \t]+(?:the|its|this|that)[ \t]+(?:\w+[ \t]+)?(?:example|answer|text|reply|"
-    r"response|conversation|row|data|dialog(?:ue)?|sample|story|review|dataset|metadata)\b",
-    re.IGNORECASE,
+#: Where a rating stands that is not the rater's: "in the answer".
+_INSIDE = (
+    r"\b(?:from|in|inside|within|by|out of)[ \t]+(?:the|its|this|that)[ \t]+(?:\w+[ \t]+)?"
+    r"(?:example|answer|text|reply|response|conversation|row|data|dialog(?:ue)?|sample|story|"
+    r"review|dataset|metadata)\b"
 )
 
 
@@ -235,271 +275,277 @@ class Reader:
     def __init__(self, names: tuple[str, ...], scored: str, low: float, high: float) -> None:
         self._scored, self._low, self._high = scored, low, high
         self._names = {name.replace("_", ""): name for name in names}
-        known = _lexicon()
-        spaced = "|".join(re.escape(each) for each in _longest(known.phrases) if not _JOINED.match(each))
-        close = "|".join(re.escape(each) for each in _longest(known.phrases) if _JOINED.match(each))
-        label = "|".join(re.escape(name).replace("_", r"[ _\t-]*") for name in _longest(names))
-        top = f"{high:g}" + "".join(f"|{word}" for word, value in _WORDS.items() if value == high)
-        ends = f"{low:g}" + "".join(f"|{word}" for word, value in _WORDS.items() if value == low)
+        label = _either(names).replace("_", r"[ _\t-]*")
+        top, bottom = (_either(_written(end)) for end in (high, low))
         self._scale = re.compile(
-            rf"\b(?:from |between |von |de |от |от )?(?:{ends})[^\n0-9.]{{0,20}}?(?:{_TO}|a)[ \t]*(?:{top})\b(?![.,]?[0-9])"
-            rf"(?:[ -](?:scale|point)\b)?|(?<![0-9\w])(?<![0-9] )\b(?:out of|of) (?:{top})\b(?=[,:])"
-            rf"|\b{high:g} ?(?:üzerinden|点満点(?:中|で)?|점 만점에|分制)|[(\[][^()\[\]\n0-9]{{0,20}}\b{high:g}[)\]]",
+            rf"\b(?:from |between |von |de |от )?(?:{bottom})[^\n0-9.]{{0,20}}?(?:{_TO}|a)[ \t]*"
+            rf"(?:{top})\b(?![.,]?[0-9])(?:[ -](?:scale|point)\b)?"
+            rf"|(?<![0-9\w])(?<![0-9] )\b(?:out of|of) (?:{top})\b(?=[,:])"
+            rf"|(?<![0-9]){high:g} ?(?:üzerinden|点満点(?:中|で)?|점 만점에?|分制)"
+            rf"|满分 ?{high:g} ?分?|[(\[][^()\[\]\n0-9]{{0,20}}\b{high:g}[)\]]",
             re.IGNORECASE,
         )
-        units = rf"(?:[ \t]*(?:{known.units})(?![^\W{_JOINING}]))*"
+        phrases = _lexicon().phrases
+        spaced = _either(each for each in phrases if not _JOINED.match(each))
+        joined = _either(each for each in phrases if _JOINED.match(each))
+        unit = rf"(?:[ \t]*(?:{_either(_lexicon().others['unit'])})(?![^\W{_JOINING}]))*"
         self._token = re.compile(
-            rf"(?<![^\W{_JOINING}])(?<![./#§€$£<≥≤+−–—-])(?<!(?<![-=])>)(?<![0-9][:,])(?P<sign>[-−](?=[0-9]))?"
-            rf"(?:(?P<digits>{_DIGITS})|(?P<word>\b(?:{_WORD})\b(?=[ \t]*(?:$|[.,;:!?)\]}}\"'|/\n]|out of\b|points?\b|stars?\b))))"
-            rf"{units}(?:[ \t]*{_OF}[ \t]*(?P<of>{_DIGITS}|(?:{_WORD})\b))?{units}"
-            rf"(?![^\W{_JOINING}]|[.,/:-]?[0-9]|-[^\W\d]|[ \t]?[%°+=€$£])"
-            rf"|(?<![^\W_])(?P<name>{label})(?![^\W\d_])|(?P<inside>{_INSIDE.pattern})|(?P<phrase>(?<!\w)(?:{spaced})(?!\w)|{close})"
+            rf"(?<![^\W{_JOINING}])(?<![./#§€$£<≥≤+−–—-])(?<!(?<![-=])>)(?<![0-9][:,])"
+            rf"(?P<sign>[-−](?=[0-9]))?(?:(?P<digits>{_DIGITS})|(?P<word>\b(?:{_WORD})\b"
+            r"(?=[ \t]*(?:$|[.,;:!?)\]}\"'|/\n]|out of\b|points?\b|stars?\b))))"
+            rf"{unit}(?:[ \t]*{_OF}[ \t]*(?P<of>{_ANY}))?{unit}"
+            rf"(?![^\W{_JOINING}]|[.,/:-]?[0-9]|-[^\W\d]|[ \t]?(?:[%°+€$£]|=(?!>)))"
+            rf"|(?<![^\W_])(?P<name>{label})(?![^\W\d_])|(?P<inside>{_INSIDE})"
+            rf"|(?P<phrase>(?<!\w)(?:{spaced})(?!\w)|{joined})"
             rf"|(?P<letters>(?:(?![{_JOINING}])[^\W\d_])+(?:['-][^\W\d_]+)*)"
-            r"|(?P<colon>=>|[:=|→–—]+|-+>?(?![0-9]))|(?P<comma>[,،、])|(?P<open>[(\[])|(?P<block>\0+)|(?P<range>\x01+)|(?P<x>[^\W_]|[?<>≥≤§№])",
+            r"|(?P<colon>=>|[:=|→–—]+|-+>?(?![0-9]))|(?P<comma>[,،、])|(?P<open>[(\[])"
+            r"|(?P<block>\0+)|(?P<range>\x01+)|(?P<x>[^\W_]|[?<>≥≤§№])",
             re.IGNORECASE,
         )
 
-    def read(self, text: str) -> "Told":
-        """Return what a text says."""
-        masked = _RANGE.sub(lambda found: "\x01" * len(found[0]), self._scale.sub(_blank, text))
-        masked = _ITEM.sub(_blank, masked)
-        sentences, start = [], 0
+    def read(self, text: str) -> Iterator[Said]:
+        """Yield the objects, which are NUL in the text, and the numbers that can be ratings."""
+        masked = self._scale.sub(lambda found: " " * len(found[0]), text)
+        masked = _RANGE.sub(lambda found: "\x01" * len(found[0]), masked)
+        masked = _ITEM.sub(lambda found: " " * len(found[0]), masked)
+        told, start = _Told(text), 0
         for end in [*(mark.end() for mark in _ENDS.finditer(masked)), len(masked)]:
-            if masked[start:end].strip():
-                tokens = self._without_counts(masked, list(self._tokens(masked, start, end)))
+            if tokens := _without_counts(list(self._tokens(masked, start, end))):
                 kinds = "".join(token.kind for token in tokens)
-                sentences.append(_Sentence(start, end, masked[start:end], tokens, kinds))
+                told.sentences.append(_Sentence(start, masked[start:end], tokens, kinds))
             start = end
-        return Told(text, sentences, self._scored, self._low, self._high)
+        heading = ""
+        for at, sentence in enumerate(told.sentences):
+            names = [token.name for token in sentence.tokens if token.name]
+            if names and not sentence.kinds.strip("Lln:("):
+                heading = names[-1]
+            for index, token in enumerate(sentence.tokens):
+                if token.kind == "{":
+                    yield Said("", 0.0, token.start, told.own(at, index))
+                elif token.kind in "#@" and self._rates(told, sentence, index, heading):
+                    name = _criterion(sentence, index) or heading or self._scored
+                    yield Said(name, token.value, token.start, told.own(at, index))
 
     def _tokens(self, text: str, start: int, end: int) -> Iterator[_Token]:
+        last = start
         for found in self._token.finditer(text, start, end):
-            what, said, name, value = found.lastgroup or "", found[0].lower().replace("\u0307", ""), "", 0.0
+            said, name, number = found[0].lower().replace("\u0307", ""), "", None
             if found["digits"] or found["word"]:
                 number = _number(found, self._high)
                 kind = "x" if number is None else "@" if found["of"] else "#"
-                value = number or 0.0
-            elif what == "name":
+            elif found["name"]:
                 name = self._names[re.sub(r"[\W_]", "", said)]
                 kind = "L" if name == self._scored else "l"
-            elif what in ("phrase", "letters"):
+            elif found["phrase"] or found["letters"]:
                 kind = _kind(said)
             else:
-                kind = {"colon": ":", "comma": ",", "open": "(", "block": "{", "range": "~", "inside": "o"}.get(what, said if said == "?" else "x")
-            yield _Token(kind, said, found.start(), found.end(), name, value)
+                kind = _SIGN_KINDS.get(found.lastgroup or "", "x")
+            bound = not text[last : found.start()].strip(" \t")
+            yield _Token(kind, said, found.start(), found.end(), name, number or 0.0, bound)
+            last = found.end()
+
+    def _rates(self, told: "_Told", sentence: _Sentence, index: int, heading: str) -> bool:
+        """Say whether a number can be a rating, whoever says it."""
+        kinds, token = sentence.kinds, sentence.tokens[index]
+        _, local = _parts(kinds, index)
+        label = set("nwL") & set(local)
+        if token.value > 100 * self._high or not (
+            label or token.kind == "@" or self._low <= token.value <= self._high
+        ):
+            return False
+        if re.fullmatch("[teg]*[xr][teg]*:|[xteg]*x[xteg]*:", local):
+            return False  # "Clarity: 8/10" is of something else
+        if token.kind == "@":
+            return True
+        again = "#" in kinds[:index]
+        if not local:
+            outer = sentence in (told.sentences[0], told.sentences[-1])
+            return bool(heading) or outer or again
+        return bool(label or set("ml") & set(local)) or "x" not in local or again
 
 
-    def _without_counts(self, text: str, tokens: list[_Token]) -> tuple[_Token, ...]:
-        """Return the tokens with numbers that count or name something as unknown words."""
-        kinds = "".join(token.kind for token in tokens)
-        for at, token in enumerate(tokens):
-            if token.kind not in "#@":
-                continue
-            before = tokens[at - 1] if at and _touch(text, tokens[at - 1], token) else None
-            behind = tokens[at + 1] if at + 1 < len(tokens) and _touch(text, token, tokens[at + 1]) else None
-            article = at > 1 and tokens[at - 2].text in _ARTICLES
-            me = bool(set("mM") & set(kinds[:at])) or (behind is not None and behind.kind in "Mv")
-            named = before is not None and (
-                (before.kind in "xt" and not me) or (before.kind == "r" and not (article or me))
-                or (before.text == "the" and token.kind == "#")
-            )
-            one = token.text == "one" and kinds[at - 1 : at] not in ("", ":") and not article
-            counted = behind is not None and (behind.kind in "xnrtlq" or behind.text in ("of", "sure"))
-            if named or one or counted:
-                tokens[at] = replace(token, kind="x")
-        return tuple(tokens)
+def _either(words: Iterable[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-def _touch(text: str, one: _Token, other: _Token) -> bool:
-    return not text[one.end : other.start].strip(" \t")
+def _written(number: float) -> list[str]:
+    return [f"{number:g}", *(word for word, value in _WORDS.items() if value == number)]
 
 
-def _longest(words: "tuple[str, ...] | dict[str, str]") -> list[str]:
-    return sorted(words, key=len, reverse=True)
-
-
-def _blank(found: re.Match[str]) -> str:
-    return " " * len(found[0])
+def _without_counts(tokens: list[_Token]) -> tuple[_Token, ...]:
+    """Return tokens in which numbers that count or name something are unknown words."""
+    none = _Token("", "", 0, 0)
+    for at, token in enumerate(tokens):
+        if token.kind not in ("#", "@"):
+            continue
+        before = tokens[at - 1] if at and token.bound else none
+        behind = tokens[at + 1] if tokens[at + 1 :] and tokens[at + 1].bound else none
+        article = at > 1 and tokens[at - 2].text in _lexicon().others["article"]
+        speaks = behind.kind in ("M", "v") or any(each.kind in "mMv" for each in tokens[:at])
+        if before.kind == "r":
+            named = not (article or speaks)
+        else:
+            copula = before.text.endswith("'s") or before.text == ""
+            named = before.kind in ("x", "t", "e") and not (speaks or copula)
+        named |= before.text == "the" and token.kind == "#"
+        named |= token.text == "one" and not (
+            before.kind in ("", ":") or before.text in _lexicon().others["article"]
+        )
+        if named or behind.kind in tuple("xnrtelq") or behind.text in ("of", "sure"):
+            tokens[at] = replace(token, kind="x")
+    return tuple(tokens)
 
 
 # -- whose it is ----------------------------------------------------------------------------------
 
 #: Behind it a sentence begins anew: "…, so", "…, I".
 _ANEW = re.compile(r"s|[,:(](?=g?[mMpw])|(?<=,)")
-#: In front of an unknown word: what is rated is a part of the example ("its style").
-_ASPECT = ("the", "its", "their", "my", "for", "der", "die", "das")
 #: Who speaks, and the verb of rating, with nothing unknown in between.
-_SPEAKER = re.compile("(?:[^mxr]*[,:])?[wgbt]*m[^xr]*$")
-_SPEAKS = re.compile("(?:.*[,:])?[wgbtq,]*m[^xrodi]*[vn]")
-_ARTICLES = ("a", "an", "ein", "eine", "einen", "un", "une", "una", "um", "uma", "een", "en")
-#: Behind a number they begin why, whose or on what scale it is.
-_PLACES = ("for", "from", "on", "in", "to", "with", "at", "für", "von", "pour", "para", "per", "voor")
+_SPEAKER = re.compile("(?:[^mxr]*[,:])?[^mxr,:]*m[^xr]*$")
+_SPEAKS = re.compile("(?:.*[,:])?[^mxrodi]*(?:m[^xrodi]*[vn]|vm)")
 #: A number that has a name in front.
 _RATED = re.compile("[Llnw][^xr#@{]*[#@{]|^x+:[#@]")
-#: The beginning of a sentence about an example, whatever it says.
-_ABOUT = re.compile(r"\W*(?:the|this) (?:user|prompt|instruction|request|assistant|model|task|response|answer|reply|question|code|conversation|"
-    r"example|explanation|text|essay|poem|story|summary|translation|solution|topic)\b", re.IGNORECASE)
+#: The beginning of a sentence about what stands in front of it, and of one about an example.
+_BACK = re.compile(r"\s*(?:this|that|the above|the \w+ above)(?!\w)|\s*[(—–]", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"\W*(?:the|this) (?:user|prompt|instruction|request|assistant|model|task|response|answer|"
+    r"reply|question|code|conversation|example|explanation|text|essay|poem|story|summary|"
+    r"translation|solution|topic)\b",
+    re.IGNORECASE,
+)
 
 
-class Told:
-    """A text's sentences, its numbers, and who says them."""
+class _Told:
+    """A text's sentences, and who says what stands in them."""
 
-    def __init__(self, text: str, sentences: list[_Sentence], scored: str, low: float, high: float) -> None:
-        self._text, self._sentences, self._scored = text, sentences, scored
-        self._low, self._high = low, high
+    def __init__(self, text: str) -> None:
+        self.sentences: list[_Sentence] = []
+        self._text = text
         self._quotes = [found.span() for found in _QUOTED.finditer(text)]
-        self._attacked = any("a" in each.kinds for each in sentences)
 
-    def said(self) -> Iterator[Said]:
-        """Yield the numbers that can be ratings, first to last."""
-        heading = ""
-        for at, sentence in enumerate(self._sentences):
-            names = [token.name for token in sentence.tokens if token.name]
-            if names and not re.sub("[Lln:(]", "", sentence.kinds):
-                heading = names[-1]
-            for index, token in enumerate(sentence.tokens):
-                if token.kind in "#@" and self._loose(at, index, heading):
-                    name = _criterion(sentence, index) or heading or self._scored
-                    yield Said(name, token.value, self._own(at, index))
-
-    def owns(self, start: int) -> bool:
-        """Say whether what stands in place of an object is the rater's own."""
-        for at, sentence in enumerate(self._sentences):
-            for index, token in enumerate(sentence.tokens):
-                if token.kind == "{" and token.start <= start < token.end:
-                    return self._own(at, index)
-        return False
-
-    def _loose(self, at: int, index: int, heading: str) -> bool:
-        """Say whether a number may be a rating: no count, no name's number, and near a word of it."""
-        sentence = self._sentences[at]
-        kinds, tokens = sentence.kinds, sentence.tokens
-        _, local = _parts(kinds, index)
-        if tokens[index].value > 100 * self._high:
+    def own(self, at: int, index: int) -> bool:
+        """Say whether the rater says a number or an object himself."""
+        if any("a" in each.kinds for each in self.sentences):  # words of an attack
             return False
-        if kinds[index] == "#" and not self._low <= tokens[index].value <= self._high and not set("nwL") & set(local):
+        behind = self.sentences[at + 1] if self.sentences[at + 1 :] else None
+        if behind and _BACK.match(behind.text) and "o" in behind.kinds:
             return False
-        if kinds[index] == "@":
-            return not re.fullmatch("[tg]*[xrq][tg]*:|[xtg]*:", local)
-        if not local:
-            lines = self._text.strip()
-            outer = self._text.find(lines[:1]) == sentence.start or sentence.end >= len(self._text.rstrip())
-            return bool(heading) or outer or "#" in kinds[:index]
-        return bool(set("nwmLl") & set(local)) or "x" not in local or "#" in kinds[:index]
-
-    def _own(self, at: int, index: int) -> bool:
-        return (
-            self._begins(at, index)
-            and self._goes_on(self._sentences[at], index)
-            and self._led(at)
-        )
+        return self._begins(at, index) and self._goes_on(at, index) and self._led(at)
 
     def _begins(self, at: int, index: int) -> bool:
-        """Say whether the rater says a number, or an object, as far as its sentence tells."""
-        sentence = self._sentences[at]
+        """Say whether the beginning of the sentence, up to here, is the rater's own."""
+        sentence = self.sentences[at]
         token, kinds = sentence.tokens[index], sentence.kinds
-        behind = self._sentences[at + 1] if at + 1 < len(self._sentences) else None
-        if behind and behind.tokens and behind.tokens[0].text in ("this", "that") and "o" in behind.kinds:
-            return False
-        if self._attacked or "~" in kinds or sentence.text.rstrip(" \n\"')]").endswith("?"):
+        if "~" in kinds or sentence.text.rstrip(" \n\"')]").endswith("?"):
             return False
         if any(start < token.start and token.end <= end for start, end in self._quotes):
             return False
         part, local = _parts(kinds, index)
         led = part.rpartition(":")[0]
-        if set("oi") & set(part) or "d" in local or (index and _orders(sentence)) or not _leads(led):
+        remark = token.kind == "@" and set("rq") & set(led)
+        if set("oi") & set(part) or "d" in local or (index and _orders(sentence)):
             return False
-        return _knows(sentence, index, part, local)
+        return bool(remark or _leads(led)) and _knows(sentence, index, part, local)
 
-    def _goes_on(self, sentence: _Sentence, index: int) -> bool:
+    def _goes_on(self, at: int, index: int) -> bool:
         """Say whether what follows in the sentence leaves the rating what it is."""
-        tokens, rest = sentence.tokens, sentence.kinds[index + 1 :]
+        sentence = self.sentences[at]
+        rest = sentence.kinds[index + 1 :]
         if not rest or rest[0] in "bs":
             return True
-        bound = _touch(self._text, tokens[index], tokens[index + 1])
-        if tokens[index].kind == "{":
-            follows = self._text[tokens[index + 1].start]
-            if set("oi") & set(rest[:6]) and (bound or rest[0] in "(:"):
-                return False
-            return not bound or follows in "(–—" or follows.isupper()
-        if bound and rest[0] not in ":,(":
+        token, behind = sentence.tokens[index : index + 2]
+        mark = rest[0] in ":,("
+        if token.kind == "{":
+            follows = self._text[behind.start]
+            foreign = set("oi") & set(rest[:6]) and (behind.bound or rest[0] in "(:")
+            return not foreign and (not behind.bound or follows in "(–—" or follows.isupper())
+        if behind.bound and not mark:
             clause = re.split("[,:(]", rest)[0]
-            near = clause[: 4 if sentence.text.isascii() else 12]
-            if tokens[index + 1].text in _PLACES:
+            if sentence.says("place", index + 1):
                 return not set("odi") & set(clause[:6]) and clause[1:2] != "x"
-            return not set("odix") & set(near)
-        new = re.match(r"\W*[A-Z]", self._text[tokens[index].end : sentence.end])
-        return bool(new and sentence.kinds[:index].endswith(":")) or not set("oi") & set(rest[:6])
+            return not set("odix") & set(clause[: 4 if sentence.text.isascii() else 12])
+        anew = re.match(r"\W*[A-Z]", self._text[token.end :]) and sentence.kinds[:index].endswith(
+            ":"
+        )
+        return bool(anew) or not set("oi") & set(rest[:6])
 
     def _led(self, at: int) -> bool:
-        """Say whether what stands in front of a sentence may lead to a rating of the rater's own."""
-        near = True
+        """Say whether what stands in front of the sentence is the rater's own."""
+        near = True  # nothing but other ratings in between
         for before in range(at - 1, -1, -1):
-            sentence = self._sentences[before]
-            said = sentence.text.rstrip(" \t\n\"')]")
-            colon = said.endswith(":")
+            sentence = self.sentences[before]
             rated = _RATED.search(sentence.kinds)
-            if near and rated and rated[0][0] != "x" and not self._begins(before, rated.end() - 1):
+            if sentence.leads and set("oi") & set(_parts(sentence.kinds, None)[0]):
                 return False
-            if colon and set("oi") & set(_parts(sentence.kinds, len(sentence.kinds))[0]):
-                return False
-            if near and not rated:
-                open_ = colon or not (said.endswith((".", "!", "?", "。", "！", "？", ";", "；")) or sentence.text.endswith("\n\n") or sentence.text.lstrip().startswith("#"))
-                if open_:
-                    if not _leads(sentence.kinds) or (_orders(sentence) and not colon):
-                        return False
-                near = False
-            near = near and not sentence.text.endswith("\n\n")
+            if near and rated:
+                if rated[0][0] != "x" and not self._begins(before, rated.end() - 1):
+                    return False
+            elif near and (sentence.leads or sentence.open):
+                orders = _orders(sentence) and not sentence.leads
+                if orders or not _leads(sentence.kinds):
+                    return False
+            near = near and rated is not None and "\n\n" not in sentence.text
+        return not self._echoes(at)
+
+    def _echoes(self, at: int) -> bool:
+        """Say whether the lines in front have unknown words and none about rating or an example."""
+        line = self._text.rfind("\n", 0, self.sentences[at].start) + 1
         earlier = [
-            each
-            for each in self._sentences[:at]
-            if not (each.text.rstrip().endswith(":") or _RATED.search(each.kinds))
+            each for each in self.sentences[:at] if not (each.leads or _RATED.search(each.kinds))
         ]
-        line = self._text.rfind("\n", 0, self._sentences[at].start) + 1
-        unknown = any("x" in each.kinds and len(each.kinds) > 2 for each in earlier)
         if any(each.start >= line for each in earlier):
-            return True
-        return not unknown or any(
+            return False
+        return any("x" in each.kinds and len(each.kinds) > 2 for each in earlier) and not any(
             set("rqnmLl") & set(each.kinds) or _ABOUT.match(each.text) for each in earlier
         )
 
 
 def _orders(sentence: _Sentence) -> bool:
     """Say whether a sentence begins with an order or a question."""
-    return sentence.tokens[0].text in _lexicon().orders and sentence.kinds[1:2] not in (":", ",")
+    return sentence.says("order") and sentence.kinds[1:2] not in (":", ",")
 
 
 def _knows(sentence: _Sentence, index: int, part: str, local: str) -> bool:
     """Say whether the words in front of a number or an object are those of somebody who rates."""
-    words = sentence.tokens[index - len(part) : index]
-    behind = sentence.kinds[index + 1 : index + 2]
-    if sentence.tokens[0].text in _PLACES and re.match(".[pg]?[xr][,:]", sentence.kinds):
+    kinds = sentence.kinds
+    if sentence.says("place") and re.match(".[pg]?[xr][,:]", kinds):  # "For style, I …"
         return False
-    if any(one.text in _ASPECT and other.kind in "xr" for one, other in pairwise(words)):
-        return False
-    if "M" in part or behind == "M" or _SPEAKS.match(part) or (behind == "v" and _SPEAKER.match(part)):
+    for at in range(index - len(part), index - 1):  # "I give its style …"
+        if kinds[at + 1] in "xr" and sentence.says("aspect", at):
+            return False
+    behind = kinds[index + 1 : index + 3].lstrip("g")[:1]
+    speaks = "M" in part + behind or _SPEAKS.match(part)
+    if speaks or (behind == "v" and _SPEAKER.match(part)):
         return True
+    if "m" in local and not sentence.says("at", index - 1):
+        return False
+    label = re.sub("[g:]|p[vn]?:", "", local) if kinds[index] == "#" and local[-1:] == ":" else ""
+    if label and not set("nwLlMs") & set(label):
+        return False
     remark = re.search("[,:(][swgq]?[gq]?$", part) and set("rq") & set(local)
-    return not set("xr") & set(local) or bool(
-        sentence.kinds[index] in "@{" and remark and not set("nw") & set(local)
-    )
+    unknown = set("xr") & set(local)
+    return not unknown or bool(kinds[index] in "@{" and remark and not set("nw") & set(local))
 
 
 def _leads(kinds: str) -> bool:
     """Say whether words may lead to a rating of the rater's own."""
     kinds = re.sub("^b[^oi]*,", "", kinds)
-    return not set("oid") & set(kinds) and (
-        "x" not in kinds or bool(set("rM") & set(kinds)) or bool(_SPEAKS.search(kinds))
-        or ("n" in kinds and "m" not in kinds and not re.search("x[nt]|^g?t+g*x", kinds))
-    )
+    if set("oid") & set(kinds):
+        return False
+    if not set("xe") & set(kinds) or "M" in kinds or _SPEAKS.search(kinds):
+        return True
+    if "r" in kinds and not kinds.endswith(":"):
+        return True
+    named = set("nwpLls") & set(kinds) and "m" not in kinds
+    return bool(named) and not re.search("x[nte]|^g?[te]+g*x", kinds)
 
 
-def _parts(kinds: str, index: int) -> tuple[str, str]:
-    """Return the kinds in front of a number since the sentence began anew, and since the last one."""
+def _parts(kinds: str, index: int | None) -> tuple[str, str]:
+    """Return the kinds in front of a number: since the sentence began anew, since the last one."""
     before = kinds[:index]
     for found in reversed(list(_ANEW.finditer(before))):
         first = before[: found.start()]
-        if found[0] == "" and not first.startswith("b"):
+        if not found[0] and not first.startswith("b"):
             continue
         if found[0] == "s" or (_leads(first) if found[0] == ":" else not set("oi") & set(first)):
             before = before[found.end() :]
@@ -509,12 +555,11 @@ def _parts(kinds: str, index: int) -> tuple[str, str]:
 
 def _criterion(sentence: _Sentence, index: int) -> str:
     """Return the criterion that a sentence names for a number, "" where it names none."""
-    first = max((at for at in range(index) if sentence.kinds[at] in "#@"), default=-1) + 1
+    kinds = sentence.kinds
+    first = max((at for at in range(index) if kinds[at] in "#@"), default=-1) + 1
     names = [token.name for token in sentence.tokens[first:index] if token.name]
-    _, local = _parts(sentence.kinds, index)
-    near = re.search("[Ll]", local)
-    if near:
+    if re.search("[Ll]", _parts(kinds, index)[1]):
         return names[-1]
-    if re.match("g?[Ll]", sentence.kinds[index + 1 :]):
+    if re.match("g?[Ll]", kinds[index + 1 :]):
         return next(token.name for token in sentence.tokens[index + 1 :] if token.name)
     return names[0] if len(names) == 1 else ""
