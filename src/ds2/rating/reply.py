@@ -190,13 +190,15 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
         form: the reply form that was asked for: where it is an object, text holds no rating.
         cut: the endpoint said that the reply ended at the token limit.
     """
+    if _FLAT.fullmatch(text) and (usual := _usual(text, rubric)):
+        return Reply(usual, None)
     if not text.strip():
         return Reply({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
     answer = answer.strip()
     if len(answer) > _LONGEST or not closed:
         return Reply({}, "truncated" if not closed else "unparsable")
-    answer = plain(_bare(answer), rubric.scale.high)
+    answer = plain(_bare(answer), rubric.scale.high).strip()
     if repeats_prompt(answer):
         return Reply({}, "quoting")
     found, problem = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric, form)
@@ -205,6 +207,21 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
     if rubric.scored in found:
         return Reply(values, None if rubric.scored in values else "out of range")
     return Reply(values, "truncated" if cut and problem == "unparsable" else problem)
+
+
+#: What nearly every reply is: one flat object of numbers.
+_FLAT = re.compile(r"\{(?:\s*\"[a-z_]{1,40}\"\s*:\s*[0-9]{1,4}\s*(?:,|(?=\})))+\s*\}")
+_PAIR = re.compile(r"\"([a-z_]+)\"\s*:\s*([0-9]+)")
+
+
+def _usual(text: str, rubric: Rubric) -> dict[str, float] | None:
+    """Return the ratings of a flat object with each criterion once; None where it has others."""
+    pairs = _PAIR.findall(text)
+    found = {name: float(value) for name, value in pairs}
+    low, high = rubric.scale.low, rubric.scale.high
+    if len(pairs) != len(found) or found.keys() != set(rubric.names):
+        return None
+    return found if all(low <= value <= high for value in found.values()) else None
 
 
 def _bare(answer: str) -> str:
