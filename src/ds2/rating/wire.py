@@ -15,9 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
-from ds2.endpoints import KEY_VARIABLE, OPENAI, clean, connection, masked, public_address, sealed
+from ds2.endpoints import (
+    KEY_VARIABLE,
+    OPENAI,
+    clean,
+    connection,
+    masked,
+    proxy_of,
+    public_address,
+    sealed,
+)
 from ds2.errors import MissingDependencyError
 from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure
@@ -212,7 +220,8 @@ def _first_token(logprobs: object) -> dict[str, float] | None:
     return found or None
 
 
-_CONNECT_S = 15.0
+#: The longest wait for a connection; and for a reply, beyond what its rater waits itself.
+_CONNECT_S, _GRACE_S = 15.0, 5.0
 #: A reply with the longest reasoning and all log-probabilities stays below.
 _LARGEST = 16_000_000
 _PATH = "/chat/completions"
@@ -231,7 +240,7 @@ class ChatClient:
         about: who is asked; Azure has the model in its address.
         base_url: the endpoint; None is OpenAI's own.
         api_version: for Azure.
-        timeout_s: the longest wait for the next part of a reply.
+        timeout_s: the longest wait for a reply, which may come a few bytes at a time.
         concurrency: the most connections.
     """
 
@@ -288,14 +297,13 @@ class ChatClient:
         } | {"accept-encoding": "identity"}
         self._address = str(first.url)
         options = connection(self._base_url)
-        if options.get("trust_env", True):
-            self._proxy = _proxy(first.url.scheme, first.url.host)
+        self._proxy = proxy_of(self._address)
         self._session = self._aiohttp.ClientSession(
             connector=self._aiohttp.TCPConnector(
                 limit=self._most + 8, ssl=httpx.create_ssl_context(options.get("verify", True))
             ),
             timeout=self._aiohttp.ClientTimeout(
-                total=None, sock_connect=_CONNECT_S, sock_read=self._timeout_s + 5.0
+                total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S
             ),
             cookie_jar=self._aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -347,13 +355,6 @@ class ChatClient:
         if self._session is not None:
             await self._session.close()
         await asyncio.sleep(0)  # the loop takes another turn to close the sockets
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    """Return the proxy that the environment names for a host."""
-    proxies = getproxies()
-    found = None if proxy_bypass(host) else proxies.get(scheme) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
 
 
 class _TooLargeError(Exception):
