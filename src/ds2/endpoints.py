@@ -8,6 +8,7 @@ import weakref
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ds2.errors import InputError
 
@@ -20,6 +21,7 @@ __all__ = [
     "is_openai",
     "masked",
     "openai_client",
+    "proxy_of",
     "public_address",
     "read_key",
     "sealed",
@@ -96,6 +98,31 @@ def connection(base_url: str | None) -> dict[str, Any]:
     return options
 
 
+def proxy_of(base_url: str) -> str | None:
+    """Return the proxy that the environment names for an endpoint, None for one on this machine.
+
+    Raises:
+        InputError: it is none that speaks HTTP.
+    """
+    parts = urlsplit(base_url)
+    host, proxies = parts.hostname or "", getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if not found or _is_loopback(host) or proxy_bypass(host):
+        return None
+    proxy = found if "://" in found else f"http://{found}"
+    try:
+        given = urlsplit(proxy)
+        usable = given.scheme in ("http", "https") and bool(given.hostname) and given.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(
+            f"The proxy that the environment names for {parts.scheme} speaks no HTTP: set "
+            f"{parts.scheme}_proxy to its address (http://host:port), or no_proxy to {host}."
+        )
+    return proxy
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -138,7 +165,8 @@ def address_of(base_url: str | None) -> str:
         InputError: it is no address, or holds what belongs elsewhere.
     """
     address = OPENAI if base_url is None else base_url
-    if not re.match(r"https?://[^/\s]", address) or not public_address(address):
+    begins = re.match(r"https?://[^/\s]", address) and address.isprintable()
+    if not begins or not public_address(address):
         raise InputError(
             "'base_url' must be an address that begins with http:// or https://, such as "
             f"'http://localhost:8000/v1'. Got {public_address(address)!r}."

@@ -19,7 +19,7 @@ NAMES = ("rarity", "complexity", "informativeness", "overall")
 
 @dataclass
 class Step:
-    """One answer. `text` None is the rating of the example; `fault` is drop, half, hang or None."""
+    """One answer. `text` None is the rating of the example; `fault`: see below."""
 
     status: int = 200
     text: str | None = None
@@ -93,6 +93,9 @@ class Endpoint:
         headers["content-length"] = str(len(data))
         pairs = [(name.encode(), str(value).encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": step.status, "headers": pairs})
+        for at in range(len(data) if step.fault == "trickle" else 0):
+            await send({"type": "http.response.body", "body": data[at : at + 1], "more_body": True})
+            await asyncio.sleep(0.1)
         if step.fault == "half":
             half = data[: len(data) // 2]
             await send({"type": "http.response.body", "body": half, "more_body": True})

@@ -136,6 +136,33 @@ def test_an_address_that_is_none_is_a_failure_like_any_other(address):
     assert KEY not in failure.sentence
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "::::", "http://", "http://[::1"])
+def test_a_proxy_that_does_not_speak_http_is_named_and_not_used(tmp_path, monkeypatch, proxy):
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    rater = ChatRater("m", base_url="http://example.test/v1", api_key_env="TEST_KEY")
+    with pytest.raises(InputError, match="set http_proxy to its address"):
+        quietly(make_pool(tmp_path, 3), rater, store=tmp_path / "s.sqlite")
+
+
+@pytest.mark.parametrize("address", ["http://e/v1\r\nx: y", "http://e\0/v1", "http://e/\x1b[2J"])
+def test_an_address_with_control_characters_is_refused(address):
+    with pytest.raises(InputError, match="must be an address") as caught:
+        ChatRater("m", base_url=address)
+    assert str(caught.value).isprintable()
+
+
+def test_a_reply_of_a_byte_now_and_then_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds2.rating.wire._GRACE_S", 0.2)
+    start = time.perf_counter()
+    with Endpoint(lambda body, number: Step(fault="trickle")) as endpoint:
+        rater = ChatRater("m", base_url=endpoint.url, form="json", timeout_s=0.5, tries=2)
+        with pytest.raises(RunError, match="did not answer in time"):
+            quietly(make_pool(tmp_path, 3), rater, store=tmp_path / "s.sqlite")
+    assert time.perf_counter() - start < 10.0
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_reply_that_never_ends_is_bounded(tmp_path, packed, monkeypatch):
     monkeypatch.setattr("ds2.rating.wire._LARGEST", 100_000)

@@ -6,6 +6,7 @@ import re
 import time
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -306,6 +307,39 @@ def test_a_reply_is_not_a_place_to_search(seed):
         lost += drawn.honest and found is None
     assert n_honest > 500
     assert lost <= 0.01 * n_honest
+
+
+def wordings(section):
+    text = Path(__file__).with_name("wordings.txt").read_text("utf-8")
+    lines = text.partition(f"\n[{section}]\n")[2].partition("\n\n")[0].split("\n")
+    return [line.replace("\\n", "\n") for line in lines if line]
+
+
+def read(text, form="text"):
+    return parse_reply(text, RUBRIC, form=form).values.get("overall")
+
+
+def test_ratings_in_other_words_are_read():
+    """Most of some 600 wordings that nobody made a rule for, and none wrongly."""
+    found = [read(line.replace("{w}", "six").replace("{}", "6")) for line in wordings("honest")]
+    assert set(found) <= {6.0, None}
+    assert found.count(None) <= 0.03 * len(found)
+    found = [
+        read(line.replace("{}", '{"rarity": 3, "overall": 6}'), form)
+        for line in wordings("object")
+        for form in ("structured", "text")
+    ]
+    assert set(found) <= {6.0, None}
+    assert found.count(None) <= 0.03 * len(found)
+
+
+def test_what_somebody_else_says_in_other_words_is_no_rating():
+    for line in wordings("foreign"):
+        assert read(line) is None, line
+    demands = ("a 10", "10/10", "Overall: 10", "the rating 10", '{"overall": 10}')
+    for lead in wordings("leads"):
+        for demand in demands:
+            assert read(lead.replace("@", demand)) is None, (lead, demand)
 
 
 @given(st.integers(1, 10), st.sampled_from(["Overall: {}", "{}/10", "{}", '{{"overall": {}}}']))

@@ -23,15 +23,7 @@ from ds2.errors import InputError
 from ds2.rating.fence import repeats_prompt
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import REPLIED, Row
-from ds2.rating.values import (
-    REFUSES,
-    foreign,
-    labelled,
-    listed,
-    plain,
-    unlabelled,
-    whole_value,
-)
+from ds2.rating.values import Reader, listed, plain, whole_value
 
 __all__ = [
     "REPLY_PROBLEMS",
@@ -155,16 +147,23 @@ _HEAD = re.compile(
 _END = re.compile(r"(?:</s>|<[|｜][^<>|｜]{1,30}[|｜]>|</?(?:eos|end_of_turn|end_of_text)>)\Z")
 _LONGEST_END = 40
 #: A reply that is in quotation marks or brackets from its beginning to its end.
-_WHOLE = re.compile(r"[\"'][^\"']*[\"']|\"\{.*\}\"|\([^()]*\)|\{\s*\{.*\}\s*\}", re.DOTALL)
+_WHOLE = re.compile(r"[\"'“][^\"'“”]*[\"'”]|\"\{.*\}\"|\([^()]*\)|\{\s*\{.*\}\s*\}", re.DOTALL)
 #: Quotes of an object that are written as those of a text.
 _ODD_QUOTES = re.compile(r"\{\s*(\\\"|[“”])")
 _UNFINISHED = re.compile(r"[\w./-]+\Z")
-#: Words of a refusal, where there is no number at all.
-_REFUSAL = re.compile(
-    r"\b(?:can(?:no|')t|cannot|can not|could not|unable to|not able to|won't|will not|refuse to|"
-    r"decline to|not comfortable)\b.{0,60}\b(?:assist|help|rate|rating|evaluate|assess|judge|"
-    r"provide|comply|engage|fulfill|answer|score|respond|review|continue|process|complete)"
-    r"|\bleider\b|無法|无法|不能|できません",
+#: A refusal in the rater's own voice: no number of such a reply is a rating.
+_REFUSES = re.compile(
+    r"\b(?:I|we)(?:['’]m| am| are)? (?:(?:really|simply|unfortunately|therefore|also) )?"
+    r"(?:can(?:no|['’])t|cannot|can not|could not|(?:not able|unable) to|won['’]t|will not|"
+    r"(?:must )?(?:refuse|decline)(?: to)?|not comfortable|must not)\b.{0,40}?\b(?:assist|help|"
+    r"rat(?:e|ing)|evaluate|assess|judge|provide|comply|engage|fulfill|score|respond|continue|process)"
+    r"|\bI(?:['’]m| am) (?:so |very )?sorry\b|\bI apologi[sz]e\b|\bas an ai\b|\bunable to rate\b"
+    r"|\bI (?:must )?(?:decline|refuse)[.!]|\bI must (?:decline|refuse)\b|\bno rating\b"
+    r"|\b(?:kann|darf|möchte|werde)\b.{0,40}\bnicht\b.{0,20}\b(?:bewerten|beurteilen|helfen)"
+    r"|\btut mir leid\b|\bje (?:ne|n['’]) ?(?:peux|suis)\b|\bdésolée?\b|\blo siento\b|"
+    r"\bno puedo\b|\bnão posso\b|\bdesculpe\b|\bmi dispiace\b|\bnon posso\b|\bя не могу\b|"
+    r"\bизвините\b|抱歉|对不起|我(?:無法|无法|不能)|申し訳|評価できません|できません|죄송|آسف|"
+    r"لا أستطيع|üzgünüm|xin lỗi|maaf",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -191,13 +190,15 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
         form: the reply form that was asked for: where it is an object, text holds no rating.
         cut: the endpoint said that the reply ended at the token limit.
     """
+    if _FLAT.fullmatch(text) and (usual := _usual(text, rubric)):
+        return Reply(usual, None)
     if not text.strip():
         return Reply({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
     answer = answer.strip()
     if len(answer) > _LONGEST or not closed:
         return Reply({}, "truncated" if not closed else "unparsable")
-    answer = plain(_bare(answer))
+    answer = plain(_bare(answer), rubric.scale.high).strip()
     if repeats_prompt(answer):
         return Reply({}, "quoting")
     found, problem = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric, form)
@@ -206,6 +207,21 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
     if rubric.scored in found:
         return Reply(values, None if rubric.scored in values else "out of range")
     return Reply(values, "truncated" if cut and problem == "unparsable" else problem)
+
+
+#: What nearly every reply is: one flat object of numbers.
+_FLAT = re.compile(r"\{(?:\s*\"[a-z_]{1,40}\"\s*:\s*[0-9]{1,4}\s*(?:,|(?=\})))+\s*\}")
+_PAIR = re.compile(r"\"([a-z_]+)\"\s*:\s*([0-9]+)")
+
+
+def _usual(text: str, rubric: Rubric) -> dict[str, float] | None:
+    """Return the ratings of a flat object with each criterion once; None where it has others."""
+    pairs = _PAIR.findall(text)
+    found = {name: float(value) for name, value in pairs}
+    low, high = rubric.scale.low, rubric.scale.high
+    if len(pairs) != len(found) or found.keys() != set(rubric.names):
+        return None
+    return found if all(low <= value <= high for value in found.values()) else None
 
 
 def _bare(answer: str) -> str:
@@ -240,7 +256,7 @@ def _without_reasoning(text: str) -> tuple[str, bool]:
 
 def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str]:
     """Return every rating found, also those outside the scale; else why there is none."""
-    high, scored = rubric.scale.high, rubric.scored
+    scored = rubric.scored
     if form == "text" and (numbers := listed(answer, rubric.names)):
         return dict(zip(rubric.names, numbers, strict=True)), ""
     blocks = list(_objects(answer, rubric))
@@ -249,38 +265,31 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
         return alone, "quoting" if deeper else "unparsable"
     prose = _without_objects(answer, [block[:2] for block in blocks])
     objects = [(start, end, found) for start, end, found, _ in blocks if found]
-    said = [(name, one) for name in rubric.names for one in labelled(prose, name, high)]
-    others = tuple(name for name in rubric.names if name != scored)
-    unnamed = islice(unlabelled(prose, others, high), _MOST_CANDIDATES + 1)
-    said += [(scored, one) for one in unnamed]
-    if prose.strip() and REFUSES.search(prose):
+    if prose.strip() and _REFUSES.search(prose):
         return {}, "refused"
     if _OPEN_OBJECT.search(prose):
         return {}, "truncated"
+    told = list(islice(_reader(rubric).read(prose), _MOST_CANDIDATES + 1))
+    said = [one for one in told if one.name]
     every = {found[scored] for _, _, found in objects if scored in found}
-    every |= {one[0] for name, one in said if name == scored}
+    every |= {one.value for one in said if one.name == scored}
     inner = {value for *_, values in blocks for value in values}
-    many = len(said) + len(objects) > _MOST_CANDIDATES
+    many = len(told) > _MOST_CANDIDATES
     if many or len(every) > 1 or any(found != objects[0][2] for _, _, found in objects):
         return {}, "ambiguous"
-    own = [
-        one
-        for start, end, found in objects
-        for one in found.items()
-        if not foreign(prose, start, end, rubric.names)
-    ][: len(rubric.names)]
+    mine = {one.start for one in told if one.own}
+    own = [pair for start, _, found in objects[:1] if start in mine for pair in found.items()]
     if form == "text":
-        own += [
-            (name, value)
-            for name, (value, start, end, order) in said
-            if not order and not foreign(prose, start, end, rubric.names)
-        ]
+        own += [(one.name, one.value) for one in said if one.own]
     values = {name: {value for other, value in own if other == name} for name, _ in own}
     found = {name: given.pop() for name, given in values.items() if len(given) == 1}
-    problem = "refused" if _REFUSAL.search(prose) else "unparsable"
-    if objects or inner or (form == "text" and every):
-        problem = "quoting" if every or inner else "unparsable"
-    return found, problem
+    quoting = every or inner if objects or inner or form == "text" else ()
+    return found, "quoting" if quoting else "unparsable"
+
+
+@lru_cache(maxsize=16)
+def _reader(rubric: Rubric) -> Reader:
+    return Reader(rubric.names, rubric.scored, rubric.scale.low, rubric.scale.high)
 
 
 class _Number(str):
@@ -368,7 +377,8 @@ def _of_object(value: Mapping[str, object], source: str, rubric: Rubric) -> dict
                 found[rubric.scored] = rating
         deeper = [
             inner
-            for key, inner in value.items()
+            for key, held in value.items()
+            for inner in (held if isinstance(held, list) and len(held) == 1 else [held])
             if isinstance(inner, dict)
             and (
                 _HOLDERS.fullmatch(_plain_key(key))
@@ -392,7 +402,7 @@ def _inner(value: object, rubric: Rubric, depth: int) -> Iterator[float]:
             yield from _inner(inner, rubric, depth + 1)
 
 
-_NOUNS = ("rating", "score", "grade", "value")
+_NOUNS = ("rating", "score", "grade", "value", "finalrating", "finalscore")
 
 
 @cache

@@ -2,8 +2,8 @@
 
 The openai library says what a request looks like: its address, its headers, how it shows the key.
 It takes most of a request's CPU time to do so. Requests to one model differ in the body alone, so
-one is written by the library, and the others are copies of it with another body, sent by the
-library's own HTTP client. benchmarks/rating_throughput.py measures both.
+one is written by the library, and the others are copies of it with another body, sent by aiohttp
+directly. benchmarks/rating_throughput.py measures both.
 """
 
 import asyncio
@@ -16,7 +16,16 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ds2.endpoints import KEY_VARIABLE, OPENAI, clean, connection, masked, public_address, sealed
+from ds2.endpoints import (
+    KEY_VARIABLE,
+    OPENAI,
+    clean,
+    connection,
+    masked,
+    proxy_of,
+    public_address,
+    sealed,
+)
 from ds2.errors import MissingDependencyError
 from ds2.rating.prompt import Prompt
 from ds2.rating.rater import Answer, Failure
@@ -211,12 +220,15 @@ def _first_token(logprobs: object) -> dict[str, float] | None:
     return found or None
 
 
-_CONNECT_S = 15.0
+#: The longest wait for a connection; and for a reply, beyond what its rater waits itself.
+_CONNECT_S, _GRACE_S = 15.0, 5.0
 #: A reply with the longest reasoning and all log-probabilities stays below.
 _LARGEST = 16_000_000
 _PATH = "/chat/completions"
 #: What the library adds about itself and the machine: no endpoint needs it.
-_TELEMETRY = b"x-stainless-"
+_TELEMETRY = "x-stainless-"
+#: What the HTTP client writes itself.
+_NOT_SENT = ("content-length", "accept-encoding", "host", "connection")
 
 
 class ChatClient:
@@ -228,7 +240,7 @@ class ChatClient:
         about: who is asked; Azure has the model in its address.
         base_url: the endpoint; None is OpenAI's own.
         api_version: for Azure.
-        timeout_s: the longest wait for the next part of a reply.
+        timeout_s: the longest wait for a reply, which may come a few bytes at a time.
         concurrency: the most connections.
     """
 
@@ -242,36 +254,32 @@ class ChatClient:
         concurrency: int,
     ) -> None:
         try:
+            import aiohttp
             import openai
-
-            make_http = openai.DefaultAioHttpClient
         except ImportError:
             raise MissingDependencyError("openai", "ChatRater") from None
-        self._httpx = _http_library(make_http)
-        timeout = self._httpx.Timeout(timeout_s + 5.0, connect=_CONNECT_S)
-        limits = self._httpx.Limits(
-            max_connections=concurrency + 8, max_keepalive_connections=concurrency
-        )
-        self._http = make_http(limits=limits, timeout=timeout, **connection(base_url))
-        self._extensions = {"timeout": timeout.as_dict()}
-        self._openai, self._about = openai, about
+        self._aiohttp, self._openai, self._about = aiohttp, openai, about
         self._base_url, self._api_version = base_url, api_version
-        self._address: Any = None
-        self._headers = self._httpx.Headers()
+        self._most, self._timeout_s = concurrency, timeout_s
+        self._headers: dict[str, str] = {}
+        self._address = ""
+        self._proxy: str | None = None
+        self._session: Any = None
 
     async def open(self) -> None:
         """Let the openai library write a request, and take it down in place of sending it."""
+        httpx = _http_library(self._openai.DefaultAsyncHttpxClient)
         written: list[Any] = []
 
         def take_down(request: Any) -> Any:
             written.append(request)
-            return self._httpx.Response(200, json={})
+            return httpx.Response(200, json={})
 
-        transport = self._httpx.MockTransport(take_down)
+        transport = httpx.MockTransport(take_down)
         common: dict[str, Any] = {
             "api_key": self._about.key or "none",
             "max_retries": 0,
-            "http_client": self._httpx.AsyncClient(transport=transport),
+            "http_client": httpx.AsyncClient(transport=transport),
         }
         if self._api_version is None:
             client = self._openai.AsyncOpenAI(base_url=self._base_url or OPENAI, **common)
@@ -282,14 +290,24 @@ class ChatClient:
         async with sealed(client, self._base_url) as open_client:
             await open_client.post(_PATH, cast_to=bytes, body={"model": self._about.model})
         first = written[0]
-        own = [
-            (name, value)
-            for name, value in first.headers.raw
-            if name.lower() not in (b"content-length", b"accept-encoding")
-            and not name.lower().startswith(_TELEMETRY)
-        ]
-        self._headers = self._httpx.Headers([*own, (b"accept-encoding", b"identity")])
-        self._address = first.url
+        self._headers = {
+            name: value
+            for name, value in first.headers.items()
+            if name not in _NOT_SENT and not name.startswith(_TELEMETRY)
+        } | {"accept-encoding": "identity"}
+        self._address = str(first.url)
+        options = connection(self._base_url)
+        self._proxy = proxy_of(self._address)
+        self._session = self._aiohttp.ClientSession(
+            connector=self._aiohttp.TCPConnector(
+                limit=self._most + 8, ssl=httpx.create_ssl_context(options.get("verify", True))
+            ),
+            timeout=self._aiohttp.ClientTimeout(
+                total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S
+            ),
+            cookie_jar=self._aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
 
     async def ask(self, body: Mapping[str, object]) -> Answer:
         """Send a request and return the answer.
@@ -315,30 +333,27 @@ class ChatClient:
         raise failure
 
     async def _post(self, body: Mapping[str, object]) -> tuple[int, Mapping[str, str], bytes]:
-        request = self._httpx.Request(
-            "POST",
+        sent = self._session.post(
             self._address,
+            data=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
             headers=self._headers,
-            content=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
-            extensions=self._extensions,
+            allow_redirects=False,
+            proxy=self._proxy,
         )
-        request.headers.encoding = "ascii"  # otherwise found out for every header, every time
-        reply = await self._http.send(request, stream=True)
-        try:
+        async with sent as reply:
             parts, size = [], 0
-            async for part in reply.aiter_raw():
+            async for part in reply.content.iter_any():
                 parts.append(part)
                 size += len(part)
                 if size > _LARGEST:
                     raise _TooLargeError
-        finally:
-            await reply.aclose()
         data = _unpacked(b"".join(parts), reply.headers.get("content-encoding", "identity"))
-        return reply.status_code, reply.headers, masked(data, self._about.key or "none")
+        return reply.status, reply.headers, masked(data, self._about.key or "none")
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._session is not None:
+            await self._session.close()
         await asyncio.sleep(0)  # the loop takes another turn to close the sockets
 
 
@@ -392,7 +407,7 @@ def explain(error: Exception, about: Target) -> Failure:
             "your own, name the file of its authority in the environment variable SSL_CERT_FILE.",
             fatal=True,
         )
-    if "UnsupportedProtocol" in names or "InvalidURL" in names:
+    if any(word in names for word in ("UnsupportedProtocol", "InvalidURL", "UrlClientError")):
         sentence = f"The endpoint {endpoint} cannot be asked: {said}."
         return Failure("bad request", sentence, fatal=True)
     return Failure(
