@@ -95,14 +95,13 @@ def parts(scores: np.ndarray, made: dict, quick: bool) -> list[dict]:
         found.append({"truth": name, "raters": "two", "rated": "all", **whole, **blank})
         for size in (AT,) if quick else SIZES:
             seeds = range(1 if quick or size != AT else SEEDS)
-            for label, raters in (
-                ("two", [others]),
-                ("one", [[others[0]], [others[1]]]),
-            ):
+            plans = {"two": [(others, seed) for seed in seeds]}
+            if size == AT:
+                plans["one"] = [([rater], 0) for rater in (others[:1] if quick else others)]
+            for label, plan in plans.items():
                 rows = [
-                    rated_in_part(scores, held, each, made, rated=size, seed=seed)
-                    for seed in seeds
-                    for each in (raters[:1] if quick else raters)
+                    rated_in_part(scores, held, raters, made, rated=size, seed=seed)
+                    for raters, seed in plan
                 ]
                 line = {"truth": name, "raters": label, "rated": f"{size:,}", **mean_of(rows)}
                 print(line, file=sys.stderr, flush=True)

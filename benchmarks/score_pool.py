@@ -1,0 +1,134 @@
+"""Scoring a pool that nobody rated, from file to Parquet: seconds, memory, and where the time goes.
+
+A run on the demo's pool makes the scorer; then pools of templates of its texts (375 characters a
+row on average) are scored by `ds2 score` in a fresh process with a process for each core. Peak
+memory is that of the process and its workers together. The steps are timed one by one on one core.
+
+    python benchmarks/score_pool.py [--quick] [--rows 100000,1000000]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from _common import fresh_process, json_line, table
+
+DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo" / "make_pool.py"
+WORDS = ("river", "engine", "garden", "theorem", "budget", "orbit", "pastry", "ledger", "harbour")
+LENGTH = 375
+STEPS = """
+import json, sys, time, warnings
+import numpy as np
+from pathlib import Path
+from ds2.embedding import surface_features
+from ds2.pool import read_parts
+from ds2.runs import score
+clock = time.process_time
+start = clock(); parts = list(read_parts(sys.argv[1])); n = sum(map(len, parts))
+found = {"reading": clock() - start}
+score._begin(Path(sys.argv[2]))
+embedder, scorer = score._AT_WORK["embedder"], score._AT_WORK["scorer"]
+texts = [part.texts() for part in parts]
+start = clock(); vectors = [
+    np.concatenate([embedder.embed(each[i : i + 256]) for i in range(0, len(each), 256)])
+    for each in texts
+]; found["embedding"] = clock() - start
+start = clock(); features = [surface_features(part) for part in parts]
+found["features"] = clock() - start
+start = clock()
+for one, two in zip(vectors, features): scorer.predict(one, two)
+found["scorer"] = clock() - start
+print(json.dumps({name: 1e6 * s / n for name, s in found.items()}))
+"""
+
+
+def write_pool(path: Path, demo: Path, rows: int) -> None:
+    texts = [json.loads(line)["messages"] for line in demo.open(encoding="utf-8")]
+    with path.open("w", encoding="utf-8") as file:
+        for i in range(rows):
+            asked, answered = (turn["content"] for turn in texts[i % len(texts)][-2:])
+            tail = f" {WORDS[i % 9]} {WORDS[i // 9 % 9]} {i}"
+            answer = (answered * (1 + LENGTH // len(answered)))[: LENGTH - len(asked)] + tail
+            turns = [
+                {"role": "user", "content": asked},
+                {"role": "assistant", "content": answer},
+            ]
+            file.write(json.dumps({"messages": turns}) + "\n")
+
+
+def peak_mb(pid: int, stop: threading.Event, found: list[float]) -> None:
+    """Keep the largest sum of the memory of a process and its children (Linux)."""
+    while not stop.wait(0.25):
+        total = 0.0
+        for place in Path("/proc").iterdir():
+            try:
+                words = (place / "stat").read_text().rpartition(")")[2].split()
+                if place.name == str(pid) or words[1] == str(pid):
+                    lines = (place / "smaps_rollup").read_text().splitlines()
+                    kb = next(line.split()[1] for line in lines if line.startswith("Pss:"))
+                    total += int(kb) / 1024
+            except (OSError, IndexError, StopIteration):
+                continue
+        found.append(total)
+
+
+def scored(new: Path, run: Path, rows: int) -> dict:
+    ds2 = str(Path(sys.executable).parent / "ds2")
+    words = [ds2, "score", str(new), "--with", str(run), "--out", str(new.with_suffix(".parquet"))]
+    start = time.perf_counter()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    stop, sizes = threading.Event(), []
+    watch = threading.Thread(target=peak_mb, args=(process.pid, stop, sizes))
+    watch.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    stop.set(), watch.join()
+    if status:
+        sys.exit(f"ds2 score failed: {status}")
+    wall = time.perf_counter() - start
+    cpu = usage.ru_utime + usage.ru_stime
+    return {
+        "rows": rows,
+        "wall s": wall,
+        "CPU us a row": 1e6 * cpu / rows,
+        "peak MB": max(sizes),
+        "minutes for 10M on two idle cores": cpu / rows * 1e7 / 2 / 60,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="20,000 and 60,000 rows")
+    parser.add_argument("--rows", default="100000,1000000")
+    asked = parser.parse_args()
+    sizes = [20_000, 60_000] if asked.quick else [int(each) for each in asked.rows.split(",")]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        subprocess.run([sys.executable, str(DEMO), place], check=True, stdout=subprocess.DEVNULL)
+        ds2 = str(Path(sys.executable).parent / "ds2")
+        scores = ["--scores", "score", "--scale", "levels:6"]
+        pool, run = str(folder / "pool.jsonl"), str(folder / "run")
+        for words in (["init", run, "--pool", pool, *scores], ["curate", run]):
+            subprocess.run([ds2, *words], check=True, capture_output=True)
+        found = []
+        for rows in sizes:
+            new = folder / "new.jsonl"
+            write_pool(new, folder / "pool.jsonl", rows)
+            found.append(scored(new, folder / "run", rows))
+            print(found[-1], file=sys.stderr, flush=True)
+        write_pool(new, folder / "pool.jsonl", 20_000)
+        one = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        steps = fresh_process(STEPS, str(new), run, env=one)
+        steps.pop("process_s")
+    table(found)
+    table([{f"{name} us": value for name, value in steps.items()}])
+    json_line("score_pool", pools=found, steps_us=steps)
+
+
+if __name__ == "__main__":
+    main()
