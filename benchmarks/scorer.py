@@ -7,7 +7,11 @@ and how much more often rated rows are in the top 5 % than in the pool. "all" is
 own mean of every row's ratings reaches. With --all every row is rated: raw, soft and auto with the
 scorer among its candidates.
 
-    python benchmarks/scorer.py [--quick] [--embedder] [--all]
+"USD" is what the ratings would cost by gpt-4o-mini's listed price, from the length of the prompts.
+With --active first ratings are asked for as `ds2 rerate` does, a fifth at random, against all at
+random, on 12,000 rows.
+
+    python benchmarks/scorer.py [--quick] [--embedder] [--all | --active]
 
 Vectors are the given MiniLM's, or with --embedder those of the embedder that ships with ds2.
 """
@@ -21,12 +25,15 @@ from _common import alpaca, json_line, table
 
 import ds2
 from curation import RATERS, correlation, partial
+from ds2.curation.rerate import plan_rerating
+from ds2.rating.prices import estimate_tokens, read_prices
+from ds2.rating.prompt import PromptBuilder
 
 SIZES, SEEDS, AT = (500, 1000, 2000, 5000, 10_000), 5, 2000
 
 
-def prepared(quick: bool, embedder: bool) -> tuple:
-    rows, vectors = alpaca(6000 if quick else None)
+def prepared(quick: bool, embedder: bool, some: bool) -> tuple:
+    rows, vectors = alpaca(6000 if quick else 12_000 if some else None)
     texts = [{key: row[key] for key in ("instruction", "input", "output")} for row in rows]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ds2.Ds2Warning)
@@ -109,6 +116,56 @@ def parts(scores: np.ndarray, made: dict, quick: bool) -> list[dict]:
     return found
 
 
+def usd_a_rating(pool: ds2.Pool) -> float:
+    """By gpt-4o-mini's listed price: the prompts of 500 rows, and a reply of 35 tokens."""
+    builder = PromptBuilder(ds2.Rubric.ds2(), "0" * 32, "structured")
+    price = read_prices(None).price("gpt-4o-mini")
+    tokens = [
+        sum(estimate_tokens(turn["content"]) for turn in builder.build(pool[row].messages).messages)
+        for row in np.linspace(0, len(pool) - 1, 500).astype(int).tolist()
+    ]
+    return float(price.input * np.mean(tokens) + price.output * 35) / 1e6
+
+
+def next_ratings(
+    found: ds2.Curation, rated: np.ndarray, order: np.ndarray, *, active: bool
+) -> np.ndarray:
+    """500 rows that nobody has rated; the next at random, or 400 that `plan_rerating` takes."""
+    rest = order[~np.isin(order, rated)]
+    if not active:
+        return rest[:500]
+    noise = 1.0
+    doubt = np.sqrt(np.maximum(found.se**2 - noise**2, (0.3 * found.se) ** 2))
+    doubt[np.union1d(rated, rest[:100])] = 0.0
+    size = len(order) // 20
+    plan = plan_rerating(found.scores, doubt, size=size, budget=400, noise_se=noise)
+    return np.union1d(rest[:100], plan.rows)
+
+
+def asked_for(scores: np.ndarray, made: dict, quick: bool) -> list[dict]:
+    """Two raters, GPT as truth: 1,000 random rows, then 500 more a round, asked for in two ways."""
+    found = []
+    n, rounds, seeds = len(scores), 2 if quick else 4, 1 if quick else 3
+    more = {"vectors": made["vectors"], "features": made["features"]}
+    for way in ("random", "active"):
+        steps: list[list[dict]] = [[] for _ in range(rounds + 1)]
+        for seed in range(seeds):
+            order = np.random.default_rng(seed).permutation(n)
+            rated = order[:1000]
+            for step in steps:
+                given = np.full((n, 2), np.nan)
+                given[rated] = scores[rated][:, 1:]
+                one = curated(given, made["graph"], seed, **more)
+                top = np.argsort(-one.scores)[: n // 20]
+                figure = figures(one.scores, scores[:, 0], made["length"])
+                step.append({"mean of top 5 %": float(scores[top, 0].mean()), **figure})
+                rated = np.union1d(rated, next_ratings(one, rated, order, active=way == "active"))
+        for number, step in enumerate(steps):
+            found.append({"way": way, "rated": 1000 + 500 * number, **mean_of(step)})
+            print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
 def everyone_rated(scores: np.ndarray, made: dict) -> list[dict]:
     found = []
     for held, name in enumerate(RATERS):
@@ -142,7 +199,7 @@ def everyone_rated(scores: np.ndarray, made: dict) -> list[dict]:
 
 def main() -> None:
     quick, embedder = "--quick" in sys.argv, "--embedder" in sys.argv
-    pool, vectors, features, scores = prepared(quick, embedder)
+    pool, vectors, features, scores = prepared(quick, embedder, "--active" in sys.argv)
     made = {
         "vectors": vectors,
         "features": features,
@@ -150,10 +207,18 @@ def main() -> None:
         "graph": ds2.find_neighbors(vectors, groups=None),
     }
     print(f"{len(pool):,} rows, {'the embedder of ds2' if embedder else 'MiniLM'}")
-    whole = "--all" in sys.argv
-    found = everyone_rated(scores, made) if whole else parts(scores, made, quick)
+    whole, active = "--all" in sys.argv, "--active" in sys.argv
+    if active:
+        found = asked_for(scores, made, quick)
+    else:
+        found = everyone_rated(scores, made) if whole else parts(scores, made, quick)
+    if not whole and not active:
+        usd, n = usd_a_rating(pool), {"one": 1, "two": 2}
+        for row in found:
+            count = len(pool) if row["rated"] == "all" else int(row["rated"].replace(",", ""))
+            row["USD"] = usd * count * n[row["raters"]]
     table(found)
-    json_line("scorer", all=whole, embedder=embedder, rows=found)
+    json_line("scorer", all=whole, active=active, embedder=embedder, rows=found)
 
 
 if __name__ == "__main__":
