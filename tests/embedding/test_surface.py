@@ -5,7 +5,7 @@ import pytest
 
 import ds2
 from ds2.arrays import N_WORDS
-from ds2.embedding.surface import FIGURES
+from ds2.embedding.surface import FIGURES, content_types
 
 
 def rows(*pairs):
@@ -53,3 +53,15 @@ def test_rows_do_not_depend_on_what_is_beside_them():
 def test_no_pool_is_said(untyped):
     with pytest.raises(ds2.InputError, match="read_pool"):
         ds2.surface_features(["a text"])
+
+
+def test_what_an_answer_mostly_is():
+    pool = rows(
+        ("a", "```python\nprint(1)\n```"),
+        ("b", "1. one\n2. two\n3. three"),
+        ("c", "So $x^2$ is 4"),
+        ("d", "12 + 30 = 42, 7, 19"),
+        ("e", "A plain sentence; nothing more."),
+        ("f", "def f(x):\n    return x"),
+    )
+    assert content_types(pool) == ["code", "list", "maths", "maths", "text", "code"]

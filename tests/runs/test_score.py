@@ -200,3 +200,27 @@ def test_what_rerate_wrote_is_rated_besides_the_sample(tmp_path, monkeypatch):
         asked = server.n
         assert run(tmp_path / "run", until="rate").summary["rate"]["n_rated"] == 34
         assert server.n == asked + 4
+
+
+def test_scores_are_calibrated_by_source(tmp_path):
+    rng = random.Random(3)
+    found = rows(240, 240)
+    for number, row in enumerate(found):
+        row["source"] = "short" if number % 2 else "long"
+        for name in ("a", "b", "c"):
+            low = 2 if name == "b" and number % 2 else 0
+            row[name] = max(0, min(9, round(2 + 7 * row["quality"] + rng.gauss(0, 0.7) - low)))
+    pool = write_rows(tmp_path / "pool.jsonl", found)
+    settings = {"scores.column": ["a", "b", "c"], "scores.scale": "levels:10"}
+    settings |= {"noise.n_bootstrap": 0, "curate.method": "raw", "select.stability_rounds": 0}
+    init_run(tmp_path / "run", pool=str(pool), settings=settings)
+    short = np.arange(240) % 2 == 1
+    gaps = []
+    for how in ({}, {"curate.calibrate": ("source",)}):
+        run(tmp_path / "run", until="curate", overrides=how)
+        scores = load(ds2.Curation, tmp_path / "run").scores
+        gaps.append(scores[~short].mean() - scores[short].mean())
+    true = 7 * np.array([row["quality"] for row in found])
+    gap = true[~short].mean() - true[short].mean()
+    assert gaps[0] > gap + 0.4
+    assert abs(gaps[1] - gap) < 0.25

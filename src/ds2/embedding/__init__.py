@@ -20,10 +20,11 @@ from ds2.embedding.multilingual import MultilingualEmbedder
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.sentence_transformers import SentenceTransformerEmbedder
-from ds2.embedding.surface import FIGURES, surface_features
+from ds2.embedding.surface import CONTENT, FIGURES, content_types, surface_features
 from ds2.embedding.wordllama import WordLlamaEmbedder
 
 __all__ = [
+    "CONTENT",
     "FIGURES",
     "Embedder",
     "EmbeddingReport",
@@ -34,6 +35,7 @@ __all__ = [
     "Progress",
     "SentenceTransformerEmbedder",
     "WordLlamaEmbedder",
+    "content_types",
     "embed",
     "embed_with_report",
     "identify_languages",

@@ -15,7 +15,7 @@ import numpy as np
 from ds2.arrays import N_WORDS, Features
 from ds2.errors import InputError
 
-__all__ = ["FIGURES", "surface_features"]
+__all__ = ["CONTENT", "FIGURES", "content_types", "surface_features"]
 
 #: Of what was asked (system, user, tool) and of what was answered (assistant), each.
 _EACH = (
@@ -47,6 +47,14 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 #: The same on text of nothing but ASCII, much faster.
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _ITEM = re.compile(r"^[ \t]*(?:[-*•+]|\d+[.)])[ \t]", re.M)
+#: What `content_types` tells apart.
+CONTENT = ("code", "list", "maths", "text")
+_CODE = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import |#include|public |function |SELECT |return )"
+    r"|[;{]\s*$",
+    re.M,
+)
+_FORMULA = re.compile(r"\\(?:frac|sqrt|sum|int|begin)\b|\$[^$\n]+\$|=\s*-?\d+(?:\.\d+)?\s*[+*/^-]")
 _DIGITS = b"0123456789"
 _CAPITALS = bytes(range(65, 91))
 _PUNCTUATION = b".,;:!?'\""
@@ -117,6 +125,26 @@ def surface_features(
     if not parts:
         return csr_array((0, len(FIGURES) + N_WORDS), dtype=np.float32)
     return csr_array(vstack(parts, format="csr"))
+
+
+def content_types(pool: TurnPool) -> list[str]:
+    """What each example's answer mostly is, one of `CONTENT`, by its surface."""
+    return [
+        _content("\n".join(text for role, text in turns if role == "assistant")[:_LOOK_AT])
+        for turns in pool.turns()
+    ]
+
+
+def _content(answer: str) -> str:
+    if "```" in answer or len(_CODE.findall(answer)) >= 2:
+        return "code"
+    raw = answer.encode("utf-8", "replace")
+    digits = len(raw) - len(raw.translate(None, _DIGITS))
+    if _FORMULA.search(answer):
+        return "maths"
+    if len(_ITEM.findall(answer)) >= 3:
+        return "list"
+    return "maths" if digits > 0.12 * len(raw) else "text"
 
 
 class _Columns(dict[str, int]):

@@ -10,7 +10,7 @@ import numpy as np
 from ds2.arrays import Scores, Transition, Values
 from ds2.checks import check_int, check_rows, check_scores
 from ds2.curation import BiasRow, Curation, measure_bias
-from ds2.embedding import EmbeddingReport, identify_languages
+from ds2.embedding import EmbeddingReport, content_types, identify_languages
 from ds2.levels import nearest_level
 from ds2.neighbors import Neighbors
 from ds2.noise import MIN_COUNT, TransitionEstimate
@@ -177,7 +177,11 @@ class Results(Chosen):
     @cached_property
     def bias(self) -> tuple[BiasRow, ...]:
         """What scores go with beside quality, before and after curation."""
-        labels = {"source": self.pool.sources, "language": self._languages()}
+        labels: dict[str, Sequence[str | None]] = {
+            "source": self.pool.sources,
+            "language": self._languages(),
+            "content": content_types(self.pool),
+        }
         return measure_bias(
             self.raw,
             self.curation.scores,

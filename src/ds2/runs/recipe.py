@@ -595,10 +595,12 @@ class CurateSection(Section):
             description="remove what these explain within neighbourhoods from the curated scores",
         )
     )
-    calibrate: Annotated[tuple[Literal["source"], ...], BeforeValidator(as_tuple)] = Field(
-        default=(),
-        description="take off what raters give a source too much or too little, as 20 trusted "
-        "scores or three raters show it",
+    calibrate: Annotated[tuple[Literal["source", "content"], ...], BeforeValidator(one_or_more)] = (
+        Field(
+            default=(),
+            description="take off what raters give a source, or a content (code, list, maths, "
+            "text), too much or too little, as 20 trusted scores or three raters show it",
+        )
     )
     n_draws: int = Field(default=51, ge=1, description="random draws of the pool")
     draw_share: float = Field(

@@ -21,6 +21,7 @@ from ds2.arrays import Features
 from ds2.curation import Curation, curate, measure_bias
 from ds2.embedding import (
     EmbeddingReport,
+    content_types,
     embed_with_report,
     read_report,
     sample_keys,
@@ -325,6 +326,8 @@ def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> di
         found["length"] = np.log1p(pool.lengths.astype(np.float64))
     if "source" in names and len(set(pool.sources)) > 1:
         found["source"] = np.array([source or "" for source in pool.sources])
+    if "content" in names:
+        found["content"] = np.array(content_types(pool))
     return found
 
 
