@@ -141,6 +141,18 @@ def test_few_missing_ratings_change_nothing_unless_asked(made):
 
 
 @pytest.mark.filterwarnings("ignore::ds2.Ds2Warning")
+def test_rows_that_were_not_to_be_scored_have_none_under_any_method(made):
+    *_, ratings, _, _ = made
+    given = ratings.copy()
+    given[::50] = np.nan
+    for method in ("scorer", "auto"):
+        found = curated(made, given, method=method)
+        assert found.scored is None
+        assert np.isnan(found.scores[::50]).all()
+        assert np.isnan(found.scores).sum() == len(given[::50])
+
+
+@pytest.mark.filterwarnings("ignore::ds2.Ds2Warning")
 def test_no_row_s_own_rating_is_in_the_score_of_one_rater(made):
     *_, ratings, _, _ = made
     given = part_of(ratings)[:, 0]

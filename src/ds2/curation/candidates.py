@@ -1,5 +1,6 @@
 """The candidates of curation: one function each, from the same case to values for every row."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -160,8 +161,12 @@ def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
         known = ~np.isnan(column)
         if known.sum() < LEAST or np.ptp(column[known]) == 0:
             raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
-        found = cross_fit(column, case.inputs, case.folds, case.order, seed=case.seed)
-        case.predicted[int(m)] = found.values
+        decides = (column, case.folds, case.order, np.array(case.seed))
+        key = b"".join(hashlib.sha256(one.tobytes()).digest() for one in decides)
+        if key not in case.inputs.memo:  # where raters are left out in turn, the others are not new
+            found = cross_fit(column, case.inputs, case.folds, case.order, seed=case.seed)
+            case.inputs.memo[key] = found.values
+        case.predicted[int(m)] = case.inputs.memo[key]
     return np.stack([case.predicted[int(m)] for m in raters], axis=1)
 
 

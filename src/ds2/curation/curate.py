@@ -262,7 +262,7 @@ def _inputs(
 ) -> Inputs | None:
     if vectors is None:
         return None
-    inputs = Inputs.of(vectors, features)
+    inputs = features if isinstance(features, Inputs) else Inputs.of(vectors, features)
     check_rows("vectors", inputs.vectors, neighbors.n)
     return inputs
 

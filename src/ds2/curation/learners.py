@@ -8,7 +8,7 @@ scikit-learn learns them; what is kept of them is plain arrays, so that a file o
 Their blend has weights that are not negative, found on rows that they were not learned from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,14 @@ class Inputs:
         figures: (n, f) float32.
         words: (n, w) sparse counts; w may be 0.
         features: what a user gave of figures and words, or None.
+        memo: predictions made of them before, by all that decides them.
     """
 
     vectors: np.ndarray
     figures: np.ndarray
     words: Features
     features: Features | None = None
+    memo: dict[bytes, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, vectors: Vectors, features: Features | None) -> "Inputs":

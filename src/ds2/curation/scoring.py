@@ -44,7 +44,8 @@ class Scoring:
     def told(self, result: Curation) -> Curation:
         """The result with the rows that were scored, and the standard errors of theirs."""
         if self.candidate is None or self.candidate.unseen is None:
-            return replace(result, skill=self.skill)
+            left = np.where(self.rows, np.nan, result.scores)  # a scorer says more than was asked
+            return replace(result, scores=left, skill=self.skill)
         values, unseen = self.candidate.values, self.candidate.unseen
         order = np.argsort(values, kind="stable")
         alone = np.interp(unseen, values[order], result.scores[order])

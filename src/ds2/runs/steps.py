@@ -19,6 +19,7 @@ import numpy as np
 from ds2._version import __version__
 from ds2.arrays import Features
 from ds2.curation import Curation, curate, measure_bias
+from ds2.curation.learners import Inputs
 from ds2.embedding import (
     EmbeddingReport,
     content_types,
@@ -267,7 +268,7 @@ def curation_of(
     asked = recipe.curate.model_dump(exclude={"control", "calibrate", "doubtful"}) | other
     several = len(panel.raters) > 1 or gold is not None or panel.repeat_scores() is not None
     if asked["method"] in ("auto", "scorer") and (several or np.isnan(panel.scores()).any()):
-        asked |= {"vectors": vectors, "features": _features(pool)}
+        asked |= {"vectors": vectors, "features": _inputs(pool, vectors)}
     return unheard(
         curate,
         panel.scores(),
@@ -287,9 +288,14 @@ def curation_of(
 
 
 @lru_cache(maxsize=1)
-def _features(pool: Pool) -> Features:
-    """The surface features of a pool, which a comparison asks for once a judge."""
-    return surface_features(pool)
+def _surface(pool: Pool) -> tuple[Features, dict[bytes, np.ndarray]]:
+    """The surface features of a pool, and what was learned from them: a comparison asks again."""
+    return surface_features(pool), {}
+
+
+def _inputs(pool: Pool, vectors: np.ndarray) -> Inputs:
+    features, memo = _surface(pool)
+    return replace(Inputs.of(vectors, features), memo=memo)
 
 
 def _trusted(gold: GoldScores | None) -> dict[str, Any]:
