@@ -744,3 +744,22 @@ def test_a_rejected_text_that_shows_a_dialogue_is_an_answer(tmp_path):
         pool = pool_of(tmp_path, {"prompt": "Write one.", "chosen": "No.", "rejected": dialogue})
     row, _ = handed(tmp_path, pool, "trl", layout="preference")
     assert row["rejected"] == [{"role": "assistant", "content": dialogue}]
+
+
+def test_texts_around_turns_are_one_layout_for_many_rows(tmp_path):
+    texts = [f"Human: Why {at}?\n\nAssistant: Because {at}." for at in range(3)]
+    both = [{"chosen": text, "rejected": "Human: a\n\nAssistant: b"} for text in texts]
+    with pytest.warns(Ds2Warning, match="hold a preference"):
+        pool = pool_of(tmp_path, *both)
+    assert len(pool.table["layout"].unique()) == 1
+    write_pool(pool, tmp_path / "out.jsonl", format=pool.format)
+    assert rows_of(tmp_path / "out.jsonl") == both
+
+
+def test_data_that_looks_like_a_place_of_a_text_is_data(tmp_path):
+    made = [{"": "0"}, {"": "no number"}, {"": ["a", "0"]}, {"": {"": "0"}}, {"": None}]
+    calls = [{"type": "function", "function": {"name": "f", "arguments": each}} for each in made]
+    row = {"messages": [USER, {**SAID, "tool_calls": calls}]}
+    pool = pool_of(tmp_path, row)
+    write_pool(pool, tmp_path / "out.jsonl", format="messages")
+    assert rows_of(tmp_path / "out.jsonl") == [row]

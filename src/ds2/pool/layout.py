@@ -8,7 +8,8 @@ is the row without either: every field in order, as one JSON object in which
     "null", "empty"    for one that held nothing, and
     [value]            for a part of the conversation, as it was, with ``{"": "2"}`` in the place of
                        the text of turn 2 (``"2<"`` and ``"2>"``: of its two halves, an instruction
-                       and its input).
+                       and its input), and ``{"": ["Q: ", "1", " A: ", "2", ""]}`` in the place of a
+                       text that holds turns 1 and 2 between other words.
 
 Few layouts occur in a pool, so the table holds them as a dictionary-encoded column.
 """
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ds2.pool.formats import INPUT_JOINT, Parsed
+from ds2.pool.turns import ROLE_KEYS, Turns
 
 __all__ = [
     "conversation_fields",
@@ -54,6 +56,8 @@ def _part(name: str, value: object, parsed: Parsed, start: int) -> str:
     if parsed.cut is not None and name in (parsed.parts["prompt"], parsed.parts["input"]):
         return _place(f"{start}{'<' if name == parsed.parts['prompt'] else '>'}")
     turns = parsed.turns
+    if type(value) is str and name == parsed.parts.get("turns"):
+        return _DUMP({_TEXT: _woven(value, turns[start:], start)})
     listed = value if type(value) is list else [value]
     pieces = []
     for number, each in enumerate(listed, start):
@@ -71,11 +75,22 @@ def _piece(value: object, text: str | None, number: int) -> str | None:
         return '""' if not value else _place(str(number)) if value is text else None
     if type(value) is dict and len(value) == 2:
         (first, one), (second, other) = value.items()
-        if other is text and type(one) is str:
+        if other is text and first in ROLE_KEYS:
             return _turn(number, first, one, second, None)
-        if one is text and type(other) is str:
+        if one is text and second in ROLE_KEYS:
             return _turn(number, first, None, second, other)
     return None
+
+
+def _woven(value: str, turns: Turns, start: int) -> list[str]:
+    """Return what stands around the texts of turns in one text, and the numbers of these."""
+    pieces, at = [], 0
+    for number, (_, text) in enumerate(turns, start):
+        found = value.find(text, at) if text else -1
+        if found >= 0:
+            pieces += [value[at:found], str(number)]
+            at = found + len(text)
+    return [*pieces, value[at:]]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -103,6 +118,8 @@ def _without(value: object, places: Mapping[str, str]) -> object:
     if isinstance(value, str):
         return {_TEXT: places[value]} if value in places else value
     if isinstance(value, dict):
+        if list(value) == [_TEXT]:  # looks like a place, and is data
+            return {_TEXT: [value]}
         return {
             key: {_TEXT: places[each]} if type(each) is str and each in places
             else each if type(each) is str else _without(each, places)
@@ -158,6 +175,12 @@ def _with(value: Any, texts: list[str], cut: int) -> object:
     if not isinstance(value, dict):
         return value
     place = value.get(_TEXT)
+    if len(value) == 1 and isinstance(place, list):
+        return (
+            place[0]
+            if isinstance(place[0], dict)
+            else "".join(texts[int(piece)] if at % 2 else piece for at, piece in enumerate(place))
+        )
     if len(value) != 1 or not isinstance(place, str):
         return {key: _with(each, texts, cut) for key, each in value.items()}
     text = texts[int(place.rstrip("<>"))]

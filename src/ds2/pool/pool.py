@@ -28,7 +28,7 @@ __all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "lines_o
 _BATCH = 1024
 _TAKE = 1 << 14
 _ENTRY = b"ds2.pool"
-_VERSION = 4
+_VERSION = 5
 
 
 def conversation_text(turns: Iterable[tuple[str, str]]) -> str:
@@ -105,7 +105,7 @@ def table_schema() -> "pyarrow.Schema":
             ("extra", pa.string()),
             ("key", pa.uint64()),
             ("position", pa.int64()),
-            ("layout", pa.dictionary(pa.int32(), pa.string())),
+            ("layout", pa.dictionary(pa.int32(), pa.large_string())),  # may be over 2 GB
             ("cut", pa.int32()),
         ]
     )

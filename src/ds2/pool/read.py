@@ -445,7 +445,7 @@ class _Builder:
             array(self._extras, text),
             array(np.frombuffer(b"".join(self._keys), "<u8")),
             array(np.asarray(self._positions)),
-            array(self._layouts, text).dictionary_encode(),  # much faster than at once
+            array(self._layouts, pa.large_string()).dictionary_encode(),  # much faster than at once
             array(self._cuts, pa.int32()),
         ]
         self._batches.append(pa.RecordBatch.from_arrays(listed, schema=schema))

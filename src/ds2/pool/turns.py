@@ -20,6 +20,7 @@ __all__ = [
     "MEDIA",
     "NO_ROLES",
     "REASONING",
+    "ROLE_KEYS",
     "TURN_KEYS",
     "BadRowError",
     "Told",
@@ -47,7 +48,7 @@ Told: TypeAlias = list[dict[str, object] | None]
 
 #: The keys of one turn: who speaks, and what.
 TURN_KEYS = {"messages": ("role", "content"), "sharegpt": ("from", "value")}
-_ROLE_KEYS = ("role", "from", "speaker", "author")
+ROLE_KEYS = ("role", "from", "speaker", "author")
 _CONTENT_KEYS = ("content", "value", "text", "parts")
 
 #: Every name of a role that is understood, and the pool's word for it.
@@ -126,7 +127,7 @@ def by_column(value: Mapping[str, object]) -> list[dict[str, object]]:
 
 def role_keys(turn: Mapping[str, object]) -> tuple[str, str] | None:
     """Return the keys of a turn that hold its role and its content, None where it has no role."""
-    role = next((key for key in _ROLE_KEYS if turn.get(key) is not None), None)
+    role = next((key for key in ROLE_KEYS if turn.get(key) is not None), None)
     return None if role is None else (role, _content_key(turn))
 
 
