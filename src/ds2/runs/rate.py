@@ -1,7 +1,6 @@
 """The stage "rate": scores that are there already, and models that rate, side by side."""
 
 import secrets
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.errors import InputError, RunError, warn
 from ds2.keys import random_order_keys
 from ds2.pool import Pool
 from ds2.pool.wording import shown
@@ -113,7 +112,7 @@ def _check_tells_apart(ratings: Ratings) -> None:
             )
         for note in ratings.notes:
             if note.code != "one score":  # which is what the error says
-                warnings.warn(str(note), Ds2Warning, stacklevel=1)
+                warn(str(note))
         remedy = (
             'Take another model, or form = "expected", which rates more finely.'
             if ratings.usage
