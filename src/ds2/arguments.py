@@ -184,6 +184,7 @@ def guarded(function: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> T:
+        __tracebackhide__ = True  # for IPython and pytest: it is the user's call that is wrong
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:

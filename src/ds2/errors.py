@@ -10,6 +10,8 @@ A message says what is wrong, where, what was found, and what to do about it. Th
 catches `Ds2Error` in one place and prints the message without a traceback.
 """
 
+import sys
+import warnings
 from importlib.util import find_spec
 from shlex import quote
 from typing import Any
@@ -23,9 +25,11 @@ __all__ = [
     "RunError",
     "installing",
     "upgrading",
+    "warn",
 ]
 
 _OURS = "ds2-select"
+_HERE = __file__.removesuffix("errors.py")
 
 
 class Ds2Error(Exception):
@@ -105,3 +109,11 @@ def _metadata() -> Any:
 
 def _installer() -> str:
     return "pip install" if find_spec("pip") else "uv pip install"
+
+
+def warn(sentence: str) -> None:
+    """Warn whoever called ds2, at the line of theirs, whatever of ds2 stands in between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, Ds2Warning, stacklevel=level)

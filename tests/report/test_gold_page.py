@@ -12,6 +12,7 @@ from ds2.errors import InputError
 from ds2.pool import Message
 from ds2.rating import Scale
 from ds2.report import GoldItem, gold_choices, render_gold_page
+from ds2.report.gold_page import level_words
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \u202eabc \u2028 {{7*7}}"
@@ -142,3 +143,24 @@ def test_bad_input_is_one_sentence():
         render_gold_page([], choices=gold_choices(Scale.levels(6)))
     with pytest.raises(InputError, match="2 to 10 different scores"):
         page(choices=[(1.0, "one")])
+
+
+def test_levels_have_words_from_the_worst_to_the_best():
+    assert level_words(2) == ["no use", "the best"]
+    assert level_words(5) == ["no use", "weak", "ordinary", "good", "the best"]
+    for n in range(2, 11):
+        words = level_words(n)
+        assert (len(words), words[0], words[-1]) == (n, "no use", "the best")
+        said = [word for word in words if word]
+        assert len(set(said)) == len(said)
+
+
+def test_the_guide_is_text():
+    page = render_gold_page(
+        [GoldItem("a", (), 0, 1)], choices=[(0, "0"), (1, "1")], guide=[("", "a <b>"), ("h&", "")]
+    )
+    assert "<p>a &lt;b&gt;</p>" in page
+    assert "<h3>h&amp;</h3>" in page
+    assert "<details" not in render_gold_page(
+        [GoldItem("a", (), 0, 1)], choices=[(0, "0"), (1, "1")]
+    )

@@ -35,7 +35,7 @@ frame.onload = async () => {
   view.URL.createObjectURL = (blob) => { found.blobs.push(blob); return make(blob); };
   view.HTMLAnchorElement.prototype.click = function () { found.name = this.download; };
   const all = (query) => [...page.querySelectorAll(query)];
-  const pressed = () => all('[aria-pressed="true"]').map((button) => button.textContent);
+  const pressed = () => all('[aria-pressed="true"]').map((button) => button.dataset.value);
   try { await (async () => { SCRIPT })(); } catch (error) { found.error = String(error.stack); }
   found.files = await Promise.all(found.blobs.map((blob) => blob.text()));
   document.getElementById("found").textContent = JSON.stringify(found);
@@ -55,7 +55,8 @@ def items():
 
 @pytest.fixture
 def folder(tmp_path):
-    html = render_gold_page(items(), choices=gold_choices(Scale.levels(6)))
+    guide = [("", "Judge it."), ("overall", "<b>low</b> for what is wrong")]
+    html = render_gold_page(items(), choices=gold_choices(Scale.levels(6)), guide=guide)
     (tmp_path / "gold.html").write_text(html, encoding="utf-8")
     return tmp_path
 
@@ -205,11 +206,50 @@ def test_the_page_fits_and_every_button_has_a_name(folder, width):
         found.fits = root.scrollWidth <= root.clientWidth;
         found.wide = all("body *").filter((node) => !node.closest(".skip")
           && node.getBoundingClientRect().right > root.clientWidth + 1).map((n) => n.outerHTML);
+        const more = page.getElementById("more");
+        found.folded = getComputedStyle(page.getElementById("extra")).display;
+        if (more.offsetHeight) more.click();
+        found.unfolded = [getComputedStyle(page.getElementById("extra")).display,
+          more.getAttribute("aria-expanded"), more.textContent];
         found.nameless = all("button").filter((b) => !b.textContent.trim()).length;
-        found.small = all("button").filter((b) => b.offsetHeight < 24).length;
+        found.small = all("button, summary, input:not([hidden])")
+          .filter((b) => b.offsetHeight && (b.offsetHeight < 44 || b.offsetWidth < 44))
+          .map((b) => b.outerHTML);
+        page.documentElement.scrollTop = 9999;
+        const dock = page.querySelector(".dock").getBoundingClientRect();
+        found.seen = [dock.bottom <= view.innerHeight + 1, dock.top > 0];
         """,
         width=width,
     )
     assert found["wide"] == []
     assert found["fits"]
-    assert (found["nameless"], found["small"]) == (0, 0)
+    assert (found["nameless"], found["small"]) == (0, [])
+    assert found["seen"] == [True, True], "the choices are always in reach"
+    if width == 390:
+        assert (found["folded"], found["unfolded"]) == ("none", ["block", "true", "Less"])
+    else:
+        assert found["folded"] == "flex"
+
+
+def test_the_next_example_begins_at_its_top_and_the_guide_folds(folder):
+    found = drive(
+        folder,
+        """
+        const guide = page.getElementById("guide");
+        found.open = guide.open;
+        guide.open = true;
+        page.documentElement.scrollTop = 9999;
+        key("4");
+        await wait();
+        const top = page.getElementById("place").getBoundingClientRect().top;
+        found.top = top >= 0 && top < page.querySelector(".dock").getBoundingClientRect().top;
+        found.labels = all("#choices small").map((one) => one.textContent);
+        found.guide = guide.textContent;
+        """,
+        width=390,
+    )
+    assert found["open"] is False, "a phone shows the example first"
+    assert found["top"]
+    assert found["labels"] == ["no use", "poor", "weak", "good", "very good", "the best"]
+    assert "overall" in found["guide"]
+    assert "<b>low</b> for what is wrong" in found["guide"]

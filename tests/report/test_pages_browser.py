@@ -99,7 +99,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("name", ["report", "comparison", "proof", "gold"])
 def test_nothing_serious(name, dark, pages, tmp_path: Path, axe: str) -> None:
     path = tmp_path / "page.html"
-    gold = render_gold_page(items(), choices=gold_choices(Scale.levels(6)))
+    guide = [("", "Judge it."), ("overall", "How good it is")]
+    gold = render_gold_page(items(), choices=gold_choices(Scale.levels(6)), guide=guide)
     path.write_text(gold if name == "gold" else page_html(pages[name]), encoding="utf-8")
     with open_page(path, dark=dark) as page:
         assert serious_findings(page, axe) == []
@@ -107,7 +108,8 @@ def test_nothing_serious(name, dark, pages, tmp_path: Path, axe: str) -> None:
 
 def test_axe_sees_a_page_with_faults(tmp_path: Path, axe: str) -> None:
     path = tmp_path / "page.html"
-    gold = render_gold_page(items(), choices=gold_choices(Scale.levels(6)))
+    guide = [("", "Judge it."), ("overall", "How good it is")]
+    gold = render_gold_page(items(), choices=gold_choices(Scale.levels(6)), guide=guide)
     path.write_text(gold.replace(' lang="en"', ""), encoding="utf-8")
     with open_page(path) as page:
         assert "html-has-lang" in [each[1] for each in serious_findings(page, axe)]

@@ -1,6 +1,7 @@
 """`ds2.run`: the whole job in one call, and how its results show themselves."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +56,24 @@ def test_a_folder_is_kept_and_gone_on_with(tmp_path, rows):
         ds2.run(path, scores="score", size=0.2, folder=tmp_path / "run")
     with pytest.raises(ds2.InputError, match="row 2: "):
         ds2.run([rows[0], 3], scores="score")
+
+
+def test_warnings_are_warned_at_the_line_that_called(rows):
+    with pytest.warns(ds2.Ds2Warning) as warned:
+        found = ds2.run(rows, scores="score", size=16)
+    assert found.warnings
+    assert {str(one.message) for one in warned} >= set(found.warnings)
+    assert {one.filename for one in warned} == {__file__}
+    assert f"<summary>{len(found.warnings)} warnings</summary>" in found._repr_html_()
+
+
+def test_on_a_terminal_one_line_says_how_far_the_run_is(rows, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ds2.run(rows, scores="score", size=16)
+    seen = capsys.readouterr().err.split("\r")
+    assert any(line.startswith("noise: ") and "%" in line for line in seen)
+    assert seen[-1] == ""
+    assert not seen[-2].strip()
 
 
 def test_results_are_one_line_and_a_small_table(result):

@@ -1,6 +1,5 @@
 """`curate`: put better scores in the place of wrong ones, or leave them alone."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -28,7 +27,7 @@ from ds2.curation.scorer import LEARNING
 from ds2.curation.scoring import UNRATED, score_rest
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.keys import check_keys, random_order_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
@@ -253,7 +252,7 @@ def curate(
         gold_needed=gold_needed(case, choice) if choice else 0,
     )
     for sentence in result.warnings:
-        warnings.warn(sentence, Ds2Warning, stacklevel=2)
+        warn(sentence)
     return result
 
 

@@ -10,7 +10,6 @@ plan of that size, and a larger plan extends a smaller one.
 """
 
 import heapq
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
 from ds2.checks import check_fraction, check_int, check_rows, check_scores
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.keys import check_keys, random_order_keys
 
 __all__ = ["GoldPlan", "deal_seats", "gold_weights", "known_labels", "plan_gold"]
@@ -150,11 +149,9 @@ def gold_weights(plan: GoldPlan, gold: Values) -> Values:
     counts = np.bincount(plan.stratum[scored], minlength=len(plan.sizes))
     unseen = plan.sizes[counts == 0].sum()
     if unseen:
-        warnings.warn(
+        warn(
             f"Of {plan.sizes.sum():,} examples {unseen:,} are in strata without any gold score: "
             "what gold says does not speak of them. Score the whole plan.",
-            Ds2Warning,
-            stacklevel=2,
         )
     weights = np.full(len(gold), np.nan)
     weights[scored] = (plan.sizes / np.maximum(counts, 1))[plan.stratum[scored]]

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from ds2.embedding.audit import SAMPLE, EmbeddingReport, audited
 from ds2.embedding.embedder import Embedder, TextPool, unit_rows
 from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.wordllama import WordLlamaEmbedder
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 
 __all__ = ["Progress", "embed", "embed_with_report", "read_report", "sample_keys", "share_held"]
 
@@ -63,7 +62,7 @@ def embed(
         pool, embedder, out=out, batch_size=batch_size, reuse=reuse, progress=progress
     )
     for sentence in report.warnings:
-        warnings.warn(sentence, Ds2Warning, stacklevel=2)
+        warn(sentence)
     return vectors
 
 

@@ -1,7 +1,6 @@
 """Embedders behind any OpenAI-compatible ``/embeddings`` endpoint."""
 
 import math
-import warnings
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from ds2.checks import check_int, check_positive
 from ds2.embedding.embedder import Described, unit_rows
 from ds2.endpoints import address_of, clean, openai_client, read_key
-from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
+from ds2.errors import InputError, MissingDependencyError, RunError, warn
 
 __all__ = ["OpenAIEmbedder"]
 
@@ -89,10 +88,8 @@ class OpenAIEmbedder(Described):
         if len(texts) > 1:
             middle = len(texts) // 2
             return np.concatenate([self._fit(texts[:middle]), self._fit(texts[middle:])])
-        warnings.warn(
+        warn(
             f"Some texts are longer than '{self._model}' takes: their ends were cut.",
-            Ds2Warning,
-            stacklevel=2,
         )
         return self._fit([texts[0][: math.ceil(len(texts[0]) / 2)]])
 

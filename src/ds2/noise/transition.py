@@ -1,6 +1,5 @@
 """`estimate_transition`: raters' errors, from what neighbours, other raters and gold say."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,7 @@ from jaxtyping import Shaped
 
 from ds2.arrays import Scores, Values
 from ds2.checks import check_fraction, check_gold, check_int, check_positive, check_table
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate
 from ds2.noise.findings import describe
@@ -138,7 +137,7 @@ def estimate_transition(
     aside = set(range(values.shape[1])) - set(believed) if values.shape[1] > 1 else ()
     sentences = (*heard.sentences, *estimate.warnings, *describe(estimate, neighbors, aside))
     for sentence in sentences:
-        warnings.warn(sentence, Ds2Warning, stacklevel=2)
+        warn(sentence)
     return replace(estimate, warnings=sentences)
 
 

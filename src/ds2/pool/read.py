@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import os
-import warnings
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 
 from ds2.atomic import writing
 from ds2.checks import check_choice, check_fraction, check_int
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, Parsed, detect_format, parse_row
 from ds2.pool.ids import complete_ids
 from ds2.pool.layout import dump_layout
@@ -114,7 +113,7 @@ def read_pool(
     table = builder.finish(reading.place)
     notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
     for note in notes:
-        warnings.warn(note, Ds2Warning, stacklevel=2)
+        warn(note)
     return Pool(
         table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
         named, called, reading.seen,

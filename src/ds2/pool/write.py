@@ -10,7 +10,6 @@ accepted.
 import json
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 
 from ds2.atomic import writing
 from ds2.checks import check_choice
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.pool.carried import (
     Conversation,
     Opened,
@@ -95,11 +94,9 @@ def write_pool(
     with writing(target) as temporary, writer(temporary, kind.compression) as stream:
         WRITERS[kind.container](lambda: _rows(pool, format, added, replaced), stream)
     if replaced:
-        warnings.warn(
+        warn(
             f"The format {format} has fields that the rows had as well; the conversation's own "
             f"text was written in {shown_names(list(replaced))}.",
-            Ds2Warning,
-            stacklevel=2,
         )
 
 
@@ -242,7 +239,7 @@ def hand_off(
                 temporary.write_text(text, encoding="utf-8")
     notes = found.notes(lossy)
     for note in notes:
-        warnings.warn(note, Ds2Warning, stacklevel=2)
+        warn(note)
     return Handoff((data, *more), usage, notes, _command(tool, shape, data, name))
 
 

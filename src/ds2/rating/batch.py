@@ -12,7 +12,6 @@ import json
 import re
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +25,7 @@ import numpy as np
 from ds2.atomic import explain_write_errors, sweep, writing
 from ds2.checks import check_choice, check_fraction, check_int, check_positive
 from ds2.endpoints import address_of, clean, is_openai, masked, openai_client, read_key
-from ds2.errors import Ds2Warning, InputError, MissingDependencyError, RunError
+from ds2.errors import InputError, MissingDependencyError, RunError, warn
 from ds2.pool import Pool
 from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
@@ -338,7 +337,7 @@ class _Work:
     def ratings(self, notes: Sequence[Note], *, ended: bool = False) -> Ratings:
         """Return what the store has, and warn."""
         for note in notes:
-            warnings.warn(str(note), Ds2Warning, stacklevel=3)
+            warn(str(note))
         plan = self.session.plan
         return assemble(
             plan.pool,

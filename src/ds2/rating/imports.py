@@ -12,7 +12,6 @@ import difflib
 import json
 import os
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ds2.checks import check_choice
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError, warn
 from ds2.pool import Pool
 from ds2.pool.files import check_readable
 from ds2.pool.ids import match_ids
@@ -122,7 +121,7 @@ def import_ratings(
     if len(np.unique(used.to_scores(values[rated]))) == 1:
         notes.append(Note("one score"))
     for note in notes:
-        warnings.warn(str(note), Ds2Warning, stacklevel=2)
+        warn(str(note))
     return Ratings(values, codes, used, name, tuple(notes))
 
 

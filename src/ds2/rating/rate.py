@@ -6,7 +6,6 @@ import secrets
 import shutil
 import tempfile
 import threading
-import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 
 from ds2.atomic import locked
 from ds2.checks import check_int, check_positive
-from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.errors import InputError, RunError, warn
 from ds2.pool import Pool
 from ds2.pool.wording import shown, shown_names, shown_path
 from ds2.rating.loop import (
@@ -219,7 +218,7 @@ def _results(session: "Session", store: Store, budget: Budget, *, sent: bool) ->
     if stopped and not any((one.codes == 0).any() for one in ratings):
         raise RunError(" ".join(stopped))
     for sentence in dict.fromkeys(str(note) for one in ratings for note in one.notes):
-        warnings.warn(sentence, Ds2Warning, stacklevel=3)
+        warn(sentence)
     return Ratings.join(ratings)
 
 

@@ -37,6 +37,7 @@
   const nScored = () => state.scores.size;
   const scoreOf = (place) => state.scores.get(items[place].id);
   const wordsOf = (value) => choices.find((choice) => choice.value === value).words;
+  const touch = matchMedia("(pointer: coarse)").matches;
 
   function show(focus) {
     const item = items[state.at], turns = find("turns"), n = nScored();
@@ -63,8 +64,9 @@
     find("undo").disabled = state.past.length === 0;
     find("clear").disabled = scoreOf(state.at) === undefined;
     find("open").disabled = n === items.length;
-    document.querySelector("main").scrollTop = 0;
-    if (focus) find("place").focus({ preventScroll: true });
+    if (!focus) return;
+    find("place").scrollIntoView();
+    find("place").focus({ preventScroll: true });
   }
 
   function put(place, value) {
@@ -153,13 +155,22 @@
     say(`Loaded ${used} score${used === 1 ? "" : "s"} from the file${left ? `; ${left} line${left === 1 ? "" : "s"} did not fit this page` : ""}.`);
   }
 
+  const n = choices.length;
+  find("choices").style.setProperty("--wide", n);
+  find("choices").style.setProperty("--narrow", n > 6 ? Math.ceil(n / 2) : n);
   for (const choice of choices) {
     const button = document.createElement("button"), small = document.createElement("small");
     button.type = "button";
     button.dataset.value = String(choice.value);
     button.setAttribute("aria-keyshortcuts", choice.key);
     button.textContent = choice.words;
-    if (choice.key !== choice.words) { small.textContent = `key ${choice.key}`; button.append(small); }
+    small.textContent = choice.label;
+    button.append(small);
+    if (choice.key !== choice.words) {
+      const hint = document.createElement("kbd");
+      hint.textContent = choice.key;
+      button.prepend(hint, " ");
+    }
     button.addEventListener("click", () => score(choice.value));
     find("choices").append(button);
   }
@@ -196,9 +207,16 @@
   find("file").addEventListener("change", (event) => { if (event.target.files[0]) load(event.target.files[0]); event.target.value = ""; });
   addEventListener("beforeunload", (event) => { if (unsaved && !kept) event.preventDefault(); });
 
+  find("more").addEventListener("click", () => {
+    const shown = find("extra").classList.toggle("shown");
+    find("more").setAttribute("aria-expanded", String(shown));
+    find("more").textContent = shown ? "Less" : "More";
+  });
+
   const resumed = restore();
-  const named = (choice) => choice.key === choice.words ? choice.key : `${choice.key} (${choice.words})`;
+  const named = (choice) => touch || choice.key === choice.words ? choice.words : `${choice.key} (${choice.words})`;
+  if (find("guide")) find("guide").open = !resumed && innerWidth > 640;
   show(false);
-  say(resumed ? `Welcome back: ${nScored()} scored so far.` : `Score with the digit keys: ${named(choices[0])} is the worst, ${named(choices.at(-1))} the best. Nothing leaves this browser until you download it.`);
+  say(resumed ? `Welcome back: ${nScored()} scored so far.` : `${touch ? "Tap a score" : "Score with the digit keys"}: ${named(choices[0])} is the worst, ${named(choices.at(-1))} the best. Nothing leaves this browser until you download it.`);
   keep();
 })();

@@ -23,6 +23,8 @@ from ds2.report.write import packaged, render
 __all__ = ["GoldItem", "gold_choices", "render_gold_page"]
 
 _MOST = 10
+#: Levels in words, from the worst to the best.
+_LEVELS = ("no use", "poor", "weak", "ordinary", "good", "very good", "the best")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def render_gold_page(
     choices: Sequence[tuple[float, str]],
     title: str = "Gold scores",
     question: str = "How good is this example for training?",
+    guide: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the page as the text of one self-contained HTML file.
 
@@ -80,6 +83,7 @@ def render_gold_page(
         choices: 2 to 10 pairs of a score and its words, lowest first (`gold_choices`).
         title: what the page is called.
         question: what the person is asked about each example.
+        guide: how to judge: headings and what stands under them, as in the rubric of the raters.
 
     Raises:
         InputError: nothing to score, an id twice, or choices that ten keys cannot hold.
@@ -94,8 +98,10 @@ def render_gold_page(
     data = {
         "title": visible(title),
         "choices": [
-            {"value": value, "key": key, "words": visible(words)}
-            for (value, words), key in zip(choices, _keys(values), strict=True)
+            {"value": value, "key": key, "words": visible(words), "label": label}
+            for (value, words), key, label in zip(
+                choices, _keys(values), level_words(len(values)), strict=True
+            )
         ],
         "items": [_item(item) for item in items],
     }
@@ -106,10 +112,19 @@ def render_gold_page(
         style="gold_page.css",
         title=visible(title),
         question=visible(question),
+        guide=[(visible(head), visible(text)) for head, text in guide],
         script=Markup(script),  # noqa: S704 (our own file)
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(_json(data)),  # noqa: S704 (escaped for a script)
     )
+
+
+def level_words(n: int) -> list[str]:
+    """Return what each of n levels means, lowest first; "" where one means the same as below."""
+    places = [round(i * (len(_LEVELS) - 1) / max(n - 1, 1)) for i in range(n)]
+    return [
+        "" if at and places[at - 1] == place else _LEVELS[place] for at, place in enumerate(places)
+    ]
 
 
 def _json(value: object) -> str:

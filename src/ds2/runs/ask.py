@@ -15,14 +15,14 @@ from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.noise import Agreement, TransitionEstimate, agreement
 from ds2.pool import Pool
-from ds2.rating import GoldScores, Panel, Scale, read_gold, write_gold_sheet
+from ds2.rating import GoldScores, Panel, Rubric, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, write_table
 from ds2.runs.gold_plans import JUDGES, asked_rows
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
-from ds2.runs.rate import sample_order
+from ds2.runs.rate import rubric_of, sample_order
 from ds2.runs.recipe_file import resolve_path
 from ds2.selection import check_size
 
@@ -172,15 +172,15 @@ def write_gold_sheets(
         known = load_gold(job, pool, scale)
         asked = _again(job, pool, known, again) if again else _planned(job, pool, known, size)
         total = asked.pop("total")
-        files = write_sheets(folder, pool, scale, **asked)
+        files = write_sheets(job, pool, scale, **asked)
     return GoldSheets(files, total, len(asked["rows"]), scale.low, scale.high)
 
 
 def write_sheets(
-    folder: Path, pool: Pool, scale: Scale, *, rows: np.ndarray, **facts: np.ndarray
+    job: Job, pool: Pool, scale: Scale, *, rows: np.ndarray, **facts: np.ndarray
 ) -> tuple[Path, ...]:
     """Write the same examples as JSONL, as CSV and as a page; ``facts`` as `write_gold_sheet`'s."""
-    files = tuple(folder / name for name in SHEETS)
+    files = tuple(job.folder / name for name in SHEETS)
     for path in files[:2]:
         write_gold_sheet(pool, rows, path, **facts)
     items = [
@@ -189,8 +189,20 @@ def write_sheets(
             pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True
         )
     ]
-    write_text(files[2], render_gold_page(items, choices=gold_choices(scale)))
+    page = render_gold_page(items, choices=gold_choices(scale), guide=_guide(rubric_of(job)))
+    write_text(files[2], page)
     return files
+
+
+def _guide(rubric: Rubric) -> list[tuple[str, str]]:
+    """What the raters are told, for a person: the scored criterion first."""
+    named = {one.name: one.description for one in rubric.criteria}
+    scored = named.pop(rubric.scored)
+    told = [("", rubric.instructions), (rubric.scored, scored), *named.items()]
+    return [
+        (head, "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")))
+        for head, text in told
+    ]
 
 
 def _planned(job: Job, pool: Pool, known: GoldScores | None, size: int | None) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def plan_run_between(
             )
         StoredPlan(tuple(chosen), plan, asked).save(folder, pool)
         files = write_sheets(
-            folder,
+            job,
             pool,
             scale,
             rows=plan.rows[new],

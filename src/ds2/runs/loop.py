@@ -2,7 +2,6 @@
 
 import errno
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
-from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
+from ds2.errors import Ds2Error, InputError, RunError, warn
 from ds2.progress import told
 from ds2.runs.folder import (
     DONE,
@@ -209,7 +208,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         inputs = hash_inputs(stage, recipe, folder, known)
         made = STEPS[stage.name](job)
         for sentence in made.warnings:
-            warnings.warn(sentence, Ds2Warning, stacklevel=1)
+            warn(sentence)
         _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
     record = StageRecord(

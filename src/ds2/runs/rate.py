@@ -1,7 +1,6 @@
 """The stage "rate": scores that are there already, and models that rate, side by side."""
 
 import secrets
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.errors import Ds2Warning, InputError, RunError
+from ds2.errors import InputError, RunError, warn
 from ds2.keys import random_order_keys
 from ds2.pool import Pool
 from ds2.pool.wording import shown
@@ -42,6 +41,7 @@ __all__ = [
     "collect_batches",
     "prompt_of",
     "rate_pool",
+    "rubric_of",
     "sample_order",
     "write_batches",
 ]
@@ -112,7 +112,7 @@ def _check_tells_apart(ratings: Ratings) -> None:
             )
         for note in ratings.notes:
             if note.code != "one score":  # which is what the error says
-                warnings.warn(str(note), Ds2Warning, stacklevel=1)
+                warn(str(note))
         remedy = (
             'Take another model, or form = "expected", which rates more finely.'
             if ratings.usage
@@ -213,7 +213,7 @@ def _n_replies(path: Path) -> int:
 def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
     """The ratings of some raters of the recipe, in their order."""
     if job.ask == "nothing":
-        return reparse(pool, job.folder / STORE, _rubric(job), raters=names).parts
+        return reparse(pool, job.folder / STORE, rubric_of(job), raters=names).parts
     asked = [name for name in names if job.recipe.raters[name].kind != "batch"]
     found: dict[str, Ratings] = {}
     if asked:
@@ -231,7 +231,7 @@ def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
     return [found[name] for name in names]
 
 
-def _rubric(job: Job) -> Rubric:
+def rubric_of(job: Job) -> Rubric:
     """The recipe's rubric: a file, or that of the paper."""
     path = job.recipe.rate.rubric
     return Rubric.ds2() if path is None else Rubric.load(resolve_path(job.folder, path))
@@ -242,7 +242,7 @@ def _how(job: Job) -> dict[str, Any]:
     prices = job.recipe.rate.prices
     return {
         "store": job.folder / STORE,
-        "rubric": _rubric(job),
+        "rubric": rubric_of(job),
         "prices": None if prices is None else resolve_path(job.folder, prices),
         "seed": job.recipe.seed,
         "retry_failed": job.ask == "failed",
@@ -409,7 +409,7 @@ def prompt_of(
         recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
         with Store(folder / STORE) as store:
             nonce = store.fact("nonce", secrets.token_hex(16))
-    rubric = _rubric(job)
+    rubric = rubric_of(job)
     asked = form or next((one.form for one in recipe.raters.values()), "auto")
     asked = rubric.form if asked == "auto" else asked
     row = 0

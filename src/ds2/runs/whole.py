@@ -2,8 +2,8 @@
 
 import os
 import shutil
+import sys
 import tempfile
-import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ds2.curation import Curation
-from ds2.errors import Ds2Warning
+from ds2.errors import warn
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool, is_place, keep_rows
@@ -91,9 +91,17 @@ class RunResult(Shown):
         return load_recipe(self.folder).rated
 
     def _repr_html_(self) -> str:
-        answers = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.verdict)
+        answers, notes = (
+            "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+            for sentences in (self.verdict, self.warnings)
+        )
+        head = f"<summary>{len(self.warnings)} warnings</summary>"
+        warned = f"<details>{head}<ul>{notes}</ul></details>"
         noise = self.noise
-        return f"<ul>{answers}</ul>{'' if noise is None else heat_map(noise.mean_matrix)}"
+        return (
+            f"<ul>{answers}</ul>{'' if noise is None else heat_map(noise.mean_matrix)}"
+            f"{warned if notes else ''}<p>Report: {escape(str(self.report()))}</p>"
+        )
 
 
 def run(
@@ -122,7 +130,8 @@ def run(
         folder: the run folder, where a later call goes on. Default: one that is deleted with the
             result.
         settings: further settings of the recipe, by dotted key: ``{"select.method": "frontier"}``.
-        listener: is told what happens; warnings of the stages go there. Default: they are warned.
+        listener: is told what happens; warnings of the stages go there. Default: one line shows
+            how far the run is where a person watches, and at its end its warnings are warned.
 
     Returns:
         `RunResult`: ``selected`` is the pool of the selected rows, ``report()`` the page's path.
@@ -141,11 +150,13 @@ def run(
         place.mkdir(parents=True, exist_ok=True)
         paths = [os.fspath(place / "rows.jsonl")]
         keep_rows(pool, place / "rows.jsonl")
-    heard = listener or _Warned()
+    heard = listener or _Watched()
     init_run(place, pool=paths, scores=scores, raters=raters, settings=wanted, listener=heard)
     if gold is not None:
         add_gold(place, [Path(gold)])
     found = bring_up_to_date(place, listener=heard, resume=True)
+    if isinstance(heard, _Watched):
+        heard.end(found.warnings)
     report = found.summary["report"]
     verdict = report["verdict"]
     assert isinstance(verdict, (list, tuple))
@@ -161,8 +172,46 @@ class _Kept:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-class _Warned(Listener):
-    """Passes warnings on as Python's."""
+class _Watched(Listener):
+    """One line that says how far the run is, in a notebook or a terminal; warnings as Python's."""
+
+    def __init__(self) -> None:
+        self._title = self._shown = ""
+        self._cell: Any = None
+
+    def started(self, stage: str, title: str) -> None:
+        """Show what starts."""
+        self._title = f"{stage}: {title}"
+        self._show(f"{self._title} …")
+
+    def progress(self, done: int, total: int, note: str = "") -> None:  # noqa: ARG002
+        """Show how far it is."""
+        self._show(f"{self._title} {done:,} of {total:,}")
+
+    def reached(self, share: float) -> None:
+        """The same of a share of the work."""
+        self._show(f"{self._title} {share:.0%}")
 
     def warning(self, sentence: str) -> None:
-        warnings.warn(sentence, Ds2Warning, stacklevel=2)
+        """Warn; what a stage warns of comes at the end, too, and is warned there."""
+        warn(sentence)
+
+    def end(self, sentences: Sequence[str]) -> None:
+        """Wipe the line, and warn of everything."""
+        self._show("")
+        for sentence in sentences:
+            warn(sentence)
+
+    def _show(self, line: str) -> None:
+        if "ipykernel" in sys.modules:
+            from IPython.display import display
+
+            shown = {"text/plain": line}
+            if self._cell is None:
+                self._cell = display(shown, raw=True, display_id=True)
+            else:
+                self._cell.update(shown, raw=True)
+        elif sys.stderr.isatty():
+            sys.stderr.write(f"\r{line.ljust(len(self._shown))}{'' if line else chr(13)}")
+            sys.stderr.flush()
+            self._shown = line
