@@ -314,9 +314,7 @@ def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, monkeypat
     [
         {"id": "batch\x1b[2J\x00"},
         {"id": 7},
-        {"request_counts": {"completed": "many", "failed": 0}},
         {"errors": ["none"]},
-        {"request_counts": 5},
         {"status": "completed", "output_file_id": "../secret?"},
     ],
     ids=str,
@@ -328,6 +326,13 @@ def test_what_is_no_batch_is_said_in_one_printable_sentence(server, tmp_path, ch
     with pytest.raises(RunError, match="no batch or file") as caught:
         batches(server, tmp_path).run(poll_s=0)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("counts", [5, None, {"completed": "all", "failed": None, "total": -1}])
+def test_counts_that_are_none_hold_no_replies_back(server, tmp_path, counts):
+    advance = server.advance
+    server.advance = lambda batch: advance(batch) | {"request_counts": counts}
+    assert batches(server, tmp_path).run(poll_s=0).values.tolist() == EXPECTED
 
 
 @pytest.mark.parametrize("packed", [True, False])

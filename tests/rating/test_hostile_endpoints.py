@@ -423,6 +423,31 @@ def test_a_store_that_forgot_whose_replies_it_has_is_damaged(tmp_path, change):
     assert again.prompts == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON replies BEGIN DELETE FROM replies; END",
+        "CREATE VIEW everything AS SELECT * FROM replies",
+        "DROP TABLE probes",
+        "INSERT INTO facts VALUES ('bills times: fake', 'nan')",
+        "INSERT INTO reserved VALUES (7, 'fake', 0, 0, -1000000, 0)",
+        "INSERT INTO reserved VALUES (9223372036854775807, 'fake', 0, 0, 0.0, 0)",
+        "INSERT INTO reserved VALUES (7, 'fake', 'x', 0, 0.0, 0)",
+        "INSERT INTO probes VALUES ('a', 'json', '[1', 0, 0, 0, 0)",
+        "UPDATE replies SET checksum = NULL, logprobs = '{'",
+        "UPDATE replies SET checksum = NULL, cost_usd = -5",
+    ],
+)
+def test_a_store_with_more_or_less_in_it_is_damaged(tmp_path, change):
+    """A trigger eats replies, a negative amount makes room below the cap."""
+    pool, path = filled_store(tmp_path)
+    with sqlite3.connect(path) as db:
+        db.execute(change)
+    db.close()
+    with pytest.raises(InputError, match="damaged"):
+        quietly(pool, ScriptedRater(), store=path)
+
+
 def test_a_lock_never_follows_a_link(tmp_path):
     target = tmp_path / "precious"
     (tmp_path / "s.sqlite-lock").symlink_to(target)

@@ -702,12 +702,13 @@ class BatchClient:
 
         def ask() -> BatchStatus:
             batch = self._api.batches.retrieve(batch_id)
-            counts, errors = batch.request_counts, batch.errors
+            errors = batch.errors
+            done = [getattr(batch.request_counts, name, 0) for name in ("completed", "failed")]
             said = [str(error.message) for error in (errors.data if errors else None) or ()]
             files = [one for one in (batch.output_file_id, batch.error_file_id) if one]
             return BatchStatus(
                 status=clean(str(batch.status), str(self._about.key)),
-                n_done=int(counts.completed or 0) + int(counts.failed or 0) if counts else 0,
+                n_done=sum(one for one in done if isinstance(one, int)),
                 files=tuple(map(_name, files)),
                 errors=clean("; ".join(said), str(self._about.key)),
             )

@@ -222,6 +222,10 @@ INSERT INTO reserved (model, n_input, n_output, usd, at)
 """
 
 
+#: No request and no batch has a larger number.
+_LAST = 2**62 + 2**40
+#: What there is in a store, of SQLite's own aside.
+_OBJECTS = {("table", name) for name in ("facts", "setups", "probes", "replies", "reserved")}
 _FACTOR, _CHECKSUM = "bills times: ", "checksum of "
 _COLUMNS = tuple(field.name for field in fields(Row))
 _VALUES = attrgetter(*_COLUMNS)
@@ -442,6 +446,9 @@ class Store:
         """
         try:
             found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            query = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+            if set(self._db.execute(query)) != _OBJECTS:  # a trigger may change what is written
+                raise ValueError("its tables are others")
             facts = dict(self._read("SELECT name, value FROM facts"))
             told = {name: _told(facts[name]) for name in facts if f"{_CHECKSUM}{name}" in facts} | {
                 str(number): _told(*values)
@@ -453,11 +460,20 @@ class Store:
             for name, checksum in told.items():
                 if facts.get(f"{_CHECKSUM}{name}", checksum) != checksum:
                     raise ValueError(f"{name} was changed")
+            factors = [facts[name] for name in facts if name.startswith(_FACTOR)]
+            query = "SELECT n_input, n_output, usd FROM reserved"
+            amounts = [value for row in self._read(query) for value in row if value is not None]
+            if not all(0 <= float(value) < _LARGEST for value in (*factors, *amounts)):  # also NaN
+                raise ValueError("it holds amounts that are none")
+            if self.next_reservation() > _LAST:
+                raise ValueError("it holds numbers that are none")
+            for (settled,) in self._read("SELECT settled FROM probes"):
+                dict(json.loads(settled))
             for (number,) in self._db.execute("SELECT id FROM setups"):
                 query = f"{_SELECT.partition(' WHERE')[0]} WHERE setup = ?"
                 for checksum, *values in self._db.execute(query, (number,)):
                     self._sound(checksum, values)
-        except (sqlite3.DatabaseError, OverflowError, ValueError) as error:
+        except (sqlite3.DatabaseError, OverflowError, ValueError, TypeError) as error:
             if "locked" in str(error):
                 raise _explain(sqlite3.OperationalError(str(error)), self.path) from None
             found = str(error)
@@ -466,7 +482,12 @@ class Store:
 
     def _sound(self, checksum: int | None, values: Sequence[Any]) -> Row:
         row = Row(*values)
-        if checksum is not None and checksum != _checksum(row):
+        if checksum is None:  # of the first version
+            json.loads(row.logprobs or "null")
+            changed = row.sound() != row or row.state not in (REPLIED, FAILED, UNANSWERED)
+        else:
+            changed = checksum != _checksum(row)
+        if changed:
             raise _damaged(self.path)
         return row
 

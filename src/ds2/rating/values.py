@@ -349,9 +349,7 @@ class Reader:
         kinds, token = sentence.kinds, sentence.tokens[index]
         _, local = _parts(kinds, index)
         label = set("nwL") & set(local)
-        if token.value > 100 * self._high or not (
-            label or token.kind == "@" or self._low <= token.value <= self._high
-        ):
+        if not (label or token.kind == "@" or self._low <= token.value <= self._high):
             return False
         if re.fullmatch("[teg]*[xr][teg]*:|[xteg]*x[xteg]*:", local):
             return False  # "Clarity: 8/10" is of something else
@@ -391,7 +389,7 @@ def _without_counts(tokens: list[_Token]) -> tuple[_Token, ...]:
         named |= token.text == "one" and not (
             before.kind in ("", ":") or before.text in _lexicon().others["article"]
         )
-        if named or behind.kind in tuple("xnrtelq") or behind.text in ("of", "sure"):
+        if named or behind.kind in tuple("xnrtelq"):
             tokens[at] = replace(token, kind="x")
     return tuple(tokens)
 
@@ -441,10 +439,10 @@ class _Told:
         if any(start < token.start and token.end <= end for start, end in self._quotes):
             return False
         part, local = _parts(kinds, index)
-        led = part.rpartition(":")[0]
-        remark = token.kind == "@" and set("rq") & set(led)
         if set("oi") & set(part) or "d" in local or (index and _orders(sentence)):
             return False
+        led = part.rpartition(":")[0]
+        remark = token.kind == "@" and set("rq") & set(led)
         return bool(remark or _leads(led)) and _knows(sentence, index, part, local)
 
     def _goes_on(self, at: int, index: int) -> bool:
