@@ -431,14 +431,14 @@ def summary(name: str, rows: list[dict]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="200 situations of at most 3,000 rows")
+    parser.add_argument("--quick", action="store_true", help="120 situations of at most 3,000 rows")
     parser.add_argument("--situations", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0, help="of the first situation")
     parser.add_argument("--most", type=int, default=20_000, help="rows at most")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--without-scorer", action="store_true", help="auto has no vectors")
     asked = parser.parse_args()
-    count, most = (200, 3000) if asked.quick else (asked.situations, asked.most)
+    count, most = (120, 3000) if asked.quick else (asked.situations, asked.most)
     seeds = range(asked.seed, asked.seed + count)
     tasks = [(seed, most, asked.without_scorer) for seed in seeds]
     start = time.perf_counter()
