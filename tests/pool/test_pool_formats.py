@@ -162,7 +162,7 @@ def test_the_first_readable_row_decides_the_format(tmp_path):
 
 def test_two_formats_in_one_file_are_an_error_that_names_both(tmp_path):
     path = write_lines(tmp_path / "pool.jsonl", [ALPACA, ALPACA, SHAREGPT])
-    with pytest.raises(InputError, match="line 1 is alpaca and line 3 is sharegpt"):
+    with pytest.raises(InputError, match="line 3, is sharegpt, and line 1 is alpaca"):
         read_pool(path)
 
 

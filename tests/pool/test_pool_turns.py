@@ -763,3 +763,18 @@ def test_data_that_looks_like_a_place_of_a_text_is_data(tmp_path):
     pool = pool_of(tmp_path, row)
     write_pool(pool, tmp_path / "out.jsonl", format="messages")
     assert rows_of(tmp_path / "out.jsonl") == [row]
+
+
+def test_answers_that_are_a_word_for_nothing_are_counted(tmp_path):
+    words = ["NaN", "none", "null", "a", "nano"]
+    with pytest.warns(Ds2Warning, match="3 answers are the word NaN, None or null"):
+        pool = pool_of(tmp_path, *({"prompt": f"Why {w}?", "response": w} for w in words))
+    assert len(pool) == 5
+
+
+def test_two_files_of_two_formats_are_both_named(tmp_path):
+    one = write_lines(tmp_path / "one.jsonl", [{"prompt": "Why?", "response": "So."}])
+    two = write_lines(tmp_path / "two.jsonl", [{"messages": [USER, SAID]}])
+    said = r"two\.jsonl, line 1, is messages, and line 1 of .*one\.jsonl is prompt-response"
+    with pytest.raises(InputError, match=said):
+        read_pool([one, two])

@@ -38,6 +38,7 @@ _CHARACTERS = 1 << 24
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _REJECT_TEXT = 200
 _LINES = 1 << 40
+_NULLS = frozenset({"nan", "none", "null", "<na>"})
 _POOL_ROLES = ("system", "user", "assistant", "tool")
 #: One path, or several.
 Places: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -156,12 +157,13 @@ class _Reading:
         self.names = names
         self.stop = self.keep = False
         self.seen = self.n_read = self.n_bad = self.n_preferred = self.n_rendered = 0
+        self.n_nulls = 0
         self.unanswered: Counter[str] = Counter()
         self.rejects: list[Reject] = []
         self._folded = ""
         self._file = file
         self._auto = form == "auto"
-        self._decided = 0
+        self._decided = ("", "")
         self._other: str | None = None
 
     def steps(
@@ -178,7 +180,7 @@ class _Reading:
                 if isinstance(row, Fault):
                     self._reject(line, row.reason, row.text)
                 elif builder is None and (form := self._detect(row)) is not None:
-                    self.form, self._decided = form, line
+                    self.form, self._decided = form, (source.name, f"{source.unit} {line:,}")
                     builder = _Builder(form, id_field, source_field, self.names)
                     self._add(builder, line, row)
                 elif builder is None:
@@ -221,17 +223,20 @@ class _Reading:
             if other not in {None, self.form}:
                 self._other = other
                 if self._auto:
-                    unit = self.source.unit
+                    file, first = self._decided
+                    first += "" if file == self.source.name else f" of {file}"
                     raise InputError(
-                        f"{self.source.name} mixes formats: {unit} {self._decided:,} is "
-                        f"{self.form} and {unit} {line:,} is {other}. Put each format in a file of "
-                        f"its own, or name the one to keep, as in format={self.form!r}, to reject "
-                        "the other rows."
+                        f"{self.source.name}, {self.source.unit} {line:,}, is {other}, and {first} "
+                        f"is {self.form}: a pool has one format. Put each in a pool of its own, or "
+                        f"name the one to keep, as in format={self.form!r}, to reject the other "
+                        "rows."
                     ) from None
             self._reject(line, str(error), _as_json(row))
             return
         self.n_preferred += parsed.preferred
         self.n_rendered += parsed.rendered
+        last = parsed.turns[-1][1]
+        self.n_nulls += len(last) < 5 and not parsed.missing and last.strip().lower() in _NULLS
         if parsed.missing:
             self.unanswered[parsed.missing] += 1
         if parsed.missing and not self.keep:
@@ -296,6 +301,11 @@ class _Reading:
                 self.unanswered,
                 f"{self._name()}: {self.unanswered.total():,} of {self.seen:,} rows without an "
                 f"answer to learn {done}: {_counted(self.unanswered)}.{other}",
+            ),
+            (
+                self.n_nulls,
+                f"{self._name()}: {self.n_nulls:,} answers are the word NaN, None or null, and "
+                "count as answers: where values were missing, write them as empty.",
             ),
             (
                 self.n_rendered,
