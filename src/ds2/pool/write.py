@@ -174,12 +174,14 @@ class Handoff:
         usage: the lines to put into the tool's configuration or script.
         command: what to type to train, but for the model's name; empty where the tool has none.
         warnings: what the tool will not do with these examples.
+        n: how many examples.
     """
 
     files: tuple[Path, ...]
     usage: str
     warnings: tuple[str, ...] = ()
     command: str = ""
+    n: int = 0
 
 
 def hand_off(
@@ -240,7 +242,8 @@ def hand_off(
     notes = found.notes(lossy)
     for note in notes:
         warn(note)
-    return Handoff((data, *more), usage, notes, _command(tool, shape, data, name))
+    command = _command(tool, shape, data, name)
+    return Handoff((data, *more), usage, notes, command, len(pool))
 
 
 def _tool_rows(pool: Pool, kept: Kept, shape: str, added: Mapping[str, Any]) -> Iterator[OutRow]:
