@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds2.atomic import writing
+from ds2.atomic import explain_write_errors, writing
 from ds2.checks import check_choice
 from ds2.errors import InputError, warn
 from ds2.pool.carried import (
@@ -198,7 +198,7 @@ def hand_off(
 
     Args:
         pool: the selected examples, in pick order.
-        folder: where to write; it must be there.
+        folder: where to write; made where it is not there.
         tool: trl, axolotl, llama-factory, unsloth or parquet.
         layout: messages, prompt-completion, preference, kto, sharegpt, alpaca or conversations,
             where the tool has it. Default: what the tool reads first of all.
@@ -233,6 +233,8 @@ def hand_off(
     found.check(lossy)
     kept = Kept(tool, frozenset(+found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
     more, usage = _for_the_tool(kept, shape, data, name)
+    with explain_write_errors(data):
+        data.parent.mkdir(parents=True, exist_ok=True)
     with writing(data) as temporary, writer(temporary, None) as stream:
         WRITERS[suffix](lambda: _tool_rows(pool, kept, shape, added), stream)
     for path, text in more.items():

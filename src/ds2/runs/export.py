@@ -63,7 +63,6 @@ def export(
     target = folder / tool if out is None else out
 
     def write(pool: Pool, place: Path, more: dict[str, np.ndarray] | None = None) -> Handoff:
-        place.mkdir(parents=True, exist_ok=True)
         return unheard(
             hand_off, pool, place, tool=tool, layout=layout, name=name, columns=more, lossy=lossy
         )
