@@ -137,6 +137,14 @@ def run_stages(
 
     with listening() as listener:
         result = run(folder, until=until, overrides=overridden(settings), listener=listener, **how)
+    if settings:
+        typer.echo(
+            printable(
+                f"{', '.join(settings)}: for this command alone. To keep it for the next ones, "
+                f"write it into {folder / 'recipe.toml'}."
+            ),
+            err=True,
+        )
     answer(as_json, run_document(result), run_lines(result))
     rate = result.summary.get("rate", {})
     if how.get("resume") and rate.get("stopped"):

@@ -64,6 +64,7 @@ def gold_command(
     --between the examples are those in which two selections differ, 200 of them or --size, and the
     width to expect of their difference is printed.
     """
+    from ds2.cli.progress import listening
     from ds2.runs.ask import add_gold, write_gold_sheets
     from ds2.runs.between import plan_run_between
 
@@ -74,10 +75,14 @@ def gold_command(
         )
     if not add:
         given = overridden(settings)
-        if between:
-            sheets = plan_run_between(run, _pairs(between), size=size, overrides=given)
-        else:
-            sheets = write_gold_sheets(run, size=size, again=again, overrides=given)
+        with listening() as heard:
+            if between:
+                pairs = _pairs(between)
+                sheets = plan_run_between(run, pairs, size=size, overrides=given, listener=heard)
+            else:
+                sheets = write_gold_sheets(
+                    run, size=size, again=again, overrides=given, listener=heard
+                )
         document: dict[str, object] = {
             "files": sheets.files,
             "n_examples": sheets.n_examples,
@@ -171,9 +176,13 @@ def rerate_command(
     Writes RUN/rerate.jsonl. A rater of the recipe with only = "rerate.jsonl" rates just these, and
     ds2 run takes its scores to the others'.
     """
+    from ds2.cli.progress import listening
     from ds2.runs.ask import plan_run_rerating
 
-    found = plan_run_rerating(run, budget=budget, noise_se=noise, overrides=overridden(settings))
+    with listening() as heard:
+        found = plan_run_rerating(
+            run, budget=budget, noise_se=noise, overrides=overridden(settings), listener=heard
+        )
     more, low, high = found.gained
     name = quote(str(run))
     lines = [

@@ -79,6 +79,7 @@ def export_command(
     as_json: Json = False,
 ) -> None:
     """Hand the selection over to a training tool, or publish it on the hub."""
+    from ds2.cli.progress import listening
     from ds2.runs.export import export, publish
 
     if (tool is None) == (push is None):
@@ -87,39 +88,45 @@ def export_command(
         pairs = [item.partition("=") for item in source_licence or []]
         if any(not (source and sign and held) for source, sign, held in pairs):
             raise InputError("--source-licence takes SOURCE=ID, for example flan=apache-2.0.")
-        address = publish(
-            run,
-            push,
-            private=not public,
-            replace=replace,
-            licence=licence,
-            licences={source: held for source, _, held in pairs},
-            plain=plain,
-            lossy=lossy,
-            overrides=overridden(settings),
-        )
+        with listening() as heard:
+            address = publish(
+                run,
+                push,
+                private=not public,
+                replace=replace,
+                licence=licence,
+                licences={source: held for source, _, held in pairs},
+                plain=plain,
+                lossy=lossy,
+                overrides=overridden(settings),
+                listener=heard,
+            )
         document: dict[str, object] = {"address": address}
         lines = [f"Published {address}"]
     else:
-        made = export(
-            run,
-            tool=tool or "",
-            layout=layout,
-            out=out,
-            name=name,
-            plain=plain,
-            lossy=lossy,
-            control=control,
-            overrides=overridden(settings),
-        )
+        with listening() as heard:
+            made = export(
+                run,
+                tool=tool or "",
+                layout=layout,
+                out=out,
+                name=name,
+                plain=plain,
+                lossy=lossy,
+                control=control,
+                overrides=overridden(settings),
+                listener=heard,
+            )
         for sentence in made.warnings:
             typer.echo(f"warning: {sentence}", err=True)
         document = {
             "files": made.files,
+            "n_examples": made.n,
             "usage": made.usage,
             "command": made.command,
             "warnings": made.warnings,
         }
-        lines = [*(f"wrote {path}" for path in made.files), *made.usage.split("\n")]
+        lines = [f"wrote {made.files[0]} ({made.n:,} examples)"]
+        lines += [*(f"wrote {path}" for path in made.files[1:]), *made.usage.split("\n")]
         lines += [f"train: {made.command}"] if made.command else []
     answer(as_json, document, lines)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds2.atomic import writing
+from ds2.atomic import explain_write_errors, writing
 from ds2.checks import check_choice
 from ds2.errors import InputError, warn
 from ds2.pool.carried import (
@@ -174,12 +174,14 @@ class Handoff:
         usage: the lines to put into the tool's configuration or script.
         command: what to type to train, but for the model's name; empty where the tool has none.
         warnings: what the tool will not do with these examples.
+        n: how many examples.
     """
 
     files: tuple[Path, ...]
     usage: str
     warnings: tuple[str, ...] = ()
     command: str = ""
+    n: int = 0
 
 
 def hand_off(
@@ -196,7 +198,7 @@ def hand_off(
 
     Args:
         pool: the selected examples, in pick order.
-        folder: where to write; it must be there.
+        folder: where to write; made where it is not there.
         tool: trl, axolotl, llama-factory, unsloth or parquet.
         layout: messages, prompt-completion, preference, kto, sharegpt, alpaca or conversations,
             where the tool has it. Default: what the tool reads first of all.
@@ -231,6 +233,8 @@ def hand_off(
     found.check(lossy)
     kept = Kept(tool, frozenset(+found.held), frozenset(found.lost) & frozenset(MEDIA.values()))
     more, usage = _for_the_tool(kept, shape, data, name)
+    with explain_write_errors(data):
+        data.parent.mkdir(parents=True, exist_ok=True)
     with writing(data) as temporary, writer(temporary, None) as stream:
         WRITERS[suffix](lambda: _tool_rows(pool, kept, shape, added), stream)
     for path, text in more.items():
@@ -240,7 +244,8 @@ def hand_off(
     notes = found.notes(lossy)
     for note in notes:
         warn(note)
-    return Handoff((data, *more), usage, notes, _command(tool, shape, data, name))
+    command = _command(tool, shape, data, name)
+    return Handoff((data, *more), usage, notes, command, len(pool))
 
 
 def _tool_rows(pool: Pool, kept: Kept, shape: str, added: Mapping[str, Any]) -> Iterator[OutRow]:

@@ -20,7 +20,7 @@ from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, write_table
 from ds2.runs.gold_plans import JUDGES, asked_rows
-from ds2.runs.job import Job
+from ds2.runs.job import Job, Listener
 from ds2.runs.loop import opened
 from ds2.runs.rate import rubric_of, sample_order
 from ds2.runs.recipe_file import resolve_path
@@ -149,6 +149,7 @@ def write_gold_sheets(
     size: int | None = None,
     again: int = 0,
     overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
 ) -> GoldSheets:
     """Choose examples that are worth a trusted score, and write them for people to score.
 
@@ -161,12 +162,13 @@ def write_gold_sheets(
         again: write so many of the examples that have a trusted score, to be scored once more by
             somebody who does not see the first; nothing else is written.
         overrides: settings.
+        listener: is told what happens.
 
     Raises:
         InputError: the size is below 1 or above the number of rated examples; fewer have a score
             than are to be scored again.
     """
-    with opened(folder, until="curate", overrides=overrides) as job:
+    with opened(folder, until="curate", overrides=overrides, listener=listener) as job:
         pool = Pool.load(folder / "pool.arrow")
         scale = Panel.load(folder / "ratings.parquet").scale
         known = load_gold(job, pool, scale)
@@ -328,6 +330,7 @@ def plan_run_rerating(
     budget: int,
     noise_se: float | None = None,
     overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
 ) -> Rerated:
     """Choose the examples near the cut whose next rating helps the selection most.
 
@@ -337,8 +340,9 @@ def plan_run_rerating(
         noise_se: standard deviation of one more rating, in levels; by default that of the raters
             of the run, as the transition matrix has it.
         overrides: settings that win over the recipe.
+        listener: is told what happens.
     """
-    with opened(folder, until="curate", overrides=overrides) as job:
+    with opened(folder, until="curate", overrides=overrides, listener=listener) as job:
         recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
         if recipe.select.size == "all":
             raise InputError(

@@ -12,7 +12,7 @@ from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
 from ds2.rating import Panel
 from ds2.runs.folder import read_manifest
 from ds2.runs.frozen import load, read_table
-from ds2.runs.job import unheard
+from ds2.runs.job import Listener, unheard
 from ds2.runs.loop import opened, run
 from ds2.runs.proof_arms import random_like
 from ds2.runs.recipe_file import load_recipe
@@ -42,6 +42,7 @@ def export(
     lossy: bool = False,
     control: bool = False,
     overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
 ) -> Handoff:
     """Write the selection in the files that a training tool reads.
 
@@ -56,12 +57,12 @@ def export(
         control: write random rows as well, as many and as long, into a folder of their own beside
             it (``-control``): what a selection should beat.
         overrides: settings that win over the recipe.
+        listener: is told what happens.
     """
-    chosen, columns = _selected(folder, plain, overrides)
+    chosen, columns = _selected(folder, plain, overrides, listener)
     target = folder / tool if out is None else out
 
     def write(pool: Pool, place: Path, more: dict[str, np.ndarray] | None = None) -> Handoff:
-        place.mkdir(parents=True, exist_ok=True)
         return unheard(
             hand_off, pool, place, tool=tool, layout=layout, name=name, columns=more, lossy=lossy
         )
@@ -86,12 +87,13 @@ def publish(
     plain: bool = False,
     lossy: bool = False,
     overrides: Mapping[str, object] | None = None,
+    listener: Listener | None = None,
 ) -> str:
     """Publish the selection as a dataset on the hub, with a card; return its address.
 
     The token comes from the environment variable HF_TOKEN.
     """
-    chosen, columns = _selected(folder, plain, overrides)
+    chosen, columns = _selected(folder, plain, overrides, listener)
     recipe = load_recipe(folder, overrides)
     about: dict[str, Any] = {}
     chosen_by: tuple[str, ...] = ("select.",)
@@ -142,9 +144,12 @@ def _without_folders(value: object) -> object:
 
 
 def _selected(
-    folder: Path, plain: bool, overrides: Mapping[str, object] | None
+    folder: Path,
+    plain: bool,
+    overrides: Mapping[str, object] | None,
+    listener: Listener | None,
 ) -> tuple[Pool, dict[str, np.ndarray]]:
-    run(folder, until="select", overrides=overrides)
+    run(folder, until="select", overrides=overrides, listener=listener)
     table, _ = read_table(folder / "selection.parquet")
     known = [name for name in COLUMNS if table[name].null_count < len(table)]
     columns = {f"ds2_{name}": table[name].to_numpy() for name in known}

@@ -133,6 +133,8 @@ def run(
                 outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
             else:
                 listener.started(stage.name, stage.title)
+                if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
+                    listener.said(f"made anew: {'; '.join(verdict.reasons)}")
                 manifest = _perform(stage, Job(folder, recipe, listener, ask, wait), manifest)
                 record = manifest.stages[stage.name]
                 outcomes.append(StageOutcome(stage.name, "done", record.seconds))
