@@ -3,8 +3,8 @@
 The server answers after 200 ± 100 ms, in a process of its own; 256 requests may be in flight, so at
 best 1,280 ratings come a second. Beside ds2 the same run measures the openai client alone in its
 fastest way (aiohttp, replies as bytes), aiohttp with nothing around it, which is what the machine
-and the server allow, and 16 threads in rounds of 1,024 that end when the slowest has ended. For each
-it prints the CPU time of both processes: "cores" is how many the client and the server kept busy.
+and the server allow, and 16 threads in rounds of 1,024 that end when the slowest has ended. Each
+has the CPU time of both processes: "cores" is how many the client and the server kept busy.
 Then a pool of a million examples is queued, 5,000 of them are rated, and the peak of the process's
 own memory is read; the pages of the pool's file, which the system maps and takes back as it likes,
 are counted apart.
