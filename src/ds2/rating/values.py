@@ -385,6 +385,7 @@ def _without_counts(tokens: list[_Token]) -> tuple[_Token, ...]:
         else:
             copula = before.text.endswith("'s") or before.text == ""
             named = before.kind in ("x", "t", "e") and not (speaks or copula)
+            named |= before.kind == "x" and token.kind == "#" and not copula
         named |= before.text == "the" and token.kind == "#"
         named |= token.text == "one" and not (
             before.kind in ("", ":") or before.text in _lexicon().others["article"]
