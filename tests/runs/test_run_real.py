@@ -76,7 +76,18 @@ def test_a_run_leaves_the_files_that_it_promises(folder):
 
     curation = pq.read_table(folder / "curation.parquet")
     assert set(curation.column_names) == {
-        *("id", "row", "observed", "raw", "score", "se", "misrated", "confidence", "suggestion")
+        *(
+            "id",
+            "row",
+            "observed",
+            "raw",
+            "score",
+            "se",
+            "scored",
+            "misrated",
+            "confidence",
+            "suggestion",
+        )
     }
     assert curation["id"].to_pylist() == [f"r{number}" for number in range(160)]
     assert curation["observed"].to_pylist()[12] is None
@@ -291,7 +302,7 @@ def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
     ("change", "settings", "says"),
     [
         ({}, ("scores.column=scor",), "Did you mean 'score'?"),
-        ({}, ("scores.column=",), "The recipe names no scores and nobody who rates"),
+        ({}, ("scores.column=",), "the recipe names none and nobody who rates"),
         ({}, ("scores.true_column=tru",), "Did you mean 'true'?"),
         ({}, ("scores.scale=5-1",), "lower end must be below"),
         ({}, ("scores.scale=good",), "must be a range such as"),
@@ -345,7 +356,8 @@ def test_an_absent_package_is_named_with_the_line_to_paste(folder, monkeypatch):
 )
 def test_a_faulty_pool_is_one_sentence_and_leaves_no_artefact(tmp_path, text, says):
     (tmp_path / "pool.jsonl").write_bytes(text)
-    (tmp_path / "recipe.toml").write_text("[pool]\npath = 'pool.jsonl'\n")
+    recipe = "[pool]\npath = 'pool.jsonl'\n[scores]\ncolumn = 'score'\n"
+    (tmp_path / "recipe.toml").write_text(recipe)
     with pytest.raises(InputError, match=says):
         go(tmp_path)
     assert read_manifest(tmp_path).stages == {}

@@ -24,7 +24,7 @@ from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import NoEvidence
 from ds2.curation.result import Curation, Evidence
 from ds2.curation.scorer import LEARNING
-from ds2.curation.scoring import UNRATED, score_rest
+from ds2.curation.scoring import SCORED_FROM, UNRATED, score_rest
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
 from ds2.errors import InputError, warn
@@ -418,7 +418,7 @@ def _noise(
 ) -> tuple[TransitionEstimate | None, ...]:
     """One estimate per rater, each made from that rater's scores; None where it has none.
 
-    It may have been made from all rows, or from those that any rater has rated.
+    It may have been made from all rows, or, where many are unrated, from the others.
     """
     r = scores.shape[1]
     each: tuple[TransitionEstimate | None, ...]
@@ -436,6 +436,7 @@ def _noise(
             "Estimate it from the same table of scores (estimate_transition)."
         )
     unseen = int(np.isnan(scores).all(axis=1).sum())
+    unseen = unseen if unseen >= SCORED_FROM * len(scores) else 0
     for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
         missing = int(np.isnan(column).sum())
         if one is not None and one.n_missing not in (missing, missing - unseen):

@@ -18,7 +18,7 @@ from ds2.errors import InputError
 from ds2.levels import to_levels
 from ds2.noise.panel import mean_z
 
-__all__ = ["UNRATED", "Scoring", "score_rest"]
+__all__ = ["SCORED_FROM", "UNRATED", "Scoring", "score_rest"]
 
 #: What may become of rows without a rating, and the share of them from which "auto" scores them.
 UNRATED = ("auto", "score", "leave")

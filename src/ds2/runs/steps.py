@@ -392,7 +392,7 @@ def _of_scores(job: Job, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _losses(folder: Path) -> dict[str, dict[str, Sequence[float]]]:
+def _losses(folder: Path) -> dict[str, dict[str, Sequence[Any]]]:
     """The losses of every training that there is, by run."""
     curves = {path.parent.name: loss_curve(path.parent) for path in folder.glob("*/log.jsonl")}
     return {name: {"steps": curves[name][0], "loss": curves[name][1]} for name in sorted(curves)}
