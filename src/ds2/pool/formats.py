@@ -452,6 +452,8 @@ def _refused(row: Mapping[str, object], names: Names) -> bool:
 
 def _named(row: Mapping[str, object], names: tuple[str, ...]) -> str | None:
     """Return the first of the names whose field holds something, else the first that is there."""
+    if not names:
+        return None
     there = None
     for name in names:
         if name in row:

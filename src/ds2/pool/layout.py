@@ -53,15 +53,16 @@ def _part(name: str, value: object, parsed: Parsed, start: int) -> str:
 
     Most parts are a text, or a list of texts or of roles and texts: few pieces, each made once.
     """
-    if parsed.cut is not None and name in (parsed.parts["prompt"], parsed.parts["input"]):
-        return _place(f"{start}{'<' if name == parsed.parts['prompt'] else '>'}")
-    turns = parsed.turns
-    if type(value) is str and name == parsed.parts.get("turns"):
-        return _DUMP({_TEXT: _woven(value, turns[start:], start)})
+    turns, n = parsed.turns, len(parsed.turns)
+    if type(value) is str:
+        if parsed.cut is not None and name in (parsed.parts["prompt"], parsed.parts["input"]):
+            return _place(f"{start}{'<' if name == parsed.parts['prompt'] else '>'}")
+        if name == parsed.parts.get("turns"):
+            return _DUMP({_TEXT: _woven(value, turns[start:], start)})
     listed = value if type(value) is list else [value]
     pieces = []
     for number, each in enumerate(listed, start):
-        piece = _piece(each, turns[number][1] if number < len(turns) else None, number)
+        piece = _piece(each, turns[number][1] if number < n else None, number)
         if piece is None:
             places = {text: str(number) for number, (_, text) in enumerate(turns) if text}
             return _DUMP(_without(value, places))

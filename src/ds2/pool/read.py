@@ -167,7 +167,7 @@ class _Reading:
         self._other: str | None = None
 
     def steps(
-        self, id_field: str, source_field: str, limit: int | None, part: int = _LINES
+        self, id_field: str, source_field: str, limit: int | None, part: int | None = None
     ) -> Iterator["_Builder"]:
         """Read every row, or the first ones, into a builder that is handed out part by part."""
         builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
@@ -190,7 +190,7 @@ class _Reading:
                     self._add(builder, line, row)
                 if builder is None and self.seen >= _UNDETECTED:
                     raise self._unknown()
-                if builder is not None and len(builder) >= part:
+                if part is not None and builder is not None and len(builder) >= part:
                     yield builder
                     builder = _Builder(self.form, id_field, source_field, self.names)
             if self.seen == limit:
@@ -411,9 +411,9 @@ class _Builder:
             key = _content_key(parsed.turns)
             rest = _COMPACT.encode(extra) if extra else "{}"
             layout = dump_layout(row, parsed, kinds)
-            for text in (rest, layout, ident, source):
-                if text is not None and not text.isascii():
-                    text.encode()
+            kept = f"{rest}{layout}{ident}{source}"
+            if not kept.isascii():
+                kept.encode()
         except UnicodeEncodeError:
             raise BadRowError("half a character: a lone surrogate, which is no text") from None
         except RecursionError:
