@@ -63,7 +63,7 @@ def test_from_shards_to_a_training_tool(tmp_path, how):
     done = export(folder, tool="llama-factory", overrides=QUICK)
     row = json.loads(done.files[0].read_text().splitlines()[0])
     assert row["conversations"][1]["from"] == "function_call"
-    assert json.loads(row["tools"]) == [{"name": "look"}]
+    assert json.loads(row["tools"]) == [{"type": "function", "function": {"name": "look"}}]
     with pytest.raises(InputError, match="calls of tools"):
         export(folder, tool="llama-factory", layout="alpaca", overrides=QUICK)
     (data / "train-20.jsonl").write_text((data / "train-20.jsonl").read_text().replace("42", "43"))
