@@ -117,7 +117,7 @@ def plan_rerating(
     seed = check_int("seed", seed, low=0)
     known = _Known(values[rows], _errors(se, n)[rows], _noise(noise_se, n)[rows], size)
     prices = _prices(cost, n)[rows]
-    gain = known.gain()
+    gain, top_of_all = known.gain()
     order_keys = check_keys(keys, n)[rows]
     shuffle = random_order_keys(order_keys, seed, stream=102)
     order = np.lexsort((order_keys, shuffle, -gain / prices))
@@ -133,7 +133,7 @@ def plan_rerating(
         precision=(before := known.precision(chosen[:0])),
         precision_after=(after := known.precision(chosen)),
         gained=known.gained(chosen, size * (after - before), np.random.default_rng([seed, 103])),
-        gained_by_all=size * (known.precision(np.arange(len(rows))) - before),
+        gained_by_all=top_of_all - size * before,
     )
 
 
@@ -214,14 +214,19 @@ class _Known:
         self._off = s - self.cut
         self.now = np.asarray(ndtr(self._z))
 
-    def gain(self) -> np.ndarray:
-        """(n,) Rows of the true top that one more rating of each is expected to add."""
+    def gain(self) -> tuple[np.ndarray, float]:
+        """What one more rating of each row adds, and what is selected once all have been rated.
+
+        Returns:
+            (n,) rows of the true top, in expectation; rows of it among the best ``size`` then.
+        """
         from scipy.special import ndtr
 
         z = self._threshold(np.ones(len(self._z), dtype=bool))
         q = float(ndtr(z))
         value, reached = self._above(z)
-        return np.asarray(np.maximum(value - q * reached - np.maximum(self.now - q, 0.0), 0.0))
+        gain = np.maximum(value - q * reached - np.maximum(self.now - q, 0.0), 0.0)
+        return np.asarray(gain), float(value.sum())
 
     def precision(self, rated: np.ndarray) -> float:
         """Expected precision of the best ``size`` rows once the ``rated`` rows have been rated."""
