@@ -19,10 +19,10 @@ from ds2.pool import hand_off, layout, read_pool, write_pool
 from ds2.pool.carried import Opened
 from ds2.pool.pool import lines_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*without an answer to learn are kept")
-
-#: An answer of such a word is warned of, and may well be drawn.
-pytestmark = pytest.mark.filterwarnings("ignore:.*are the word NaN, None or null")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*without an answer to learn are kept"),
+    pytest.mark.filterwarnings("ignore:.*are the word NaN, None or null"),  # which may be drawn
+]
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 WORDS = TEXT.filter(lambda text: text.strip() != "")
