@@ -31,6 +31,7 @@ __all__ = [
     "correlation_ratio",
     "effective_rows",
     "measure",
+    "measure_given",
     "residuals",
     "spearman",
     "student",
@@ -177,6 +178,14 @@ def measure(
     parts[rows] = share * inside
     n = effective_rows(w)
     return Measured(value, parts, n, name in ("spearman", "pearson"), _least(name, value, n))
+
+
+def measure_given(
+    values: np.ndarray, truth: np.ndarray, fixed: np.ndarray, weights: np.ndarray | None = None
+) -> Measured:
+    """Measure the rank correlation of values with a truth, columns (n, c) held fixed."""
+    x, y = (residuals(rank_shares(side, weights), fixed) for side in (values, truth))
+    return measure("pearson", x, y, weights)
 
 
 def _least(name: str, value: float, n: float) -> float:

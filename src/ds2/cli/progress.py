@@ -60,11 +60,11 @@ class Pace:
 
     def count(self, done: int, total: int) -> str:
         """How many items are done, how fast that goes and how long it still takes."""
-        rate = self._rate(done, total)
+        rate, said = self._rate(done, total), f"{done:,} of {total:,}" if total else f"{done:,}"
         if rate is None:
-            return f"{done:,} of {total:,}"
-        speed = f"{rate:,.{0 if rate >= 10 else 1}f} per second"
-        return f"{done:,} of {total:,} ({speed}, {_seconds((total - done) / rate)} left)"
+            return said
+        left = f", {_seconds((total - done) / rate)} left" if total else ""
+        return f"{said} ({rate:,.{0 if rate >= 10 else 1}f} per second{left})"
 
     def share(self, done: float) -> str:
         """The same of a share of the work."""
@@ -171,7 +171,7 @@ class Live(Listener):
 
     def _draw(self, done: float, total: float, words: str) -> None:
         if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, count=words)
+            self._progress.update(self._task, completed=done, total=total or None, count=words)
 
     def _say(self, line: str) -> None:
         self._progress.console.print(printable(line))

@@ -43,13 +43,13 @@ from ds2.curation.moments import (
     shared_loadings,
 )
 from ds2.curation.result import Evidence
-from ds2.levels import level_shares, nearest_level, rank_shares, to_levels
+from ds2.levels import level_shares, nearest_level, to_levels
 from ds2.measures import (
     Interval,
     Measured,
     effective_rows,
     measure,
-    residuals,
+    measure_given,
     student,
     weighted_sum,
 )
@@ -167,8 +167,7 @@ def _measured(
 ) -> Measured:
     if fixed is None:
         return measure(figure, values, truth, weights)
-    x, y = (residuals(rank_shares(side, weights), fixed) for side in (values, truth))
-    return measure("pearson", x, y, weights)
+    return measure_given(values, truth, fixed, weights)
 
 
 def table_row(found: Judgement, name: str) -> tuple[Interval, Interval]:

@@ -40,7 +40,6 @@ class Case:
         seed: for the fits' starts.
         inputs: what a scorer learns from, or None.
         order: (n,) the smallest are learned from first.
-        predicted: (n,) ratings of a rater as a scorer predicts them, by rater, once they are there.
         fitted: posteriors that two candidates share, once they are there.
     """
 
@@ -61,7 +60,6 @@ class Case:
     seed: int
     inputs: Inputs | None = None
     order: np.ndarray | None = None
-    predicted: dict[int, np.ndarray] = field(default_factory=dict)
     fitted: dict[tuple[int, ...], tuple[Posterior, Posterior]] = field(default_factory=dict)
 
     @property
@@ -152,22 +150,24 @@ def _candidate(found: SoftScores) -> Candidate:
 
 def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
     """(n, a) the z-scores of raters' ratings as a scorer predicts them, each fitted once."""
-    if case.inputs is None or case.order is None:
+    if case.inputs is None:
         raise NoEvidence("there are no vectors to learn from (vectors=ds2.embed(pool))")
-    for m in raters:
-        if m in case.predicted:
-            continue
-        column = mean_z(case.values[:, [m]])
-        known = ~np.isnan(column)
-        if known.sum() < LEAST or np.ptp(column[known]) == 0:
-            raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
-        decides = (column, case.folds, case.order, np.array(case.seed))
-        key = b"".join(hashlib.sha256(one.tobytes()).digest() for one in decides)
-        if key not in case.inputs.memo:  # where raters are left out in turn, the others are not new
-            found = cross_fit(column, case.inputs, case.folds, case.order, seed=case.seed)
-            case.inputs.memo[key] = found.values
-        case.predicted[int(m)] = case.inputs.memo[key]
-    return np.stack([case.predicted[int(m)] for m in raters], axis=1)
+    return np.stack([_predicted(case, case.inputs, int(m)) for m in raters], axis=1)
+
+
+def _predicted(case: Case, inputs: Inputs, rater: int) -> np.ndarray:
+    """(n,) of one rater, learned once: where another is left out, this one is not new."""
+    column = mean_z(case.values[:, [rater]])
+    known = ~np.isnan(column)
+    if known.sum() < LEAST or np.ptp(column[known]) == 0:
+        raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
+    assert case.order is not None, "comes with the inputs"
+    decides = (column, case.folds, case.order, np.array(case.seed))
+    key = b"".join(hashlib.sha256(one.tobytes()).digest() for one in decides)
+    if key not in inputs.memo:
+        found = cross_fit(column, inputs, case.folds, case.order, seed=case.seed)
+        inputs.memo[key] = found.values
+    return inputs.memo[key]
 
 
 def _soft_scores(case: Case, team: Team, predicted: np.ndarray | None) -> SoftScores:

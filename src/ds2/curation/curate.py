@@ -23,7 +23,7 @@ from ds2.curation.learners import Inputs
 from ds2.curation.means import NeighborMeans
 from ds2.curation.moments import NoEvidence
 from ds2.curation.result import Curation, Evidence
-from ds2.curation.scorer import LEARNING
+from ds2.curation.scorer import LEARNING, N_BLOCKS, N_FOLDS
 from ds2.curation.scoring import SCORED_FROM, UNRATED, score_rest
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
@@ -38,7 +38,6 @@ from ds2.progress import part
 __all__ = ["curate"]
 
 METHODS = ("auto", *CANDIDATES)
-N_FOLDS, N_BLOCKS = 5, 1000
 #: What gold has taught may differ so far from what gold has judged: a correlation.
 TAUGHT = 0.95
 
@@ -261,7 +260,7 @@ def _inputs(
 ) -> Inputs | None:
     if vectors is None:
         return None
-    inputs = features if isinstance(features, Inputs) else Inputs.of(vectors, features)
+    inputs = Inputs.of(vectors, features)
     check_rows("vectors", inputs.vectors, neighbors.n)
     return inputs
 

@@ -30,8 +30,7 @@ RARE = 2
 COMPONENTS = 64
 #: Leaves of a tree.
 LEAVES = 8
-#: Many small trees, each split on a fifth of the columns: deeper ones lost 0.01 of Spearman on
-#: 2,000 noisy ratings, and took twice as long.
+#: Many small trees, each split on a fifth of the columns: ratings are few and noisy.
 TREES = {
     "max_iter": 150,
     "learning_rate": 0.05,
@@ -53,21 +52,21 @@ class Inputs:
         vectors: (n, d) unit rows.
         figures: (n, f) float32.
         words: (n, w) sparse counts; w may be 0.
-        features: what a user gave of figures and words, or None.
         memo: predictions made of them before, by all that decides them.
     """
 
     vectors: np.ndarray
     figures: np.ndarray
     words: Features
-    features: Features | None = None
     memo: dict[bytes, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, vectors: Vectors, features: Features | None) -> "Inputs":
-        """Check what a user gives: vectors, and features (sparse or not) or None."""
+    def of(cls, vectors: Vectors, features: "Features | Inputs | None") -> "Inputs":
+        """Check what a user gives: vectors, and features (sparse or not), these inputs or None."""
         from scipy.sparse import csr_array, issparse
 
+        if isinstance(features, Inputs):
+            return features
         checked = check_vectors("vectors", vectors)
         n = len(checked)
         if features is None:
@@ -86,8 +85,7 @@ class Inputs:
             cut = 0 if issparse(table) else table.shape[1]
         left, right = table[:, :cut], table[:, cut:]
         figures = left.toarray() if issparse(left) else left
-        words = csr_array(right, dtype=np.float32)
-        return cls(checked, figures.astype(np.float32), words, features)
+        return cls(checked, figures.astype(np.float32), csr_array(right, dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.vectors)

@@ -31,12 +31,21 @@ from ds2.curation.learners import (
 )
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
-from ds2.levels import rank_shares
-from ds2.measures import Interval, Measured, Z, measure, residuals, weighted_sum
+from ds2.measures import Interval, Measured, Z, measure, measure_given, weighted_sum
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.shown import Shown
 
-__all__ = ["LEAST", "CrossFit", "Scored", "Scorer", "Skill", "cross_fit", "fit_scorer"]
+__all__ = [
+    "LEAST",
+    "N_BLOCKS",
+    "N_FOLDS",
+    "CrossFit",
+    "Scored",
+    "Scorer",
+    "Skill",
+    "cross_fit",
+    "fit_scorer",
+]
 
 #: Ratings below which no scorer is fitted.
 LEAST = 100
@@ -342,8 +351,7 @@ def _given(
 ) -> Interval:
     if not fixed.shape[1]:
         return Interval(float("nan"))
-    x, y = (residuals(rank_shares(side), fixed) for side in (values, target))
-    return measure("pearson", x, y).by_block(blocks, N_BLOCKS).interval()
+    return measure_given(values, target, fixed).by_block(blocks, N_BLOCKS).interval()
 
 
 def _more(sizes: np.ndarray, curve: list[Measured]) -> Interval:

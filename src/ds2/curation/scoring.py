@@ -18,7 +18,7 @@ from ds2.errors import InputError
 from ds2.levels import to_levels
 from ds2.noise.panel import mean_z
 
-__all__ = ["SCORED_FROM", "UNRATED", "Scoring", "score_rest"]
+__all__ = ["SCORED_FROM", "UNRATED", "Scoring", "score_rest", "to_be_scored"]
 
 #: What may become of rows without a rating, and the share of them from which "auto" scores them.
 UNRATED = ("auto", "score", "leave")
@@ -58,6 +58,12 @@ class Scoring:
         )
 
 
+def to_be_scored(rows: np.ndarray, unrated: str) -> bool:
+    """Whether rows without a rating, marked in (n,), are to be scored by one of `UNRATED`."""
+    some = bool(rows.any())
+    return some and (unrated == "score" or (unrated == "auto" and bool(rows.mean() >= SCORED_FROM)))
+
+
 def score_rest(
     case: Case,
     rows: np.ndarray,
@@ -77,8 +83,8 @@ def score_rest(
         covariates: what the skill may be nothing but.
         keys: (n,) of the content.
     """
-    wanted = unrated == "score" or (unrated == "auto" and rows.mean() >= SCORED_FROM)
-    if not wanted or not rows.any() or case.inputs is None or method not in ("auto", "scorer"):
+    asked = method in ("auto", "scorer") and to_be_scored(rows, unrated)
+    if not asked or case.inputs is None:
         return Scoring(rows)
     left = f"{int(rows.sum()):,} rows without a rating were left without a score:"
     rating = to_levels(mean_z(case.values[:, case.everyone.mean]), reference_shares(case))
@@ -86,7 +92,7 @@ def score_rest(
         skill = fit_scorer(
             rating,
             case.inputs.vectors,
-            case.inputs.features,
+            case.inputs,
             neighbors=case.neighbors,
             covariates=covariates,
             keys=keys,

@@ -13,6 +13,7 @@ from ds2.embedding.compute import (
     read_report,
     sample_keys,
     share_held,
+    vectors_of,
 )
 from ds2.embedding.embedder import Embedder
 from ds2.embedding.model2vec import Model2VecEmbedder
@@ -45,4 +46,5 @@ __all__ = [
     "share_held",
     "surface_features",
     "unread_languages",
+    "vectors_of",
 ]

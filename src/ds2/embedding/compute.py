@@ -28,7 +28,15 @@ from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.wordllama import WordLlamaEmbedder
 from ds2.errors import InputError, warn
 
-__all__ = ["Progress", "embed", "embed_with_report", "read_report", "sample_keys", "share_held"]
+__all__ = [
+    "Progress",
+    "embed",
+    "embed_with_report",
+    "read_report",
+    "sample_keys",
+    "share_held",
+    "vectors_of",
+]
 
 #: Called after each batch with: texts done, texts in all, texts per second, seconds left.
 Progress = Callable[[int, int, float, float], None]
@@ -160,6 +168,13 @@ class _Texts:
     def column(self, name: str) -> list[object]:
         """Raise: texts have no columns."""
         raise InputError(f"Texts have no column '{name}'. Give a pool: ds2.read_pool(…).")
+
+
+def vectors_of(pool: TextPool, embedder: Embedder) -> Vectors:
+    """(n, d) The unit vectors of a pool that fits into memory, and nothing about them."""
+    return _in_memory(
+        _work(pool, embedder, BATCH_SIZE, None), _open_earlier(None, None, embedder)[0]
+    ).vectors
 
 
 def read_report(path: str | Path) -> EmbeddingReport:

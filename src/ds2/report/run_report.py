@@ -34,13 +34,14 @@ from ds2.report.results import Chosen, Results, mean, moves, to_levels
 from ds2.report.rows import rows_table
 from ds2.report.scored import scored_parts
 from ds2.report.state import run_state
+from ds2.report.tables import against_pool, goes_with
 from ds2.report.verdict import intervals_from, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
 from ds2.selection import rule_of
 
 __all__ = ["pick", "run_report", "training_tables"]
 
-MOST_SOURCES, MOST_VALUE, MOST_ID, MOST_REASON = 20, 200, 80, 200
+MOST_VALUE, MOST_ID, MOST_REASON = 200, 80, 200
 
 
 def run_report(found: Chosen) -> Page:
@@ -329,23 +330,11 @@ def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
 
 
 def _bias(found: Results) -> Table:
-    return table(
+    return goes_with(
         "bias",
         "What else the scores go with",
-        "with, measure, raw, curated, raw with the others fixed, curated with the others fixed, "
-        "examples",
-        [
-            (
-                row.covariate,
-                "Spearman" if row.measure == "spearman" else "eta",
-                row.raw,
-                row.curated,
-                row.raw_partial.value,
-                row.curated_partial.value,
-                row.n,
-            )
-            for row in found.bias
-        ],
+        found.bias,
+        ("raw", "curated"),
         says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
         "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
         "tell it from quality.",
@@ -450,12 +439,12 @@ def _selection(found: Chosen) -> Iterator[Part]:
     if isinstance(found, Results):
         levels = to_levels(found.curation.scores, found.n_scores)
         scores = ["unrated" if level < 0 else str(level) for level in levels.tolist()]
-        yield _against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
+        yield against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
     if set(pool.sources) <= {None}:
         yield "No example names a source."
     else:
         sources = ["(no source)" if source is None else source for source in pool.sources]
-        yield _against_pool("by source", "By source", sources, rows)
+        yield against_pool("by source", "By source", sources, rows)
     lengths = np.asarray(pool.lengths)
     inner = np.unique(np.quantile(lengths, (0.2, 0.4, 0.6, 0.8), method="lower"))
     codes = np.searchsorted(inner, lengths, side="left")
@@ -463,7 +452,7 @@ def _selection(found: Chosen) -> Iterator[Part]:
     words = {c: f"{a:,}" if a == b else f"{a:,} to {b:,}" for c, (a, b) in ends.items()}
     title = "By characters of the answer, in fifths of the pool"
     fifths = [words[code] for code in codes.tolist()]
-    yield _against_pool("by length", title, fifths, rows, list(words.values()))
+    yield against_pool("by length", title, fifths, rows, list(words.values()))
     yield _tail(found.tail, rows)
     dropped = Counter(selection.dropped).most_common()
     if any(n for _, n in dropped):
@@ -473,23 +462,6 @@ def _selection(found: Chosen) -> Iterator[Part]:
     cases = tuple(pick(pool, row, rank, reason) for rank, (row, reason) in first)
     if cases:
         yield Cases("picks", "The first picks", cases)
-
-
-def _against_pool(
-    key: str, title: str, labels: Sequence[str], rows: np.ndarray, order: Sequence[str] = ()
-) -> Table:
-    """How many examples of the pool and of the selection have each label; small ones together."""
-    pool, chosen = Counter(labels), Counter(labels[row] for row in rows.tolist())
-    names = order or sorted(pool, key=lambda name: (-pool[name], name))
-    counts = [(name, pool[name], chosen[name]) for name in names[:MOST_SOURCES]]
-    rest = names[MOST_SOURCES:]
-    if rest:
-        here, there = (sum(part[name] for name in rest) for part in (pool, chosen))
-        counts.append((f"({len(rest):,} smaller sources)", here, there))
-    n, m = max(len(labels), 1), max(len(rows), 1)
-    lines = [(name, here, here / n, there, there / m) for name, here, there in counts]
-    heads = "group, pool, of the pool: share, selected, of the selection: share"
-    return table(key, title, heads, lines, bars=(2, 4))
 
 
 def _tail(tail: np.ndarray, rows: np.ndarray, n_bins: int = 24) -> Table:

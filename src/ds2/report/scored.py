@@ -11,6 +11,7 @@ from ds2.measures import Interval
 from ds2.report import charts
 from ds2.report.model import Figure, Part, facts, plain, table, written
 from ds2.report.results import Results
+from ds2.report.tables import against_pool, goes_with
 from ds2.report.words import count, decimal
 
 __all__ = ["scored_parts", "scored_sentence"]
@@ -42,40 +43,16 @@ def scored_parts(found: Results) -> Iterator[Part]:
         yield from skill.says()
     else:
         yield scored_sentence(found)
-        picked = scored[found.selection.rows]
-        yield table(
-            "by basis",
-            "In the pool and in the selection",
-            "basis, pool, of the pool: share, selected, of the selection: share",
-            [
-                (name, int(pool.sum()), pool.mean(), int(chosen.sum()), _mean(chosen))
-                for name, pool, chosen in (
-                    ("rated", ~scored, ~picked),
-                    ("scored", scored, picked),
-                )
-            ],
-            says="All rows are ranked by their expected score, given all that is known of them. "
-            "More is known of a rated row, so it is more often far up or far down.",
-            bars=(2, 4),
+        yield (
+            "All rows are ranked by their expected score, given all that is known of them. More is "
+            "known of a rated row, so it is more often far up or far down."
         )
+        basis = np.where(scored, "scored", "rated").tolist()
+        title = "In the pool and in the selection"
+        yield against_pool("by basis", title, basis, found.selection.rows, ("rated", "scored"))
     yield _curve(skill)
-    yield table(
-        "scorer goes with",
-        "What ratings and the scorer's predictions go with",
-        "with, measure, ratings, predictions, ratings with the others fixed, "
-        "predictions with the others fixed",
-        [
-            (
-                row.covariate,
-                "Spearman" if row.measure == "spearman" else "eta",
-                row.raw,
-                row.curated,
-                row.raw_partial.value,
-                row.curated_partial.value,
-            )
-            for row in skill.bias
-        ],
-    )
+    title = "What ratings and the scorer's predictions go with"
+    yield goes_with("scorer goes with", title, skill.bias, ("ratings", "predictions"))
     weights = {f"{name} (weight)": w for name, w in zip(LEARNERS, skill.weights, strict=True)}
     yield facts("scorer", "The scorer", {"Ratings": skill.n, **weights})
 
@@ -106,7 +83,3 @@ def _curve(skill: Skill) -> Part:
 
 def _figure(one: Interval) -> str:
     return written(plain(one))
-
-
-def _mean(part: np.ndarray) -> float:
-    return float(part.mean()) if len(part) else float("nan")

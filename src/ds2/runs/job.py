@@ -46,7 +46,10 @@ class Listener:
         """
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """The stage that runs now has done so many of its items; ``note`` says more."""
+        """The stage that runs now has done so many of its items; ``note`` says more.
+
+        A ``total`` of 0 is one that nobody knows.
+        """
 
     def reached(self, share: float) -> None:
         """The stage that runs now has done this share of its work, where it counts no items."""

@@ -21,6 +21,7 @@ from ds2.embedding import (
     identify_languages,
     read_report,
     surface_features,
+    vectors_of,
 )
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors
@@ -37,8 +38,8 @@ from ds2.runs.steps import covariates_of
 __all__ = ["ScoredPool", "score_pool"]
 
 FOLDER = "scorer"
-#: Rows of a part, and texts that are embedded at once.
-PART, BATCH = 8192, 256
+#: Rows of a part.
+PART = 8192
 #: Rows of the run and of the new pool that are held against each other.
 LOOK_AT = 2000
 #: The new pool is unlike the run's where so much more of it is in a language, where its answers are
@@ -103,6 +104,7 @@ def score_pool(
             ("se", pa.float32()),
         ]
     )
+    listener.started("score", "score the pool")
     n, read, seen = 0, 0, _Seen(own)
     with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
         for part, vectors, scores, se in _scored(new, run, many):
@@ -270,11 +272,6 @@ def _begin(run: Path) -> None:
 def _score(table: pa.Table, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vectors of the first ``keep`` rows of a part; the scores and errors of all."""
     pool = Pool(table, "messages", "")
-    texts = pool.texts()
-    by_length = np.argsort([len(text) for text in texts], kind="stable")
-    vectors = np.empty((len(texts), _AT_WORK["embedder"].dimension), dtype=np.float32)
-    for start in range(0, len(texts), BATCH):
-        rows = by_length[start : start + BATCH]
-        vectors[rows] = _AT_WORK["embedder"].embed([texts[row] for row in rows])
+    vectors = vectors_of(pool, _AT_WORK["embedder"])
     found = _AT_WORK["scorer"].predict(vectors, surface_features(pool))
     return vectors[:keep], found.scores, found.se

@@ -20,6 +20,7 @@ from ds2._version import __version__
 from ds2.arrays import Features
 from ds2.curation import Curation, curate, measure_bias
 from ds2.curation.learners import Inputs
+from ds2.curation.scoring import to_be_scored
 from ds2.embedding import (
     EmbeddingReport,
     content_types,
@@ -262,12 +263,14 @@ def curation_of(
 ) -> Curation:
     """Curate ratings as the recipe says, in a run as in a comparison; as `noise_of`.
 
-    What a scorer learns from is looked at only where there could be one: where rows are without a
-    rating, or something could tell whether it helps.
+    What a scorer learns from is looked at only where there could be one: where rows without a
+    rating are to be scored, or another rater or gold can tell whether it helps.
     """
     asked = recipe.curate.model_dump(exclude={"control", "calibrate", "doubtful"}) | other
-    several = len(panel.raters) > 1 or gold is not None or panel.repeat_scores() is not None
-    if asked["method"] in ("auto", "scorer") and (several or np.isnan(panel.scores()).any()):
+    judged = len(panel.raters) > 1 or gold is not None
+    unrated = np.isnan(panel.scores()).reshape(len(pool), -1).all(axis=1)
+    needed = judged or to_be_scored(unrated, recipe.curate.unrated)
+    if asked["method"] == "scorer" or (asked["method"] == "auto" and needed):
         asked |= {"vectors": vectors, "features": _inputs(pool, vectors)}
     return unheard(
         curate,
