@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,19 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     assert (len(embedder.seen), report.n_embedded, report.n_reused) == (36, 36, 24)
     np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.json", "e.npy"]
+
+
+def test_vectors_of_an_older_version_are_spoken_of_in_the_words_of_today(tmp_path):
+    out = tmp_path / "e.npy"
+    embed(TextsOnly(TEXTS), HashEmbedder(), out=out)
+    told = out.with_suffix(".json").read_text()
+    facts = json.loads(told)
+    facts["report"]["warnings"] = ["What another version said."]
+    out.with_suffix(".json").write_text(json.dumps(facts))
+    embedder = HashEmbedder()
+    _, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out)
+    assert (embedder.seen, report.n_reused, report.warnings) == ([], 60, ())
+    assert out.with_suffix(".json").read_text() == told
 
 
 def test_what_was_done_counts_for_another_pool_too(tmp_path):

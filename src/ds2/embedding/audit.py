@@ -22,6 +22,7 @@ __all__ = [
     "audited",
     "identify_languages",
     "languages_note",
+    "sentences",
     "unread_languages",
 ]
 
@@ -86,25 +87,30 @@ class EmbeddingReport:
 
 def audited(report: EmbeddingReport, texts: list[str], embedder: Embedder) -> EmbeddingReport:
     """Add which share of ``texts`` is cut, and which is in a language it was not made for."""
-    notes = list(report.warnings)
-    truncated = _truncated_share(texts, embedder)
-    if truncated is not None and truncated > WORTH_SAYING:
-        notes.append(
-            f"About {truncated:.0%} of the texts are longer than the {embedder.max_tokens} tokens "
-            "that the embedder reads: their ends do not count in their neighbours."
-        )
     share: float | None = None
     top: tuple[tuple[str, float], ...] = ()
     if embedder.languages is not None:
         share, top = unread_languages(identify_languages(texts), embedder.languages)
-        notes += languages_note(share, top)
-    return replace(
+    found = replace(
         report,
         n_sampled=len(texts),
-        truncated_share=truncated,
+        truncated_share=_truncated_share(texts, embedder),
         unknown_language_share=share,
         unknown_languages=top,
-        warnings=tuple(notes),
+    )
+    return replace(found, warnings=(*report.warnings, *sentences(found, embedder)))
+
+
+def sentences(report: EmbeddingReport, embedder: Embedder) -> tuple[str, ...]:
+    """What a user should know of the numbers, in the words of today: files hold those of then."""
+    share, cut = report.unknown_language_share, report.truncated_share
+    said = () if share is None else languages_note(share, report.unknown_languages)
+    if cut is None or cut <= WORTH_SAYING:
+        return said
+    return (
+        f"About {cut:.0%} of the texts are longer than the {embedder.max_tokens} tokens "
+        "that the embedder reads: their ends do not count in their neighbours.",
+        *said,
     )
 
 

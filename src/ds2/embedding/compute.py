@@ -22,7 +22,7 @@ from ds2.arguments import got
 from ds2.arrays import Vectors
 from ds2.atomic import explain_write_errors, locked, writing
 from ds2.checks import check_int
-from ds2.embedding.audit import SAMPLE, EmbeddingReport, audited
+from ds2.embedding.audit import SAMPLE, EmbeddingReport, audited, sentences
 from ds2.embedding.embedder import Embedder, TextPool, unit_rows
 from ds2.embedding.precomputed import PrecomputedEmbedder
 from ds2.embedding.wordllama import WordLlamaEmbedder
@@ -117,7 +117,7 @@ def embed_with_report(
     work = _work(pool, embedder, batch_size, progress)
     earlier, notes = _open_earlier(reuse, path, embedder)
     if path is not None and reuse is None and np.array_equal(earlier.keys, work.keys):
-        return earlier.vectors, _as_it_was(path, len(work.unique), started_s)
+        return earlier.vectors, _as_it_was(path, work, started_s)
     made = _in_memory(work, earlier) if path is None else _in_file(path, work, earlier)
     unique = work.unique
     report = EmbeddingReport(
@@ -141,11 +141,15 @@ def embed_with_report(
     return made.vectors, report
 
 
-def _as_it_was(path: Path, n_unique: int, started_s: float) -> EmbeddingReport:
-    """The report on vectors that are all there already."""
+def _as_it_was(path: Path, work: "_Work", started_s: float) -> EmbeddingReport:
+    """The report on vectors that are all there already, in the words of today."""
     _partial(path).unlink(missing_ok=True)
+    held = read_report(path)
+    report = replace(held, warnings=sentences(held, work.embedder))
+    if report != held:
+        _write_report(path, _read_sidecar(path)["vectors_blake2b"], work.keys, report)
     elapsed_s = time.perf_counter() - started_s
-    report = replace(read_report(path), n_embedded=0, n_reused=n_unique)
+    report = replace(report, n_embedded=0, n_reused=len(work.unique))
     return replace(report, texts_per_s=0.0, elapsed_s=elapsed_s)
 
 
