@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ds2.errors import InputError
-from ds2.neighbors import Neighbors, exact, find_neighbors
+from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors
 from ds2.neighbors.groups import first_rows, identical_groups
 
 
@@ -108,22 +108,50 @@ def clustered(n, dim, seed):
     ).astype(np.float16)
 
 
-def test_approximate_search_reaches_its_recall_and_repeats_itself():
+@pytest.mark.parametrize("method", ["approximate", "cells"])
+def test_approximate_search_reaches_its_recall_and_repeats_itself(method, monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 150)
     vectors = clustered(4000, 48, 0)
     truth = find_neighbors(vectors, 10, method="exact")
-    found = find_neighbors(vectors, 10, method="approximate", min_recall=0.98)
-    again = find_neighbors(vectors, 10, method="approximate", min_recall=0.98)
+    found = find_neighbors(vectors, 10, method=method, min_recall=0.98)
+    again = find_neighbors(vectors, 10, method=method, min_recall=0.98)
     hits = (found.distances <= truth.distances[:, -1:] + 2e-6).mean()
-    assert found.method == "approximate"
+    assert found.method == method
     assert hits > 0.975
     assert abs(hits - found.recall) < 0.01
     np.testing.assert_array_equal(found.indices, again.indices)
     np.testing.assert_array_equal(found.distances, again.distances)
 
 
+def test_cells_give_the_same_by_any_number_of_threads_and_in_any_parts(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    vectors = clustered(2500, 32, 3)
+    rows = np.arange(2500)
+    whole = cells.CellIndex(vectors, 0).search(rows, 12, 6)
+    monkeypatch.setattr(blocks, "n_threads", lambda: 1)
+    index = cells.CellIndex(vectors, 0)
+    np.testing.assert_array_equal(index.search(rows, 12, 6), whole)
+    parts = [index.search(part, 12, 6) for part in np.array_split(rows[::-1], 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole[::-1])
+    assert not (whole == rows[:, None]).any()
+
+
+def test_a_cell_that_is_too_large_is_cut(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    rng = np.random.default_rng(4)
+    crowd = rng.standard_normal(16) + 0.2 * rng.standard_normal((3000, 16))
+    vectors = np.concatenate([crowd, rng.standard_normal((1000, 16))])
+    index = cells.CellIndex(vectors, 0)
+    every = index.search(np.arange(4000), 32, index.widths[-1])
+    truth = exact.exact_candidates(vectors, np.arange(4000), 10)
+    near = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(every, truth, strict=True)])
+    assert near > 0.99  # all cells: only the reduced codes are between them
+    assert index.largest <= 250
+
+
 def test_exact_search_steps_in_where_no_width_reaches_the_recall(monkeypatch):
     vectors = clustered(1500, 48, 1)
-    monkeypatch.setattr("ds2.neighbors.find.SEARCH_WIDTHS", (16,))
+    monkeypatch.setattr("ds2.neighbors.approximate.GraphIndex.widths", (16,))
     monkeypatch.setattr("ds2.neighbors.approximate.LINKS", 2)
     monkeypatch.setattr("ds2.neighbors.approximate.BUILD_WIDTH", 2)
     found = find_neighbors(vectors, 10, method="approximate", min_recall=1.0)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ds2.keys import random_order_keys
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, in_threads
 from ds2.noise import TransitionEstimate
 from ds2.progress import steps
 
@@ -198,11 +198,17 @@ def flag_by_vote(
     flags = np.zeros(len(ballot.rows))
     suggested = np.zeros((len(ballot.rows), n_scores))
     visits = np.zeros(len(ballot.rows))
-    for chosen in steps(balanced_draws(entry_keys[entries], n_draws, draw_share, seed), n_draws):
+
+    def vote(chosen: np.ndarray) -> tuple[np.ndarray, Votes]:
         drawn = np.zeros(neighbors.n, dtype=bool)
         drawn[entries[chosen]] = True
         votes = ballot.votes(drawn)
-        flags += _lowest(votes, ballot.own, shares, tie_order)
+        return _lowest(votes, ballot.own, shares, tie_order), votes
+
+    draws = balanced_draws(entry_keys[entries], n_draws, draw_share, seed)
+    held = 8 * (2 * n_scores + 5) * neighbors.n
+    for lowest, votes in steps(in_threads(vote, draws, each=held), n_draws):
+        flags += lowest
         visits += votes.visited
         suggested[np.flatnonzero(votes.visited), votes.suggestion[votes.visited]] += 1
     return _average(ballot, flags, suggested, visits)

@@ -1,6 +1,6 @@
 """Who is near whom: one search over the pool, and the graph it leaves."""
 
-from ds2.neighbors.blocks import n_threads
+from ds2.neighbors.blocks import in_threads
 from ds2.neighbors.find import find_neighbors
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
@@ -11,6 +11,6 @@ __all__ = [
     "deal",
     "find_neighbors",
     "identical_groups",
-    "n_threads",
+    "in_threads",
     "neighborhoods",
 ]

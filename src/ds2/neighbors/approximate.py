@@ -18,7 +18,7 @@ import numpy as np
 from ds2.neighbors.blocks import unit_block
 from ds2.progress import counter, steps
 
-__all__ = ["GraphIndex"]
+__all__ = ["GraphIndex", "load_faiss", "principal_directions"]
 
 #: Links of a node (twice as many on the ground level) and width of the search that finds them, in a
 #: pool up to `LARGE` and above: a large pool needs a better graph to be searched as narrowly.
@@ -36,14 +36,14 @@ ENERGY = 0.9
 DIRECTION_SAMPLE = 10_000
 
 
-def _faiss() -> Any:
+def load_faiss() -> Any:
     """faiss, loaded when used; its type stubs do not know every class."""
     import faiss
 
     return faiss
 
 
-def _principal_directions(vectors: np.ndarray, seed: int) -> np.ndarray:
+def principal_directions(vectors: np.ndarray, seed: int) -> np.ndarray:
     """(d, r) orthonormal directions that keep `ENERGY` of the unit rows' squared length."""
     n = len(vectors)
     rows = np.random.default_rng(seed).choice(n, size=min(n, DIRECTION_SAMPLE), replace=False)
@@ -55,11 +55,17 @@ def _principal_directions(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 class GraphIndex:
-    """HNSW graphs over the rows of ``vectors``; ``search`` may be called with any width."""
+    """HNSW graphs over the rows of ``vectors``; ``search`` may be called with any width.
+
+    Attributes:
+        widths: the search widths that are tried in turn.
+    """
+
+    widths = SEARCH_WIDTHS
 
     def __init__(self, vectors: np.ndarray, seed: int) -> None:
         self._vectors = vectors
-        self._directions = _principal_directions(vectors, seed)
+        self._directions = principal_directions(vectors, seed)
         self._shards = [np.arange(s, len(vectors), SHARDS) for s in range(SHARDS)]
         self._added = counter(len(vectors))
         with ThreadPoolExecutor(SHARDS) as pool:
@@ -69,7 +75,7 @@ class GraphIndex:
         return np.asarray(unit_block(self._vectors, rows) @ self._directions)
 
     def _build(self, rows: np.ndarray) -> Any:
-        faiss = _faiss()
+        faiss = load_faiss()
         faiss.omp_set_num_threads(1)  # this thread alone: the build must not depend on timing
         large = len(self._vectors) > LARGE
         graph = faiss.IndexHNSWSQ(
@@ -97,7 +103,7 @@ class GraphIndex:
         Returns:
             (q, k) row numbers, best first by approximate similarity; −1 where none was found.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         result = np.full((len(queries), k), -1, dtype=np.int64)
         for start in steps(range(0, len(queries), BLOCK)):
             block = queries[start : start + BLOCK]

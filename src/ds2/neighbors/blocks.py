@@ -1,16 +1,24 @@
-"""Work on vectors block by block: unit rows, exact distances of candidates."""
+"""Work block by block, on every core: unit rows, exact distances of candidates."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from ds2.progress import steps
 
-__all__ = ["distances_to", "n_threads", "sort_candidates", "unit_block"]
+__all__ = ["distances_to", "in_threads", "n_threads", "sort_candidates", "unit_block"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Distances are rounded to this many decimals: finer than float32 sums can tell apart.
 DECIMALS = 6
+#: Bytes that the threads of one piece of work hold together.
+TOGETHER = 2**31
 
 
 def n_threads() -> int:
@@ -18,6 +26,25 @@ def n_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], *, each: int = 0
+) -> Generator[Result]:
+    """Yield what ``work`` makes of the items, in their order.
+
+    As many at once as there are processors, and no more than memory allows: an item that is at work
+    holds ``each`` bytes, and all together at most `TOGETHER` (one, where one holds more).
+    """
+    threads = max(1, min(n_threads(), TOGETHER // max(each, 1)))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def unit_block(vectors: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
@@ -64,7 +91,7 @@ def sort_candidates(
         indices[part] = np.take_along_axis(near, order, axis=1)
         distances[part] = np.take_along_axis(measured, order, axis=1)
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        starts = range(0, len(queries), step)
-        list(steps(pool.map(sort_block, starts), len(starts)))
+    starts = range(0, len(queries), step)
+    for _ in steps(in_threads(sort_block, starts), len(starts)):
+        pass
     return indices, distances

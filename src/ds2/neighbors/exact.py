@@ -6,14 +6,13 @@ the products are looked at one by one. Memory is one product block, whatever the
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ds2.neighbors.blocks import n_threads, unit_block
+from ds2.neighbors.blocks import in_threads, unit_block
 from ds2.progress import steps
 
-__all__ = ["exact_candidates"]
+__all__ = ["Best", "exact_candidates", "search_tile"]
 
 TILE = 8192
 BLOCK = 1024
@@ -33,14 +32,15 @@ def exact_candidates(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.nda
     """
     blocks = [queries[start : start + BLOCK] for start in range(0, len(queries), BLOCK)]
     result = np.empty((len(queries), k), dtype=np.int64)
-    best = [_Best.empty(len(block), k) for block in blocks]
-    with ThreadPoolExecutor(n_threads()) as pool:
-        for start, tile in steps(_tiles(vectors), -(-len(vectors) // TILE)):
+    best = [Best.empty(len(block), k) for block in blocks]
+    for start, tile in steps(_tiles(vectors), -(-len(vectors) // TILE)):
 
-            def visit(i: int, start: int = start, tile: np.ndarray = tile) -> None:
-                best[i] = _search_tile(vectors, blocks[i], start, tile, best[i])
+        def visit(i: int, start: int = start, tile: np.ndarray = tile) -> None:
+            unit = unit_block(vectors, blocks[i])
+            best[i] = search_tile(unit, blocks[i], start, tile, best[i])
 
-            list(steps(pool.map(visit, range(len(blocks))), len(blocks)))
+        for _ in steps(in_threads(visit, range(len(blocks))), len(blocks)):
+            pass
     for i, found in enumerate(best):
         result[i * BLOCK : i * BLOCK + len(found.rows)] = found.rows
     return result
@@ -51,7 +51,7 @@ def _tiles(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, unit_block(vectors, slice(start, start + TILE))
 
 
-class _Best:
+class Best:
     """The k best rows so far for each query of a block, best first."""
 
     __slots__ = ("rows", "similarities")
@@ -61,16 +61,18 @@ class _Best:
         self.similarities = similarities
 
     @classmethod
-    def empty(cls, n: int, k: int) -> "_Best":
+    def empty(cls, n: int, k: int) -> "Best":
+        """None yet: row −1, at −inf."""
         return cls(np.full((n, k), -1, np.int64), np.full((n, k), -np.inf, np.float32))
 
 
-def _search_tile(
-    vectors: np.ndarray, queries: np.ndarray, start: int, tile: np.ndarray, best: _Best
-) -> _Best:
-    products = unit_block(vectors, queries) @ tile.T
-    inside = np.flatnonzero((queries >= start) & (queries < start + len(tile)))
-    products[inside, queries[inside] - start] = -np.inf
+def search_tile(
+    unit: np.ndarray, places: np.ndarray, start: int, tile: np.ndarray, best: Best
+) -> Best:
+    """The best so far and in the tile from ``start``, for unit rows (q, d) at ``places``."""
+    products = unit @ tile.T
+    inside = np.flatnonzero((places >= start) & (places < start + len(tile)))
+    products[inside, places[inside] - start] = -np.inf
     query, column = _above(products, best.similarities[:, -1], best.rows.shape[1])
     return _merge(best, query, start + column, products[query, column])
 
@@ -107,7 +109,7 @@ def _finite(
     return query[kept], column[kept]
 
 
-def _merge(best: _Best, query: np.ndarray, row: np.ndarray, similarity: np.ndarray) -> _Best:
+def _merge(best: Best, query: np.ndarray, row: np.ndarray, similarity: np.ndarray) -> Best:
     n, k = best.rows.shape
     queries = np.concatenate([np.repeat(np.arange(n), k), query])
     rows = np.concatenate([best.rows.ravel(), row])
@@ -115,4 +117,4 @@ def _merge(best: _Best, query: np.ndarray, row: np.ndarray, similarity: np.ndarr
     order = np.lexsort((rows, -similarities, queries))
     starts = np.searchsorted(queries[order], np.arange(n))
     top = order[starts[:, None] + np.arange(k)]
-    return _Best(rows[top], similarities[top])
+    return Best(rows[top], similarities[top])

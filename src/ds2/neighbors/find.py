@@ -5,8 +5,9 @@ import numpy as np
 from ds2.arrays import Groups, Vectors
 from ds2.checks import check_choice, check_fraction, check_int, check_rows, check_vectors
 from ds2.errors import InputError
-from ds2.neighbors.approximate import SEARCH_WIDTHS, GraphIndex
+from ds2.neighbors.approximate import GraphIndex
 from ds2.neighbors.blocks import sort_candidates
+from ds2.neighbors.cells import CellIndex
 from ds2.neighbors.exact import exact_candidates
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import first_rows, identical_groups
@@ -17,6 +18,9 @@ __all__ = ["find_neighbors"]
 
 #: Up to this many distinct examples the exact search is at least as fast (benchmarks/neighbors.py).
 EXACT_UP_TO = 20_000
+_Index = type[GraphIndex] | type[CellIndex]
+#: The approximate searches by name.
+INDEXES: dict[str, _Index] = {"approximate": GraphIndex, "cells": CellIndex}
 #: Candidates beyond k whose exact distances are computed by the exact search.
 SPARE = 6
 
@@ -41,7 +45,9 @@ def find_neighbors(
         k: neighbours per example, the example and its exact duplicates not counted.
         groups: (n,) labels; rows with equal labels are exact duplicates and share one entry.
             Default: rows whose vectors are identical.
-        method: "exact", "approximate", or "auto": exact up to 20,000 distinct examples.
+        method: "exact"; "approximate", by a graph that two threads build; "cells", by cells of the
+            pool, which every core works on; or "auto": exact up to 20,000 distinct examples, then
+            approximate.
         min_recall: share of the true neighbours that an approximate search must find on a
             sample of rows. The search is widened until it does; where even the widest does not,
             the exact search is used.
@@ -56,7 +62,7 @@ def find_neighbors(
     """
     vectors = check_vectors("vectors", vectors)
     k = check_int("k", k, low=1)
-    method = check_choice("method", method, ("auto", "exact", "approximate"))
+    method = check_choice("method", method, ("auto", "exact", *INDEXES))
     min_recall = check_fraction("min_recall", min_recall, open_low=True)
     seed = check_int("seed", seed, low=0)
     if groups is None:
@@ -73,7 +79,8 @@ def find_neighbors(
     duplicated = len(entries) < len(vectors)
     distinct = vectors[entries] if duplicated else vectors
     exact = method == "exact" or (method == "auto" and len(entries) <= EXACT_UP_TO)
-    found = None if exact else _approximate(distinct, k, min_recall, seed)
+    index = "approximate" if method == "auto" else method
+    found = None if exact else _approximate(distinct, k, min_recall, seed, INDEXES[index])
     if found is None:
         found = _exact(distinct, k)
     indices, distances, recall = found
@@ -87,7 +94,7 @@ def find_neighbors(
         indices=indices,
         distances=distances,
         recall=1.0 if recall is None else recall,
-        method="exact" if recall is None else "approximate",
+        method="exact" if recall is None else index,
         groups=labels if duplicated else None,
     )
 
@@ -103,14 +110,16 @@ def _exact(vectors: np.ndarray, k: int) -> _Found:
         return *sort_candidates(vectors, rows, candidates, k), None
 
 
-def _approximate(vectors: np.ndarray, k: int, min_recall: float, seed: int) -> _Found | None:
+def _approximate(
+    vectors: np.ndarray, k: int, min_recall: float, seed: int, index_of: _Index
+) -> _Found | None:
     """The approximate search at the first width that reaches the recall; None if none does."""
     with part(0.0, 0.04):
         sample = RecallSample.draw(vectors, k, seed)
     with part(0.04, 0.46):
-        index = GraphIndex(vectors, seed)
+        index = index_of(vectors, seed)
     rows = np.arange(len(vectors))
-    for width in SEARCH_WIDTHS:
+    for width in index.widths:
         wanted = min(max(3 * k + 2, width // 2), len(vectors) - 1)
         with part(0.46, 0.47):
             tried = index.search(sample.rows, wanted, width)

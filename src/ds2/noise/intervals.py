@@ -24,13 +24,12 @@ through the neighbourhood as the counted triples themselves show. Both start at 
 lift allows.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ds2.measures import Z
-from ds2.neighbors import n_threads
+from ds2.neighbors import in_threads
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT
 from ds2.noise.scored import Lift, ScoreGraph, count_triples, one_hot
@@ -168,8 +167,9 @@ def bootstrap_fits(
         return count_triples(one_hot(drawn, graph.n_scores), near)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    with ThreadPoolExecutor(n_threads()) as pool, part(0.0, 0.75):
-        tables = np.array(list(steps(pool.map(count, streams), n_rounds)))
+    held = 16 * graph.n_scores * len(graph.own)
+    with part(0.0, 0.75):
+        tables = np.array(list(steps(in_threads(count, streams, each=held), n_rounds)))
     with part(0.75, 1.0):
         fits = [
             fit_triples(
