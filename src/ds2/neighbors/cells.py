@@ -56,10 +56,9 @@ class CellIndex:
         self._ends = np.searchsorted(self._home, np.arange(len(self._centres) + 1))
         self._place = np.empty(len(codes), dtype=np.int64)
         self._place[self._rows] = np.arange(len(codes))
-        powers = [2**i for i in range(20)]
-        each = sorted([*powers, *(3 * power for power in powers)])
         most = len(self._centres)
-        self.widths = (*(width for width in each if width < most), most)
+        quarters = (2**i * quarter // 4 for i in range(20) for quarter in range(4, 8))
+        self.widths = (*sorted({width for width in quarters if width < most}), most)
 
     @property
     def largest(self) -> int:
