@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from _common import PEAK, fresh_process, json_line, table
+from scale import enlarged
 
 from neighbors import real_vectors
-from scale import enlarged
 
 SEARCH = (
     PEAK
