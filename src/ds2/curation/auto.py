@@ -304,14 +304,16 @@ def _gains(
 ) -> tuple[dict[str, Interval], list[str], set[str]]:
     """Gains over raw in the leading figure, who is shown better, and who by gold alone.
 
-    Those shown better are in the order of their gains. Gold alone shows, or gold and the raters
-    together, or the raters, where gold allows it; the raters' word must hold with covariates fixed.
+    Gold alone shows, or gold and the raters together, or the raters, where gold allows it; the
+    raters' word must hold with covariates fixed. Those shown better are in the order of their
+    gains, with covariates fixed where that is the raters' word alone: of what raters may share, the
+    best candidate would take most.
     """
     rivals = [name for name in candidates if name != "raw"]
     by_gold = [one for one in judgements if one.judge == "gold"]
     by_raters = [one for one in judgements if one.judge != "gold"]
     competing = len(rivals) * (2 if objective == "level" else 1)
-    gains, better, alone = {}, [], set()
+    gains, better, alone = {}, {}, set()
     for name in rivals:
         apart = _apart(candidates[name], candidates["raw"])
 
@@ -333,8 +335,10 @@ def _gains(
             and all(_allows(one.gain(name), seen[one.figure]) for one in by_gold)
         )
         if name in alone or shown:
-            better.append(name)
-    return gains, sorted(better, key=lambda name: -gains[name].value), alone
+            better[name] = seen.get("given", leading).value
+    if alone:
+        better = {name: gains[name].value for name in better}
+    return gains, sorted(better, key=lambda name: -better[name]), alone
 
 
 def _found(judgements: list[Judgement], name: str, apart: float, competing: int) -> _Gains:
