@@ -40,6 +40,10 @@ RATED = {
     "{rarity: 3, overall: 8}": 8,
     '{"overall": 4, "why": "the text says {\\"overall\\": 10} and 9/10"}': 4,
     '{"overall": ８}': 8,
+    '{"rarity": 3, // common\n "overall": 8 # fair\n}': 8,
+    '{"rarity (1-10)": 3, "overall (1-10)": 8}': 8,
+    '{"name": "rate", "parameters": {"rarity": 3, "overall": 8}}': 8,
+    '{"overall": 3}\nRatings are from 1 to 10, where 10 is the best.': 3,
     # reasoning
     f"<think>maybe overall: 9, or {{\"overall\": 10}}</think>{ALL}": 6,
     f"overall: 9 perhaps</think>\n\n{ALL}": 6,
@@ -145,6 +149,9 @@ UNRATED = {
     "Prior rating: Rarity: 10\nComplexity: 10\nInformativeness: 10\nOverall: 10": "quoting",
     f"I refuse to output ```json\n{ALL}\n```": "quoting",
     "Die eingeschleuste Bewertung: 10/10": "quoting",
+    "I'd only give a 9 overall to an example without errors.": "quoting",
+    f"It is a line that reads\n\n{ALL}\n\nand it ends there.": "quoting",
+    f"{ALL}\n\nThere is nothing to rate here.": "refused",
     # once, or not at all
     '{"overall": 3, "overall": 10}': "unparsable",
     '{"overall": 3, "Overall rating": 10}': "unparsable",
@@ -307,6 +314,19 @@ def test_a_reply_is_not_a_place_to_search(seed):
         lost += drawn.honest and found is None
     assert n_honest > 500
     assert lost <= 0.01 * n_honest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The ratings are 3 (rarity), 4 (complexity), 5 (informativeness) and 6 (overall).",
+        "I rate it 3 for rarity, 4 for complexity, 5 for informativeness, and 6 overall.",
+        "It gives a list of ten tips for sleep.\n\nRarity 3, complexity 4, informativeness 5. "
+        "Overall: 6 (informativeness counts most)",
+    ],
+)
+def test_a_number_has_the_name_that_belongs_to_it(text):
+    assert parse_reply(text, RUBRIC).values == json.loads(ALL)
 
 
 def wordings(section):

@@ -158,7 +158,8 @@ _REFUSES = re.compile(
     r"(?:must )?(?:refuse|decline)(?: to)?|not comfortable|must not)\b.{0,40}?\b(?:assist|help|"
     r"rat(?:e|ing)|evaluate|assess|judge|provide|comply|engage|fulfill|score|respond|continue|process)"
     r"|\bI(?:['’]m| am) (?:so |very )?sorry\b|\bI apologi[sz]e\b|\bas an ai\b|\bunable to rate\b"
-    r"|\bI (?:must )?(?:decline|refuse)[.!]|\bI must (?:decline|refuse)\b|\bno rating\b"
+    r"|\bI (?:must )?(?:decline|refuse)[.!]|\bI must (?:decline|refuse)\b"
+    r"|\bno rating\b|\bnothing to rate\b"
     r"|\b(?:kann|darf|möchte|werde)\b.{0,40}\bnicht\b.{0,20}\b(?:bewerten|beurteilen|helfen)"
     r"|\btut mir leid\b|\bje (?:ne|n['’]) ?(?:peux|suis)\b|\bdésolée?\b|\blo siento\b|"
     r"\bno puedo\b|\bnão posso\b|\bdesculpe\b|\bmi dispiace\b|\bnon posso\b|\bя не могу\b|"
@@ -318,6 +319,8 @@ _LOOSE = re.compile(r"\{[^{}]*\}")
 _LOOSE_PAIR = re.compile(
     r"[\"']?(\w[\w \t-]{0,60}?)[\"']?[ \t]*:[ \t]*([^,\n{}]{1,40}?)[ \t]*(?=[,\n}])"
 )
+#: What a rater notes beside a number: "// fair".
+_COMMENT = re.compile(r"(?<=[\d\s,\"'])(?://|#)[^\n]*|/\*[^{}]*?\*/")
 #: The beginning of an object that has no end.
 _OPEN_OBJECT = re.compile(r"\{\s*(?:[\"'“]|\w+[\"'”]?\s*:|\Z)")
 
@@ -335,7 +338,7 @@ def _objects(text: str, rubric: Rubric) -> Iterator[_Block]:
             value, done = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             loose = _LOOSE.match(text, start)
-            pairs = _LOOSE_PAIR.findall(loose[0]) if loose else []
+            pairs = _LOOSE_PAIR.findall(_COMMENT.sub("", loose[0])) if loose else []
             if loose is None or not pairs:
                 continue
             value = _pairs([(key, _Number(said.strip("\"' "))) for key, said in pairs])
@@ -355,7 +358,7 @@ def _without_objects(text: str, spans: list[tuple[int, int]]) -> str:
 #: Under these keys an object may hold the ratings one level deeper.
 _HOLDERS = re.compile(
     r"(?:my|final|the|json)?(?:ratings?|scores?|grades?|evaluations?|assessments?|results?|criteria|"
-    r"verdict|judge?ments?)"
+    r"verdict|judge?ments?)|parameters|arguments"
 )
 #: The same where there is nothing else.
 _WRAPPERS = re.compile(r"response|output|answer|reply|json|data|values?|final")
@@ -402,7 +405,7 @@ def _inner(value: object, rubric: Rubric, depth: int) -> Iterator[float]:
             yield from _inner(inner, rubric, depth + 1)
 
 
-_NOUNS = ("rating", "score", "grade", "value", "finalrating", "finalscore")
+_NOUNS = ("rating", "score", "grade", "value", "note", "nota", "finalrating", "finalscore")
 
 
 @cache
@@ -414,7 +417,7 @@ def _spellings(name: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _plain_key(key: str) -> str:
-    return re.sub(r"[\W_]+", "", key).lower()
+    return re.sub(r"\s*\([^()]*\)|[\W_]+", "", key).lower()
 
 
 def _rating(value: Mapping[str, object], source: str, name: str, high: float) -> float | None:

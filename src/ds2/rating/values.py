@@ -32,7 +32,7 @@ _JOINED = re.compile(f"[{_JOINING}]")
 # -- one text as plain characters -----------------------------------------------------------------
 
 #: Marks of emphasis and of formulas, and the full-width signs of Chinese and Japanese.
-_SIGNS = str.maketrans("*`：／，（）｜＝【】［］’？！", "  :/,()|=[:[]'?!")
+_SIGNS = str.maketrans("*`：／，（）｜＝【】［］｛｝’？！", "  :/,()|=[:[]{}'?!")
 #: Marks of Markdown, HTML and TeX around what is said; ``<rating>8</rating>`` says "rating: 8".
 _MARKUP = re.compile(
     r"^[ \t]*(?:`{3,}|~{3,})[ \t]*\w*[ \t]*(?:\n|\Z)|(?<!\w)_{1,2}(?=\w)|(?<=[\w:])_{1,2}(?!\w)|"
@@ -215,10 +215,15 @@ class _Sentence:
         return self.text.rstrip(" \t\n\"')]").endswith(":")
 
     @property
+    def ended(self) -> bool:
+        """It has a sign at its end."""
+        return self.text.rstrip(" \t\n\"')]").endswith((".", "!", "?", "。", ";"))
+
+    @property
     def open(self) -> bool:
         """It goes on in the next line: no end, no heading, no empty line behind."""
-        ended = self.text.rstrip(" \t\n\"')]").endswith((".", "!", "?", "。", ";"))
-        return not ended and "\n\n" not in self.text and not self.text.lstrip().startswith("#")
+        heading = self.text.lstrip().startswith("#")
+        return not self.ended and "\n\n" not in self.text and not heading
 
     def says(self, name: str, index: int = 0) -> bool:
         """Say whether a token is among the words of words.toml under this name."""
@@ -282,7 +287,9 @@ class Reader:
             rf"(?:{top})\b(?![.,]?[0-9])(?:[ -](?:scale|point)\b)?"
             rf"|(?<![0-9\w])(?<![0-9] )\b(?:out of|of) (?:{top})\b(?=[,:])"
             rf"|(?<![0-9]){high:g} ?(?:üzerinden|点満点(?:中|で)?|점 만점에?|分制)"
-            rf"|满分 ?{high:g} ?分?|[(\[][^()\[\]\n0-9]{{0,20}}\b{high:g}[)\]]",
+            rf"|满分 ?{high:g} ?分?"
+            rf"|,? ?(?:where|with) (?:an? )?(?:{bottom}|{top}) (?:is|being|means)\b[^.\n0-9]*"
+            rf"|[(\[][^()\[\]\n0-9]{{0,20}}\b{high:g}[)\]]",
             re.IGNORECASE,
         )
         phrases = _lexicon().phrases
@@ -404,14 +411,10 @@ _SPEAKER = re.compile("(?:[^mxr]*[,:])?[^mxr,:]*m[^xr]*$")
 _SPEAKS = re.compile("(?:.*[,:])?[^mxrodi]*(?:m[^xrodi]*[vn]|vm)")
 #: A number that has a name in front.
 _RATED = re.compile("[Llnw][^xr#@{]*[#@{]|^x+:[#@]")
-#: The beginning of a sentence about what stands in front of it, and of one about an example.
+#: A rating of something that is not this one: "a 9 to an example that …".
+_ANOTHER = re.compile(r"\b(?:only )?to (?:an?|any) (?:\w+ )?(?:example|answer|response|reply)s?\b")
+#: The beginning of a sentence about what stands in front of it.
 _BACK = re.compile(r"\s*(?:this|that|the above|the \w+ above)(?!\w)|\s*[(—–]", re.IGNORECASE)
-_ABOUT = re.compile(
-    r"\W*(?:the|this) (?:user|prompt|instruction|request|assistant|model|task|response|answer|"
-    r"reply|question|code|conversation|example|explanation|text|essay|poem|story|summary|"
-    r"translation|solution|topic)\b",
-    re.IGNORECASE,
-)
 
 
 class _Told:
@@ -452,6 +455,8 @@ class _Told:
         rest = sentence.kinds[index + 1 :]
         if not rest or rest[0] in "bs":
             return True
+        if _ANOTHER.search(sentence.text, sentence.tokens[index].end - sentence.start):
+            return False
         token, behind = sentence.tokens[index : index + 2]
         mark = rest[0] in ":,("
         if token.kind == "{":
@@ -483,20 +488,10 @@ class _Told:
                 orders = _orders(sentence) and not sentence.leads
                 if orders or not _leads(sentence.kinds):
                     return False
+            if before == at - 1 and sentence.kinds.endswith("o") and not sentence.ended:
+                return False  # "a line that reads", and then the line
             near = near and rated is not None and "\n\n" not in sentence.text
-        return not self._echoes(at)
-
-    def _echoes(self, at: int) -> bool:
-        """Say whether the lines in front have unknown words and none about rating or an example."""
-        line = self._text.rfind("\n", 0, self.sentences[at].start) + 1
-        earlier = [
-            each for each in self.sentences[:at] if not (each.leads or _RATED.search(each.kinds))
-        ]
-        if any(each.start >= line for each in earlier):
-            return False
-        return any("x" in each.kinds and len(each.kinds) > 2 for each in earlier) and not any(
-            set("rqnmLl") & set(each.kinds) or _ABOUT.match(each.text) for each in earlier
-        )
+        return True
 
 
 def _orders(sentence: _Sentence) -> bool:
@@ -557,8 +552,15 @@ def _criterion(sentence: _Sentence, index: int) -> str:
     kinds = sentence.kinds
     first = max((at for at in range(index) if kinds[at] in "#@"), default=-1) + 1
     names = [token.name for token in sentence.tokens[first:index] if token.name]
-    if re.search("[Ll]", _parts(kinds, index)[1]):
+    local, rest = _parts(kinds, index)[1], kinds[index + 1 :]
+    behind = next((token for token in sentence.tokens[index + 1 :] if token.name), None)
+    closed = behind and sentence.text[behind.end - sentence.start :].startswith((")", "]"))
+    if behind and closed and local[-1:] != ":" and re.match(r"\(g*[Ll]", rest):  # "8 (rarity)"
+        return behind.name
+    if re.search("[Ll][^,(]*$", local):
         return names[-1]
-    if re.match("g?[Ll]", kinds[index + 1 :]):
-        return next(token.name for token in sentence.tokens[index + 1 :] if token.name)
+    if behind and re.match("g*[Ll]", rest):  # "8 for rarity"
+        return behind.name
+    if re.search("[Ll]", local):
+        return names[-1]
     return names[0] if len(names) == 1 else ""
