@@ -160,6 +160,7 @@ _REFUSES = re.compile(
     r"|\bI(?:['’]m| am) (?:so |very )?sorry\b|\bI apologi[sz]e\b|\bas an ai\b|\bunable to rate\b"
     r"|\bI (?:must )?(?:decline|refuse)[.!]|\bI must (?:decline|refuse)\b"
     r"|\bno rating\b|\bnothing to rate\b"
+    r"|\b(?:paste|send|share|provide) (?:me )?(?:the|your) (?:example|conversation|text)\b"
     r"|\b(?:kann|darf|möchte|werde)\b.{0,40}\bnicht\b.{0,20}\b(?:bewerten|beurteilen|helfen)"
     r"|\btut mir leid\b|\bje (?:ne|n['’]) ?(?:peux|suis)\b|\bdésolée?\b|\blo siento\b|"
     r"\bno puedo\b|\bnão posso\b|\bdesculpe\b|\bmi dispiace\b|\bnon posso\b|\bя не могу\b|"

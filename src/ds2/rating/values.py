@@ -211,19 +211,14 @@ class _Sentence:
 
     @property
     def leads(self) -> bool:
-        """It ends in a colon."""
-        return self.text.rstrip(" \t\n\"')]").endswith(":")
-
-    @property
-    def ended(self) -> bool:
-        """It has a sign at its end."""
-        return self.text.rstrip(" \t\n\"')]").endswith((".", "!", "?", "。", ";"))
+        """It ends in a colon, or in a word that says that something follows."""
+        return self.text.rstrip(" \t\n\"')]").endswith(":") or self.says("lead", -1)
 
     @property
     def open(self) -> bool:
         """It goes on in the next line: no end, no heading, no empty line behind."""
-        heading = self.text.lstrip().startswith("#")
-        return not self.ended and "\n\n" not in self.text and not heading
+        ended = self.text.rstrip(" \t\n\"')]").endswith((".", "!", "?", "。", ";"))
+        return not ended and "\n\n" not in self.text and not self.text.lstrip().startswith("#")
 
     def says(self, name: str, index: int = 0) -> bool:
         """Say whether a token is among the words of words.toml under this name."""
@@ -488,8 +483,6 @@ class _Told:
                 orders = _orders(sentence) and not sentence.leads
                 if orders or not _leads(sentence.kinds):
                     return False
-            if before == at - 1 and sentence.kinds.endswith("o") and not sentence.ended:
-                return False  # "a line that reads", and then the line
             near = near and rated is not None and "\n\n" not in sentence.text
         return True
 
@@ -557,9 +550,10 @@ def _criterion(sentence: _Sentence, index: int) -> str:
     closed = behind and sentence.text[behind.end - sentence.start :].startswith((")", "]"))
     if behind and closed and local[-1:] != ":" and re.match(r"\(g*[Ll]", rest):  # "8 (rarity)"
         return behind.name
-    if re.search("[Ll][^,(]*$", local):
+    last = re.search("[Ll][^,(]*$", local)
+    if last and not (behind and last[0].endswith("g") and rest[:1] in ("l", "L")):
         return names[-1]
-    if behind and re.match("g*[Ll]", rest):  # "8 for rarity"
+    if behind and re.match("g*[Ll]", rest):  # "8 for rarity", "rarity and 6 overall"
         return behind.name
     if re.search("[Ll]", local):
         return names[-1]
