@@ -22,6 +22,7 @@ from ds2.runs import (
     status,
     write_batches,
 )
+from ds2.runs.job import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 CANARY = "sk-canary-5f3a9c"
@@ -231,18 +232,18 @@ def test_a_refused_key_stops_with_one_sentence_and_without_the_key(tmp_path):
 
 def test_the_prompt_is_the_one_that_is_sent(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
-    shown = [dict(message) for message in prompt_of(folder, example="r7")]
+    shown = [dict(message) for message in prompt_of(Job.of(folder), example="r7")]
     run(folder, until="rate")
     assert shown in [request["messages"] for request in endpoint.requests]
     other = parse_overrides(["raters.judge.form=expected"])
-    assert "one letter" in prompt_of(folder, overrides=other)[-1]["content"]
+    assert "one letter" in prompt_of(Job.of(folder, other))[-1]["content"]
     with pytest.raises(InputError, match="No example has the id 'r999'"):
-        prompt_of(folder, example="r999")
+        prompt_of(Job.of(folder), example="r999")
 
 
 def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     folder = make_run(tmp_path, "[raters.b]\nkind = 'batch'\nmodel = 'm'\n", n=30)
-    (path,) = write_batches(folder, tmp_path / "ask")
+    (path,) = write_batches(Job.of(folder), tmp_path / "ask")
     requests = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(requests) == 29  # r3 and r11 are one text
     text = '{"rarity": 3, "complexity": 4, "informativeness": 5, "overall": %d}'
@@ -271,7 +272,7 @@ def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     ]
     done = tmp_path / "done.jsonl"
     done.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = collect_batches(folder, [done])
+    found = collect_batches(Job.of(folder), [done])
     assert (found.codes == 0).tolist() == [True] * 30
     run(folder, until="rate", ask="nothing")
     assert Panel.load(folder / "ratings.parquet").problems == {}
@@ -299,7 +300,7 @@ def test_a_run_waits_for_its_batches_over_days(tmp_path, monkeypatch):
 def test_batch_needs_a_batch_rater(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     with pytest.raises(InputError, match="no rater of the kind batch"):
-        write_batches(folder, tmp_path / "ask")
+        write_batches(Job.of(folder), tmp_path / "ask")
     with pytest.raises(InputError, match="one of the two"):
         batch_command(folder, write=None, collect=None)
 

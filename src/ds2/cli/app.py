@@ -2,12 +2,22 @@
 
 from collections.abc import Callable
 from shlex import quote
-from typing import Annotated
 
 import typer
 
-from ds2.cli import comparing, evaluating, evidence, exporting, proving, rating, training  # noqa: F401
-from ds2.cli.base import Json, Run, Set, answer, app, main, overridden, run_stages, setting
+from ds2.cli import evidence, proving, rating, selecting  # noqa: F401
+from ds2.cli.base import (
+    Json,
+    Run,
+    Set,
+    answer,
+    app,
+    main,
+    option,
+    overridden,
+    run_stages,
+    setting,
+)
 from ds2.errors import InputError
 from ds2.runs.stages import STAGES
 
@@ -18,62 +28,40 @@ __all__ = ["app", "main"]
 def init_command(
     run: Run,
     *,
-    pool: Annotated[
-        list[str],
-        typer.Option(
-            "--pool",
-            metavar="FILE",
-            help="The pool: a .jsonl, .json, .parquet, .csv or .tsv file, a folder of files, a "
-            "pattern in quotes ('data/*.jsonl'), a saved DatasetDict folder, or hf:org/name. May "
-            "be given several times.",
-        ),
-    ],
-    columns: Annotated[
-        list[str] | None,
-        setting("pool.columns", "--map", "PART=COLUMN,…", " Here: prompt=frage,id=nr."),
-    ] = None,
-    roles: Annotated[
-        list[str] | None, setting("pool.roles", "--role", "NAME=ROLE", " Here: agent=assistant.")
-    ] = None,
-    split: Annotated[str | None, setting("pool.split", "--split", "NAME")] = None,
-    scores: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scores",
-            metavar="COLUMN|FILE",
-            help="The pool's column that holds the scores, or a file of scores joined on id. "
-            "May be given once for each rater's column.",
-        ),
-    ] = None,
-    scale: Annotated[str | None, setting("scores.scale", "--scale", "SCALE")] = None,
-    raters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rater",
-            metavar="MODEL",
-            help="A model that rates: its name at an OpenAI-compatible endpoint, local (a small "
-            "model on this machine) or a .gguf file. May be given several times.",
-        ),
-    ] = None,
-    base_url: Annotated[str | None, setting("raters.*.base_url", "--base-url", "URL")] = None,
-    method: Annotated[str | None, setting("select.method", "--method", "NAME")] = None,
-    paper: Annotated[
-        bool,
-        typer.Option(
-            "--paper",
-            help="Start from the settings of the DS² paper, to reproduce it: its rubric and scale, "
-            "its embedder where sentence-transformers is installed, its curation, 10,000 examples, "
-            "its baselines in compare. What else is given here wins.",
-        ),
-    ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Another setting of the recipe. May be given several times.",
-        ),
-    ] = None,
+    pool: list[str] = option(
+        "--pool FILE",
+        "The pool: a .jsonl, .json, .parquet, .csv or .tsv file, a folder of files, a "
+        "pattern in quotes ('data/*.jsonl'), a saved DatasetDict folder, or hf:org/name. May "
+        "be given several times.",
+        default=...,
+    ),
+    columns: list[str] | None = setting(
+        "pool.columns", "--map PART=COLUMN,…", " Here: prompt=frage,id=nr."
+    ),
+    roles: list[str] | None = setting("pool.roles", "--role NAME=ROLE", " Here: agent=assistant."),
+    split: str | None = setting("pool.split", "--split NAME"),
+    scores: list[str] | None = option(
+        "--scores COLUMN|FILE",
+        "The pool's column that holds the scores, or a file of scores joined on id. "
+        "May be given once for each rater's column.",
+    ),
+    scale: str | None = setting("scores.scale", "--scale SCALE"),
+    raters: list[str] | None = option(
+        "--rater MODEL",
+        "A model that rates: its name at an OpenAI-compatible endpoint, local (a small "
+        "model on this machine) or a .gguf file. May be given several times.",
+    ),
+    base_url: str | None = setting("raters.*.base_url", "--base-url URL"),
+    method: str | None = setting("select.method", "--method NAME"),
+    paper: bool = option(
+        "--paper",
+        "Start from the settings of the DS² paper, to reproduce it: its rubric and scale, "
+        "its embedder where sentence-transformers is installed, its curation, 10,000 examples, "
+        "its baselines in compare. What else is given here wins.",
+    ),
+    settings: list[str] | None = option(
+        "--set KEY=VALUE", "Another setting of the recipe. May be given several times."
+    ),
     as_json: Json = False,
 ) -> None:
     """Make a run folder: RUN/recipe.toml, every setting spelled out."""
@@ -158,12 +146,10 @@ def status_command(run: Run, settings: Set = None, as_json: Json = False) -> Non
 @app.command("doctor")
 def doctor_command(
     *,
-    clear_cache: Annotated[
-        bool,
-        typer.Option(
-            "--clear-cache", help="First empty the cache of vectors and neighbours of all runs."
-        ),
-    ] = False,
+    clear_cache: bool = option(
+        "--clear-cache",
+        "First empty the cache of vectors and neighbours of all runs.",
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what this machine can run, and what the cache holds."""

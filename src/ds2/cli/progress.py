@@ -86,8 +86,8 @@ def _seconds(seconds: float) -> str:
 class Lines(Listener):
     """Writes plain lines: when a stage starts and ends, and now and then in between."""
 
-    def __init__(self) -> None:
-        self._stage = ""
+    def __init__(self, stage: str = "") -> None:
+        self._stage = stage
         self._last = 0.0
         self._pace = Pace()
 

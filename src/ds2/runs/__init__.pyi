@@ -1,4 +1,4 @@
-from .ask import GoldAdded, GoldSheets, Rerated, add_gold, plan_run_rerating, write_gold_sheets
+from .ask import GoldAdded, GoldSheets, add_gold, write_gold_sheets
 from .between import plan_run_between
 from .compare import Compared, compare_run
 from .folder import lock_holder, locked, read_manifest
@@ -9,6 +9,7 @@ from .loop import RunOutcome, RunStatus, StageOutcome, opened, run, status
 from .rate import collect_batches, prompt_of, write_batches
 from .recipe import Recipe
 from .recipe_file import load_recipe, make_recipe, parse_overrides, render_recipe
+from .rerate import Rerated, plan_run_rerating
 
 __all__ = [
     "Compared",

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,15 +28,14 @@ from ds2.report import (
     pick,
     written,
 )
+from ds2.runs.ask import OWN, found_between
 from ds2.runs.contest import Contest, Verdicts, costs_of, judge_all, judges_of, open_contest
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load
-from ds2.runs.gold_plans import OWN, found_between
-from ds2.runs.job import Listener, telling
+from ds2.runs.job import Job, telling
 from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import load_recipe
 from ds2.runs.select import Materials
 from ds2.runs.unrated import methods_without_scores
 from ds2.selection import (
@@ -77,59 +77,44 @@ class Compared:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Selected:
+class _Selected(NamedTuple):
     """One method's selection, how long it took, and what of it another seed selects as well."""
 
     selection: Selection
     seconds_s: float
     kept_seed: float | None
 
-    @property
-    def rows(self) -> np.ndarray:
-        """(m,) the selected rows."""
-        return self.selection.rows
 
-
-def compare_run(
-    folder: Path,
-    *,
-    methods: Sequence[str] = (),
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Compared:
+def compare_run(job: Job, *, methods: Sequence[str] = ()) -> Compared:
     """Bring the run up to date, select with every method, compare, and write three files.
 
     Args:
-        folder: the run folder.
+        job: the run.
         methods: the methods to compare; by default those of ``compare.methods``, or all.
-        overrides: settings by dotted key that win over the recipe, for this call alone.
-        listener: is told what happens.
 
     Raises:
         InputError: an unknown method, or no method can select so many rows.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Listener()
-    recipe = load_recipe(folder, overrides)
+    folder, recipe = job.folder, job.recipe
     named = tuple(dict.fromkeys(methods or recipe.compare.methods))
     for name in named:
         check_choice("compare.methods", name, METHODS)
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
-        listener.started("compare", "compare methods")
+    with opened(job, "select"):
+        job.listener.started("compare", "compare methods")
         wanted = named or (tuple(METHODS) if recipe.rated else methods_without_scores())
         contest = open_contest(job, wanted)
         if contest.variant is not None and not named:
             wanted = (*wanted, contest.variant)
-        with told(telling(listener)):
+        with told(telling(job.listener)):
             share = 1 / (1 + judges_of(contest))
             with part(0.0, 0.75 * share):
                 selected, left_out = _enter_all(contest, wanted, named)
-            rows = {name: one.rows for name, one in selected.items()}
+            rows = {name: one.selection.rows for name, one in selected.items()}
             with part(0.75 * share, 1 - 0.25 * share):
                 verdicts = judge_all(contest, rows, contest.eligible())
             with part(1 - 0.25 * share, 1.0):
-                results = _results(contest, selected, verdicts, left_out)
+                results = _results(contest, selected, rows, verdicts, left_out)
         page = compare_report(results)
         document = page_json(page)
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
@@ -146,14 +131,9 @@ def compare_run(
     )
 
 
-def curves_of(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Curves:
+def curves_of(job: Job) -> Curves:
     """Bring the run up to date, and return what another size or trade would bring."""
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+    with opened(job, "select"):
         return load(Curves, job.folder)
 
 
@@ -187,7 +167,7 @@ def _enter_all(
         own = selected.get(contest.job.recipe.select.method)
         if isinstance(found, str):
             left_out[name] = found
-        elif own and VARIANT in name and np.array_equal(found.rows, own.rows):
+        elif own and VARIANT in name and np.array_equal(found.selection.rows, own.selection.rows):
             left_out[name] = "It selects the same examples."
         else:
             selected[name] = found
@@ -218,12 +198,12 @@ def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str
 def _results(
     contest: Contest,
     selected: Mapping[str, _Selected],
+    rows: Mapping[str, np.ndarray],
     verdicts: Verdicts,
     left_out: Mapping[str, str],
 ) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
     curated, panel = made_of.curated, contest.ratings
-    rows = {name: one.rows for name, one in selected.items()}
     known = {"raw": made_of.observed, "curated": made_of.scores}
     values = {name: scores for name, scores in known.items() if scores is not None}
     if gold is not None:
@@ -268,7 +248,7 @@ def _results(
 def _entry(
     contest: Contest, name: str, one: _Selected, times: np.ndarray, verdicts: Verdicts
 ) -> Entry:
-    rows, reasons = one.rows, one.selection.reasons
+    rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
     pool, scores = contest.materials.pool, contest.materials.scores

@@ -25,7 +25,7 @@ from ds2.runs.select import (
     without_doubtful,
 )
 from ds2.runs.steps import curation_of, noise_of
-from ds2.runs.unrated import needs_scores
+from ds2.runs.unrated import required
 from ds2.selection import (
     VARIANT,
     AgainstRandom,
@@ -35,7 +35,6 @@ from ds2.selection import (
     against_selection,
     compare_selections,
     rule_of,
-    select,
 )
 
 __all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest"]
@@ -68,17 +67,6 @@ class Contest:
     gold: GoldScores | None
     tokens: np.ndarray
     note: str = ""
-
-    @property
-    def panel(self) -> Panel:
-        """The ratings, for what cannot do without.
-
-        Raises:
-            InputError: the run has no scores.
-        """
-        if self.ratings is None:
-            raise needs_scores("This")
-        return self.ratings
 
     @property
     def raters(self) -> tuple[str, ...]:
@@ -140,19 +128,11 @@ class Contest:
         Raises:
             InputError: the method cannot select so many.
         """
-        size = self.job.recipe.select.size
         limits = self.constraints
         if self.drops(method):
             limits = without_doubtful(limits, self.materials)
-        method = method.split(VARIANT, maxsplit=1)[0]
-        arguments = self.materials.arguments(method)
-        return unheard(
-            select,
-            method=method,
-            size=None if size == "all" else size,
-            constraints=limits,
-            **(arguments if seed is None else arguments | {"seed": seed}),
-        )
+        method, other = method.split(VARIANT, maxsplit=1)[0], {} if seed is None else {"seed": seed}
+        return unheard(self.materials.select, method, constraints=limits, **other)
 
     def eligible(self) -> np.ndarray:
         """(n,) The rows that can be selected without looking at scores."""
@@ -169,7 +149,8 @@ class Contest:
         Args:
             rater: its number; None keeps all of them.
         """
-        kept = Panel.join([one for number, one in enumerate(self.panel.parts) if number != rater])
+        parts = required(self.ratings).parts
+        kept = Panel.join([one for number, one in enumerate(parts) if number != rater])
         recipe, materials = self.job.recipe, self.materials
         noise = noise_of(
             recipe, kept, materials.neighbors, gold=None, vectors=materials.vectors, n_bootstrap=0
@@ -276,10 +257,10 @@ def _judge(
     """
     name, weights = "gold", None
     if rater is not None:
-        name, values = contest.panel.raters[rater], contest.panel.finer()[:, rater]
+        name, values = contest.raters[rater], required(contest.ratings).finer()[:, rater]
     else:
-        assert contest.gold is not None
-        values, weights = contest.gold.levels(), contest.gold.weights()
+        gold = required(contest.gold)
+        values, weights = gold.levels(), gold.weights()
     anew = contest.without(rater)
     selections, failed = {}, []
     for method, rows in steps(chosen.items(), costs=costs_of(chosen)):

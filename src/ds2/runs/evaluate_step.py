@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from ds2.proof.tasks import (
     split_tasks,
 )
 from ds2.runs.folder import hash_file, hash_input, locked
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.job import Job
+from ds2.runs.recipe_file import HUB, check_exists
+from ds2.runs.train_step import PLACE, template_of
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
@@ -51,46 +52,35 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate_run(
-    folder: Path,
-    *,
-    models: Sequence[str] | None = None,
-    overrides: Mapping[str, object] | None = None,
-    listener: Callable[[str], None] = lambda _: None,
-) -> Evaluation:
+def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation:
     """Evaluate what is not evaluated yet; what is finished is kept.
 
     Args:
-        folder: the run folder.
+        job: the run; its listener is told what begins.
         models: folders of models or adapters, each with ``NAME=`` before it or not; none of them,
             the untrained model alone. Default: every trained model of the run.
-        overrides: settings that win over the recipe.
-        listener: told what begins.
 
     Raises:
         InputError: there is no model, or a task or its data is not there.
         RunBusyError: another process evaluates models of this run.
     """
-    recipe = load_recipe(folder, overrides)
-    wanted = recipe.evaluate
+    wanted = job.recipe.evaluate
     tasks, named = split_tasks(wanted.tasks)
-    include = tuple(resolve_path(folder, path) for path in wanted.include)
-    for path in include:
-        check_exists("'evaluate.include'", path)
-    own = {name: _held_out(folder, *task) for name, task in named.items()}
+    include = tuple(check_exists("'evaluate.include'", job.path(path)) for path in wanted.include)
+    own = {name: _held_out(job, *task) for name, task in named.items()}
     settings = EvaluationSettings(
         include=include,
         shots={**PAPER_SHOTS, **wanted.shots},
         limit=wanted.limit,
         chat=wanted.template == "chat",
-        template=_template(folder, recipe),
-        max_length=recipe.train.max_length,
+        template=template_of(job),
+        max_length=job.recipe.train.max_length,
         engine=wanted.engine,
         base_url=wanted.base_url,
         batch=wanted.batch,
     )
-    chosen = _models(folder, recipe, models)
-    place = folder / EVALUATIONS
+    chosen = _models(job, models)
+    place = job.folder / EVALUATIONS
     place.mkdir(parents=True, exist_ok=True)
     with locked(place):
         records = evaluate(
@@ -100,7 +90,7 @@ def evaluate_run(
             settings,
             place,
             sources={task: _source(task, include) for task in tasks},
-            listener=listener,
+            listener=job.listener.said,
         )
     everything = [*tasks, *own]
     runs = {
@@ -119,16 +109,11 @@ def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
             yield f"{task}: {n:,} left out: {reason}."
 
 
-def _template(folder: Path, recipe: Recipe) -> str:
-    name = recipe.train.template
-    return name if name in ("auto", "tulu") else str(resolve_path(folder, name))
-
-
-def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
+def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
     """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
-    path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", resolve_path(folder, file))
+    path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", job.path(file))
     pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
-    items = [item for example in pool for item in _item(example, kind)]
+    items = [_item(example, kind) for example in pool]
     lacking = sum(item.rejected is None for item in items)
     if kind == "pairs" and lacking:
         raise InputError(
@@ -138,13 +123,13 @@ def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
     return items
 
 
-def _item(example: Example, kind: str) -> Iterator[HeldOut]:
+def _item(example: Example, kind: str) -> HeldOut:
     turns = example.turns
     last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
     worse = example.extra.get("rejected")
     if kind != "pairs" or not isinstance(worse, str) or not worse.strip():
         worse = None
-    yield HeldOut(turns[:last], turns[last][1], worse)
+    return HeldOut(turns[:last], turns[last][1], worse)
 
 
 def _source(task: str, include: Sequence[Path]) -> str:
@@ -157,16 +142,16 @@ def _source(task: str, include: Sequence[Path]) -> str:
     return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
-def _models(folder: Path, recipe: Recipe, given: Sequence[str] | None) -> list[Evaluated]:
+def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
     """The untrained model, and those given or every trained one of the run."""
-    base = recipe.train.model
+    base = job.recipe.train.model
     if base is None:
         raise InputError(
             "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
             "for example --set train.model=FOLDER."
         )
-    if (resolve_path(folder, base) / "config.json").is_file():
-        base = str(resolve_path(folder, base))
+    if (job.path(base) / "config.json").is_file():
+        base = str(job.path(base))
     untrained = _fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
     if given is not None:
@@ -174,7 +159,7 @@ def _models(folder: Path, recipe: Recipe, given: Sequence[str] | None) -> list[E
     else:
         places = [
             (path.parent.name, path.parent / "adapter")
-            for path in sorted((folder / "proof" / "runs").glob("*/done.json"))
+            for path in sorted((job.folder / PLACE).glob("*/done.json"))
         ]
     for name, path in places:
         if any(name == model.name for model in models):

@@ -6,7 +6,7 @@ NaN in memory. Nothing is pickled.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -119,9 +119,9 @@ def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> No
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Read what `write_table` wrote: the columns, and the facts beside them."""
-    table = pq.read_table(path)
+def read_table(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
+    """Read what `write_table` wrote: the columns, or some of them, and the facts beside them."""
+    table = pq.read_table(path, columns=columns)
     return table, json.loads(table.schema.metadata[_FACTS])
 
 

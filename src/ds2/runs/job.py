@@ -1,16 +1,17 @@
-"""What a stage is given, what it leaves behind, and who hears of it."""
+"""What a stage or a command works on, what a stage leaves behind, and who hears of it."""
 
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_path
 
 __all__ = ["Ask", "Job", "Listener", "Made", "hearing", "telling", "unheard"]
 
@@ -63,7 +64,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a stage is given.
+    """A run, the settings that hold for it now, and who is told what happens.
 
     Attributes:
         folder: the run folder.
@@ -79,6 +80,29 @@ class Job:
     listener: Listener
     ask: Ask = "new"
     wait: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        overrides: Mapping[str, object] | None = None,
+        listener: Listener | None = None,
+        **how: Any,
+    ) -> "Job":
+        """Read the recipe of a run folder; ``overrides`` (by dotted key) win over it.
+
+        Raises:
+            InputError: there is no recipe, or a value in it is wrong.
+        """
+        return cls(folder, load_recipe(folder, overrides), listener or Listener(), **how)
+
+    def but(self, settings: Mapping[str, object]) -> "Job":
+        """The same with other settings, by dotted key."""
+        return replace(self, recipe=make_recipe(settings, self.recipe))
+
+    def path(self, name: str) -> Path:
+        """The file that the recipe means by ``name``."""
+        return resolve_path(self.folder, name)
 
 
 def telling(listener: Listener) -> Callable[[float], None]:

@@ -1,10 +1,11 @@
 """Run the stages of a run folder: skip what is fresh, redo what is not, vouch for it last."""
 
 import errno
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -26,16 +27,17 @@ from ds2.runs.folder import (
     lock_holder,
     locked,
     read_manifest,
+    write_json,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing, telling
-from ds2.runs.noted import Noted, forget, how_far
 from ds2.runs.planted import load_planted
-from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
-__all__ = ["RunOutcome", "RunStatus", "StageOutcome", "opened", "run", "status"]
+__all__ = ["RunOutcome", "RunStatus", "StageOutcome", "bring_up", "opened", "run", "status"]
 
+#: Where a stage that runs notes how far it is: `status` says it of a stopped one.
+NOTE, NOTE_EVERY_S = ".progress.json", 1.0
 _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 
@@ -86,7 +88,7 @@ def run(
     wait: bool = False,
     resume: bool = False,
 ) -> RunOutcome:
-    """Bring the stage ``until``, and every stage that it needs, up to date.
+    """Bring the stage ``until`` of a run folder, and every stage that it needs, up to date.
 
     Args:
         folder: the run folder, with its recipe.
@@ -106,9 +108,14 @@ def run(
             the method of selection, goes by scores, and there are none.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Listener()
+    job = Job.of(folder, overrides, listener, ask=ask, wait=wait)
+    return bring_up(job, until, resume=resume)
+
+
+def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
+    """Do what `run` says for a run whose recipe was read."""
+    folder, recipe, listener = job.folder, job.recipe, job.listener
     every = [stage.name for stage in stages_until(until)]
-    recipe = load_recipe(folder, overrides)
     for name in {until, "select"} & set(every):
         if refused := refusal(recipe, name):
             raise refused
@@ -127,7 +134,7 @@ def run(
                 continue
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
             asks = stage.name == "rate" and (
-                ask != "new" or (resume and verdict.state == "partial")
+                job.ask != "new" or (resume and verdict.state == "partial")
             )
             if verdict.state in DONE and not asks:
                 outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
@@ -135,7 +142,7 @@ def run(
                 listener.started(stage.name, stage.title)
                 if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
                     listener.said(f"made anew: {'; '.join(verdict.reasons)}")
-                manifest = _perform(stage, Job(folder, recipe, listener, ask, wait), manifest)
+                manifest = _perform(stage, job, manifest)
                 record = manifest.stages[stage.name]
                 outcomes.append(StageOutcome(stage.name, "done", record.seconds))
             summary = manifest.stages[stage.name].summary
@@ -150,24 +157,16 @@ def run(
 
 
 @contextmanager
-def opened(
-    folder: Path,
-    *,
-    until: str,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Iterator[Job]:
+def opened(job: Job, until: str) -> Iterator[None]:
     """Bring the stage ``until`` up to date, and hold the folder while the block works on it."""
-    listener = listener or Listener()
-    recipe = load_recipe(folder, overrides)
-    run(folder, until=until, overrides=overrides, listener=listener)
-    with locked(folder):
-        yield Job(folder, recipe, listener)
+    bring_up(job, until)
+    with locked(job.folder):
+        yield
 
 
 def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
     """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
-    recipe = load_recipe(folder, overrides)
+    recipe = Job.of(folder, overrides).recipe
     manifest = read_manifest(folder)
     own = {stage.name: stage for stage in stages_of(rated=recipe.rated)}
     pid = lock_holder(folder)
@@ -181,7 +180,7 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
         else:
             verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
             settings = settings_of(stage, recipe.flat())
-            far = how_far(folder, stage, settings, running=pid is not None)
+            far = _how_far(folder, stage, settings, running=pid is not None)
             if far is not None and verdict.state not in DONE:
                 more = () if verdict.state == "missing" else verdict.reasons
                 verdict = replace(verdict, reasons=(far, *more))
@@ -195,13 +194,68 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     )
 
 
+@dataclass(slots=True)
+class _Noted:
+    """A `Listener` that passes everything on, and notes in the folder how far the stage is."""
+
+    heard: Listener
+    folder: Path
+    stage: Stage
+    settings: Mapping[str, object]
+    _last_s: float = field(init=False, default_factory=time.monotonic)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Pass it on, and now and then note it."""
+        self.heard.progress(done, total, note)
+        if 0 < done < total:
+            self._note(f"{done:,} of {total:,}")
+
+    def reached(self, share: float) -> None:
+        """Likewise."""
+        self.heard.reached(share)
+        if 0.0 < share < 1.0:
+            self._note(f"{share:.0%}")
+
+    def _note(self, at: str) -> None:
+        now = time.monotonic()
+        if now - self._last_s < NOTE_EVERY_S:
+            return
+        self._last_s = now
+        facts = {"stage": self.stage.name, "at": at}
+        with suppress(Ds2Error):  # the stage itself says what it cannot write
+            write_json(self.folder / NOTE, {**facts, "settings": dict(self.settings)})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.heard, name)
+
+
+def _how_far(
+    folder: Path, stage: Stage, settings: Mapping[str, object], *, running: bool
+) -> str | None:
+    """Say how far a stage is that runs or was stopped; None where nobody knows.
+
+    With other ``settings`` than those that it is made with it starts anew.
+    """
+    try:
+        facts = json.loads((folder / NOTE).read_bytes())
+        at = str(facts["at"])
+        if facts["stage"] != stage.name or facts["settings"] != dict(settings):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if running:
+        return f"at {at}"
+    then = "goes on from there" if stage.resumes else "starts anew"
+    return f"stopped at {at}, {then}"
+
+
 def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     """Run one stage and return the manifest that vouches for it, already written."""
     from ds2.runs.steps import STEPS
 
     recipe, folder = job.recipe, job.folder
     settings = settings_of(stage, recipe.flat())
-    noted: Any = Noted(job.listener, folder, stage, settings)
+    noted: Any = _Noted(job.listener, folder, stage, settings)
     job = replace(job, listener=noted)
     start = time.perf_counter()
     heard, shared = hearing(job.listener), told(telling(job.listener))
@@ -225,7 +279,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     )
     manifest = manifest.with_stage(stage.name, record)
     manifest.write(folder)
-    forget(folder)
+    with suppress(OSError):
+        (folder / NOTE).unlink(missing_ok=True)
     return manifest
 
 

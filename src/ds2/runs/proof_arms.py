@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ds2.runs.frozen import load
 from ds2.runs.job import Job
 from ds2.runs.recipe_file import source_of
 from ds2.runs.select import Materials, load_materials
-from ds2.selection import Selection, select
+from ds2.runs.unrated import required
+from ds2.selection import Selection
 
 __all__ = [
     "FULL",
@@ -165,7 +167,9 @@ def draw_arms(
     named = split_arms(wanted.arms)
     material = load_materials(job, {_METHODS[name] for name in named if name in _METHODS})
     pool = material.pool
-    pools = {name: _file(job, path) if path else pool for name, path in named.items()}
+    pools = dict.fromkeys(named, pool) | {
+        name: read_pool(source_of(job.folder, path)) for name, path in named.items() if path
+    }
     left_out = {name: blocked(own) for name, own in pools.items() if own is not pool}
     free = ~blocked(pool)
     rows_of = load(Selection, job.folder).rows
@@ -242,10 +246,6 @@ def _split(name: str) -> tuple[str, str]:
     return arm, path
 
 
-def _file(job: Job, path: str) -> Pool:
-    return read_pool(source_of(job.folder, path))
-
-
 def _order(
     name: str, material: Materials, chosen: np.ndarray, free: np.ndarray, seed: int
 ) -> np.ndarray:
@@ -255,15 +255,15 @@ def _order(
     if name in WHOLE:
         return np.flatnonzero(free)
     method = "random" if name in _DRAWN else _METHODS[name]
-    arguments = material.arguments(method)
+    raw, groups = material.observed, material.neighbors.groups
+    other: dict[str, Any] = {}
     if name in _DRAWN:
-        arguments["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
-    if name == "top-score" and material.curation.observed.ndim == 2:
-        arguments["raw"] = material.curation.observed[:, 0]
-    raw, groups = arguments["raw"], arguments["groups"]
+        other["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
+    if name == "top-score" and required(material.curated).observed.ndim == 2:
+        raw = other["raw"] = required(material.curated).observed[:, 0]
     rated = np.ones(len(material.pool), bool) if raw is None else ~np.isnan(raw)
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
-    rows = select(method=method, size=size, **arguments).rows
+    rows = material.select(method, size, **other).rows
     rows = rows[free[rows]]
     return rows if name != "random-same-length" else _like(material.pool.lengths, rows, chosen)
 

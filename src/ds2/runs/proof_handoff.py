@@ -22,9 +22,8 @@ from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
 from ds2.runs.folder import hash_file, write_text
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_plan import make_plan
-from ds2.runs.recipe_file import resolve_path
 
 __all__ = ["read_plan", "write_proof"]
 
@@ -36,25 +35,18 @@ _SPREAD = 0.02
 _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
-def write_proof(
-    folder: Path,
-    out: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> tuple[Path, int, tuple[str, ...]]:
+def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
     """Write everything that a cluster needs.
 
     Returns:
-        The folder, how many models are to be evaluated, and what is to be known of it.
+        How many models are to be evaluated, and what is to be known of it.
 
     Raises:
         InputError: the plan is wrong, or the folder holds another proof.
     """
     from datasets import Dataset, DatasetDict
 
-    listener = listener or Listener()
-    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    plan = make_plan(job)
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / "plan.json").exists():
         raise InputError(f"'{out}' holds other files. Give a new folder.")
@@ -63,7 +55,7 @@ def write_proof(
     names, own = split_tasks(job.recipe.evaluate.tasks)
     runs = {}
     for done, arm in enumerate(plan.arms):
-        listener.progress(done, len(plan.arms), arm.name)
+        job.listener.progress(done, len(plan.arms), arm.name)
         training = plan.training_for(arm)
         prepared = prepare(arm.turns, training)
         data = Dataset.from_list([
@@ -90,7 +82,7 @@ def write_proof(
             out / name, (files("ds2.proof") / "handoff" / f"{name}.txt").read_text(encoding="utf-8")
         )
     for path in job.recipe.evaluate.include:
-        source = resolve_path(folder, path)
+        source = job.path(path)
         shutil.copytree(source, out / "tasks" / source.name, dirs_exist_ok=True)
     whole = plan.training.lora_layers == "all"
     for name, run in runs.items() if whole else ():
@@ -118,7 +110,7 @@ def write_proof(
             f"{', '.join(own)}: held-out answers are evaluated where the run is. Bring adapters/ "
             "back: ds2 evaluate RUN --model NAME=adapters/NAME."
         )
-    return out, len(runs) + 1, tuple(notes)
+    return len(runs) + 1, tuple(notes)
 
 
 def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:

@@ -24,14 +24,14 @@ from ds2.proof.train import loss_curve
 from ds2.proof.words import comparison_document
 from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
 from ds2.runs.folder import locked, write_json, write_text
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_page import write_proof_pages
 from ds2.runs.proof_plan import (
     Plan,
+    check_proof,
     cost_of,
     freeze,
-    load_proof,
     make_plan,
     plan_begun,
     within_budget,
@@ -62,12 +62,7 @@ class Proof:
     files: tuple[Path, ...]
 
 
-def prove(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Proof:
+def prove(job: Job) -> Proof:
     """Fix the plan, train and evaluate what is not done yet, and compare.
 
     Raises:
@@ -75,21 +70,19 @@ def prove(
         MissingDependencyError: a package of the extras ``train`` or ``evaluate`` is not installed.
         RunBusyError: another process works on this proof.
     """
-    listener = listener or Listener()
-    load_proof(folder, overrides)  # a fault is better said before models are loaded
+    check_proof(job)  # a fault is better said before models are loaded
     # the untrained model first: its items are what no arm may hold
-    _check_measures(_evaluate(folder, [], overrides, listener))
-    plan = _affordable(folder, overrides, listener)
-    listener.said(plan.answer())
-    place = folder / "proof"
+    _check_measures(_evaluate(job, []))
+    plan = _affordable(job)
+    job.listener.said(plan.answer())
+    folder, place = job.folder, job.folder / "proof"
     with locked(place):
         freeze(folder, plan)
         for arm in plan.arms:
             _write_arm(place / "arms" / f"{arm.name}.json", arm)
         for arm in plan.arms:
-            _train(folder, plan, arm, arm.turns, listener)
-    names = [arm.name for arm in plan.arms]
-    evaluation = _evaluate(folder, names, overrides, listener)
+            _train(job, plan, arm, arm.turns)
+    evaluation = _evaluate(job, [arm.name for arm in plan.arms])
     struck, planted = _struck(folder, plan.document)
     tasks = sorted({score.task for score in evaluation.scores} - set(struck))
     pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
@@ -154,12 +147,7 @@ def compare_plan(
     return arms, found
 
 
-def prove_planted(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Mapping[str, Any]:
+def prove_planted(job: Job) -> Mapping[str, Any]:
     """Find out which measures tell clean rows from the same rows with planted bad answers.
 
     In a share of a random arm's rows the last answers are passed on to the next of these rows, so
@@ -169,35 +157,32 @@ def prove_planted(
         What planted.json holds: for each task the difference, clean less corrupt, and whether the
         measure passed: it must be shown better on clean rows.
     """
-    listener = listener or Listener()
-    if load_proof(folder, overrides).proof.seeds < 2:
+    check_proof(job)
+    if job.recipe.proof.seeds < 2:
         raise InputError(
             "One run of each says nothing about another: set proof.seeds to 2 or more."
         )
-    _evaluate(folder, [], overrides, listener)
-    wanted = {**(overrides or {}), "proof.arms": ["selection", "random"],
-              "proof.compare": [["selection", "random"]]}  # fmt: skip
-    plan, job = make_plan(folder, overrides=wanted, listener=listener)
-    share = job.recipe.proof.planted_share
-    names = []
+    _evaluate(job, [])
+    arms = ["selection", "random"]
+    plan = make_plan(job.but({"proof.arms": arms, "proof.compare": [arms]}))
+    folder, share, names = job.folder, job.recipe.proof.planted_share, []
     with locked(folder / "proof"):
         for arm in plan.arms:
             if arm.arm != "random":
                 continue
             for name, part in ((CLEAN, 0.0), (CORRUPT, share)):
                 planted = replace(arm, arm=name)
-                turns = swapped(arm.turns, part, arm.seed)
-                _train(folder, plan, planted, turns, listener)
+                _train(job, plan, planted, swapped(arm.turns, part, arm.seed))
                 names.append(planted.name)
-    evaluation = _evaluate(folder, names, overrides, listener)
-    arms, (found,) = compare_plan(
+    evaluation = _evaluate(job, names)
+    read, (found,) = compare_plan(
         {"compare": [[CLEAN, CORRUPT]], "smallest": plan.document["smallest"]},
         {name: str(folder / EVALUATIONS / name) for name in names},
         sorted({score.task for score in evaluation.scores}),
     )
     tasks = {}
     for name, one in found.tasks.items():
-        better = one.low > 0 if arms.higher_is_better else one.high < 0
+        better = one.low > 0 if read.higher_is_better else one.high < 0
         tasks[name] = {
             "value": one.value, "low": one.low, "high": one.high,
             "passed": bool(better),
@@ -206,7 +191,7 @@ def prove_planted(
         "share": share,
         "seeds": plan.document["seeds"],
         "of": _measured_like(plan.document),
-        "higher_is_better": arms.higher_is_better,
+        "higher_is_better": read.higher_is_better,
         "tasks": tasks,
     }
     write_json(folder / PLANTED, document)
@@ -234,17 +219,17 @@ def swapped(rows: Sequence[Turns], share: float, seed: int) -> list[Turns]:
     return changed
 
 
-def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: Listener) -> Plan:
+def _affordable(job: Job) -> Plan:
     """The plan with as many seeds as the budget allows; those of the plan that was fixed before."""
-    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    plan = make_plan(job)
     budget, planned = job.recipe.proof.budget_hours, job.recipe.proof.seeds
     if not budget:
         return plan
-    begun = plan_begun(folder)
+    begun = plan_begun(job.folder)
     if begun:
         seeds = min(planned, int(begun["seeds"]))
     else:
-        cost = cost_of(folder, plan)
+        cost = cost_of(job.folder, plan)
         seeds = within_budget(plan.document, cost, budget)
         if seeds < min(2, planned):
             each = (cost.hours + (cost.evaluation_hours or 0.0)) / planned
@@ -254,11 +239,8 @@ def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: 
                 "tokens (proof.tokens), a smaller model or fewer arms."
             )
         if seeds < planned:
-            listener.said(f"{seeds} of {planned} runs an arm fit into the budget.")
-    if seeds == planned:
-        return plan
-    cut = {**(overrides or {}), "proof.seeds": seeds}
-    return make_plan(folder, overrides=cut, listener=listener)[0]
+            job.listener.said(f"{seeds} of {planned} runs an arm fit into the budget.")
+    return plan if seeds == planned else make_plan(job.but({"proof.seeds": seeds}))
 
 
 def _check_measures(base: Evaluation) -> None:
@@ -271,16 +253,13 @@ def _check_measures(base: Evaluation) -> None:
         )
 
 
-def _train(folder: Path, plan: Plan, arm: Arm, turns: Sequence[Turns], listener: Listener) -> None:
-    title = f"{arm.name}: {len(turns):,} rows"
-    train_into(folder, arm.name, turns, plan.training_for(arm), title, listener)
+def _train(job: Job, plan: Plan, arm: Arm, turns: Sequence[Turns]) -> None:
+    train_into(job, arm.name, turns, plan.training_for(arm), f"{arm.name}: {len(turns):,} rows")
 
 
-def _evaluate(
-    folder: Path, names: Sequence[str], overrides: Mapping[str, object] | None, listener: Listener
-) -> Evaluation:
-    models = [f"{name}={folder / RUNS / name / 'adapter'}" for name in names]
-    return evaluate_run(folder, models=models, overrides=overrides, listener=listener.said)
+def _evaluate(job: Job, names: Sequence[str]) -> Evaluation:
+    models = [f"{name}={job.folder / RUNS / name / 'adapter'}" for name in names]
+    return evaluate_run(job, models=models)
 
 
 def _write_arm(path: Path, arm: Arm) -> None:

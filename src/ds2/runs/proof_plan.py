@@ -22,20 +22,19 @@ from ds2.proof.train_loop import shape_without_weights
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
 from ds2.runs.folder import hash_input, write_json
-from ds2.runs.job import Job, Listener
-from ds2.runs.loop import run
+from ds2.runs.job import Job
+from ds2.runs.loop import bring_up
 from ds2.runs.proof_arms import FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms, split_arms
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.recipe_file import HUB, check_exists
 from ds2.runs.train_step import training_of
 
 __all__ = [
     "PLAN",
     "Cost",
     "Plan",
+    "check_proof",
     "cost_of",
     "freeze",
-    "load_proof",
     "make_plan",
     "plan_begun",
     "within_budget",
@@ -89,37 +88,30 @@ class Plan:
         return next(arm for arm in self.arms if arm.arm not in WHOLE)
 
 
-def make_plan(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> tuple[Plan, Job]:
+def make_plan(job: Job) -> Plan:
     """Bring the run up to date and draw every arm; nothing is written but the run's stages.
 
     Raises:
         InputError: no model, no such arm, no such comparison, or nothing to train on.
         MissingDependencyError: transformers is not installed.
     """
-    listener = listener or Listener()
-    recipe = load_proof(folder, overrides)
-    training = training_of(folder, recipe, None)
+    check_proof(job)
+    recipe, wanted = job.recipe, job.recipe.proof
+    training = training_of(job)
     counter = Counter(training)
-    run(folder, until="select", overrides=overrides, listener=listener)
-    job = Job(folder, recipe, listener)
-    pool = Pool.load(folder / "pool.arrow")
-    wanted = recipe.proof
+    bring_up(job, "select")
+    pool = Pool.load(job.folder / "pool.arrow")
     contaminated = _checker(job)
     limit, arms = draw_arms(job, counter, contaminated)
     updates, training = _updates(training, arms, limit, counter.mean(pool), wanted.equal)
-    items, kind = _items(folder, recipe)
+    items, kind = _items(job)
     counts = sorted({*SEEDS, *range(1, wanted.seeds + 1)})
     effects = smallest_effects(items, kind, counts) if items else {}
     document = {
         "model": recipe.train.model,
         "template": counter.template,
         "tasks": list(recipe.evaluate.tasks),
-        "files": dict(_files(folder, recipe)),
+        "files": dict(_files(job)),
         "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"tasks", "batch"}),
         "seeds": wanted.seeds,
         "equal": wanted.equal,
@@ -139,21 +131,7 @@ def make_plan(
         "data": {arm.name: _sha(arm.pool.keys[arm.rows].tobytes()) for arm in arms},
     }
     document["sha256"] = _sha(json.dumps(document, sort_keys=True).encode())
-    return Plan(document, arms, training, updates, effects, kind), job
-
-
-def load_proof(folder: Path, overrides: Mapping[str, object] | None) -> Recipe:
-    """Read the recipe of a proof and check what it asks; nothing is run.
-
-    Raises:
-        InputError: no such arm or comparison, or a file that is not there.
-    """
-    recipe = load_recipe(folder, overrides)
-    _check(recipe)
-    for name, file in split_arms(recipe.proof.arms).items():
-        if file and not file.startswith(HUB):
-            check_exists(f"the arm '{name}'", resolve_path(folder, file))
-    return recipe
+    return Plan(document, arms, training, updates, effects, kind)
 
 
 def freeze(folder: Path, plan: Plan) -> None:
@@ -188,9 +166,14 @@ def plan_begun(folder: Path) -> dict[str, Any] | None:
     return held if any(each.exists() for each in done) else None
 
 
-def _check(recipe: Recipe) -> None:
-    wanted = recipe.proof
-    split_arms(wanted.arms)
+def check_proof(job: Job) -> None:
+    """Check what the recipe asks of a proof; nothing is run.
+
+    Raises:
+        InputError: no such arm or comparison, or a file that is not there.
+    """
+    wanted = job.recipe.proof
+    arms = split_arms(wanted.arms)
     names = [name.partition("=")[0] for name in wanted.arms]
     if len(set(names)) < len(names) or len(names) < 2:
         raise InputError(
@@ -211,7 +194,10 @@ def _check(recipe: Recipe) -> None:
                 )
     if not wanted.compare or any(a == b for a, b in wanted.compare):
         raise InputError("'proof.compare' needs a pair of two different arms.")
-    split_tasks(recipe.evaluate.tasks)
+    split_tasks(job.recipe.evaluate.tasks)
+    for name, file in arms.items():
+        if file and not file.startswith(HUB):
+            check_exists(f"the arm '{name}'", job.path(file))
 
 
 def _updates(
@@ -238,7 +224,7 @@ def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
     for name, (_, file) in own.items():
         if file.startswith(HUB):
             job.listener.said(f"Not checked for contamination: {name}, which is no file here.")
-    texts = [resolve_path(job.folder, file) for _, file in own.values() if not file.startswith(HUB)]
+    texts = [job.path(file) for _, file in own.values() if not file.startswith(HUB)]
     docs = [path for paths in items.values() for path in paths]
     known: dict[str, np.ndarray] = {}
 
@@ -278,20 +264,21 @@ def _samples(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
     }
 
 
-def _files(folder: Path, recipe: Recipe) -> Iterator[tuple[str, str]]:
+def _files(job: Job) -> Iterator[tuple[str, str]]:
     """Files that decide what is measured, and their hashes."""
-    own = [file for _, file in split_tasks(recipe.evaluate.tasks)[1].values()]
-    for file in [*own, *recipe.evaluate.include]:
-        path = resolve_path(folder, file)
+    wanted = job.recipe.evaluate
+    own = [file for _, file in split_tasks(wanted.tasks)[1].values()]
+    for file in [*own, *wanted.include]:
+        path = job.path(file)
         if not file.startswith(HUB) and path.exists():
             yield file, hash_input(path).sha256
 
 
-def _items(folder: Path, recipe: Recipe) -> tuple[list[int], str]:
+def _items(job: Job) -> tuple[list[int], str]:
     """Items of each task, where known, and what kind of figure it gives."""
-    names, own = split_tasks(recipe.evaluate.tasks)
-    limit = recipe.evaluate.limit
-    files = _samples(folder, names)
+    names, own = split_tasks(job.recipe.evaluate.tasks)
+    limit = job.recipe.evaluate.limit
+    files = _samples(job.folder, names)
     counts = []
     for name in names:
         if name in files:
@@ -300,7 +287,7 @@ def _items(folder: Path, recipe: Recipe) -> tuple[list[int], str]:
             known = PAPER[name].items if name in PAPER else 0
             counts.append(min(known, limit or known))
     for _, file in own.values():
-        known = 0 if file.startswith(HUB) else _lines(resolve_path(folder, file))
+        known = 0 if file.startswith(HUB) else _lines(job.path(file))
         counts.append(min(known, limit or known))
     kind = "loss" if own and not names else "accuracy"
     return counts if all(n >= 2 for n in counts) else [], kind

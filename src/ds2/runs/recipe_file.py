@@ -87,9 +87,10 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
     return _validate(_merge(raw, overrides), where=str(path), overrides=overrides)
 
 
-def make_recipe(settings: Mapping[str, object]) -> Recipe:
-    """Return a recipe with these settings (by dotted key) and defaults for the rest."""
-    return _validate(_merge({}, settings), where="recipe")
+def make_recipe(settings: Mapping[str, object], base: Recipe | None = None) -> Recipe:
+    """Return a recipe with these settings (by dotted key), and those of ``base`` or defaults."""
+    raw = {} if base is None else base.model_dump(mode="json")
+    return _validate(_merge(raw, settings), where="recipe")
 
 
 def parse_overrides(items: Sequence[str]) -> dict[str, object]:

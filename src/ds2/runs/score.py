@@ -29,7 +29,7 @@ from ds2.pool import Pool, read_parts
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file
 from ds2.runs.frozen import load, load_vectors, observed_of
-from ds2.runs.job import Job, Listener
+from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.recipe_file import load_recipe
 from ds2.runs.scorer_file import load_scorer, read_about, save_scorer
@@ -70,49 +70,36 @@ class ScoredPool:
 
 
 def score_pool(
-    new: str | Sequence[str],
-    run: Path,
-    *,
-    out: Path,
-    processes: int | None = None,
-    listener: Listener | None = None,
+    new: str | Sequence[str], job: Job, *, out: Path, processes: int | None = None
 ) -> ScoredPool:
     """Score another pool with the scorer of a run, in memory that does not grow with it.
 
     Args:
         new: as `ds2.read_pool` takes it.
-        run: the run folder. Its scorer is fitted and kept in RUN/scorer when it is first needed.
+        job: the run. Its scorer is fitted and kept in RUN/scorer when it is first needed.
         out: the Parquet file to write.
         processes: that embed and score; default: one for each processor where the embedder computes
             here, else one.
-        listener: is told how far it is.
 
     Raises:
         InputError: the run's vectors are ready-made, or its ratings cannot be predicted.
     """
-    listener = listener or Listener()
-    with opened(run, until="curate", listener=listener) as job:
+    with opened(job, "curate"):
         embedder = _embedder(job)
         scorer = _scorer(job, embedder)
         own = _Own.of(job)
     many = processes or (os.cpu_count() if job.recipe.embed.embedder == "wordllama" else 1) or 1
-    schema = pa.schema(
-        [
-            ("position", pa.int64()),
-            ("id", pa.string()),
-            ("score", pa.float32()),
-            ("se", pa.float32()),
-        ]
-    )
-    listener.started("score", "score the pool")
+    kinds = {"position": pa.int64(), "id": pa.string(), "score": pa.float32(), "se": pa.float32()}
+    schema = pa.schema(kinds)
+    job.listener.started("score", "score the pool")
     n, read, seen = 0, 0, _Seen(own)
     with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        for part, vectors, scores, se in _scored(new, run, many):
+        for part, vectors, scores, se in _scored(new, job.folder, many):
             seen.look_at(part, vectors)
             columns = [part.positions, part.table["id"].combine_chunks(), scores, se]
             file.write_table(pa.table(columns, schema=schema))
             n, read = n + len(part), part.n_read
-            listener.progress(n, 0)
+            job.listener.progress(n, 0)
     return ScoredPool(out, n, read - n, scorer.skill.agreement.value, seen.warnings())
 
 

@@ -29,8 +29,8 @@ from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
-from ds2.runs.recipe_file import resolve_path, source_of
-from ds2.runs.unrated import needs_scores
+from ds2.runs.recipe_file import source_of
+from ds2.runs.unrated import required
 from ds2.selection import (
     Constraints,
     Curves,
@@ -97,17 +97,6 @@ class Materials:
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def curation(self) -> Curation:
-        """The curated scores, for what cannot do without.
-
-        Raises:
-            InputError: the run has no scores.
-        """
-        if self.curated is None:
-            raise needs_scores("This")
-        return self.curated
-
-    @property
     def scores(self) -> np.ndarray | None:
         """(n,) curated scores, where there are any."""
         return None if self.curated is None else self.curated.scores
@@ -159,6 +148,16 @@ class Materials:
             "targets": self.targets if "targets" in needs else None,
         }
 
+    def select(self, method: str, size: int | float | str | None = None, **other: Any) -> Selection:
+        """Select with a method what the recipe says, or another size; ``other`` settings win.
+
+        Raises:
+            InputError: the run lacks what the method needs, or there are not so many rows.
+        """
+        size = self.wanted.size if size is None else size
+        rows = None if isinstance(size, str) else size
+        return select(method=method, size=rows, **(self.arguments(method) | other))
+
 
 def select_subset(job: Job) -> Made:
     """Write selection.parquet, dropped.parquet and selected.jsonl."""
@@ -166,12 +165,7 @@ def select_subset(job: Job) -> Made:
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
     with part(0.0, 0.05):
-        selection = select(
-            method=wanted.method,
-            size=None if wanted.size == "all" else wanted.size,
-            constraints=limits,
-            **material.arguments(wanted.method),
-        )
+        selection = material.select(wanted.method, constraints=limits)
     with part(0.05, 0.1):
         stability = _stability(job, material, selection)
     _save_selection(job.folder, material, selection, stability)
@@ -201,7 +195,7 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
     simple = set(selection.dropped) <= {"unrated", "duplicate"}
     if not wanted.stability_rounds or wanted.method not in ("ds2", "top-score") or not simple:
         return None
-    curation = material.curation
+    curation = required(material.curated)
     several = curation.observed.ndim == 2 and curation.se is None
     by_curation = wanted.method == "ds2"
     return selection_stability(
@@ -235,10 +229,7 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     elif material.wanted.size != "all":
         for size in sorted(sizes):
             with suppress(InputError):  # there are not so many
-                arguments = material.arguments(selection.method)
-                more = select(
-                    method=selection.method, size=size, constraints=limits, **arguments
-                ).rows
+                more = material.select(selection.method, size, constraints=limits).rows
                 chosen |= {size: more} if len(more) == size else {}
     by_dial = None
     if scores is not None and np.isfinite(scores).sum() <= DRAWN_UP_TO:
@@ -349,7 +340,7 @@ def _asked(job: Job, material: Materials) -> Constraints | None:
         found["quotas"] = tuple(q for each in wanted.quotas for q in _quota(each, labels[each.by]))
     for key, path in (("must_have", wanted.must_have), ("must_not", wanted.must_not)):
         if path is not None:
-            found[key] = rows_of_ids(pool, resolve_path(job.folder, path))
+            found[key] = rows_of_ids(pool, job.path(path))
     if wanted.decontaminate:
         found["blocked"] = _contaminated(job, material)
     asked = {key: value for key, value in found.items() if value is not None}
@@ -409,13 +400,13 @@ def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
     tokenizer = job.recipe.select.tokenizer
     local = tokenizer.endswith(".json")
-    return count_tokens(pool, resolve_path(job.folder, tokenizer) if local else tokenizer)
+    return count_tokens(pool, job.path(tokenizer) if local else tokenizer)
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
     """Rows that share a long word sequence with an evaluation set, or are near it, by reason."""
     wanted = job.recipe.select
-    paths = [resolve_path(job.folder, path) for path in wanted.decontaminate]
+    paths = [job.path(path) for path in wanted.decontaminate]
     found = find_contaminated(material.pool, paths)
     for sentence in found.warnings:
         job.listener.said(sentence)
