@@ -1,20 +1,16 @@
 """What selections cover, where there are no scores to say what they are worth."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ds2.noise.findings import NEAR_DISTANCE
 from ds2.report.charts import Mark, plane_chart
 from ds2.report.model import Figure, Finding, State, Table, table
-from ds2.report.ranking import take
+from ds2.report.ranking import MethodsCompared, take
 from ds2.report.results import Chosen
 from ds2.report.words import count, decimal, of, plural, share
 from ds2.selection import ComparedSelection, Curves, rule_of
-
-if TYPE_CHECKING:
-    from ds2.report.compare_report import MethodsCompared
 
 __all__ = [
     "against_random_rows",
@@ -153,15 +149,15 @@ def against_random_rows(found: Chosen, curves: Curves) -> Table:
     )
 
 
-def _by_coverage(n: "MethodsCompared") -> list[ComparedSelection]:
+def _by_coverage(n: MethodsCompared) -> list[ComparedSelection]:
     return sorted(n.found.selections, key=lambda one: (-one.coverage, one.redundancy))
 
 
-def _own(n: "MethodsCompared") -> ComparedSelection | None:
+def _own(n: MethodsCompared) -> ComparedSelection | None:
     return next((one for one in n.found.selections if one.name == n.own), None)
 
 
-def _better(n: "MethodsCompared") -> ComparedSelection | None:
+def _better(n: MethodsCompared) -> ComparedSelection | None:
     """The broadest of those that are clearly broader than the run's own and no more redundant."""
     own = _own(n)
     if own is None:
@@ -172,7 +168,7 @@ def _better(n: "MethodsCompared") -> ComparedSelection | None:
     return None
 
 
-def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
+def methods_by_breadth(n: MethodsCompared) -> tuple[Table, ...]:
     """The methods, the broadest first; nothing where the run's own is not among them."""
     own = _own(n)
     if own is None:
@@ -208,7 +204,7 @@ def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
     )
 
 
-def breadth_findings(n: "MethodsCompared") -> tuple[Finding, ...]:
+def breadth_findings(n: MethodsCompared) -> tuple[Finding, ...]:
     """Return the findings of a comparison without scores, in reading order."""
     one, own, by_coverage = _better(n), _own(n), _by_coverage(n)
     question = "Is another method broader?"
@@ -235,7 +231,7 @@ def breadth_findings(n: "MethodsCompared") -> tuple[Finding, ...]:
 _RATE = "Nobody rated: add scores or a rater to recipe.toml, or train on the selections."
 
 
-def methods_state(n: "MethodsCompared") -> State:
+def methods_state(n: MethodsCompared) -> State:
     """Return which method to take where only breadth is known."""
     one, own = _better(n), _own(n)
     if own is None:

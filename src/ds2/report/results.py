@@ -130,6 +130,12 @@ class Results(Chosen):
         """Examples with a score."""
         return int(np.isfinite(self.raw).sum())
 
+    @property
+    def n_outside(self) -> int:
+        """Ratings that were given and lie outside the declared scale."""
+        given = (one for one in self.ratings.parts if not one.usage)
+        return sum(one.problems.get("out of range", 0) for one in given)
+
     @cached_property
     def first(self) -> TransitionEstimate:
         """The estimate of the only rater, or of the first."""

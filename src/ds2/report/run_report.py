@@ -31,11 +31,8 @@ from ds2.report.model import (
 from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
 from ds2.report.results import Chosen, Results, mean, moves, to_levels
-from ds2.report.rows import rows_table
-from ds2.report.scored import scored_parts
-from ds2.report.state import run_state
-from ds2.report.tables import against_pool, goes_with
-from ds2.report.verdict import intervals_from, standing, verdict
+from ds2.report.tables import against_pool, goes_with, rows_table, scored_parts
+from ds2.report.verdict import intervals_from, run_state, standing, verdict
 from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
 from ds2.selection import rule_of
 
