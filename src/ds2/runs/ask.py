@@ -22,7 +22,7 @@ from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.noise import Agreement, agreement
 from ds2.pool import Pool
-from ds2.rating import GoldScores, Panel, Rubric, Scale, read_gold, write_gold_sheet
+from ds2.rating import GoldScores, Rubric, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load, read_table, write_table
@@ -132,8 +132,8 @@ def write_gold_sheets(job: Job, *, size: int | None = None, again: int = 0) -> G
             than are to be scored again.
     """
     with opened(job, "curate"):
-        pool = Pool.load(job.folder / "pool.arrow")
-        scale = Panel.load(job.folder / "ratings.parquet").scale
+        pool = job.pool
+        scale = job.ratings.scale
         known = load_gold(job, pool, scale)
         if not again:
             plan, new = _planned(job, pool, known, size)
@@ -238,8 +238,8 @@ def add_gold(job: Job, files: Sequence[Path]) -> GoldAdded:
     """
     with opened(job, "rate"):
         folder, path = job.folder, job.path(job.recipe.gold.path)
-        pool = Pool.load(folder / "pool.arrow")
-        scale = Panel.load(folder / "ratings.parquet").scale
+        pool = job.pool
+        scale = job.ratings.scale
         judges = asked_rows(folder, pool)
         given = read_gold(pool, files, scale=scale, strata=False)
         here = [one for one in (folder / JUDGES, path) if one.exists()]

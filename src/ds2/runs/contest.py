@@ -13,7 +13,7 @@ import numpy as np
 from ds2.curation import Curation
 from ds2.errors import InputError
 from ds2.progress import steps
-from ds2.rating import GoldScores, Panel
+from ds2.rating import GoldScores, Ratings
 from ds2.report import Judge, Judged
 from ds2.runs.ask import load_gold
 from ds2.runs.job import Job, unheard
@@ -53,7 +53,7 @@ class Contest:
     Attributes:
         job: the folder and its recipe.
         materials: what selections are made of.
-        constraints: what each of them must meet, but for ``doubtful``.
+        constraints: what each of them must meet, but for doubtful rows.
         ratings: what the raters gave; None in a run without scores.
         gold: trusted scores, where there are any.
         tokens: (n,) what the tokenizer of the recipe counts.
@@ -63,7 +63,7 @@ class Contest:
     job: Job
     materials: Materials
     constraints: Constraints | None
-    ratings: Panel | None
+    ratings: Ratings | None
     gold: GoldScores | None
     tokens: np.ndarray
     note: str = ""
@@ -150,7 +150,7 @@ class Contest:
             rater: its number; None keeps all of them.
         """
         parts = required(self.ratings).parts
-        kept = Panel.join([one for number, one in enumerate(parts) if number != rater])
+        kept = Ratings.join([one for number, one in enumerate(parts) if number != rater])
         recipe, materials = self.job.recipe, self.materials
         noise = noise_of(
             recipe, kept, materials.neighbors, gold=None, vectors=materials.vectors, n_bootstrap=0
@@ -180,11 +180,11 @@ class Contest:
 def open_contest(job: Job, methods: Sequence[str]) -> Contest:
     """Read what the stages of a run left behind, and what else the methods need."""
     materials = load_materials(job, methods)
-    panel = Panel.load(job.folder / "ratings.parquet") if job.recipe.rated else None
+    panel = job.ratings if job.recipe.rated else None
     return Contest(
         job=job,
         materials=materials,
-        constraints=constraints_of(job, materials, doubtful="replace"),
+        constraints=constraints_of(job, materials),
         ratings=panel,
         gold=None if panel is None else load_gold(job, materials.pool, panel.scale),
         tokens=token_counts(job, materials.pool),

@@ -20,7 +20,7 @@ from ds2.atomic import writing
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError, RunError, installing
 from ds2.neighbors import Neighbors
-from ds2.rating import Panel
+from ds2.rating import Ratings
 from ds2.report import excerpt, join
 from ds2.runs.compare import lay_out_run
 from ds2.runs.frozen import load, observed_of
@@ -56,7 +56,7 @@ def prepare_explorer(job: Job) -> Path:
         rows = load(Selection, job.folder).rows
         columns = {}
         if materials.curated is not None:
-            columns = _scores_of(materials.curated, Panel.load(job.folder / "ratings.parquet"))
+            columns = _scores_of(materials.curated, job.ratings)
         _write(path, materials, layout.places, rows, columns)
     return path
 
@@ -101,7 +101,7 @@ def _check_free(port: int) -> None:
             ) from None
 
 
-def _scores_of(curation: Curation, panel: Panel) -> dict[str, np.ndarray]:
+def _scores_of(curation: Curation, panel: Ratings) -> dict[str, np.ndarray]:
     """(n,) columns of scores."""
     columns = {"curated score": curation.scores, "raw score": observed_of(curation)}
     if len(panel.raters) > 1:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ds2.noise import TransitionEstimate
 from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
-from ds2.rating import Panel
 from ds2.runs.folder import read_manifest
 from ds2.runs.frozen import load, read_table
 from ds2.runs.job import Job, unheard
@@ -91,11 +90,13 @@ def publish(
     if recipe.rated:
         chosen_by = ("noise.", "curate.", "select.")
         noise = load(TransitionEstimate, folder)
-        raters = Panel.load(folder / "ratings.parquet").raters
+        raters = job.ratings.raters
         about = {"raters": raters, "transition": noise.matrix, "prior": noise.prior}
     stages = {stage.name for stage in stages_of(rated=recipe.rated)}
     selection = load(Selection, folder)
     made = read_manifest(folder).stages
+    folders = f"{Path(recipe.pool.paths[0]).parent}/"
+    warned = [text for name, one in made.items() if name in stages for text in one.warnings]
     settings = {
         key: _without_folders(value)
         for key, value in recipe.flat().items()
@@ -105,16 +106,9 @@ def publish(
         title=repo.rpartition("/")[2],
         method=selection.method,
         pool=", ".join(Path(path).name for path in recipe.pool.paths),
-        pool_size=len(Pool.load(folder / "pool.arrow")),
+        pool_size=len(job.pool),
         settings=settings,
-        warnings=tuple(
-            dict.fromkeys(
-                text.replace(f"{Path(recipe.pool.paths[0]).parent}/", "")
-                for name, record in made.items()
-                if name in stages
-                for text in record.warnings
-            )
-        ),
+        warnings=tuple(dict.fromkeys(text.replace(folders, "") for text in warned)),
         licences=dict(licences or {}),
         licence=licence,
         columns={key: COLUMNS[key.removeprefix("ds2_")] for key in columns},
@@ -139,5 +133,5 @@ def _selected(job: Job, plain: bool) -> tuple[Pool, dict[str, np.ndarray]]:
     table, _ = read_table(job.folder / "selection.parquet")
     known = [name for name in COLUMNS if table[name].null_count < len(table)]
     columns = {f"ds2_{name}": table[name].to_numpy() for name in known}
-    chosen = Pool.load(job.folder / "pool.arrow").take(table["row"].to_numpy())
+    chosen = job.pool.take(table["row"].to_numpy())
     return chosen, {} if plain else columns

@@ -245,11 +245,12 @@ def judge(
         if failure is not None:
             return Verdict(stage.name, "failed", (failure,))
         return Verdict(stage.name, "missing", ("not made yet",))
+    faults = {name: _fault(folder / name, record.writes.get(name)) for name in stage.writes}
     reasons = (
         *_changed_settings(stage, recipe, record),
         *_changed_inputs(stage, recipe, record, folder),
         *_changed_reads(stage, record, manifest, stale),
-        *_damaged(stage, record, folder),
+        *(f"{name} {fault}" for name, fault in faults.items() if fault),
     )
     if not reasons:
         left = record.summary.get("unanswered")
@@ -273,7 +274,7 @@ def hash_inputs(
     hashes = {}
     for key, value in _named_files(stage, settings):
         path = resolve_path(folder, value)
-        if _optional(stage, key) and not path.exists():
+        if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -288,10 +289,6 @@ def hash_inputs(
     return hashes
 
 
-def _optional(stage: Stage, key: str) -> bool:
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in stage.optional)
-
-
 def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The files that a stage's inputs name, by key; a list's have their place behind the key."""
     for pattern in stage.inputs:
@@ -304,19 +301,15 @@ def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple
 
 
 def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:
-    wanted: Mapping[str, object] = settings_of(stage, recipe.flat())
-    reasons = [
-        f"{key} is now {_shown(wanted.get(key))}, was {_shown(record.settings.get(key))}"
-        for key in sorted({*wanted, *record.settings})
-        if wanted.get(key) != record.settings.get(key)
-    ]
+    wanted = settings_of(stage, recipe.flat())
+    reasons = []
+    for key in sorted({*wanted, *record.settings}):
+        pair = wanted.get(key), record.settings.get(key)
+        now, was = ("not given" if setting is None else repr(setting) for setting in pair)
+        reasons += [f"{key} is now {now}, was {was}"] if pair[0] != pair[1] else []
     if record.versions.get("ds2") != __version__:
         reasons.append(f"made by ds2 {record.versions.get('ds2')}, this is {__version__}")
     return reasons
-
-
-def _shown(setting: object) -> str:
-    return "not given" if setting is None else repr(setting)
 
 
 def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> list[str]:
@@ -348,24 +341,13 @@ def _changed_reads(
     return list(dict.fromkeys(reasons))
 
 
-def _damaged(stage: Stage, record: StageRecord, folder: Path) -> list[str]:
-    return [
-        f"{name} {fault}"
-        for name in stage.writes
-        if (fault := _fault(folder / name, record.writes.get(name)))
-    ]
-
-
 def _fault(path: Path, expected: FileHash | None) -> str:
     """Say what is wrong with an artefact; nothing where it is what was written."""
     if not path.is_file():
         return "is missing"
     try:
-        whole = (
-            expected is not None
-            and path.stat().st_size == expected.size
-            and hash_file(path).sha256 == expected.sha256
-        )
+        if expected is not None and path.stat().st_size == expected.size:
+            return "" if hash_file(path).sha256 == expected.sha256 else "is not what was written"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return "" if whole else "is not what was written"
+    return "is not what was written"

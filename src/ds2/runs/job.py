@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_path
+
+if TYPE_CHECKING:
+    from ds2.pool import Pool
+    from ds2.rating import Ratings
 
 __all__ = ["Ask", "Job", "Listener", "Made", "hearing", "telling", "unheard"]
 
@@ -103,6 +107,20 @@ class Job:
     def path(self, name: str) -> Path:
         """The file that the recipe means by ``name``."""
         return resolve_path(self.folder, name)
+
+    @property
+    def pool(self) -> "Pool":
+        """The examples, as they were read."""
+        from ds2.pool import Pool
+
+        return Pool.load(self.folder / "pool.arrow")
+
+    @property
+    def ratings(self) -> "Ratings":
+        """What the raters gave."""
+        from ds2.rating import Ratings
+
+        return Ratings.load(self.folder / "ratings.parquet")
 
 
 def telling(listener: Listener) -> Callable[[float], None]:

@@ -17,7 +17,6 @@ from ds2.errors import Ds2Error, InputError, RunError, warn
 from ds2.progress import told
 from ds2.runs.folder import (
     DONE,
-    FileHash,
     Manifest,
     StageRecord,
     Verdict,
@@ -265,14 +264,21 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         made = STEPS[stage.name](job)
         for sentence in made.warnings:
             warn(sentence)
-        _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
+        after = hash_inputs(stage, recipe, folder, inputs)
+        for key in {*inputs, *after}:
+            if key not in inputs or key not in after or after[key].sha256 != inputs[key].sha256:
+                raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
+    found = {"ds2": __version__, "python": python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
     record = StageRecord(
         settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
         writes={name: hash_file(folder / name) for name in stage.writes},
-        versions=_versions(),
+        versions=found,
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(warned),
         summary=made.summary,
@@ -316,17 +322,3 @@ def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
     if isinstance(error, MemoryError):
         return RunError(f"The stage '{stage.name}' ran out of memory ({error}). {after}")
     return error
-
-
-def _check_unchanged(before: Mapping[str, FileHash], after: Mapping[str, FileHash]) -> None:
-    for key in {*before, *after}:
-        if key not in before or key not in after or after[key].sha256 != before[key].sha256:
-            raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
-
-
-def _versions() -> dict[str, str]:
-    found = {"ds2": __version__, "python": python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

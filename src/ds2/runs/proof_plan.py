@@ -100,7 +100,7 @@ def make_plan(job: Job) -> Plan:
     training = training_of(job)
     counter = Counter(training)
     bring_up(job, "select")
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     contaminated = _checker(job)
     limit, arms = draw_arms(job, counter, contaminated)
     updates, training = _updates(training, arms, limit, counter.mean(pool), wanted.equal)

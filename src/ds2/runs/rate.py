@@ -59,7 +59,7 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
 
 def rate_pool(job: Job) -> Made:
     """Write ratings.parquet: one rater per column of scores and per model that rates."""
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
     if not panel.several:  # one of several is named in the report
         _check_tells_apart(panel)
@@ -373,7 +373,7 @@ def _batches(job: Job, rater: str | None) -> Batches:
     name = names[0] if rater is None else rater
     if name not in names:
         raise InputError(f"No batch rater is called '{name}'. There are: {', '.join(names)}.")
-    return Batches(Pool.load(job.folder / "pool.arrow"), _make(job, name), **_how(job))
+    return Batches(job.pool, _make(job, name), **_how(job))
 
 
 def prompt_of(
@@ -389,7 +389,7 @@ def prompt_of(
         InputError: there is no such example or form, or the rubric is wrong.
     """
     with opened(job, "pool"), Store(job.folder / STORE) as store:
-        pool = Pool.load(job.folder / "pool.arrow")
+        pool = job.pool
         nonce = store.fact("nonce", secrets.token_hex(16))
     recipe, rubric = job.recipe, rubric_of(job)
     asked = form or next((one.form for one in recipe.raters.values()), "auto")

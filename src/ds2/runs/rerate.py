@@ -10,7 +10,6 @@ from ds2.atomic import writing
 from ds2.curation import Curation, normal_posterior, plan_rerating
 from ds2.errors import InputError
 from ds2.noise import TransitionEstimate
-from ds2.pool import Pool
 from ds2.runs.frozen import load
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
@@ -70,7 +69,7 @@ def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -
     """
     with opened(job, "curate"):
         folder, recipe = job.folder, job.recipe
-        pool = Pool.load(folder / "pool.arrow")
+        pool = job.pool
         if recipe.select.size == "all":
             raise InputError(
                 "'select.size' is \"all\": there is no cut to rate at. Set a number of rows."
@@ -81,7 +80,10 @@ def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -
         again = own if noise_se is None else noise_se
         size = check_size(recipe.select.size, len(pool))
         scores, se = _known(curation, own)
-        drawn = _drawn(pool, curation, budget, recipe.seed)
+        drawn = np.empty(0, dtype=np.int64)
+        if curation.scored is not None:  # the next rows of the random order that nobody has rated
+            order = sample_order(pool, recipe.seed)
+            drawn = order[curation.scored[order]][: int(RANDOM_SHARE * budget)]
         plan = plan_rerating(
             scores, np.where(np.isin(np.arange(len(pool)), drawn), 0.0, se), size=size,
             budget=budget - len(drawn), noise_se=again, keys=pool.keys, seed=recipe.seed,
@@ -111,14 +113,6 @@ def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -
         gained_by_all=plan.gained_by_all,
         worth=plan.worth,
     )
-
-
-def _drawn(pool: Pool, curation: Curation, budget: int, seed: int) -> np.ndarray:
-    """Rows that nobody has rated, the next of the random order: a fifth of the budget."""
-    if curation.scored is None:
-        return np.empty(0, dtype=np.int64)
-    order = sample_order(pool, seed)
-    return np.asarray(order[curation.scored[order]][: int(RANDOM_SHARE * budget)])
 
 
 def rater_noise(noise: TransitionEstimate) -> float:

@@ -28,11 +28,17 @@ from ds2.neighbors import Neighbors
 from ds2.pool import Pool, read_parts
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file
-from ds2.runs.frozen import load, load_vectors, observed_of
+from ds2.runs.frozen import (
+    load,
+    load_scorer,
+    load_vectors,
+    observed_of,
+    read_scorer,
+    save_scorer,
+)
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.scorer_file import load_scorer, read_about, save_scorer
 from ds2.runs.steps import covariates_of
 
 __all__ = ["ScoredPool", "score_pool"]
@@ -125,12 +131,12 @@ def _scorer(job: Job, embedder: Embedder) -> Scorer:
     folder = job.folder / FOLDER
     rests_on = hash_file(job.folder / "curation.parquet").sha256
     try:
-        about = read_about(folder)
+        about = read_scorer(folder)["about"]
         if about.get("rests_on") == rests_on and about.get("embedder") == embedder.name:
             return load_scorer(folder)
     except InputError:
         pass  # there is none yet, or an older one
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     scorer = fit_scorer(
         observed_of(load(Curation, job.folder)),
         load_vectors(job.folder),
@@ -164,7 +170,7 @@ class _Own:
 
     @classmethod
     def of(cls, job: Job) -> "_Own":
-        pool, vectors = Pool.load(job.folder / "pool.arrow"), load_vectors(job.folder)
+        pool, vectors = job.pool, load_vectors(job.folder)
         rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
         some = np.asarray(vectors[rows], dtype=np.float32)
         likeness = some @ some.T

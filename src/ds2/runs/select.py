@@ -164,14 +164,15 @@ def select_subset(job: Job) -> Made:
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
+    if job.recipe.curate.doubtful == "drop":
+        limits = without_doubtful(limits, material)
     with part(0.0, 0.05):
         selection = material.select(wanted.method, constraints=limits)
     with part(0.05, 0.1):
         stability = _stability(job, material, selection)
-    _save_selection(job.folder, material, selection, stability)
+    _write(job, material, selection, stability)
     with part(0.1, 1.0):
         save(job.folder, _curves(material, selection, limits))
-    _write_selected(job, material, selection)
     summary = {
         "method": selection.method,
         "n_selected": len(selection.rows),
@@ -242,21 +243,29 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
         return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
 
 
-def _save_selection(
-    folder: Path, material: Materials, selection: Selection, stability: Stability | None
+def _write(
+    job: Job, material: Materials, selection: Selection, stability: Stability | None
 ) -> None:
     """Write the rows in pick order with their scores, and those that could not be selected."""
-    rows = selection.rows
-    ids = material.pool.table["id"].combine_chunks()
+    rows, curated, pool = selection.rows, material.curated, material.pool
+    scores = {
+        "score": material.scores,
+        "observed": material.observed,
+        "confidence": None if curated is None else curated.confidence,
+    }
+    if curated is not None and curated.scored is not None:  # which were scored, and how well
+        scores |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
+    known = {name: None if of is None else of[rows] for name, of in scores.items()}
+    ids = pool.table["id"].combine_chunks()
     columns = {
         "rank": np.arange(1, len(rows) + 1),
         "row": rows,
         "id": ids.take(pa.array(rows)),
-        **_scores_of(material, rows),
+        **known,
         "stability": None if stability is None else stability.probability[rows],
         "long_tail": material.tail[rows],
     }
-    save(folder, selection, columns)
+    save(job.folder, selection, columns)
     parts = [(why, np.asarray(part)) for why, part in selection.dropped_rows.items() if len(part)]
     left = np.concatenate([np.empty(0, np.int64), *(part for _, part in parts)])
     reasons = np.repeat([why for why, _ in parts], [len(part) for _, part in parts])
@@ -265,54 +274,15 @@ def _save_selection(
         "id": ids.take(pa.array(left)),
         "reason": pa.array(reasons.tolist(), pa.string()),
     }
-    write_table(folder / "dropped.parquet", dropped)
-
-
-def _scores_of(material: Materials, rows: np.ndarray) -> dict[str, np.ndarray | None]:
-    """What is known of the scores of some rows, by name; where rows were scored, which and how."""
-    curated = material.curated
-    known = {
-        "score": material.scores,
-        "observed": material.observed,
-        "confidence": None if curated is None else curated.confidence,
+    write_table(job.folder / "dropped.parquet", dropped)
+    of_each = {
+        f"ds2_{name}": _scores(values) if values.dtype.kind == "f" else values.tolist()
+        for name, values in known.items()
+        if values is not None and name != "confidence"
     }
-    if curated is not None and curated.scored is not None:
-        known |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
-    return {name: None if of is None else of[rows] for name, of in known.items()}
-
-
-def _write_selected(job: Job, material: Materials, selection: Selection) -> None:
-    rows, known = selection.rows, _scores_of(material, selection.rows)
-    write_pool(
-        material.pool.take(rows),
-        job.folder / "selected.jsonl",
-        format=job.recipe.output.format,
-        columns={
-            **{
-                f"ds2_{name}": _scores(values) if values.dtype.kind == "f" else values.tolist()
-                for name, values in known.items()
-                if values is not None and name != "confidence"
-            },
-            "ds2_long_tail": material.tail[rows],
-            "ds2_reason": selection.reasons,
-        },
-    )
-
-
-def constraints_of(
-    job: Job, material: Materials, *, doubtful: str | None = None
-) -> Constraints | None:
-    """Return what the recipe asks of the selection beside the method; None where it asks nothing.
-
-    Args:
-        job: the folder and its recipe.
-        material: what selections are made of.
-        doubtful: "replace" or "drop"; by default what the recipe says.
-    """
-    found = _asked(job, material)
-    if (doubtful or job.recipe.curate.doubtful) == "drop":
-        return without_doubtful(found, material)
-    return found
+    of_each |= {"ds2_long_tail": material.tail[rows], "ds2_reason": selection.reasons}
+    selected = job.folder / "selected.jsonl"
+    write_pool(pool.take(rows), selected, format=job.recipe.output.format, columns=of_each)
 
 
 def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
@@ -324,10 +294,19 @@ def without_doubtful(asked: Constraints | None, material: Materials) -> Constrai
     return replace(limits, blocked={**limits.blocked, "doubtful": np.flatnonzero(doubtful)})
 
 
-def _asked(job: Job, material: Materials) -> Constraints | None:
-    """What [select] asks for."""
+def constraints_of(job: Job, material: Materials) -> Constraints | None:
+    """Return what [select] asks of the selection beside the method; None where it asks nothing."""
     wanted, pool = job.recipe.select, material.pool
-    _check_pairs(wanted)
+    if wanted.size == "all" and wanted.max_tokens is None:
+        raise InputError(
+            "'select.size' is \"all\", which means all that a budget allows: set "
+            "'select.max_tokens', or give a number of rows or a fraction."
+        )
+    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
+        raise InputError(
+            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
+            "them in 'select.decontaminate', or leave it out."
+        )
     found: dict[str, Any] = {
         "max_tokens": wanted.max_tokens,
         "near_duplicate": wanted.near_duplicate,
@@ -345,20 +324,6 @@ def _asked(job: Job, material: Materials) -> Constraints | None:
         found["blocked"] = _contaminated(job, material)
     asked = {key: value for key, value in found.items() if value is not None}
     return Constraints(**asked) if asked else None
-
-
-def _check_pairs(wanted: SelectSection) -> None:
-    """Raise `InputError` where a setting says nothing without another one."""
-    if wanted.size == "all" and wanted.max_tokens is None:
-        raise InputError(
-            "'select.size' is \"all\", which means all that a budget allows: set "
-            "'select.max_tokens', or give a number of rows or a fraction."
-        )
-    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
-        raise InputError(
-            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
-            "them in 'select.decontaminate', or leave it out."
-        )
 
 
 def _quota(quota: QuotaSetting, labels: np.ndarray) -> Iterator[Quota]:
@@ -438,7 +403,7 @@ def _strings(value: object) -> list[str]:
 
 def load_materials(job: Job, methods: Collection[str]) -> Materials:
     """Load what the given methods need; what the run cannot give is in ``lacks``."""
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     neighbors = load(Neighbors, job.folder)
     needs = {need for method in methods for need in rule_of(method).needs}
     made: dict[str, Any] = {}
@@ -496,28 +461,17 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
             "holds the figure, or 'select.likelihood_model', a model that measures it. Name one, "
             "or choose another method."
         )
-    path, about = job.folder / FILE, _about(pool, model)
-    held = _held(path, about)
-    if held is None:
-        found = measure_likelihoods(pool, model, progress=job.listener.progress)
-        held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
-        with writing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, about=np.str_(about), **held)
+    path = job.folder / FILE  # of every conversation in its order, and the model
+    about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), model])
+    if path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["about"]) == about:
+                return {name: arrays[name] for name in LIKELIHOODS}
+    found = measure_likelihoods(pool, model, progress=job.listener.progress)
+    held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
+    with writing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, about=np.str_(about), **held)
     return held
-
-
-def _about(pool: Pool, model: str) -> str:
-    """What the figures are of: every conversation in its order, and the model."""
-    return json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), model])
-
-
-def _held(path: Path, about: str) -> dict[str, np.ndarray] | None:
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        if str(arrays["about"]) != about:
-            return None
-        return {name: arrays[name] for name in LIKELIHOODS}
 
 
 def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ds2.errors import InputError
-from ds2.pool import Pool
 from ds2.proof.encode import marked
 from ds2.proof.templates import Turns
 from ds2.proof.train import Trained, forecast_training, train
@@ -140,7 +139,7 @@ def _selected(job: Job, seed: int | None = None) -> tuple[Training, tuple[str, .
     """The settings, and the rows of the selection in its order: their ids, their turns."""
     training = training_of(job, seed)  # a fault is better said before the stages run
     bring_up(job, "select")
-    chosen = list(Pool.load(job.folder / "pool.arrow").take(load(Selection, job.folder).rows))
+    chosen = list(job.pool.take(load(Selection, job.folder).rows))
     turns: list[Turns] = [example.turns for example in chosen]
     return training, tuple(example.id for example in chosen), turns
 
