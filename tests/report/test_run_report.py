@@ -11,7 +11,6 @@ from page_check import check
 from report_sample import Stages, build_stages, write_rows
 
 from ds2.embedding import EmbeddingReport
-from ds2.errors import InputError
 from ds2.pool import Example, read_pool
 from ds2.rating import Scale, import_ratings
 from ds2.report import Finding, Page, page_html, page_json, page_markdown
@@ -167,11 +166,6 @@ def test_the_embedding_report_is_taken_over(stages: Stages) -> None:
     assert found["facts"]["pool"]["Texts cut at its limit"] is None
     assert found["facts"]["pool"]["Languages it does not know"] == "fr 25.0%"
     assert {"of": "embedding", "says": "A quarter is French."} in found["notes"]
-
-
-def test_results_of_another_pool_are_refused(stages: Stages) -> None:
-    with pytest.raises(InputError, match="'tail' must have 400 rows"):
-        replace(stages, tail=stages.tail[:-1]).results()
 
 
 def test_texts_are_read_only_where_they_are_shown(

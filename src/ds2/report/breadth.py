@@ -39,10 +39,12 @@ _WAYS: Mapping[int, tuple[str, str]] = {
 
 def breadth_verdict(found: Chosen) -> tuple[Finding, ...]:
     """Return the findings of a report on a run without scores, in reading order."""
+    parts = [f"{count(n)} {why}" for why, n in found.selection.dropped.items() if n]
+    left_out = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
     return (
         _selected(found),
         *(() if found.curves is None else (_broad(*_covered(found, found.curves)),)),
-        _left_out(found),
+        Finding("What could not be selected?", left_out, (), "plain"),
         _WOULD_SAY,
     )
 
@@ -102,13 +104,6 @@ def _broad(own: float, usual: float, redundant: float, usually: float) -> Findin
     )
     question = "Is it broader than random rows?"
     return Finding(question, answer, (_NEAR,), "care" if way < 0 else "clear" if way else "plain")
-
-
-def _left_out(found: Chosen) -> Finding:
-    question = "What could not be selected?"
-    parts = [f"{count(n)} {why}" for why, n in found.selection.dropped.items() if n]
-    answer = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
-    return Finding(question, answer, (), "plain")
 
 
 _WOULD_SAY = Finding(

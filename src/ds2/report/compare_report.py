@@ -55,10 +55,10 @@ def compare_report(n: MethodsCompared) -> Page:
         on_scores: tuple[Section, ...] = ()
     else:
         beats, ranks = beats_random(n), rank_methods(n)
-        first, findings, state = (
-            tuple(_first(n, ranks, beats)),
-            _findings(n, ranks, beats),
-            compare_state(n, ranks, beats),
+        first, state = tuple(_first(n, ranks, beats)), compare_state(n, ranks, beats)
+        findings = (
+            *(_own(n, beats), *map(_decided, n.between), which_is_better(n, ranks)),
+            *(_WOULD_CHANGE, _all(beats), _judged_on(n, beats)),
         )
         judges = (_judge(judge, n) for judge in n.judges)
         on_scores = (
@@ -66,6 +66,15 @@ def compare_report(n: MethodsCompared) -> Page:
             Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
         )
     methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
+    alone = tuple(
+        Cases(
+            f"only {name}",
+            f"{name}: {count(one.n_only)} of {plural(len(one.rows), 'row')} by it alone",
+            one.only,
+            shown=1,
+        )
+        for name, one in n.entries.items()
+    )
     if n.left_out:
         methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
     sections = [
@@ -74,7 +83,7 @@ def compare_report(n: MethodsCompared) -> Page:
         Section("map", "Map of the pool", "Map", (_map(n),)),
         Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
         Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
-        Section("picks", "Who picks what", "Who picks what", tuple(_alone(n))),
+        Section("picks", "Who picks what", "Who picks what", alone),
         Section("methods", "Methods", "Methods", methods),
     ]
     return Page(
@@ -102,19 +111,6 @@ def _first(
             for part in n.found.selections
         }
         yield plane_table(n.dial, points, n.own)
-
-
-def _findings(
-    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, Beats]
-) -> tuple[Finding, ...]:
-    return (
-        _own(n, beats),
-        *map(_decided, n.between),
-        which_is_better(n, ranks),
-        _WOULD_CHANGE,
-        _all(beats),
-        _judged_on(n, beats),
-    )
 
 
 _WOULD_CHANGE = Finding(
@@ -464,9 +460,3 @@ def _overlap(n: MethodsCompared) -> Table:
         says=f"The share of rows that two selections share; by chance {share(n.chance)}.",
         heat=True,
     )
-
-
-def _alone(n: MethodsCompared) -> Iterator[Cases]:
-    for name, entry in n.entries.items():
-        title = f"{name}: {count(entry.n_only)} of {plural(len(entry.rows), 'row')} by it alone"
-        yield Cases(f"only {name}", title, entry.only, shown=1)

@@ -427,14 +427,23 @@ def _cases(
     if found is not None and beats[found.name].answer == "yes":
         own = next(one for one in ranks if one.name == n.own)
         good = "better than" if found.standing == "better" else "at least as good as"
+        by = (
+            f"{signed(each.value, 2)}, {interval(each.low, each.high)} by {words}"
+            for words, each in found.by.items()
+        )
         less = "less" if found.redundant_less else "no more"
         reason = (
-            f"It is {good} {n.own} ({_says(found)}) and {less} redundant: "
+            f"It is {good} {n.own} ({'; '.join(by)}) and {less} redundant: "
             f"{share(found.redundancy, 0)} of its rows, against {share(own.redundancy, 0)}."
         )
         yield State(f"take {found.name}", reason, take(found.name), "care")
     if answer == "yes":
-        reason = f"No other method is shown to be as good and less redundant{_open(ranks)}. "
+        open_ = (
+            f" ({one.name} is less redundant, but no judge can tell which selects better rows)"
+            for one in ranks
+            if one.redundant_less and one.standing == "not told apart"
+        )
+        reason = f"No other method is shown to be as good and less redundant{next(open_, '')}. "
         gold = any(judge.kind == "gold" for judge in n.judges)
         sure: Tone = "clear" if gold and beats[n.own].same_length == "yes" else "care"
         reason += beats[n.own].says
@@ -454,21 +463,3 @@ def take(name: str) -> str:
     if VARIANT in name:
         return f"ds2 run RUN --set curate.doubtful={'drop' if 'dropped' in name else 'replace'}"
     return f"ds2 run RUN --set select.method={name}"
-
-
-def _open(ranks: tuple[Rank, ...]) -> str:
-    """The first method that is less redundant, where nothing tells which is better."""
-    for one in ranks:
-        if one.redundant_less and one.standing == "not told apart":
-            return (
-                f" ({one.name} is less redundant, but no judge can tell which selects better rows)"
-            )
-    return ""
-
-
-def _says(one: Rank) -> str:
-    parts = [
-        f"{signed(found.value, 2)}, {interval(found.low, found.high)} by {words}"
-        for words, found in one.by.items()
-    ]
-    return "; ".join(parts)

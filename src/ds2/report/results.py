@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ds2.arrays import Scores, Transition, Values
-from ds2.checks import check_int, check_rows, check_scores
 from ds2.curation import BiasRow, Curation, measure_bias
 from ds2.embedding import EmbeddingReport, content_types, identify_languages
 from ds2.levels import nearest_level
@@ -43,9 +42,6 @@ class Chosen:
         losses: training → its updates ("steps") and their "loss", where models were trained.
         curves: what another size, or another trade of score against breadth, would bring.
         run: the run folder, as commands name it.
-
-    Raises:
-        InputError: if the results are not about the same n examples.
     """
 
     pool: Pool
@@ -59,15 +55,6 @@ class Chosen:
     losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     curves: Curves | None = None
     run: str = "RUN"
-
-    def __post_init__(self) -> None:
-        for name, rows in (
-            ("neighbors", self.neighbors.indices),
-            ("tail", self.tail),
-            *self.scores.items(),
-        ):
-            check_rows(name, rows, len(self.pool))
-        check_int("n_examples", self.n_examples, low=0)
 
     @property
     def scores(self) -> Mapping[str, np.ndarray]:
@@ -88,9 +75,6 @@ class Results(Chosen):
         planted: the matrix that the scores were drawn through, where it is known.
         gold: (n,) trusted scores, NaN where unknown.
         gold_weights: (n,) their weights.
-
-    Raises:
-        InputError: if the results are not about the same n examples.
     """
 
     ratings: Ratings
@@ -101,11 +85,6 @@ class Results(Chosen):
     planted: Transition | None = None
     gold: Scores | None = None
     gold_weights: Values | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.truth is not None:
-            check_scores("truth", self.truth, n_rows=len(self.pool), n_scores=self.n_scores)
 
     @property
     def scores(self) -> Mapping[str, np.ndarray]:

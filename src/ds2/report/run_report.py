@@ -62,6 +62,9 @@ def run_report(found: Chosen) -> Page:
         control=_controlled(found),
         curated=rule_of(found.selection.method).uses == "curated",
     )
+    words = (_SCORE_WORDS if of_scores else {}) | _WORDS
+    made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    settings = Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
     sections = [
         Section("frontier", first, "Frontier" if of_scores else "Breadth", tuple(_curves(found))),
         *of_scores,
@@ -69,8 +72,11 @@ def run_report(found: Chosen) -> Page:
         Section("examples", "Examples", "Rows", (rows_table(found),)),
         Section("training", "Training", "Training", training_tables(found.losses)),
         Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
-        Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
-        Section("words", "Words", "Words", (facts("", "", _words(bool(of_scores))),)),
+        Section(
+            *("settings", "Settings and versions", "Settings"),
+            (settings, facts("versions", "Versions", made_by)),
+        ),
+        Section("words", "Words", "Words", (facts("", "", words),)),
     ]
     return Page(
         title=found.title,
@@ -92,8 +98,14 @@ def run_report(found: Chosen) -> Page:
 def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[str, ...]]]:
     """The sections that a run without scores does not have, and what those stages said."""
     raters, rater_notes = rater_tables(found)
+    bias = goes_with(
+        *("bias", "What else the scores go with", found.bias, ("raw", "curated")),
+        says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
+        "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
+        "tell it from quality.",
+    )
     sections = (
-        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
+        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), bias)),
         Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
         Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
         Section("raters", "Raters", "Raters", raters),
@@ -287,7 +299,8 @@ def _scores(found: Results) -> Table:
     noise = found.first
     scale, n = found.ratings.scale, found.n_scores
     words = rating_words(float(scale.low), float(scale.high), [float(cut) for cut in scale.cuts])
-    totals = [_counted(scores, n) for scores in (found.raw, found.curation.scores)]
+    levels = [to_levels(scores, n) for scores in (found.raw, found.curation.scores)]
+    totals = [np.bincount(each[each >= 0], minlength=n) for each in levels]
     bounds = noise.prior_intervals if noise.prior_intervals is not None else np.full((2, n), np.nan)
     priors = np.column_stack([noise.prior, *bounds]).tolist()
     bars = [
@@ -308,11 +321,6 @@ def _scores(found: Results) -> Table:
     )
 
 
-def _counted(scores: np.ndarray, n_scores: int) -> np.ndarray:
-    levels = to_levels(scores, n_scores)
-    return np.bincount(levels[levels >= 0], minlength=n_scores)
-
-
 def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
     """Say which ratings each score stands for: ("1 to 4", "5", …)."""
     if low % 1 == 0 and high % 1 == 0 and all(cut % 1 == 0.5 for cut in cuts):
@@ -324,18 +332,6 @@ def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
         return [f"{low:g} to {high:g}"]
     inner = [f"above {a:g}, up to {b:g}" for a, b in itertools.pairwise(cuts)]
     return [f"up to {cuts[0]:g}", *inner, f"above {cuts[-1]:g}"]
-
-
-def _bias(found: Results) -> Table:
-    return goes_with(
-        "bias",
-        "What else the scores go with",
-        found.bias,
-        ("raw", "curated"),
-        says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
-        "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
-        "tell it from quality.",
-    )
 
 
 _GATES = {
@@ -451,9 +447,8 @@ def _selection(found: Chosen) -> Iterator[Part]:
     fifths = [words[code] for code in codes.tolist()]
     yield against_pool("by length", title, fifths, rows, list(words.values()))
     yield _tail(found.tail, rows)
-    dropped = Counter(selection.dropped).most_common()
-    if any(n for _, n in dropped):
-        lines = [line for line in dropped if line[1]]
+    lines = [line for line in Counter(selection.dropped).most_common() if line[1]]
+    if lines:
         yield table("not eligible", "Not eligible", "reason, examples", lines)
     first = enumerate(zip(rows[:10].tolist(), selection.reasons, strict=False), start=1)
     cases = tuple(pick(pool, row, rank, reason) for rank, (row, reason) in first)
@@ -544,6 +539,17 @@ def stretches(
 def _pool(found: Chosen) -> Iterator[Part]:
     pool, neighbors = found.pool, found.neighbors
     lengths, about = np.asarray(pool.lengths), found.embedding
+    rated: dict[str, object] = {}
+    problems: Mapping[str, int] = {}
+    if isinstance(found, Results):
+        first = found.ratings.parts[0]
+        rated = {
+            "Rated by": ", ".join(found.ratings.raters),
+            "Scale": f"{first.scale.low:g} to {first.scale.high:g}",
+            "Rated": found.n_rated,
+            "Unrated": len(pool) - found.n_rated,
+        }
+        problems = first.problems if len(found.ratings.raters) == 1 else {}
     known: dict[str, object] = {
         "Read from": pool.origin,
         "Format": pool.format,
@@ -552,7 +558,7 @@ def _pool(found: Chosen) -> Iterator[Part]:
         "Rows set aside": len(pool.rejects),
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
-        **(_rated(found) if isinstance(found, Results) else {}),
+        **rated,
         "Neighbours of each example": neighbors.k,
         "Search": neighbors.method,
         "Recall of the search: fine": neighbors.recall,
@@ -569,27 +575,11 @@ def _pool(found: Chosen) -> Iterator[Part]:
             "Languages it does not know": unknown or "none named",
         }
     yield facts("pool", "", known)
-    if isinstance(found, Results):
-        yield from _unrated(found)
-    yield from _duplicates(found)
-
-
-def _rated(found: Results) -> dict[str, object]:
-    scale = found.ratings.parts[0].scale
-    return {
-        "Rated by": ", ".join(found.ratings.raters),
-        "Scale": f"{scale.low:g} to {scale.high:g}",
-        "Rated": found.n_rated,
-        "Unrated": len(found.pool) - found.n_rated,
-    }
-
-
-def _unrated(found: Results) -> Iterator[Part]:
-    ratings = found.ratings.parts[0]
-    reasons = [line for line in Counter(ratings.problems).most_common() if line[1]]
-    if len(found.ratings.raters) == 1 and reasons:
+    reasons = [line for line in Counter(problems).most_common() if line[1]]
+    if reasons:
         says = "A missing rating is never counted as a low one."
         yield table("unrated", "Unrated, by reason", "reason, examples", reasons, says=says)
+    yield from _duplicates(found)
 
 
 def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
@@ -636,23 +626,12 @@ def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
         yield Cases("duplicates", "Largest groups of duplicates", cases, says=says)
 
 
-def _settings(found: Chosen) -> Iterator[Part]:
-    yield Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
-    made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    yield facts("versions", "Versions", made_by)
-
-
 def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield Fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
-
-
-def _words(of_scores: bool) -> dict[str, str]:
-    """The words of the page, those of scores where it has any."""
-    return (_SCORE_WORDS if of_scores else {}) | _WORDS
 
 
 _SCORE_WORDS = {

@@ -110,10 +110,17 @@ def _kinds(found: Chosen) -> list[tuple[str, list[int]]]:
     if found.scores:
         raw, curated = found.scores["raw"], found.scores["curated"]
         outside &= np.isfinite(curated)
-        kinds |= _changed(raw, curated, inside)
+        change = np.nan_to_num(np.abs(curated - raw))
+        most = np.lexsort((np.arange(len(raw)), -change))[:EACH]
+        changed = most[change[most] != 0]
+        kinds["changed, selected"] = changed[inside[changed]].tolist()
+        kinds["changed, not selected"] = changed[~inside[changed]].tolist()
     kinds["at the cut, selected"] = rows[-EACH:].tolist()
-    if found.scores:
-        kinds["at the cut, not selected"] = _near(found, curated, np.flatnonzero(outside))
+    if found.scores:  # those that are nearest to the lowest score inside
+        beyond = np.flatnonzero(outside)
+        lowest = np.nanmin(curated[rows]) if np.isfinite(curated[rows]).any() else np.nan
+        order = np.lexsort((-found.tail[beyond], np.abs(curated[beyond] - lowest)))
+        kinds["at the cut, not selected"] = beyond[order][:EACH].tolist()
     rng = np.random.default_rng(0)
 
     def some(of: np.ndarray) -> list[int]:
@@ -123,25 +130,6 @@ def _kinds(found: Chosen) -> list[tuple[str, list[int]]]:
     kinds["random, selected"] = some(rows)
     kinds["random, not selected"] = some(np.flatnonzero(outside))
     return list(kinds.items())
-
-
-def _changed(raw: np.ndarray, curated: np.ndarray, inside: np.ndarray) -> dict[str, list[int]]:
-    """The rows whose scores changed most."""
-    change = np.nan_to_num(np.abs(curated - raw))
-    most = np.lexsort((np.arange(len(raw)), -change))[:EACH].tolist()
-    changed = [row for row in most if change[row]]
-    return {
-        "changed, selected": [row for row in changed if inside[row]],
-        "changed, not selected": [row for row in changed if not inside[row]],
-    }
-
-
-def _near(found: Chosen, curated: np.ndarray, outside: np.ndarray) -> list[int]:
-    """The rows outside whose scores are nearest to the lowest one inside."""
-    chosen = curated[found.selection.rows]
-    lowest = float(np.nanmin(chosen)) if np.isfinite(chosen).any() else np.nan
-    order = np.lexsort((-found.tail[outside], np.abs(curated[outside] - lowest)))
-    return [int(row) for row in outside[order][:EACH]]
 
 
 def scored_sentence(found: Results) -> str:

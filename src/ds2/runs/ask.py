@@ -22,10 +22,10 @@ from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.noise import Agreement, agreement
 from ds2.pool import Pool
-from ds2.rating import GoldScores, Rubric, Scale, read_gold, write_gold_sheet
+from ds2.rating import GoldScores, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
-from ds2.runs.frozen import load, read_table, write_table
+from ds2.runs.frozen import load, observed_of, read_table, write_table
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.rate import rubric_of
@@ -167,27 +167,22 @@ def _write(
         write_gold_sheet(pool, rows, path, **facts)
     each = zip(pool.take(rows), facts["strata"], facts["stratum_rows"], strict=True)
     items = [GoldItem(one.id, one.messages, int(stratum), int(n)) for one, stratum, n in each]
-    page = render_gold_page(items, choices=gold_choices(scale), guide=_guide(rubric_of(job)))
-    write_text(files[2], page)
-    return GoldSheets(files, n_planned, len(rows), scale.low, scale.high)
-
-
-def _guide(rubric: Rubric) -> list[tuple[str, str]]:
-    """What the raters are told, for a person: the scored criterion first."""
+    rubric = rubric_of(job)  # what the raters are told, for a person: the scored criterion first
     named = {one.name: one.description for one in rubric.criteria}
-    scored = named.pop(rubric.scored)
-    told = [("", rubric.instructions), (rubric.scored, scored), *named.items()]
-    return [
+    told = {"": rubric.instructions, rubric.scored: named[rubric.scored], **named}
+    guide = [
         (head, "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")))
-        for head, text in told
+        for head, text in told.items()
     ]
+    write_text(files[2], render_gold_page(items, choices=gold_choices(scale), guide=guide))
+    return GoldSheets(files, n_planned, len(rows), scale.low, scale.high)
 
 
 def _planned(
     job: Job, pool: Pool, known: GoldScores | None, size: int | None
 ) -> tuple[GoldPlan, np.ndarray]:
     """A plan, and which of its rows have no trusted score; it is kept: a later one extends it."""
-    curation = load(Curation, job.folder)
+    curation, path = load(Curation, job.folder), job.folder / PLAN
     n_rated = int((~np.isnan(curation.scores)).sum())
     wanted = min(max(curation.gold_needed, LEAST_PROPOSED), n_rated)
     if size is None and known is not None and known.n_scored >= wanted:
@@ -195,16 +190,21 @@ def _planned(
             f"The run has {known.n_scored:,} trusted scores, and about {wanted:,} would do on "
             "this pool. Give --size N, more than that, for further ones."
         )
+    apart = np.abs(curation.scores - observed_of(curation))
+    if curation.observed.ndim == 2:
+        ends = (way.reduce(curation.observed, axis=1) for way in (np.fmax, np.fmin))
+        apart = np.subtract(*ends)
+    strata = read_table(path)[0]["stratum"].to_numpy() if path.exists() else ()
     plan = plan_gold(
         curation.scores,
         size=wanted if size is None else size,
-        disagreement=_disagreement(curation),
-        strata=_strata(job.folder / PLAN, len(pool)),
+        disagreement=apart,
+        strata=np.array(strata, dtype=np.int64) if len(strata) == len(pool) else None,
         groups=load(Neighbors, job.folder).groups,
         keys=pool.keys,
         seed=job.recipe.seed,
     )
-    write_table(job.folder / PLAN, {"row": np.arange(len(pool)), "stratum": plan.stratum})
+    write_table(path, {"row": np.arange(len(pool)), "stratum": plan.stratum})
     new = ~asked_rows(job.folder, pool)[plan.rows]
     if known is not None:
         new &= np.isnan(known.values[plan.rows])
@@ -238,8 +238,7 @@ def add_gold(job: Job, files: Sequence[Path]) -> GoldAdded:
     """
     with opened(job, "rate"):
         folder, path = job.folder, job.path(job.recipe.gold.path)
-        pool = job.pool
-        scale = job.ratings.scale
+        pool, scale = job.pool, job.ratings.scale
         judges = asked_rows(folder, pool)
         given = read_gold(pool, files, scale=scale, strata=False)
         here = [one for one in (folder / JUDGES, path) if one.exists()]
@@ -266,23 +265,6 @@ def add_gold(job: Job, files: Sequence[Path]) -> GoldAdded:
         again=twice,
         n_judging=judging.n_scored,
     )
-
-
-def _strata(path: Path, n: int) -> np.ndarray | None:
-    """(n,) The stratum of every example in the plan so far; None where there is no such plan."""
-    if not path.exists():
-        return None
-    stratum = read_table(path)[0]["stratum"].to_numpy()
-    return np.array(stratum, dtype=np.int64) if len(stratum) == n else None
-
-
-def _disagreement(curation: Curation) -> np.ndarray:
-    """(n,) How far raters are apart, or curation is from the rater."""
-    observed = curation.observed
-    if observed.ndim == 1:
-        return np.asarray(np.abs(curation.scores - observed))
-    high = np.fmax.reduce(observed, axis=1)
-    return np.asarray(high - np.fmin.reduce(observed, axis=1))
 
 
 @dataclass(frozen=True, slots=True)

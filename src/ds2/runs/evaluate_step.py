@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ds2.errors import InputError
-from ds2.pool import Example, read_pool
+from ds2.pool import read_pool
 from ds2.proof.evaluate import evaluate
 from ds2.proof.overview import Score, overview
-from ds2.proof.record import Record
 from ds2.proof.samples import read_run
 from ds2.proof.tasks import (
     PAPER,
@@ -97,23 +96,25 @@ def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation
         model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    notes = tuple(_notes(records, everything))
-    return Evaluation(place, tuple(runs), tuple(overview(runs)), notes)
-
-
-def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
-    for task in tasks:
+    notes = []
+    for task in everything:
         if task in PAPER:
-            yield f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}."
-        for reason, n in records[0].tasks[task].get("left_out", {}).items():
-            yield f"{task}: {n:,} left out: {reason}."
+            notes.append(f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}.")
+        left_out = records[0].tasks[task].get("left_out", {})
+        notes += [f"{task}: {n:,} left out: {reason}." for reason, n in left_out.items()]
+    return Evaluation(place, tuple(runs), tuple(overview(runs)), tuple(notes))
 
 
 def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
     """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
     path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", job.path(file))
     pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
-    items = [_item(example, kind) for example in pool]
+    items = []
+    for example in pool:
+        turns, worse = example.turns, example.extra.get("rejected")
+        last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
+        known = kind == "pairs" and isinstance(worse, str) and worse.strip()
+        items.append(HeldOut(turns[:last], turns[last][1], str(worse) if known else None))
     lacking = sum(item.rejected is None for item in items)
     if kind == "pairs" and lacking:
         raise InputError(
@@ -121,15 +122,6 @@ def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
             "an answer known to be worse. Add it, or read the file as texts:."
         )
     return items
-
-
-def _item(example: Example, kind: str) -> HeldOut:
-    turns = example.turns
-    last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
-    worse = example.extra.get("rejected")
-    if kind != "pairs" or not isinstance(worse, str) or not worse.strip():
-        worse = None
-    return HeldOut(turns[:last], turns[last][1], worse)
 
 
 def _source(task: str, include: Sequence[Path]) -> str:

@@ -20,7 +20,6 @@ from ds2.atomic import writing
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError, RunError, installing
 from ds2.neighbors import Neighbors
-from ds2.rating import Ratings
 from ds2.report import excerpt, join
 from ds2.runs.compare import lay_out_run
 from ds2.runs.frozen import load, observed_of
@@ -54,10 +53,7 @@ def prepare_explorer(job: Job) -> Path:
         materials = load_materials(job, ())
         _, layout = lay_out_run(materials, job.recipe)
         rows = load(Selection, job.folder).rows
-        columns = {}
-        if materials.curated is not None:
-            columns = _scores_of(materials.curated, job.ratings)
-        _write(path, materials, layout.places, rows, columns)
+        _write(path, materials, layout.places, rows, _scores_of(job, materials.curated))
     return path
 
 
@@ -68,7 +64,14 @@ def explore_run(path: Path, *, port: int) -> None:
         InputError: the port is in use.
         RunError: the explorer ended by itself.
     """
-    _check_free(port)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+            ) from None
     command = [
         *(sys.executable, "-m", "embedding_atlas.cli", str(path)),
         *("--text", "text", "--x", "x", "--y", "y", "--neighbors", "neighbors"),
@@ -90,19 +93,11 @@ def explore_run(path: Path, *, port: int) -> None:
         )
 
 
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise InputError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
-            ) from None
-
-
-def _scores_of(curation: Curation, panel: Ratings) -> dict[str, np.ndarray]:
-    """(n,) columns of scores."""
+def _scores_of(job: Job, curation: Curation | None) -> dict[str, np.ndarray]:
+    """(n,) columns of scores; none in a run without them."""
+    if curation is None:
+        return {}
+    panel = job.ratings
     columns = {"curated score": curation.scores, "raw score": observed_of(curation)}
     if len(panel.raters) > 1:
         each = zip(panel.raters, panel.finer().T, strict=True)

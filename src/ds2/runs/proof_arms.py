@@ -140,11 +140,15 @@ class Counter:
 
     def mean(self, pool: Pool) -> float:
         """Learned tokens of a row of the pool on average, by a sample spread over it."""
-        rows = np.unique(np.linspace(0, len(pool) - 1, _SAMPLE).astype(int))
-        counts = [n for n in (self.of(pool, int(row))[0] for row in rows) if n]
+        counts = [n for n in (self.of(pool, int(row))[0] for row in _spread(len(pool))) if n]
         if not counts:
             raise InputError("No row of the pool has an answer that could be trained on.")
         return float(np.mean(counts))
+
+
+def _spread(n: int) -> np.ndarray:
+    """Some of n places, evenly spread."""
+    return np.asarray(np.unique(np.linspace(0, n - 1, _SAMPLE).astype(int)))
 
 
 def draw_arms(
@@ -202,8 +206,11 @@ def draw_arms(
                     fixed[name] = rows
             if not len(rows):
                 raise InputError(f"The arm '{name}' has no row that can be trained on.")
-            count = _full_sums if name in WHOLE else Counter.sums
-            learned, tokens = count(counter, own, rows)
+            few = rows
+            if name in WHOLE:  # nobody waits for 300,000 rows to be encoded
+                few = rows[_spread(len(rows))]
+            times = len(rows) / len(few)
+            learned, tokens = (round(n * times) for n in counter.sums(own, few))
             arms.append(Arm(name, seed, own, rows, learned, tokens))
     return limit, tuple(arms)
 
@@ -223,27 +230,18 @@ def split_arms(names: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: an unknown arm, or a name that stands for something else.
     """
-    return dict(map(_split, names))
-
-
-def _full_sums(counter: Counter, pool: Pool, rows: np.ndarray) -> tuple[int, int]:
-    """Sums over many rows, by a sample: nobody waits for 300,000 rows to be encoded."""
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))]
-    learned, tokens = counter.sums(pool, sample)
-    times = len(rows) / len(sample)
-    return round(learned * times), round(tokens * times)
-
-
-def _split(name: str) -> tuple[str, str]:
-    arm, _, path = name.partition("=")
-    known = ("selection", *WHOLE, *_DRAWN, *_METHODS)
-    if not path and arm not in known:
-        raise InputError(
-            f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE (proof.arms)."
-        )
-    if path and (arm in known or not arm.replace("-", "").replace("_", "").isalnum()):
-        raise InputError(f"'{name}': an arm of your own needs a name of its own, as lima=FILE.")
-    return arm, path
+    known, found = ("selection", *WHOLE, *_DRAWN, *_METHODS), {}
+    for name in names:
+        arm, _, path = name.partition("=")
+        if not path and arm not in known:
+            raise InputError(
+                f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE "
+                "(proof.arms)."
+            )
+        if path and (arm in known or not arm.replace("-", "").replace("_", "").isalnum()):
+            raise InputError(f"'{name}': an arm of your own needs a name of its own, as lima=FILE.")
+        found[arm] = path
+    return found
 
 
 def _order(
@@ -264,12 +262,10 @@ def _order(
     rated = np.ones(len(material.pool), bool) if raw is None else ~np.isnan(raw)
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
     rows = material.select(method, size, **other).rows
-    rows = rows[free[rows]]
-    return rows if name != "random-same-length" else _like(material.pool.lengths, rows, chosen)
-
-
-def _like(lengths: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Rows in an order in which every beginning has the lengths of the chosen ones."""
+    rows = np.asarray(rows[free[rows]])
+    if name != "random-same-length":
+        return rows
+    lengths = material.pool.lengths  # an order in which every beginning has those of the chosen
     ends = np.unique(np.quantile(lengths[chosen], np.linspace(0, 1, _CLASSES + 1)[1:-1]))
     mine, theirs = (np.searchsorted(ends, lengths[some]) for some in (chosen, rows))
     shares = np.bincount(mine, minlength=len(ends) + 1) / len(chosen)
@@ -278,4 +274,4 @@ def _like(lengths: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> np.ndarr
         here = np.flatnonzero(theirs == c)
         place[here] = (np.arange(len(here)) + 0.5) / share if share else np.inf
     order = np.argsort(place, kind="stable")
-    return rows[order[np.isfinite(place[order])]]
+    return np.asarray(rows[order[np.isfinite(place[order])]])

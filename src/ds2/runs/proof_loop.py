@@ -9,7 +9,7 @@ RUN/proof/result.json, proof.html, proof.md
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,18 +72,27 @@ def prove(job: Job) -> Proof:
     """
     check_proof(job)  # a fault is better said before models are loaded
     # the untrained model first: its items are what no arm may hold
-    _check_measures(_evaluate(job, []))
+    base = _evaluate(job, []).scores
+    lower = sorted({score.task for score in base if not score.higher_is_better})
+    if lower and any(score.higher_is_better for score in base):
+        raise InputError(
+            f"For {', '.join(lower)} lower is better, for the other tasks higher: their mean says "
+            "nothing. Choose tasks of one kind ('evaluate.tasks')."
+        )
     plan = _affordable(job)
     job.listener.said(plan.answer())
     folder, place = job.folder, job.folder / "proof"
     with locked(place):
         freeze(folder, plan)
+        (place / "arms").mkdir(exist_ok=True)
         for arm in plan.arms:
-            _write_arm(place / "arms" / f"{arm.name}.json", arm)
+            held = {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens}
+            held["ids"] = [arm.pool[int(row)].id for row in arm.rows]
+            write_text(place / "arms" / f"{arm.name}.json", json.dumps(held) + "\n")
         for arm in plan.arms:
             _train(job, plan, arm, arm.turns)
     evaluation = _evaluate(job, [arm.name for arm in plan.arms])
-    struck, planted = _struck(folder, plan.document)
+    struck, planted, control = _struck(folder, plan.document)
     tasks = sorted({score.task for score in evaluation.scores} - set(struck))
     pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     if not tasks:
@@ -95,6 +104,7 @@ def prove(job: Job) -> Proof:
         )
     place_of = {arm.name: str(folder / EVALUATIONS / arm.name) for arm in plan.arms}
     arms, found = compare_plan(plan.document, place_of, tasks)
+    curves = {arm.name: loss_curve(folder / RUNS / arm.name) for arm in plan.arms}
     document = {
         "title": "Proof",
         "state": "done",
@@ -105,9 +115,12 @@ def prove(job: Job) -> Proof:
         "planted": planted,
         "struck": sorted(struck),
         "costs": [_cost(folder, arm) for arm in plan.arms],
-        "losses": {arm.name: _curve(folder, arm) for arm in plan.arms},
+        "losses": {
+            name: {"steps": list(steps), "loss": list(loss)}
+            for name, (steps, loss) in curves.items()
+        },
     }
-    document["notes"] = [*document["notes"], *evaluation.notes, *_said(struck, planted)]
+    document["notes"] = [*document["notes"], *evaluation.notes, *control]
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
@@ -180,13 +193,13 @@ def prove_planted(job: Job) -> Mapping[str, Any]:
         {name: str(folder / EVALUATIONS / name) for name in names},
         sorted({score.task for score in evaluation.scores}),
     )
-    tasks = {}
-    for name, one in found.tasks.items():
-        better = one.low > 0 if read.higher_is_better else one.high < 0
-        tasks[name] = {
-            "value": one.value, "low": one.low, "high": one.high,
-            "passed": bool(better),
-        }  # fmt: skip
+    tasks = {
+        name: {
+            **{"value": one.value, "low": one.low, "high": one.high},
+            "passed": bool(one.low > 0 if read.higher_is_better else one.high < 0),
+        }
+        for name, one in found.tasks.items()
+    }
     document = {
         "share": share,
         "seeds": plan.document["seeds"],
@@ -243,16 +256,6 @@ def _affordable(job: Job) -> Plan:
     return plan if seeds == planned else make_plan(job.but({"proof.seeds": seeds}))
 
 
-def _check_measures(base: Evaluation) -> None:
-    """Refuse tasks whose mean says nothing, before anything is trained."""
-    lower = sorted({score.task for score in base.scores if not score.higher_is_better})
-    if lower and any(score.higher_is_better for score in base.scores):
-        raise InputError(
-            f"For {', '.join(lower)} lower is better, for the other tasks higher: their mean says "
-            "nothing. Choose tasks of one kind ('evaluate.tasks')."
-        )
-
-
 def _train(job: Job, plan: Plan, arm: Arm, turns: Sequence[Turns]) -> None:
     train_into(job, arm.name, turns, plan.training_for(arm), f"{arm.name}: {len(turns):,} rows")
 
@@ -262,27 +265,13 @@ def _evaluate(job: Job, names: Sequence[str]) -> Evaluation:
     return evaluate_run(job, models=models)
 
 
-def _write_arm(path: Path, arm: Arm) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = [arm.pool[int(row)].id for row in arm.rows]
-    text = json.dumps(
-        {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens, "ids": ids}
-    )
-    write_text(path, text + "\n")
-
-
 def _cost(folder: Path, arm: Arm) -> dict[str, Any]:
     figures = json.loads((folder / RUNS / arm.name / "done.json").read_text(encoding="ascii"))
+    keys = ("answer_tokens", "tokens", "seconds", "peak_bytes")
     return {
-        "arm": arm.arm,
-        "seed": arm.seed,
-        "rows": len(arm.rows),
-        "answer_tokens": figures["answer_tokens"],
-        "tokens": figures["tokens"],
-        "updates": figures["update"],
+        **{"arm": arm.arm, "seed": arm.seed, "rows": len(arm.rows), "updates": figures["update"]},
         "mean_answer": arm.answer_tokens / len(arm.rows),
-        "seconds": figures["seconds"],
-        "peak_bytes": figures["peak_bytes"],
+        **{key: figures[key] for key in keys},
     }
 
 
@@ -297,11 +286,6 @@ def _means(plan: Plan, evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {arm: {t: float(np.mean(v)) for t, v in tasks.items()} for arm, tasks in found.items()}
 
 
-def _curve(folder: Path, arm: Arm) -> dict[str, Any]:
-    steps, loss = loss_curve(folder / RUNS / arm.name)
-    return {"steps": list(steps), "loss": list(loss)}
-
-
 def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What the control must have in common with the proof that it speaks for."""
     keys = ("model", "template", "tasks", "files", "evaluate", "settings", "equal", "updates",
@@ -309,25 +293,16 @@ def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {key: plan[key] for key in keys}
 
 
-def _struck(folder: Path, plan: Mapping[str, Any]) -> tuple[set[str], dict[str, Any] | None]:
-    """Tasks that the planted control strikes out, and the control; None where there is none."""
+def _struck(
+    folder: Path, plan: Mapping[str, Any]
+) -> tuple[set[str], dict[str, Any] | None, list[str]]:
+    """Tasks that the planted control strikes out; the control, where there is one; what to say."""
     path = folder / PLANTED
-    if not path.exists():
-        return set(), None
-    held = json.loads(path.read_text(encoding="ascii"))
-    if held["of"] != _measured_like(plan):
-        return set(), None
-    return {name for name, task in held["tasks"].items() if not task["passed"]}, held
-
-
-def _said(struck: set[str], planted: Mapping[str, Any] | None) -> Iterator[str]:
-    if planted is None:
-        yield (
-            "Whether these measures see bad answers at this size was not tried: ds2 proof RUN "
-            "--planted does."
-        )
-    elif struck:
-        yield (
-            f"Struck out, since planted bad answers did not make it worse: "
-            f"{', '.join(sorted(struck))}."
-        )
+    held = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+    if held.get("of") != _measured_like(plan):
+        said = "Whether these measures see bad answers at this size was not tried: ds2 proof RUN "
+        return set(), None, [f"{said}--planted does."]
+    struck = {name for name, task in held["tasks"].items() if not task["passed"]}
+    names = ", ".join(sorted(struck))
+    said = f"Struck out, since planted bad answers did not make it worse: {names}."
+    return struck, held, [said] * bool(struck)

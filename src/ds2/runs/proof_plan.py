@@ -279,31 +279,17 @@ def _items(job: Job) -> tuple[list[int], str]:
     names, own = split_tasks(job.recipe.evaluate.tasks)
     limit = job.recipe.evaluate.limit
     files = _samples(job.folder, names)
-    counts = []
-    for name in names:
-        if name in files:
-            counts.append(sum(map(_documents, files[name])))
-        else:
-            known = PAPER[name].items if name in PAPER else 0
-            counts.append(min(known, limit or known))
-    for _, file in own.values():
-        known = 0 if file.startswith(HUB) else _lines(job.path(file))
-        counts.append(min(known, limit or known))
+    known = {name: PAPER[name].items if name in PAPER else 0 for name in names}
+    for name, (_, file) in own.items():
+        path, known[name] = job.path(file), 0
+        if not file.startswith(HUB) and path.suffix == ".jsonl" and path.is_file():
+            known[name] = sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    counts = {name: min(n, limit or n) for name, n in known.items()}
+    for name, paths in files.items():  # which have a line for each document and each filter
+        lines = (path.read_bytes().splitlines() for path in paths)
+        counts[name] = sum(len({json.loads(line)["doc_id"] for line in part}) for part in lines)
     kind = "loss" if own and not names else "accuracy"
-    return counts if all(n >= 2 for n in counts) else [], kind
-
-
-def _documents(path: Path) -> int:
-    """Documents in a samples file, which has a line for each of them and each filter."""
-    with path.open("rb") as file:
-        return len({json.loads(line)["doc_id"] for line in file})
-
-
-def _lines(path: Path) -> int:
-    if path.suffix != ".jsonl" or not path.is_file():
-        return 0
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+    return list(counts.values()) if all(n >= 2 for n in counts.values()) else [], kind
 
 
 def _sha(content: bytes) -> str:
@@ -385,14 +371,17 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
             f"{shape.parameters / 1e9:.2f} billion parameters, {_WORK} operations a token and "
             f"parameter, {teraflops:g} TFLOP/s; activations made again"
         )
-    n = len(plan.arms)
+    n, evaluation = len(plan.arms), None
+    if (done := folder / EVALUATIONS / BASE / DONE).exists():
+        tasks = json.loads(done.read_text(encoding="ascii"))["tasks"].values()
+        evaluation = float(sum(task["seconds"] for task in tasks)) * n / 3600
     hours = [seconds * _tokens(plan, one) / tokens / 3600 for one in plan.arms]
     return Cost(
         trainings=n,
         tokens=tokens,
         hours_by_arm={one.arm: h for one, h in zip(plan.arms, hours, strict=True) if one.seed == 0},
         hours=sum(hours),
-        evaluation_hours=_evaluation(folder, n),
+        evaluation_hours=evaluation,
         memory_bytes=memory,
         disk_bytes=lora * _SAVED * n,
         how=how,
@@ -414,11 +403,3 @@ def _tokens(plan: Plan, arm: Arm) -> int:
         of_pass = arm.answer_tokens if training.batch_tokens else len(arm.rows)
         passes = training.max_steps * (training.batch_tokens or training.batch) / max(of_pass, 1)
     return max(1, round(arm.tokens * passes))
-
-
-def _evaluation(folder: Path, trainings: int) -> float | None:
-    path = folder / EVALUATIONS / BASE / DONE
-    if not path.exists():
-        return None
-    tasks = json.loads(path.read_text(encoding="ascii"))["tasks"].values()
-    return float(sum(task["seconds"] for task in tasks)) * trainings / 3600

@@ -196,17 +196,16 @@ def _check_store(folder: Path) -> None:
     record = read_manifest(folder).stages.get("rate")
     known = record.summary.get("replies", 0) if record else 0
     path = folder / STORE
-    if not known or (path.exists() and path.stat().st_size and _n_replies(path)):
+    if not known:
         return
+    if path.exists() and path.stat().st_size:
+        with Store(path) as store:
+            if store.n_replies():
+                return
     raise InputError(
         f"The store '{path}' holds no replies, and this run had {known:,}. Put it back from a "
         f"copy. If they are to be asked for and paid again, delete '{folder / MANIFEST}'."
     )
-
-
-def _n_replies(path: Path) -> int:
-    with Store(path) as store:
-        return store.n_replies()
 
 
 def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:

@@ -82,7 +82,12 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
         raise InputError(f"'{path}' is not valid TOML: {error}.") from None
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}.") from None
-    _check_version(path, raw)
+    version = raw.get("schema_version", RECIPE_VERSION)
+    if isinstance(version, int) and version > RECIPE_VERSION:
+        raise InputError(
+            f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
+            f"{RECIPE_VERSION}). Upgrade with: {upgrading()}"
+        )
     overrides = overrides or {}
     return _validate(_merge(raw, overrides), where=str(path), overrides=overrides)
 
@@ -201,15 +206,6 @@ def _toml(value: object) -> str:
         held = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items())
         return f"{{ {held} }}" if held else "{}"
     return json.dumps(value)
-
-
-def _check_version(path: Path, raw: Mapping[str, object]) -> None:
-    version = raw.get("schema_version", RECIPE_VERSION)
-    if isinstance(version, int) and version > RECIPE_VERSION:
-        raise InputError(
-            f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
-            f"{RECIPE_VERSION}). Upgrade with: {upgrading()}"
-        )
 
 
 def _merge(raw: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:

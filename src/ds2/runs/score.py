@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -93,20 +93,22 @@ def score_pool(
     with opened(job, "curate"):
         embedder = _embedder(job)
         scorer = _scorer(job, embedder)
-        own = _Own.of(job)
+        own = _own_sample(job)
     many = processes or (os.cpu_count() if job.recipe.embed.embedder == "wordllama" else 1) or 1
     kinds = {"position": pa.int64(), "id": pa.string(), "score": pa.float32(), "se": pa.float32()}
     schema = pa.schema(kinds)
     job.listener.started("score", "score the pool")
-    n, read, seen = 0, 0, _Seen(own)
+    n, read, seen = 0, 0, list[tuple[Pool, np.ndarray]]()
     with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
         for part, vectors, scores, se in _scored(new, job.folder, many):
-            seen.look_at(part, vectors)
+            if len(vectors):
+                seen.append((part.take(np.arange(len(vectors))), vectors))
             columns = [part.positions, part.table["id"].combine_chunks(), scores, se]
             file.write_table(pa.table(columns, schema=schema))
             n, read = n + len(part), part.n_read
             job.listener.progress(n, 0)
-    return ScoredPool(out, n, read - n, scorer.skill.agreement.value, seen.warnings())
+    warnings = tuple(_unlike(own, _Sample.of(seen))) if seen else ()
+    return ScoredPool(out, n, read - n, scorer.skill.agreement.value, warnings)
 
 
 def _embedder(job: Job) -> Embedder:
@@ -153,80 +155,54 @@ def _scorer(job: Job, embedder: Embedder) -> Scorer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
-    """A sample of the run's pool, to see what another pool is like.
-
-    Attributes:
-        vectors: (m, d) of rows.
-        near: what the 5 % that are farthest from the others have as their nearest similarity.
-        length: median characters of an answer.
-        languages: by code, the share of the texts.
-    """
+class _Sample:
+    """Some rows of a pool: (m, d) vectors, the median length of an answer, share by language."""
 
     vectors: np.ndarray
-    near: float
     length: float
-    languages: dict[str | None, float]
+    languages: Mapping[str | None, float]
 
     @classmethod
-    def of(cls, job: Job) -> "_Own":
-        pool, vectors = job.pool, load_vectors(job.folder)
-        rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
-        some = np.asarray(vectors[rows], dtype=np.float32)
-        likeness = some @ some.T
-        np.fill_diagonal(likeness, -1)
-        near = float(np.quantile(likeness.max(axis=1), 0.05))
-        part = pool.take(rows)
-        return cls(some, near, float(np.median(pool.lengths)), _languages(part.texts()))
+    def of(cls, parts: Sequence[tuple[Pool, np.ndarray]]) -> "_Sample":
+        vectors = np.concatenate([each for _, each in parts]).astype(np.float32)
+        found = identify_languages([text for part, _ in parts for text in part.texts()])
+        return cls(
+            vectors,
+            float(np.median(np.concatenate([part.lengths for part, _ in parts]))),
+            {name: found.count(name) / len(found) for name in set(found)},
+        )
 
 
-class _Seen:
-    """What the first rows of the new pool are like."""
+def _own_sample(job: Job) -> _Sample:
+    pool, vectors = job.pool, load_vectors(job.folder)
+    rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
+    return _Sample.of([(pool.take(rows), vectors[rows])])
 
-    def __init__(self, own: _Own) -> None:
-        self._own = own
-        self._parts: list[tuple[Pool, np.ndarray]] = []
-        self._n = 0
 
-    def look_at(self, part: Pool, vectors: np.ndarray) -> None:
-        """Take rows until there are enough."""
-        rows = np.arange(min(len(vectors), LOOK_AT - self._n))
-        if len(rows):
-            self._parts.append((part.take(rows), vectors[rows]))
-            self._n += len(rows)
-
-    def warnings(self) -> tuple[str, ...]:
-        """How it is unlike the run's pool, a sentence each."""
-        if not self._parts:
-            return ()
-        own, said = self._own, []
-        vectors = np.concatenate([each for _, each in self._parts]).astype(np.float32)
-        far = float(((vectors @ own.vectors.T).max(axis=1) < own.near).mean())
-        if far > FAR:
-            said.append(
-                f"{far:.0%} of the rows are farther from every row of the run than all but 5 % of "
-                "the run's own are: the scorer has not learned from their like."
+def _unlike(own: _Sample, new: _Sample) -> Iterator[str]:
+    """How a new pool is unlike the run's, a sentence each."""
+    likeness = own.vectors @ own.vectors.T
+    np.fill_diagonal(likeness, -1)
+    near = np.quantile(likeness.max(axis=1), 0.05)
+    far = float(((new.vectors @ own.vectors.T).max(axis=1) < near).mean())
+    if far > FAR:
+        yield (
+            f"{far:.0%} of the rows are farther from every row of the run than all but 5 % of "
+            "the run's own are: the scorer has not learned from their like."
+        )
+    ratio = max(new.length, 1.0) / max(own.length, 1.0)
+    if not 1 / TIMES_AS_LONG < ratio < TIMES_AS_LONG:
+        yield (
+            f"Answers are {ratio:.2g} times as long as the run's (median {new.length:,.0f} and "
+            f"{own.length:,.0f} characters), and scores may go with length."
+        )
+    for name, share in new.languages.items():
+        before = own.languages.get(name, 0.0)
+        if name and share > before + OTHER_LANGUAGE:
+            yield (
+                f"{share:.0%} of the texts are in '{name}', of the run's {before:.0%}: the scorer "
+                "knows little of them."
             )
-        length = float(np.median(np.concatenate([part.lengths for part, _ in self._parts])))
-        ratio = max(length, 1.0) / max(own.length, 1.0)
-        if not 1 / TIMES_AS_LONG < ratio < TIMES_AS_LONG:
-            said.append(
-                f"Answers are {ratio:.2g} times as long as the run's (median {length:,.0f} and "
-                f"{own.length:,.0f} characters), and scores may go with length."
-            )
-        languages = _languages([text for part, _ in self._parts for text in part.texts()])
-        for name, share in languages.items():
-            if name and share > own.languages.get(name, 0.0) + OTHER_LANGUAGE:
-                said.append(
-                    f"{share:.0%} of the texts are in '{name}', of the run's "
-                    f"{own.languages.get(name, 0.0):.0%}: the scorer knows little of them."
-                )
-        return tuple(said)
-
-
-def _languages(texts: Sequence[str]) -> dict[str | None, float]:
-    found = identify_languages(texts)
-    return {name: found.count(name) / len(found) for name in set(found)}
 
 
 _Part = tuple[Pool, np.ndarray, np.ndarray, np.ndarray]
