@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, write_rows
 
 from ds2.errors import InputError
-from ds2.runs import Listener, compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
+from ds2.runs import compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
 from ds2.runs.job import Job
 from ds2.selection import METHODS
 
@@ -34,14 +34,6 @@ METHODS_OF_THE_PAPER = {
     *("ds2", "ds2-no-curation", "ds2-no-diversity"),
     *("random", "length", "knn-10", "alpagasus", "deita"),
 }
-
-
-class Heard(Listener):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, sentence: str) -> None:
-        self.warnings.append(sentence)
 
 
 @pytest.fixture

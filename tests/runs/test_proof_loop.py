@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 from proof_run import make_run, pretend, without_transformers
+from small_pool import Heard
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.errors import InputError
-from ds2.runs import Listener
 from ds2.runs.job import Job
 from ds2.runs.proof_loop import prove, prove_planted, swapped
 from ds2.runs.proof_plan import Cost
@@ -26,12 +26,6 @@ def made(tmp_path_factory):
 def folder(made, tmp_path, monkeypatch):
     without_transformers(monkeypatch)
     return shutil.copytree(made, tmp_path / "run")
-
-
-def listening():
-    listener, said = Listener(), []
-    listener.said = said.append
-    return listener, said
 
 
 def invoke(*words):
@@ -103,14 +97,14 @@ def test_a_budget_cuts_seeds_and_never_to_one(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
     cost = Cost(8, 100, {"selection": 1.0, "random": 1.0}, 8.0, None, 1, 1, "")
     monkeypatch.setattr("ds2.runs.proof_loop.cost_of", lambda *_: cost)
-    listener, said = listening()
+    listener = Heard()
     settings = {"proof.seeds": 4, "proof.budget_hours": 3.0}
     with pytest.raises(InputError, match="One run of each arm takes about 2 hours"):
         prove(Job.of(folder, settings, listener))
     assert done["trained"] == []
     settings["proof.budget_hours"] = 5.0
     found = prove(Job.of(folder, settings, listener))
-    assert "2 of 4 runs an arm fit into the budget." in said
+    assert "2 of 4 runs an arm fit into the budget." in listener.sentences
     assert found.document["plan"]["seeds"] == 2
     assert len(done["trained"]) == 4
     monkeypatch.setattr("ds2.runs.proof_loop.cost_of", None)  # fixed by now

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import RECIPE, lines_of, make_rows, put_run, score
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -31,23 +31,12 @@ N, SIZE, MINE = 400, 60, range(100, 200)
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
+    more = f"[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n"
     place = tmp_path_factory.mktemp("between")
-    write_rows(place / "pool.jsonl", make_rows(N))
-    (place / "run").mkdir()
-    recipe = (
-        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
-        f"[noise]\nn_bootstrap = 0\n[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n"
-    )
-    (place / "run" / "recipe.toml").write_text(recipe)
+    folder = put_run(place, make_rows(N), RECIPE.format(n_bootstrap=0) + more)
     (place / "mine.txt").write_text("".join(f"r{row}\n" for row in MINE))
-    run(place / "run")
+    run(folder)
     return place
-
-
-@pytest.fixture
-def folder(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "own")
-    return tmp_path / "own" / "run"
 
 
 def pair_of(folder: Path) -> tuple[str, str]:
@@ -58,19 +47,8 @@ def truth() -> dict[str, float]:
     return {str(row["id"]): float(str(row["true"])) for row in make_rows(N)}
 
 
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def filled(folder: Path, columns=("id", "score", "stratum", "stratum_rows")) -> Path:
-    """The sheet, scored by somebody who knows the truth."""
-    scores, out = truth(), folder / "filled.jsonl"
-    lines = [
-        {**line, "score": scores[line["id"]]} for line in lines_of(folder / "gold-sheet.jsonl")
-    ]
-    kept = ({name: line[name] for name in columns} for line in lines)
-    out.write_text("".join(json.dumps(line) + "\n" for line in kept))
-    return out
+    return score(folder / "gold-sheet.jsonl", folder / "filled.jsonl", truth(), columns)
 
 
 def fresh(folder: Path) -> list[str]:

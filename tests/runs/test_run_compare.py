@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import make_rows, put_run
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -39,9 +39,6 @@ def make_run(place: Path, columns: list[str], more: str = "") -> Path:
         row["good"] = max(0, min(5, true + rng.choice([0, 0, 0, 1, -1])))
         row["fair"] = max(0, min(5, true + rng.choice([0, 1, -1, 2, -2])))
         row["noise"] = rng.randrange(6)
-    write_rows(place / "pool.jsonl", rows)
-    folder = place / "run"
-    folder.mkdir()
     method = "fused" if columns[1:] else "ds2"
     recipe = (
         "[pool]\npath = '../pool.jsonl'\n"
@@ -49,8 +46,7 @@ def make_run(place: Path, columns: list[str], more: str = "") -> Path:
         f"[noise]\nn_bootstrap = 0\n[curate]\nmethod = '{method}'\n"
         f"[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n{more}"
     )
-    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
-    return folder
+    return put_run(place, rows, recipe)
 
 
 @pytest.fixture(scope="module")

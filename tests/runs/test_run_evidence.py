@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import lines_of, make_rows, score, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -23,41 +22,12 @@ from ds2.selection import Selection
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("evidence")
-    write_rows(place / "pool.jsonl", make_rows())
-    (place / "run").mkdir()
-    recipe = (
-        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
-        "[noise]\nn_bootstrap = 5\n"
-    )
-    (place / "run" / "recipe.toml").write_text(recipe)
-    run(place / "run")
-    return place
-
-
-@pytest.fixture
-def folder(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "own")
-    return tmp_path / "own" / "run"
-
-
 def true_scores() -> dict[str, object]:
     return {str(row["id"]): row["true"] for row in make_rows()}
 
 
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def fill(sheet: Path, out: Path) -> Path:
-    """Score a sheet as a person who knows the truth would."""
-    lines = lines_of(sheet)
-    for line in lines:
-        line["score"] = true_scores()[line["id"]]
-    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return out
+    return score(sheet, out, true_scores())
 
 
 def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):

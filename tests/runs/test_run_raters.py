@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from batch_server import BatchServer, Running, completion
 from llm_server import Endpoint, Step, rating_of, rating_text, refusal
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, put_run, write_rows
 
 from ds2.cli.rating import batch_command
 from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel, Store
 from ds2.runs import (
-    Listener,
     collect_batches,
     parse_overrides,
     prompt_of,
@@ -40,12 +39,8 @@ def endpoint():
 
 
 def make_run(place: Path, raters: str, *, n: int = 60, scores: str = "") -> Path:
-    write_rows(place / "pool.jsonl", make_rows(n))
-    folder = place / "run"
-    folder.mkdir()
     recipe = f"[pool]\npath = '../pool.jsonl'\n{scores}\n[noise]\nn_bootstrap = 5\n{raters}"
-    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
-    return folder
+    return put_run(place, make_rows(n), recipe)
 
 
 def chat(endpoint, name="judge", more=""):
@@ -188,7 +183,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint, "a") + chat(endpoint, "b", more))
     listener = Heard()
     run(folder, until="rate", listener=listener)
-    assert any("not there yet" in sentence for sentence in listener.heard)
+    assert any("not there yet" in sentence for sentence in listener.sentences)
     assert Panel.load(folder / "ratings.parquet").raters == ("a",)
     (tmp_path / "some.txt").write_text("r3\nr1\nr7\n")
     endpoint.requests.clear()
@@ -202,19 +197,11 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
         run(folder, until="rate")
 
 
-class Heard(Listener):
-    def __init__(self):
-        self.heard = []
-
-    def said(self, sentence):
-        self.heard.append(sentence)
-
-
 def test_the_forecast_is_said_before_the_first_request(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     listener = Heard()
     run(folder, until="rate", listener=listener)
-    (forecast,) = [sentence for sentence in listener.heard if "still to ask" in sentence]
+    (forecast,) = [sentence for sentence in listener.sentences if "still to ask" in sentence]
     assert "59 requests" in forecast  # two examples are equal
     assert "cost unknown" in forecast
 

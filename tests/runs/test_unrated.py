@@ -57,7 +57,7 @@ def test_a_pool_alone_is_enough(folder):
     assert recipe.select.method == "facility-location"
     assert "top-score" not in recipe.proof.arms
     found = run(folder)
-    assert [one.name for one in found.stages if one.state == "skipped"] == SKIPPED
+    assert [one.stage for one in found.stages if one.state == "skipped"] == SKIPPED
     assert len(load(Selection, folder).rows) == 16
     assert not any((folder / name).exists() for name in SCORE_FILES)
     first = json.loads((folder / "selected.jsonl").read_text().splitlines()[0])
@@ -219,7 +219,7 @@ def test_scores_that_come_later_are_used_and_those_that_go_are_not(pool, tmp_pat
     before = load(Selection, folder).rows
     scored = {"scores.column": "score", "scores.scale": "0-5", "select.method": "top-score"}
     found = run(folder, overrides=scored)
-    states = {one.name: one.state for one in found.stages}
+    states = {one.stage: one.state for one in found.stages}
     assert states["embed"] == states["neighbors"] == "fresh"
     assert {states[name] for name in (*SKIPPED, "select", "report")} == {"done"}
     assert "matrix" in json.loads((folder / "report.json").read_text())["tables"]

@@ -5,7 +5,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ds2.runs.loop import RunOutcome, RunStatus
+    from ds2.runs.loop import RunOutcome
 
 __all__ = ["plain", "run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
 
@@ -14,7 +14,7 @@ _PRODUCTS = {"select": ("selected", "selected.jsonl"), "report": ("report", "rep
 
 def run_lines(result: "RunOutcome") -> list[str]:
     """Return the verdict and where the products are; before there is a report, the last numbers."""
-    last = result.stages[-1].name
+    last = result.stages[-1].stage
     if last != "report":
         lines = [f"{last:<10} {stage_phrase(last, result.summary[last])}"]
     else:
@@ -53,8 +53,8 @@ def run_document(result: "RunOutcome") -> dict[str, Any]:
     return {
         "run": result.folder,
         "stages": [
-            {"stage": stage.name, "state": stage.state, "seconds": stage.seconds}
-            for stage in result.stages
+            {"stage": one.stage, "state": one.state, "seconds": one.seconds}
+            for one in result.stages
         ],
         "summary": {name: dict(numbers) for name, numbers in result.summary.items()},
         "warnings": result.warnings,
@@ -66,7 +66,7 @@ def run_document(result: "RunOutcome") -> dict[str, Any]:
     }
 
 
-def status_lines(found: "RunStatus") -> list[str]:
+def status_lines(found: "RunOutcome") -> list[str]:
     """Return one line for each stage."""
     lines = []
     for verdict in found.stages:
@@ -81,7 +81,7 @@ def status_lines(found: "RunStatus") -> list[str]:
     return lines
 
 
-def status_document(found: "RunStatus") -> dict[str, Any]:
+def status_document(found: "RunOutcome") -> dict[str, Any]:
     """Return the same as JSON values."""
     return {
         "run": found.folder,
@@ -91,7 +91,7 @@ def status_document(found: "RunStatus") -> dict[str, Any]:
                 "stage": verdict.stage,
                 "state": verdict.state,
                 "reasons": verdict.reasons,
-                "seconds": found.seconds.get(verdict.stage),
+                "seconds": verdict.seconds,
                 "summary": dict(found.summary.get(verdict.stage, {})),
             }
             for verdict in found.stages

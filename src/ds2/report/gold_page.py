@@ -29,19 +29,12 @@ _LEVELS = ("no use", "poor", "weak", "ordinary", "good", "very good", "the best"
 
 @dataclass(frozen=True, slots=True)
 class GoldItem:
-    """One example to score.
+    """One example to score."""
 
-    Attributes:
-        id: the example's id.
-        messages: its turns.
-        stratum: code of the stratum it was drawn from.
-        stratum_rows: how many examples of the pool that stratum holds.
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    stratum: int
-    stratum_rows: int
+    id: str  #: the example's id
+    messages: tuple[Message, ...]  #: its turns
+    stratum: int  #: code of the stratum it was drawn from
+    stratum_rows: int  #: how many examples of the pool that stratum holds
 
 
 def gold_choices(scale: Scale) -> tuple[tuple[float, str], ...]:

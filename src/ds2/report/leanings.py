@@ -20,19 +20,13 @@ LONGER, LEAST = 1.5, 20
 
 @dataclass(frozen=True, slots=True)
 class Leaning:
-    """One thing that something goes with more than it did.
+    """One thing that something goes with more than it did."""
 
-    Attributes:
-        code: "scores" (curated against raw ones) or "selection" (against the pool).
-        of: what they go with.
-        before: Spearman's correlation of the raw scores, or the pool's median length.
-        after: the same of the curated scores, or of the selected rows.
-    """
-
+    #: "scores" (curated against raw ones) or "selection" (against the pool)
     code: Literal["scores", "selection"]
-    of: str
-    before: float
-    after: float
+    of: str  #: what they go with
+    before: float  #: Spearman's correlation of the raw scores, or the pool's median length
+    after: float  #: the same of the curated scores, or of the selected rows
 
 
 def of_scores(bias: Iterable[BiasRow]) -> tuple[Leaning, ...]:

@@ -53,71 +53,48 @@ Answer = Literal["yes", "no", "not shown", "not known", "is random"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one method's selection beside what the comparison measured.
+    """What is known of one method's selection beside what the comparison measured."""
 
-    Attributes:
-        rows: in pick order.
-        n_gold: how many of its rows have gold.
-        tokens: sum of what the tokenizer counts.
-        seconds_s: how long selecting took.
-        kept_seed: share of its rows that it also selects under another seed; None where selecting
-            again would cost too much.
-        kept_rater: mean share of its rows that it also selects when one of the raters is left out.
-        n_only: rows that no other method selected.
-        only: a few of them, in pick order.
-        kept: share of the attainable gain over random, in curated scores.
-    """
-
-    rows: np.ndarray
-    n_gold: int
-    tokens: int
-    seconds_s: float
+    rows: np.ndarray  #: in pick order
+    n_gold: int  #: how many of its rows have gold
+    tokens: int  #: sum of what the tokenizer counts
+    seconds_s: float  #: how long selecting took
+    #: share of its rows that it also selects under another seed; None where selecting again would
+    #: cost too much
     kept_seed: float | None
+    #: mean share of its rows that it also selects when one of the raters is left out
     kept_rater: float | None
-    n_only: int
-    only: tuple[Case, ...]
-    kept: float = float("nan")
+    n_only: int  #: rows that no other method selected
+    only: tuple[Case, ...]  #: a few of them, in pick order
+    kept: float = float("nan")  #: share of the attainable gain over random, in curated scores
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One method against random, by one judge.
+    """One method against random, by one judge."""
 
-    Attributes:
-        plain: against random selections of its size.
-        mixed: against those with the same mix of sources; None where the pool names no two sources.
-        same_length: against those with the same lengths of completions, which a liking for long
-            answers cannot explain.
-    """
-
-    plain: AgainstRandom
+    plain: AgainstRandom  #: against random selections of its size
+    #: against those with the same mix of sources; None where the pool names no two sources
     mixed: AgainstRandom | None
+    #: against those with the same lengths of completions, which a liking for long answers cannot
+    #: explain
     same_length: AgainstRandom
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What one judge says of every method.
+    """What one judge says of every method."""
 
-    Attributes:
-        name: "gold", or the rater's name.
-        kind: what it is.
-        n_values: rows of the pool that it scored.
-        methods: by name, random itself left out.
-        pairs: by name, how much better than the run's own; the intervals hold together.
-        redundancy: by name, of the rows that were judged, which were chosen without its scores.
-        note: what had to be done otherwise than the recipe says, without this judge.
-        left_out: methods that could not select without it.
-    """
-
-    name: str
-    kind: Literal["gold", "rater"]
-    n_values: int
-    methods: Mapping[str, Judged]
+    name: str  #: "gold", or the rater's name
+    kind: Literal["gold", "rater"]  #: what it is
+    n_values: int  #: rows of the pool that it scored
+    methods: Mapping[str, Judged]  #: by name, random itself left out
+    #: by name, how much better than the run's own; the intervals hold together
     pairs: Mapping[str, Interval] = field(default_factory=dict)
+    #: by name, of the rows that were judged, which were chosen without its scores
     redundancy: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
-    left_out: tuple[str, ...] = ()
+    note: str = ""  #: what had to be done otherwise than the recipe says, without this judge
+    left_out: tuple[str, ...] = ()  #: methods that could not select without it
 
     @property
     def words(self) -> str:
@@ -127,66 +104,41 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What gold that was drawn between two selections says of them.
+    """What gold that was drawn between two selections says of them."""
 
-    Attributes:
-        a: what A is called.
-        b: what B is called.
-        found: mean of A − mean of B.
-        changed: whether one of them selects other rows now than when the gold was planned.
-    """
-
-    a: str
-    b: str
-    found: GoldDifference
+    a: str  #: what A is called
+    b: str  #: what B is called
+    found: GoldDifference  #: mean of A − mean of B
+    #: whether one of them selects other rows now than when the gold was planned
     changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MethodsCompared:
-    """Several methods at one budget.
+    """Several methods at one budget."""
 
-    Attributes:
-        title: of the page.
-        pool: the examples; texts are read only for the points of the map.
-        own: the method of the recipe.
-        curation: how scores were curated; None in a run without scores, whose page says what
-            methods cover.
-        n_scores: levels of the scale.
-        tokenizer: what counted tokens.
-        n_draws: random selections that each method is held against.
-        found: what the selections hold; means of "raw", "curated" and, where there is any, "gold".
-        entries: what else is known of them, by method.
-        judges: gold, or the raters, each held out; none where there is one rater and no gold.
-        left_out: by method, why it took no part.
-        notes: what else the reader should know.
-        layout: where examples lie on the map.
-        order: (n,) rows in a random order: the first of them are on the map beside what is
-            selected.
-        between: what gold drawn between two selections says.
-        dial: the frontier of the pool, where it was drawn.
-        gold_needed: trusted scores that would tell.
-        run: the run folder, as commands name it.
-    """
-
-    title: str
-    pool: Pool
-    own: str
+    title: str  #: of the page
+    pool: Pool  #: the examples; texts are read only for the points of the map
+    own: str  #: the method of the recipe
+    #: how scores were curated; None in a run without scores, whose page says what methods cover
     curation: str | None
-    n_scores: int
-    tokenizer: str
-    n_draws: int
+    n_scores: int  #: levels of the scale
+    tokenizer: str  #: what counted tokens
+    n_draws: int  #: random selections that each method is held against
+    #: what the selections hold; means of "raw", "curated" and, where there is any, "gold"
     found: Comparison
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, Entry]  #: what else is known of them, by method
+    #: gold, or the raters, each held out; none where there is one rater and no gold
     judges: tuple[Judge, ...]
-    left_out: Mapping[str, str]
-    notes: tuple[str, ...]
-    layout: Layout
+    left_out: Mapping[str, str]  #: by method, why it took no part
+    notes: tuple[str, ...]  #: what else the reader should know
+    layout: Layout  #: where examples lie on the map
+    #: (n,) rows in a random order: the first of them are on the map beside what is selected
     order: np.ndarray
-    between: tuple[Decided, ...] = ()
-    dial: FrontierCurve | None = None
-    gold_needed: int = 100
-    run: str = "RUN"
+    between: tuple[Decided, ...] = ()  #: what gold drawn between two selections says
+    dial: FrontierCurve | None = None  #: the frontier of the pool, where it was drawn
+    gold_needed: int = 100  #: trusted scores that would tell
+    run: str = "RUN"  #: the run folder, as commands name it
 
     @property
     def size(self) -> int:
@@ -201,19 +153,13 @@ class MethodsCompared:
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Whether a method beats random, and what says so.
+    """Whether a method beats random, and what says so."""
 
-    Attributes:
-        answer: by all judges that were asked.
-        says: their figures in a sentence.
-        same_mix: the answer against random selections with the same mix of sources.
-        same_length: the answer against random selections with the same lengths.
-    """
-
-    answer: Answer
-    says: str
+    answer: Answer  #: by all judges that were asked
+    says: str  #: their figures in a sentence
+    #: the answer against random selections with the same mix of sources
     same_mix: Answer = "not known"
-    same_length: Answer = "not known"
+    same_length: Answer = "not known"  #: the answer against random selections with the same lengths
 
 
 def beats_random(n: MethodsCompared) -> dict[str, Beats]:
@@ -285,23 +231,14 @@ Standing = Literal["this run", "better", "as good", "worse", "not told apart", "
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One method against the run's own.
+    """One method against the run's own."""
 
-    Attributes:
-        name: its name.
-        standing: what the judges show together.
-        difference: mean over the judges; NaN where none judged it.
-        by: judge → how much better it is than the run's own.
-        redundancy: share of its rows with another one near.
-        redundant_less: whether it is less redundant than the run's own, here and where judged.
-    """
-
-    name: str
-    standing: Standing
-    difference: float
-    by: Mapping[str, Interval]
-    redundancy: float
-    redundant_less: bool
+    name: str  #: its name
+    standing: Standing  #: what the judges show together
+    difference: float  #: mean over the judges; NaN where none judged it
+    by: Mapping[str, Interval]  #: judge → how much better it is than the run's own
+    redundancy: float  #: share of its rows with another one near
+    redundant_less: bool  #: whether it is less redundant than the run's own, here and where judged
 
 
 def rank_methods(n: MethodsCompared) -> tuple[Rank, ...]:

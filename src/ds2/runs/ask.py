@@ -57,23 +57,15 @@ LEAST_PROPOSED = 50
 
 @dataclass(frozen=True, slots=True)
 class PlannedPair:
-    """What a plan gives to one pair of selections.
+    """What a plan gives to one pair of selections."""
 
-    Attributes:
-        a: what A is called.
-        b: what B is called.
-        n_differ: examples on which mean of A − mean of B rests.
-        n: how many of the plan are among them.
-        n_known: how many of them had a score already, which counts with certainty.
-        expected: by number of scores, the half-width of the 95 % interval to expect, in levels, as
-            far as curated scores are believed, and if they said nothing.
-    """
-
-    a: str
-    b: str
-    n_differ: int
-    n: int
-    n_known: int
+    a: str  #: what A is called
+    b: str  #: what B is called
+    n_differ: int  #: examples on which mean of A − mean of B rests
+    n: int  #: how many of the plan are among them
+    n_known: int  #: how many of them had a score already, which counts with certainty
+    #: by number of scores, the half-width of the 95 % interval to expect, in levels, as far as
+    #: curated scores are believed, and if they said nothing
     expected: Mapping[int, tuple[float, float]]
 
 
@@ -269,32 +261,20 @@ def add_gold(job: Job, files: Sequence[Path]) -> GoldAdded:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two selections.
+    """One of two selections."""
 
-    Attributes:
-        name: as the user gave it.
-        rows: its rows; of a random selection those that it is drawn from.
-        words: what it is called in sentences.
-        chosen: whether a method chose them; False for what random draws from.
-    """
-
-    name: str
-    rows: np.ndarray
-    words: str
-    chosen: bool = True
+    name: str  #: as the user gave it
+    rows: np.ndarray  #: its rows; of a random selection those that it is drawn from
+    words: str  #: what it is called in sentences
+    chosen: bool = True  #: whether a method chose them; False for what random draws from
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """A plan, and the selections that it was made for.
+    """A plan, and the selections that it was made for."""
 
-    Attributes:
-        pairs: A and B of each pair.
-        plan: the plan.
-    """
-
-    pairs: tuple[tuple[Side, Side], ...]
-    plan: PlanBetween
+    pairs: tuple[tuple[Side, Side], ...]  #: A and B of each pair
+    plan: PlanBetween  #: the plan
 
     @property
     def file(self) -> str:

@@ -29,7 +29,15 @@ from ds2.report import (
     written,
 )
 from ds2.runs.ask import OWN, found_between
-from ds2.runs.contest import Contest, Verdicts, costs_of, judge_all, judges_of, open_contest
+from ds2.runs.contest import (
+    Contest,
+    Verdicts,
+    costs_of,
+    judge_all,
+    judges_of,
+    open_contest,
+    share_of,
+)
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load
 from ds2.runs.job import Job, telling
@@ -58,23 +66,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison found, and where it was written.
+    """What a comparison found, and where it was written."""
 
-    Attributes:
-        files: the page, the Markdown, the JSON.
-        verdict: questions and their answers.
-        ranking: the methods, best first, a line each; at most five, the run's own among them.
-        state: which method to take, why, and the command that takes it.
-        left_out: by method, why it took no part.
-        document: the numbers as one JSON document.
-    """
-
-    files: tuple[Path, ...]
-    verdict: tuple[tuple[str, str], ...]
+    files: tuple[Path, ...]  #: the page, the Markdown, the JSON
+    verdict: tuple[tuple[str, str], ...]  #: questions and their answers
+    #: the methods, best first, a line each; at most five, the run's own among them
     ranking: tuple[str, ...]
-    state: State
-    left_out: Mapping[str, str]
-    document: str
+    state: State  #: which method to take, why, and the command that takes it
+    left_out: Mapping[str, str]  #: by method, why it took no part
+    document: str  #: the numbers as one JSON document
 
 
 class _Selected(NamedTuple):
@@ -163,36 +163,27 @@ def _enter_all(
     selected: dict[str, _Selected] = {}
     left_out: dict[str, str] = {}
     for name in steps(wanted, costs=costs_of(wanted)):
-        found = _enter(contest, name, named)
+        start = time.perf_counter()
+        lacks = contest.lacking(name, named)
+        try:
+            selection = None if lacks else contest.select(name)
+        except InputError as error:
+            selection, lacks = None, str(error)
+        seconds = round(time.perf_counter() - start, 3)
         own = selected.get(contest.job.recipe.select.method)
-        if isinstance(found, str):
-            left_out[name] = found
-        elif own and VARIANT in name and np.array_equal(found.selection.rows, own.selection.rows):
+        if selection is None:
+            left_out[name] = str(lacks)
+        elif own and VARIANT in name and np.array_equal(selection.rows, own.selection.rows):
             left_out[name] = "It selects the same examples."
         else:
-            selected[name] = found
+            kept = None
+            if rule_of(name).cost == "sort":  # once more under another seed where that is cheap
+                again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
+                kept = share_of(selection.rows, again)
+            selected[name] = _Selected(selection, seconds, kept)
     if not selected:
         raise InputError("No method can be compared. {}: {}".format(*next(iter(left_out.items()))))
     return selected, left_out
-
-
-def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:
-    """Let one method select, once more under another seed where that is cheap; or why not."""
-    lacks = contest.lacking(name, named)
-    if lacks is not None:
-        return lacks
-    start = time.perf_counter()
-    try:
-        selection = contest.select(name)
-    except InputError as error:
-        return str(error)
-    seconds = time.perf_counter() - start
-    kept = None
-    if rule_of(name).cost == "sort":
-        again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
-        common = np.intersect1d(again, selection.rows, assume_unique=True)
-        kept = len(common) / len(selection.rows)
-    return _Selected(selection, round(seconds, 3), kept)
 
 
 def _results(
@@ -212,12 +203,9 @@ def _results(
         rows,
         contest.n,
         values=values,
-        vectors=made_of.vectors,
-        neighbors=made_of.neighbors,
         lengths=made_of.pool.lengths.astype(np.float64),
-        sources=contest.sources,
-        keys=made_of.pool.keys,
-        seed=recipe.seed,
+        sources=made_of.sources,
+        **made_of.near,
     )
     times = np.bincount(np.concatenate(list(rows.values())), minlength=contest.n)
     order, layout = lay_out_run(made_of, recipe)
@@ -308,11 +296,6 @@ def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
 def lay_out_run(materials: Materials, recipe: Recipe) -> tuple[np.ndarray, Layout]:
     """The rows in the random order that decides which are shown, and the map of all."""
     order = np.argsort(random_order_keys(materials.pool.keys, recipe.seed), kind="stable")
-    layout = lay_out(
-        materials.vectors,
-        materials.neighbors,
-        order,
-        method=recipe.compare.map,
-        seed=recipe.seed,
-    )
+    seed, method = recipe.seed, recipe.compare.map
+    layout = lay_out(materials.vectors, materials.neighbors, order, method=method, seed=seed)
     return order, layout

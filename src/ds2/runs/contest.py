@@ -37,7 +37,7 @@ from ds2.selection import (
     rule_of,
 )
 
-__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest"]
+__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest", "share_of"]
 
 #: How long methods take, one against the other, by their kind (benchmarks/progress.py).
 _COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
@@ -48,25 +48,15 @@ _LENGTHS = 20
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """One pool, one budget, and all that a method may look at.
+    """One pool, one budget, and all that a method may look at."""
 
-    Attributes:
-        job: the folder and its recipe.
-        materials: what selections are made of.
-        constraints: what each of them must meet, but for doubtful rows.
-        ratings: what the raters gave; None in a run without scores.
-        gold: trusted scores, where there are any.
-        tokens: (n,) what the tokenizer of the recipe counts.
-        note: what had to be done otherwise than the recipe says; may be empty.
-    """
-
-    job: Job
-    materials: Materials
-    constraints: Constraints | None
-    ratings: Ratings | None
-    gold: GoldScores | None
-    tokens: np.ndarray
-    note: str = ""
+    job: Job  #: the folder and its recipe
+    materials: Materials  #: what selections are made of
+    constraints: Constraints | None  #: what each of them must meet, but for doubtful rows
+    ratings: Ratings | None  #: what the raters gave; None in a run without scores
+    gold: GoldScores | None  #: trusted scores, where there are any
+    tokens: np.ndarray  #: (n,) what the tokenizer of the recipe counts
+    note: str = ""  #: what had to be done otherwise than the recipe says; may be empty
 
     @property
     def raters(self) -> tuple[str, ...]:
@@ -77,11 +67,6 @@ class Contest:
     def n(self) -> int:
         """How many examples there are."""
         return len(self.materials.pool)
-
-    @property
-    def sources(self) -> np.ndarray:
-        """(n,) Where every example comes from."""
-        return np.array([source or "" for source in self.materials.pool.sources])
 
     @property
     def variant(self) -> str | None:
@@ -193,14 +178,10 @@ def open_contest(job: Job, methods: Sequence[str]) -> Contest:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What the judges found.
+    """What the judges found."""
 
-    Attributes:
-        judges: one each.
-        kept: by method, the mean share of its rows that it also selects without one of the raters.
-    """
-
-    judges: tuple[Judge, ...]
+    judges: tuple[Judge, ...]  #: one each
+    #: by method, the mean share of its rows that it also selects without one of the raters
     kept: Mapping[str, float]
 
 
@@ -238,11 +219,15 @@ def judge_all(
             judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():
-                common = np.intersect1d(selections[name], chosen[name], assume_unique=True)
-                kept[name].append(len(common) / len(chosen[name]))
+                kept[name].append(share_of(chosen[name], selections[name]))
     return Verdicts(
         tuple(judges), {name: float(np.mean(each)) for name, each in kept.items() if each}
     )
+
+
+def share_of(rows: np.ndarray, others: np.ndarray) -> float:
+    """The share of some rows that is among others."""
+    return len(np.intersect1d(rows, others, assume_unique=True)) / len(rows)
 
 
 def _judge(
@@ -270,8 +255,9 @@ def _judge(
             selections[method] = anew.select(method).rows if anew.looks(method) else rows
         except InputError:
             failed.append(method)
-    sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
-    lengths = contest.materials.pool.lengths
+    made_of = contest.materials
+    sources = made_of.sources if len(set(made_of.pool.sources)) > 1 else None
+    lengths = made_of.pool.lengths
     ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
     of_length = np.searchsorted(ends, lengths)
 
@@ -302,15 +288,7 @@ def _judge(
         for method, rows in selections.items()
         if own in selections and method != own
     }
-    made_of = contest.materials
-    near = compare_selections(
-        selections,
-        contest.n,
-        vectors=made_of.vectors,
-        neighbors=made_of.neighbors,
-        keys=made_of.pool.keys,
-        seed=contest.job.recipe.seed,
-    )
+    near = compare_selections(selections, contest.n, **made_of.near)
     judge = Judge(
         name=name,
         kind="gold" if rater is None else "rater",

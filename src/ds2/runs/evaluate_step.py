@@ -36,19 +36,12 @@ _LARGE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of it.
+    """What came of it."""
 
-    Attributes:
-        folder: one sub-folder for each model.
-        models: their names, the untrained one first.
-        scores: every model on every task.
-        notes: what was left out, and what differs from the paper.
-    """
-
-    folder: Path
-    models: tuple[str, ...]
-    scores: tuple[Score, ...]
-    notes: tuple[str, ...]
+    folder: Path  #: one sub-folder for each model
+    models: tuple[str, ...]  #: their names, the untrained one first
+    scores: tuple[Score, ...]  #: every model on every task
+    notes: tuple[str, ...]  #: what was left out, and what differs from the paper
 
 
 def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation:

@@ -139,27 +139,17 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One finished stage.
+    """One finished stage."""
 
-    Attributes:
-        settings: the settings that mattered, by dotted key.
-        inputs: files outside the run folder, by dotted key of the recipe.
-        reads: hash of each artefact of an earlier stage that it read.
-        writes: its own artefacts.
-        versions: packages that can change the outcome; a change of ds2's own makes it stale.
-        seconds: how long it took.
-        warnings: what the user should know.
-        summary: a few numbers, as JSON.
-    """
-
-    settings: Mapping[str, object]
-    inputs: Mapping[str, FileHash]
-    reads: Mapping[str, str]
-    writes: Mapping[str, FileHash]
+    settings: Mapping[str, object]  #: the settings that mattered, by dotted key
+    inputs: Mapping[str, FileHash]  #: files outside the run folder, by dotted key of the recipe
+    reads: Mapping[str, str]  #: hash of each artefact of an earlier stage that it read
+    writes: Mapping[str, FileHash]  #: its own artefacts
+    #: packages that can change the outcome; a change of ds2's own makes it stale
     versions: Mapping[str, str]
-    seconds: float
-    warnings: tuple[str, ...]
-    summary: Mapping[str, object]
+    seconds: float  #: how long it took
+    warnings: tuple[str, ...]  #: what the user should know
+    summary: Mapping[str, object]  #: a few numbers, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +202,15 @@ DONE = ("fresh", "partial")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one stage.
+    """What became of one stage."""
 
-    Attributes:
-        stage: its name.
-        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped`` (the run has
-            no scores), or ``partial``: fresh for what comes after it, with something left to ask
-            for.
-        reasons: why it is not fresh, as sentences without a full stop.
-    """
-
-    stage: str
+    stage: str  #: its name
+    #: ``done`` (just now), ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped``
+    #: (the run has no scores), or ``partial``: fresh for what comes after it, with something left
+    #: to ask for
     state: str
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  #: why it is not fresh, as sentences without a full stop
+    seconds: float | None = None  #: how long making it took: now, or, of a status, when it was made
 
 
 def judge(

@@ -68,22 +68,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run, the settings that hold for it now, and who is told what happens.
+    """A run, the settings that hold for it now, and who is told what happens."""
 
-    Attributes:
-        folder: the run folder.
-        recipe: the settings.
-        listener: is told how far the stage is, and what is no warning.
-        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
-            failed before) or "nothing" (the replies that are there are read anew).
-        wait: wait until batches are back.
-    """
-
-    folder: Path
-    recipe: Recipe
-    listener: Listener
+    folder: Path  #: the run folder
+    recipe: Recipe  #: the settings
+    listener: Listener  #: is told how far the stage is, and what is no warning
+    #: what models that rate are asked: "new" (what has no reply), "failed" (that, and what failed
+    #: before) or "nothing" (the replies that are there are read anew)
     ask: Ask = "new"
-    wait: bool = False
+    wait: bool = False  #: wait until batches are back
 
     @classmethod
     def of(

@@ -33,7 +33,7 @@ from ds2.runs.planted import load_planted
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
-__all__ = ["RunOutcome", "RunStatus", "StageOutcome", "bring_up", "opened", "run", "status"]
+__all__ = ["RunOutcome", "bring_up", "opened", "run", "status"]
 
 #: Where a stage that runs notes how far it is: `status` says it of a stopped one.
 NOTE, NOTE_EVERY_S = ".progress.json", 1.0
@@ -41,40 +41,15 @@ _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 
 @dataclass(frozen=True, slots=True)
-class StageOutcome:
-    """What a run did about a stage: ``state`` is ``done``, ``fresh``, ``partial``, ``skipped``."""
-
-    name: str
-    state: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What a run did, and the numbers of every stage it went through.
+    """What a run did, or how it stands."""
 
-    Attributes:
-        folder: the run folder.
-        stages: in order.
-        warnings: of these stages, fresh ones included, each once.
-        summary: a few numbers by stage.
-    """
-
-    folder: Path
-    stages: tuple[StageOutcome, ...]
-    warnings: tuple[str, ...]
-    summary: Mapping[str, Mapping[str, object]]
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """Every stage's verdict, the numbers of those that were made, and who works on the folder."""
-
-    folder: Path
-    stages: tuple[Verdict, ...]
-    summary: Mapping[str, Mapping[str, object]]
-    seconds: Mapping[str, float]
-    pid: int | None
+    folder: Path  #: the run folder
+    stages: tuple[Verdict, ...]  #: what became of each, in order
+    summary: Mapping[str, Mapping[str, object]]  #: a few numbers by stage, of those that were made
+    #: of these stages, fresh ones included, each once; a status has none
+    warnings: tuple[str, ...] = ()
+    pid: int | None = None  #: who works on the folder now; a run is over
 
 
 def run(
@@ -128,7 +103,7 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
         for name in every:
             stage = own.get(name)
             if stage is None:
-                outcomes.append(StageOutcome(name, "skipped", 0.0))
+                outcomes.append(Verdict(name, "skipped", (SKIPPED,), 0.0))
                 listener.finished(name, "skipped", 0.0, {"why": SKIPPED})
                 continue
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
@@ -136,22 +111,21 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
                 job.ask != "new" or (resume and verdict.state == "partial")
             )
             if verdict.state in DONE and not asks:
-                outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
+                outcomes.append(replace(verdict, seconds=0.0))
             else:
                 listener.started(stage.name, stage.title)
                 if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
                     listener.said(f"made anew: {'; '.join(verdict.reasons)}")
                 manifest = _perform(stage, job, manifest)
-                record = manifest.stages[stage.name]
-                outcomes.append(StageOutcome(stage.name, "done", record.seconds))
-            summary = manifest.stages[stage.name].summary
-            listener.finished(stage.name, outcomes[-1].state, outcomes[-1].seconds, summary)
+                outcomes.append(Verdict(name, "done", (), manifest.stages[name].seconds))
+            summary = manifest.stages[name].summary
+            listener.finished(name, outcomes[-1].state, outcomes[-1].seconds or 0.0, summary)
     records = {name: manifest.stages[name] for name in every if name in own}
     return RunOutcome(
         folder=folder,
         stages=tuple(outcomes),
-        warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),
         summary={name: record.summary for name, record in records.items()},
+        warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),
     )
 
 
@@ -163,7 +137,7 @@ def opened(job: Job, until: str) -> Iterator[None]:
         yield
 
 
-def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
+def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunOutcome:
     """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
     recipe = Job.of(folder, overrides).recipe
     manifest = read_manifest(folder)
@@ -184,11 +158,12 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
                 more = () if verdict.state == "missing" else verdict.reasons
                 verdict = replace(verdict, reasons=(far, *more))
             verdicts.append(verdict)
-    return RunStatus(
+    made = manifest.stages
+    took = {name: record.seconds for name, record in made.items()}
+    return RunOutcome(
         folder=folder,
-        stages=tuple(verdicts),
-        summary={name: record.summary for name, record in manifest.stages.items()},
-        seconds={name: record.seconds for name, record in manifest.stages.items()},
+        stages=tuple(replace(one, seconds=took.get(one.stage)) for one in verdicts),
+        summary={name: record.summary for name, record in made.items()},
         pid=pid,
     )
 

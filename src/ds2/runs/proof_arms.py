@@ -54,23 +54,14 @@ _SAMPLE = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
-    """One training's rows.
+    """One training's rows."""
 
-    Attributes:
-        arm: its name.
-        seed: of the draw and of the training.
-        pool: where the rows are.
-        rows: (m,) their numbers.
-        answer_tokens: that are learned in one pass.
-        tokens: of one pass.
-    """
-
-    arm: str
-    seed: int
-    pool: Pool
-    rows: np.ndarray
-    answer_tokens: int
-    tokens: int
+    arm: str  #: its name
+    seed: int  #: of the draw and of the training
+    pool: Pool  #: where the rows are
+    rows: np.ndarray  #: (m,) their numbers
+    answer_tokens: int  #: that are learned in one pass
+    tokens: int  #: of one pass
 
     @property
     def name(self) -> str:
@@ -85,13 +76,9 @@ class Arm:
 
 @dataclass(slots=True)
 class Counter:
-    """Counts what a training would learn of each row, once.
+    """Counts what a training would learn of each row, once."""
 
-    Attributes:
-        training: the settings.
-    """
-
-    training: Training
+    training: Training  #: the settings
     _tokenizer: Tokenizer = field(init=False)
     _template: Template = field(init=False)
     _known: dict[int, dict[int, tuple[int, int]]] = field(init=False, default_factory=dict)

@@ -47,19 +47,12 @@ CLEAN, CORRUPT = "planted-clean", "planted-corrupt"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a proof found.
+    """What a proof found."""
 
-    Attributes:
-        arms: the values that were compared.
-        found: a comparison for each pair of the plan.
-        document: everything, as result.json holds it.
-        files: what was written.
-    """
-
-    arms: Arms
-    found: tuple[ArmComparison, ...]
-    document: Mapping[str, Any]
-    files: tuple[Path, ...]
+    arms: Arms  #: the values that were compared
+    found: tuple[ArmComparison, ...]  #: a comparison for each pair of the plan
+    document: Mapping[str, Any]  #: everything, as result.json holds it
+    files: tuple[Path, ...]  #: what was written
 
 
 def prove(job: Job) -> Proof:

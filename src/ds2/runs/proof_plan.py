@@ -47,24 +47,16 @@ _HOW = ("processes", "checkpoint_minutes", "device_tokens", "model", "template")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Everything that is fixed beforehand.
+    """Everything that is fixed beforehand."""
 
-    Attributes:
-        document: the same as JSON values, as plan.json holds it.
-        arms: every training's rows, seed by seed.
-        training: the settings of all trainings, but for seed and updates.
-        updates: of each training, but for the arm full-epochs.
-        effects: runs an arm → smallest difference that would be found; empty where the number of
-            items is not known yet.
-        kind: of figure: "accuracy" or "loss".
-    """
-
-    document: Mapping[str, Any]
-    arms: tuple[Arm, ...]
-    training: Training
-    updates: int
+    document: Mapping[str, Any]  #: the same as JSON values, as plan.json holds it
+    arms: tuple[Arm, ...]  #: every training's rows, seed by seed
+    training: Training  #: the settings of all trainings, but for seed and updates
+    updates: int  #: of each training, but for the arm full-epochs
+    #: runs an arm → smallest difference that would be found; empty where the number of items is not
+    #: known yet
     effects: Mapping[int, float | None]
-    kind: str
+    kind: str  #: of figure: "accuracy" or "loss"
 
     def answer(self, seeds: int | None = None) -> str:
         """Say whether so many runs of each arm, or as many as are planned, can answer."""
@@ -307,27 +299,17 @@ _RUNTIME = 3 * 2**29
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What is expected.
+    """What is expected."""
 
-    Attributes:
-        trainings: in all.
-        tokens: of one training of the arm that was measured, without padding.
-        hours_by_arm: of one training of each arm.
-        hours: of all of them.
-        evaluation_hours: of all evaluations; None where the untrained model was not evaluated yet.
-        memory_bytes: of a training.
-        disk_bytes: of all adapters.
-        how: what the hours rest on.
-    """
-
-    trainings: int
-    tokens: int
-    hours_by_arm: Mapping[str, float]
-    hours: float
+    trainings: int  #: in all
+    tokens: int  #: of one training of the arm that was measured, without padding
+    hours_by_arm: Mapping[str, float]  #: of one training of each arm
+    hours: float  #: of all of them
+    #: of all evaluations; None where the untrained model was not evaluated yet
     evaluation_hours: float | None
-    memory_bytes: int
-    disk_bytes: int
-    how: str
+    memory_bytes: int  #: of a training
+    disk_bytes: int  #: of all adapters
+    how: str  #: what the hours rest on
 
 
 def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:

@@ -28,34 +28,22 @@ LEAST_DOUBT = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Rerated:
-    """What was planned.
+    """What was planned."""
 
-    Attributes:
-        path: the file.
-        n: examples to rate, once more or for the first time.
-        n_first: those of them that nobody has rated: their scores are a scorer's.
-        n_random: those of these that were drawn at random, so that the rated part stays one that
-            speaks for the pool.
-        size: M, the size of the selection that it is for.
-        precision: expected share of the true top M among what is selected now.
-        precision_after: the same once the ratings are in.
-        noise_se: standard deviation that one more rating is taken to have.
-        gained: how many more of the true top are then selected, and the ends of its 95 % interval.
-        gained_by_all: how many where every example is rated once more.
-        worth: whether the ratings gain more than chance may take away.
-    """
-
-    path: Path
-    n: int
-    n_first: int
+    path: Path  #: the file
+    n: int  #: examples to rate, once more or for the first time
+    n_first: int  #: those of them that nobody has rated: their scores are a scorer's
+    #: those of these that were drawn at random, so that the rated part stays one that speaks for
+    #: the pool
     n_random: int
-    size: int
-    precision: float
-    precision_after: float
-    noise_se: float
+    size: int  #: M, the size of the selection that it is for
+    precision: float  #: expected share of the true top M among what is selected now
+    precision_after: float  #: the same once the ratings are in
+    noise_se: float  #: standard deviation that one more rating is taken to have
+    #: how many more of the true top are then selected, and the ends of its 95 % interval
     gained: tuple[float, float, float]
-    gained_by_all: float
-    worth: bool
+    gained_by_all: float  #: how many where every example is rated once more
+    worth: bool  #: whether the ratings gain more than chance may take away
 
 
 def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -> Rerated:

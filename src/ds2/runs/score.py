@@ -58,21 +58,13 @@ _MP = get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class ScoredPool:
-    """What scoring a pool found.
+    """What scoring a pool found."""
 
-    Attributes:
-        path: the Parquet file: position (of the row among all that were read), id, score, se.
-        n: rows scored.
-        n_left: rows that were passed over: malformed, or without an answer.
-        agreement: Spearman's correlation of the scorer with held-out ratings of its own run.
-        warnings: how the new pool is unlike the run's.
-    """
-
-    path: Path
-    n: int
-    n_left: int
-    agreement: float
-    warnings: tuple[str, ...]
+    path: Path  #: the Parquet file: position (of the row among all that were read), id, score, se
+    n: int  #: rows scored
+    n_left: int  #: rows that were passed over: malformed, or without an answer
+    agreement: float  #: Spearman's correlation of the scorer with held-out ratings of its own run
+    warnings: tuple[str, ...]  #: how the new pool is unlike the run's
 
 
 def score_pool(

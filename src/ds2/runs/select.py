@@ -68,32 +68,21 @@ DRAWN_UP_TO = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """The artefacts that selections are made of.
+    """The artefacts that selections are made of."""
 
-    Attributes:
-        pool: the examples.
-        curated: the curated scores; None in a run without scores.
-        neighbors: the graph.
-        vectors: (n, d) embeddings, on disk.
-        tail: (n,) long-tail scores.
-        prior: (s,) shares of the levels; None in a run without scores.
-        wanted: what [select] of the recipe says.
-        seed: of the run.
-        values: (n,) the figure that a method goes by, by its name.
-        targets: (t, d) vectors of the examples that the selection should be like.
-        lacks: by the input that some methods need and the run does not have, why.
-    """
-
-    pool: Pool
-    curated: Curation | None
-    neighbors: Neighbors
-    vectors: np.ndarray
-    tail: np.ndarray
-    prior: np.ndarray | None
-    wanted: SelectSection
-    seed: int
+    pool: Pool  #: the examples
+    curated: Curation | None  #: the curated scores; None in a run without scores
+    neighbors: Neighbors  #: the graph
+    vectors: np.ndarray  #: (n, d) embeddings, on disk
+    tail: np.ndarray  #: (n,) long-tail scores
+    prior: np.ndarray | None  #: (s,) shares of the levels; None in a run without scores
+    wanted: SelectSection  #: what [select] of the recipe says
+    seed: int  #: of the run
+    #: (n,) the figure that a method goes by, by its name
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    #: (t, d) vectors of the examples that the selection should be like
     targets: np.ndarray | None = None
+    #: by the input that some methods need and the run does not have, why
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,6 +102,17 @@ class Materials:
             return np.zeros(len(self.pool), dtype=bool)
         return self.curated.doubtful(len(self.prior))
 
+    @property
+    def sources(self) -> np.ndarray:
+        """(n,) Where every example comes from."""
+        return np.array([source or "" for source in self.pool.sources])
+
+    @property
+    def near(self) -> dict[str, Any]:
+        """What coverage and redundancy are measured by."""
+        graph = {"vectors": self.vectors, "neighbors": self.neighbors}
+        return {**graph, "keys": self.pool.keys, "seed": self.seed}
+
     def lacking(self, method: str) -> str | None:
         """Say what a method needs that the run does not have; None where there is nothing."""
         rule = rule_of(method)
@@ -130,20 +130,17 @@ class Materials:
         if lacks := self.lacking(method):
             raise InputError(lacks)
         return {
+            **self.near,
             "scores": self.scores,
             "raw": self.observed,
             "tail": self.tail,
-            "neighbors": self.neighbors,
-            "vectors": self.vectors,
             "lengths": self.pool.lengths.astype(np.float64),
-            "sources": np.array([source or "" for source in self.pool.sources]),
+            "sources": self.sources,
             "groups": self.neighbors.groups,
-            "keys": self.pool.keys,
             "prior": self.prior,
             "diversity": self.wanted.diversity,
             "keep": self.wanted.keep,
             "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
-            "seed": self.seed,
             "values": self.values.get(method),
             "targets": self.targets if "targets" in needs else None,
         }
@@ -217,12 +214,6 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
 def _curves(material: Materials, selection: Selection, limits: Constraints | None) -> Curves:
     """What another size, or another trade of score against breadth, would bring."""
     own, n, scores = len(selection.rows), len(material.pool), material.scores
-    given: dict[str, Any] = {
-        "vectors": material.vectors,
-        "neighbors": material.neighbors,
-        "keys": material.pool.keys,
-        "seed": material.seed,
-    }
     sizes = {min(round(share * own), n) for share in SHARES} - {0, own}
     chosen = {own: selection.rows}
     if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
@@ -237,10 +228,10 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
             with part(0.02, 0.8):
-                by_dial = frontier_curve(scores, size=own, selections=named, **given)
+                by_dial = frontier_curve(scores, size=own, selections=named, **material.near)
     se = None if material.curated is None else material.curated.se
     with part(0.8, 1.0):
-        return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
+        return Curves(size_curve(chosen, scores, se=se, **material.near), by_dial)
 
 
 def _write(

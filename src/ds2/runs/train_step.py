@@ -35,19 +35,13 @@ PLACE = "proof/runs"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Rows with what is learned of them.
+    """Rows with what is learned of them."""
 
-    Attributes:
-        template: the name of the template.
-        stop: the token that ends an answer.
-        rows: id and pieces of each: a text, and whether it is learned.
-        left_out: how many rows are not trained on, by the reason.
-    """
-
-    template: str
-    stop: str
+    template: str  #: the name of the template
+    stop: str  #: the token that ends an answer
+    #: id and pieces of each: a text, and whether it is learned
     rows: tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, int]  #: how many rows are not trained on, by the reason
 
 
 @dataclass(frozen=True, slots=True)
