@@ -39,7 +39,7 @@ def compare_command(
     """
     import json
 
-    from ds2.cli.results import plain
+    from ds2.cli.results import plain, state_lines
     from ds2.runs.compare import compare_run
 
     wanted = [name.strip() for name in (methods or "").split(",") if name.strip()]
@@ -49,12 +49,7 @@ def compare_command(
     lines = [f"{'rank':<10} {line}" for line in found.ranking]
     lines += [f"{question} {words}" for question, words in found.verdict]
     lines += [f"{'left out':<10} {name}: {why}" for name, why in found.left_out.items()]
-    lines += [
-        f"{'page':<10} {found.files[0]}",
-        f"{'state':<10} {found.state.says}",
-        f"{'reason':<10} {found.state.reason}",
-        f"{'next':<10} {found.state.command(str(run))}",
-    ]
+    lines += [f"{'page':<10} {found.files[0]}", *state_lines(found, run)]
     answer(as_json, document, map(plain, lines))
 
 

@@ -53,11 +53,8 @@ def in_words(
 ) -> tuple[str, ...]:
     """Return a sentence or two for each, with what to add to the command.
 
-    Args:
-        found: the leanings.
-        control: what is taken out of the curated scores already (``curate.control``).
-        gold: whether there are trusted scores.
-        curated: whether the method selects by curated scores.
+    ``control`` is taken out of the curated scores already (``curate.control``); ``curated`` says
+    whether the method selects by them, ``gold`` whether there are trusted scores.
     """
     return tuple(_said(one, control, gold=gold, curated=curated) for one in found)
 

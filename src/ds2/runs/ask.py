@@ -25,7 +25,7 @@ from ds2.pool import Pool
 from ds2.rating import GoldScores, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
-from ds2.runs.frozen import load, observed_of, read_table, write_table
+from ds2.runs.frozen import load, matrix_of, observed_of, read_table, write_table
 from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.rate import rubric_of
@@ -36,11 +36,11 @@ __all__ = [
     "GoldSheets",
     "PlannedPair",
     "Side",
-    "StoredPlan",
     "add_gold",
     "found_between",
     "load_gold",
     "load_judging",
+    "save_plan",
     "write_gold_sheets",
     "write_sheets",
 ]
@@ -269,78 +269,65 @@ class Side:
     chosen: bool = True  #: whether a method chose them; False for what random draws from
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPlan:
-    """A plan, and the selections that it was made for."""
+def save_plan(
+    folder: Path, pool: Pool, pairs: Sequence[tuple[Side, Side]], plan: PlanBetween
+) -> None:
+    """Keep a plan between pairs of selections, in the place of an earlier one for these pairs.
 
-    pairs: tuple[tuple[Side, Side], ...]  #: A and B of each pair
-    plan: PlanBetween  #: the plan
+    The rows of that one stay asked for.
+    """
+    names = json.dumps([[a.name, b.name] for a, b in pairs])
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", names).strip("-.")[:60]
+    file = f"{plain}-{hashlib.sha256(names.encode()).hexdigest()[:8]}.parquet"
+    asked = asked_rows(folder, pool, file)
+    asked[plan.rows] = True
+    seat = np.full(len(pool), -1)
+    seat[plan.rows] = np.arange(len(plan.rows))
+    sides = [side for pair in pairs for side in pair]
+    members = np.zeros((len(pool), len(sides)), dtype=bool)
+    for place, side in enumerate(sides):
+        members[side.rows, place] = True
+    columns = {
+        "id": pool.table["id"].combine_chunks(),
+        "seat": seat,
+        "stratum": plan.stratum,
+        "prediction": plan.predictions,
+        "known": plan.known,
+        "asked": pa.array(asked),
+        "weight": plan.contrasts,
+        "member": members,
+    }
+    told = [[[side.name, side.words, side.chosen] for side in pair] for pair in pairs]
+    (folder / PLANS).mkdir(exist_ok=True)
+    write_table(folder / PLANS / file, columns, {"pool": _digest(pool), "pairs": told})
 
-    @property
-    def file(self) -> str:
-        """The file in which the plan for pairs of these names is kept."""
-        names = json.dumps([[a.name, b.name] for a, b in self.pairs])
-        plain = re.sub(r"[^A-Za-z0-9.]+", "-", names).strip("-.")[:60]
-        return f"{plain}-{hashlib.sha256(names.encode()).hexdigest()[:8]}.parquet"
 
-    def save(self, folder: Path, pool: Pool) -> None:
-        """Write it in the place of an earlier plan for these pairs, whose rows stay asked for."""
-        n, plan = len(pool), self.plan
-        asked = asked_rows(folder, pool, self.file)
-        asked[plan.rows] = True
-        seat = np.full(n, -1)
-        seat[plan.rows] = np.arange(len(plan.rows))
-        sides = [side for pair in self.pairs for side in pair]
-        members = np.zeros((n, len(sides)), dtype=bool)
-        for place, side in enumerate(sides):
-            members[side.rows, place] = True
-        columns = {
-            "id": pool.table["id"].combine_chunks(),
-            "seat": seat,
-            "stratum": plan.stratum,
-            "prediction": plan.predictions,
-            "known": plan.known,
-            "asked": pa.array(asked),
-            "weight": plan.contrasts,
-            "member": members,
-        }
-        facts = {
-            "pool": _digest(pool),
-            "pairs": [[[s.name, s.words, s.chosen] for s in pair] for pair in self.pairs],
-        }
-        (folder / PLANS).mkdir(exist_ok=True)
-        write_table(folder / PLANS / self.file, columns, facts)
-
-    @classmethod
-    def of(cls, held: tuple[pa.Table, Mapping[str, Any]]) -> "StoredPlan":
-        """Make a plan of the table and the facts that `save` wrote."""
-        table, facts = held
-        columns = {name: np.array(table[name].to_numpy()) for name in table.schema.names[1:]}
-
-        def matrix(name: str) -> np.ndarray:
-            parts = [one for key, one in columns.items() if key.startswith(f"{name}@")]
-            return np.stack(parts, axis=1)
-
-        seat, stratum = columns["seat"], columns["stratum"]
-        rows = np.flatnonzero(seat >= 0)[np.argsort(seat[seat >= 0])]
-        sizes = np.bincount(stratum[stratum >= 0])
-        counts = np.bincount(stratum[rows], minlength=len(sizes))
-        plan = PlanBetween(
-            rows=rows,
-            strata=stratum[rows],
-            probabilities=(counts / sizes)[stratum[rows]],
-            stratum=stratum,
-            sizes=sizes,
-            contrasts=matrix("weight"),
-            predictions=columns["prediction"],
-            known=columns["known"].astype(np.float64),
-        )
-        members = iter(matrix("member").T)
-        pairs = [
-            tuple(Side(s[0], np.flatnonzero(next(members)), *s[1:]) for s in pair)
-            for pair in facts["pairs"]
-        ]
-        return cls(tuple((a, b) for a, b in pairs), plan)
+def _plan_of(
+    table: pa.Table, facts: Mapping[str, Any]
+) -> tuple[list[tuple[Side, Side]], PlanBetween]:
+    """What `save_plan` wrote."""
+    seat, stratum, known, predictions = (
+        np.array(table[name].to_numpy()) for name in ("seat", "stratum", "known", "prediction")
+    )
+    rows = np.flatnonzero(seat >= 0)[np.argsort(seat[seat >= 0])]
+    sizes = np.bincount(stratum[stratum >= 0])
+    counts = np.bincount(stratum[rows], minlength=len(sizes))
+    plan = PlanBetween(
+        rows=rows,
+        strata=stratum[rows],
+        probabilities=(counts / sizes)[stratum[rows]],
+        stratum=stratum,
+        sizes=sizes,
+        contrasts=matrix_of(table, "weight"),
+        predictions=predictions,
+        known=known.astype(np.float64),
+    )
+    told = [side for pair in facts["pairs"] for side in pair]
+    sides = [
+        Side(name, np.flatnonzero(rows), *more)
+        for (name, *more), rows in zip(told, matrix_of(table, "member").T, strict=True)
+    ]
+    return list(zip(sides[::2], sides[1::2], strict=True)), plan
 
 
 def _digest(pool: Pool) -> str:
@@ -381,7 +368,7 @@ def found_between(
     values = gold.levels()
     return [
         (pair, difference)
-        for one in map(StoredPlan.of, _stored(folder, pool))
-        for pair, difference in zip(one.pairs, gold_between(one.plan, values), strict=True)
+        for pairs, plan in (_plan_of(*held) for held in _stored(folder, pool))
+        for pair, difference in zip(pairs, gold_between(plan, values), strict=True)
         if difference.n
     ]

@@ -17,8 +17,8 @@ from ds2.runs.ask import (
     GoldSheets,
     PlannedPair,
     Side,
-    StoredPlan,
     load_judging,
+    save_plan,
     write_sheets,
 )
 from ds2.runs.contest import Contest, open_contest
@@ -78,7 +78,7 @@ def plan_run_between(
                 f"All {len(plan.rows):,} examples of the plan have a trusted score: ds2 compare "
                 "says what they found. Ask for a larger --size."
             )
-        StoredPlan(tuple(chosen), plan).save(job.folder, pool)
+        save_plan(job.folder, pool, chosen, plan)
         sheets = write_sheets(job, pool, scale, plan, new)
         return replace(sheets, pairs=tuple(_foretold(contest, plan, chosen)))
 

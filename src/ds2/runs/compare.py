@@ -16,6 +16,7 @@ from ds2.report import (
     LEAST_GOLD,
     Decided,
     Entry,
+    Judge,
     Layout,
     MethodsCompared,
     Page,
@@ -31,7 +32,6 @@ from ds2.report import (
 from ds2.runs.ask import OWN, found_between
 from ds2.runs.contest import (
     Contest,
-    Verdicts,
     costs_of,
     judge_all,
     judges_of,
@@ -88,9 +88,7 @@ class _Selected(NamedTuple):
 def compare_run(job: Job, *, methods: Sequence[str] = ()) -> Compared:
     """Bring the run up to date, select with every method, compare, and write three files.
 
-    Args:
-        job: the run.
-        methods: the methods to compare; by default those of ``compare.methods``, or all.
+    By default the methods are those of ``compare.methods``, or all.
 
     Raises:
         InputError: an unknown method, or no method can select so many rows.
@@ -112,9 +110,9 @@ def compare_run(job: Job, *, methods: Sequence[str] = ()) -> Compared:
                 selected, left_out = _enter_all(contest, wanted, named)
             rows = {name: one.selection.rows for name, one in selected.items()}
             with part(0.75 * share, 1 - 0.25 * share):
-                verdicts = judge_all(contest, rows, contest.eligible())
+                judges, kept = judge_all(contest, rows, contest.eligible())
             with part(1 - 0.25 * share, 1.0):
-                results = _results(contest, selected, rows, verdicts, left_out)
+                results = _results(contest, selected, judges, kept, left_out)
         page = compare_report(results)
         document = page_json(page)
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
@@ -189,12 +187,13 @@ def _enter_all(
 def _results(
     contest: Contest,
     selected: Mapping[str, _Selected],
-    rows: Mapping[str, np.ndarray],
-    verdicts: Verdicts,
+    judges: tuple[Judge, ...],
+    kept: Mapping[str, float],
     left_out: Mapping[str, str],
 ) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
     curated, panel = made_of.curated, contest.ratings
+    rows = {name: one.selection.rows for name, one in selected.items()}
     known = {"raw": made_of.observed, "curated": made_of.scores}
     values = {name: scores for name, scores in known.items() if scores is not None}
     if gold is not None:
@@ -219,9 +218,9 @@ def _results(
         n_draws=recipe.compare.n_draws,
         found=found,
         entries={
-            name: _entry(contest, name, one, times, verdicts) for name, one in selected.items()
+            name: _entry(contest, one, times, kept.get(name)) for name, one in selected.items()
         },
-        judges=verdicts.judges,
+        judges=judges,
         left_out=left_out,
         notes=_notes(contest, found),
         between=_between(contest, rows),
@@ -233,9 +232,7 @@ def _results(
     )
 
 
-def _entry(
-    contest: Contest, name: str, one: _Selected, times: np.ndarray, verdicts: Verdicts
-) -> Entry:
+def _entry(contest: Contest, one: _Selected, times: np.ndarray, kept_rater: float | None) -> Entry:
     rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
@@ -249,7 +246,7 @@ def _entry(
         tokens=int(contest.tokens[rows].sum()),
         seconds_s=one.seconds_s,
         kept_seed=one.kept_seed,
-        kept_rater=verdicts.kept.get(name),
+        kept_rater=kept_rater,
         n_only=len(alone),
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()

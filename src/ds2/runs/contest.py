@@ -37,7 +37,7 @@ from ds2.selection import (
     rule_of,
 )
 
-__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest", "share_of"]
+__all__ = ["Contest", "costs_of", "judge_all", "judges_of", "open_contest", "share_of"]
 
 #: How long methods take, one against the other, by their kind (benchmarks/progress.py).
 _COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
@@ -88,12 +88,7 @@ class Contest:
         return bool(rule_of(method).uses) or self.drops(method)
 
     def lacking(self, method: str, named: Sequence[str]) -> str | None:
-        """Say why a method cannot take part, None where it can.
-
-        Args:
-            method: its name.
-            named: the methods that the user asked for by name.
-        """
+        """Say why a method cannot take part, None where it can; ``named`` are asked for by name."""
         needs = rule_of(method).needs
         wanted = self.job.recipe.select
         if lacks := self.materials.lacking(method):
@@ -130,9 +125,6 @@ class Contest:
         """The same with noise and curation made anew, without gold and without one rater.
 
         A method of the recipe that cannot do without what was left out gives way to "auto".
-
-        Args:
-            rater: its number; None keeps all of them.
         """
         parts = required(self.ratings).parts
         kept = Ratings.join([one for number, one in enumerate(parts) if number != rater])
@@ -176,15 +168,6 @@ def open_contest(job: Job, methods: Sequence[str]) -> Contest:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What the judges found."""
-
-    judges: tuple[Judge, ...]  #: one each
-    #: by method, the mean share of its rows that it also selects without one of the raters
-    kept: Mapping[str, float]
-
-
 def costs_of(methods: Iterable[str]) -> list[float]:
     """How long each method takes, one against the other."""
     rules = [(name.split(VARIANT, maxsplit=1)[0], rule_of(name).cost) for name in methods]
@@ -201,13 +184,10 @@ def judge_all(
     contest: Contest,
     chosen: Mapping[str, np.ndarray],
     eligible: np.ndarray,
-) -> Verdicts:
+) -> tuple[tuple[Judge, ...], Mapping[str, float]]:
     """Let gold, and where it is not there or says too little each rater, judge every method.
 
-    Args:
-        contest: the pool and the budget.
-        chosen: the rows that each method selects, by name.
-        eligible: (n,) the rows that a random selection draws from.
+    ``chosen`` are the rows by method, ``eligible`` (n,) those that a random selection draws from.
     """
     judges = []
     if contest.gold is not None:
@@ -220,9 +200,8 @@ def judge_all(
             judges.append(judge)
             for name in kept.keys() & selections.keys():
                 kept[name].append(share_of(chosen[name], selections[name]))
-    return Verdicts(
-        tuple(judges), {name: float(np.mean(each)) for name, each in kept.items() if each}
-    )
+    shares = {name: float(np.mean(each)) for name, each in kept.items() if each}
+    return tuple(judges), shares
 
 
 def share_of(rows: np.ndarray, others: np.ndarray) -> float:

@@ -218,12 +218,7 @@ def judge(
 ) -> Verdict:
     """Compare one stage with what the manifest says it was made from.
 
-    Args:
-        stage: the stage to judge.
-        recipe: the settings that are wanted now.
-        manifest: what was made, and from what.
-        folder: the run folder.
-        stale: stages that are themselves not fresh (so that this one may change with them).
+    Stages that are ``stale`` come first and may change this one.
     """
     record = manifest.stages.get(stage.name)
     failure = manifest.failures.get(stage.name)

@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "load_scorer",
     "load_vectors",
+    "matrix_of",
     "observed_of",
     "plain",
     "read_scorer",
@@ -159,8 +160,13 @@ def _column(table: pa.Table, name: str, hint: Any) -> Any:
         if not _is_array(_members(hint)[0]):
             return tuple(column.to_pylist())
         return np.array(column.to_numpy())
+    return matrix_of(table, name) if f"{name}@{_FIRST.get(name, 1)}" in table.schema.names else None
+
+
+def matrix_of(table: pa.Table, name: str) -> np.ndarray:
+    """(n, k) The matrix whose columns are NAME@1, NAME@2 and so on."""
     parts = [other for other in table.schema.names if other.startswith(f"{name}@")]
-    return np.column_stack([table[part].to_numpy() for part in parts]) if parts else None
+    return np.column_stack([table[part].to_numpy() for part in parts])
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

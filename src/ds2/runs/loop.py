@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
@@ -33,6 +33,9 @@ from ds2.runs.planted import load_planted
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
+if TYPE_CHECKING:
+    from ds2.report import State
+
 __all__ = ["RunOutcome", "bring_up", "opened", "run", "status"]
 
 #: Where a stage that runs notes how far it is: `status` says it of a stopped one.
@@ -50,6 +53,14 @@ class RunOutcome:
     #: of these stages, fresh ones included, each once; a status has none
     warnings: tuple[str, ...] = ()
     pid: int | None = None  #: who works on the folder now; a run is over
+
+    @property
+    def state(self) -> "State":
+        """What to do, as the report says."""
+        from ds2.report import State
+
+        found = self.summary["report"]
+        return State(str(found["state"]), str(found["reason"]), str(found["next"]), "plain")
 
 
 def run(

@@ -24,6 +24,9 @@ __all__ = [
 
 Text = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0.0)]
 
 
 class Section(BaseModel):
@@ -61,18 +64,17 @@ class RateSection(Section):
     rubric: Text | None = key(
         None, "a rubric of your own (.toml); without it the criteria of the paper, 1 to 10"
     )
-    sample: int | None = key(
+    sample: Count | None = key(
         None,
         "rate so many examples, a random part of the pool, and let a scorer learned "
         "from them score the rest (5000); without it every example is rated",
-        ge=1,
     )
     also: Text | None = key(
         None, "with sample: a file of ids that are rated besides it (what ds2 rerate writes)"
     )
-    repeats: int = key(0, "examples that are rated twice, to measure a rater's own noise", ge=0)
-    max_cost_usd: float | None = key(
-        None, "stop asking at this cost and go on with what is there", gt=0.0
+    repeats: Natural = key(0, "examples that are rated twice, to measure a rater's own noise")
+    max_cost_usd: Positive | None = key(
+        None, "stop asking at this cost and go on with what is there"
     )
     prices: Text | None = key(None, "a table of prices (.toml) that goes before the one in ds2")
     max_prompt_tokens: int = key(
@@ -104,8 +106,8 @@ class RaterSection(Section):
     temperature: float | None = key(
         0.0, "0 is the likeliest reply; none: the endpoint's", ge=0.0, le=2.0
     )
-    max_output_tokens: int = key(
-        512, "a longer reply is cut; a model that reasons needs thousands", ge=1
+    max_output_tokens: Count = key(
+        512, "a longer reply is cut; a model that reasons needs thousands"
     )
     extra: Mapping[str, str | int | float | bool] = key(
         {}, 'further fields of a request: { reasoning_effort = "low" }'
@@ -118,11 +120,11 @@ class RaterSection(Section):
     only: Text | None = key(
         None, "a file of ids (what ds2 rerate writes, or one a line): rate these alone"
     )
-    concurrency: int = key(64, "requests in flight at most; fewer when the endpoint is busy", ge=1)
-    requests_per_minute: int | None = key(None, "a limit, if any", ge=1)
-    tokens_per_minute: int | None = key(None, "a limit, if any", ge=1)
-    timeout_s: float = key(120.0, "seconds that one reply may take", gt=0.0)
-    threads: int | None = key(None, "local: threads that compute; one for each processor", ge=1)
+    concurrency: Count = key(64, "requests in flight at most; fewer when the endpoint is busy")
+    requests_per_minute: Count | None = key(None, "a limit, if any")
+    tokens_per_minute: Count | None = key(None, "a limit, if any")
+    timeout_s: Positive = key(120.0, "seconds that one reply may take")
+    threads: Count | None = key(None, "local: threads that compute; one for each processor")
 
 
 class GoldSection(Section):
@@ -156,9 +158,9 @@ Method = Literal[
 
 
 #: Rows (a whole number), a share of the pool, or all that a budget allows.
-Size = Literal["all"] | Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)]
+Size = Literal["all"] | Count | Annotated[float, Field(gt=0.0, lt=1.0)]
 #: Rows (a whole number), or a share of the selection.
-Limit = Annotated[int, Field(ge=0)] | Fraction | None
+Limit = Natural | Fraction | None
 
 
 class Quota(Section):
@@ -177,7 +179,7 @@ class SelectSection(Section):
     size: Size = key(
         0.1, 'rows (10000), a fraction of the pool (0.1), or "all" that a budget in tokens allows'
     )
-    max_tokens: int | None = key(None, "a budget: the selection has at most so many tokens", ge=1)
+    max_tokens: Count | None = key(None, "a budget: the selection has at most so many tokens")
     tokenizer: Text = key(
         "characters",
         "what counts tokens: characters, a tokenizer.json, org/name on the hub, or tiktoken:NAME",
@@ -221,11 +223,10 @@ class SelectSection(Section):
         "frontier: the share of the attainable score above random's that is kept, "
         "however narrow the selection then is",
     )
-    stability_rounds: int = key(
+    stability_rounds: Natural = key(
         50,
         "how often the selection is made anew from resampled evidence, to say how "
         "stable each pick is; 0 is never",
-        ge=0,
     )
 
 
@@ -250,22 +251,22 @@ class TrainSection(Section):
         "how turns become text: auto (a chat model's own, else tulu), tulu "
         "(<|user|>, <|assistant|> as plain text), or a .jinja file",
     )
-    lora_rank: int = key(64, "rank of the LoRA matrices", ge=1)
-    lora_alpha: int = key(16, "their scale is alpha / rank", ge=1)
+    lora_rank: Count = key(64, "rank of the LoRA matrices")
+    lora_alpha: Count = key(16, "their scale is alpha / rank")
     lora_dropout: Fraction = key(0.1, "dropout before them")
     lora_layers: Annotated[str, Field(pattern=r"^(all|last:[1-9]\d*)$")] = key(
         "all", '"last:8" trains the top eight layers alone (for a CPU)'
     )
-    learning_rate: float = key(1e-4, "at its highest", gt=0.0)
+    learning_rate: Positive = key(1e-4, "at its highest")
     schedule: Literal["linear", "cosine", "constant"] = key(
         "linear", "how it falls after the warmup"
     )
     warmup: Fraction = key(0.03, "share of the updates in which it rises")
-    epochs: int = key(5, "passes over the selection", ge=1)
-    max_steps: int = key(0, "updates in all, in place of epochs; 0: off", ge=0)
-    batch: int = key(128, "rows an update, whatever the number of GPUs", ge=1)
-    batch_tokens: int = key(0, "answer tokens an update, in place of rows; 0: off", ge=0)
-    device_tokens: int = key(8192, "tokens, with padding, that a device takes at once", ge=1)
+    epochs: Count = key(5, "passes over the selection")
+    max_steps: Natural = key(0, "updates in all, in place of epochs; 0: off")
+    batch: Count = key(128, "rows an update, whatever the number of GPUs")
+    batch_tokens: Natural = key(0, "answer tokens an update, in place of rows; 0: off")
+    device_tokens: Count = key(8192, "tokens, with padding, that a device takes at once")
     max_length: int = key(2048, "tokens of a conversation at most", ge=8)
     too_long: Literal["drop", "cut"] = key(
         "drop", "what happens to a longer one; counted either way"
@@ -274,10 +275,8 @@ class TrainSection(Section):
         "assistant", "whose tokens are learned: every answer's, or the last's"
     )
     dtype: Literal["auto", "bf16", "fp32"] = key("auto", "bf16 where a GPU has it, else fp32")
-    processes: Auto | Annotated[int, Field(ge=1)] = key("auto", "one for each GPU that is visible")
-    checkpoint_minutes: float = key(
-        15.0, "a killed training goes on from the last checkpoint", gt=0.0
-    )
+    processes: Auto | Count = key("auto", "one for each GPU that is visible")
+    checkpoint_minutes: Positive = key(15.0, "a killed training goes on from the last checkpoint")
 
 
 class EvaluateSection(Section):
@@ -288,16 +287,15 @@ class EvaluateSection(Section):
         "tasks of lm-eval, pairs:FILE or texts:FILE (held-out answers, by log-loss)",
     )
     include: Texts = key((), "folders with tasks of your own, as YAML")
-    shots: Mapping[Text, Annotated[int, Field(ge=0)]] = key(
+    shots: Mapping[Text, Natural] = key(
         {},
         "examples shown before an item, by task: { gsm8k_cot = 4 }; default the "
         "paper's number, or the task's own",
     )
-    limit: int | None = key(
+    limit: Count | None = key(
         None,
         "so many items of each task, drawn by hash, for all models; of a group, of "
         "each of its parts",
-        ge=1,
     )
     template: Literal["none", "chat"] = key(
         "none", "whether lm-eval wraps prompts in the chat template"
@@ -319,11 +317,11 @@ class ProofSection(Section):
         "no-diversity, full (the pool, at equal steps), full-epochs (the pool, train.epochs "
         "times), or NAME=FILE (a file of your own)",
     )
-    seeds: int = key(3, "trainings of each arm", ge=1)
+    seeds: Count = key(3, "trainings of each arm")
     equal: Literal["tokens", "rows"] = key(
         "tokens", "what arms have in common: answer tokens and updates, or rows"
     )
-    tokens: int = key(0, "answer tokens an arm; 0: as many as the selection has", ge=0)
+    tokens: Natural = key(0, "answer tokens an arm; 0: as many as the selection has")
     compare: Annotated[
         tuple[Annotated[tuple[Text, Text], BeforeValidator(as_tuple)], ...],
         BeforeValidator(as_tuple),
@@ -331,7 +329,7 @@ class ProofSection(Section):
         (("selection", "random"), ("selection", "random-same-length")),
         "the pairs that are judged, by the mean over tasks, after Holm",
     )
-    smallest: float = key(0.01, "the smallest difference of means that would matter", gt=0.0)
+    smallest: Positive = key(0.01, "the smallest difference of means that would matter")
     planted_share: float = key(
         0.5, "ds2 proof --planted: the share of the answers that are swapped", gt=0.0, le=1.0
     )
@@ -450,7 +448,7 @@ class EmbedSection(Section):
     )
     path: Text | None = key(None, "precomputed: a .npy or .npz file, one row per row of the pool")
     column: Text | None = key(None, "precomputed: the pool's column that holds the vectors")
-    batch_size: int = key(256, "texts per batch", ge=1)
+    batch_size: Count = key(256, "texts per batch")
 
 
 class NeighborsSection(Section):
@@ -480,7 +478,7 @@ class NoiseSection(Section):
         "error than a far one; 0 is none, a few tens steady a small pool; auto is 0 for one rater "
         "and 4 for several",
     )
-    n_bootstrap: int = key(200, "rounds behind the intervals; 0 is none", ge=0)
+    n_bootstrap: Natural = key(200, "rounds behind the intervals; 0 is none")
 
 
 class CurateSection(Section):
@@ -515,7 +513,7 @@ class CurateSection(Section):
             "text), too much or too little, as 20 trusted scores or three raters show it",
         )
     )
-    n_draws: int = key(51, "random draws of the pool", ge=1)
+    n_draws: Count = key(51, "random draws of the pool")
     draw_share: float = key(0.8, "share of the rows in each draw", gt=0.0, le=1.0)
     min_confidence: Fraction = key(0.5, "a score is replaced from this confidence on")
     gate: Literal["warn", "refuse", "off"] = key(
@@ -537,14 +535,14 @@ class ReportSection(Section):
     """The report."""
 
     title: Text = key("ds2 report", "its heading")
-    n_examples: int = key(20, "corrections that are shown in full", ge=0)
+    n_examples: Natural = key(20, "corrections that are shown in full")
 
 
 class Recipe(Section):
     """Everything that decides the outcome of a run."""
 
-    schema_version: int = key(RECIPE_VERSION, "the layout of this file; leave it as it is", ge=1)
-    seed: int = key(0, "the same seed gives the same bytes", ge=0)
+    schema_version: Count = key(RECIPE_VERSION, "the layout of this file; leave it as it is")
+    seed: Natural = key(0, "the same seed gives the same bytes")
     pool: PoolSection
     scores: ScoresSection = ScoresSection()
     rate: RateSection = RateSection()

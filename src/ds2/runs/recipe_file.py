@@ -237,12 +237,7 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
 
 
 def _explain_faults(error: ValidationError, where: Callable[[str], str]) -> str:
-    """Return what pydantic found, a sentence a key: the key, its own words, what was got.
-
-    Args:
-        error: what it raised.
-        where: key → where it stands, to begin the sentence with.
-    """
+    """Return what pydantic found, a sentence a key: where it is, its own words, what was got."""
     details: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         details.setdefault(_key_of(detail["loc"]), []).append(detail)

@@ -56,9 +56,7 @@ class Outlook:
 def train_run(job: Job, *, seed: int | None = None) -> Trained:
     """Train on the run's selection, into ``RUN/proof/runs/selection-sSEED``.
 
-    Args:
-        job: the run; its stages are brought up to date.
-        seed: of the training; default the recipe's.
+    The stages are brought up to date; the seed is the recipe's by default.
 
     Raises:
         MissingDependencyError: a package of the extra ``train`` is not installed.

@@ -157,10 +157,9 @@ def run(
     found = bring_up(Job.of(place, None, heard), "report", resume=True)
     if isinstance(heard, _Watched):
         heard.end(found.warnings)
-    report = found.summary["report"]
-    verdict = report["verdict"]
+    verdict = found.summary["report"]["verdict"]
     assert isinstance(verdict, (list, tuple))
-    first = f"{report['state']}: {report['reason']}"
+    first = f"{found.state.says}: {found.state.reason}"
     return RunResult(place, (first, *verdict), found.warnings, kept)
 
 
