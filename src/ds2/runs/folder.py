@@ -226,12 +226,9 @@ def judge(
         if failure is not None:
             return Verdict(stage.name, "failed", (failure,))
         return Verdict(stage.name, "missing", ("not made yet",))
-    faults = {name: _fault(folder / name, record.writes.get(name)) for name in stage.writes}
     reasons = (
-        *_changed_settings(stage, recipe, record),
-        *_changed_inputs(stage, recipe, record, folder),
-        *_changed_reads(stage, record, manifest, stale),
-        *(f"{name} {fault}" for name, fault in faults.items() if fault),
+        *_changed(stage, recipe, record, folder),
+        *dict.fromkeys(_unlike(stage, record, manifest, folder, stale)),
     )
     if not reasons:
         left = record.summary.get("unanswered")
@@ -281,45 +278,42 @@ def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple
                     yield f"{key}[{place}]" if many else key, str(each)
 
 
-def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:
+def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> Iterator[str]:
+    """What of settings, version and files outside the folder is not as it was."""
     wanted = settings_of(stage, recipe.flat())
-    reasons = []
     for key in sorted({*wanted, *record.settings}):
         pair = wanted.get(key), record.settings.get(key)
         now, was = ("not given" if setting is None else repr(setting) for setting in pair)
-        reasons += [f"{key} is now {now}, was {was}"] if pair[0] != pair[1] else []
+        if pair[0] != pair[1]:
+            yield f"{key} is now {now}, was {was}"
     if record.versions.get("ds2") != __version__:
-        reasons.append(f"made by ds2 {record.versions.get('ds2')}, this is {__version__}")
-    return reasons
-
-
-def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> list[str]:
+        yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
     try:
-        now = hash_inputs(stage, recipe, folder, record.inputs)
+        there = hash_inputs(stage, recipe, folder, record.inputs)
     except InputError as error:
-        return [str(error).rstrip(".")]
-    before = {key: value.sha256 for key, value in record.inputs.items()}
-    after = {key: value.sha256 for key, value in now.items()}
-    return [
-        f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
-    ]
+        yield str(error).rstrip(".")
+        return
+    before, after = ({k: one.sha256 for k, one in of.items()} for of in (record.inputs, there))
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
 
 
-def _changed_reads(
-    stage: Stage, record: StageRecord, manifest: Manifest, stale: frozenset[str]
-) -> list[str]:
-    reasons = []
+def _unlike(
+    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+) -> Iterator[str]:
+    """What of artefacts, of earlier stages and its own, is not as it was."""
     for artefact in stage.reads:
         owner = owner_of(artefact).name
         made = manifest.stages.get(owner)
         if owner in stale:
-            reasons.append(f"{owner} comes first and is not fresh")
+            yield f"{owner} comes first and is not fresh"
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
-            reasons.append(f"{artefact} has changed")
-    reasons += [f"made with {name}" for name in record.reads if name not in stage.reads]
-    return list(dict.fromkeys(reasons))
+            yield f"{artefact} has changed"
+    yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
+    for name in stage.writes:
+        if fault := _fault(folder / name, record.writes.get(name)):
+            yield f"{name} {fault}"
 
 
 def _fault(path: Path, expected: FileHash | None) -> str:

@@ -86,8 +86,9 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
         shutil.copytree(source, out / "tasks" / source.name, dirs_exist_ok=True)
     whole = plan.training.lora_layers == "all"
     for name, run in runs.items() if whole else ():
-        for tool, lines in (("axolotl", _axolotl), ("llamafactory", _llama_factory)):
-            _text(out / tool / f"{name}.yaml", _yaml(lines(document, name, run)))
+        for tool, values in _configurations(document, name, run):  # JSON values are YAML
+            lines = (f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+            _text(out / tool / f"{name}.yaml", "".join(lines))
     _text(out / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(out)))
     notes = [
         "An update of TRL, Axolotl and LLaMA-Factory is so many rows: each arm has as many as give "
@@ -174,73 +175,57 @@ def _run(prepared: Prepared, training: Training) -> dict[str, Any]:
     }
 
 
-def _at_once(batch: int) -> int:
-    """Rows that a device takes at once, so that an update has neither more nor fewer."""
-    return next(n for n in (4, 3, 2, 1) if batch % n == 0)
-
-
-def _schedule(name: str) -> str:
-    """Of transformers, where "constant" has no warmup."""
-    return "constant_with_warmup" if name == "constant" else name
-
-
-def _axolotl(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def _configurations(
+    plan: Mapping[str, Any], name: str, run: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """One training for Axolotl and for LLaMA-Factory, by the folder of its file."""
     setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
-    return {
-        "base_model": plan["model"],
-        "datasets": [{"path": f"data/{name}", "split": "train", "type": None}],
+    at_once = next(n for n in (4, 3, 2, 1) if run["batch"] % n == 0)  # on a device
+    schedule = setting["schedule"]
+    if schedule == "constant":  # which has no warmup in transformers
+        schedule = "constant_with_warmup"
+    shared = {
         "output_dir": f"adapters/{name}",
-        "adapter": "lora",
-        "lora_r": setting["lora_rank"],
         "lora_alpha": setting["lora_alpha"],
         "lora_dropout": setting["lora_dropout"],
+        "gradient_accumulation_steps": run["batch"] // at_once,
+        "max_steps": run["updates"],
+        "learning_rate": setting["learning_rate"],
+        "warmup_ratio": setting["warmup"],
+        "seed": run["seed"],
+    }
+    axolotl = {
+        "base_model": plan["model"],
+        "datasets": [{"path": f"data/{name}", "split": "train", "type": None}],
+        "adapter": "lora",
+        "lora_r": setting["lora_rank"],
         "lora_target_linear": True,
         "sequence_len": setting["max_length"],
         "sample_packing": False,
-        "micro_batch_size": _at_once(run["batch"]),
-        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
-        "max_steps": run["updates"],
+        "micro_batch_size": at_once,
         "optimizer": "adamw_torch",
         "weight_decay": 0.0,
-        "learning_rate": setting["learning_rate"],
-        "lr_scheduler": _schedule(setting["schedule"]),
-        "warmup_ratio": setting["warmup"],
+        "lr_scheduler": schedule,
         "bf16": "auto",
         "gradient_checkpointing": True,
-        "seed": run["seed"],
     }
-
-
-def _llama_factory(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
-    setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
-    return {
+    yield "axolotl", axolotl | shared
+    llama_factory = {
         "model_name_or_path": plan["model"],
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
         "template": "empty",  # applied already: the data are token ids
         "tokenized_path": f"data/{name}",
-        "output_dir": f"adapters/{name}",
         "lora_rank": setting["lora_rank"],
-        "lora_alpha": setting["lora_alpha"],
-        "lora_dropout": setting["lora_dropout"],
         "lora_target": "all",
         "cutoff_len": setting["max_length"],
-        "per_device_train_batch_size": _at_once(run["batch"]),
-        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
-        "max_steps": run["updates"],
-        "learning_rate": setting["learning_rate"],
-        "lr_scheduler_type": _schedule(setting["schedule"]),
-        "warmup_ratio": setting["warmup"],
+        "per_device_train_batch_size": at_once,
+        "lr_scheduler_type": schedule,
         "bf16": True,
-        "seed": run["seed"],
         "report_to": "none",
     }
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    """JSON values are YAML; a line for each key."""
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in document.items())
+    yield "llamafactory", llama_factory | shared
 
 
 def _sums(folder: Path) -> Iterator[tuple[str, str]]:
