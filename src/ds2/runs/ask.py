@@ -113,11 +113,9 @@ def write_gold_sheets(job: Job, *, size: int | None = None, again: int = 0) -> G
     A later, larger size extends an earlier one: what was asked for stays in the plan. Examples that
     have a trusted score already are left out of the sheets.
 
-    Args:
-        job: the run.
-        size: examples in the plan; None: as many as would tell a gain worth having on this pool.
-        again: write so many of the examples that have a trusted score, to be scored once more by
-            somebody who does not see the first; nothing else is written.
+    Without a size there are as many as would tell a gain worth having on this pool. ``again`` is
+    how many of the examples that have a trusted score are written, and nothing else, to be scored
+    once more by somebody who does not see the first.
 
     Raises:
         InputError: the size is below 1 or above the number of rated examples; fewer have a score

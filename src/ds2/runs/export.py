@@ -40,19 +40,7 @@ def export(
     lossy: bool = False,
     control: bool = False,
 ) -> Handoff:
-    """Write the selection in the files that a training tool reads.
-
-    Args:
-        job: the run; its stages are brought up to date.
-        tool: trl, axolotl, llama-factory, unsloth or parquet.
-        layout: one of the tool's layouts; default its first.
-        out: where to write; default the folder ``TOOL`` in the run folder.
-        name: name of the data.
-        plain: leave out the columns of `COLUMNS`.
-        lossy: leave out what the layout cannot hold of the examples.
-        control: write random rows as well, as many and as long, into a folder of their own beside
-            it (``-control``): what a selection should beat.
-    """
+    """Write the selection in the files that a training tool reads, as ``ds2 export`` says."""
     chosen, columns = _selected(job, plain)
     target = job.folder / tool if out is None else out
 

@@ -93,17 +93,10 @@ def init_run(
     Without scores and raters the recipe selects by a method that needs none. Scores that cannot be
     on the default scale set the scale that they seem to be on.
 
-    Args:
-        folder: the run folder; made when it is not there.
-        pool: a file, a folder, a pattern, a DatasetDict folder or ``hf:org/name``; or several.
-        scores: the columns of the pool that hold scores (one a rater), or one file of scores.
-        raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
-        base_url: their endpoint, when it is not api.openai.com.
-        paper: start from the settings of the DS² paper; what else is given here wins over them.
-        settings: further ones, by dotted key; ``pool.columns`` may name ``id`` and ``source``, too.
-        listener: is told what the rows are, and warned of what differs from the paper.
-
-    A recipe that says the same already is left as it is. A pool on the hub is not looked at.
+    The arguments are the options of ``ds2 init``, and ``settings`` by dotted key, of which
+    ``pool.columns`` may name ``id`` and ``source``, too. The listener is told what the rows are,
+    and warned of what differs from the paper. A recipe that says the same already is left as it is.
+    A pool on the hub is not looked at.
 
     Raises:
         InputError: a file is not there or no pool, a column is in none of its rows, the folder

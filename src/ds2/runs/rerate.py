@@ -49,11 +49,8 @@ class Rerated:
 def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -> Rerated:
     """Choose the examples near the cut whose next rating helps the selection most.
 
-    Args:
-        job: the run; its stages are brought up to date.
-        budget: how many ratings.
-        noise_se: standard deviation of one more rating, in levels; by default that of the raters
-            of the run, as the transition matrix has it.
+    ``budget`` is how many ratings, ``noise_se`` the standard deviation of one more, in levels; by
+    default that of the raters of the run, as the transition matrix has it.
     """
     with opened(job, "curate"):
         folder, recipe = job.folder, job.recipe
