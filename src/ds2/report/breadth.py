@@ -9,7 +9,7 @@ from ds2.report.charts import Mark, plane_chart
 from ds2.report.model import Figure, Finding, State, Table, table
 from ds2.report.ranking import MethodsCompared, take
 from ds2.report.results import Chosen
-from ds2.report.words import count, decimal, of, plural, share
+from ds2.report.words import decimal, of, plural, share
 from ds2.selection import ComparedSelection, Curves, rule_of
 
 __all__ = [
@@ -39,7 +39,7 @@ _WAYS: Mapping[int, tuple[str, str]] = {
 
 def breadth_verdict(found: Chosen) -> tuple[Finding, ...]:
     """Return the findings of a report on a run without scores, in reading order."""
-    parts = [f"{count(n)} {why}" for why, n in found.selection.dropped.items() if n]
+    parts = [f"{n:,} {why}" for why, n in found.selection.dropped.items() if n]
     left_out = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
     return (
         _selected(found),
@@ -84,10 +84,10 @@ def _covered(found: Chosen, curves: Curves) -> tuple[float, float, float, float]
 def _selected(found: Chosen) -> Finding:
     rows, total = found.selection.rows, len(found.pool)
     lengths = np.asarray(found.pool.lengths)
-    answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
+    answer = f"{len(rows):,} of {plural(total, 'example')} ({of(len(rows), total)})"
     detail = (
-        f"Their answers have {count(int(np.median(lengths[rows])))} characters in the median; the "
-        f"pool's have {count(int(np.median(lengths)))}.",
+        f"Their answers have {int(np.median(lengths[rows])):,} characters in the median; the "
+        f"pool's have {int(np.median(lengths)):,}.",
         "Nobody rated: the stages rate, noise and curate are skipped, and the method looks at no "
         "score.",
     )

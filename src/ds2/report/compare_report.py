@@ -38,7 +38,7 @@ from ds2.report.ranking import (
     sure,
     which_is_better,
 )
-from ds2.report.words import count, decimal, interval, plural, share, short
+from ds2.report.words import decimal, interval, plural, share, short
 from ds2.selection import AgainstRandom, FrontierPoint, rule_of
 
 __all__ = ["compare_report"]
@@ -69,7 +69,7 @@ def compare_report(n: MethodsCompared) -> Page:
     alone = tuple(
         Cases(
             f"only {name}",
-            f"{name}: {count(one.n_only)} of {plural(len(one.rows), 'row')} by it alone",
+            f"{name}: {one.n_only:,} of {plural(len(one.rows), 'row')} by it alone",
             one.only,
             shown=1,
         )
@@ -190,7 +190,7 @@ def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     length = beats.get("length")
     detail = [
         _KEPT,
-        f"Random: {count(n.n_draws)} selections of {count(n.size)} rows that leave out exact "
+        f"Random: {n.n_draws:,} selections of {n.size:,} rows that leave out exact "
         "duplicates, too.",
     ]
     if few:
@@ -201,7 +201,7 @@ def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     detail += [_SHARED] if raters else []
     detail += [_LENGTH] if length and length.answer == "yes" else []
     detail += [judge.note for judge in n.judges if judge.note]
-    answers = [f"{count(judge.n_values)} trusted scores" for judge in gold]
+    answers = [f"{judge.n_values:,} trusted scores" for judge in gold]
     answers += [f"each rater in turn, held out ({', '.join(raters)})"] if raters else []
     return Finding(question, f"On {' and '.join(answers)}.", tuple(detail), "plain")
 
@@ -273,8 +273,8 @@ def _decided(one: Decided) -> Finding:
     else:
         answer, tone = f"Not shown: {decimal(found.value)} levels.", "open"
     detail = [
-        f"95 % interval {interval(found.low, found.high)}, from {count(found.n)} of "
-        f"{count(found.n_planned)} trusted scores that judge and taught nothing."
+        f"95 % interval {interval(found.low, found.high)}, from {found.n:,} of "
+        f"{found.n_planned:,} trusted scores that judge and taught nothing."
     ]
     if one.changed:
         detail.append(_CHANGED)

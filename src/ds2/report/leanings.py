@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from ds2.curation import BiasRow
-from ds2.report.words import count
 
 __all__ = ["LENGTH", "Leaning", "in_words", "of_scores", "of_selection"]
 
@@ -78,7 +77,7 @@ def _said(one: Leaning, control: Collection[str], *, gold: bool, curated: bool) 
     )
     return (
         f"The selected answers are {one.after / one.before:.1f} times as long as the pool's "
-        f"(median {count(int(one.after))} characters, the pool's {count(int(one.before))}), so "
+        f"(median {int(one.after):,} characters, the pool's {int(one.before):,}), so "
         f"what they teach may be their length: {more}ds2 export --control writes random rows of "
         "the same lengths beside them, to train on as well."
     )

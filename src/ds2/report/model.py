@@ -17,7 +17,6 @@ from ds2.report.words import (
     MISSING,
     NOT_ENOUGH,
     Excerpt,
-    count,
     decimal,
     score,
     share,
@@ -252,7 +251,7 @@ def written(value: Value, kind: Kind = "decimal") -> str:
         return value
     way = _WAYS[kind]
     if not isinstance(value, tuple):
-        return count(value) if kind == "decimal" and isinstance(value, int) else way(value)
+        return f"{value:,}" if kind == "decimal" and isinstance(value, int) else way(value)
     *middle, low, high = value
     ends = None if low is None or high is None else f"{way(low)} to {way(high)}"
     if not middle:

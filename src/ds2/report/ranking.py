@@ -22,7 +22,7 @@ from ds2.pool import Pool
 from ds2.report.layout import Layout
 from ds2.report.model import Case, Column, Finding, State, Table, Tone, table
 from ds2.report.verdict import COLLECT
-from ds2.report.words import count, decimal, interval, plural, share, signed
+from ds2.report.words import decimal, interval, plural, share, signed
 from ds2.selection import VARIANT, AgainstRandom, Comparison, FrontierCurve, rule_of
 
 __all__ = [
@@ -211,7 +211,7 @@ def _against(judge: Judge, judged: Judged) -> str:
     plain, where = judged.plain, f"On {judge.words}"
     if not sure(plain):
         return f"{where}: only {plural(plain.n, 'selected row')} with a score, too few to say."
-    rows = f"; {count(plain.n)} of its rows have gold" if judge.kind == "gold" else ""
+    rows = f"; {plain.n:,} of its rows have gold" if judge.kind == "gold" else ""
     but = [
         f"{decimal(other.difference)} ({interval(other.low, other.high)}) from random with the "
         f"same {what}"

@@ -33,7 +33,7 @@ from ds2.report.raters import rater_tables
 from ds2.report.results import Chosen, Results, mean, moves, to_levels
 from ds2.report.tables import against_pool, goes_with, rows_table, scored_parts
 from ds2.report.verdict import intervals_from, run_state, standing, verdict
-from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
+from ds2.report.words import NOT_ENOUGH, decimal, either_share, excerpt, plural
 from ds2.selection import rule_of
 
 __all__ = ["pick", "run_report", "training_tables"]
@@ -49,7 +49,7 @@ def run_report(found: Chosen) -> Page:
         "embedding": () if about is None else about.warnings,
     }
     if isinstance(found, Results):
-        rated = f"{count(found.n_rated)} rated by {', '.join(found.ratings.raters)}, "
+        rated = f"{found.n_rated:,} rated by {', '.join(found.ratings.raters)}, "
         findings, state = verdict(found), run_state(found)
         of_scores, more = _about_scores(found)
         said = {"pool": said.pop("pool"), "ratings": more.pop("ratings"), **said, **more}
@@ -81,7 +81,7 @@ def run_report(found: Chosen) -> Page:
     return Page(
         title=found.title,
         lead=f"{plural(len(found.pool), 'example')}, {rated}"
-        f"{count(len(found.selection.rows))} selected.",
+        f"{len(found.selection.rows):,} selected.",
         findings=findings,
         notes=joined(said),
         sections=tuple(section for section in sections if section.parts),

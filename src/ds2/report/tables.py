@@ -12,7 +12,7 @@ from ds2.measures import Interval
 from ds2.report import charts
 from ds2.report.model import Figure, Part, Table, facts, plain, table, written
 from ds2.report.results import Chosen, Results
-from ds2.report.words import count, decimal, excerpt, join, short
+from ds2.report.words import decimal, excerpt, join, short
 
 __all__ = ["against_pool", "goes_with", "rows_table", "scored_parts", "scored_sentence"]
 
@@ -138,8 +138,8 @@ def scored_sentence(found: Results) -> str:
     if scored is None or skill is None:
         return ""
     said = (
-        f"{count(skill.n)} rows were rated; a scorer learned from them scored the other "
-        f"{count(int(scored.sum()))}. With held-out ratings it agrees by "
+        f"{skill.n:,} rows were rated; a scorer learned from them scored the other "
+        f"{int(scored.sum()):,}. With held-out ratings it agrees by "
         f"{_figure(skill.agreement)} (Spearman)"
     )
     if np.isfinite(skill.given.value):

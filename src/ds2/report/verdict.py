@@ -22,7 +22,7 @@ from ds2.report.model import Finding, State, Tone
 from ds2.report.plane import NARROW, broader, relative
 from ds2.report.results import Results, mean
 from ds2.report.tables import scored_sentence
-from ds2.report.words import count, decimal, either_share, interval, of, plural, share
+from ds2.report.words import decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
 
 __all__ = ["COLLECT", "LEAST_GOLD", "intervals_from", "run_state", "standing", "verdict"]
@@ -312,8 +312,8 @@ def _changes(found: Results) -> Finding:
         did = "Every score became a real number" if real else "No score"
         answer = f"{did} (method {curation.method})."
     else:
-        share_of = f"{plural(changed, 'score')} of {count(n_rated)} ({of(changed, n_rated)})"
-        answer = f"{share_of}: {count(int(up))} up, {count(int(down))} down."
+        share_of = f"{plural(changed, 'score')} of {n_rated:,} ({of(changed, n_rated)})"
+        answer = f"{share_of}: {int(up):,} up, {int(down):,} down."
     levels = changed and not raw and not real
     leanings = found.leanings
     others = [one for one in leanings if one.of != LENGTH]  # which a note speaks of
@@ -322,7 +322,7 @@ def _changes(found: Results) -> Finding:
         (raw and fired, "The gate fired: lift is too low for neighbours to correct scores."),
         (
             flagged is not None and not raw and not real,
-            f"{count(flagged or 0)} of {plural(n_rated, 'rated example')} "
+            f"{flagged or 0:,} of {plural(n_rated, 'rated example')} "
             f"({of(flagged or 0, n_rated)}) were flagged as misrated.",
         ),
         (
@@ -374,7 +374,7 @@ def _selected(found: Results) -> Finding:
             f"{decimal(_median(found.tail))}.",
         ),
     )
-    answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
+    answer = f"{len(rows):,} of {plural(total, 'example')} ({of(len(rows), total)})"
     return Finding("What was selected?", f"{answer}, by method {method}.", detail, "plain")
 
 
@@ -423,14 +423,14 @@ def _cases(found: Results) -> Iterator[State]:
     held_out = [row for row in judged if "held out" in row.measure]
     collect = COLLECT.format(n=max(curation.gold_needed, LEAST_GOLD))
     if outside := found.n_outside:
-        reason = f"{count(outside)} ratings lie outside the declared scale and count as missing."
+        reason = f"{outside:,} ratings lie outside the declared scale and count as missing."
         yield State("use it with care", reason, _RESCALE, "care")
     if curation.contradiction:
         yield State(collect, curation.contradiction, "ds2 gold RUN", "open")
     for row in gold[:1]:
         yield _by_gold(found, row, collect)
     if n_gold:
-        reason = f"The {count(n_gold)} trusted scores did not judge the scores that it went by."
+        reason = f"The {n_gold:,} trusted scores did not judge the scores that it went by."
         yield State("use it with care", reason, "ds2 compare RUN", "care")
     if held_out and min(row.low for row in held_out) > 0:
         reason = (
@@ -449,7 +449,7 @@ def _cases(found: Results) -> Iterator[State]:
 
 def _by_gold(found: Results, row: Evidence, collect: str) -> State:
     """What trusted scores say of the scores that it went by."""
-    n_gold, more = count(int(found.noise.n_gold)), row.difference
+    n_gold, more = f"{int(found.noise.n_gold):,}", row.difference
     if row.low <= 0:
         reason = f"The {n_gold} trusted scores do not show that the scores mean anything"
         return State(collect, f"{reason} ({_says(row)}).", "ds2 gold RUN", "open")
@@ -524,9 +524,9 @@ def would_change(found: Results) -> Finding:
             "(ds2 proof RUN --plan)."
         )
     else:
-        n = count(max(needed, LEAST_GOLD))
         second = " or a second rater" if len(found.ratings.raters) == 1 else ""
         answer = (
-            f"{n} trusted scores{second}: they show what raters and neighbours get wrong alike."
+            f"{max(needed, LEAST_GOLD):,} trusted scores{second}: they show what raters and "
+            "neighbours get wrong alike."
         )
     return Finding(question, answer, detail, "plain")
