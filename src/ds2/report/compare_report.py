@@ -4,7 +4,7 @@ Who beats random, and who is the best, is worked out in `ds2.report.ranking`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from ds2.report.model import (
     Finding,
     Page,
     Part,
-    Section,
     Table,
     Tone,
     facts,
+    sections,
     table,
 )
 from ds2.report.plane import plane_table
@@ -52,7 +52,7 @@ def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     if n.curation is None:
         first, findings, state = methods_by_breadth(n), breadth_findings(n), methods_state(n)
-        on_scores: tuple[Section, ...] = ()
+        on_scores: tuple[tuple[str, str, str, Iterable[Part]], ...] = ()
     else:
         beats, ranks = beats_random(n), rank_methods(n)
         first, state = tuple(_first(n, ranks, beats)), compare_state(n, ranks, beats)
@@ -62,11 +62,11 @@ def compare_report(n: MethodsCompared) -> Page:
         )
         judges = (_judge(judge, n) for judge in n.judges)
         on_scores = (
-            Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
-            Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
+            ("random", "Against random", "Against random", (_beats(n, beats), *judges)),
+            ("between", "Gold between two selections", "Gold", _between(n)),
         )
-    methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
-    alone = tuple(
+    methods: list[Part] = [facts("", "", {name: rule_of(name).source for name in n.entries})]
+    alone = (
         Cases(
             f"only {name}",
             f"{name}: {one.n_only:,} of {plural(len(one.rows), 'row')} by it alone",
@@ -76,16 +76,7 @@ def compare_report(n: MethodsCompared) -> Page:
         for name, one in n.entries.items()
     )
     if n.left_out:
-        methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
-    sections = [
-        Section("ranking", "Which method?", "Ranking", first),
-        *on_scores,
-        Section("map", "Map of the pool", "Map", (_map(n),)),
-        Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
-        Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
-        Section("picks", "Who picks what", "Who picks what", alone),
-        Section("methods", "Methods", "Methods", methods),
-    ]
+        methods.append(table("left out", "Left out", "method, why", n.left_out.items()))
     return Page(
         title=n.title,
         lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
@@ -93,7 +84,15 @@ def compare_report(n: MethodsCompared) -> Page:
         + (f"curates by {n.curation}." if n.curation else "nobody rated."),
         findings=(*findings, _most_alike(n)),
         notes=tuple(("note", note) for note in n.notes),
-        sections=tuple(section for section in sections if section.parts),
+        sections=sections(
+            ("ranking", "Which method?", "Ranking", first),
+            *on_scores,
+            ("map", "Map of the pool", "Map", [_map(n)]),
+            ("tables", "What each method selects", "Tables", _tables(n)),
+            ("overlap", "Overlap", "Overlap", [_overlap(n)]),
+            ("picks", "Who picks what", "Who picks what", alone),
+            ("methods", "Methods", "Methods", methods),
+        ),
         state=state,
         main="ranking" if n.curation is None else "plane",
         run=n.run,

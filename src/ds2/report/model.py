@@ -43,6 +43,7 @@ __all__ = [
     "columns",
     "facts",
     "plain",
+    "sections",
     "table",
     "written",
 ]
@@ -190,6 +191,12 @@ class Page:
         """The tables of all sections, by key."""
         parts = (part for section in self.sections for part in section.parts)
         return {part.key: part for part in parts if isinstance(part, Table)}
+
+
+def sections(*named: tuple[str, str, str, Iterable[Part]]) -> tuple[Section, ...]:
+    """Return the sections that have something in them: key, title, short name and parts of each."""
+    made = (Section(key, title, nav, tuple(parts)) for key, title, nav, parts in named)
+    return tuple(section for section in made if section.parts)
 
 
 def columns(heads: str) -> tuple[Column, ...]:

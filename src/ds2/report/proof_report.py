@@ -16,10 +16,10 @@ from ds2.report.model import (
     Finding,
     Page,
     Part,
-    Section,
     Table,
     Tone,
     facts,
+    sections,
     table,
 )
 from ds2.report.run_report import training_tables
@@ -98,26 +98,21 @@ def proof_report(document: Values, *, links: Sequence[tuple[str, str]] = ()) -> 
     lead, _ = _STATES[document["state"]]
     trained = "trained on different rows, " if document["plan"] else ""
     arms = {run: arm for arm, runs in document["seeds"].items() for run in runs}
-    losses = training_tables(document["losses"], arms)
-    sections = [
-        Section(
-            "differences", "How large the differences are", "Differences", _differences(document)
-        ),
-        Section("needed", "What would be needed to tell", "What would tell", _needed(document)),
-        Section("costs", "What each arm cost", "Costs", tuple(_costs(document))),
-        Section("losses", "Training loss", "Training loss", losses),
-        Section(
-            "control", "Do the measures see bad answers?", "Control", tuple(_control(document))
-        ),
-        Section("plan", "What was fixed beforehand", "Fixed beforehand", tuple(_plan(document))),
-        Section("words", "Words", "Words", (facts("", "", _WORDS),)),
-    ]
+    losses, differences = training_tables(document["losses"], arms), _differences(document)
     return Page(
         title=document["title"],
         lead=f"Models {trained}evaluated on the same items and compared one by one.{lead}",
         findings=tuple(_findings(document)),
         notes=tuple(("note", note) for note in document["notes"]),
-        sections=tuple(section for section in sections if section.parts),
+        sections=sections(
+            ("differences", "How large the differences are", "Differences", differences),
+            ("needed", "What would be needed to tell", "What would tell", _needed(document)),
+            ("costs", "What each arm cost", "Costs", _costs(document)),
+            ("losses", "Training loss", "Training loss", losses),
+            ("control", "Do the measures see bad answers?", "Control", _control(document)),
+            ("plan", "What was fixed beforehand", "Fixed beforehand", _plan(document)),
+            ("words", "Words", "Words", [facts("", "", _WORDS)]),
+        ),
         links=tuple(links),
     )
 

@@ -3,7 +3,7 @@
 import itertools
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,10 @@ from ds2.report.model import (
     Figure,
     Page,
     Part,
-    Section,
     Table,
     by_level,
     facts,
+    sections,
     table,
 )
 from ds2.report.plane import plane_table, size_table
@@ -38,6 +38,7 @@ from ds2.selection import rule_of
 
 __all__ = ["pick", "run_report", "training_tables"]
 
+Named = tuple[str, str, str, Iterable[Part]]
 MOST_VALUE, MOST_ID, MOST_REASON = 200, 80, 200
 
 
@@ -64,19 +65,9 @@ def run_report(found: Chosen) -> Page:
     )
     words = (_SCORE_WORDS if of_scores else {}) | _WORDS
     made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    settings = Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
-    sections = [
-        Section("frontier", first, "Frontier" if of_scores else "Breadth", tuple(_curves(found))),
-        *of_scores,
-        Section("selection", "What was selected", "Selection", tuple(_selection(found))),
-        Section("examples", "Examples", "Rows", (rows_table(found),)),
-        Section("training", "Training", "Training", training_tables(found.losses)),
-        Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
-        Section(
-            *("settings", "Settings and versions", "Settings"),
-            (settings, facts("versions", "Versions", made_by)),
-        ),
-        Section("words", "Words", "Words", (facts("", "", words),)),
+    settings = [
+        Facts("settings", "Settings that are not the default", tuple(_flat(found.settings))),
+        facts("versions", "Versions", made_by),
     ]
     return Page(
         title=found.title,
@@ -84,7 +75,16 @@ def run_report(found: Chosen) -> Page:
         f"{len(found.selection.rows):,} selected.",
         findings=findings,
         notes=joined(said),
-        sections=tuple(section for section in sections if section.parts),
+        sections=sections(
+            ("frontier", first, "Frontier" if of_scores else "Breadth", _curves(found)),
+            *of_scores,
+            ("selection", "What was selected", "Selection", _selection(found)),
+            ("examples", "Examples", "Rows", [rows_table(found)]),
+            ("training", "Training", "Training", training_tables(found.losses)),
+            ("pool", "The pool and what was read from it", "Pool", _pool(found)),
+            ("settings", "Settings and versions", "Settings", settings),
+            ("words", "Words", "Words", [facts("", "", words)]),
+        ),
         state=state,
         main="plane" if of_scores else "sizes",
         pictures=(
@@ -95,7 +95,7 @@ def run_report(found: Chosen) -> Page:
     )
 
 
-def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[str, ...]]]:
+def _about_scores(found: Results) -> tuple[tuple[Named, ...], dict[str, tuple[str, ...]]]:
     """The sections that a run without scores does not have, and what those stages said."""
     raters, rater_notes = rater_tables(found)
     bias = goes_with(
@@ -104,16 +104,16 @@ def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[
         "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
         "tell it from quality.",
     )
-    sections = (
-        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), bias)),
-        Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
-        Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
-        Section("raters", "Raters", "Raters", raters),
-        Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
-        Section("scored", "Rated and scored", "Scored", tuple(scored_parts(found))),
-        Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
+    parts = (
+        ("scores", "Scores, raw and curated", "Scores", [_scores(found), bias]),
+        ("noise", "The transition matrix", "Noise", _noise(found)),
+        ("agreement", "Do neighbours agree?", "Agreement", [_lift(found)]),
+        ("raters", "Raters", "Raters", raters),
+        ("truth", "Against the known scores", "Known scores", _truth(found)),
+        ("scored", "Rated and scored", "Scored", scored_parts(found)),
+        ("changes", "What curation changed", "Changes", _changes(found)),
     )
-    return sections, {
+    return parts, {
         "ratings": (*found.ratings.warnings, *rater_notes),
         "noise": found.noise.warnings,
         "curation": (
