@@ -27,7 +27,7 @@ from ds2.runs import init_run, run
 folder = Path(sys.argv[1])
 init_run(folder, pool=sys.argv[2])
 done = run(folder, until="neighbors")
-print(json.dumps({each.name: each.seconds for each in done.stages}))
+print(json.dumps({each.stage: each.seconds for each in done.stages}))
 """
 #: What a run finds in the cache, in this order.
 CASES = ("no cache", "empty cache", "nine tenths in it", "all in it")

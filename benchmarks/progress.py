@@ -21,7 +21,7 @@ import ds2
 from ds2.cli.progress import Pace
 from ds2.runs.compare import compare_run
 from ds2.runs.init import init_run
-from ds2.runs.job import Listener
+from ds2.runs.job import Job, Listener
 from ds2.runs.loop import run
 
 #: A stage that takes less needs no progress.
@@ -128,7 +128,7 @@ def main() -> None:
         )
         run(folder / "run", listener=heard)
         if not given.no_compare:
-            compare_run(folder / "run", listener=heard)
+            compare_run(Job.of(folder / "run", None, heard))
             heard.close()
     rows = measured(heard)
     table(rows)

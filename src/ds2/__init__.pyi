@@ -104,7 +104,7 @@ from .rating import (
     read_gold as read_gold,
     reparse as reparse,
 )
-from .runs.scorer_file import load_scorer as load_scorer, save_scorer as save_scorer
+from .runs.frozen import load_scorer as load_scorer, save_scorer as save_scorer
 from .runs.whole import RunResult as RunResult, run as run
 from .selection import (
     AgainstRandom as AgainstRandom,

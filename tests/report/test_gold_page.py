@@ -136,15 +136,6 @@ def test_another_plan_is_kept_apart():
     assert data_of(page())["store"] in stores
 
 
-def test_bad_input_is_one_sentence():
-    with pytest.raises(InputError, match="each id once"):
-        page(item(), item())
-    with pytest.raises(InputError, match="no example to score"):
-        render_gold_page([], choices=gold_choices(Scale.levels(6)))
-    with pytest.raises(InputError, match="2 to 10 different scores"):
-        page(choices=[(1.0, "one")])
-
-
 def test_levels_have_words_from_the_worst_to_the_best():
     assert level_words(2) == ["no use", "the best"]
     assert level_words(5) == ["no use", "weak", "ordinary", "good", "the best"]

@@ -96,8 +96,8 @@ def pretend(monkeypatch, losses, items=60):
             path.write_text(json.dumps(held))
         return type("Trained", (), {"fresh": place.name not in done["trained"], "figures": held})
 
-    def evaluate_run(folder, *, models, overrides, listener):
-        place = folder / "proof" / "evaluations"
+    def evaluate_run(job, *, models):
+        place = job.folder / "proof" / "evaluations"
         names = ["base", *(model.partition("=")[0] for model in models)]
         runs = {}
         for name in names:

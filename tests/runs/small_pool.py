@@ -4,6 +4,8 @@ import json
 import random
 from pathlib import Path
 
+from ds2.runs import Listener
+
 TOPICS = (
     "cats purr and sleep all day on the sofa",
     "stock markets fall when interest rates rise",
@@ -41,3 +43,48 @@ def make_rows(n: int = 160) -> list[dict[str, object]]:
 def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+#: Of a run folder that lies beside its pool.
+RECIPE = """\
+[pool]
+path = '../pool.jsonl'
+[scores]
+column = 'score'
+scale = '0-5'
+[noise]
+n_bootstrap = {n_bootstrap}
+"""
+
+
+def put_run(place: Path, rows: list[dict[str, object]], recipe: str) -> Path:
+    """Write a pool, and a run folder beside it."""
+    write_rows(place / "pool.jsonl", rows)
+    (place / "run").mkdir()
+    (place / "run" / "recipe.toml").write_text(recipe, encoding="utf-8")
+    return place / "run"
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def score(sheet: Path, out: Path, truth: dict[str, object], columns: tuple[str, ...] = ()) -> Path:
+    """Fill a sheet in as a person who knows the truth would; keep these columns, or all."""
+    lines = [{**line, "score": truth[line["id"]]} for line in lines_of(sheet)]
+    kept = [{name: line[name] for name in columns or line} for line in lines]
+    return write_rows(out, kept)
+
+
+class Heard(Listener):
+    """Keeps what is said, and what is warned of."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.warnings: list[str] = []
+
+    def said(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    def warning(self, sentence: str) -> None:
+        self.warnings.append(sentence)

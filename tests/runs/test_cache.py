@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -41,14 +41,6 @@ def embedded(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(WordLlamaEmbedder, "embed", counting)
     return texts
-
-
-class Heard(Listener):
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-
-    def said(self, sentence: str) -> None:
-        self.sentences.append(sentence)
 
 
 def made(folder: Path, rows: list[dict], listener: Listener | None = None, **settings) -> dict:

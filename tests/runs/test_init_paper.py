@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, write_rows
 
 from ds2.errors import InputError
-from ds2.runs import Listener, compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
+from ds2.runs import compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
+from ds2.runs.job import Job
 from ds2.selection import METHODS
 
 #: What arXiv 2410.10877 states, by the recipe's keys.
@@ -33,14 +34,6 @@ METHODS_OF_THE_PAPER = {
     *("ds2", "ds2-no-curation", "ds2-no-diversity"),
     *("random", "length", "knn-10", "alpagasus", "deita"),
 }
-
-
-class Heard(Listener):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warning(self, sentence: str) -> None:
-        self.warnings.append(sentence)
 
 
 @pytest.fixture
@@ -135,7 +128,7 @@ def test_a_run_and_a_comparison_with_the_recipe_of_the_paper(tmp_path, pool):
     assert (done.summary["select"]["method"], done.summary["select"]["n_selected"]) == ("ds2", 16)
     noise = json.loads((folder / "noise.json").read_text())
     assert (noise["rho"], noise["n_neighbors"]) == (1.0, 2)
-    compared = compare_run(folder, overrides=overrides)
+    compared = compare_run(Job.of(folder, overrides))
     assert compared.left_out == {}
     beats = json.loads(compared.document)["tables"]["beats random"]["rows"]
     assert {row["method"] for row in beats} == METHODS_OF_THE_PAPER

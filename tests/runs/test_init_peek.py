@@ -4,21 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from small_pool import Heard, write_rows
 
 from ds2.errors import InputError
-from ds2.runs import Listener, init_run, load_recipe
-
-
-class Heard(Listener):
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.warnings: list[str] = []
-
-    def said(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def warning(self, sentence: str) -> None:
-        self.warnings.append(sentence)
+from ds2.runs import init_run, load_recipe
 
 
 def write(path: Path, n: int = 60, **columns) -> Path:
@@ -30,8 +19,7 @@ def write(path: Path, n: int = 60, **columns) -> Path:
         }
         for i in range(n)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return write_rows(path, rows)
 
 
 def init(place: Path, **given) -> tuple[list[str], Path]:

@@ -15,6 +15,7 @@ from ds2.cli.app import app
 from ds2.errors import InputError
 from ds2.proof.encode import encode
 from ds2.proof.templates import load_template
+from ds2.runs.job import Job
 from ds2.runs.proof_handoff import read_plan, write_proof
 from ds2.runs.proof_plan import make_plan
 
@@ -38,7 +39,8 @@ def written(run, tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "quiz.yaml").write_text("task: quiz\n")
     include = {"evaluate.include": [str(tmp_path / "own")]}
-    return write_proof(run, tmp_path / "out", overrides=ARMS | include)[0]
+    write_proof(Job.of(run, ARMS | include), tmp_path / "out")
+    return tmp_path / "out"
 
 
 def answer(out, arms=("selection", "random", "length"), seeds=(0, 1)):
@@ -55,7 +57,7 @@ def test_data_are_what_ds2_would_learn(run, written):
     from datasets import load_from_disk
 
     plan = json.loads((written / "plan.json").read_text())
-    arms, _ = make_plan(run, overrides=ARMS)
+    arms = make_plan(Job.of(run, ARMS))
     tokenizer = Made()
     template = load_template(tokenizer)
     for arm in arms.arms:
@@ -152,12 +154,12 @@ def test_what_was_changed_is_refused(written):
 
 def test_a_folder_with_something_else_in_it_is_left_alone(run, written, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="holds another proof"):
-        write_proof(run, written)
+        write_proof(Job.of(run), written)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
     with pytest.raises(InputError, match="holds other files"):
-        write_proof(run, tmp_path / "full")
-    _, n, notes = write_proof(run, tmp_path / "few", overrides={"train.lora_layers": "last:2"})
+        write_proof(Job.of(run), tmp_path / "full")
+    n, notes = write_proof(Job.of(run, {"train.lora_layers": "last:2"}), tmp_path / "few")
     assert n == 5
     assert "Answer tokens of an update differ by " in " ".join(notes)  # batches of four rows
     assert not (tmp_path / "few" / "axolotl").exists()

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 from proof_run import make_run, pretend, without_transformers
+from small_pool import Heard
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.errors import InputError
-from ds2.runs import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_loop import prove, prove_planted, swapped
 from ds2.runs.proof_plan import Cost
 
@@ -25,12 +26,6 @@ def made(tmp_path_factory):
 def folder(made, tmp_path, monkeypatch):
     without_transformers(monkeypatch)
     return shutil.copytree(made, tmp_path / "run")
-
-
-def listening():
-    listener, said = Listener(), []
-    listener.said = said.append
-    return listener, said
 
 
 def invoke(*words):
@@ -94,7 +89,7 @@ def test_tasks_that_have_no_common_mean_are_refused_before_training(folder, monk
         "ds2.runs.proof_loop.evaluate_run", lambda *_, **__: Evaluation(folder, (), scores, ())
     )
     with pytest.raises(InputError, match="For held lower is better, for the other tasks higher"):
-        prove(folder)
+        prove(Job.of(folder))
     assert done["trained"] == []
 
 
@@ -102,18 +97,18 @@ def test_a_budget_cuts_seeds_and_never_to_one(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
     cost = Cost(8, 100, {"selection": 1.0, "random": 1.0}, 8.0, None, 1, 1, "")
     monkeypatch.setattr("ds2.runs.proof_loop.cost_of", lambda *_: cost)
-    listener, said = listening()
+    listener = Heard()
     settings = {"proof.seeds": 4, "proof.budget_hours": 3.0}
     with pytest.raises(InputError, match="One run of each arm takes about 2 hours"):
-        prove(folder, overrides=settings, listener=listener)
+        prove(Job.of(folder, settings, listener))
     assert done["trained"] == []
     settings["proof.budget_hours"] = 5.0
-    found = prove(folder, overrides=settings, listener=listener)
-    assert "2 of 4 runs an arm fit into the budget." in said
+    found = prove(Job.of(folder, settings, listener))
+    assert "2 of 4 runs an arm fit into the budget." in listener.sentences
     assert found.document["plan"]["seeds"] == 2
     assert len(done["trained"]) == 4
     monkeypatch.setattr("ds2.runs.proof_loop.cost_of", None)  # fixed by now
-    prove(folder, overrides=settings, listener=listener)
+    prove(Job.of(folder, settings, listener))
     assert len(done["trained"]) == 4
 
 
@@ -135,7 +130,7 @@ def test_what_does_not_see_planted_bad_answers_is_struck_out(folder, monkeypatch
         "held": True,
         "blind": False,
     }
-    proof = prove(folder, overrides={"proof.arms": ["random", "selection"]})
+    proof = prove(Job.of(folder, {"proof.arms": ["random", "selection"]}))
     assert proof.document["struck"] == ["blind"]
     assert list(proof.found[0].tasks) == ["held"]
     assert list(proof.document["base"]) == ["held"]
@@ -146,14 +141,14 @@ def test_what_does_not_see_planted_bad_answers_is_struck_out(folder, monkeypatch
 def test_the_control_speaks_for_its_own_settings_alone(folder, monkeypatch):
     bad = {"planted-clean": 1.9, "planted-corrupt": 1.5, **GOOD}
     pretend(monkeypatch, bad)
-    page = prove(folder).files[1]
+    page = prove(Job.of(folder)).files[1]
     assert page.exists()
-    assert not prove_planted(folder)["tasks"]["held"]["passed"]
+    assert not prove_planted(Job.of(folder))["tasks"]["held"]["passed"]
     with pytest.raises(InputError, match="No measure is left"):
-        prove(folder)
+        prove(Job.of(folder))
     assert not page.exists()  # what it said rests on a measure that is struck out
     shutil.rmtree(folder / "proof" / "runs")
-    found = prove(folder, overrides={"train.learning_rate": 1e-3})
+    found = prove(Job.of(folder, {"train.learning_rate": 1e-3}))
     assert found.document["struck"] == []
     assert found.document["planted"] is None
 

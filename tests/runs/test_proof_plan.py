@@ -13,6 +13,7 @@ from ds2.pool import Pool
 from ds2.proof.outlook import smallest_effects, worth_it
 from ds2.proof.train_plan import plan_updates
 from ds2.runs import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_arms import Counter
 from ds2.runs.proof_plan import PLAN, Cost, freeze, make_plan, within_budget
 
@@ -32,7 +33,7 @@ def _tokenizer(monkeypatch):
 
 def plan_of(folder, listener=None, **settings):
     overrides = {key.replace("__", "."): value for key, value in settings.items()}
-    return make_plan(folder, overrides=overrides, listener=listener)[0]
+    return make_plan(Job.of(folder, overrides, listener))
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_fewer_tokens_take_the_best_of_the_selection(folder, plan):
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(folder, settings, says, monkeypatch):
-    monkeypatch.setattr("ds2.runs.proof_plan.run", None)
+    monkeypatch.setattr("ds2.runs.proof_plan.bring_up", None)
     with pytest.raises(InputError, match=says):
         plan_of(folder, **{f"proof__{key}": value for key, value in settings.items()})
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import make_rows, put_run
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
-from ds2.runs import Job, Listener, compare_run, load, load_recipe, parse_overrides
+from ds2.runs import Job, compare_run, load, parse_overrides
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -39,9 +39,6 @@ def make_run(place: Path, columns: list[str], more: str = "") -> Path:
         row["good"] = max(0, min(5, true + rng.choice([0, 0, 0, 1, -1])))
         row["fair"] = max(0, min(5, true + rng.choice([0, 1, -1, 2, -2])))
         row["noise"] = rng.randrange(6)
-    write_rows(place / "pool.jsonl", rows)
-    folder = place / "run"
-    folder.mkdir()
     method = "fused" if columns[1:] else "ds2"
     recipe = (
         "[pool]\npath = '../pool.jsonl'\n"
@@ -49,8 +46,7 @@ def make_run(place: Path, columns: list[str], more: str = "") -> Path:
         f"[noise]\nn_bootstrap = 0\n[curate]\nmethod = '{method}'\n"
         f"[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n{more}"
     )
-    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
-    return folder
+    return put_run(place, rows, recipe)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +56,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def numbers(folder) -> dict:
-    found = compare_run(folder)
+    found = compare_run(Job.of(folder))
     assert [path.name for path in found.files] == ["compare.html", "compare.md", "compare.json"]
     assert (folder / "compare.json").read_text() == found.document
     return json.loads(found.document)
@@ -86,7 +82,7 @@ def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numb
     overlap = rows(numbers, "overlap")
     from ds2.runs.contest import open_contest
 
-    job = Job(folder, load_recipe(folder), Listener())
+    job = Job.of(folder)
     contest = open_contest(job, list(overlap))
     chosen = {name: set(contest.select(name).rows.tolist()) for name in overlap}
     for name, row in overlap.items():
@@ -103,7 +99,7 @@ def test_the_overlap_and_the_rows_alone_are_those_of_the_selections(folder, numb
 def test_doubtful_rows_are_left_out_where_the_recipe_says_so(tmp_path):
     folder = make_run(tmp_path, list(RATERS))
     overrides = parse_overrides(["curate.doubtful=drop", "select.size=90", "compare.n_draws=20"])
-    numbers = json.loads(compare_run(folder, overrides=overrides).document)
+    numbers = json.loads(compare_run(Job.of(folder, overrides)).document)
     doubtful = np.flatnonzero(load(Curation, folder).doubtful(6))
     assert len(doubtful) > 5
     assert not np.isin(load(Selection, folder).rows, doubtful).any()
@@ -147,7 +143,7 @@ def test_a_judge_is_curated_without_as_the_run_curates(tmp_path, monkeypatch):
     for name in calls:
         monkeypatch.setattr(steps, name, heard(name))
     folder = make_run(tmp_path, ["good", "fair"])
-    compare_run(folder, methods=["ds2", "random"])
+    compare_run(Job.of(folder), methods=["ds2", "random"])
     # the run's, and one a judge; what "fused" refuses of one rater "auto" takes
     assert [len(each) for each in calls.values()] == [3, 5]
     for (own, *others), but in zip(calls.values(), ({"n_bootstrap"}, {"method"}), strict=True):
@@ -164,30 +160,30 @@ def test_the_same_seed_gives_the_same_numbers_and_page(folder, numbers):
             del row["seconds"]
         return document
 
-    again = json.loads(compare_run(folder).document)
+    again = json.loads(compare_run(Job.of(folder)).document)
     assert timeless(again) == timeless(json.loads(json.dumps(numbers)))
 
 
 def test_methods_can_be_named_and_must_exist(folder):
-    found = compare_run(folder, methods=["knn-10", "random"])
+    found = compare_run(Job.of(folder), methods=["knn-10", "random"])
     assert list(rows(json.loads(found.document), "overlap")) == ["knn-10", "random"]
     assert found.verdict[0][1].startswith("Its method, ds2, is not part of this comparison.")
     assert (found.state.says, found.ranking) == ("no verdict", ())
     with pytest.raises(InputError, match=r"'compare\.methods' must be one of"):
-        compare_run(folder, methods=["knn-11"])
+        compare_run(Job.of(folder), methods=["knn-11"])
     with pytest.raises(InputError, match=r"No method can be compared\. rds: The method rds needs"):
-        compare_run(folder, methods=["rds"])
+        compare_run(Job.of(folder), methods=["rds"])
 
 
 def test_every_selection_meets_the_constraints(folder):
     quota = 'select.quotas=[{by="source", label="s1", max=0}]'
-    document = json.loads(compare_run(folder, overrides=parse_overrides([quota])).document)
+    document = json.loads(compare_run(Job.of(folder, parse_overrides([quota]))).document)
     assert "s1" not in rows(document, "sources", "source")
     assert "meets the constraints" in document["notes"][0]["says"]
 
 
 def test_one_rater_without_gold_says_nothing_about_random(tmp_path):
-    found = compare_run(make_run(tmp_path, ["good"]), methods=["ds2", "random"])
+    found = compare_run(Job.of(make_run(tmp_path, ["good"])), methods=["ds2", "random"])
     beats = rows(json.loads(found.document), "beats random")
     assert [row["answer"] for row in beats.values()] == ["not known", "is random"]
     assert found.verdict[0][1].startswith("Nothing here can say.")
@@ -198,7 +194,7 @@ def test_gold_judges_before_raters(tmp_path):
     folder = make_run(tmp_path, ["good", "fair"], "[gold]\npath = '../gold.jsonl'\n")
     gold = [{"id": row["id"], "score": row["true"]} for row in make_rows()]
     (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold))
-    document = json.loads(compare_run(folder, methods=["top-score", "random"]).document)
+    document = json.loads(compare_run(Job.of(folder), methods=["top-score", "random"]).document)
     assert [key for key in document["tables"] if "judged on" in key] == ["judged on gold"]
     judged = rows(document, "judged on gold")["top-score"]
     assert judged["rows judged"] == SIZE
@@ -262,7 +258,7 @@ def test_the_curves_show_other_sizes_and_other_trades(tmp_path):
 
 def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
     monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: object())
-    path = prepare_explorer(folder)
+    path = prepare_explorer(Job.of(folder))
     table = pq.read_table(path)
     assert path == folder / FILE
     assert table.num_rows == 160
@@ -279,7 +275,7 @@ def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
 def test_an_explorer_that_is_not_installed_is_one_sentence(folder, monkeypatch):
     monkeypatch.setattr("ds2.runs.explore.find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match="pip install 'embedding-atlas"):
-        prepare_explorer(folder)
+        prepare_explorer(Job.of(folder))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.runs import init_run, load_recipe, run, status
 from ds2.runs.export import export
+from ds2.runs.job import Job
 
 WORDS = ["river", "bread", "clock", "map", "tea", "glass", "snow", "coal", "wool", "salt"]
 QUICK = {"noise.n_bootstrap": 0, "select.stability_rounds": 0, "select.size": 5}
@@ -60,12 +61,12 @@ def test_from_shards_to_a_training_tool(tmp_path, how):
     assert len(read) == 60
     assert read[0].messages[1].content == 'call look({"q": "river"})'
     assert all(one.state == "fresh" for one in status(folder, overrides=QUICK).stages)
-    done = export(folder, tool="llama-factory", overrides=QUICK)
+    done = export(Job.of(folder, QUICK), tool="llama-factory")
     row = json.loads(done.files[0].read_text().splitlines()[0])
     assert row["conversations"][1]["from"] == "function_call"
     assert json.loads(row["tools"]) == [{"type": "function", "function": {"name": "look"}}]
     with pytest.raises(InputError, match="calls of tools"):
-        export(folder, tool="llama-factory", layout="alpaca", overrides=QUICK)
+        export(Job.of(folder, QUICK), tool="llama-factory", layout="alpaca")
     (data / "train-20.jsonl").write_text((data / "train-20.jsonl").read_text().replace("42", "43"))
     assert status(folder, overrides=QUICK).stages[0].state == "stale"
     selected = json.loads((folder / "selected.jsonl").read_text().splitlines()[0])

@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import lines_of, make_rows, score, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -17,50 +16,22 @@ from ds2.curation import Curation
 from ds2.errors import InputError
 from ds2.runs import add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
 from ds2.runs.export import export, publish
+from ds2.runs.job import Job
 from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("evidence")
-    write_rows(place / "pool.jsonl", make_rows())
-    (place / "run").mkdir()
-    recipe = (
-        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
-        "[noise]\nn_bootstrap = 5\n"
-    )
-    (place / "run" / "recipe.toml").write_text(recipe)
-    run(place / "run")
-    return place
-
-
-@pytest.fixture
-def folder(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "own")
-    return tmp_path / "own" / "run"
 
 
 def true_scores() -> dict[str, object]:
     return {str(row["id"]): row["true"] for row in make_rows()}
 
 
-def lines_of(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def fill(sheet: Path, out: Path) -> Path:
-    """Score a sheet as a person who knows the truth would."""
-    lines = lines_of(sheet)
-    for line in lines:
-        line["score"] = true_scores()[line["id"]]
-    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return out
+    return score(sheet, out, true_scores())
 
 
 def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
-    sheets = write_gold_sheets(folder, size=40)
+    sheets = write_gold_sheets(Job.of(folder), size=40)
     assert sheets.n_new == 40
     text = (folder / "gold-sheet.csv").read_text(encoding="utf-8-sig")
     table = list(csv.DictReader(io.StringIO(text)))
@@ -69,7 +40,7 @@ def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
     assert not {"observed", "curated"} & set(table[0])  # whoever scores is blind
     page = (folder / "gold-sheet.html").read_text()
     assert table[0]["id"] in page
-    added = add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "filled.jsonl")])
+    added = add_gold(Job.of(folder), [fill(folder / "gold-sheet.jsonl", tmp_path / "filled.jsonl")])
     assert (added.n_scored, added.n_added) == (40, 40)
     run(folder)
     evidence = load(Curation, folder).evidence
@@ -78,30 +49,30 @@ def test_gold_is_asked_for_read_back_and_decides(folder, tmp_path):
 
 
 def test_a_larger_plan_extends_a_smaller_one_and_asks_for_nothing_twice(folder, tmp_path):
-    write_gold_sheets(folder, size=30)
+    write_gold_sheets(Job.of(folder), size=30)
     first = fill(folder / "gold-sheet.jsonl", tmp_path / "first.jsonl")
     asked = {row["id"] for row in lines_of(first)}
-    add_gold(folder, [first])
+    add_gold(Job.of(folder), [first])
     run(folder)  # the curated scores may change: the plan must not
-    second = write_gold_sheets(folder, size=50)
+    second = write_gold_sheets(Job.of(folder), size=50)
     again = {row["id"] for row in lines_of(folder / "gold-sheet.jsonl")}
     assert (second.n_examples, second.n_new) == (50, 20)
     assert not asked & again
-    add_gold(folder, [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
+    add_gold(Job.of(folder), [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
     with pytest.raises(InputError, match="Ask for a larger --size"):
-        write_gold_sheets(folder, size=50)
+        write_gold_sheets(Job.of(folder), size=50)
 
 
 def test_a_sheet_without_a_usable_score_is_an_error_and_changes_nothing(folder, tmp_path):
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": "r1", "score": 17}\n')
     with pytest.raises(InputError, match=r"bad.jsonl.*17"):
-        add_gold(folder, [bad])
+        add_gold(Job.of(folder), [bad])
     assert not (folder / "gold.jsonl").exists()
 
 
 def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(folder):
-    large = plan_run_rerating(folder, budget=40)
+    large = plan_run_rerating(Job.of(folder), budget=40)
     ids = [row["id"] for row in lines_of(large.path)]
     assert 0 < len(ids) <= 40
     assert set(ids) <= set(true_scores())
@@ -110,15 +81,15 @@ def test_rerating_lists_examples_of_the_pool_and_a_small_budget_is_a_prefix(fold
     said = CliRunner().invoke(app, ["rerate", str(folder), "--budget", "2", "--noise", "9"]).stdout
     assert "Not worth it: chance can take away as much as these ratings bring." in said
     assert "Rate them" not in said
-    plan_run_rerating(folder, budget=10)
+    plan_run_rerating(Job.of(folder), budget=10)
     assert [row["id"] for row in lines_of(large.path)] == ids[:10]
     with pytest.raises(InputError, match="no cut"):
-        plan_run_rerating(folder, budget=5, overrides=parse_overrides(["select.size=all"]))
+        plan_run_rerating(Job.of(folder, parse_overrides(["select.size=all"])), budget=5)
 
 
 @pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "unsloth", "parquet"])
 def test_a_selection_is_handed_over_in_pick_order(folder, tool):
-    made = export(folder, tool=tool)
+    made = export(Job.of(folder), tool=tool)
     chosen = load(Selection, folder).rows
     data = made.files[0]
     assert data.parent == folder / tool
@@ -126,13 +97,13 @@ def test_a_selection_is_handed_over_in_pick_order(folder, tool):
     assert [row["id"] for row in rows] == [f"r{row}" for row in chosen]
     assert rows[0]["ds2_reason"].startswith("score ")
     assert str(data) in made.usage or tool == "llama-factory"
-    bare = export(folder, tool="trl", plain=True)
+    bare = export(Job.of(folder), tool="trl", plain=True)
     assert not any(key.startswith("ds2_") for key in lines_of(bare.files[0])[0])
     assert bare.command.startswith(f"trl sft --model_name_or_path MODEL --dataset_name {folder}")
 
 
 def test_a_control_has_random_examples_of_the_same_lengths(folder):
-    made = export(folder, tool="trl", plain=True, control=True)
+    made = export(Job.of(folder), tool="trl", plain=True, control=True)
     own, control = (lines_of(path) for path in made.files)
     assert made.files[1] == folder / "trl-control" / "selected.jsonl"
     assert len(control) == len(own)
@@ -146,7 +117,7 @@ def test_a_control_has_random_examples_of_the_same_lengths(folder):
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(InputError, match="HF_TOKEN"):
-        publish(folder, "org/name")
+        publish(Job.of(folder), "org/name")
 
 
 def selected(folder: Path, *settings: str) -> list[str]:
@@ -248,6 +219,6 @@ def test_a_card_names_no_folder_of_this_machine(folder, tmp_path, monkeypatch):
     ids.write_text("r1\n")
     cards = []
     monkeypatch.setattr("ds2.runs.export.push_to_hub", lambda *given, **_: cards.append(given[2]))
-    publish(folder, "org/name", overrides={"select.must_have": str(ids)})
+    publish(Job.of(folder, {"select.must_have": str(ids)}), "org/name")
     assert cards[0].settings["select.must_have"] == "ids.txt"
     assert str(tmp_path) not in repr(cards[0])

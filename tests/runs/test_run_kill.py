@@ -77,7 +77,7 @@ def kill_somewhere(whole: tuple[Path, float], tmp_path: Path, moments: list[floa
             for name, known in record.writes.items():
                 assert hash_file(folder / name).sha256 == known.sha256
         finished.append(len(stages))
-        redone = [outcome.name for outcome in run(folder).stages if outcome.state == "done"]
+        redone = [outcome.stage for outcome in run(folder).stages if outcome.state == "done"]
         assert not set(redone) & set(stages)
         assert contents(folder) == expected, moment
         assert {path.name for path in folder.iterdir() if ".tmp" in path.name} == set()

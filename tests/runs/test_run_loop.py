@@ -205,7 +205,7 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
     ("stage", "then"), [("embed", "goes on from there"), ("neighbors", "starts anew")]
 )
 def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, then):
-    monkeypatch.setattr("ds2.runs.noted.EVERY_S", 0.0)
+    monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
     seen = []
 
     class Heard(Listener):
@@ -238,7 +238,7 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
 
 
 def test_progress_that_cannot_be_written_or_read_stops_nothing(script, folder, monkeypatch):
-    monkeypatch.setattr("ds2.runs.noted.EVERY_S", 0.0)
+    monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
     (folder / ".progress.json").mkdir()
     script.hooks["embed"] = lambda job: job.listener.progress(1, 2)
     run(folder)

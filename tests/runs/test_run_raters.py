@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from batch_server import BatchServer, Running, completion
 from llm_server import Endpoint, Step, rating_of, rating_text, refusal
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, put_run, write_rows
 
 from ds2.cli.rating import batch_command
 from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel, Store
 from ds2.runs import (
-    Listener,
     collect_batches,
     parse_overrides,
     prompt_of,
@@ -22,6 +21,7 @@ from ds2.runs import (
     status,
     write_batches,
 )
+from ds2.runs.job import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 CANARY = "sk-canary-5f3a9c"
@@ -39,12 +39,8 @@ def endpoint():
 
 
 def make_run(place: Path, raters: str, *, n: int = 60, scores: str = "") -> Path:
-    write_rows(place / "pool.jsonl", make_rows(n))
-    folder = place / "run"
-    folder.mkdir()
     recipe = f"[pool]\npath = '../pool.jsonl'\n{scores}\n[noise]\nn_bootstrap = 5\n{raters}"
-    (folder / "recipe.toml").write_text(recipe, encoding="utf-8")
-    return folder
+    return put_run(place, make_rows(n), recipe)
 
 
 def chat(endpoint, name="judge", more=""):
@@ -187,7 +183,7 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint, "a") + chat(endpoint, "b", more))
     listener = Heard()
     run(folder, until="rate", listener=listener)
-    assert any("not there yet" in sentence for sentence in listener.heard)
+    assert any("not there yet" in sentence for sentence in listener.sentences)
     assert Panel.load(folder / "ratings.parquet").raters == ("a",)
     (tmp_path / "some.txt").write_text("r3\nr1\nr7\n")
     endpoint.requests.clear()
@@ -201,19 +197,11 @@ def test_a_rater_of_some_examples_leaves_the_others_unasked(tmp_path, endpoint):
         run(folder, until="rate")
 
 
-class Heard(Listener):
-    def __init__(self):
-        self.heard = []
-
-    def said(self, sentence):
-        self.heard.append(sentence)
-
-
 def test_the_forecast_is_said_before_the_first_request(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     listener = Heard()
     run(folder, until="rate", listener=listener)
-    (forecast,) = [sentence for sentence in listener.heard if "still to ask" in sentence]
+    (forecast,) = [sentence for sentence in listener.sentences if "still to ask" in sentence]
     assert "59 requests" in forecast  # two examples are equal
     assert "cost unknown" in forecast
 
@@ -231,18 +219,18 @@ def test_a_refused_key_stops_with_one_sentence_and_without_the_key(tmp_path):
 
 def test_the_prompt_is_the_one_that_is_sent(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
-    shown = [dict(message) for message in prompt_of(folder, example="r7")]
+    shown = [dict(message) for message in prompt_of(Job.of(folder), example="r7")]
     run(folder, until="rate")
     assert shown in [request["messages"] for request in endpoint.requests]
     other = parse_overrides(["raters.judge.form=expected"])
-    assert "one letter" in prompt_of(folder, overrides=other)[-1]["content"]
+    assert "one letter" in prompt_of(Job.of(folder, other))[-1]["content"]
     with pytest.raises(InputError, match="No example has the id 'r999'"):
-        prompt_of(folder, example="r999")
+        prompt_of(Job.of(folder), example="r999")
 
 
 def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     folder = make_run(tmp_path, "[raters.b]\nkind = 'batch'\nmodel = 'm'\n", n=30)
-    (path,) = write_batches(folder, tmp_path / "ask")
+    (path,) = write_batches(Job.of(folder), tmp_path / "ask")
     requests = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(requests) == 29  # r3 and r11 are one text
     text = '{"rarity": 3, "complexity": 4, "informativeness": 5, "overall": %d}'
@@ -271,7 +259,7 @@ def test_batches_are_written_for_others_and_their_results_collected(tmp_path):
     ]
     done = tmp_path / "done.jsonl"
     done.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = collect_batches(folder, [done])
+    found = collect_batches(Job.of(folder), [done])
     assert (found.codes == 0).tolist() == [True] * 30
     run(folder, until="rate", ask="nothing")
     assert Panel.load(folder / "ratings.parquet").problems == {}
@@ -299,7 +287,7 @@ def test_a_run_waits_for_its_batches_over_days(tmp_path, monkeypatch):
 def test_batch_needs_a_batch_rater(tmp_path, endpoint):
     folder = make_run(tmp_path, chat(endpoint))
     with pytest.raises(InputError, match="no rater of the kind batch"):
-        write_batches(folder, tmp_path / "ask")
+        write_batches(Job.of(folder), tmp_path / "ask")
     with pytest.raises(InputError, match="one of the two"):
         batch_command(folder, write=None, collect=None)
 

@@ -9,46 +9,27 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, write_rows
+from small_pool import Heard, make_rows, write_rows
 
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.noise import TransitionEstimate
 from ds2.pool import read_pool
-from ds2.runs import Listener, RunOutcome, load, parse_overrides, read_manifest, run, save, status
+from ds2.runs import RunOutcome, load, parse_overrides, read_manifest, run, save, status
 from ds2.runs.stages import STAGES
 from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 
 FILES = {name for stage in STAGES for name in stage.writes}
-FAST = "noise.n_bootstrap=10"
 
 
 def go(folder: Path, *settings: str, until: str = "report") -> RunOutcome:
-    return run(folder, until=until, overrides=parse_overrides([FAST, *settings]))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("finished")
-    write_rows(place / "pool.jsonl", make_rows())
-    (place / "run").mkdir()
-    recipe = "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = 'score'\nscale = '0-5'\n"
-    (place / "run" / "recipe.toml").write_text(recipe)
-    go(place / "run")
-    return place
-
-
-@pytest.fixture
-def folder(finished, tmp_path) -> Path:
-    """A finished run of one's own, with its pool beside it."""
-    shutil.copytree(finished, tmp_path / "own")
-    return tmp_path / "own" / "run"
+    return run(folder, until=until, overrides=parse_overrides(settings))
 
 
 def done(result: RunOutcome) -> list[str]:
-    return [outcome.name for outcome in result.stages if outcome.state == "done"]
+    return [outcome.stage for outcome in result.stages if outcome.state == "done"]
 
 
 def test_a_run_leaves_the_files_that_it_promises(folder):
@@ -146,21 +127,14 @@ def test_a_planted_matrix_that_is_none_is_said_before_anything_runs(folder):
 
 
 def test_equal_scores_are_said_once_and_a_better_scale_is_named(folder):
-    class Ear(Listener):
-        def __init__(self) -> None:
-            self.heard: list[str] = []
-
-        def warning(self, sentence: str) -> None:
-            self.heard.append(sentence)
-
     write_rows(folder.parent / "pool.jsonl", [{**row, "score": 3} for row in make_rows()])
-    ear = Ear()
+    ear = Heard()
     with pytest.raises(InputError, match=r"Every rating of 'score' \(160 in all\)"):
         run(folder, listener=ear)
-    assert ear.heard == []
+    assert ear.warnings == []
     with pytest.raises(InputError, match="Every rating"):
         run(folder, overrides={"scores.scale": "1-10"}, listener=ear)
-    (hint,) = ear.heard
+    (hint,) = ear.warnings
     assert "set scale = " in hint
 
 
@@ -294,7 +268,7 @@ def test_a_failed_stage_is_mended_without_redoing_the_others(folder):
     with pytest.raises(InputError, match="asks for 1000 rows"):
         go(folder, "select.size=1000")
     assert done(go(folder, "select.size=10")) == ["select", "report"]
-    found = status(folder, overrides=parse_overrides([FAST, "select.size=10"]))
+    found = status(folder, overrides=parse_overrides(["select.size=10"]))
     assert {verdict.state for verdict in found.stages} == {"fresh"}
 
 

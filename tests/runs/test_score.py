@@ -15,8 +15,9 @@ from ds2.cli.app import app
 from ds2.pool import Pool, read_parts
 from ds2.rating import Panel
 from ds2.runs import init_run, run
-from ds2.runs.ask import plan_run_rerating
 from ds2.runs.frozen import load
+from ds2.runs.job import Job
+from ds2.runs.rerate import plan_run_rerating
 from ds2.runs.score import score_pool
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
@@ -96,7 +97,7 @@ def test_another_pool_is_scored_from_file_to_parquet(folder, tmp_path):
     assert found["position"] == list(range(300))
     quality = [row["quality"] for row in rows(300, 0, seed=1)]
     assert np.corrcoef(found["score"], quality)[0, 1] > 0.7
-    again = score_pool(str(new), folder, out=tmp_path / "two.parquet", processes=2)
+    again = score_pool(str(new), Job.of(folder), out=tmp_path / "two.parquet", processes=2)
     assert again.warnings == ()
     assert pq.read_table(tmp_path / "two.parquet").to_pydict() == found
 
@@ -107,7 +108,7 @@ def test_a_pool_that_is_unlike_the_run_s_is_called_so(folder, tmp_path):
         for i in range(120)
     ]
     new = write_rows(tmp_path / "german.jsonl", german)
-    found = score_pool(str(new), folder, out=tmp_path / "s.parquet", processes=1)
+    found = score_pool(str(new), Job.of(folder), out=tmp_path / "s.parquet", processes=1)
     said = " ".join(found.warnings)
     assert "'de'" in said
     assert "times as long" in said
@@ -116,10 +117,10 @@ def test_a_pool_that_is_unlike_the_run_s_is_called_so(folder, tmp_path):
 
 def test_a_scorer_is_fitted_once_and_anew_when_the_ratings_change(folder, tmp_path):
     new = write_rows(tmp_path / "new.jsonl", rows(50, 0, seed=2))
-    score_pool(str(new), folder, out=tmp_path / "a.parquet", processes=1)
+    score_pool(str(new), Job.of(folder), out=tmp_path / "a.parquet", processes=1)
     file = folder / "scorer" / "scorer.safetensors"
     before = file.stat().st_mtime_ns
-    score_pool(str(new), folder, out=tmp_path / "b.parquet", processes=1)
+    score_pool(str(new), Job.of(folder), out=tmp_path / "b.parquet", processes=1)
     assert file.stat().st_mtime_ns == before
 
 
@@ -130,7 +131,7 @@ def test_ready_made_vectors_cannot_score_another_pool(tmp_path):
     settings |= {"scores.column": "score", "scores.scale": "levels:6", "noise.n_bootstrap": 0}
     init_run(tmp_path / "run", pool=str(pool), settings=settings)
     with pytest.raises(ds2.InputError, match="ready-made"):
-        score_pool(str(pool), tmp_path / "run", out=tmp_path / "s.parquet")
+        score_pool(str(pool), Job.of(tmp_path / "run"), out=tmp_path / "s.parquet")
 
 
 def test_a_random_part_is_asked_about_and_all_raters_see_the_same(tmp_path, monkeypatch):
@@ -171,7 +172,7 @@ def test_parts_of_a_pool_are_the_pool(tmp_path):
 
 
 def test_first_ratings_are_among_what_rerate_asks_for_and_a_part_is_random(folder):
-    found = plan_run_rerating(folder, budget=50)
+    found = plan_run_rerating(Job.of(folder), budget=50)
     lines = [json.loads(line) for line in found.path.read_text().splitlines()]
     scored = set(np.array(Pool.load(folder / "pool.arrow").ids)[load(ds2.Curation, folder).scored])
     assert found.n_random == 10

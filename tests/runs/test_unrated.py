@@ -15,10 +15,12 @@ from ds2.errors import InputError
 from ds2.report.breadth import breadth_findings, methods_by_breadth, methods_state
 from ds2.runs import compare_run, init_run, load_recipe, parse_overrides, run, status
 from ds2.runs import export as export_module
-from ds2.runs.ask import plan_run_rerating, write_gold_sheets
+from ds2.runs.ask import write_gold_sheets
 from ds2.runs.between import plan_run_between
 from ds2.runs.export import export, publish
 from ds2.runs.frozen import load
+from ds2.runs.job import Job
+from ds2.runs.rerate import plan_run_rerating
 from ds2.runs.unrated import methods_without_scores
 from ds2.selection import ComparedSelection, Selection
 
@@ -55,7 +57,7 @@ def test_a_pool_alone_is_enough(folder):
     assert recipe.select.method == "facility-location"
     assert "top-score" not in recipe.proof.arms
     found = run(folder)
-    assert [one.name for one in found.stages if one.state == "skipped"] == SKIPPED
+    assert [one.stage for one in found.stages if one.state == "skipped"] == SKIPPED
     assert len(load(Selection, folder).rows) == 16
     assert not any((folder / name).exists() for name in SCORE_FILES)
     first = json.loads((folder / "selected.jsonl").read_text().splitlines()[0])
@@ -140,16 +142,16 @@ def test_what_goes_by_scores_is_refused_before_any_work(pool, tmp_path, settings
 def test_trusted_scores_need_a_scale_so_they_are_refused(folder):
     run(folder)
     for asked in (
-        lambda: write_gold_sheets(folder),
-        lambda: plan_run_rerating(folder, budget=5),
-        lambda: plan_run_between(folder, [("run", "random")]),
+        lambda: write_gold_sheets(Job.of(folder)),
+        lambda: plan_run_rerating(Job.of(folder), budget=5),
+        lambda: plan_run_between(Job.of(folder), [("run", "random")]),
     ):
         with pytest.raises(InputError, match="goes by scores"):
             asked()
 
 
 def test_methods_are_compared_by_what_they_cover(folder):
-    found = compare_run(folder)
+    found = compare_run(Job.of(folder))
     page = json.loads(found.document)
     names = [row["method"] for row in page["tables"]["diversity"]["rows"]]
     assert "random" in names
@@ -162,9 +164,9 @@ def test_methods_are_compared_by_what_they_cover(folder):
     assert coverage == sorted(coverage, reverse=True)
     assert found.ranking[0].startswith("1 ")
     assert found.state.says in ("keep facility-location", f"take {ranking[0]['method'][2:]}")
-    named = compare_run(folder, methods=["ds2", "random", "facility-location"])
+    named = compare_run(Job.of(folder), methods=["ds2", "random", "facility-location"])
     assert named.left_out == {"ds2": "The method ds2 goes by scores, and the run has none."}
-    alone = compare_run(folder, methods=["length", "random"])
+    alone = compare_run(Job.of(folder), methods=["length", "random"])
     assert alone.state.says == "no verdict"
 
 
@@ -195,14 +197,14 @@ def test_another_method_is_taken_where_it_is_broader_at_no_cost(
 
 
 def test_it_is_handed_over_with_a_control(folder, monkeypatch):
-    done = export(folder, tool="trl", control=True)
+    done = export(Job.of(folder), tool="trl", control=True)
     first, second = (path.read_text().splitlines() for path in done.files[:2])
     assert len(first) == len(second) == 16
     cards = []
     monkeypatch.setattr(
         export_module, "push_to_hub", lambda pool, repo, card, **more: cards.append(card)
     )
-    publish(folder, "someone/some")
+    publish(Job.of(folder), "someone/some")
     (card,) = cards
     assert card.raters == ()
     assert card.transition is None
@@ -217,7 +219,7 @@ def test_scores_that_come_later_are_used_and_those_that_go_are_not(pool, tmp_pat
     before = load(Selection, folder).rows
     scored = {"scores.column": "score", "scores.scale": "0-5", "select.method": "top-score"}
     found = run(folder, overrides=scored)
-    states = {one.name: one.state for one in found.stages}
+    states = {one.stage: one.state for one in found.stages}
     assert states["embed"] == states["neighbors"] == "fresh"
     assert {states[name] for name in (*SKIPPED, "select", "report")} == {"done"}
     assert "matrix" in json.loads((folder / "report.json").read_text())["tables"]

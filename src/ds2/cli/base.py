@@ -2,17 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from io import TextIOWrapper
 from os import fspath
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ds2._version import __version__
 from ds2.errors import Ds2Error
+
+if TYPE_CHECKING:
+    from ds2.runs.job import Job
 
 __all__ = [
     "Json",
@@ -21,12 +25,35 @@ __all__ = [
     "answer",
     "app",
     "main",
+    "option",
     "overridden",
     "printable",
     "run_stages",
     "say",
     "setting",
+    "tell",
+    "working",
 ]
+
+
+def option(usage: str, says: str, *, default: Any = None, **how: Any) -> Any:
+    """Return an option: "--out FILE" is its name and what it takes, "--json" takes nothing."""
+    name, _, takes = usage.partition(" ")
+    if not takes:
+        default = False
+    return typer.Option(default, name, metavar=takes or None, help=says, **how)
+
+
+def setting(key: str, usage: str, more: str = "") -> Any:
+    """Return the option for a key of the recipe, whose words and default are the recipe's."""
+    from ds2.runs.recipe_file import field_of
+
+    field = field_of(key)
+    assert field is not None, key
+    said = str(field.description)
+    default = f" Default: {field.default}." if isinstance(field.default, (str, int, float)) else ""
+    return option(usage, f"{said[0].upper()}{said[1:]}.{more}{default}")
+
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
@@ -39,19 +66,6 @@ Set = Annotated[
         "select.size=5000. May be given several times.",
     ),
 ]
-
-
-def setting(key: str, option: str, metavar: str, more: str = "") -> Any:
-    """Return the option for a key of the recipe, whose words and default are the recipe's."""
-    from ds2.runs.recipe_file import field_of
-
-    field = field_of(key)
-    assert field is not None, key
-    said = str(field.description)
-    default = f" Default: {field.default}." if isinstance(field.default, (str, int, float)) else ""
-    return typer.Option(
-        option, metavar=metavar, help=f"{said[0].upper()}{said[1:]}.{more}{default}"
-    )
 
 
 def overridden(settings: list[str] | None) -> dict[str, object]:
@@ -80,12 +94,10 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Ds2Error as error:
-            typer.echo(f"error: {printable(str(error))}", err=True)
+            tell(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo(
-                "stopped: finished stages are kept. Give the same command again to go on.", err=True
-            )
+            tell("stopped: finished stages are kept. Give the same command again to go on.")
             raise typer.Exit(130) from None
 
 
@@ -103,9 +115,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; the entry point of ``ds2``."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, TextIOWrapper
-        ):  # a terminal that lacks a character is no reason to stop
+        if isinstance(stream, TextIOWrapper):
+            # a terminal that lacks a character is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     app()
 
@@ -119,45 +130,57 @@ def _version(wanted: bool) -> bool:
 
 @app.callback()
 def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
+    version: bool = option("--version", "Print the version.", callback=_version, is_eager=True),
 ) -> None:
     """Hold the options that come before a command."""
 
 
-def run_stages(
-    folder: Path, until: str, settings: list[str] | None, as_json: bool, **how: Any
-) -> None:
-    """Run the stages up to one and print what came of it; ``how`` goes to `ds2.runs.loop.run`."""
+@contextmanager
+def working(run: Path, settings: list[str] | None, **how: Any) -> Iterator["Job"]:
+    """Yield a run with what --set overrides; what happens to it is said on stderr."""
     from ds2.cli.progress import listening
-    from ds2.cli.results import run_document, run_lines
-    from ds2.runs.loop import run
+    from ds2.runs.job import Job
 
     with listening() as listener:
-        result = run(folder, until=until, overrides=overridden(settings), listener=listener, **how)
+        yield Job.of(run, overridden(settings), listener, **how)
+
+
+def run_stages(
+    folder: Path,
+    until: str,
+    settings: list[str] | None,
+    as_json: bool,
+    *,
+    resume: bool = False,
+    **how: Any,
+) -> None:
+    """Run the stages up to one and print what came of it; ``how`` goes to `ds2.runs.job.Job`."""
+    from ds2.cli.results import run_document, run_lines
+    from ds2.runs.loop import bring_up
+
+    with working(folder, settings, **how) as job:
+        result = bring_up(job, until, resume=resume)
     if settings:
-        typer.echo(
-            printable(
-                f"{', '.join(settings)}: for this command alone. To keep it for the next ones, "
-                f"write it into {folder / 'recipe.toml'}."
-            ),
-            err=True,
+        tell(
+            f"{', '.join(settings)}: for this command alone. To keep it for the next ones, write "
+            f"it into {folder / 'recipe.toml'}."
         )
     answer(as_json, run_document(result), run_lines(result))
-    rate = result.summary.get("rate", {})
-    if how.get("resume") and rate.get("stopped"):
-        names = ", ".join(f"'{name}'" for name in rate["stopped"])  # type: ignore[attr-defined]
-        left = f"{rate['unanswered']:,} requests have no reply: see the warnings for what stopped "
-        typer.echo(
-            printable(
-                f"error: {left}{names}. When that is put right, "
-                "give the same command again: they alone are sent."
-            ),
-            err=True,
+    rate: Mapping[str, Any] = result.summary.get("rate", {})
+    if resume and rate.get("stopped"):
+        names = ", ".join(f"'{name}'" for name in rate["stopped"])
+        tell(
+            f"error: {rate['unanswered']:,} requests have no reply: see the warnings for what "
+            f"stopped {names}. When that is put right, give the same command again: they alone are "
+            "sent."
         )
         raise typer.Exit(1)
+
+
+def tell(*sentences: str, label: str = "") -> None:
+    """Print sentences to stderr."""
+    for sentence in sentences:
+        typer.echo(printable(f"{label}{sentence}"), err=True)
 
 
 def answer(as_json: bool, document: object, lines: Iterable[str]) -> None:

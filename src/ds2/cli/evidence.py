@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, answer, app, overridden, printable
+from ds2.cli.base import Json, Run, Set, answer, app, option, overridden, tell, working
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,38 +21,24 @@ def gold_command(
     run: Run,
     settings: Set = None,
     *,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size",
-            metavar="N",
-            help="Write N examples for people to score. Default: as many as would tell, on this "
-            "pool, a gain worth having from none.",
-        ),
-    ] = None,
-    again: Annotated[
-        int,
-        typer.Option(
-            "--again",
-            metavar="N",
-            min=0,
-            help="Write N examples that have a trusted score, to be scored once more as a check.",
-        ),
-    ] = 0,
-    between: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--between",
-            metavar="A,B",
-            help="Write examples that tell two selections apart: methods, run (the run's own), a "
-            "file of ids, or the folder of another run; several times. Their scores judge in ds2 "
-            "compare and teach nothing.",
-        ),
-    ] = None,
-    add: Annotated[
-        list[Path] | None,
-        typer.Option("--add", metavar="FILE", help="Read a file of scores; several times."),
-    ] = None,
+    size: int | None = option(
+        "--size N",
+        "Write N examples for people to score. Default: as many as would tell, on this "
+        "pool, a gain worth having from none.",
+    ),
+    again: int = option(
+        "--again N",
+        "Write N examples that have a trusted score, to be scored once more as a check.",
+        min=0,
+        default=0,
+    ),
+    between: list[str] | None = option(
+        "--between A,B",
+        "Write examples that tell two selections apart: methods, run (the run's own), a "
+        "file of ids, or the folder of another run; several times. Their scores judge in ds2 "
+        "compare and teach nothing.",
+    ),
+    add: list[Path] | None = option("--add FILE", "Read a file of scores; several times."),
     as_json: Json = False,
 ) -> None:
     """Write the examples that are worth a trusted score, or read the scores back.
@@ -64,9 +50,9 @@ def gold_command(
     --between the examples are those in which two selections differ, 200 of them or --size, and the
     width to expect of their difference is printed.
     """
-    from ds2.cli.progress import listening
     from ds2.runs.ask import add_gold, write_gold_sheets
     from ds2.runs.between import plan_run_between
+    from ds2.runs.job import Job
 
     if sum([size is not None or bool(between), bool(again), bool(add)]) > 1:
         raise InputError(
@@ -74,15 +60,11 @@ def gold_command(
             "write some that have a score, or --add FILE to read scores."
         )
     if not add:
-        given = overridden(settings)
-        with listening() as heard:
+        with working(run, settings) as job:
             if between:
-                pairs = _pairs(between)
-                sheets = plan_run_between(run, pairs, size=size, overrides=given, listener=heard)
+                sheets = plan_run_between(job, _pairs(between), size=size)
             else:
-                sheets = write_gold_sheets(
-                    run, size=size, again=again, overrides=given, listener=heard
-                )
+                sheets = write_gold_sheets(job, size=size, again=again)
         document: dict[str, object] = {
             "files": sheets.files,
             "n_examples": sheets.n_examples,
@@ -102,9 +84,8 @@ def gold_command(
             document["pairs"] = [asdict(pair) for pair in sheets.pairs]
             lines += _foretold(sheets.pairs)
     else:
-        added = add_gold(run, add or [], overrides=overridden(settings))
-        for sentence in added.warnings:
-            typer.echo(f"warning: {sentence}", err=True)
+        added = add_gold(Job.of(run, overridden(settings)), add)
+        tell(*added.warnings, label="warning: ")
         document = {
             "file": added.path,
             "n_scored": added.n_scored,
@@ -157,18 +138,12 @@ def rerate_command(
     run: Run,
     settings: Set = None,
     *,
-    budget: Annotated[
-        int, typer.Option("--budget", metavar="N", help="How many ratings may be spent.")
-    ],
-    noise: Annotated[
-        float | None,
-        typer.Option(
-            "--noise",
-            metavar="LEVELS",
-            help="Standard deviation of one more rating, in levels. Default: that of the run's "
-            "raters; a stronger rater has less.",
-        ),
-    ] = None,
+    budget: int = option("--budget N", "How many ratings may be spent.", default=...),
+    noise: float | None = option(
+        "--noise LEVELS",
+        "Standard deviation of one more rating, in levels. Default: that of the run's "
+        "raters; a stronger rater has less.",
+    ),
     as_json: Json = False,
 ) -> None:
     """Choose the examples near the cut whose next rating helps the selection most.
@@ -176,13 +151,10 @@ def rerate_command(
     Writes RUN/rerate.jsonl. A rater of the recipe with only = "rerate.jsonl" rates just these, and
     ds2 run takes its scores to the others'.
     """
-    from ds2.cli.progress import listening
-    from ds2.runs.ask import plan_run_rerating
+    from ds2.runs.rerate import plan_run_rerating
 
-    with listening() as heard:
-        found = plan_run_rerating(
-            run, budget=budget, noise_se=noise, overrides=overridden(settings), listener=heard
-        )
+    with working(run, settings) as job:
+        found = plan_run_rerating(job, budget=budget, noise_se=noise)
     more, low, high = found.gained
     name = quote(str(run))
     lines = [
@@ -216,11 +188,9 @@ def score_command(
     pool: Annotated[
         list[str], typer.Argument(metavar="NEW", help="The pool to score: a file, or several.")
     ],
-    run: Annotated[Path, typer.Option("--with", metavar="RUN", help="The run that was rated.")],
+    run: Path = option("--with RUN", "The run that was rated.", default=...),
     *,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The Parquet file to write.")
-    ] = Path("scores.parquet"),
+    out: Path = option("--out FILE", "The Parquet file to write.", default=Path("scores.parquet")),
     as_json: Json = False,
 ) -> None:
     """Predict the ratings of a pool that nobody rated, by the scorer of a run.
@@ -228,13 +198,11 @@ def score_command(
     Writes position, id, score and standard error of every row, part by part: memory does not grow
     with the pool. The scorer is fitted to the run's ratings once and kept in RUN/scorer.
     """
-    from ds2.cli.progress import listening
     from ds2.runs.score import score_pool
 
-    with listening() as listener:
-        found = score_pool(pool, run, out=out, listener=listener)
-    for sentence in found.warnings:
-        typer.echo(f"warning: {printable(sentence)}", err=True)
+    with working(run, None) as job:
+        found = score_pool(pool, job, out=out)
+    tell(*found.warnings, label="warning: ")
     lines = [
         f"Wrote {found.path}: {found.n:,} rows scored, {found.n_left:,} passed over (malformed, "
         f"or without an answer). The scorer agrees with held-out ratings of "

@@ -42,11 +42,6 @@ def listening() -> Iterator[Listener]:
     console.print()  # the result stands apart
 
 
-def _line(stage: str, state: str, seconds: float, summary: Mapping[str, object]) -> str:
-    took = "" if state != "done" else f" in {seconds:.1f} s"
-    return f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}"
-
-
 class Pace:
     """How fast a stage goes, from its first sign of progress on."""
 
@@ -86,10 +81,9 @@ def _seconds(seconds: float) -> str:
 class Lines(Listener):
     """Writes plain lines: when a stage starts and ends, and now and then in between."""
 
-    def __init__(self) -> None:
-        self._stage = ""
+    def __init__(self, stage: str = "") -> None:
+        self._stage, self._pace = stage, Pace()
         self._last = 0.0
-        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Say what starts."""
@@ -101,15 +95,17 @@ class Lines(Listener):
         self, stage: str, state: str, seconds: float, summary: Mapping[str, object]
     ) -> None:
         """Say what is done, or was fresh."""
-        self._say(_line(stage, state, seconds, summary))
+        took = "" if state != "done" else f" in {seconds:.1f} s"
+        self._say(f"{stage:<10} {state}{took}: {stage_phrase(stage, summary)}")
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the stage is, at most once in ten seconds."""
-        self._tell(self._pace.count(done, total), f"; {note}" if note else "", done > 0)
+        """Say how far the stage is."""
+        words = self._pace.count(done, total)
+        self._reach(done, total, f"{words}; {note}" if note else words)
 
     def reached(self, share: float) -> None:
         """The same of a share of the work."""
-        self._tell(self._pace.share(share), "", share > 0)
+        self._reach(share, 1.0, self._pace.share(share))
 
     def said(self, sentence: str) -> None:
         """Say it."""
@@ -119,24 +115,25 @@ class Lines(Listener):
         """Say the warning."""
         self._say(f"warning: {sentence}")
 
-    def _tell(self, words: str, note: str, some: bool) -> None:
+    def _reach(self, done: float, total: float, words: str) -> None:  # noqa: ARG002
+        """Say it, at most once in ten seconds."""
         now = time.monotonic()
-        if some and now - self._last >= EVERY_S:
+        if done > 0 and now - self._last >= EVERY_S:
             self._last = now
-            self._say(f"{self._stage:<10} {words}{note}")
+            self._say(f"{self._stage:<10} {words}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # whoever read the progress has seen enough
             typer.echo(printable(line), err=True)
 
 
-class Live(Listener):
+class Live(Lines):
     """Draws one live line for the stage that runs, and keeps a plain line of each that is done."""
 
     def __init__(self, progress: "Progress") -> None:
+        super().__init__()
         self._progress = progress
         self._task: TaskID | None = None
-        self._pace = Pace()
 
     def started(self, stage: str, title: str) -> None:
         """Show what starts."""
@@ -150,26 +147,13 @@ class Live(Listener):
         if self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        self._say(_line(stage, state, seconds, summary))
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Show how far the stage is."""
-        words = self._pace.count(done, total)
-        self._draw(done, total, f"{words}; {note}" if note else words)
-
-    def reached(self, share: float) -> None:
-        """The same of a share of the work."""
-        self._draw(share, 1.0, self._pace.share(share))
+        super().finished(stage, state, seconds, summary)
 
     def said(self, sentence: str) -> None:
         """Leave a line with it."""
         self._say(sentence)
 
-    def warning(self, sentence: str) -> None:
-        """Leave a line with the warning."""
-        self._say(f"warning: {sentence}")
-
-    def _draw(self, done: float, total: float, words: str) -> None:
+    def _reach(self, done: float, total: float, words: str) -> None:
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total or None, count=words)
 

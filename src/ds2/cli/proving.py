@@ -1,24 +1,178 @@
-"""`ds2 proof`: compare models that were trained on different selections."""
+"""Commands that train, evaluate and compare models."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ds2.cli.base import Json, Set, answer, app, overridden, printable, setting
+from ds2.cli.base import Json, Run, Set, answer, app, option, overridden, setting, tell, working
 from ds2.errors import InputError
 
 if TYPE_CHECKING:
     from ds2.proof.arms import Arms
     from ds2.proof.compare import ArmComparison
+    from ds2.runs.evaluate_step import Evaluation
+    from ds2.runs.job import Job
     from ds2.runs.proof_plan import Cost, Plan
+    from ds2.runs.train_step import Outlook, Shown
 
-__all__ = ["proof_command"]
+__all__ = ["evaluate_command", "proof_command", "train_command"]
 
 Several = list[str] | None
 GIB = 2**30
+
+
+@app.command("train", short_help="Fine-tune a model on the selection.")
+def train_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    seed: int | None = option(
+        "--seed SEED",
+        "Of the LoRA matrices, the order and the dropout. Default: the recipe's.",
+        min=0,
+    ),
+    show: bool = option(
+        "--show-loss", "Show three rows with what is learned of them; train nothing."
+    ),
+    dry: bool = option(
+        "--dry",
+        "Take one step at the longest batch and say what memory and time the training "
+        "takes; train nothing.",
+    ),
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the recipe's model on the selection: LoRA, loss on the answers alone.
+
+    Stages that are not fresh run first, up to the selection. The adapter is written to
+    RUN/proof/runs/selection-sSEED/adapter. The same command goes on where a training was killed.
+    Needs the packages of the extra train.
+    """
+    from ds2.runs.train_step import forecast_run, show_loss, train_run
+
+    if show and dry:
+        raise InputError("--show-loss and --dry are two things to look at: give one of them.")
+    with working(run, settings) as job:
+        if show:
+            shown = show_loss(job)
+            document, lines = asdict(shown), list(_shown_lines(shown))
+        elif dry:
+            outlook = forecast_run(job)
+            figures = asdict(outlook.forecast)
+            document = {"rows": outlook.rows, "left_out": outlook.left_out, "figures": figures}
+            document["memory"], lines = figures["memory"], list(_outlook_lines(outlook))
+        else:
+            done = train_run(job, seed=seed)
+            figures = dict(done.figures)
+            document = {"folder": done.folder, "fresh": done.fresh, **figures}
+            lines = [
+                f"{'trained' if not done.fresh else 'fresh':<10} {figures['update']:,} updates, "
+                f"{figures['answer_tokens']:,} answer tokens, {figures['seconds']:,.0f} s",
+                f"{'loss':<10} {figures['loss']:.3f} nats a token over the last tenth of the "
+                f"updates, {figures['first_loss']:.3f} over the first",
+                *_left_out(figures["left_out"]),
+                f"{'adapter':<10} {done.folder / 'adapter'}",
+            ]
+    answer(as_json, document, lines)
+
+
+def _shown_lines(shown: "Shown") -> Iterator[str]:
+    yield f"{'template':<10} {shown.template}; an answer ends with {shown.stop}"
+    yield f"{'learned':<10} what stands between ⟦ and ⟧"
+    yield from _left_out(shown.left_out)
+    for name, pieces in shown.rows:
+        text = "".join(f"⟦{text}⟧" if learned else text for text, learned in pieces)
+        yield ""
+        yield f"{'row':<10} {name}"
+        yield from text.split("\n")
+
+
+def _outlook_lines(outlook: "Outlook") -> Iterator[str]:
+    of, memory = outlook.forecast, outlook.forecast.memory
+    yield f"{'rows':<10} {outlook.rows:,}"
+    yield from _left_out(outlook.left_out)
+    yield (
+        f"{'updates':<10} {of.updates:,}: {of.tokens:,} tokens, {of.answer_tokens:,} of them "
+        "learned"
+    )
+    free = f", {of.available / GIB:.1f} GiB free before" if of.available else ""
+    yield (
+        f"{'memory':<10} {memory.total / GIB:.1f} GiB expected (model {memory.weights / GIB:.1f}, "
+        f"activations {(memory.activations + memory.head) / GIB:.1f}), "
+        f"{of.peak / GIB:.1f} measured{free}"
+    )
+    yield f"{'speed':<10} {of.tokens_per_s:,.0f} tokens a second at the longest batch"
+    yield f"{'time':<10} about {_duration(of.seconds)}"
+
+
+def _left_out(reasons: Mapping[str, int]) -> Iterator[str]:
+    for reason, n in reasons.items():
+        yield f"{'left out':<10} {n:,}: {reason}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+@app.command("evaluate", short_help="Evaluate trained models, and the untrained one beside them.")
+def evaluate_command(
+    run: Run,
+    settings: Set = None,
+    *,
+    models: list[str] | None = option(
+        "--model DIR",
+        "Evaluate this model or LoRA adapter; NAME=DIR names it. May be given several "
+        "times. Default: every model that ds2 train made of this run.",
+    ),
+    as_json: Json = False,
+) -> None:
+    """Evaluate the untrained model and every trained one on the recipe's tasks.
+
+    Tasks are those of lm-eval, tasks of your own in its YAML, and held-out answers by log-loss:
+    pairs:FILE and texts:FILE. Every item's result is kept in RUN/proof/evaluations, where ds2
+    proof --read takes it. What is finished is not done again. Needs the packages
+    of the extra evaluate.
+    """
+    from ds2.cli.progress import Lines
+    from ds2.runs.evaluate_step import evaluate_run
+    from ds2.runs.job import Job
+
+    found = evaluate_run(Job.of(run, overridden(settings), Lines("evaluate")), models=models)
+    document = {
+        "run": str(run),
+        "folder": found.folder,
+        "models": found.models,
+        "scores": [asdict(score) for score in found.scores],
+        "notes": found.notes,
+    }
+    answer(as_json, document, _evaluation_lines(found))
+
+
+def _evaluation_lines(found: "Evaluation") -> "Iterator[str]":
+    width = max(len(name) for name in found.models)
+    task = ""
+    for score in found.scores:
+        if score.task != task:
+            better = "higher" if score.higher_is_better else "lower"
+            yield f"{score.task}: {score.metric}, {better} is better; {score.n:,} items"
+            task = score.task
+        line = f"  {score.model:<{width}}  {score.mean:8.4f}"
+        if score.difference is not None:
+            line += f"  {score.difference:+8.4f}"
+            line += f" ± {score.error:.4f}" if score.error is not None else ""
+        yield line
+    if len(found.models) > 1:
+        yield "(± is one standard error from the items alone: another training differs by more)"
+    yield from (f"note       {note}" for note in found.notes)
+    yield f"items      {found.folder}"
+    if len(found.models) > 1:
+        arms = " ".join(quote(str(found.folder / name)) for name in reversed(found.models))
+        yield f"compare    ds2 proof --read {arms}"
 
 
 @app.command("proof", short_help="Train on the selection and on what it should beat, and compare.")
@@ -34,85 +188,44 @@ def proof_command(
     ],
     settings: Set = None,
     *,
-    plan: Annotated[
-        bool,
-        typer.Option(
-            "--plan",
-            help="Say what will be trained, what it costs and what it could show; start nothing.",
-        ),
-    ] = False,
-    teraflops: Annotated[
-        float | None,
-        typer.Option(
-            "--teraflops",
-            metavar="X",
-            min=0.001,
-            help="With --plan: count hours for a machine that sustains so many 10^12 operations a "
-            "second, in place of a real step here; the model's config.json and tokenizer suffice.",
-        ),
-    ] = None,
-    planted: Annotated[
-        bool,
-        typer.Option(
-            "--planted",
-            help="Train on random rows and on the same with a share of the answers swapped "
-            "(proof.planted_share): a measure that does not see it is struck out.",
-        ),
-    ] = False,
-    write: Annotated[
-        Path | None,
-        typer.Option(
-            "--write",
-            metavar="DIR",
-            help="Write data, scripts and configurations for a cluster; train nothing here.",
-        ),
-    ] = None,
-    read: Annotated[
-        bool, typer.Option("--read", help="Compare evaluations that are there.")
-    ] = False,
-    against: Annotated[
-        str | None,
-        typer.Option("--against", metavar="NAME", help="The baseline. Default: the last arm."),
-    ] = None,
-    metrics: Annotated[
-        Several,
-        typer.Option(
-            "--metric",
-            metavar="NAME",
-            help="Compare this metric where a task has it; several times. Default: acc_norm, acc, "
-            "exact_match, f1, em, loss, else the first that is a number.",
-        ),
-    ] = None,
-    filters: Annotated[
-        Several,
-        typer.Option(
-            "--filter",
-            metavar="NAME",
-            help="Likewise for lm-eval's filters. Default: flexible-extract, none, else the first.",
-        ),
-    ] = None,
-    tasks: Annotated[
-        Several,
-        typer.Option("--task", metavar="NAME", help="Compare this task or group alone; several."),
-    ] = None,
-    smallest: Annotated[float | None, setting("proof.smallest", "--smallest", "X")] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster",
-            metavar="FIELD",
-            help="The field of a document that several items share. Default: passage, context or "
-            "article, where 20 or more are there.",
-        ),
-    ] = None,
-    paired: Annotated[
-        bool,
-        typer.Option("--paired", help="Runs of one number share data or draw: compare in pairs."),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write it too: .html, .md or .json."),
-    ] = None,
+    plan: bool = option(
+        "--plan",
+        "Say what will be trained, what it costs and what it could show; start nothing.",
+    ),
+    teraflops: float | None = option(
+        "--teraflops X",
+        "With --plan: count hours for a machine that sustains so many 10^12 operations a "
+        "second, in place of a real step here; the model's config.json and tokenizer suffice.",
+        min=0.001,
+    ),
+    planted: bool = option(
+        "--planted",
+        "Train on random rows and on the same with a share of the answers swapped "
+        "(proof.planted_share): a measure that does not see it is struck out.",
+    ),
+    write: Path | None = option(
+        "--write DIR", "Write data, scripts and configurations for a cluster; train nothing here."
+    ),
+    read: bool = option("--read", "Compare evaluations that are there."),
+    against: str | None = option("--against NAME", "The baseline. Default: the last arm."),
+    metrics: Several = option(
+        "--metric NAME",
+        "Compare this metric where a task has it; several times. Default: acc_norm, acc, "
+        "exact_match, f1, em, loss, else the first that is a number.",
+    ),
+    filters: Several = option(
+        "--filter NAME",
+        "Likewise for lm-eval's filters. Default: flexible-extract, none, else the first.",
+    ),
+    tasks: Several = option("--task NAME", "Compare this task or group alone; several."),
+    smallest: float | None = setting("proof.smallest", "--smallest X"),
+    cluster: str | None = option(
+        "--cluster FIELD",
+        "The field of a document that several items share. Default: passage, context or "
+        "article, where 20 or more are there.",
+    ),
+    paired: bool = option("--paired", "Runs of one number share data or draw: compare in pairs."),
+    out: Path | None = option("--out FILE", "Write it too: .html, .md or .json."),
     as_json: Json = False,
 ) -> None:
     """Say whether models trained on one selection are better than those trained on another.
@@ -145,7 +258,7 @@ def proof_command(
     if read:
         missing = _read(paths, choices, out, as_json)
         if missing:
-            typer.echo(f"error: {missing}", err=True)
+            tell(f"error: {missing}")
             raise typer.Exit(1)
         return
     if len(paths) != 1:
@@ -153,14 +266,15 @@ def proof_command(
             "ds2 proof takes one run folder. To compare evaluations: ds2 proof --read A B"
         )
     run = Path(paths[0])
-    if plan:
-        document, lines = _planned(run, settings, teraflops)
-    elif planted:
-        document, lines = _planted(run, settings)
-    elif write is not None:
-        document, lines = _written(run, settings, write)
-    else:
-        document, lines = _proved(run, settings)
+    with working(run, settings) as job:
+        if plan:
+            document, lines = _planned(job, teraflops)
+        elif planted:
+            document, lines = _planted(job)
+        elif write is not None:
+            document, lines = _written(job, write)
+        else:
+            document, lines = _proved(job)
     answer(as_json, document, lines)
 
 
@@ -223,7 +337,7 @@ def _compared(
     read = {k: v for k, v in choices.items() if k not in ("smallest", "against")}
     arms = read_arms(
         paths,
-        listener=lambda line: typer.echo(f"reading    {printable(line)}", err=True),
+        listener=lambda line: tell(f"reading    {line}"),
         **read,
     )
     base = check_choice("--against", choices.get("against", list(arms.values)[-1]), arms.values)
@@ -239,13 +353,11 @@ def _compared(
 Told = tuple[Mapping[str, Any], list[str]]
 
 
-def _planned(run: Path, settings: Several, teraflops: float | None) -> Told:
-    from ds2.cli.progress import listening
+def _planned(job: "Job", teraflops: float | None) -> Told:
     from ds2.runs.proof_plan import cost_of, make_plan, within_budget
 
-    with listening() as listener:
-        plan, job = make_plan(run, overrides=overridden(settings), listener=listener)
-        cost = cost_of(run, plan, teraflops)
+    plan = make_plan(job)
+    cost = cost_of(job.folder, plan, teraflops)
     budget = job.recipe.proof.budget_hours
     affordable = within_budget(plan.document, cost, budget)
     document = {
@@ -305,12 +417,10 @@ def _hours(hours: float) -> str:
     return f"{60 * hours:,.0f} min" if hours >= 1 / 60 else f"{3600 * hours:,.0f} s"
 
 
-def _planted(run: Path, settings: Several) -> Told:
-    from ds2.cli.progress import listening
+def _planted(job: "Job") -> Told:
     from ds2.runs.proof_loop import prove_planted
 
-    with listening() as listener:
-        found = prove_planted(run, overrides=overridden(settings), listener=listener)
+    found = prove_planted(job)
     lines = [f"clean rows less the same with {found['share']:.0%} of the answers swapped"]
     for name, task in found["tasks"].items():
         span = f"{task['value']:+.4f} [{task['low']:+.4f}, {task['high']:+.4f}]"
@@ -319,14 +429,10 @@ def _planted(run: Path, settings: Several) -> Told:
     return found, lines
 
 
-def _written(run: Path, settings: Several, out: Path) -> Told:
-    from ds2.cli.progress import listening
+def _written(job: "Job", folder: Path) -> Told:
     from ds2.runs.proof_handoff import write_proof
 
-    with listening() as listener:
-        folder, found, notes = write_proof(
-            run, out, overrides=overridden(settings), listener=listener
-        )
+    found, notes = write_proof(job, folder)
     lines = [
         f"{'written':<10} {folder}",
         *(f"{'note':<10} {note}" for note in notes),
@@ -337,13 +443,11 @@ def _written(run: Path, settings: Several, out: Path) -> Told:
     return {"folder": str(folder), "notes": list(notes)}, lines
 
 
-def _proved(run: Path, settings: Several) -> Told:
-    from ds2.cli.progress import listening
+def _proved(job: "Job") -> Told:
     from ds2.proof.words import comparison_lines
     from ds2.runs.proof_loop import prove
 
-    with listening() as listener:
-        proof = prove(run, overrides=overridden(settings), listener=listener)
+    proof = prove(job)
     lines = comparison_lines(proof.arms, proof.found)
     said = [f"{'note':<10} {note}" for note in proof.document["notes"]]
     lines += [line for line in said if line not in lines]

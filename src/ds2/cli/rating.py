@@ -1,11 +1,10 @@
 """Commands around raters: rate, batch, rubric."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from ds2.cli.base import Json, Run, Set, answer, app, overridden, run_stages
+from ds2.cli.base import Json, Run, Set, answer, app, option, overridden, run_stages
 from ds2.errors import InputError
 from ds2.runs.stages import owner_of
 
@@ -17,17 +16,11 @@ def rate_command(
     run: Run,
     settings: Set = None,
     *,
-    reparse: Annotated[
-        bool,
-        typer.Option("--reparse", help="Read the stored replies anew. Nothing is asked or paid."),
-    ] = False,
-    retry: Annotated[
-        bool,
-        typer.Option(
-            "--retry", help="Ask again also about examples that the endpoint refused before."
-        ),
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until batches are back.")] = False,
+    reparse: bool = option("--reparse", "Read the stored replies anew. Nothing is asked or paid."),
+    retry: bool = option(
+        "--retry", "Ask again also about examples that the endpoint refused before."
+    ),
+    wait: bool = option("--wait", "Wait until batches are back."),
     as_json: Json = False,
 ) -> None:
     """Rate the examples with the models of the recipe, and import the scores that it names.
@@ -47,20 +40,9 @@ def batch_command(
     run: Run,
     settings: Set = None,
     *,
-    write: Annotated[
-        Path | None,
-        typer.Option("--write", metavar="FILE", help="Write the missing requests: FILE-1.jsonl, …"),
-    ] = None,
-    collect: Annotated[
-        list[Path] | None,
-        typer.Option("--collect", metavar="FILE", help="Read a file of results; several times."),
-    ] = None,
-    rater: Annotated[
-        str | None,
-        typer.Option(
-            "--rater", metavar="NAME", help="Which of the raters, where several are batches."
-        ),
-    ] = None,
+    write: Path | None = option("--write FILE", "Write the missing requests: FILE-1.jsonl, …"),
+    collect: list[Path] | None = option("--collect FILE", "Read a file of results; several times."),
+    rater: str | None = option("--rater NAME", "Which of the raters, where several are batches."),
     as_json: Json = False,
 ) -> None:
     """Write batch requests for somebody else to run, or read the results.
@@ -68,16 +50,18 @@ def batch_command(
     ds2 rate sends, waits for and collects batches by itself; this is for an endpoint that this
     machine cannot reach.
     """
+    from ds2.runs.job import Job
     from ds2.runs.rate import collect_batches, write_batches
 
     if (write is None) == (not collect):
         raise InputError("Give --write FILE or --collect FILE, one of the two.")
+    job = Job.of(run, overridden(settings))
     if write is not None:
-        files = write_batches(run, write, rater=rater, overrides=overridden(settings))
+        files = write_batches(job, write, rater=rater)
         document: dict[str, object] = {"files": files}
         lines = [f"wrote {file}" for file in files]
     else:
-        found = collect_batches(run, collect or [], rater=rater, overrides=overridden(settings))
+        found = collect_batches(job, collect or [], rater=rater)
         n_rated = int((found.codes == 0).sum())
         document = {"n_rated": n_rated, "n_examples": len(found)}
         lines = [f"{n_rated:,} of {len(found):,} examples have a rating now"]
@@ -93,24 +77,19 @@ def rubric_show_command(
     run: Run,
     settings: Set = None,
     *,
-    example: Annotated[
-        str | None,
-        typer.Option("--example", metavar="ID", help="The example's id. Default: the first one."),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--form",
-            help="The reply form: structured, json, text or expected. Default: that of the "
-            "recipe's first rater.",
-        ),
-    ] = None,
+    example: str | None = option("--example ID", "The example's id. Default: the first one."),
+    form: str | None = option(
+        "--form",
+        "The reply form: structured, json, text or expected. Default: that of the "
+        "recipe's first rater.",
+    ),
     as_json: Json = False,
 ) -> None:
     """Print the exact prompt for an example, as a model of the recipe would get it."""
+    from ds2.runs.job import Job
     from ds2.runs.rate import prompt_of
 
-    found = prompt_of(run, example=example, form=form, overrides=overridden(settings))
+    found = prompt_of(Job.of(run, overridden(settings)), example=example, form=form)
     lines = [
         line
         for message in found

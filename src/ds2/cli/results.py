@@ -1,20 +1,30 @@
 """What a run made and what its state is: as lines for a person, as a document for a program."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ds2.runs.loop import RunOutcome, RunStatus
+    from ds2.runs.compare import Compared
+    from ds2.runs.loop import RunOutcome
 
-__all__ = ["plain", "run_document", "run_lines", "stage_phrase", "status_document", "status_lines"]
+__all__ = [
+    "plain",
+    "run_document",
+    "run_lines",
+    "stage_phrase",
+    "state_lines",
+    "status_document",
+    "status_lines",
+]
 
 _PRODUCTS = {"select": ("selected", "selected.jsonl"), "report": ("report", "report.html")}
 
 
 def run_lines(result: "RunOutcome") -> list[str]:
     """Return the verdict and where the products are; before there is a report, the last numbers."""
-    last = result.stages[-1].name
+    last = result.stages[-1].stage
     if last != "report":
         lines = [f"{last:<10} {stage_phrase(last, result.summary[last])}"]
     else:
@@ -27,20 +37,19 @@ def run_lines(result: "RunOutcome") -> list[str]:
         if stage in result.summary:
             lines.append(f"{label:<10} {result.folder / file}")
     if last == "report":
-        lines += [f"{label:<10} {plain(words)}" for label, words in _ending(result)]
+        left = result.summary.get("rate", {}).get("unanswered")
+        if left:
+            lines.append(f"{'partial':<10} {left:,} requests have no reply; they are sent again")
+        lines += state_lines(result, result.folder, again=bool(left))
     return lines
 
 
-def _ending(result: "RunOutcome") -> list[tuple[str, str]]:
-    """What to do with the run, why, and the command to give next, as its report says."""
-    found, left = result.summary["report"], result.summary.get("rate", {}).get("unanswered")
-    run = quote(str(result.folder))
-    lines = [("state", str(found["state"])), ("reason", str(found["reason"]))]
-    if left:
-        lines.insert(0, ("partial", f"{left:,} requests have no reply; they are sent again"))
-        return [*lines, ("next", f"ds2 run {run}")]
-    following = [run if word == "RUN" else word for word in str(found["next"]).split(" ")]
-    return [*lines, ("next", " ".join(following))]
+def state_lines(found: "RunOutcome | Compared", run: Path, *, again: bool = False) -> list[str]:
+    """Return what to do, why, and the command to give next: ``again`` where it is the same."""
+    state = found.state
+    following = f"ds2 run {quote(str(run))}" if again else state.command(str(run))
+    named = {"state": state.says, "reason": state.reason, "next": following}
+    return [plain(f"{label:<10} {words}") for label, words in named.items()]
 
 
 def plain(text: object) -> str:
@@ -53,8 +62,8 @@ def run_document(result: "RunOutcome") -> dict[str, Any]:
     return {
         "run": result.folder,
         "stages": [
-            {"stage": stage.name, "state": stage.state, "seconds": stage.seconds}
-            for stage in result.stages
+            {"stage": one.stage, "state": one.state, "seconds": one.seconds}
+            for one in result.stages
         ],
         "summary": {name: dict(numbers) for name, numbers in result.summary.items()},
         "warnings": result.warnings,
@@ -66,7 +75,7 @@ def run_document(result: "RunOutcome") -> dict[str, Any]:
     }
 
 
-def status_lines(found: "RunStatus") -> list[str]:
+def status_lines(found: "RunOutcome") -> list[str]:
     """Return one line for each stage."""
     lines = []
     for verdict in found.stages:
@@ -81,7 +90,7 @@ def status_lines(found: "RunStatus") -> list[str]:
     return lines
 
 
-def status_document(found: "RunStatus") -> dict[str, Any]:
+def status_document(found: "RunOutcome") -> dict[str, Any]:
     """Return the same as JSON values."""
     return {
         "run": found.folder,
@@ -91,7 +100,7 @@ def status_document(found: "RunStatus") -> dict[str, Any]:
                 "stage": verdict.stage,
                 "state": verdict.state,
                 "reasons": verdict.reasons,
-                "seconds": found.seconds.get(verdict.stage),
+                "seconds": verdict.seconds,
                 "summary": dict(found.summary.get(verdict.stage, {})),
             }
             for verdict in found.stages

@@ -1,15 +1,6 @@
 """The pages of a run: each is one model, written as HTML, Markdown or JSON."""
 
-from ds2.report.compare_report import (
-    Beats,
-    Decided,
-    Entry,
-    Judge,
-    Judged,
-    MethodsCompared,
-    beats_random,
-    compare_report,
-)
+from ds2.report.compare_report import compare_report
 from ds2.report.gold_page import GoldItem, gold_choices, render_gold_page
 from ds2.report.layout import Layout, lay_out
 from ds2.report.leanings import LENGTH, in_words, of_scores, of_selection
@@ -28,9 +19,18 @@ from ds2.report.model import (
     written,
 )
 from ds2.report.proof_report import proof_report
+from ds2.report.ranking import (
+    Beats,
+    Decided,
+    Entry,
+    Judge,
+    Judged,
+    MethodsCompared,
+    beats_random,
+)
 from ds2.report.results import Chosen, Results
 from ds2.report.run_report import pick, run_report
-from ds2.report.state import LEAST_GOLD
+from ds2.report.verdict import LEAST_GOLD
 from ds2.report.words import excerpt, join
 from ds2.report.write import page_html, page_json, page_markdown
 

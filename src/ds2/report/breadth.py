@@ -1,20 +1,16 @@
 """What selections cover, where there are no scores to say what they are worth."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ds2.noise.findings import NEAR_DISTANCE
 from ds2.report.charts import Mark, plane_chart
 from ds2.report.model import Figure, Finding, State, Table, table
-from ds2.report.ranking import take
+from ds2.report.ranking import MethodsCompared, take
 from ds2.report.results import Chosen
-from ds2.report.words import count, decimal, of, plural, share
+from ds2.report.words import decimal, of, plural, share
 from ds2.selection import ComparedSelection, Curves, rule_of
-
-if TYPE_CHECKING:
-    from ds2.report.compare_report import MethodsCompared
 
 __all__ = [
     "against_random_rows",
@@ -43,10 +39,12 @@ _WAYS: Mapping[int, tuple[str, str]] = {
 
 def breadth_verdict(found: Chosen) -> tuple[Finding, ...]:
     """Return the findings of a report on a run without scores, in reading order."""
+    parts = [f"{n:,} {why}" for why, n in found.selection.dropped.items() if n]
+    left_out = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
     return (
         _selected(found),
         *(() if found.curves is None else (_broad(*_covered(found, found.curves)),)),
-        _left_out(found),
+        Finding("What could not be selected?", left_out, (), "plain"),
         _WOULD_SAY,
     )
 
@@ -86,10 +84,10 @@ def _covered(found: Chosen, curves: Curves) -> tuple[float, float, float, float]
 def _selected(found: Chosen) -> Finding:
     rows, total = found.selection.rows, len(found.pool)
     lengths = np.asarray(found.pool.lengths)
-    answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
+    answer = f"{len(rows):,} of {plural(total, 'example')} ({of(len(rows), total)})"
     detail = (
-        f"Their answers have {count(int(np.median(lengths[rows])))} characters in the median; the "
-        f"pool's have {count(int(np.median(lengths)))}.",
+        f"Their answers have {int(np.median(lengths[rows])):,} characters in the median; the "
+        f"pool's have {int(np.median(lengths)):,}.",
         "Nobody rated: the stages rate, noise and curate are skipped, and the method looks at no "
         "score.",
     )
@@ -106,13 +104,6 @@ def _broad(own: float, usual: float, redundant: float, usually: float) -> Findin
     )
     question = "Is it broader than random rows?"
     return Finding(question, answer, (_NEAR,), "care" if way < 0 else "clear" if way else "plain")
-
-
-def _left_out(found: Chosen) -> Finding:
-    question = "What could not be selected?"
-    parts = [f"{count(n)} {why}" for why, n in found.selection.dropped.items() if n]
-    answer = f"Of the pool: {', '.join(parts)}." if parts else "Nothing: every example could be."
-    return Finding(question, answer, (), "plain")
 
 
 _WOULD_SAY = Finding(
@@ -153,15 +144,15 @@ def against_random_rows(found: Chosen, curves: Curves) -> Table:
     )
 
 
-def _by_coverage(n: "MethodsCompared") -> list[ComparedSelection]:
+def _by_coverage(n: MethodsCompared) -> list[ComparedSelection]:
     return sorted(n.found.selections, key=lambda one: (-one.coverage, one.redundancy))
 
 
-def _own(n: "MethodsCompared") -> ComparedSelection | None:
+def _own(n: MethodsCompared) -> ComparedSelection | None:
     return next((one for one in n.found.selections if one.name == n.own), None)
 
 
-def _better(n: "MethodsCompared") -> ComparedSelection | None:
+def _better(n: MethodsCompared) -> ComparedSelection | None:
     """The broadest of those that are clearly broader than the run's own and no more redundant."""
     own = _own(n)
     if own is None:
@@ -172,7 +163,7 @@ def _better(n: "MethodsCompared") -> ComparedSelection | None:
     return None
 
 
-def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
+def methods_by_breadth(n: MethodsCompared) -> tuple[Table, ...]:
     """The methods, the broadest first; nothing where the run's own is not among them."""
     own = _own(n)
     if own is None:
@@ -208,7 +199,7 @@ def methods_by_breadth(n: "MethodsCompared") -> tuple[Table, ...]:
     )
 
 
-def breadth_findings(n: "MethodsCompared") -> tuple[Finding, ...]:
+def breadth_findings(n: MethodsCompared) -> tuple[Finding, ...]:
     """Return the findings of a comparison without scores, in reading order."""
     one, own, by_coverage = _better(n), _own(n), _by_coverage(n)
     question = "Is another method broader?"
@@ -235,7 +226,7 @@ def breadth_findings(n: "MethodsCompared") -> tuple[Finding, ...]:
 _RATE = "Nobody rated: add scores or a rater to recipe.toml, or train on the selections."
 
 
-def methods_state(n: "MethodsCompared") -> State:
+def methods_state(n: MethodsCompared) -> State:
     """Return which method to take where only breadth is known."""
     one, own = _better(n), _own(n)
     if own is None:

@@ -102,7 +102,7 @@ def interval_chart(
 
     body = [_rect("zone", x(zone[0]), top, x(zone[1]) - x(zone[0]), bottom - top)]
     step, axis_digits = _step(high - low, 4)
-    for tick in _multiples(low, high, step):
+    for tick in (n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)):
         body.append(_line("axis" if tick == 0 else "grid", x(tick), top, x(tick), bottom))
         at = min(max(x(tick), 16.0), WIDTH - 18)
         body.append(_text(at, bottom + 15, decimal(tick, axis_digits)))
@@ -325,14 +325,10 @@ def _grid(
     for tick in ticks:
         y = bottom - height * (tick - ticks[0]) / span
         body.append(_line("grid" if tick > ticks[0] else "axis", LEFT, y, WIDTH - RIGHT, y))
-        body.append(_text(LEFT - 6, y + 4, _tick(tick, kind), anchor="end"))
+        digits = 0 if tick >= 0.03 or tick == 0 else 1
+        says = share(tick, digits) if kind == "share" else written(tick, kind)
+        body.append(_text(LEFT - 6, y + 4, says, anchor="end"))
     return body
-
-
-def _tick(value: float, kind: Kind) -> str:
-    if kind == "share":
-        return share(value, 0 if value >= 0.03 or value == 0 else 1)
-    return written(value, kind)
 
 
 def _ticks(low: float, high: float, parts: int = 3) -> tuple[list[float], float]:
@@ -352,10 +348,6 @@ def _step(span: float, parts: int) -> tuple[float, int]:
     rounds = [factor * 10.0**power for factor in (1, 2, 5, 10)]
     step = next((each for each in rounds if each >= span / parts * 0.999), rounds[-1])
     return step, max(0, -math.floor(math.log10(step * 1.001)))
-
-
-def _multiples(low: float, high: float, step: float) -> list[float]:
-    return [at * step for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _svg(title: str, height: float, body: Sequence[Markup], kind: str = "chart") -> Markup:

@@ -1,261 +1,82 @@
 """The page of a comparison: does a selection beat random, and what does each method select?
 
-One judge shows a method to be better where the lower end of the paired interval lies above zero,
-and worse where the upper end lies below. A method beats random where every judge shows it to be
-better. Gold goes first: raters are asked only about methods for which gold has no interval.
+Who beats random, and who is the best, is worked out in `ds2.report.ranking`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ds2.curation import GoldDifference
-from ds2.measures import Interval
-from ds2.pool import Pool
 from ds2.report import charts
 from ds2.report.breadth import breadth_findings, methods_by_breadth, methods_state
-from ds2.report.layout import Layout
 from ds2.report.model import (
-    Case,
     Cases,
     Column,
     Figure,
     Finding,
     Page,
     Part,
-    Section,
     Table,
     Tone,
     facts,
+    sections,
     table,
 )
 from ds2.report.plane import plane_table
 from ds2.report.ranking import (
+    Answer,
+    Beats,
+    Decided,
+    Judge,
+    MethodsCompared,
     Rank,
+    beats_random,
     compare_state,
     rank_methods,
     ranking_table,
+    sure,
     which_is_better,
 )
-from ds2.report.words import count, decimal, interval, plural, share, short
-from ds2.selection import AgainstRandom, Comparison, FrontierCurve, FrontierPoint, rule_of
+from ds2.report.words import decimal, interval, plural, share, short
+from ds2.selection import AgainstRandom, FrontierPoint, rule_of
 
-__all__ = [
-    "Answer",
-    "Beats",
-    "Decided",
-    "Entry",
-    "Judge",
-    "Judged",
-    "MethodsCompared",
-    "beats_random",
-    "compare_report",
-]
+__all__ = ["compare_report"]
 
 #: Points that the map draws, and characters of the text that each has.
 MOST_POINTS, TEXT_LENGTH = 4_000, 160
 MOST_SOURCES = 8
-
-Answer = Literal["yes", "no", "not shown", "not known", "is random"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is known of one method's selection beside what the comparison measured.
-
-    Attributes:
-        rows: in pick order.
-        n_gold: how many of its rows have gold.
-        tokens: sum of what the tokenizer counts.
-        seconds_s: how long selecting took.
-        kept_seed: share of its rows that it also selects under another seed; None where selecting
-            again would cost too much.
-        kept_rater: mean share of its rows that it also selects when one of the raters is left out.
-        n_only: rows that no other method selected.
-        only: a few of them, in pick order.
-        kept: share of the attainable gain over random, in curated scores.
-    """
-
-    rows: np.ndarray
-    n_gold: int
-    tokens: int
-    seconds_s: float
-    kept_seed: float | None
-    kept_rater: float | None
-    n_only: int
-    only: tuple[Case, ...]
-    kept: float = float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One method against random, by one judge.
-
-    Attributes:
-        plain: against random selections of its size.
-        mixed: against those with the same mix of sources; None where the pool names no two sources.
-        same_length: against those with the same lengths of completions, which a liking for long
-            answers cannot explain.
-    """
-
-    plain: AgainstRandom
-    mixed: AgainstRandom | None
-    same_length: AgainstRandom
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """What one judge says of every method.
-
-    Attributes:
-        name: "gold", or the rater's name.
-        kind: what it is.
-        n_values: rows of the pool that it scored.
-        methods: by name, random itself left out.
-        pairs: by name, how much better than the run's own; the intervals hold together.
-        redundancy: by name, of the rows that were judged, which were chosen without its scores.
-        note: what had to be done otherwise than the recipe says, without this judge.
-        left_out: methods that could not select without it.
-    """
-
-    name: str
-    kind: Literal["gold", "rater"]
-    n_values: int
-    methods: Mapping[str, Judged]
-    pairs: Mapping[str, Interval] = field(default_factory=dict)
-    redundancy: Mapping[str, float] = field(default_factory=dict)
-    note: str = ""
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """Its name, and that it was held out."""
-        return f"{self.name}{', held out' if self.kind == 'rater' else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What gold that was drawn between two selections says of them.
-
-    Attributes:
-        a: what A is called.
-        b: what B is called.
-        found: mean of A − mean of B.
-        changed: whether one of them selects other rows now than when the gold was planned.
-    """
-
-    a: str
-    b: str
-    found: GoldDifference
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MethodsCompared:
-    """Several methods at one budget.
-
-    Attributes:
-        title: of the page.
-        pool: the examples; texts are read only for the points of the map.
-        own: the method of the recipe.
-        curation: how scores were curated; None in a run without scores, whose page says what
-            methods cover.
-        n_scores: levels of the scale.
-        tokenizer: what counted tokens.
-        n_draws: random selections that each method is held against.
-        found: what the selections hold; means of "raw", "curated" and, where there is any, "gold".
-        entries: what else is known of them, by method.
-        judges: gold, or the raters, each held out; none where there is one rater and no gold.
-        left_out: by method, why it took no part.
-        notes: what else the reader should know.
-        layout: where examples lie on the map.
-        order: (n,) rows in a random order: the first of them are on the map beside what is
-            selected.
-        between: what gold drawn between two selections says.
-        dial: the frontier of the pool, where it was drawn.
-        gold_needed: trusted scores that would tell.
-        run: the run folder, as commands name it.
-    """
-
-    title: str
-    pool: Pool
-    own: str
-    curation: str | None
-    n_scores: int
-    tokenizer: str
-    n_draws: int
-    found: Comparison
-    entries: Mapping[str, Entry]
-    judges: tuple[Judge, ...]
-    left_out: Mapping[str, str]
-    notes: tuple[str, ...]
-    layout: Layout
-    order: np.ndarray
-    between: tuple[Decided, ...] = ()
-    dial: FrontierCurve | None = None
-    gold_needed: int = 100
-    run: str = "RUN"
-
-    @property
-    def size(self) -> int:
-        """Rows of the largest selection."""
-        return max(part.n for part in self.found.selections)
-
-    @property
-    def chance(self) -> float:
-        """What two random selections of that size share."""
-        return self.size / self.found.n
-
-
-@dataclass(frozen=True, slots=True)
-class Beats:
-    """Whether a method beats random, and what says so.
-
-    Attributes:
-        answer: by all judges that were asked.
-        says: their figures in a sentence.
-        same_mix: the answer against random selections with the same mix of sources.
-        same_length: the answer against random selections with the same lengths.
-    """
-
-    answer: Answer
-    says: str
-    same_mix: Answer = "not known"
-    same_length: Answer = "not known"
 
 
 def compare_report(n: MethodsCompared) -> Page:
     """Return the page of a comparison."""
     if n.curation is None:
         first, findings, state = methods_by_breadth(n), breadth_findings(n), methods_state(n)
-        on_scores: tuple[Section, ...] = ()
+        on_scores: tuple[tuple[str, str, str, Iterable[Part]], ...] = ()
     else:
         beats, ranks = beats_random(n), rank_methods(n)
-        first, findings, state = (
-            tuple(_first(n, ranks, beats)),
-            _findings(n, ranks, beats),
-            compare_state(n, ranks, beats),
+        first, state = tuple(_first(n, ranks, beats)), compare_state(n, ranks, beats)
+        findings = (
+            *(_own(n, beats), *map(_decided, n.between), which_is_better(n, ranks)),
+            *(_WOULD_CHANGE, _all(beats), _judged_on(n, beats)),
         )
         judges = (_judge(judge, n) for judge in n.judges)
         on_scores = (
-            Section("random", "Against random", "Against random", (_beats(n, beats), *judges)),
-            Section("between", "Gold between two selections", "Gold", tuple(_between(n))),
+            ("random", "Against random", "Against random", (_beats(n, beats), *judges)),
+            ("between", "Gold between two selections", "Gold", _between(n)),
         )
-    methods: tuple[Part, ...] = (facts("", "", {name: rule_of(name).source for name in n.entries}),)
+    methods: list[Part] = [facts("", "", {name: rule_of(name).source for name in n.entries})]
+    alone = (
+        Cases(
+            f"only {name}",
+            f"{name}: {one.n_only:,} of {plural(len(one.rows), 'row')} by it alone",
+            one.only,
+            shown=1,
+        )
+        for name, one in n.entries.items()
+    )
     if n.left_out:
-        methods += (table("left out", "Left out", "method, why", n.left_out.items()),)
-    sections = [
-        Section("ranking", "Which method?", "Ranking", first),
-        *on_scores,
-        Section("map", "Map of the pool", "Map", (_map(n),)),
-        Section("tables", "What each method selects", "Tables", tuple(_tables(n))),
-        Section("overlap", "Overlap", "Overlap", (_overlap(n),)),
-        Section("picks", "Who picks what", "Who picks what", tuple(_alone(n))),
-        Section("methods", "Methods", "Methods", methods),
-    ]
+        methods.append(table("left out", "Left out", "method, why", n.left_out.items()))
     return Page(
         title=n.title,
         lead=f"{plural(len(n.entries), 'method')} select {plural(n.size, 'row')} each of "
@@ -263,7 +84,15 @@ def compare_report(n: MethodsCompared) -> Page:
         + (f"curates by {n.curation}." if n.curation else "nobody rated."),
         findings=(*findings, _most_alike(n)),
         notes=tuple(("note", note) for note in n.notes),
-        sections=tuple(section for section in sections if section.parts),
+        sections=sections(
+            ("ranking", "Which method?", "Ranking", first),
+            *on_scores,
+            ("map", "Map of the pool", "Map", [_map(n)]),
+            ("tables", "What each method selects", "Tables", _tables(n)),
+            ("overlap", "Overlap", "Overlap", [_overlap(n)]),
+            ("picks", "Who picks what", "Who picks what", alone),
+            ("methods", "Methods", "Methods", methods),
+        ),
         state=state,
         main="ranking" if n.curation is None else "plane",
         run=n.run,
@@ -271,7 +100,7 @@ def compare_report(n: MethodsCompared) -> Page:
 
 
 def _first(
-    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, "Beats"]
+    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, Beats]
 ) -> Iterator[Table]:
     if len(ranks) > 1:
         yield ranking_table(n, ranks, beats)
@@ -281,77 +110,6 @@ def _first(
             for part in n.found.selections
         }
         yield plane_table(n.dial, points, n.own)
-
-
-def _findings(
-    n: MethodsCompared, ranks: tuple[Rank, ...], beats: Mapping[str, "Beats"]
-) -> tuple[Finding, ...]:
-    return (
-        _own(n, beats),
-        *map(_decided, n.between),
-        which_is_better(n, ranks),
-        _WOULD_CHANGE,
-        _all(beats),
-        _judged_on(n, beats),
-    )
-
-
-def beats_random(n: MethodsCompared) -> dict[str, Beats]:
-    """Return the answer for every method, in their order."""
-    return {name: _one(name, n) for name in n.entries}
-
-
-_SETTLES = (
-    "There is one rater and no gold, so nothing independent to judge by: trusted scores (ds2 gold "
-    "RUN --between run,random) or a second rater would settle it."
-)
-
-
-def _one(method: str, n: MethodsCompared) -> Beats:
-    if rule_of(method).at_random:
-        return Beats("is random", "Nothing to hold it against.")
-    own = [(judge, judge.methods[method]) for judge in n.judges if method in judge.methods]
-    if not own:
-        return Beats("not known", "No judge could be asked." if n.judges else _SETTLES)
-    gold = [pair for pair in own if pair[0].kind == "gold" and _sure(pair[1].plain)]
-    asked = gold or [pair for pair in own if pair[0].kind == "rater"] or own
-    return Beats(
-        _answer([judged.plain for _, judged in asked]),
-        " ".join(_says(judge, judged) for judge, judged in asked),
-        _answer([judged.mixed for _, judged in asked]),
-        _answer([judged.same_length for _, judged in asked]),
-    )
-
-
-def _sure(found: AgainstRandom) -> bool:
-    return not np.isnan(found.low)
-
-
-def _answer(found: Sequence[AgainstRandom | None]) -> Answer:
-    if None in found:
-        return "not known"
-    shown = {one.better for one in found if one is not None}
-    return "yes" if shown == {True} else "no" if shown == {False} else "not shown"
-
-
-def _says(judge: Judge, judged: Judged) -> str:
-    plain = judged.plain
-    where = "On gold" if judge.kind == "gold" else f"On {judge.words}"
-    if not _sure(plain):
-        return f"{where}: only {plural(plain.n, 'selected row')} with a score, too few to say."
-    rows = f"; {count(plain.n)} of its rows have gold" if judge.kind == "gold" else ""
-    but = [
-        f"{decimal(other.difference)} ({interval(other.low, other.high)}) from random with the "
-        f"same {what}"
-        for what, other in (("mix of sources", judged.mixed), ("lengths", judged.same_length))
-        if other is not None and _sure(other) and other.better != plain.better
-    ]
-    return (
-        f"{where}: {decimal(abs(plain.difference))} levels "
-        f"{'above' if plain.difference >= 0 else 'below'} random "
-        f"({interval(plain.low, plain.high)}{rows})"
-        f"{', but ' if but else ''}{' and '.join(but)}."
-    )
 
 
 _WOULD_CHANGE = Finding(
@@ -427,11 +185,11 @@ def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     if not n.judges:
         answer = "There is nothing independent to judge by: one rater, and no gold."
         return Finding(question, answer, (_NO_JUDGE,), "open")
-    few = [one.plain.n for judge in gold for one in judge.methods.values() if not _sure(one.plain)]
+    few = [one.plain.n for judge in gold for one in judge.methods.values() if not sure(one.plain)]
     length = beats.get("length")
     detail = [
         _KEPT,
-        f"Random: {count(n.n_draws)} selections of {count(n.size)} rows that leave out exact "
+        f"Random: {n.n_draws:,} selections of {n.size:,} rows that leave out exact "
         "duplicates, too.",
     ]
     if few:
@@ -442,7 +200,7 @@ def _judged_on(n: MethodsCompared, beats: Mapping[str, Beats]) -> Finding:
     detail += [_SHARED] if raters else []
     detail += [_LENGTH] if length and length.answer == "yes" else []
     detail += [judge.note for judge in n.judges if judge.note]
-    answers = [f"{count(judge.n_values)} trusted scores" for judge in gold]
+    answers = [f"{judge.n_values:,} trusted scores" for judge in gold]
     answers += [f"each rater in turn, held out ({', '.join(raters)})"] if raters else []
     return Finding(question, f"On {' and '.join(answers)}.", tuple(detail), "plain")
 
@@ -514,8 +272,8 @@ def _decided(one: Decided) -> Finding:
     else:
         answer, tone = f"Not shown: {decimal(found.value)} levels.", "open"
     detail = [
-        f"95 % interval {interval(found.low, found.high)}, from {count(found.n)} of "
-        f"{count(found.n_planned)} trusted scores that judge and taught nothing."
+        f"95 % interval {interval(found.low, found.high)}, from {found.n:,} of "
+        f"{found.n_planned:,} trusted scores that judge and taught nothing."
     ]
     if one.changed:
         detail.append(_CHANGED)
@@ -701,9 +459,3 @@ def _overlap(n: MethodsCompared) -> Table:
         says=f"The share of rows that two selections share; by chance {share(n.chance)}.",
         heat=True,
     )
-
-
-def _alone(n: MethodsCompared) -> Iterator[Cases]:
-    for name, entry in n.entries.items():
-        title = f"{name}: {count(entry.n_only)} of {plural(len(entry.rows), 'row')} by it alone"
-        yield Cases(f"only {name}", title, entry.only, shown=1)

@@ -29,19 +29,12 @@ _LEVELS = ("no use", "poor", "weak", "ordinary", "good", "very good", "the best"
 
 @dataclass(frozen=True, slots=True)
 class GoldItem:
-    """One example to score.
+    """One example to score."""
 
-    Attributes:
-        id: the example's id.
-        messages: its turns.
-        stratum: code of the stratum it was drawn from.
-        stratum_rows: how many examples of the pool that stratum holds.
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    stratum: int
-    stratum_rows: int
+    id: str  #: the example's id
+    messages: tuple[Message, ...]  #: its turns
+    stratum: int  #: code of the stratum it was drawn from
+    stratum_rows: int  #: how many examples of the pool that stratum holds
 
 
 def gold_choices(scale: Scale) -> tuple[tuple[float, str], ...]:
@@ -84,17 +77,8 @@ def render_gold_page(
         title: what the page is called.
         question: what the person is asked about each example.
         guide: how to judge: headings and what stands under them, as in the rubric of the raters.
-
-    Raises:
-        InputError: nothing to score, an id twice, or choices that ten keys cannot hold.
     """
     values = [float(value) for value, _ in choices]
-    if not 2 <= len(values) <= _MOST or len(set(values)) < len(values):
-        raise InputError(f"'choices' must be 2 to {_MOST} different scores. Got {values}.")
-    if not items:
-        raise InputError("There is no example to score: 'items' is empty.")
-    if len({item.id for item in items}) < len(items):
-        raise InputError("'items' must hold each id once.")
     data = {
         "title": visible(title),
         "choices": [
@@ -103,7 +87,15 @@ def render_gold_page(
                 choices, _keys(values), level_words(len(values)), strict=True
             )
         ],
-        "items": [_item(item) for item in items],
+        "items": [
+            {
+                "id": item.id,
+                "turns": [[visible(turn.role), visible(turn.content)] for turn in item.messages],
+                "stratum": int(item.stratum),
+                "stratum_rows": int(item.stratum_rows),
+            }
+            for item in items
+        ],
     }
     data["store"] = f"ds2-gold-{hashlib.sha256(_json(data).encode()).hexdigest()[:24]}"
     script = packaged("gold_page.js")
@@ -138,12 +130,3 @@ def _keys(values: list[float]) -> list[str]:
     if all(value.is_integer() and 0 <= value <= 9 for value in values):
         return [str(int(value)) for value in values]
     return [str((place + 1) % 10) for place in range(len(values))]
-
-
-def _item(item: GoldItem) -> dict[str, object]:
-    return {
-        "id": item.id,
-        "turns": [[visible(turn.role), visible(turn.content)] for turn in item.messages],
-        "stratum": int(item.stratum),
-        "stratum_rows": int(item.stratum_rows),
-    }

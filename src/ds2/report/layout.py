@@ -21,17 +21,11 @@ EPOCHS = 200
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Places on the map.
+    """Places on the map."""
 
-    Attributes:
-        places: (n, 2) float32.
-        method: "UMAP" or "PCA".
-        explained: share of the variance that the two axes of PCA carry; None for UMAP.
-    """
-
-    places: np.ndarray
-    method: str
-    explained: float | None
+    places: np.ndarray  #: (n, 2) float32
+    method: str  #: "UMAP" or "PCA"
+    explained: float | None  #: share of the variance that the two axes of PCA carry; None for UMAP
 
 
 def lay_out(

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from ds2.curation import BiasRow
-from ds2.report.words import count
 
 __all__ = ["LENGTH", "Leaning", "in_words", "of_scores", "of_selection"]
 
@@ -20,19 +19,13 @@ LONGER, LEAST = 1.5, 20
 
 @dataclass(frozen=True, slots=True)
 class Leaning:
-    """One thing that something goes with more than it did.
+    """One thing that something goes with more than it did."""
 
-    Attributes:
-        code: "scores" (curated against raw ones) or "selection" (against the pool).
-        of: what they go with.
-        before: Spearman's correlation of the raw scores, or the pool's median length.
-        after: the same of the curated scores, or of the selected rows.
-    """
-
+    #: "scores" (curated against raw ones) or "selection" (against the pool)
     code: Literal["scores", "selection"]
-    of: str
-    before: float
-    after: float
+    of: str  #: what they go with
+    before: float  #: Spearman's correlation of the raw scores, or the pool's median length
+    after: float  #: the same of the curated scores, or of the selected rows
 
 
 def of_scores(bias: Iterable[BiasRow]) -> tuple[Leaning, ...]:
@@ -59,11 +52,8 @@ def in_words(
 ) -> tuple[str, ...]:
     """Return a sentence or two for each, with what to add to the command.
 
-    Args:
-        found: the leanings.
-        control: what is taken out of the curated scores already (``curate.control``).
-        gold: whether there are trusted scores.
-        curated: whether the method selects by curated scores.
+    ``control`` is taken out of the curated scores already (``curate.control``); ``curated`` says
+    whether the method selects by them, ``gold`` whether there are trusted scores.
     """
     return tuple(_said(one, control, gold=gold, curated=curated) for one in found)
 
@@ -87,7 +77,7 @@ def _said(one: Leaning, control: Collection[str], *, gold: bool, curated: bool) 
     )
     return (
         f"The selected answers are {one.after / one.before:.1f} times as long as the pool's "
-        f"(median {count(int(one.after))} characters, the pool's {count(int(one.before))}), so "
+        f"(median {int(one.after):,} characters, the pool's {int(one.before):,}), so "
         f"what they teach may be their length: {more}ds2 export --control writes random rows of "
         "the same lengths beside them, to train on as well."
     )

@@ -17,7 +17,6 @@ from ds2.report.words import (
     MISSING,
     NOT_ENOUGH,
     Excerpt,
-    count,
     decimal,
     score,
     share,
@@ -44,6 +43,7 @@ __all__ = [
     "columns",
     "facts",
     "plain",
+    "sections",
     "table",
     "written",
 ]
@@ -70,19 +70,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What to do, why, and the command that does it.
+    """What to do, why, and the command that does it."""
 
-    Attributes:
-        says: what to do, in a few words.
-        reason: why, in one sentence.
-        next: the command to give next; ``RUN`` stands for the run folder.
-        tone: how settled it is.
-    """
-
-    says: str
-    reason: str
-    next: str
-    tone: Tone
+    says: str  #: what to do, in a few words
+    reason: str  #: why, in one sentence
+    next: str  #: the command to give next; ``RUN`` stands for the run folder
+    tone: Tone  #: how settled it is
 
     def command(self, run: str) -> str:
         """The command for a run folder, as it is written in a shell."""
@@ -107,31 +100,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, and the chart of its numbers where there is one.
+    """A table, and the chart of its numbers where there is one."""
 
-    Attributes:
-        key: its name in JSON, unique in a page.
-        title: its heading.
-        columns: the first one names the row; no two have one heading.
-        rows: one value a column.
-        says: what it shows, in a sentence or two.
-        figure: drawn beside it.
-        heat: whether cells are shaded by their value and the diagonal is outlined.
-        bars: two columns of shares that are drawn as bars at the end of each row.
-        folded: whether a page shows it on demand.
-        sifted: whether its rows are examples that a page can filter and sort.
-    """
-
-    key: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Value, ...], ...]
-    says: str = ""
-    figure: Figure | None = None
-    heat: bool = False
+    key: str  #: its name in JSON, unique in a page
+    title: str  #: its heading
+    columns: tuple[Column, ...]  #: the first one names the row; no two have one heading
+    rows: tuple[tuple[Value, ...], ...]  #: one value a column
+    says: str = ""  #: what it shows, in a sentence or two
+    figure: Figure | None = None  #: drawn beside it
+    heat: bool = False  #: whether cells are shaded by their value and the diagonal is outlined
+    #: two columns of shares that are drawn as bars at the end of each row
     bars: tuple[int, int] | None = None
-    folded: bool = False
-    sifted: bool = False
+    folded: bool = False  #: whether a page shows it on demand
+    sifted: bool = False  #: whether its rows are examples that a page can filter and sort
 
     def is_text(self, place: int) -> bool:
         """Whether a column holds texts."""
@@ -192,37 +173,30 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: what it found first, then what that rests on.
+    """A page: what it found first, then what that rests on."""
 
-    Attributes:
-        title: its heading.
-        lead: one sentence under it.
-        findings: the verdict.
-        notes: warnings and notes, each with whose it is.
-        sections: all else.
-        links: addresses and names of other pages.
-        state: what to do; None where the findings alone say it.
-        main: key of the table whose picture stands beside the verdict.
-        pictures: keys of the tables whose pictures follow it.
-        run: the run folder, for the command.
-    """
-
-    title: str
-    lead: str
-    findings: tuple[Finding, ...]
-    notes: tuple[tuple[str, str], ...]
-    sections: tuple[Section, ...]
-    links: tuple[tuple[str, str], ...] = ()
-    state: State | None = None
-    main: str = ""
-    pictures: tuple[str, ...] = ()
-    run: str = "RUN"
+    title: str  #: its heading
+    lead: str  #: one sentence under it
+    findings: tuple[Finding, ...]  #: the verdict
+    notes: tuple[tuple[str, str], ...]  #: warnings and notes, each with whose it is
+    sections: tuple[Section, ...]  #: all else
+    links: tuple[tuple[str, str], ...] = ()  #: addresses and names of other pages
+    state: State | None = None  #: what to do; None where the findings alone say it
+    main: str = ""  #: key of the table whose picture stands beside the verdict
+    pictures: tuple[str, ...] = ()  #: keys of the tables whose pictures follow it
+    run: str = "RUN"  #: the run folder, for the command
 
     @property
     def tables(self) -> dict[str, Table]:
         """The tables of all sections, by key."""
         parts = (part for section in self.sections for part in section.parts)
         return {part.key: part for part in parts if isinstance(part, Table)}
+
+
+def sections(*named: tuple[str, str, str, Iterable[Part]]) -> tuple[Section, ...]:
+    """Return the sections that have something in them: key, title, short name and parts of each."""
+    made = (Section(key, title, nav, tuple(parts)) for key, title, nav, parts in named)
+    return tuple(section for section in made if section.parts)
 
 
 def columns(heads: str) -> tuple[Column, ...]:
@@ -284,7 +258,7 @@ def written(value: Value, kind: Kind = "decimal") -> str:
         return value
     way = _WAYS[kind]
     if not isinstance(value, tuple):
-        return count(value) if kind == "decimal" and isinstance(value, int) else way(value)
+        return f"{value:,}" if kind == "decimal" and isinstance(value, int) else way(value)
     *middle, low, high = value
     ends = None if low is None or high is None else f"{way(low)} to {way(high)}"
     if not middle:

@@ -16,10 +16,10 @@ from ds2.report.model import (
     Finding,
     Page,
     Part,
-    Section,
     Table,
     Tone,
     facts,
+    sections,
     table,
 )
 from ds2.report.run_report import training_tables
@@ -57,6 +57,12 @@ _ANSWERS: Mapping[str, tuple[str, str, Tone]] = {
         "open",
     ),
 }
+#: What a document may lack.
+_NOTHING: Values = {
+    **{"title": "Proof", "state": "done", "planted": None},
+    **{part: {} for part in ("plan", "seeds", "losses", "base")},
+    **dict.fromkeys(("comparisons", "costs", "struck", "notes"), ()),
+}
 #: What is said of a proof by its state: in the lead, and where nothing was compared yet.
 _STATES = {
     "planned": (" So far this is a plan.", "Not trained yet."),
@@ -88,29 +94,25 @@ def proof_report(document: Values, *, links: Sequence[tuple[str, str]] = ()) -> 
             struck, costs, losses, notes.
         links: (address, words) of other pages.
     """
-    lead, _ = _STATES[document.get("state") or "done"]
-    trained = "trained on different rows, " if document.get("plan") else ""
-    arms = {run: arm for arm, runs in (document.get("seeds") or {}).items() for run in runs}
-    losses = training_tables(document.get("losses") or {}, arms)
-    sections = [
-        Section(
-            "differences", "How large the differences are", "Differences", _differences(document)
-        ),
-        Section("needed", "What would be needed to tell", "What would tell", _needed(document)),
-        Section("costs", "What each arm cost", "Costs", tuple(_costs(document))),
-        Section("losses", "Training loss", "Training loss", losses),
-        Section(
-            "control", "Do the measures see bad answers?", "Control", tuple(_control(document))
-        ),
-        Section("plan", "What was fixed beforehand", "Fixed beforehand", tuple(_plan(document))),
-        Section("words", "Words", "Words", (facts("", "", _WORDS),)),
-    ]
+    document = {**_NOTHING, **{k: part for k, part in document.items() if part is not None}}
+    lead, _ = _STATES[document["state"]]
+    trained = "trained on different rows, " if document["plan"] else ""
+    arms = {run: arm for arm, runs in document["seeds"].items() for run in runs}
+    losses, differences = training_tables(document["losses"], arms), _differences(document)
     return Page(
-        title=document.get("title") or "Proof",
+        title=document["title"],
         lead=f"Models {trained}evaluated on the same items and compared one by one.{lead}",
         findings=tuple(_findings(document)),
-        notes=tuple(("note", note) for note in document.get("notes") or ()),
-        sections=tuple(section for section in sections if section.parts),
+        notes=tuple(("note", note) for note in document["notes"]),
+        sections=sections(
+            ("differences", "How large the differences are", "Differences", differences),
+            ("needed", "What would be needed to tell", "What would tell", _needed(document)),
+            ("costs", "What each arm cost", "Costs", _costs(document)),
+            ("losses", "Training loss", "Training loss", losses),
+            ("control", "Do the measures see bad answers?", "Control", _control(document)),
+            ("plan", "What was fixed beforehand", "Fixed beforehand", _plan(document)),
+            ("words", "Words", "Words", [facts("", "", _WORDS)]),
+        ),
         links=tuple(links),
     )
 
@@ -127,10 +129,10 @@ def _of_tasks(one: Values) -> list[tuple[str, Values]]:
 
 def _findings(document: Values) -> Iterator[Finding]:
     """What every comparison found; what is planned where none did."""
-    if not document.get("comparisons"):
-        _, said = _STATES[document.get("state") or "done"]
+    if not document["comparisons"]:
+        _, said = _STATES[document["state"]]
         yield Finding("Does the selection train better models?", said, (), "open")
-    for one in document.get("comparisons") or ():
+    for one in document["comparisons"]:
         trained, read, tone = _ANSWERS[one["verdict"]]
         overall, warnings = one["overall"], _unequal(document, (one["a"], one["b"]))
         (label, _), *others = _of_tasks(one)
@@ -147,7 +149,7 @@ def _findings(document: Values) -> Iterator[Finding]:
             detail.append(_needs(one))
         yield Finding(
             _pair(one),
-            (trained if document.get("plan") else read).format(a=one["a"], b=one["b"]),
+            (trained if document["plan"] else read).format(a=one["a"], b=one["b"]),
             (*detail, *warnings),
             "care" if tone == "clear" and warnings else tone,
             tuple((one.get("says") or {}).items()),
@@ -178,7 +180,7 @@ def _needs(one: Values) -> str:
 
 def _differences(document: Values) -> tuple[Table, ...]:
     """The figures of every comparison and their charts, on an axis that all share."""
-    comparisons = document.get("comparisons") or ()
+    comparisons = document["comparisons"]
     parts = [found for one in comparisons for _, found in _of_tasks(one)]
     ends = [part[end] for part in parts for end in ("low", "high") if part[end] is not None]
     ends += [sign * one["smallest"] for one in comparisons for sign in (-1.5, 1.5)]
@@ -188,7 +190,7 @@ def _differences(document: Values) -> tuple[Table, ...]:
 
 
 def _difference(document: Values, place: int, one: Values, ends: tuple[float, float]) -> Table:
-    base, rows = document.get("base") or {}, _of_tasks(one)
+    base, rows = document["base"], _of_tasks(one)
     noise = [
         [
             None if part is None else sqrt(part)
@@ -242,7 +244,7 @@ def _difference(document: Values, place: int, one: Values, ends: tuple[float, fl
 
 
 def _needed(document: Values) -> tuple[Part, ...]:
-    comparisons = document.get("comparisons") or ()
+    comparisons = document["comparisons"]
     if not comparisons:
         return ()
     return (
@@ -278,7 +280,7 @@ _COSTS = {
 
 
 def _costs(document: Values) -> Iterator[Part]:
-    costs = document.get("costs") or []
+    costs = document["costs"]
     if not costs:
         return
     alike = "The arms were trained alike: their answer tokens and updates differ by 2 % at most."
@@ -302,7 +304,7 @@ def _figures(costs: Sequence[Values]) -> Iterator[float | None]:
 
 def _unequal(document: Values, arms: Sequence[str] | None = None) -> list[str]:
     """Say where arms differ by more than 2 % in answer tokens or in updates."""
-    costs, said = document.get("costs") or [], []
+    costs, said = document["costs"], []
     names = [a for a in dict.fromkeys(c["arm"] for c in costs) if arms is None or a in arms]
     for key, noun in (("answer_tokens", "answer tokens"), ("updates", "updates")):
         of = {name: _mean([c.get(key) for c in costs if c["arm"] == name]) for name in names}
@@ -323,7 +325,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _control(document: Values) -> Iterator[Part]:
-    planted, struck = document.get("planted"), document.get("struck")
+    planted, struck = document["planted"], document["struck"]
     if planted:
         yield (
             f"To find out, {share(planted['share'], 0)} of the answers of a selection were made "
@@ -348,22 +350,31 @@ def _control(document: Values) -> Iterator[Part]:
         yield f"Left out, since bad answers did not make them worse: {', '.join(struck)}."
 
 
+#: What a plan fixed, by its key.
+_FIXED = {
+    "Smallest difference that matters: exact": "smallest",
+    "Arms": "arms",
+    "Trainings of each arm": "seeds",
+    "Arms have in common": "equal",
+    "Answer tokens of an arm": "tokens_per_arm",
+    "Updates": "updates",
+    "Answer tokens of an update": "batch_tokens",
+    "Model": "model",
+    "Template": "template",
+    "Tasks": "tasks",
+}
+
+
 def _plan(document: Values) -> Iterator[Part]:
-    plan = document.get("plan") or {}
+    plan = document["plan"]
     pool = plan.get("pool") or {}
-    pairs = [" against ".join(pair) for pair in plan.get("compare") or ()]
-    found = {
-        "Comparisons": "; ".join(pairs),
-        "Smallest difference that matters: exact": plan.get("smallest"),
-        "Arms": ", ".join(plan.get("arms") or ()),
-        "Trainings of each arm": plan.get("seeds"),
-        "Arms have in common": plan.get("equal"),
-        "Answer tokens of an arm": plan.get("tokens_per_arm"),
-        "Updates": plan.get("updates"),
-        "Answer tokens of an update": plan.get("batch_tokens"),
-        "Model": plan.get("model"),
-        "Template": plan.get("template"),
-        "Tasks": ", ".join(plan.get("tasks") or ()),
+    found: dict[str, Any] = {
+        "Comparisons": "; ".join(" against ".join(pair) for pair in plan.get("compare") or ())
+    }
+    for what, key in _FIXED.items():
+        value = plan.get(key)
+        found[what] = ", ".join(value) if isinstance(value, (list, tuple)) else value
+    found |= {
         "Rows of the pool": pool.get("n"),
         "SHA-256 of the pool": pool.get("sha256"),
         "Rows in no arm, since they hold text of the tasks": plan.get("contaminated"),

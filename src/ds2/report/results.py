@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ds2.arrays import Scores, Transition, Values
-from ds2.checks import check_int, check_rows, check_scores
 from ds2.curation import BiasRow, Curation, measure_bias
 from ds2.embedding import EmbeddingReport, content_types, identify_languages
 from ds2.levels import nearest_level
@@ -29,45 +28,22 @@ SAMPLE = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What the stages of a run without scores left, about the same n examples.
+    """What the stages of a run without scores left, about the same n examples."""
 
-    Attributes:
-        pool: the n examples; texts are read only for the few that are shown.
-        neighbors: the graph.
-        tail: (n,) long-tail scores.
-        selection: the selected rows.
-        embedding: what the embedder reported, if it did.
-        title: the report's heading.
-        n_examples: how many changed scores to show with their texts.
-        settings: the recipe; nested tables are written with dots.
-        losses: training → its updates ("steps") and their "loss", where models were trained.
-        curves: what another size, or another trade of score against breadth, would bring.
-        run: the run folder, as commands name it.
-
-    Raises:
-        InputError: if the results are not about the same n examples.
-    """
-
-    pool: Pool
-    neighbors: Neighbors
-    tail: Values
-    selection: Selection
-    embedding: EmbeddingReport | None = None
-    title: str = "ds2 report"
-    n_examples: int = 20
+    pool: Pool  #: the n examples; texts are read only for the few that are shown
+    neighbors: Neighbors  #: the graph
+    tail: Values  #: (n,) long-tail scores
+    selection: Selection  #: the selected rows
+    embedding: EmbeddingReport | None = None  #: what the embedder reported, if it did
+    title: str = "ds2 report"  #: the report's heading
+    n_examples: int = 20  #: how many changed scores to show with their texts
+    #: the recipe; nested tables are written with dots
     settings: Mapping[str, object] = field(default_factory=dict)
+    #: training → its updates ("steps") and their "loss", where models were trained
     losses: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    #: what another size, or another trade of score against breadth, would bring
     curves: Curves | None = None
-    run: str = "RUN"
-
-    def __post_init__(self) -> None:
-        for name, rows in (
-            ("neighbors", self.neighbors.indices),
-            ("tail", self.tail),
-            *self.scores.items(),
-        ):
-            check_rows(name, rows, len(self.pool))
-        check_int("n_examples", self.n_examples, low=0)
+    run: str = "RUN"  #: the run folder, as commands name it
 
     @property
     def scores(self) -> Mapping[str, np.ndarray]:
@@ -77,35 +53,19 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class Results(Chosen):
-    """What all stages left, about the same n examples.
+    """What all stages left, about the same n examples."""
 
-    Attributes:
-        ratings: what the rater said, or several.
-        noise: the transition matrix.
-        curation: the curated scores.
-        stability: (m,) how likely each selected row is to be selected again, where measured.
-        truth: (n,) known true scores, NaN where unknown: adds "against the known scores".
-        planted: the matrix that the scores were drawn through, where it is known.
-        gold: (n,) trusted scores, NaN where unknown.
-        gold_weights: (n,) their weights.
-
-    Raises:
-        InputError: if the results are not about the same n examples.
-    """
-
-    ratings: Ratings
-    noise: TransitionEstimate
-    curation: Curation
+    ratings: Ratings  #: what the rater said, or several
+    noise: TransitionEstimate  #: the transition matrix
+    curation: Curation  #: the curated scores
+    #: (m,) how likely each selected row is to be selected again, where measured
     stability: np.ndarray | None = None
+    #: (n,) known true scores, NaN where unknown: adds "against the known scores"
     truth: Scores | None = None
+    #: the matrix that the scores were drawn through, where it is known
     planted: Transition | None = None
-    gold: Scores | None = None
-    gold_weights: Values | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.truth is not None:
-            check_scores("truth", self.truth, n_rows=len(self.pool), n_scores=self.n_scores)
+    gold: Scores | None = None  #: (n,) trusted scores, NaN where unknown
+    gold_weights: Values | None = None  #: (n,) their weights
 
     @property
     def scores(self) -> Mapping[str, np.ndarray]:
@@ -129,6 +89,12 @@ class Results(Chosen):
     def n_rated(self) -> int:
         """Examples with a score."""
         return int(np.isfinite(self.raw).sum())
+
+    @property
+    def n_outside(self) -> int:
+        """Ratings that were given and lie outside the declared scale."""
+        given = (one for one in self.ratings.parts if not one.usage)
+        return sum(one.problems.get("out of range", 0) for one in given)
 
     @cached_property
     def first(self) -> TransitionEstimate:
@@ -215,35 +181,21 @@ class Results(Chosen):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The planted matrix against the recovered one, and who was right; NaN where unknown.
+    """The planted matrix against the recovered one, and who was right; NaN where unknown."""
 
-    Attributes:
-        counts: (s,) examples of each true score.
-        planted: (s, s) what the scores were drawn through, or counted from the known scores.
-        distance: (s,) total variation between the rows of the two matrices.
-        covered: (s, s) planted cells inside their 95 % interval.
-        counted: (s, s) cells that have one.
-        n_known: examples with a known and an observed score.
-        right_raw: share of them whose raw score is right.
-        right_curated: the same of the curated score.
-        n_wrong: wrong raw scores.
-        n_flagged: flagged ones; None where nothing was flagged by design.
-        precision: share of the flagged that were wrong.
-        recall: share of the wrong that were flagged.
-    """
-
-    counts: np.ndarray
+    counts: np.ndarray  #: (s,) examples of each true score
+    #: (s, s) what the scores were drawn through, or counted from the known scores
     planted: np.ndarray
-    distance: np.ndarray
-    covered: np.ndarray
-    counted: np.ndarray
-    n_known: int
-    right_raw: float
-    right_curated: float
-    n_wrong: int
-    n_flagged: int | None
-    precision: float
-    recall: float
+    distance: np.ndarray  #: (s,) total variation between the rows of the two matrices
+    covered: np.ndarray  #: (s, s) planted cells inside their 95 % interval
+    counted: np.ndarray  #: (s, s) cells that have one
+    n_known: int  #: examples with a known and an observed score
+    right_raw: float  #: share of them whose raw score is right
+    right_curated: float  #: the same of the curated score
+    n_wrong: int  #: wrong raw scores
+    n_flagged: int | None  #: flagged ones; None where nothing was flagged by design
+    precision: float  #: share of the flagged that were wrong
+    recall: float  #: share of the wrong that were flagged
 
 
 def _truth(found: Results, truth: np.ndarray) -> Truth:

@@ -3,7 +3,7 @@
 import itertools
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,25 +22,23 @@ from ds2.report.model import (
     Figure,
     Page,
     Part,
-    Section,
     Table,
     by_level,
     facts,
+    sections,
     table,
 )
 from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
 from ds2.report.results import Chosen, Results, mean, moves, to_levels
-from ds2.report.rows import rows_table
-from ds2.report.scored import scored_parts
-from ds2.report.state import run_state
-from ds2.report.tables import against_pool, goes_with
-from ds2.report.verdict import intervals_from, standing, verdict
-from ds2.report.words import NOT_ENOUGH, count, decimal, either_share, excerpt, plural
+from ds2.report.tables import against_pool, goes_with, rows_table, scored_parts
+from ds2.report.verdict import intervals_from, run_state, standing, verdict
+from ds2.report.words import NOT_ENOUGH, decimal, either_share, excerpt, plural
 from ds2.selection import rule_of
 
 __all__ = ["pick", "run_report", "training_tables"]
 
+Named = tuple[str, str, str, Iterable[Part]]
 MOST_VALUE, MOST_ID, MOST_REASON = 200, 80, 200
 
 
@@ -52,7 +50,7 @@ def run_report(found: Chosen) -> Page:
         "embedding": () if about is None else about.warnings,
     }
     if isinstance(found, Results):
-        rated = f"{count(found.n_rated)} rated by {', '.join(found.ratings.raters)}, "
+        rated = f"{found.n_rated:,} rated by {', '.join(found.ratings.raters)}, "
         findings, state = verdict(found), run_state(found)
         of_scores, more = _about_scores(found)
         said = {"pool": said.pop("pool"), "ratings": more.pop("ratings"), **said, **more}
@@ -65,23 +63,28 @@ def run_report(found: Chosen) -> Page:
         control=_controlled(found),
         curated=rule_of(found.selection.method).uses == "curated",
     )
-    sections = [
-        Section("frontier", first, "Frontier" if of_scores else "Breadth", tuple(_curves(found))),
-        *of_scores,
-        Section("selection", "What was selected", "Selection", tuple(_selection(found))),
-        Section("examples", "Examples", "Rows", (rows_table(found),)),
-        Section("training", "Training", "Training", training_tables(found.losses)),
-        Section("pool", "The pool and what was read from it", "Pool", tuple(_pool(found))),
-        Section("settings", "Settings and versions", "Settings", tuple(_settings(found))),
-        Section("words", "Words", "Words", (facts("", "", _words(bool(of_scores))),)),
+    words = (_SCORE_WORDS if of_scores else {}) | _WORDS
+    made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    settings = [
+        Facts("settings", "Settings that are not the default", tuple(_flat(found.settings))),
+        facts("versions", "Versions", made_by),
     ]
     return Page(
         title=found.title,
         lead=f"{plural(len(found.pool), 'example')}, {rated}"
-        f"{count(len(found.selection.rows))} selected.",
+        f"{len(found.selection.rows):,} selected.",
         findings=findings,
         notes=joined(said),
-        sections=tuple(section for section in sections if section.parts),
+        sections=sections(
+            ("frontier", first, "Frontier" if of_scores else "Breadth", _curves(found)),
+            *of_scores,
+            ("selection", "What was selected", "Selection", _selection(found)),
+            ("examples", "Examples", "Rows", [rows_table(found)]),
+            ("training", "Training", "Training", training_tables(found.losses)),
+            ("pool", "The pool and what was read from it", "Pool", _pool(found)),
+            ("settings", "Settings and versions", "Settings", settings),
+            ("words", "Words", "Words", [facts("", "", words)]),
+        ),
         state=state,
         main="plane" if of_scores else "sizes",
         pictures=(
@@ -92,19 +95,25 @@ def run_report(found: Chosen) -> Page:
     )
 
 
-def _about_scores(found: Results) -> tuple[tuple[Section, ...], dict[str, tuple[str, ...]]]:
+def _about_scores(found: Results) -> tuple[tuple[Named, ...], dict[str, tuple[str, ...]]]:
     """The sections that a run without scores does not have, and what those stages said."""
     raters, rater_notes = rater_tables(found)
-    sections = (
-        Section("scores", "Scores, raw and curated", "Scores", (_scores(found), _bias(found))),
-        Section("noise", "The transition matrix", "Noise", tuple(_noise(found))),
-        Section("agreement", "Do neighbours agree?", "Agreement", (_lift(found),)),
-        Section("raters", "Raters", "Raters", raters),
-        Section("truth", "Against the known scores", "Known scores", tuple(_truth(found))),
-        Section("scored", "Rated and scored", "Scored", tuple(scored_parts(found))),
-        Section("changes", "What curation changed", "Changes", tuple(_changes(found))),
+    bias = goes_with(
+        *("bias", "What else the scores go with", found.bias, ("raw", "curated")),
+        says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
+        "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
+        "tell it from quality.",
     )
-    return sections, {
+    parts = (
+        ("scores", "Scores, raw and curated", "Scores", [_scores(found), bias]),
+        ("noise", "The transition matrix", "Noise", _noise(found)),
+        ("agreement", "Do neighbours agree?", "Agreement", [_lift(found)]),
+        ("raters", "Raters", "Raters", raters),
+        ("truth", "Against the known scores", "Known scores", _truth(found)),
+        ("scored", "Rated and scored", "Scored", scored_parts(found)),
+        ("changes", "What curation changed", "Changes", _changes(found)),
+    )
+    return parts, {
         "ratings": (*found.ratings.warnings, *rater_notes),
         "noise": found.noise.warnings,
         "curation": (
@@ -290,7 +299,8 @@ def _scores(found: Results) -> Table:
     noise = found.first
     scale, n = found.ratings.scale, found.n_scores
     words = rating_words(float(scale.low), float(scale.high), [float(cut) for cut in scale.cuts])
-    totals = [_counted(scores, n) for scores in (found.raw, found.curation.scores)]
+    levels = [to_levels(scores, n) for scores in (found.raw, found.curation.scores)]
+    totals = [np.bincount(each[each >= 0], minlength=n) for each in levels]
     bounds = noise.prior_intervals if noise.prior_intervals is not None else np.full((2, n), np.nan)
     priors = np.column_stack([noise.prior, *bounds]).tolist()
     bars = [
@@ -311,11 +321,6 @@ def _scores(found: Results) -> Table:
     )
 
 
-def _counted(scores: np.ndarray, n_scores: int) -> np.ndarray:
-    levels = to_levels(scores, n_scores)
-    return np.bincount(levels[levels >= 0], minlength=n_scores)
-
-
 def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
     """Say which ratings each score stands for: ("1 to 4", "5", …)."""
     if low % 1 == 0 and high % 1 == 0 and all(cut % 1 == 0.5 for cut in cuts):
@@ -327,18 +332,6 @@ def rating_words(low: float, high: float, cuts: Sequence[float]) -> list[str]:
         return [f"{low:g} to {high:g}"]
     inner = [f"above {a:g}, up to {b:g}" for a, b in itertools.pairwise(cuts)]
     return [f"up to {cuts[0]:g}", *inner, f"above {cuts[-1]:g}"]
-
-
-def _bias(found: Results) -> Table:
-    return goes_with(
-        "bias",
-        "What else the scores go with",
-        found.bias,
-        ("raw", "curated"),
-        says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
-        "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
-        "tell it from quality.",
-    )
 
 
 _GATES = {
@@ -454,9 +447,8 @@ def _selection(found: Chosen) -> Iterator[Part]:
     fifths = [words[code] for code in codes.tolist()]
     yield against_pool("by length", title, fifths, rows, list(words.values()))
     yield _tail(found.tail, rows)
-    dropped = Counter(selection.dropped).most_common()
-    if any(n for _, n in dropped):
-        lines = [line for line in dropped if line[1]]
+    lines = [line for line in Counter(selection.dropped).most_common() if line[1]]
+    if lines:
         yield table("not eligible", "Not eligible", "reason, examples", lines)
     first = enumerate(zip(rows[:10].tolist(), selection.reasons, strict=False), start=1)
     cases = tuple(pick(pool, row, rank, reason) for rank, (row, reason) in first)
@@ -547,6 +539,17 @@ def stretches(
 def _pool(found: Chosen) -> Iterator[Part]:
     pool, neighbors = found.pool, found.neighbors
     lengths, about = np.asarray(pool.lengths), found.embedding
+    rated: dict[str, object] = {}
+    problems: Mapping[str, int] = {}
+    if isinstance(found, Results):
+        first = found.ratings.parts[0]
+        rated = {
+            "Rated by": ", ".join(found.ratings.raters),
+            "Scale": f"{first.scale.low:g} to {first.scale.high:g}",
+            "Rated": found.n_rated,
+            "Unrated": len(pool) - found.n_rated,
+        }
+        problems = first.problems if len(found.ratings.raters) == 1 else {}
     known: dict[str, object] = {
         "Read from": pool.origin,
         "Format": pool.format,
@@ -555,7 +558,7 @@ def _pool(found: Chosen) -> Iterator[Part]:
         "Rows set aside": len(pool.rejects),
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
-        **(_rated(found) if isinstance(found, Results) else {}),
+        **rated,
         "Neighbours of each example": neighbors.k,
         "Search": neighbors.method,
         "Recall of the search: fine": neighbors.recall,
@@ -572,27 +575,11 @@ def _pool(found: Chosen) -> Iterator[Part]:
             "Languages it does not know": unknown or "none named",
         }
     yield facts("pool", "", known)
-    if isinstance(found, Results):
-        yield from _unrated(found)
-    yield from _duplicates(found)
-
-
-def _rated(found: Results) -> dict[str, object]:
-    scale = found.ratings.parts[0].scale
-    return {
-        "Rated by": ", ".join(found.ratings.raters),
-        "Scale": f"{scale.low:g} to {scale.high:g}",
-        "Rated": found.n_rated,
-        "Unrated": len(found.pool) - found.n_rated,
-    }
-
-
-def _unrated(found: Results) -> Iterator[Part]:
-    ratings = found.ratings.parts[0]
-    reasons = [line for line in Counter(ratings.problems).most_common() if line[1]]
-    if len(found.ratings.raters) == 1 and reasons:
+    reasons = [line for line in Counter(problems).most_common() if line[1]]
+    if reasons:
         says = "A missing rating is never counted as a low one."
         yield table("unrated", "Unrated, by reason", "reason, examples", reasons, says=says)
+    yield from _duplicates(found)
 
 
 def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
@@ -639,23 +626,12 @@ def _duplicates(found: Chosen, n_shown: int = 5) -> Iterator[Part]:
         yield Cases("duplicates", "Largest groups of duplicates", cases, says=says)
 
 
-def _settings(found: Chosen) -> Iterator[Part]:
-    yield Facts("settings", "Settings that are not the default", tuple(_flat(found.settings)))
-    made_by = {"ds2": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    yield facts("versions", "Versions", made_by)
-
-
 def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[Fact]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield Fact(f"{prefix}{name}", _cut(str(value), MOST_VALUE))
-
-
-def _words(of_scores: bool) -> dict[str, str]:
-    """The words of the page, those of scores where it has any."""
-    return (_SCORE_WORDS if of_scores else {}) | _WORDS
 
 
 _SCORE_WORDS = {

@@ -3,29 +3,39 @@
 Two rules hold for every sentence. The matrix at rho = 1 is never called the rater's error unless
 neighbours are seen to share a score: it mixes the rater's noise with neighbours that do not. And
 a figure that rests on an assumption names the assumption.
+
+What to do with a run: trusted scores are the only judge that shares no bias with the raters. So
+with trusted scores that bear the scores out, use it; with raters who bear each other out, use it
+with care; with neither, collect trusted scores first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Literal
 
 import numpy as np
 
+from ds2.curation import Evidence
 from ds2.noise import LOW_LIFT
 from ds2.report.leanings import LENGTH, in_words
-from ds2.report.model import Finding, Tone
+from ds2.report.model import Finding, State, Tone
+from ds2.report.plane import NARROW, broader, relative
 from ds2.report.results import Results, mean
-from ds2.report.scored import scored_sentence
-from ds2.report.state import better_method, would_change
-from ds2.report.words import count, decimal, either_share, interval, of, plural, share
+from ds2.report.tables import scored_sentence
+from ds2.report.words import decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
 
-__all__ = ["intervals_from", "standing", "verdict"]
+__all__ = ["COLLECT", "LEAST_GOLD", "intervals_from", "run_state", "standing", "verdict"]
 
 #: From this lower end on, neighbours agree far above chance.
 STRONG_LIFT = 0.5
 #: A wider range of the share of wrong scores is no answer.
 WIDE = 0.6
+
+COLLECT = "collect {n:,} trusted scores first"
+#: Fewer trusted scores than this say little on any pool.
+LEAST_GOLD = 50
+_RESCALE = "ds2 run RUN --set scores.scale=SCALE"
 
 Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
 
@@ -64,13 +74,12 @@ def _which(*said: tuple[object, str]) -> tuple[str, ...]:
 
 def _unreadable(found: Results) -> Iterable[Finding]:
     """Ratings off the scale and gold that contradicts them: said before anything is concluded."""
-    ratings = found.ratings.parts
-    outside = sum(one.problems.get("out of range", 0) for one in ratings if not one.usage)
-    if outside:
+    scale = found.ratings.parts[0].scale
+    if found.n_outside:
         yield Finding(
             "Could the ratings be read?",
-            f"Not all: {plural(outside, 'rating')} lie outside the declared scale, "
-            f"{ratings[0].scale.low:g} to {ratings[0].scale.high:g}, and count as missing.",
+            f"Not all: {plural(found.n_outside, 'rating')} lie outside the declared scale, "
+            f"{scale.low:g} to {scale.high:g}, and count as missing.",
             ("If another scale is meant, set scores.scale and run again.",),
             "open",
         )
@@ -303,8 +312,8 @@ def _changes(found: Results) -> Finding:
         did = "Every score became a real number" if real else "No score"
         answer = f"{did} (method {curation.method})."
     else:
-        share_of = f"{plural(changed, 'score')} of {count(n_rated)} ({of(changed, n_rated)})"
-        answer = f"{share_of}: {count(int(up))} up, {count(int(down))} down."
+        share_of = f"{plural(changed, 'score')} of {n_rated:,} ({of(changed, n_rated)})"
+        answer = f"{share_of}: {int(up):,} up, {int(down):,} down."
     levels = changed and not raw and not real
     leanings = found.leanings
     others = [one for one in leanings if one.of != LENGTH]  # which a note speaks of
@@ -313,7 +322,7 @@ def _changes(found: Results) -> Finding:
         (raw and fired, "The gate fired: lift is too low for neighbours to correct scores."),
         (
             flagged is not None and not raw and not real,
-            f"{count(flagged or 0)} of {plural(n_rated, 'rated example')} "
+            f"{flagged or 0:,} of {plural(n_rated, 'rated example')} "
             f"({of(flagged or 0, n_rated)}) were flagged as misrated.",
         ),
         (
@@ -365,7 +374,7 @@ def _selected(found: Results) -> Finding:
             f"{decimal(_median(found.tail))}.",
         ),
     )
-    answer = f"{count(len(rows))} of {plural(total, 'example')} ({of(len(rows), total)})"
+    answer = f"{len(rows):,} of {plural(total, 'example')} ({of(len(rows), total)})"
     return Finding("What was selected?", f"{answer}, by method {method}.", detail, "plain")
 
 
@@ -399,3 +408,125 @@ def _against_truth(found: Results) -> Iterable[Finding]:
         yield Finding(question, answer, detail, "plain")
     else:
         yield Finding(question, "Not enough data to say.", (), "open")
+
+
+def run_state(found: Results) -> State:
+    """Return what to do with a run: the first of the cases that holds."""
+    return next(_cases(found))
+
+
+def _cases(found: Results) -> Iterator[State]:
+    curation, n_gold = found.curation, int(found.noise.n_gold)
+    parts = found.ratings.parts
+    judged = [row for row in curation.evidence if row.chosen and isfinite(row.low)]
+    gold = [row for row in judged if row.measure.startswith("gold")]
+    held_out = [row for row in judged if "held out" in row.measure]
+    collect = COLLECT.format(n=max(curation.gold_needed, LEAST_GOLD))
+    if outside := found.n_outside:
+        reason = f"{outside:,} ratings lie outside the declared scale and count as missing."
+        yield State("use it with care", reason, _RESCALE, "care")
+    if curation.contradiction:
+        yield State(collect, curation.contradiction, "ds2 gold RUN", "open")
+    for row in gold[:1]:
+        yield _by_gold(found, row, collect)
+    if n_gold:
+        reason = f"The {n_gold:,} trusted scores did not judge the scores that it went by."
+        yield State("use it with care", reason, "ds2 compare RUN", "care")
+    if held_out and min(row.low for row in held_out) > 0:
+        reason = (
+            f"Raters who were held out agree with the scores ({_says(held_out[0])}), and nobody "
+            "else has judged them: a bias that all raters share would look the same."
+        )
+        yield State("use it with care", reason, "ds2 compare RUN", "care")
+    reason = (
+        "The raters do not bear each other out, and no trusted score says who is right."
+        if len(parts) > 1
+        else "One rater alone: nothing says whether its scores, or a correction of them, go with "
+        "quality."
+    )
+    yield State(collect, reason, "ds2 gold RUN", "open")
+
+
+def _by_gold(found: Results, row: Evidence, collect: str) -> State:
+    """What trusted scores say of the scores that it went by."""
+    n_gold, more = f"{int(found.noise.n_gold):,}", row.difference
+    if row.low <= 0:
+        reason = f"The {n_gold} trusted scores do not show that the scores mean anything"
+        return State(collect, f"{reason} ({_says(row)}).", "ds2 gold RUN", "open")
+    agree = f"{n_gold} trusted scores agree with the scores that it went by ({_says(row)})"
+    but = ""
+    if found.curation.warnings:
+        but = ", but a warning says what they do not bear out"
+    elif found.curation.method != "raw" and isfinite(more.low) and more.low <= 0:
+        but = ", but do not show that correcting them helped"
+    else:
+        but = _narrow(found)
+    if but:
+        return State("use it with care", f"{agree}{but}.", "ds2 compare RUN", "care")
+    return State("use it", f"{agree}.", "ds2 export RUN --tool trl", "clear")
+
+
+def _narrow(found: Results) -> str:
+    """What speaks against a selection that covers much less than random rows; else nothing."""
+    dial = None if found.curves is None else found.curves.by_dial
+    own = None if dial is None else dial.methods.get(found.selection.method)
+    if dial is None or own is None or relative(own, dial) >= NARROW:
+        return ""
+    return (
+        f", but it is narrow: it covers {decimal(relative(own, dial))} of what random rows do, and "
+        f"{share(own.redundancy, 0)} of its rows are redundant"
+    )
+
+
+def _says(row: Evidence) -> str:
+    measure = row.measure.removeprefix("gold: ")
+    return f"{measure} {decimal(row.value)}, {interval(row.low, row.high)}"
+
+
+def better_method(found: Results) -> Finding:
+    """Whether the frontier of this pool lies beyond the run's own point."""
+    question, method = "Is there a better method?", found.selection.method
+    judge = (
+        "These are the run's own scores. ds2 compare RUN holds the methods against each other, on "
+        "scores that none of them has seen."
+    )
+    dial = None if found.curves is None else found.curves.by_dial
+    if dial is None or method not in dial.methods:
+        return Finding(question, "Not known: the frontier was not drawn.", (judge,), "open")
+    own = dial.methods[method]
+    more = broader(own, dial)
+    if more is None:
+        answer = (
+            f"None that is broader: it covers {decimal(relative(own, dial))} of what random rows "
+            f"do, and keeps {decimal(own.kept)} of the attainable score."
+        )
+        return Finding(question, answer, (judge,), "plain")
+    keep, point = more
+    worse = point.kept < own.kept - 0.005 or point.redundancy > own.redundancy + 0.005
+    lead = "Perhaps" if worse else "It seems so"
+    answer = (
+        f"{lead}: frontier (keep {keep:g}) covers {decimal(relative(point, dial))} of what random "
+        f"rows do with {share(point.redundancy, 0)} of its rows redundant, and keeps "
+        f"{decimal(point.kept)} of the attainable score; {method}: "
+        f"{decimal(relative(own, dial))}, {share(own.redundancy, 0)}, {decimal(own.kept)}."
+    )
+    try_it = f"To try it: ds2 run RUN --set select.method=frontier --set select.keep={keep:g}."
+    return Finding(question, answer, (judge, try_it), "care")
+
+
+def would_change(found: Results) -> Finding:
+    """What further evidence could turn the answer."""
+    question, needed = "What would change this?", found.curation.gold_needed
+    detail = tuple(part for part in (found.curation.next_evidence,) if part)
+    if found.noise.n_gold and not found.curation.contradiction:
+        answer = (
+            "Training: models trained on this selection and on random rows are the final judge "
+            "(ds2 proof RUN --plan)."
+        )
+    else:
+        second = " or a second rater" if len(found.ratings.raters) == 1 else ""
+        answer = (
+            f"{max(needed, LEAST_GOLD):,} trusted scores{second}: they show what raters and "
+            "neighbours get wrong alike."
+        )
+    return Finding(question, answer, detail, "plain")

@@ -13,7 +13,6 @@ __all__ = [
     "MISSING",
     "NOT_ENOUGH",
     "Excerpt",
-    "count",
     "decimal",
     "either_share",
     "excerpt",
@@ -31,11 +30,6 @@ __all__ = [
 MISSING = "–"
 NOT_ENOUGH = "not enough data"
 _NBSP = "\u00a0"
-
-
-def count(value: int) -> str:
-    """Write a whole number: 52,002."""
-    return f"{value:,}"
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:

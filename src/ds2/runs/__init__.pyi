@@ -1,14 +1,15 @@
-from .ask import GoldAdded, GoldSheets, Rerated, add_gold, plan_run_rerating, write_gold_sheets
+from .ask import GoldAdded, GoldSheets, add_gold, write_gold_sheets
 from .between import plan_run_between
 from .compare import Compared, compare_run
 from .folder import lock_holder, locked, read_manifest
 from .frozen import load, save
 from .init import init_run
 from .job import Job, Listener, Made
-from .loop import RunOutcome, RunStatus, StageOutcome, opened, run, status
+from .loop import RunOutcome, opened, run, status
 from .rate import collect_batches, prompt_of, write_batches
 from .recipe import Recipe
 from .recipe_file import load_recipe, make_recipe, parse_overrides, render_recipe
+from .rerate import Rerated, plan_run_rerating
 
 __all__ = [
     "Compared",
@@ -20,8 +21,6 @@ __all__ = [
     "Recipe",
     "Rerated",
     "RunOutcome",
-    "RunStatus",
-    "StageOutcome",
     "add_gold",
     "collect_batches",
     "compare_run",

@@ -1,6 +1,7 @@
 """`ds2 gold RUN --between A,B`: the examples that tell two selections apart, and how well."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,22 @@ from ds2.errors import InputError
 from ds2.noise import TransitionEstimate
 from ds2.noise.panel import LEAST_GOLD
 from ds2.pool.ids import match_ids
-from ds2.runs.ask import GoldSheets, PlannedPair, rater_noise, write_sheets
+from ds2.runs.ask import (
+    OWN,
+    GoldSheets,
+    PlannedPair,
+    Side,
+    load_judging,
+    save_plan,
+    write_sheets,
+)
 from ds2.runs.contest import Contest, open_contest
 from ds2.runs.frozen import load, read_table
-from ds2.runs.gold_plans import OWN, Side, StoredPlan, load_judging
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.loop import opened
+from ds2.runs.rerate import rater_noise
 from ds2.runs.select import rows_of_ids
+from ds2.runs.unrated import required
 from ds2.selection import METHODS, Selection
 
 __all__ = ["plan_run_between", "side_of"]
@@ -27,12 +37,7 @@ SIZES = (50, 100, 200, 400)
 
 
 def plan_run_between(
-    folder: Path,
-    pairs: Sequence[tuple[str, str]],
-    *,
-    size: int | None = None,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
+    job: Job, pairs: Sequence[tuple[str, str]], *, size: int | None = None
 ) -> GoldSheets:
     """Choose examples whose trusted scores tell selections apart, and write them for people.
 
@@ -40,25 +45,23 @@ def plan_run_between(
     taught the curation counts with certainty, one that judges counts in every plan that draws it.
 
     Args:
-        folder: the run.
+        job: the run.
         pairs: A and B of each: a method, "run" (its own selection), a file of ids, or the folder of
             another run. All pairs share one plan.
         size: examples in the plan; None: 200, or as many as there are.
-        overrides: settings.
-        listener: is told what happens.
 
     Raises:
         InputError: a selection that there is not, two that are alike, a size that does not fit.
     """
     names = list(dict.fromkeys(pairs))
     methods = {name for pair in names for name in pair if name in METHODS}
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+    with opened(job, "select"):
         contest = open_contest(job, sorted(methods))
-        pool, scale = contest.materials.pool, contest.panel.scale
+        pool, scale = contest.materials.pool, required(contest.ratings).scale
         sides = {name: side_of(contest, name) for name in dict.fromkeys(sum(names, ()))}
         chosen = [(sides[a], sides[b]) for a, b in names]
         plan = plan_gold_between(
-            contest.materials.curation.scores,
+            required(contest.materials.curated).scores,
             [(a.rows, b.rows) for a, b in chosen],
             size=size,
             gold=None if contest.gold is None else contest.gold.levels(),
@@ -66,36 +69,18 @@ def plan_run_between(
             keys=pool.keys,
             seed=job.recipe.seed,
         )
-        earlier = StoredPlan.load(StoredPlan.path(folder, names), pool)
-        asked = np.zeros(len(pool), dtype=bool) if earlier is None else earlier.asked.copy()
-        asked[plan.rows] = True
-        judged = load_judging(folder, pool, scale)
-        new = (
-            np.ones(len(plan.rows), bool) if judged is None else np.isnan(judged.values[plan.rows])
-        )
+        judged = load_judging(job.folder, pool, scale)
+        new = np.ones(len(plan.rows), dtype=bool)
+        if judged is not None:
+            new = np.isnan(judged.values[plan.rows])
         if not new.any():
             raise InputError(
                 f"All {len(plan.rows):,} examples of the plan have a trusted score: ds2 compare "
                 "says what they found. Ask for a larger --size."
             )
-        StoredPlan(tuple(chosen), plan, asked).save(folder, pool)
-        files = write_sheets(
-            job,
-            pool,
-            scale,
-            rows=plan.rows[new],
-            strata=plan.strata[new],
-            stratum_rows=plan.sizes[plan.strata[new]],
-            probabilities=plan.probabilities[new],
-        )
-        return GoldSheets(
-            files,
-            len(plan.rows),
-            int(new.sum()),
-            scale.low,
-            scale.high,
-            tuple(_foretold(contest, plan, chosen)),
-        )
+        save_plan(job.folder, pool, chosen, plan)
+        sheets = write_sheets(job, pool, scale, plan, new)
+        return replace(sheets, pairs=tuple(_foretold(contest, plan, chosen)))
 
 
 def side_of(contest: Contest, name: str) -> Side:

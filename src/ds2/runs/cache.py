@@ -49,19 +49,13 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry.
+    """One entry."""
 
-    Attributes:
-        path: its folder.
-        about: what it is of, in a few words by name; no secret and no text of an example.
-        files: by name, the SHA-256 and the bytes.
-        used_s: when it was used last, in seconds since the epoch.
-    """
-
-    path: Path
+    path: Path  #: its folder
+    #: what it is of, in a few words by name; no secret and no text of an example
     about: Mapping[str, str]
-    files: Mapping[str, tuple[str, int]]
-    used_s: float
+    files: Mapping[str, tuple[str, int]]  #: by name, the SHA-256 and the bytes
+    used_s: float  #: when it was used last, in seconds since the epoch
 
     @property
     def size(self) -> int:
@@ -71,15 +65,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A cache.
+    """A cache."""
 
-    Attributes:
-        root: its folder.
-        limit: bytes that it may hold.
-    """
-
-    root: Path
-    limit: int
+    root: Path  #: its folder
+    limit: int  #: bytes that it may hold
 
     def entries(self, kind: str = "*") -> list[Entry]:
         """Return the entries of a kind, or all, the last used first."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ds2.report import (
     LEAST_GOLD,
     Decided,
     Entry,
+    Judge,
     Layout,
     MethodsCompared,
     Page,
@@ -27,15 +29,21 @@ from ds2.report import (
     pick,
     written,
 )
-from ds2.runs.contest import Contest, Verdicts, costs_of, judge_all, judges_of, open_contest
+from ds2.runs.ask import OWN, found_between
+from ds2.runs.contest import (
+    Contest,
+    costs_of,
+    judge_all,
+    judges_of,
+    open_contest,
+    share_of,
+)
 from ds2.runs.folder import write_text
 from ds2.runs.frozen import load
-from ds2.runs.gold_plans import OWN, found_between
-from ds2.runs.job import Listener, telling
+from ds2.runs.job import Job, telling
 from ds2.runs.loop import opened
 from ds2.runs.proof_page import with_proof_link
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import load_recipe
 from ds2.runs.select import Materials
 from ds2.runs.unrated import methods_without_scores
 from ds2.selection import (
@@ -58,78 +66,53 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison found, and where it was written.
+    """What a comparison found, and where it was written."""
 
-    Attributes:
-        files: the page, the Markdown, the JSON.
-        verdict: questions and their answers.
-        ranking: the methods, best first, a line each; at most five, the run's own among them.
-        state: which method to take, why, and the command that takes it.
-        left_out: by method, why it took no part.
-        document: the numbers as one JSON document.
-    """
-
-    files: tuple[Path, ...]
-    verdict: tuple[tuple[str, str], ...]
+    files: tuple[Path, ...]  #: the page, the Markdown, the JSON
+    verdict: tuple[tuple[str, str], ...]  #: questions and their answers
+    #: the methods, best first, a line each; at most five, the run's own among them
     ranking: tuple[str, ...]
-    state: State
-    left_out: Mapping[str, str]
-    document: str
+    state: State  #: which method to take, why, and the command that takes it
+    left_out: Mapping[str, str]  #: by method, why it took no part
+    document: str  #: the numbers as one JSON document
 
 
-@dataclass(frozen=True, slots=True)
-class _Selected:
+class _Selected(NamedTuple):
     """One method's selection, how long it took, and what of it another seed selects as well."""
 
     selection: Selection
     seconds_s: float
     kept_seed: float | None
 
-    @property
-    def rows(self) -> np.ndarray:
-        """(m,) the selected rows."""
-        return self.selection.rows
 
-
-def compare_run(
-    folder: Path,
-    *,
-    methods: Sequence[str] = (),
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Compared:
+def compare_run(job: Job, *, methods: Sequence[str] = ()) -> Compared:
     """Bring the run up to date, select with every method, compare, and write three files.
 
-    Args:
-        folder: the run folder.
-        methods: the methods to compare; by default those of ``compare.methods``, or all.
-        overrides: settings by dotted key that win over the recipe, for this call alone.
-        listener: is told what happens.
+    By default the methods are those of ``compare.methods``, or all.
 
     Raises:
         InputError: an unknown method, or no method can select so many rows.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Listener()
-    recipe = load_recipe(folder, overrides)
+    folder, recipe = job.folder, job.recipe
     named = tuple(dict.fromkeys(methods or recipe.compare.methods))
     for name in named:
         check_choice("compare.methods", name, METHODS)
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
-        listener.started("compare", "compare methods")
+    with opened(job, "select"):
+        job.listener.started("compare", "compare methods")
         wanted = named or (tuple(METHODS) if recipe.rated else methods_without_scores())
         contest = open_contest(job, wanted)
         if contest.variant is not None and not named:
             wanted = (*wanted, contest.variant)
-        with told(telling(listener)):
+        with told(telling(job.listener)):
             share = 1 / (1 + judges_of(contest))
             with part(0.0, 0.75 * share):
                 selected, left_out = _enter_all(contest, wanted, named)
-            rows = {name: one.rows for name, one in selected.items()}
+            rows = {name: one.selection.rows for name, one in selected.items()}
             with part(0.75 * share, 1 - 0.25 * share):
-                verdicts = judge_all(contest, rows, contest.eligible())
+                judges, kept = judge_all(contest, rows, contest.eligible())
             with part(1 - 0.25 * share, 1.0):
-                results = _results(contest, selected, verdicts, left_out)
+                results = _results(contest, selected, judges, kept, left_out)
         page = compare_report(results)
         document = page_json(page)
         texts = (with_proof_link(page_html(page), folder), page_markdown(page), document)
@@ -146,14 +129,9 @@ def compare_run(
     )
 
 
-def curves_of(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Curves:
+def curves_of(job: Job) -> Curves:
     """Bring the run up to date, and return what another size or trade would bring."""
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+    with opened(job, "select"):
         return load(Curves, job.folder)
 
 
@@ -183,47 +161,39 @@ def _enter_all(
     selected: dict[str, _Selected] = {}
     left_out: dict[str, str] = {}
     for name in steps(wanted, costs=costs_of(wanted)):
-        found = _enter(contest, name, named)
+        start = time.perf_counter()
+        lacks = contest.lacking(name, named)
+        try:
+            selection = None if lacks else contest.select(name)
+        except InputError as error:
+            selection, lacks = None, str(error)
+        seconds = round(time.perf_counter() - start, 3)
         own = selected.get(contest.job.recipe.select.method)
-        if isinstance(found, str):
-            left_out[name] = found
-        elif own and VARIANT in name and np.array_equal(found.rows, own.rows):
+        if selection is None:
+            left_out[name] = str(lacks)
+        elif own and VARIANT in name and np.array_equal(selection.rows, own.selection.rows):
             left_out[name] = "It selects the same examples."
         else:
-            selected[name] = found
+            kept = None
+            if rule_of(name).cost == "sort":  # once more under another seed where that is cheap
+                again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
+                kept = share_of(selection.rows, again)
+            selected[name] = _Selected(selection, seconds, kept)
     if not selected:
         raise InputError("No method can be compared. {}: {}".format(*next(iter(left_out.items()))))
     return selected, left_out
 
 
-def _enter(contest: Contest, name: str, named: Sequence[str]) -> _Selected | str:
-    """Let one method select, once more under another seed where that is cheap; or why not."""
-    lacks = contest.lacking(name, named)
-    if lacks is not None:
-        return lacks
-    start = time.perf_counter()
-    try:
-        selection = contest.select(name)
-    except InputError as error:
-        return str(error)
-    seconds = time.perf_counter() - start
-    kept = None
-    if rule_of(name).cost == "sort":
-        again = contest.select(name, seed=contest.job.recipe.seed + 1).rows
-        common = np.intersect1d(again, selection.rows, assume_unique=True)
-        kept = len(common) / len(selection.rows)
-    return _Selected(selection, round(seconds, 3), kept)
-
-
 def _results(
     contest: Contest,
     selected: Mapping[str, _Selected],
-    verdicts: Verdicts,
+    judges: tuple[Judge, ...],
+    kept: Mapping[str, float],
     left_out: Mapping[str, str],
 ) -> MethodsCompared:
     recipe, gold, made_of = contest.job.recipe, contest.gold, contest.materials
     curated, panel = made_of.curated, contest.ratings
-    rows = {name: one.rows for name, one in selected.items()}
+    rows = {name: one.selection.rows for name, one in selected.items()}
     known = {"raw": made_of.observed, "curated": made_of.scores}
     values = {name: scores for name, scores in known.items() if scores is not None}
     if gold is not None:
@@ -232,12 +202,9 @@ def _results(
         rows,
         contest.n,
         values=values,
-        vectors=made_of.vectors,
-        neighbors=made_of.neighbors,
         lengths=made_of.pool.lengths.astype(np.float64),
-        sources=contest.sources,
-        keys=made_of.pool.keys,
-        seed=recipe.seed,
+        sources=made_of.sources,
+        **made_of.near,
     )
     times = np.bincount(np.concatenate(list(rows.values())), minlength=contest.n)
     order, layout = lay_out_run(made_of, recipe)
@@ -251,9 +218,9 @@ def _results(
         n_draws=recipe.compare.n_draws,
         found=found,
         entries={
-            name: _entry(contest, name, one, times, verdicts) for name, one in selected.items()
+            name: _entry(contest, one, times, kept.get(name)) for name, one in selected.items()
         },
-        judges=verdicts.judges,
+        judges=judges,
         left_out=left_out,
         notes=_notes(contest, found),
         between=_between(contest, rows),
@@ -265,10 +232,8 @@ def _results(
     )
 
 
-def _entry(
-    contest: Contest, name: str, one: _Selected, times: np.ndarray, verdicts: Verdicts
-) -> Entry:
-    rows, reasons = one.rows, one.selection.reasons
+def _entry(contest: Contest, one: _Selected, times: np.ndarray, kept_rater: float | None) -> Entry:
+    rows, reasons = one.selection.rows, one.selection.reasons
     alone = np.flatnonzero(times[rows] == 1)
     gold = np.array([]) if contest.gold is None else contest.gold.values[rows]
     pool, scores = contest.materials.pool, contest.materials.scores
@@ -281,7 +246,7 @@ def _entry(
         tokens=int(contest.tokens[rows].sum()),
         seconds_s=one.seconds_s,
         kept_seed=one.kept_seed,
-        kept_rater=verdicts.kept.get(name),
+        kept_rater=kept_rater,
         n_only=len(alone),
         only=tuple(
             pick(pool, int(rows[at]), at + 1, reasons[at]) for at in alone[:_SHOWN].tolist()
@@ -328,11 +293,6 @@ def _notes(contest: Contest, found: Comparison) -> tuple[str, ...]:
 def lay_out_run(materials: Materials, recipe: Recipe) -> tuple[np.ndarray, Layout]:
     """The rows in the random order that decides which are shown, and the map of all."""
     order = np.argsort(random_order_keys(materials.pool.keys, recipe.seed), kind="stable")
-    layout = lay_out(
-        materials.vectors,
-        materials.neighbors,
-        order,
-        method=recipe.compare.map,
-        seed=recipe.seed,
-    )
+    seed, method = recipe.seed, recipe.compare.map
+    layout = lay_out(materials.vectors, materials.neighbors, order, method=method, seed=seed)
     return order, layout

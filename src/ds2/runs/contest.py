@@ -13,7 +13,7 @@ import numpy as np
 from ds2.curation import Curation
 from ds2.errors import InputError
 from ds2.progress import steps
-from ds2.rating import GoldScores, Panel
+from ds2.rating import GoldScores, Ratings
 from ds2.report import Judge, Judged
 from ds2.runs.ask import load_gold
 from ds2.runs.job import Job, unheard
@@ -25,7 +25,7 @@ from ds2.runs.select import (
     without_doubtful,
 )
 from ds2.runs.steps import curation_of, noise_of
-from ds2.runs.unrated import needs_scores
+from ds2.runs.unrated import required
 from ds2.selection import (
     VARIANT,
     AgainstRandom,
@@ -35,10 +35,9 @@ from ds2.selection import (
     against_selection,
     compare_selections,
     rule_of,
-    select,
 )
 
-__all__ = ["Contest", "Verdicts", "costs_of", "judge_all", "judges_of", "open_contest"]
+__all__ = ["Contest", "costs_of", "judge_all", "judges_of", "open_contest", "share_of"]
 
 #: How long methods take, one against the other, by their kind (benchmarks/progress.py).
 _COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
@@ -49,36 +48,15 @@ _LENGTHS = 20
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """One pool, one budget, and all that a method may look at.
+    """One pool, one budget, and all that a method may look at."""
 
-    Attributes:
-        job: the folder and its recipe.
-        materials: what selections are made of.
-        constraints: what each of them must meet, but for ``doubtful``.
-        ratings: what the raters gave; None in a run without scores.
-        gold: trusted scores, where there are any.
-        tokens: (n,) what the tokenizer of the recipe counts.
-        note: what had to be done otherwise than the recipe says; may be empty.
-    """
-
-    job: Job
-    materials: Materials
-    constraints: Constraints | None
-    ratings: Panel | None
-    gold: GoldScores | None
-    tokens: np.ndarray
-    note: str = ""
-
-    @property
-    def panel(self) -> Panel:
-        """The ratings, for what cannot do without.
-
-        Raises:
-            InputError: the run has no scores.
-        """
-        if self.ratings is None:
-            raise needs_scores("This")
-        return self.ratings
+    job: Job  #: the folder and its recipe
+    materials: Materials  #: what selections are made of
+    constraints: Constraints | None  #: what each of them must meet, but for doubtful rows
+    ratings: Ratings | None  #: what the raters gave; None in a run without scores
+    gold: GoldScores | None  #: trusted scores, where there are any
+    tokens: np.ndarray  #: (n,) what the tokenizer of the recipe counts
+    note: str = ""  #: what had to be done otherwise than the recipe says; may be empty
 
     @property
     def raters(self) -> tuple[str, ...]:
@@ -89,11 +67,6 @@ class Contest:
     def n(self) -> int:
         """How many examples there are."""
         return len(self.materials.pool)
-
-    @property
-    def sources(self) -> np.ndarray:
-        """(n,) Where every example comes from."""
-        return np.array([source or "" for source in self.materials.pool.sources])
 
     @property
     def variant(self) -> str | None:
@@ -115,12 +88,7 @@ class Contest:
         return bool(rule_of(method).uses) or self.drops(method)
 
     def lacking(self, method: str, named: Sequence[str]) -> str | None:
-        """Say why a method cannot take part, None where it can.
-
-        Args:
-            method: its name.
-            named: the methods that the user asked for by name.
-        """
+        """Say why a method cannot take part, None where it can; ``named`` are asked for by name."""
         needs = rule_of(method).needs
         wanted = self.job.recipe.select
         if lacks := self.materials.lacking(method):
@@ -140,19 +108,11 @@ class Contest:
         Raises:
             InputError: the method cannot select so many.
         """
-        size = self.job.recipe.select.size
         limits = self.constraints
         if self.drops(method):
             limits = without_doubtful(limits, self.materials)
-        method = method.split(VARIANT, maxsplit=1)[0]
-        arguments = self.materials.arguments(method)
-        return unheard(
-            select,
-            method=method,
-            size=None if size == "all" else size,
-            constraints=limits,
-            **(arguments if seed is None else arguments | {"seed": seed}),
-        )
+        method, other = method.split(VARIANT, maxsplit=1)[0], {} if seed is None else {"seed": seed}
+        return unheard(self.materials.select, method, constraints=limits, **other)
 
     def eligible(self) -> np.ndarray:
         """(n,) The rows that can be selected without looking at scores."""
@@ -165,11 +125,9 @@ class Contest:
         """The same with noise and curation made anew, without gold and without one rater.
 
         A method of the recipe that cannot do without what was left out gives way to "auto".
-
-        Args:
-            rater: its number; None keeps all of them.
         """
-        kept = Panel.join([one for number, one in enumerate(self.panel.parts) if number != rater])
+        parts = required(self.ratings).parts
+        kept = Ratings.join([one for number, one in enumerate(parts) if number != rater])
         recipe, materials = self.job.recipe, self.materials
         noise = noise_of(
             recipe, kept, materials.neighbors, gold=None, vectors=materials.vectors, n_bootstrap=0
@@ -199,28 +157,15 @@ class Contest:
 def open_contest(job: Job, methods: Sequence[str]) -> Contest:
     """Read what the stages of a run left behind, and what else the methods need."""
     materials = load_materials(job, methods)
-    panel = Panel.load(job.folder / "ratings.parquet") if job.recipe.rated else None
+    panel = job.ratings if job.recipe.rated else None
     return Contest(
         job=job,
         materials=materials,
-        constraints=constraints_of(job, materials, doubtful="replace"),
+        constraints=constraints_of(job, materials),
         ratings=panel,
         gold=None if panel is None else load_gold(job, materials.pool, panel.scale),
         tokens=token_counts(job, materials.pool),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """What the judges found.
-
-    Attributes:
-        judges: one each.
-        kept: by method, the mean share of its rows that it also selects without one of the raters.
-    """
-
-    judges: tuple[Judge, ...]
-    kept: Mapping[str, float]
 
 
 def costs_of(methods: Iterable[str]) -> list[float]:
@@ -239,13 +184,10 @@ def judge_all(
     contest: Contest,
     chosen: Mapping[str, np.ndarray],
     eligible: np.ndarray,
-) -> Verdicts:
+) -> tuple[tuple[Judge, ...], Mapping[str, float]]:
     """Let gold, and where it is not there or says too little each rater, judge every method.
 
-    Args:
-        contest: the pool and the budget.
-        chosen: the rows that each method selects, by name.
-        eligible: (n,) the rows that a random selection draws from.
+    ``chosen`` are the rows by method, ``eligible`` (n,) those that a random selection draws from.
     """
     judges = []
     if contest.gold is not None:
@@ -257,11 +199,14 @@ def judge_all(
             judge, selections = _judge(contest, chosen, eligible, rater)
             judges.append(judge)
             for name in kept.keys() & selections.keys():
-                common = np.intersect1d(selections[name], chosen[name], assume_unique=True)
-                kept[name].append(len(common) / len(chosen[name]))
-    return Verdicts(
-        tuple(judges), {name: float(np.mean(each)) for name, each in kept.items() if each}
-    )
+                kept[name].append(share_of(chosen[name], selections[name]))
+    shares = {name: float(np.mean(each)) for name, each in kept.items() if each}
+    return tuple(judges), shares
+
+
+def share_of(rows: np.ndarray, others: np.ndarray) -> float:
+    """The share of some rows that is among others."""
+    return len(np.intersect1d(rows, others, assume_unique=True)) / len(rows)
 
 
 def _judge(
@@ -276,10 +221,10 @@ def _judge(
     """
     name, weights = "gold", None
     if rater is not None:
-        name, values = contest.panel.raters[rater], contest.panel.finer()[:, rater]
+        name, values = contest.raters[rater], required(contest.ratings).finer()[:, rater]
     else:
-        assert contest.gold is not None
-        values, weights = contest.gold.levels(), contest.gold.weights()
+        gold = required(contest.gold)
+        values, weights = gold.levels(), gold.weights()
     anew = contest.without(rater)
     selections, failed = {}, []
     for method, rows in steps(chosen.items(), costs=costs_of(chosen)):
@@ -289,8 +234,9 @@ def _judge(
             selections[method] = anew.select(method).rows if anew.looks(method) else rows
         except InputError:
             failed.append(method)
-    sources = contest.sources if len(set(contest.materials.pool.sources)) > 1 else None
-    lengths = contest.materials.pool.lengths
+    made_of = contest.materials
+    sources = made_of.sources if len(set(made_of.pool.sources)) > 1 else None
+    lengths = made_of.pool.lengths
     ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
     of_length = np.searchsorted(ends, lengths)
 
@@ -321,15 +267,7 @@ def _judge(
         for method, rows in selections.items()
         if own in selections and method != own
     }
-    made_of = contest.materials
-    near = compare_selections(
-        selections,
-        contest.n,
-        vectors=made_of.vectors,
-        neighbors=made_of.neighbors,
-        keys=made_of.pool.keys,
-        seed=contest.job.recipe.seed,
-    )
+    near = compare_selections(selections, contest.n, **made_of.near)
     judge = Judge(
         name=name,
         kind="gold" if rater is None else "rater",

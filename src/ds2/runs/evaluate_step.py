@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ds2.errors import InputError
-from ds2.pool import Example, read_pool
+from ds2.pool import read_pool
 from ds2.proof.evaluate import evaluate
 from ds2.proof.overview import Score, overview
-from ds2.proof.record import Record
 from ds2.proof.samples import read_run
 from ds2.proof.tasks import (
     PAPER,
@@ -21,8 +20,9 @@ from ds2.proof.tasks import (
     split_tasks,
 )
 from ds2.runs.folder import hash_file, hash_input, locked
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.job import Job
+from ds2.runs.recipe_file import HUB, check_exists
+from ds2.runs.train_step import PLACE, template_of
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
@@ -36,61 +36,43 @@ _LARGE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of it.
+    """What came of it."""
 
-    Attributes:
-        folder: one sub-folder for each model.
-        models: their names, the untrained one first.
-        scores: every model on every task.
-        notes: what was left out, and what differs from the paper.
-    """
-
-    folder: Path
-    models: tuple[str, ...]
-    scores: tuple[Score, ...]
-    notes: tuple[str, ...]
+    folder: Path  #: one sub-folder for each model
+    models: tuple[str, ...]  #: their names, the untrained one first
+    scores: tuple[Score, ...]  #: every model on every task
+    notes: tuple[str, ...]  #: what was left out, and what differs from the paper
 
 
-def evaluate_run(
-    folder: Path,
-    *,
-    models: Sequence[str] | None = None,
-    overrides: Mapping[str, object] | None = None,
-    listener: Callable[[str], None] = lambda _: None,
-) -> Evaluation:
+def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation:
     """Evaluate what is not evaluated yet; what is finished is kept.
 
     Args:
-        folder: the run folder.
+        job: the run; its listener is told what begins.
         models: folders of models or adapters, each with ``NAME=`` before it or not; none of them,
             the untrained model alone. Default: every trained model of the run.
-        overrides: settings that win over the recipe.
-        listener: told what begins.
 
     Raises:
         InputError: there is no model, or a task or its data is not there.
         RunBusyError: another process evaluates models of this run.
     """
-    recipe = load_recipe(folder, overrides)
-    wanted = recipe.evaluate
+    wanted = job.recipe.evaluate
     tasks, named = split_tasks(wanted.tasks)
-    include = tuple(resolve_path(folder, path) for path in wanted.include)
-    for path in include:
-        check_exists("'evaluate.include'", path)
-    own = {name: _held_out(folder, *task) for name, task in named.items()}
+    include = tuple(check_exists("'evaluate.include'", job.path(path)) for path in wanted.include)
+    own = {name: _held_out(job, *task) for name, task in named.items()}
     settings = EvaluationSettings(
         include=include,
         shots={**PAPER_SHOTS, **wanted.shots},
         limit=wanted.limit,
         chat=wanted.template == "chat",
-        template=_template(folder, recipe),
-        max_length=recipe.train.max_length,
+        template=template_of(job),
+        max_length=job.recipe.train.max_length,
         engine=wanted.engine,
         base_url=wanted.base_url,
         batch=wanted.batch,
     )
-    chosen = _models(folder, recipe, models)
-    place = folder / EVALUATIONS
+    chosen = _models(job, models)
+    place = job.folder / EVALUATIONS
     place.mkdir(parents=True, exist_ok=True)
     with locked(place):
         records = evaluate(
@@ -100,35 +82,32 @@ def evaluate_run(
             settings,
             place,
             sources={task: _source(task, include) for task in tasks},
-            listener=listener,
+            listener=job.listener.said,
         )
     everything = [*tasks, *own]
     runs = {
         model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    notes = tuple(_notes(records, everything))
-    return Evaluation(place, tuple(runs), tuple(overview(runs)), notes)
-
-
-def _notes(records: Sequence[Record], tasks: Sequence[str]) -> Iterator[str]:
-    for task in tasks:
+    notes = []
+    for task in everything:
         if task in PAPER:
-            yield f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}."
-        for reason, n in records[0].tasks[task].get("left_out", {}).items():
-            yield f"{task}: {n:,} left out: {reason}."
+            notes.append(f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}.")
+        left_out = records[0].tasks[task].get("left_out", {})
+        notes += [f"{task}: {n:,} left out: {reason}." for reason, n in left_out.items()]
+    return Evaluation(place, tuple(runs), tuple(overview(runs)), tuple(notes))
 
 
-def _template(folder: Path, recipe: Recipe) -> str:
-    name = recipe.train.template
-    return name if name in ("auto", "tulu") else str(resolve_path(folder, name))
-
-
-def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
+def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
     """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
-    path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", resolve_path(folder, file))
+    path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", job.path(file))
     pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
-    items = [item for example in pool for item in _item(example, kind)]
+    items = []
+    for example in pool:
+        turns, worse = example.turns, example.extra.get("rejected")
+        last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
+        known = kind == "pairs" and isinstance(worse, str) and worse.strip()
+        items.append(HeldOut(turns[:last], turns[last][1], str(worse) if known else None))
     lacking = sum(item.rejected is None for item in items)
     if kind == "pairs" and lacking:
         raise InputError(
@@ -136,15 +115,6 @@ def _held_out(folder: Path, kind: str, file: str) -> list[HeldOut]:
             "an answer known to be worse. Add it, or read the file as texts:."
         )
     return items
-
-
-def _item(example: Example, kind: str) -> Iterator[HeldOut]:
-    turns = example.turns
-    last = max((i for i, (role, _) in enumerate(turns) if role == "assistant"), default=0)
-    worse = example.extra.get("rejected")
-    if kind != "pairs" or not isinstance(worse, str) or not worse.strip():
-        worse = None
-    yield HeldOut(turns[:last], turns[last][1], worse)
 
 
 def _source(task: str, include: Sequence[Path]) -> str:
@@ -157,16 +127,16 @@ def _source(task: str, include: Sequence[Path]) -> str:
     return hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
-def _models(folder: Path, recipe: Recipe, given: Sequence[str] | None) -> list[Evaluated]:
+def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
     """The untrained model, and those given or every trained one of the run."""
-    base = recipe.train.model
+    base = job.recipe.train.model
     if base is None:
         raise InputError(
             "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
             "for example --set train.model=FOLDER."
         )
-    if (resolve_path(folder, base) / "config.json").is_file():
-        base = str(resolve_path(folder, base))
+    if (job.path(base) / "config.json").is_file():
+        base = str(job.path(base))
     untrained = _fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
     if given is not None:
@@ -174,7 +144,7 @@ def _models(folder: Path, recipe: Recipe, given: Sequence[str] | None) -> list[E
     else:
         places = [
             (path.parent.name, path.parent / "adapter")
-            for path in sorted((folder / "proof" / "runs").glob("*/done.json"))
+            for path in sorted((job.folder / PLACE).glob("*/done.json"))
         ]
     for name, path in places:
         if any(name == model.name for model in models):

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ds2.atomic import writing
+from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError, RunError, installing
 from ds2.neighbors import Neighbors
-from ds2.rating import Panel
 from ds2.report import excerpt, join
 from ds2.runs.compare import lay_out_run
 from ds2.runs.frozen import load, observed_of
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.select import Materials, load_materials
 from ds2.selection import Selection
@@ -40,12 +40,7 @@ LONGEST = 2_000
 _BATCH = 4096
 
 
-def prepare_explorer(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Path:
+def prepare_explorer(job: Job) -> Path:
     """Bring the run up to date, up to the selection, and write what the explorer reads.
 
     Raises:
@@ -53,13 +48,13 @@ def prepare_explorer(
     """
     if find_spec("embedding_atlas") is None:
         raise MissingDependencyError("embedding-atlas", "The explorer", "explore")
-    with opened(folder, until="select", overrides=overrides, listener=listener) as job:
+    path = job.folder / FILE
+    with opened(job, "select"):
         materials = load_materials(job, ())
         _, layout = lay_out_run(materials, job.recipe)
-        rows = load(Selection, folder).rows
-        columns = _scores_of(materials, folder) if job.recipe.rated else {}
-        _write(folder / FILE, materials, layout.places, rows, columns)
-    return folder / FILE
+        rows = load(Selection, job.folder).rows
+        _write(path, materials, layout.places, rows, _scores_of(job, materials.curated))
+    return path
 
 
 def explore_run(path: Path, *, port: int) -> None:
@@ -69,7 +64,14 @@ def explore_run(path: Path, *, port: int) -> None:
         InputError: the port is in use.
         RunError: the explorer ended by itself.
     """
-    _check_free(port)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
+            ) from None
     command = [
         *(sys.executable, "-m", "embedding_atlas.cli", str(path)),
         *("--text", "text", "--x", "x", "--y", "y", "--neighbors", "neighbors"),
@@ -91,20 +93,11 @@ def explore_run(path: Path, *, port: int) -> None:
         )
 
 
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise InputError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another with --port."
-            ) from None
-
-
-def _scores_of(materials: Materials, folder: Path) -> dict[str, np.ndarray]:
-    """(n,) columns of scores."""
-    curation, panel = materials.curation, Panel.load(folder / "ratings.parquet")
+def _scores_of(job: Job, curation: Curation | None) -> dict[str, np.ndarray]:
+    """(n,) columns of scores; none in a run without them."""
+    if curation is None:
+        return {}
+    panel = job.ratings
     columns = {"curated score": curation.scores, "raw score": observed_of(curation)}
     if len(panel.raters) > 1:
         each = zip(panel.raters, panel.finer().T, strict=True)

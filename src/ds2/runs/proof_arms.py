@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ds2.runs.frozen import load
 from ds2.runs.job import Job
 from ds2.runs.recipe_file import source_of
 from ds2.runs.select import Materials, load_materials
-from ds2.selection import Selection, select
+from ds2.runs.unrated import required
+from ds2.selection import Selection
 
 __all__ = [
     "FULL",
@@ -52,23 +54,14 @@ _SAMPLE = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arm:
-    """One training's rows.
+    """One training's rows."""
 
-    Attributes:
-        arm: its name.
-        seed: of the draw and of the training.
-        pool: where the rows are.
-        rows: (m,) their numbers.
-        answer_tokens: that are learned in one pass.
-        tokens: of one pass.
-    """
-
-    arm: str
-    seed: int
-    pool: Pool
-    rows: np.ndarray
-    answer_tokens: int
-    tokens: int
+    arm: str  #: its name
+    seed: int  #: of the draw and of the training
+    pool: Pool  #: where the rows are
+    rows: np.ndarray  #: (m,) their numbers
+    answer_tokens: int  #: that are learned in one pass
+    tokens: int  #: of one pass
 
     @property
     def name(self) -> str:
@@ -83,13 +76,9 @@ class Arm:
 
 @dataclass(slots=True)
 class Counter:
-    """Counts what a training would learn of each row, once.
+    """Counts what a training would learn of each row, once."""
 
-    Attributes:
-        training: the settings.
-    """
-
-    training: Training
+    training: Training  #: the settings
     _tokenizer: Tokenizer = field(init=False)
     _template: Template = field(init=False)
     _known: dict[int, dict[int, tuple[int, int]]] = field(init=False, default_factory=dict)
@@ -138,11 +127,15 @@ class Counter:
 
     def mean(self, pool: Pool) -> float:
         """Learned tokens of a row of the pool on average, by a sample spread over it."""
-        rows = np.unique(np.linspace(0, len(pool) - 1, _SAMPLE).astype(int))
-        counts = [n for n in (self.of(pool, int(row))[0] for row in rows) if n]
+        counts = [n for n in (self.of(pool, int(row))[0] for row in _spread(len(pool))) if n]
         if not counts:
             raise InputError("No row of the pool has an answer that could be trained on.")
         return float(np.mean(counts))
+
+
+def _spread(n: int) -> np.ndarray:
+    """Some of n places, evenly spread."""
+    return np.asarray(np.unique(np.linspace(0, n - 1, _SAMPLE).astype(int)))
 
 
 def draw_arms(
@@ -165,7 +158,9 @@ def draw_arms(
     named = split_arms(wanted.arms)
     material = load_materials(job, {_METHODS[name] for name in named if name in _METHODS})
     pool = material.pool
-    pools = {name: _file(job, path) if path else pool for name, path in named.items()}
+    pools = dict.fromkeys(named, pool) | {
+        name: read_pool(source_of(job.folder, path)) for name, path in named.items() if path
+    }
     left_out = {name: blocked(own) for name, own in pools.items() if own is not pool}
     free = ~blocked(pool)
     rows_of = load(Selection, job.folder).rows
@@ -198,8 +193,11 @@ def draw_arms(
                     fixed[name] = rows
             if not len(rows):
                 raise InputError(f"The arm '{name}' has no row that can be trained on.")
-            count = _full_sums if name in WHOLE else Counter.sums
-            learned, tokens = count(counter, own, rows)
+            few = rows
+            if name in WHOLE:  # nobody waits for 300,000 rows to be encoded
+                few = rows[_spread(len(rows))]
+            times = len(rows) / len(few)
+            learned, tokens = (round(n * times) for n in counter.sums(own, few))
             arms.append(Arm(name, seed, own, rows, learned, tokens))
     return limit, tuple(arms)
 
@@ -219,31 +217,18 @@ def split_arms(names: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: an unknown arm, or a name that stands for something else.
     """
-    return dict(map(_split, names))
-
-
-def _full_sums(counter: Counter, pool: Pool, rows: np.ndarray) -> tuple[int, int]:
-    """Sums over many rows, by a sample: nobody waits for 300,000 rows to be encoded."""
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(int))]
-    learned, tokens = counter.sums(pool, sample)
-    times = len(rows) / len(sample)
-    return round(learned * times), round(tokens * times)
-
-
-def _split(name: str) -> tuple[str, str]:
-    arm, _, path = name.partition("=")
-    known = ("selection", *WHOLE, *_DRAWN, *_METHODS)
-    if not path and arm not in known:
-        raise InputError(
-            f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE (proof.arms)."
-        )
-    if path and (arm in known or not arm.replace("-", "").replace("_", "").isalnum()):
-        raise InputError(f"'{name}': an arm of your own needs a name of its own, as lima=FILE.")
-    return arm, path
-
-
-def _file(job: Job, path: str) -> Pool:
-    return read_pool(source_of(job.folder, path))
+    known, found = ("selection", *WHOLE, *_DRAWN, *_METHODS), {}
+    for name in names:
+        arm, _, path = name.partition("=")
+        if not path and arm not in known:
+            raise InputError(
+                f"'{arm}' is no arm. Choose among {', '.join(known)}, or give NAME=FILE "
+                "(proof.arms)."
+            )
+        if path and (arm in known or not arm.replace("-", "").replace("_", "").isalnum()):
+            raise InputError(f"'{name}': an arm of your own needs a name of its own, as lima=FILE.")
+        found[arm] = path
+    return found
 
 
 def _order(
@@ -255,21 +240,19 @@ def _order(
     if name in WHOLE:
         return np.flatnonzero(free)
     method = "random" if name in _DRAWN else _METHODS[name]
-    arguments = material.arguments(method)
+    raw, groups = material.observed, material.neighbors.groups
+    other: dict[str, Any] = {}
     if name in _DRAWN:
-        arguments["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
-    if name == "top-score" and material.curation.observed.ndim == 2:
-        arguments["raw"] = material.curation.observed[:, 0]
-    raw, groups = arguments["raw"], arguments["groups"]
+        other["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
+    if name == "top-score" and required(material.curated).observed.ndim == 2:
+        raw = other["raw"] = required(material.curated).observed[:, 0]
     rated = np.ones(len(material.pool), bool) if raw is None else ~np.isnan(raw)
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
-    rows = select(method=method, size=size, **arguments).rows
-    rows = rows[free[rows]]
-    return rows if name != "random-same-length" else _like(material.pool.lengths, rows, chosen)
-
-
-def _like(lengths: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Rows in an order in which every beginning has the lengths of the chosen ones."""
+    rows = material.select(method, size, **other).rows
+    rows = np.asarray(rows[free[rows]])
+    if name != "random-same-length":
+        return rows
+    lengths = material.pool.lengths  # an order in which every beginning has those of the chosen
     ends = np.unique(np.quantile(lengths[chosen], np.linspace(0, 1, _CLASSES + 1)[1:-1]))
     mine, theirs = (np.searchsorted(ends, lengths[some]) for some in (chosen, rows))
     shares = np.bincount(mine, minlength=len(ends) + 1) / len(chosen)
@@ -278,4 +261,4 @@ def _like(lengths: np.ndarray, rows: np.ndarray, chosen: np.ndarray) -> np.ndarr
         here = np.flatnonzero(theirs == c)
         place[here] = (np.arange(len(here)) + 0.5) / share if share else np.inf
     order = np.argsort(place, kind="stable")
-    return rows[order[np.isfinite(place[order])]]
+    return np.asarray(rows[order[np.isfinite(place[order])]])

@@ -22,9 +22,8 @@ from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
 from ds2.runs.folder import hash_file, write_text
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_plan import make_plan
-from ds2.runs.recipe_file import resolve_path
 
 __all__ = ["read_plan", "write_proof"]
 
@@ -36,25 +35,18 @@ _SPREAD = 0.02
 _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
-def write_proof(
-    folder: Path,
-    out: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> tuple[Path, int, tuple[str, ...]]:
+def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
     """Write everything that a cluster needs.
 
     Returns:
-        The folder, how many models are to be evaluated, and what is to be known of it.
+        How many models are to be evaluated, and what is to be known of it.
 
     Raises:
         InputError: the plan is wrong, or the folder holds another proof.
     """
     from datasets import Dataset, DatasetDict
 
-    listener = listener or Listener()
-    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    plan = make_plan(job)
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not (out / "plan.json").exists():
         raise InputError(f"'{out}' holds other files. Give a new folder.")
@@ -63,7 +55,7 @@ def write_proof(
     names, own = split_tasks(job.recipe.evaluate.tasks)
     runs = {}
     for done, arm in enumerate(plan.arms):
-        listener.progress(done, len(plan.arms), arm.name)
+        job.listener.progress(done, len(plan.arms), arm.name)
         training = plan.training_for(arm)
         prepared = prepare(arm.turns, training)
         data = Dataset.from_list([
@@ -90,12 +82,13 @@ def write_proof(
             out / name, (files("ds2.proof") / "handoff" / f"{name}.txt").read_text(encoding="utf-8")
         )
     for path in job.recipe.evaluate.include:
-        source = resolve_path(folder, path)
+        source = job.path(path)
         shutil.copytree(source, out / "tasks" / source.name, dirs_exist_ok=True)
     whole = plan.training.lora_layers == "all"
     for name, run in runs.items() if whole else ():
-        for tool, lines in (("axolotl", _axolotl), ("llamafactory", _llama_factory)):
-            _text(out / tool / f"{name}.yaml", _yaml(lines(document, name, run)))
+        for tool, values in _configurations(document, name, run):  # JSON values are YAML
+            lines = (f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+            _text(out / tool / f"{name}.yaml", "".join(lines))
     _text(out / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _sums(out)))
     notes = [
         "An update of TRL, Axolotl and LLaMA-Factory is so many rows: each arm has as many as give "
@@ -118,7 +111,7 @@ def write_proof(
             f"{', '.join(own)}: held-out answers are evaluated where the run is. Bring adapters/ "
             "back: ds2 evaluate RUN --model NAME=adapters/NAME."
         )
-    return out, len(runs) + 1, tuple(notes)
+    return len(runs) + 1, tuple(notes)
 
 
 def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
@@ -182,73 +175,57 @@ def _run(prepared: Prepared, training: Training) -> dict[str, Any]:
     }
 
 
-def _at_once(batch: int) -> int:
-    """Rows that a device takes at once, so that an update has neither more nor fewer."""
-    return next(n for n in (4, 3, 2, 1) if batch % n == 0)
-
-
-def _schedule(name: str) -> str:
-    """Of transformers, where "constant" has no warmup."""
-    return "constant_with_warmup" if name == "constant" else name
-
-
-def _axolotl(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def _configurations(
+    plan: Mapping[str, Any], name: str, run: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """One training for Axolotl and for LLaMA-Factory, by the folder of its file."""
     setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
-    return {
-        "base_model": plan["model"],
-        "datasets": [{"path": f"data/{name}", "split": "train", "type": None}],
+    at_once = next(n for n in (4, 3, 2, 1) if run["batch"] % n == 0)  # on a device
+    schedule = setting["schedule"]
+    if schedule == "constant":  # which has no warmup in transformers
+        schedule = "constant_with_warmup"
+    shared = {
         "output_dir": f"adapters/{name}",
-        "adapter": "lora",
-        "lora_r": setting["lora_rank"],
         "lora_alpha": setting["lora_alpha"],
         "lora_dropout": setting["lora_dropout"],
+        "gradient_accumulation_steps": run["batch"] // at_once,
+        "max_steps": run["updates"],
+        "learning_rate": setting["learning_rate"],
+        "warmup_ratio": setting["warmup"],
+        "seed": run["seed"],
+    }
+    axolotl = {
+        "base_model": plan["model"],
+        "datasets": [{"path": f"data/{name}", "split": "train", "type": None}],
+        "adapter": "lora",
+        "lora_r": setting["lora_rank"],
         "lora_target_linear": True,
         "sequence_len": setting["max_length"],
         "sample_packing": False,
-        "micro_batch_size": _at_once(run["batch"]),
-        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
-        "max_steps": run["updates"],
+        "micro_batch_size": at_once,
         "optimizer": "adamw_torch",
         "weight_decay": 0.0,
-        "learning_rate": setting["learning_rate"],
-        "lr_scheduler": _schedule(setting["schedule"]),
-        "warmup_ratio": setting["warmup"],
+        "lr_scheduler": schedule,
         "bf16": "auto",
         "gradient_checkpointing": True,
-        "seed": run["seed"],
     }
-
-
-def _llama_factory(plan: Mapping[str, Any], name: str, run: Mapping[str, Any]) -> dict[str, Any]:
-    setting = {key.removeprefix("train."): value for key, value in plan["settings"].items()}
-    return {
+    yield "axolotl", axolotl | shared
+    llama_factory = {
         "model_name_or_path": plan["model"],
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
         "template": "empty",  # applied already: the data are token ids
         "tokenized_path": f"data/{name}",
-        "output_dir": f"adapters/{name}",
         "lora_rank": setting["lora_rank"],
-        "lora_alpha": setting["lora_alpha"],
-        "lora_dropout": setting["lora_dropout"],
         "lora_target": "all",
         "cutoff_len": setting["max_length"],
-        "per_device_train_batch_size": _at_once(run["batch"]),
-        "gradient_accumulation_steps": run["batch"] // _at_once(run["batch"]),
-        "max_steps": run["updates"],
-        "learning_rate": setting["learning_rate"],
-        "lr_scheduler_type": _schedule(setting["schedule"]),
-        "warmup_ratio": setting["warmup"],
+        "per_device_train_batch_size": at_once,
+        "lr_scheduler_type": schedule,
         "bf16": True,
-        "seed": run["seed"],
         "report_to": "none",
     }
-
-
-def _yaml(document: Mapping[str, Any]) -> str:
-    """JSON values are YAML; a line for each key."""
-    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in document.items())
+    yield "llamafactory", llama_factory | shared
 
 
 def _sums(folder: Path) -> Iterator[tuple[str, str]]:

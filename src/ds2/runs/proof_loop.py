@@ -9,7 +9,7 @@ RUN/proof/result.json, proof.html, proof.md
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ from ds2.proof.train import loss_curve
 from ds2.proof.words import comparison_document
 from ds2.runs.evaluate_step import BASE, EVALUATIONS, Evaluation, evaluate_run
 from ds2.runs.folder import locked, write_json, write_text
-from ds2.runs.job import Listener
+from ds2.runs.job import Job
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_page import write_proof_pages
 from ds2.runs.proof_plan import (
     Plan,
+    check_proof,
     cost_of,
     freeze,
-    load_proof,
     make_plan,
     plan_begun,
     within_budget,
@@ -47,27 +47,15 @@ CLEAN, CORRUPT = "planted-clean", "planted-corrupt"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a proof found.
+    """What a proof found."""
 
-    Attributes:
-        arms: the values that were compared.
-        found: a comparison for each pair of the plan.
-        document: everything, as result.json holds it.
-        files: what was written.
-    """
-
-    arms: Arms
-    found: tuple[ArmComparison, ...]
-    document: Mapping[str, Any]
-    files: tuple[Path, ...]
+    arms: Arms  #: the values that were compared
+    found: tuple[ArmComparison, ...]  #: a comparison for each pair of the plan
+    document: Mapping[str, Any]  #: everything, as result.json holds it
+    files: tuple[Path, ...]  #: what was written
 
 
-def prove(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Proof:
+def prove(job: Job) -> Proof:
     """Fix the plan, train and evaluate what is not done yet, and compare.
 
     Raises:
@@ -75,22 +63,29 @@ def prove(
         MissingDependencyError: a package of the extras ``train`` or ``evaluate`` is not installed.
         RunBusyError: another process works on this proof.
     """
-    listener = listener or Listener()
-    load_proof(folder, overrides)  # a fault is better said before models are loaded
+    check_proof(job)  # a fault is better said before models are loaded
     # the untrained model first: its items are what no arm may hold
-    _check_measures(_evaluate(folder, [], overrides, listener))
-    plan = _affordable(folder, overrides, listener)
-    listener.said(plan.answer())
-    place = folder / "proof"
+    base = _evaluate(job, []).scores
+    lower = sorted({score.task for score in base if not score.higher_is_better})
+    if lower and any(score.higher_is_better for score in base):
+        raise InputError(
+            f"For {', '.join(lower)} lower is better, for the other tasks higher: their mean says "
+            "nothing. Choose tasks of one kind ('evaluate.tasks')."
+        )
+    plan = _affordable(job)
+    job.listener.said(plan.answer())
+    folder, place = job.folder, job.folder / "proof"
     with locked(place):
         freeze(folder, plan)
+        (place / "arms").mkdir(exist_ok=True)
         for arm in plan.arms:
-            _write_arm(place / "arms" / f"{arm.name}.json", arm)
+            held = {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens}
+            held["ids"] = [arm.pool[int(row)].id for row in arm.rows]
+            write_text(place / "arms" / f"{arm.name}.json", json.dumps(held) + "\n")
         for arm in plan.arms:
-            _train(folder, plan, arm, arm.turns, listener)
-    names = [arm.name for arm in plan.arms]
-    evaluation = _evaluate(folder, names, overrides, listener)
-    struck, planted = _struck(folder, plan.document)
+            _train(job, plan, arm, arm.turns)
+    evaluation = _evaluate(job, [arm.name for arm in plan.arms])
+    struck, planted, control = _struck(folder, plan.document)
     tasks = sorted({score.task for score in evaluation.scores} - set(struck))
     pages = tuple(place / f"proof{suffix}" for suffix in (".html", ".md"))
     if not tasks:
@@ -102,6 +97,7 @@ def prove(
         )
     place_of = {arm.name: str(folder / EVALUATIONS / arm.name) for arm in plan.arms}
     arms, found = compare_plan(plan.document, place_of, tasks)
+    curves = {arm.name: loss_curve(folder / RUNS / arm.name) for arm in plan.arms}
     document = {
         "title": "Proof",
         "state": "done",
@@ -112,9 +108,12 @@ def prove(
         "planted": planted,
         "struck": sorted(struck),
         "costs": [_cost(folder, arm) for arm in plan.arms],
-        "losses": {arm.name: _curve(folder, arm) for arm in plan.arms},
+        "losses": {
+            name: {"steps": list(steps), "loss": list(loss)}
+            for name, (steps, loss) in curves.items()
+        },
     }
-    document["notes"] = [*document["notes"], *evaluation.notes, *_said(struck, planted)]
+    document["notes"] = [*document["notes"], *evaluation.notes, *control]
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
@@ -154,12 +153,7 @@ def compare_plan(
     return arms, found
 
 
-def prove_planted(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> Mapping[str, Any]:
+def prove_planted(job: Job) -> Mapping[str, Any]:
     """Find out which measures tell clean rows from the same rows with planted bad answers.
 
     In a share of a random arm's rows the last answers are passed on to the next of these rows, so
@@ -169,44 +163,41 @@ def prove_planted(
         What planted.json holds: for each task the difference, clean less corrupt, and whether the
         measure passed: it must be shown better on clean rows.
     """
-    listener = listener or Listener()
-    if load_proof(folder, overrides).proof.seeds < 2:
+    check_proof(job)
+    if job.recipe.proof.seeds < 2:
         raise InputError(
             "One run of each says nothing about another: set proof.seeds to 2 or more."
         )
-    _evaluate(folder, [], overrides, listener)
-    wanted = {**(overrides or {}), "proof.arms": ["selection", "random"],
-              "proof.compare": [["selection", "random"]]}  # fmt: skip
-    plan, job = make_plan(folder, overrides=wanted, listener=listener)
-    share = job.recipe.proof.planted_share
-    names = []
+    _evaluate(job, [])
+    arms = ["selection", "random"]
+    plan = make_plan(job.but({"proof.arms": arms, "proof.compare": [arms]}))
+    folder, share, names = job.folder, job.recipe.proof.planted_share, []
     with locked(folder / "proof"):
         for arm in plan.arms:
             if arm.arm != "random":
                 continue
             for name, part in ((CLEAN, 0.0), (CORRUPT, share)):
                 planted = replace(arm, arm=name)
-                turns = swapped(arm.turns, part, arm.seed)
-                _train(folder, plan, planted, turns, listener)
+                _train(job, plan, planted, swapped(arm.turns, part, arm.seed))
                 names.append(planted.name)
-    evaluation = _evaluate(folder, names, overrides, listener)
-    arms, (found,) = compare_plan(
+    evaluation = _evaluate(job, names)
+    read, (found,) = compare_plan(
         {"compare": [[CLEAN, CORRUPT]], "smallest": plan.document["smallest"]},
         {name: str(folder / EVALUATIONS / name) for name in names},
         sorted({score.task for score in evaluation.scores}),
     )
-    tasks = {}
-    for name, one in found.tasks.items():
-        better = one.low > 0 if arms.higher_is_better else one.high < 0
-        tasks[name] = {
-            "value": one.value, "low": one.low, "high": one.high,
-            "passed": bool(better),
-        }  # fmt: skip
+    tasks = {
+        name: {
+            **{"value": one.value, "low": one.low, "high": one.high},
+            "passed": bool(one.low > 0 if read.higher_is_better else one.high < 0),
+        }
+        for name, one in found.tasks.items()
+    }
     document = {
         "share": share,
         "seeds": plan.document["seeds"],
         "of": _measured_like(plan.document),
-        "higher_is_better": arms.higher_is_better,
+        "higher_is_better": read.higher_is_better,
         "tasks": tasks,
     }
     write_json(folder / PLANTED, document)
@@ -234,17 +225,17 @@ def swapped(rows: Sequence[Turns], share: float, seed: int) -> list[Turns]:
     return changed
 
 
-def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: Listener) -> Plan:
+def _affordable(job: Job) -> Plan:
     """The plan with as many seeds as the budget allows; those of the plan that was fixed before."""
-    plan, job = make_plan(folder, overrides=overrides, listener=listener)
+    plan = make_plan(job)
     budget, planned = job.recipe.proof.budget_hours, job.recipe.proof.seeds
     if not budget:
         return plan
-    begun = plan_begun(folder)
+    begun = plan_begun(job.folder)
     if begun:
         seeds = min(planned, int(begun["seeds"]))
     else:
-        cost = cost_of(folder, plan)
+        cost = cost_of(job.folder, plan)
         seeds = within_budget(plan.document, cost, budget)
         if seeds < min(2, planned):
             each = (cost.hours + (cost.evaluation_hours or 0.0)) / planned
@@ -254,56 +245,26 @@ def _affordable(folder: Path, overrides: Mapping[str, object] | None, listener: 
                 "tokens (proof.tokens), a smaller model or fewer arms."
             )
         if seeds < planned:
-            listener.said(f"{seeds} of {planned} runs an arm fit into the budget.")
-    if seeds == planned:
-        return plan
-    cut = {**(overrides or {}), "proof.seeds": seeds}
-    return make_plan(folder, overrides=cut, listener=listener)[0]
+            job.listener.said(f"{seeds} of {planned} runs an arm fit into the budget.")
+    return plan if seeds == planned else make_plan(job.but({"proof.seeds": seeds}))
 
 
-def _check_measures(base: Evaluation) -> None:
-    """Refuse tasks whose mean says nothing, before anything is trained."""
-    lower = sorted({score.task for score in base.scores if not score.higher_is_better})
-    if lower and any(score.higher_is_better for score in base.scores):
-        raise InputError(
-            f"For {', '.join(lower)} lower is better, for the other tasks higher: their mean says "
-            "nothing. Choose tasks of one kind ('evaluate.tasks')."
-        )
+def _train(job: Job, plan: Plan, arm: Arm, turns: Sequence[Turns]) -> None:
+    train_into(job, arm.name, turns, plan.training_for(arm), f"{arm.name}: {len(turns):,} rows")
 
 
-def _train(folder: Path, plan: Plan, arm: Arm, turns: Sequence[Turns], listener: Listener) -> None:
-    title = f"{arm.name}: {len(turns):,} rows"
-    train_into(folder, arm.name, turns, plan.training_for(arm), title, listener)
-
-
-def _evaluate(
-    folder: Path, names: Sequence[str], overrides: Mapping[str, object] | None, listener: Listener
-) -> Evaluation:
-    models = [f"{name}={folder / RUNS / name / 'adapter'}" for name in names]
-    return evaluate_run(folder, models=models, overrides=overrides, listener=listener.said)
-
-
-def _write_arm(path: Path, arm: Arm) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = [arm.pool[int(row)].id for row in arm.rows]
-    text = json.dumps(
-        {"arm": arm.arm, "seed": arm.seed, "answer_tokens": arm.answer_tokens, "ids": ids}
-    )
-    write_text(path, text + "\n")
+def _evaluate(job: Job, names: Sequence[str]) -> Evaluation:
+    models = [f"{name}={job.folder / RUNS / name / 'adapter'}" for name in names]
+    return evaluate_run(job, models=models)
 
 
 def _cost(folder: Path, arm: Arm) -> dict[str, Any]:
     figures = json.loads((folder / RUNS / arm.name / "done.json").read_text(encoding="ascii"))
+    keys = ("answer_tokens", "tokens", "seconds", "peak_bytes")
     return {
-        "arm": arm.arm,
-        "seed": arm.seed,
-        "rows": len(arm.rows),
-        "answer_tokens": figures["answer_tokens"],
-        "tokens": figures["tokens"],
-        "updates": figures["update"],
+        **{"arm": arm.arm, "seed": arm.seed, "rows": len(arm.rows), "updates": figures["update"]},
         "mean_answer": arm.answer_tokens / len(arm.rows),
-        "seconds": figures["seconds"],
-        "peak_bytes": figures["peak_bytes"],
+        **{key: figures[key] for key in keys},
     }
 
 
@@ -318,11 +279,6 @@ def _means(plan: Plan, evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {arm: {t: float(np.mean(v)) for t, v in tasks.items()} for arm, tasks in found.items()}
 
 
-def _curve(folder: Path, arm: Arm) -> dict[str, Any]:
-    steps, loss = loss_curve(folder / RUNS / arm.name)
-    return {"steps": list(steps), "loss": list(loss)}
-
-
 def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What the control must have in common with the proof that it speaks for."""
     keys = ("model", "template", "tasks", "files", "evaluate", "settings", "equal", "updates",
@@ -330,25 +286,16 @@ def _measured_like(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {key: plan[key] for key in keys}
 
 
-def _struck(folder: Path, plan: Mapping[str, Any]) -> tuple[set[str], dict[str, Any] | None]:
-    """Tasks that the planted control strikes out, and the control; None where there is none."""
+def _struck(
+    folder: Path, plan: Mapping[str, Any]
+) -> tuple[set[str], dict[str, Any] | None, list[str]]:
+    """Tasks that the planted control strikes out; the control, where there is one; what to say."""
     path = folder / PLANTED
-    if not path.exists():
-        return set(), None
-    held = json.loads(path.read_text(encoding="ascii"))
-    if held["of"] != _measured_like(plan):
-        return set(), None
-    return {name for name, task in held["tasks"].items() if not task["passed"]}, held
-
-
-def _said(struck: set[str], planted: Mapping[str, Any] | None) -> Iterator[str]:
-    if planted is None:
-        yield (
-            "Whether these measures see bad answers at this size was not tried: ds2 proof RUN "
-            "--planted does."
-        )
-    elif struck:
-        yield (
-            f"Struck out, since planted bad answers did not make it worse: "
-            f"{', '.join(sorted(struck))}."
-        )
+    held = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+    if held.get("of") != _measured_like(plan):
+        said = "Whether these measures see bad answers at this size was not tried: ds2 proof RUN "
+        return set(), None, [f"{said}--planted does."]
+    struck = {name for name, task in held["tasks"].items() if not task["passed"]}
+    names = ", ".join(sorted(struck))
+    said = f"Struck out, since planted bad answers did not make it worse: {names}."
+    return struck, held, [said] * bool(struck)

@@ -22,20 +22,19 @@ from ds2.proof.train_loop import shape_without_weights
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE, EVALUATIONS
 from ds2.runs.folder import hash_input, write_json
-from ds2.runs.job import Job, Listener
-from ds2.runs.loop import run
+from ds2.runs.job import Job
+from ds2.runs.loop import bring_up
 from ds2.runs.proof_arms import FULL_EPOCHS, WHOLE, Arm, Counter, draw_arms, split_arms
-from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, check_exists, load_recipe, resolve_path
+from ds2.runs.recipe_file import HUB, check_exists
 from ds2.runs.train_step import training_of
 
 __all__ = [
     "PLAN",
     "Cost",
     "Plan",
+    "check_proof",
     "cost_of",
     "freeze",
-    "load_proof",
     "make_plan",
     "plan_begun",
     "within_budget",
@@ -48,24 +47,16 @@ _HOW = ("processes", "checkpoint_minutes", "device_tokens", "model", "template")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Everything that is fixed beforehand.
+    """Everything that is fixed beforehand."""
 
-    Attributes:
-        document: the same as JSON values, as plan.json holds it.
-        arms: every training's rows, seed by seed.
-        training: the settings of all trainings, but for seed and updates.
-        updates: of each training, but for the arm full-epochs.
-        effects: runs an arm → smallest difference that would be found; empty where the number of
-            items is not known yet.
-        kind: of figure: "accuracy" or "loss".
-    """
-
-    document: Mapping[str, Any]
-    arms: tuple[Arm, ...]
-    training: Training
-    updates: int
+    document: Mapping[str, Any]  #: the same as JSON values, as plan.json holds it
+    arms: tuple[Arm, ...]  #: every training's rows, seed by seed
+    training: Training  #: the settings of all trainings, but for seed and updates
+    updates: int  #: of each training, but for the arm full-epochs
+    #: runs an arm → smallest difference that would be found; empty where the number of items is not
+    #: known yet
     effects: Mapping[int, float | None]
-    kind: str
+    kind: str  #: of figure: "accuracy" or "loss"
 
     def answer(self, seeds: int | None = None) -> str:
         """Say whether so many runs of each arm, or as many as are planned, can answer."""
@@ -89,37 +80,30 @@ class Plan:
         return next(arm for arm in self.arms if arm.arm not in WHOLE)
 
 
-def make_plan(
-    folder: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
-) -> tuple[Plan, Job]:
+def make_plan(job: Job) -> Plan:
     """Bring the run up to date and draw every arm; nothing is written but the run's stages.
 
     Raises:
         InputError: no model, no such arm, no such comparison, or nothing to train on.
         MissingDependencyError: transformers is not installed.
     """
-    listener = listener or Listener()
-    recipe = load_proof(folder, overrides)
-    training = training_of(folder, recipe, None)
+    check_proof(job)
+    recipe, wanted = job.recipe, job.recipe.proof
+    training = training_of(job)
     counter = Counter(training)
-    run(folder, until="select", overrides=overrides, listener=listener)
-    job = Job(folder, recipe, listener)
-    pool = Pool.load(folder / "pool.arrow")
-    wanted = recipe.proof
+    bring_up(job, "select")
+    pool = job.pool
     contaminated = _checker(job)
     limit, arms = draw_arms(job, counter, contaminated)
     updates, training = _updates(training, arms, limit, counter.mean(pool), wanted.equal)
-    items, kind = _items(folder, recipe)
+    items, kind = _items(job)
     counts = sorted({*SEEDS, *range(1, wanted.seeds + 1)})
     effects = smallest_effects(items, kind, counts) if items else {}
     document = {
         "model": recipe.train.model,
         "template": counter.template,
         "tasks": list(recipe.evaluate.tasks),
-        "files": dict(_files(folder, recipe)),
+        "files": dict(_files(job)),
         "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"tasks", "batch"}),
         "seeds": wanted.seeds,
         "equal": wanted.equal,
@@ -139,21 +123,7 @@ def make_plan(
         "data": {arm.name: _sha(arm.pool.keys[arm.rows].tobytes()) for arm in arms},
     }
     document["sha256"] = _sha(json.dumps(document, sort_keys=True).encode())
-    return Plan(document, arms, training, updates, effects, kind), job
-
-
-def load_proof(folder: Path, overrides: Mapping[str, object] | None) -> Recipe:
-    """Read the recipe of a proof and check what it asks; nothing is run.
-
-    Raises:
-        InputError: no such arm or comparison, or a file that is not there.
-    """
-    recipe = load_recipe(folder, overrides)
-    _check(recipe)
-    for name, file in split_arms(recipe.proof.arms).items():
-        if file and not file.startswith(HUB):
-            check_exists(f"the arm '{name}'", resolve_path(folder, file))
-    return recipe
+    return Plan(document, arms, training, updates, effects, kind)
 
 
 def freeze(folder: Path, plan: Plan) -> None:
@@ -188,9 +158,14 @@ def plan_begun(folder: Path) -> dict[str, Any] | None:
     return held if any(each.exists() for each in done) else None
 
 
-def _check(recipe: Recipe) -> None:
-    wanted = recipe.proof
-    split_arms(wanted.arms)
+def check_proof(job: Job) -> None:
+    """Check what the recipe asks of a proof; nothing is run.
+
+    Raises:
+        InputError: no such arm or comparison, or a file that is not there.
+    """
+    wanted = job.recipe.proof
+    arms = split_arms(wanted.arms)
     names = [name.partition("=")[0] for name in wanted.arms]
     if len(set(names)) < len(names) or len(names) < 2:
         raise InputError(
@@ -211,7 +186,10 @@ def _check(recipe: Recipe) -> None:
                 )
     if not wanted.compare or any(a == b for a, b in wanted.compare):
         raise InputError("'proof.compare' needs a pair of two different arms.")
-    split_tasks(recipe.evaluate.tasks)
+    split_tasks(job.recipe.evaluate.tasks)
+    for name, file in arms.items():
+        if file and not file.startswith(HUB):
+            check_exists(f"the arm '{name}'", job.path(file))
 
 
 def _updates(
@@ -238,7 +216,7 @@ def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
     for name, (_, file) in own.items():
         if file.startswith(HUB):
             job.listener.said(f"Not checked for contamination: {name}, which is no file here.")
-    texts = [resolve_path(job.folder, file) for _, file in own.values() if not file.startswith(HUB)]
+    texts = [job.path(file) for _, file in own.values() if not file.startswith(HUB)]
     docs = [path for paths in items.values() for path in paths]
     known: dict[str, np.ndarray] = {}
 
@@ -278,45 +256,32 @@ def _samples(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
     }
 
 
-def _files(folder: Path, recipe: Recipe) -> Iterator[tuple[str, str]]:
+def _files(job: Job) -> Iterator[tuple[str, str]]:
     """Files that decide what is measured, and their hashes."""
-    own = [file for _, file in split_tasks(recipe.evaluate.tasks)[1].values()]
-    for file in [*own, *recipe.evaluate.include]:
-        path = resolve_path(folder, file)
+    wanted = job.recipe.evaluate
+    own = [file for _, file in split_tasks(wanted.tasks)[1].values()]
+    for file in [*own, *wanted.include]:
+        path = job.path(file)
         if not file.startswith(HUB) and path.exists():
             yield file, hash_input(path).sha256
 
 
-def _items(folder: Path, recipe: Recipe) -> tuple[list[int], str]:
+def _items(job: Job) -> tuple[list[int], str]:
     """Items of each task, where known, and what kind of figure it gives."""
-    names, own = split_tasks(recipe.evaluate.tasks)
-    limit = recipe.evaluate.limit
-    files = _samples(folder, names)
-    counts = []
-    for name in names:
-        if name in files:
-            counts.append(sum(map(_documents, files[name])))
-        else:
-            known = PAPER[name].items if name in PAPER else 0
-            counts.append(min(known, limit or known))
-    for _, file in own.values():
-        known = 0 if file.startswith(HUB) else _lines(resolve_path(folder, file))
-        counts.append(min(known, limit or known))
+    names, own = split_tasks(job.recipe.evaluate.tasks)
+    limit = job.recipe.evaluate.limit
+    files = _samples(job.folder, names)
+    known = {name: PAPER[name].items if name in PAPER else 0 for name in names}
+    for name, (_, file) in own.items():
+        path, known[name] = job.path(file), 0
+        if not file.startswith(HUB) and path.suffix == ".jsonl" and path.is_file():
+            known[name] = sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    counts = {name: min(n, limit or n) for name, n in known.items()}
+    for name, paths in files.items():  # which have a line for each document and each filter
+        lines = (path.read_bytes().splitlines() for path in paths)
+        counts[name] = sum(len({json.loads(line)["doc_id"] for line in part}) for part in lines)
     kind = "loss" if own and not names else "accuracy"
-    return counts if all(n >= 2 for n in counts) else [], kind
-
-
-def _documents(path: Path) -> int:
-    """Documents in a samples file, which has a line for each of them and each filter."""
-    with path.open("rb") as file:
-        return len({json.loads(line)["doc_id"] for line in file})
-
-
-def _lines(path: Path) -> int:
-    if path.suffix != ".jsonl" or not path.is_file():
-        return 0
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+    return list(counts.values()) if all(n >= 2 for n in counts.values()) else [], kind
 
 
 def _sha(content: bytes) -> str:
@@ -334,27 +299,17 @@ _RUNTIME = 3 * 2**29
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What is expected.
+    """What is expected."""
 
-    Attributes:
-        trainings: in all.
-        tokens: of one training of the arm that was measured, without padding.
-        hours_by_arm: of one training of each arm.
-        hours: of all of them.
-        evaluation_hours: of all evaluations; None where the untrained model was not evaluated yet.
-        memory_bytes: of a training.
-        disk_bytes: of all adapters.
-        how: what the hours rest on.
-    """
-
-    trainings: int
-    tokens: int
-    hours_by_arm: Mapping[str, float]
-    hours: float
+    trainings: int  #: in all
+    tokens: int  #: of one training of the arm that was measured, without padding
+    hours_by_arm: Mapping[str, float]  #: of one training of each arm
+    hours: float  #: of all of them
+    #: of all evaluations; None where the untrained model was not evaluated yet
     evaluation_hours: float | None
-    memory_bytes: int
-    disk_bytes: int
-    how: str
+    memory_bytes: int  #: of a training
+    disk_bytes: int  #: of all adapters
+    how: str  #: what the hours rest on
 
 
 def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
@@ -398,14 +353,17 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
             f"{shape.parameters / 1e9:.2f} billion parameters, {_WORK} operations a token and "
             f"parameter, {teraflops:g} TFLOP/s; activations made again"
         )
-    n = len(plan.arms)
+    n, evaluation = len(plan.arms), None
+    if (done := folder / EVALUATIONS / BASE / DONE).exists():
+        tasks = json.loads(done.read_text(encoding="ascii"))["tasks"].values()
+        evaluation = float(sum(task["seconds"] for task in tasks)) * n / 3600
     hours = [seconds * _tokens(plan, one) / tokens / 3600 for one in plan.arms]
     return Cost(
         trainings=n,
         tokens=tokens,
         hours_by_arm={one.arm: h for one, h in zip(plan.arms, hours, strict=True) if one.seed == 0},
         hours=sum(hours),
-        evaluation_hours=_evaluation(folder, n),
+        evaluation_hours=evaluation,
         memory_bytes=memory,
         disk_bytes=lora * _SAVED * n,
         how=how,
@@ -427,11 +385,3 @@ def _tokens(plan: Plan, arm: Arm) -> int:
         of_pass = arm.answer_tokens if training.batch_tokens else len(arm.rows)
         passes = training.max_steps * (training.batch_tokens or training.batch) / max(of_pass, 1)
     return max(1, round(arm.tokens * passes))
-
-
-def _evaluation(folder: Path, trainings: int) -> float | None:
-    path = folder / EVALUATIONS / BASE / DONE
-    if not path.exists():
-        return None
-    tasks = json.loads(path.read_text(encoding="ascii"))["tasks"].values()
-    return float(sum(task["seconds"] for task in tasks)) * trainings / 3600

@@ -34,7 +34,6 @@ from ds2.rating import (
 from ds2.runs.folder import MANIFEST, read_manifest
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.loop import opened
-from ds2.runs.recipe_file import resolve_path
 from ds2.runs.select import rows_of_ids
 
 __all__ = [
@@ -60,7 +59,7 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
 
 def rate_pool(job: Job) -> Made:
     """Write ratings.parquet: one rater per column of scores and per model that rates."""
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
     if not panel.several:  # one of several is named in the report
         _check_tells_apart(panel)
@@ -72,7 +71,7 @@ def _imported(job: Job, pool: Pool) -> tuple[Ratings, ...]:
     """The scores that are there, one rater per column."""
     wanted = job.recipe.scores
     given = wanted.model_dump(include={"id_column", "scale", "bins"})
-    given["file"] = None if wanted.file is None else resolve_path(job.folder, wanted.file)
+    given["file"] = None if wanted.file is None else job.path(wanted.file)
     found: tuple[Ratings, ...] = ()
     if wanted.column is not None:
         columns = (wanted.column,) if isinstance(wanted.column, str) else wanted.column
@@ -162,7 +161,7 @@ def rate_by_models(job: Job, pool: Pool) -> list[Ratings]:
         found |= zip(whole, unheard(_rated, job, part, whole), strict=True)
         found = {name: _scattered(one, rows, len(pool)) for name, one in found.items()}
     for name in [name for name in wanted if name not in whole]:
-        path = resolve_path(job.folder, str(wanted[name].only))
+        path = job.path(str(wanted[name].only))
         if not path.exists():
             job.listener.said(f"'{name}' rates what {path.name} lists, which is not there yet")
             continue
@@ -178,7 +177,7 @@ def _sample(job: Job, pool: Pool) -> np.ndarray:
     if wanted is None or wanted >= len(pool):
         return np.arange(len(pool))
     rows = sample_order(pool, job.recipe.seed)[:wanted]
-    if also is not None and (path := resolve_path(job.folder, also)).exists():
+    if also is not None and (path := job.path(also)).exists():
         rows = np.union1d(rows, rows_of_ids(pool, path))
     return np.sort(rows)
 
@@ -197,17 +196,16 @@ def _check_store(folder: Path) -> None:
     record = read_manifest(folder).stages.get("rate")
     known = record.summary.get("replies", 0) if record else 0
     path = folder / STORE
-    if not known or (path.exists() and path.stat().st_size and _n_replies(path)):
+    if not known:
         return
+    if path.exists() and path.stat().st_size:
+        with Store(path) as store:
+            if store.n_replies():
+                return
     raise InputError(
         f"The store '{path}' holds no replies, and this run had {known:,}. Put it back from a "
         f"copy. If they are to be asked for and paid again, delete '{folder / MANIFEST}'."
     )
-
-
-def _n_replies(path: Path) -> int:
-    with Store(path) as store:
-        return store.n_replies()
 
 
 def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
@@ -234,7 +232,7 @@ def _rated(job: Job, pool: Pool, names: Sequence[str]) -> Sequence[Ratings]:
 def rubric_of(job: Job) -> Rubric:
     """The recipe's rubric: a file, or that of the paper."""
     path = job.recipe.rate.rubric
-    return Rubric.ds2() if path is None else Rubric.load(resolve_path(job.folder, path))
+    return Rubric.ds2() if path is None else Rubric.load(job.path(path))
 
 
 def _how(job: Job) -> dict[str, Any]:
@@ -243,7 +241,7 @@ def _how(job: Job) -> dict[str, Any]:
     return {
         "store": job.folder / STORE,
         "rubric": rubric_of(job),
-        "prices": None if prices is None else resolve_path(job.folder, prices),
+        "prices": None if prices is None else job.path(prices),
         "seed": job.recipe.seed,
         "retry_failed": job.ask == "failed",
         **job.recipe.rate.model_dump(include={"repeats", "max_prompt_tokens"}),
@@ -258,7 +256,7 @@ def _make(job: Job, name: str) -> Any:
     given = {key: value for key, value in section.model_dump().items() if key in takes}
     if section.kind == "local":
         if section.model is not None:
-            given["model"] = resolve_path(job.folder, section.model)
+            given["model"] = job.path(section.model)
         given["temperature"] = section.temperature or 0.0
         given["context_tokens"] = job.recipe.rate.max_prompt_tokens + section.max_output_tokens
     elif section.model is None:
@@ -342,35 +340,23 @@ def _scattered(part: Ratings, rows: np.ndarray, n: int) -> Ratings:
     )
 
 
-def write_batches(
-    folder: Path,
-    path: Path,
-    *,
-    rater: str | None = None,
-    overrides: Mapping[str, object] | None = None,
-) -> list[Path]:
+def write_batches(job: Job, path: Path, *, rater: str | None = None) -> list[Path]:
     """Write the requests that are missing; nothing is sent.
 
     Raises:
         InputError: the recipe has no such rater of the kind "batch", or nothing is missing.
     """
-    with opened(folder, until="pool", overrides=overrides) as job:
+    with opened(job, "pool"):
         return _batches(job, rater).write(path)
 
 
-def collect_batches(
-    folder: Path,
-    files: Sequence[Path],
-    *,
-    rater: str | None = None,
-    overrides: Mapping[str, object] | None = None,
-) -> Ratings:
+def collect_batches(job: Job, files: Sequence[Path], *, rater: str | None = None) -> Ratings:
     """Read files of results into the store of the run, and return what there is now.
 
     Raises:
         InputError: a file cannot be read, or holds no result of this rater.
     """
-    with opened(folder, until="pool", overrides=overrides) as job:
+    with opened(job, "pool"):
         return _batches(job, rater).collect(files)
 
 
@@ -386,15 +372,11 @@ def _batches(job: Job, rater: str | None) -> Batches:
     name = names[0] if rater is None else rater
     if name not in names:
         raise InputError(f"No batch rater is called '{name}'. There are: {', '.join(names)}.")
-    return Batches(Pool.load(job.folder / "pool.arrow"), _make(job, name), **_how(job))
+    return Batches(job.pool, _make(job, name), **_how(job))
 
 
 def prompt_of(
-    folder: Path,
-    *,
-    example: str | None = None,
-    form: str | None = None,
-    overrides: Mapping[str, object] | None = None,
+    job: Job, *, example: str | None = None, form: str | None = None
 ) -> tuple[Mapping[str, str], ...]:
     """Return the messages of the prompt for the example with this id, by default the first one.
 
@@ -405,11 +387,10 @@ def prompt_of(
     Raises:
         InputError: there is no such example or form, or the rubric is wrong.
     """
-    with opened(folder, until="pool", overrides=overrides) as job:
-        recipe, pool = job.recipe, Pool.load(folder / "pool.arrow")
-        with Store(folder / STORE) as store:
-            nonce = store.fact("nonce", secrets.token_hex(16))
-    rubric = rubric_of(job)
+    with opened(job, "pool"), Store(job.folder / STORE) as store:
+        pool = job.pool
+        nonce = store.fact("nonce", secrets.token_hex(16))
+    recipe, rubric = job.recipe, rubric_of(job)
     asked = form or next((one.form for one in recipe.raters.values()), "auto")
     asked = rubric.form if asked == "auto" else asked
     row = 0

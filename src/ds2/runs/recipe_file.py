@@ -82,14 +82,20 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
         raise InputError(f"'{path}' is not valid TOML: {error}.") from None
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}.") from None
-    _check_version(path, raw)
+    version = raw.get("schema_version", RECIPE_VERSION)
+    if isinstance(version, int) and version > RECIPE_VERSION:
+        raise InputError(
+            f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
+            f"{RECIPE_VERSION}). Upgrade with: {upgrading()}"
+        )
     overrides = overrides or {}
     return _validate(_merge(raw, overrides), where=str(path), overrides=overrides)
 
 
-def make_recipe(settings: Mapping[str, object]) -> Recipe:
-    """Return a recipe with these settings (by dotted key) and defaults for the rest."""
-    return _validate(_merge({}, settings), where="recipe")
+def make_recipe(settings: Mapping[str, object], base: Recipe | None = None) -> Recipe:
+    """Return a recipe with these settings (by dotted key), and those of ``base`` or defaults."""
+    raw = {} if base is None else base.model_dump(mode="json")
+    return _validate(_merge(raw, settings), where="recipe")
 
 
 def parse_overrides(items: Sequence[str]) -> dict[str, object]:
@@ -202,15 +208,6 @@ def _toml(value: object) -> str:
     return json.dumps(value)
 
 
-def _check_version(path: Path, raw: Mapping[str, object]) -> None:
-    version = raw.get("schema_version", RECIPE_VERSION)
-    if isinstance(version, int) and version > RECIPE_VERSION:
-        raise InputError(
-            f"'{path}' was written by a newer ds2 (schema_version {version}, this ds2 knows "
-            f"{RECIPE_VERSION}). Upgrade with: {upgrading()}"
-        )
-
-
 def _merge(raw: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
     merged = deepcopy(dict(raw))
     for key, value in overrides.items():
@@ -240,12 +237,7 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
 
 
 def _explain_faults(error: ValidationError, where: Callable[[str], str]) -> str:
-    """Return what pydantic found, a sentence a key: the key, its own words, what was got.
-
-    Args:
-        error: what it raised.
-        where: key → where it stands, to begin the sentence with.
-    """
+    """Return what pydantic found, a sentence a key: where it is, its own words, what was got."""
     details: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         details.setdefault(_key_of(detail["loc"]), []).append(detail)

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -28,11 +28,17 @@ from ds2.neighbors import Neighbors
 from ds2.pool import Pool, read_parts
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file
-from ds2.runs.frozen import load, load_vectors, observed_of
-from ds2.runs.job import Job, Listener
+from ds2.runs.frozen import (
+    load,
+    load_scorer,
+    load_vectors,
+    observed_of,
+    read_scorer,
+    save_scorer,
+)
+from ds2.runs.job import Job
 from ds2.runs.loop import opened
 from ds2.runs.recipe_file import load_recipe
-from ds2.runs.scorer_file import load_scorer, read_about, save_scorer
 from ds2.runs.steps import covariates_of
 
 __all__ = ["ScoredPool", "score_pool"]
@@ -52,68 +58,49 @@ _MP = get_context("spawn")
 
 @dataclass(frozen=True, slots=True)
 class ScoredPool:
-    """What scoring a pool found.
+    """What scoring a pool found."""
 
-    Attributes:
-        path: the Parquet file: position (of the row among all that were read), id, score, se.
-        n: rows scored.
-        n_left: rows that were passed over: malformed, or without an answer.
-        agreement: Spearman's correlation of the scorer with held-out ratings of its own run.
-        warnings: how the new pool is unlike the run's.
-    """
-
-    path: Path
-    n: int
-    n_left: int
-    agreement: float
-    warnings: tuple[str, ...]
+    path: Path  #: the Parquet file: position (of the row among all that were read), id, score, se
+    n: int  #: rows scored
+    n_left: int  #: rows that were passed over: malformed, or without an answer
+    agreement: float  #: Spearman's correlation of the scorer with held-out ratings of its own run
+    warnings: tuple[str, ...]  #: how the new pool is unlike the run's
 
 
 def score_pool(
-    new: str | Sequence[str],
-    run: Path,
-    *,
-    out: Path,
-    processes: int | None = None,
-    listener: Listener | None = None,
+    new: str | Sequence[str], job: Job, *, out: Path, processes: int | None = None
 ) -> ScoredPool:
     """Score another pool with the scorer of a run, in memory that does not grow with it.
 
     Args:
         new: as `ds2.read_pool` takes it.
-        run: the run folder. Its scorer is fitted and kept in RUN/scorer when it is first needed.
+        job: the run. Its scorer is fitted and kept in RUN/scorer when it is first needed.
         out: the Parquet file to write.
         processes: that embed and score; default: one for each processor where the embedder computes
             here, else one.
-        listener: is told how far it is.
 
     Raises:
         InputError: the run's vectors are ready-made, or its ratings cannot be predicted.
     """
-    listener = listener or Listener()
-    with opened(run, until="curate", listener=listener) as job:
+    with opened(job, "curate"):
         embedder = _embedder(job)
         scorer = _scorer(job, embedder)
-        own = _Own.of(job)
+        own = _own_sample(job)
     many = processes or (os.cpu_count() if job.recipe.embed.embedder == "wordllama" else 1) or 1
-    schema = pa.schema(
-        [
-            ("position", pa.int64()),
-            ("id", pa.string()),
-            ("score", pa.float32()),
-            ("se", pa.float32()),
-        ]
-    )
-    listener.started("score", "score the pool")
-    n, read, seen = 0, 0, _Seen(own)
+    kinds = {"position": pa.int64(), "id": pa.string(), "score": pa.float32(), "se": pa.float32()}
+    schema = pa.schema(kinds)
+    job.listener.started("score", "score the pool")
+    n, read, seen = 0, 0, list[tuple[Pool, np.ndarray]]()
     with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        for part, vectors, scores, se in _scored(new, run, many):
-            seen.look_at(part, vectors)
+        for part, vectors, scores, se in _scored(new, job.folder, many):
+            if len(vectors):
+                seen.append((part.take(np.arange(len(vectors))), vectors))
             columns = [part.positions, part.table["id"].combine_chunks(), scores, se]
             file.write_table(pa.table(columns, schema=schema))
             n, read = n + len(part), part.n_read
-            listener.progress(n, 0)
-    return ScoredPool(out, n, read - n, scorer.skill.agreement.value, seen.warnings())
+            job.listener.progress(n, 0)
+    warnings = tuple(_unlike(own, _Sample.of(seen))) if seen else ()
+    return ScoredPool(out, n, read - n, scorer.skill.agreement.value, warnings)
 
 
 def _embedder(job: Job) -> Embedder:
@@ -138,12 +125,12 @@ def _scorer(job: Job, embedder: Embedder) -> Scorer:
     folder = job.folder / FOLDER
     rests_on = hash_file(job.folder / "curation.parquet").sha256
     try:
-        about = read_about(folder)
+        about = read_scorer(folder)["about"]
         if about.get("rests_on") == rests_on and about.get("embedder") == embedder.name:
             return load_scorer(folder)
     except InputError:
         pass  # there is none yet, or an older one
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     scorer = fit_scorer(
         observed_of(load(Curation, job.folder)),
         load_vectors(job.folder),
@@ -160,80 +147,54 @@ def _scorer(job: Job, embedder: Embedder) -> Scorer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
-    """A sample of the run's pool, to see what another pool is like.
-
-    Attributes:
-        vectors: (m, d) of rows.
-        near: what the 5 % that are farthest from the others have as their nearest similarity.
-        length: median characters of an answer.
-        languages: by code, the share of the texts.
-    """
+class _Sample:
+    """Some rows of a pool: (m, d) vectors, the median length of an answer, share by language."""
 
     vectors: np.ndarray
-    near: float
     length: float
-    languages: dict[str | None, float]
+    languages: Mapping[str | None, float]
 
     @classmethod
-    def of(cls, job: Job) -> "_Own":
-        pool, vectors = Pool.load(job.folder / "pool.arrow"), load_vectors(job.folder)
-        rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
-        some = np.asarray(vectors[rows], dtype=np.float32)
-        likeness = some @ some.T
-        np.fill_diagonal(likeness, -1)
-        near = float(np.quantile(likeness.max(axis=1), 0.05))
-        part = pool.take(rows)
-        return cls(some, near, float(np.median(pool.lengths)), _languages(part.texts()))
+    def of(cls, parts: Sequence[tuple[Pool, np.ndarray]]) -> "_Sample":
+        vectors = np.concatenate([each for _, each in parts]).astype(np.float32)
+        found = identify_languages([text for part, _ in parts for text in part.texts()])
+        return cls(
+            vectors,
+            float(np.median(np.concatenate([part.lengths for part, _ in parts]))),
+            {name: found.count(name) / len(found) for name in set(found)},
+        )
 
 
-class _Seen:
-    """What the first rows of the new pool are like."""
+def _own_sample(job: Job) -> _Sample:
+    pool, vectors = job.pool, load_vectors(job.folder)
+    rows = np.sort(np.argsort(pool.keys)[:LOOK_AT])
+    return _Sample.of([(pool.take(rows), vectors[rows])])
 
-    def __init__(self, own: _Own) -> None:
-        self._own = own
-        self._parts: list[tuple[Pool, np.ndarray]] = []
-        self._n = 0
 
-    def look_at(self, part: Pool, vectors: np.ndarray) -> None:
-        """Take rows until there are enough."""
-        rows = np.arange(min(len(vectors), LOOK_AT - self._n))
-        if len(rows):
-            self._parts.append((part.take(rows), vectors[rows]))
-            self._n += len(rows)
-
-    def warnings(self) -> tuple[str, ...]:
-        """How it is unlike the run's pool, a sentence each."""
-        if not self._parts:
-            return ()
-        own, said = self._own, []
-        vectors = np.concatenate([each for _, each in self._parts]).astype(np.float32)
-        far = float(((vectors @ own.vectors.T).max(axis=1) < own.near).mean())
-        if far > FAR:
-            said.append(
-                f"{far:.0%} of the rows are farther from every row of the run than all but 5 % of "
-                "the run's own are: the scorer has not learned from their like."
+def _unlike(own: _Sample, new: _Sample) -> Iterator[str]:
+    """How a new pool is unlike the run's, a sentence each."""
+    likeness = own.vectors @ own.vectors.T
+    np.fill_diagonal(likeness, -1)
+    near = np.quantile(likeness.max(axis=1), 0.05)
+    far = float(((new.vectors @ own.vectors.T).max(axis=1) < near).mean())
+    if far > FAR:
+        yield (
+            f"{far:.0%} of the rows are farther from every row of the run than all but 5 % of "
+            "the run's own are: the scorer has not learned from their like."
+        )
+    ratio = max(new.length, 1.0) / max(own.length, 1.0)
+    if not 1 / TIMES_AS_LONG < ratio < TIMES_AS_LONG:
+        yield (
+            f"Answers are {ratio:.2g} times as long as the run's (median {new.length:,.0f} and "
+            f"{own.length:,.0f} characters), and scores may go with length."
+        )
+    for name, share in new.languages.items():
+        before = own.languages.get(name, 0.0)
+        if name and share > before + OTHER_LANGUAGE:
+            yield (
+                f"{share:.0%} of the texts are in '{name}', of the run's {before:.0%}: the scorer "
+                "knows little of them."
             )
-        length = float(np.median(np.concatenate([part.lengths for part, _ in self._parts])))
-        ratio = max(length, 1.0) / max(own.length, 1.0)
-        if not 1 / TIMES_AS_LONG < ratio < TIMES_AS_LONG:
-            said.append(
-                f"Answers are {ratio:.2g} times as long as the run's (median {length:,.0f} and "
-                f"{own.length:,.0f} characters), and scores may go with length."
-            )
-        languages = _languages([text for part, _ in self._parts for text in part.texts()])
-        for name, share in languages.items():
-            if name and share > own.languages.get(name, 0.0) + OTHER_LANGUAGE:
-                said.append(
-                    f"{share:.0%} of the texts are in '{name}', of the run's "
-                    f"{own.languages.get(name, 0.0):.0%}: the scorer knows little of them."
-                )
-        return tuple(said)
-
-
-def _languages(texts: Sequence[str]) -> dict[str | None, float]:
-    found = identify_languages(texts)
-    return {name: found.count(name) / len(found) for name in set(found)}
 
 
 _Part = tuple[Pool, np.ndarray, np.ndarray, np.ndarray]

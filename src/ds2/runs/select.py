@@ -29,8 +29,8 @@ from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
-from ds2.runs.recipe_file import resolve_path, source_of
-from ds2.runs.unrated import needs_scores
+from ds2.runs.recipe_file import source_of
+from ds2.runs.unrated import required
 from ds2.selection import (
     Constraints,
     Curves,
@@ -68,44 +68,22 @@ DRAWN_UP_TO = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """The artefacts that selections are made of.
+    """The artefacts that selections are made of."""
 
-    Attributes:
-        pool: the examples.
-        curated: the curated scores; None in a run without scores.
-        neighbors: the graph.
-        vectors: (n, d) embeddings, on disk.
-        tail: (n,) long-tail scores.
-        prior: (s,) shares of the levels; None in a run without scores.
-        wanted: what [select] of the recipe says.
-        seed: of the run.
-        values: (n,) the figure that a method goes by, by its name.
-        targets: (t, d) vectors of the examples that the selection should be like.
-        lacks: by the input that some methods need and the run does not have, why.
-    """
-
-    pool: Pool
-    curated: Curation | None
-    neighbors: Neighbors
-    vectors: np.ndarray
-    tail: np.ndarray
-    prior: np.ndarray | None
-    wanted: SelectSection
-    seed: int
+    pool: Pool  #: the examples
+    curated: Curation | None  #: the curated scores; None in a run without scores
+    neighbors: Neighbors  #: the graph
+    vectors: np.ndarray  #: (n, d) embeddings, on disk
+    tail: np.ndarray  #: (n,) long-tail scores
+    prior: np.ndarray | None  #: (s,) shares of the levels; None in a run without scores
+    wanted: SelectSection  #: what [select] of the recipe says
+    seed: int  #: of the run
+    #: (n,) the figure that a method goes by, by its name
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    #: (t, d) vectors of the examples that the selection should be like
     targets: np.ndarray | None = None
+    #: by the input that some methods need and the run does not have, why
     lacks: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def curation(self) -> Curation:
-        """The curated scores, for what cannot do without.
-
-        Raises:
-            InputError: the run has no scores.
-        """
-        if self.curated is None:
-            raise needs_scores("This")
-        return self.curated
 
     @property
     def scores(self) -> np.ndarray | None:
@@ -124,6 +102,17 @@ class Materials:
             return np.zeros(len(self.pool), dtype=bool)
         return self.curated.doubtful(len(self.prior))
 
+    @property
+    def sources(self) -> np.ndarray:
+        """(n,) Where every example comes from."""
+        return np.array([source or "" for source in self.pool.sources])
+
+    @property
+    def near(self) -> dict[str, Any]:
+        """What coverage and redundancy are measured by."""
+        graph = {"vectors": self.vectors, "neighbors": self.neighbors}
+        return {**graph, "keys": self.pool.keys, "seed": self.seed}
+
     def lacking(self, method: str) -> str | None:
         """Say what a method needs that the run does not have; None where there is nothing."""
         rule = rule_of(method)
@@ -141,23 +130,30 @@ class Materials:
         if lacks := self.lacking(method):
             raise InputError(lacks)
         return {
+            **self.near,
             "scores": self.scores,
             "raw": self.observed,
             "tail": self.tail,
-            "neighbors": self.neighbors,
-            "vectors": self.vectors,
             "lengths": self.pool.lengths.astype(np.float64),
-            "sources": np.array([source or "" for source in self.pool.sources]),
+            "sources": self.sources,
             "groups": self.neighbors.groups,
-            "keys": self.pool.keys,
             "prior": self.prior,
             "diversity": self.wanted.diversity,
             "keep": self.wanted.keep,
             "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
-            "seed": self.seed,
             "values": self.values.get(method),
             "targets": self.targets if "targets" in needs else None,
         }
+
+    def select(self, method: str, size: int | float | str | None = None, **other: Any) -> Selection:
+        """Select with a method what the recipe says, or another size; ``other`` settings win.
+
+        Raises:
+            InputError: the run lacks what the method needs, or there are not so many rows.
+        """
+        size = self.wanted.size if size is None else size
+        rows = None if isinstance(size, str) else size
+        return select(method=method, size=rows, **(self.arguments(method) | other))
 
 
 def select_subset(job: Job) -> Made:
@@ -165,19 +161,15 @@ def select_subset(job: Job) -> Made:
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
+    if job.recipe.curate.doubtful == "drop":
+        limits = without_doubtful(limits, material)
     with part(0.0, 0.05):
-        selection = select(
-            method=wanted.method,
-            size=None if wanted.size == "all" else wanted.size,
-            constraints=limits,
-            **material.arguments(wanted.method),
-        )
+        selection = material.select(wanted.method, constraints=limits)
     with part(0.05, 0.1):
         stability = _stability(job, material, selection)
-    _save_selection(job.folder, material, selection, stability)
+    _write(job, material, selection, stability)
     with part(0.1, 1.0):
         save(job.folder, _curves(material, selection, limits))
-    _write_selected(job, material, selection)
     summary = {
         "method": selection.method,
         "n_selected": len(selection.rows),
@@ -201,7 +193,7 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
     simple = set(selection.dropped) <= {"unrated", "duplicate"}
     if not wanted.stability_rounds or wanted.method not in ("ds2", "top-score") or not simple:
         return None
-    curation = material.curation
+    curation = required(material.curated)
     several = curation.observed.ndim == 2 and curation.se is None
     by_curation = wanted.method == "ds2"
     return selection_stability(
@@ -222,12 +214,6 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
 def _curves(material: Materials, selection: Selection, limits: Constraints | None) -> Curves:
     """What another size, or another trade of score against breadth, would bring."""
     own, n, scores = len(selection.rows), len(material.pool), material.scores
-    given: dict[str, Any] = {
-        "vectors": material.vectors,
-        "neighbors": material.neighbors,
-        "keys": material.pool.keys,
-        "seed": material.seed,
-    }
     sizes = {min(round(share * own), n) for share in SHARES} - {0, own}
     chosen = {own: selection.rows}
     if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
@@ -235,37 +221,42 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     elif material.wanted.size != "all":
         for size in sorted(sizes):
             with suppress(InputError):  # there are not so many
-                arguments = material.arguments(selection.method)
-                more = select(
-                    method=selection.method, size=size, constraints=limits, **arguments
-                ).rows
+                more = material.select(selection.method, size, constraints=limits).rows
                 chosen |= {size: more} if len(more) == size else {}
     by_dial = None
     if scores is not None and np.isfinite(scores).sum() <= DRAWN_UP_TO:
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
             with part(0.02, 0.8):
-                by_dial = frontier_curve(scores, size=own, selections=named, **given)
+                by_dial = frontier_curve(scores, size=own, selections=named, **material.near)
     se = None if material.curated is None else material.curated.se
     with part(0.8, 1.0):
-        return Curves(size_curve(chosen, scores, se=se, **given), by_dial)
+        return Curves(size_curve(chosen, scores, se=se, **material.near), by_dial)
 
 
-def _save_selection(
-    folder: Path, material: Materials, selection: Selection, stability: Stability | None
+def _write(
+    job: Job, material: Materials, selection: Selection, stability: Stability | None
 ) -> None:
     """Write the rows in pick order with their scores, and those that could not be selected."""
-    rows = selection.rows
-    ids = material.pool.table["id"].combine_chunks()
+    rows, curated, pool = selection.rows, material.curated, material.pool
+    scores = {
+        "score": material.scores,
+        "observed": material.observed,
+        "confidence": None if curated is None else curated.confidence,
+    }
+    if curated is not None and curated.scored is not None:  # which were scored, and how well
+        scores |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
+    known = {name: None if of is None else of[rows] for name, of in scores.items()}
+    ids = pool.table["id"].combine_chunks()
     columns = {
         "rank": np.arange(1, len(rows) + 1),
         "row": rows,
         "id": ids.take(pa.array(rows)),
-        **_scores_of(material, rows),
+        **known,
         "stability": None if stability is None else stability.probability[rows],
         "long_tail": material.tail[rows],
     }
-    save(folder, selection, columns)
+    save(job.folder, selection, columns)
     parts = [(why, np.asarray(part)) for why, part in selection.dropped_rows.items() if len(part)]
     left = np.concatenate([np.empty(0, np.int64), *(part for _, part in parts)])
     reasons = np.repeat([why for why, _ in parts], [len(part) for _, part in parts])
@@ -274,54 +265,15 @@ def _save_selection(
         "id": ids.take(pa.array(left)),
         "reason": pa.array(reasons.tolist(), pa.string()),
     }
-    write_table(folder / "dropped.parquet", dropped)
-
-
-def _scores_of(material: Materials, rows: np.ndarray) -> dict[str, np.ndarray | None]:
-    """What is known of the scores of some rows, by name; where rows were scored, which and how."""
-    curated = material.curated
-    known = {
-        "score": material.scores,
-        "observed": material.observed,
-        "confidence": None if curated is None else curated.confidence,
+    write_table(job.folder / "dropped.parquet", dropped)
+    of_each = {
+        f"ds2_{name}": _scores(values) if values.dtype.kind == "f" else values.tolist()
+        for name, values in known.items()
+        if values is not None and name != "confidence"
     }
-    if curated is not None and curated.scored is not None:
-        known |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
-    return {name: None if of is None else of[rows] for name, of in known.items()}
-
-
-def _write_selected(job: Job, material: Materials, selection: Selection) -> None:
-    rows, known = selection.rows, _scores_of(material, selection.rows)
-    write_pool(
-        material.pool.take(rows),
-        job.folder / "selected.jsonl",
-        format=job.recipe.output.format,
-        columns={
-            **{
-                f"ds2_{name}": _scores(values) if values.dtype.kind == "f" else values.tolist()
-                for name, values in known.items()
-                if values is not None and name != "confidence"
-            },
-            "ds2_long_tail": material.tail[rows],
-            "ds2_reason": selection.reasons,
-        },
-    )
-
-
-def constraints_of(
-    job: Job, material: Materials, *, doubtful: str | None = None
-) -> Constraints | None:
-    """Return what the recipe asks of the selection beside the method; None where it asks nothing.
-
-    Args:
-        job: the folder and its recipe.
-        material: what selections are made of.
-        doubtful: "replace" or "drop"; by default what the recipe says.
-    """
-    found = _asked(job, material)
-    if (doubtful or job.recipe.curate.doubtful) == "drop":
-        return without_doubtful(found, material)
-    return found
+    of_each |= {"ds2_long_tail": material.tail[rows], "ds2_reason": selection.reasons}
+    selected = job.folder / "selected.jsonl"
+    write_pool(pool.take(rows), selected, format=job.recipe.output.format, columns=of_each)
 
 
 def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
@@ -333,10 +285,19 @@ def without_doubtful(asked: Constraints | None, material: Materials) -> Constrai
     return replace(limits, blocked={**limits.blocked, "doubtful": np.flatnonzero(doubtful)})
 
 
-def _asked(job: Job, material: Materials) -> Constraints | None:
-    """What [select] asks for."""
+def constraints_of(job: Job, material: Materials) -> Constraints | None:
+    """Return what [select] asks of the selection beside the method; None where it asks nothing."""
     wanted, pool = job.recipe.select, material.pool
-    _check_pairs(wanted)
+    if wanted.size == "all" and wanted.max_tokens is None:
+        raise InputError(
+            "'select.size' is \"all\", which means all that a budget allows: set "
+            "'select.max_tokens', or give a number of rows or a fraction."
+        )
+    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
+        raise InputError(
+            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
+            "them in 'select.decontaminate', or leave it out."
+        )
     found: dict[str, Any] = {
         "max_tokens": wanted.max_tokens,
         "near_duplicate": wanted.near_duplicate,
@@ -349,25 +310,11 @@ def _asked(job: Job, material: Materials) -> Constraints | None:
         found["quotas"] = tuple(q for each in wanted.quotas for q in _quota(each, labels[each.by]))
     for key, path in (("must_have", wanted.must_have), ("must_not", wanted.must_not)):
         if path is not None:
-            found[key] = rows_of_ids(pool, resolve_path(job.folder, path))
+            found[key] = rows_of_ids(pool, job.path(path))
     if wanted.decontaminate:
         found["blocked"] = _contaminated(job, material)
     asked = {key: value for key, value in found.items() if value is not None}
     return Constraints(**asked) if asked else None
-
-
-def _check_pairs(wanted: SelectSection) -> None:
-    """Raise `InputError` where a setting says nothing without another one."""
-    if wanted.size == "all" and wanted.max_tokens is None:
-        raise InputError(
-            "'select.size' is \"all\", which means all that a budget allows: set "
-            "'select.max_tokens', or give a number of rows or a fraction."
-        )
-    if wanted.decontaminate_similarity is not None and not wanted.decontaminate:
-        raise InputError(
-            "'select.decontaminate_similarity' looks for what is near to evaluation sets: name "
-            "them in 'select.decontaminate', or leave it out."
-        )
 
 
 def _quota(quota: QuotaSetting, labels: np.ndarray) -> Iterator[Quota]:
@@ -409,13 +356,13 @@ def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
     tokenizer = job.recipe.select.tokenizer
     local = tokenizer.endswith(".json")
-    return count_tokens(pool, resolve_path(job.folder, tokenizer) if local else tokenizer)
+    return count_tokens(pool, job.path(tokenizer) if local else tokenizer)
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
     """Rows that share a long word sequence with an evaluation set, or are near it, by reason."""
     wanted = job.recipe.select
-    paths = [resolve_path(job.folder, path) for path in wanted.decontaminate]
+    paths = [job.path(path) for path in wanted.decontaminate]
     found = find_contaminated(material.pool, paths)
     for sentence in found.warnings:
         job.listener.said(sentence)
@@ -447,7 +394,7 @@ def _strings(value: object) -> list[str]:
 
 def load_materials(job: Job, methods: Collection[str]) -> Materials:
     """Load what the given methods need; what the run cannot give is in ``lacks``."""
-    pool = Pool.load(job.folder / "pool.arrow")
+    pool = job.pool
     neighbors = load(Neighbors, job.folder)
     needs = {need for method in methods for need in rule_of(method).needs}
     made: dict[str, Any] = {}
@@ -505,28 +452,17 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
             "holds the figure, or 'select.likelihood_model', a model that measures it. Name one, "
             "or choose another method."
         )
-    path, about = job.folder / FILE, _about(pool, model)
-    held = _held(path, about)
-    if held is None:
-        found = measure_likelihoods(pool, model, progress=job.listener.progress)
-        held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
-        with writing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, about=np.str_(about), **held)
+    path = job.folder / FILE  # of every conversation in its order, and the model
+    about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), model])
+    if path.exists():
+        with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["about"]) == about:
+                return {name: arrays[name] for name in LIKELIHOODS}
+    found = measure_likelihoods(pool, model, progress=job.listener.progress)
+    held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
+    with writing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, about=np.str_(about), **held)
     return held
-
-
-def _about(pool: Pool, model: str) -> str:
-    """What the figures are of: every conversation in its order, and the model."""
-    return json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), model])
-
-
-def _held(path: Path, about: str) -> dict[str, np.ndarray] | None:
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        if str(arrays["about"]) != about:
-            return None
-        return {name: arrays[name] for name in LIKELIHOODS}
 
 
 def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:

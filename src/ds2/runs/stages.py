@@ -11,33 +11,21 @@ __all__ = ["STAGES", "Stage", "owner_of", "settings_of", "stages_of", "stages_un
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of a run.
+    """One step of a run."""
 
-    Attributes:
-        name: also the name of its command.
-        title: what it does, in a few words.
-        settings: sections or keys of the recipe that can change its outcome, or ``*`` for all.
-        ignores: keys of those sections that cannot; ``*`` stands for any name.
-        inputs: keys of the recipe that name a file outside the run folder.
-        optional: those of them whose file need not be there.
-        beside: patterns of files in the run folder that no stage writes; they need not be there.
-        reads: artefacts of earlier stages.
-        writes: its own artefacts.
-        scored: whether a run without scores has no such stage.
-        resumes: whether one that was stopped goes on where it was.
-    """
-
-    name: str
-    title: str
+    name: str  #: also the name of its command
+    title: str  #: what it does, in a few words
+    #: sections or keys of the recipe that can change its outcome, or ``*`` for all
     settings: tuple[str, ...]
-    writes: tuple[str, ...]
-    reads: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    writes: tuple[str, ...]  #: its own artefacts
+    reads: tuple[str, ...] = ()  #: artefacts of earlier stages
+    inputs: tuple[str, ...] = ()  #: keys of the recipe that name a file outside the run folder
+    optional: tuple[str, ...] = ()  #: those of them whose file need not be there
+    #: patterns of files in the run folder that no stage writes; they need not be there
     beside: tuple[str, ...] = ()
-    ignores: tuple[str, ...] = ()
-    scored: bool = False
-    resumes: bool = False
+    ignores: tuple[str, ...] = ()  #: keys of those sections that cannot; ``*`` stands for any name
+    scored: bool = False  #: whether a run without scores has no such stage
+    resumes: bool = False  #: whether one that was stopped goes on where it was
 
     @property
     def help(self) -> str:

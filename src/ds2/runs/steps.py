@@ -6,7 +6,6 @@ run that was stopped and resumed computes exactly what an uninterrupted one does
 
 import hashlib
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -22,7 +21,6 @@ from ds2.curation import Curation, curate, measure_bias
 from ds2.curation.learners import Inputs
 from ds2.curation.scoring import to_be_scored
 from ds2.embedding import (
-    EmbeddingReport,
     content_types,
     embed_with_report,
     read_report,
@@ -30,13 +28,12 @@ from ds2.embedding import (
     share_held,
     surface_features,
 )
-from ds2.errors import Ds2Warning
 from ds2.neighbors import Neighbors, find_neighbors
 from ds2.noise import TransitionEstimate, estimate_transition
 from ds2.pool import Pool, find_duplicates, read_pool
 from ds2.progress import part
 from ds2.proof.train import loss_curve
-from ds2.rating import GoldScores, Panel, Scale, import_ratings
+from ds2.rating import GoldScores, Ratings, import_ratings
 from ds2.report import (
     LENGTH,
     Chosen,
@@ -61,6 +58,7 @@ from ds2.runs.recipe import PoolSection, Recipe
 from ds2.runs.recipe_file import places_of
 from ds2.runs.select import select_subset
 from ds2.runs.stages import STAGES, settings_of
+from ds2.runs.train_step import PLACE
 from ds2.selection import Curves, Selection, long_tail_scores
 
 __all__ = [
@@ -95,7 +93,7 @@ _WORTH_FETCHING = 0.05
 
 
 def _embed(job: Job) -> Made:
-    wanted, pool, out = job.recipe.embed, _load_pool(job), job.folder / "embeddings.npy"
+    wanted, pool, out = job.recipe.embed, job.pool, job.folder / "embeddings.npy"
     embedder = choose_embedder(wanted, job.folder)
     ready = wanted.embedder == "precomputed"  # which is a file already
     cache = None if ready else open_cache(job.listener)
@@ -109,7 +107,7 @@ def _embed(job: Job) -> Made:
     )
     if cache is not None and (report.n_embedded or not fetched):
         files, about = (out, out.with_suffix(".json")), {"embedder": report.embedder}
-        _kept(job, cache.keep("embed", hash_file(out).sha256, files, about))
+        _keep(job, cache, "embed", hash_file(out).sha256, files, about)
     summary = {
         "name": report.embedder,
         "dimension": report.dimension,
@@ -138,15 +136,15 @@ def _fetch_vectors(cache: Cache, pool: Pool, embedder: str, out: Path) -> bool:
     return bool(best) and shares[best] > share and cache.fetch("embed", best, out.parent)
 
 
-def _kept(job: Job, fault: str | None) -> None:
-    if fault is not None:
+def _keep(job: Job, cache: Cache, *entry: Any) -> None:
+    if fault := cache.keep(*entry):
         job.listener.said(fault)
 
 
 def _neighbors(job: Job) -> Made:
     vectors = job.folder / "embeddings.npy"
     with part(0.0, 0.1):
-        groups = find_duplicates(_load_pool(job))
+        groups = find_duplicates(job.pool)
     wanted = {"seed": job.recipe.seed, **job.recipe.neighbors.model_dump()}
     made_by = [__version__, np.__version__, version("faiss-cpu")]
     rests_on = hash_file(vectors).sha256, hashlib.sha256(groups.tobytes()).hexdigest()
@@ -157,7 +155,7 @@ def _neighbors(job: Job) -> Made:
             save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
-        _kept(job, cache.keep("neighbors", key, [job.folder / FILES[Neighbors]]))
+        _keep(job, cache, "neighbors", key, [job.folder / FILES[Neighbors]])
     summary = {
         "k": neighbors.k,
         "method": neighbors.method,
@@ -169,12 +167,10 @@ def _neighbors(job: Job) -> Made:
 
 
 def _noise(job: Job) -> Made:
-    panel = Panel.load(job.folder / "ratings.parquet")
-    gold = load_gold(job, _load_pool(job), panel.scale)
-    graph, vectors = load(Neighbors, job.folder), load_vectors(job.folder)
-    noise = noise_of(job.recipe, panel, graph, gold=gold, vectors=vectors)
+    panel, graph = job.ratings, load(Neighbors, job.folder)
+    gold = load_gold(job, job.pool, panel.scale)
+    noise = noise_of(job.recipe, panel, graph, gold=gold, vectors=load_vectors(job.folder))
     save(job.folder, noise)
-    sentences = _with_names(noise.warnings, panel.raters)
     summary = {
         "error_rate": _number(noise.error_rate),
         "rho": noise.rho,
@@ -184,19 +180,26 @@ def _noise(job: Job) -> Made:
         "n_neighbors": noise.n_neighbors,
         "converged": bool(noise.converged),
     }
-    return Made(summary, sentences)
+    return Made(summary, _with_names(noise.warnings, panel.raters))
 
 
 def _curate(job: Job) -> Made:
-    pool = _load_pool(job)
-    panel = Panel.load(job.folder / "ratings.parquet")
-    noise = load(TransitionEstimate, job.folder)
+    pool, panel, vectors = job.pool, job.ratings, load_vectors(job.folder)
+    noise, graph = load(TransitionEstimate, job.folder), load(Neighbors, job.folder)
     gold = load_gold(job, pool, panel.scale)
-    graph = load(Neighbors, job.folder)
-    vectors = load_vectors(job.folder)
     curation = curation_of(job.recipe, pool, panel, graph, noise, gold=gold, vectors=vectors)
     fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
-    curation = _named(replace(curation, warnings=tuple(fresh)), panel.raters)
+    (following,) = _with_names([curation.next_evidence], panel.raters)
+    measures = _with_names([row.measure for row in curation.evidence], panel.raters)
+    curation = replace(
+        curation,
+        evidence=tuple(
+            replace(row, measure=measure)
+            for row, measure in zip(curation.evidence, measures, strict=True)
+        ),
+        warnings=_with_names(fresh, panel.raters),
+        next_evidence=following,
+    )
     ids = pool.table["id"].combine_chunks()
     save(job.folder, curation, {"id": ids, "row": np.arange(len(pool))})
     summary = {
@@ -218,7 +221,7 @@ _SPARSE = 0.5
 
 def noise_of(
     recipe: Recipe,
-    panel: Panel,
+    panel: Ratings,
     neighbors: Neighbors,
     *,
     gold: GoldScores | None,
@@ -253,7 +256,7 @@ def noise_of(
 def curation_of(
     recipe: Recipe,
     pool: Pool,
-    panel: Panel,
+    panel: Ratings,
     neighbors: Neighbors,
     noise: TransitionEstimate,
     *,
@@ -271,7 +274,9 @@ def curation_of(
     unrated = np.isnan(panel.scores()).reshape(len(pool), -1).all(axis=1)
     needed = judged or to_be_scored(unrated, recipe.curate.unrated)
     if asked["method"] == "scorer" or (asked["method"] == "auto" and needed):
-        asked |= {"vectors": vectors, "features": _inputs(pool, vectors)}
+        features, memo = _surface(pool)
+        inputs = replace(Inputs.of(vectors, features), memo=memo)
+        asked |= {"vectors": vectors, "features": inputs}
     return unheard(
         curate,
         panel.scores(),
@@ -296,11 +301,6 @@ def _surface(pool: Pool) -> tuple[Features, dict[bytes, np.ndarray]]:
     return surface_features(pool), {}
 
 
-def _inputs(pool: Pool, vectors: np.ndarray) -> Inputs:
-    features, memo = _surface(pool)
-    return replace(Inputs.of(vectors, features), memo=memo)
-
-
 def _trusted(gold: GoldScores | None) -> dict[str, Any]:
     return {} if gold is None else {"gold": gold.levels(), "gold_weights": gold.weights()}
 
@@ -315,19 +315,6 @@ def _with_names(sentences: Sequence[str], raters: Sequence[str]) -> tuple[str, .
     return tuple(_NUMBERED.sub(name, sentence) for sentence in sentences)
 
 
-def _named(curation: Curation, raters: Sequence[str]) -> Curation:
-    """Return the curation with names in its evidence and its sentences."""
-    (last,) = _with_names([curation.next_evidence], raters)
-    return replace(
-        curation,
-        evidence=tuple(
-            replace(row, measure=_with_names([row.measure], raters)[0]) for row in curation.evidence
-        ),
-        warnings=_with_names(curation.warnings, raters),
-        next_evidence=last,
-    )
-
-
 def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> dict[str, np.ndarray]:
     """What raters may be swayed by, by name; a pool of one source says nothing of it."""
     found = {}
@@ -340,27 +327,35 @@ def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> di
     return found
 
 
-def _load_pool(job: Job) -> Pool:
-    return Pool.load(job.folder / "pool.arrow")
-
-
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
 def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
-    pool, neighbors = Pool.load(job.folder / "pool.arrow"), load(Neighbors, job.folder)
+    pool, neighbors, selection = job.pool, load(Neighbors, job.folder), load(Selection, job.folder)
+    vectors = read_report(job.folder / "embeddings.npy")
+    logs = sorted((job.folder / PLACE).glob("*/log.jsonl"))
+    losses = {path.parent.name: loss_curve(path.parent) for path in logs}
+    usual = Recipe(pool=PoolSection(path=job.recipe.pool.path)).flat()
+    settings = settings_of(STAGES[-1], job.recipe.flat())
     found: dict[str, Any] = {
         "pool": pool,
         "neighbors": neighbors,
         "tail": long_tail_scores(neighbors),
-        "selection": load(Selection, job.folder),
-        "embedding": _about_vectors(job.folder / "embeddings.npy"),
+        "selection": selection,
+        # of the vectors, and not of the tries that made them: a resumed run reports the same
+        "embedding": replace(
+            vectors, n_embedded=vectors.n_unique, n_reused=0, elapsed_s=0.0, texts_per_s=0.0
+        ),
         "title": job.recipe.report.title,
         "n_examples": job.recipe.report.n_examples,
-        "settings": _changed_settings(job.recipe),
-        "losses": _losses(job.folder / "proof" / "runs"),
+        "settings": {
+            key: value
+            for key, value in settings.items()
+            if key == "pool.path" or value != usual.get(key)
+        },
+        "losses": {name: {"steps": at, "loss": loss} for name, (at, loss) in losses.items()},
         "curves": load(Curves, job.folder),
         "run": job.folder.name,
     }
@@ -383,53 +378,20 @@ def write_report(job: Job) -> Made:
 
 def _of_scores(job: Job, pool: Pool) -> dict[str, Any]:
     """What only a run with scores has left."""
-    panel, noise = Panel.load(job.folder / "ratings.parquet"), load(TransitionEstimate, job.folder)
+    panel, noise = job.ratings, load(TransitionEstimate, job.folder)
+    stability = read_table(job.folder / "selection.parquet")[0]["stability"]
+    column = job.recipe.scores.true_column
+    if column is not None:  # that some are missing is no news to the user
+        true = unheard(import_ratings, pool, column=column, scale=panel.scale)
     return {
         "ratings": panel,
         "noise": replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
         "curation": load(Curation, job.folder),
-        "stability": _stability(job.folder),
+        "stability": None if stability.null_count == len(stability) else stability.to_numpy(),
         "planted": load_planted(job.recipe, job.folder),
-        "truth": _true_scores(pool, job.recipe.scores.true_column, panel.scale),
+        "truth": None if column is None else true.scores(),
         **_trusted(load_gold(job, pool, panel.scale)),
     }
-
-
-def _losses(folder: Path) -> dict[str, dict[str, Sequence[Any]]]:
-    """The losses of every training that there is, by run."""
-    curves = {path.parent.name: loss_curve(path.parent) for path in folder.glob("*/log.jsonl")}
-    return {name: {"steps": curves[name][0], "loss": curves[name][1]} for name in sorted(curves)}
-
-
-def _true_scores(pool: Pool, column: str | None, scale: Scale) -> np.ndarray | None:
-    """Return the known true scores; that some are missing is no news to the user."""
-    if column is None:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)
-        return import_ratings(pool, column=column, scale=scale).scores()
-
-
-def _changed_settings(recipe: Recipe) -> dict[str, object]:
-    """Return the settings of the stages that are not the default, by dotted key."""
-    usual = Recipe(pool=PoolSection(path=recipe.pool.path)).flat()
-    return {
-        key: value
-        for key, value in settings_of(STAGES[-1], recipe.flat()).items()
-        if key == "pool.path" or value != usual.get(key)
-    }
-
-
-def _stability(folder: Path) -> np.ndarray | None:
-    """(m,) The stability of the selected rows, where it was measured."""
-    column = read_table(folder / "selection.parquet")[0]["stability"]
-    return None if column.null_count == len(column) else np.array(column.to_numpy())
-
-
-def _about_vectors(path: Path) -> EmbeddingReport:
-    """Describe the vectors, and not the tries that made them: a resumed run reports the same."""
-    report = read_report(path)
-    return replace(report, n_embedded=report.n_unique, n_reused=0, elapsed_s=0.0, texts_per_s=0.0)
 
 
 STEPS: Mapping[str, Callable[[Job], Made]] = {

@@ -1,10 +1,14 @@
 """A run without scores: what it cannot do, and the two ways on."""
 
+from typing import TypeVar
+
 from ds2.errors import InputError
 from ds2.runs.recipe import Recipe
 from ds2.runs.stages import STAGES
 
-__all__ = ["METHOD", "SKIPPED", "methods_without_scores", "needs_scores", "refusal"]
+__all__ = ["METHOD", "SKIPPED", "methods_without_scores", "refusal", "required"]
+
+T = TypeVar("T")
 
 #: What `ds2 init` takes where there are no scores: of the methods that need none, the one whose
 #: rows cover most of the pool (docs/selecting.md has the figures).
@@ -29,6 +33,17 @@ def needs_scores(what: str) -> InputError:
         "model behind an endpoint ([raters.NAME] with model and, if it is not OpenAI's, base_url), "
         'or one on this machine ([raters.NAME] with kind = "local" and a .gguf file as model).'
     )
+
+
+def required(value: T | None) -> T:
+    """Return what only a run with scores has.
+
+    Raises:
+        InputError: the run has none.
+    """
+    if value is None:
+        raise needs_scores("This")
+    return value
 
 
 def refusal(recipe: Recipe, stage: str) -> InputError | None:

@@ -20,8 +20,8 @@ from ds2.rating import Ratings
 from ds2.runs.ask import add_gold
 from ds2.runs.frozen import load
 from ds2.runs.init import init_run
-from ds2.runs.job import Listener
-from ds2.runs.loop import run as bring_up_to_date
+from ds2.runs.job import Job, Listener
+from ds2.runs.loop import bring_up
 from ds2.runs.recipe_file import load_recipe
 from ds2.selection import Selection
 from ds2.shown import Shown, heat_map
@@ -153,14 +153,13 @@ def run(
     heard = listener or _Watched()
     init_run(place, pool=paths, scores=scores, raters=raters, settings=wanted, listener=heard)
     if gold is not None:
-        add_gold(place, [Path(gold)])
-    found = bring_up_to_date(place, listener=heard, resume=True)
+        add_gold(Job.of(place), [Path(gold)])
+    found = bring_up(Job.of(place, None, heard), "report", resume=True)
     if isinstance(heard, _Watched):
         heard.end(found.warnings)
-    report = found.summary["report"]
-    verdict = report["verdict"]
+    verdict = found.summary["report"]["verdict"]
     assert isinstance(verdict, (list, tuple))
-    first = f"{report['state']}: {report['reason']}"
+    first = f"{found.state.says}: {found.state.reason}"
     return RunResult(place, (first, *verdict), found.warnings, kept)
 
 
