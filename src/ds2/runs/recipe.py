@@ -455,8 +455,8 @@ class NeighborsSection(Section):
     """Which examples lie close to each other."""
 
     k: int = key(10, "neighbours of each example", ge=2)
-    method: Literal["auto", "exact", "approximate"] = key(
-        "auto", "auto takes the approximate index where it pays"
+    method: Literal["auto", "exact", "approximate", "cells"] = key(
+        "auto", "auto takes the approximate index where it pays; cells is for many cores"
     )
     min_recall: float = key(0.99, "measured recall that approximate search reaches", gt=0.0, le=1.0)
 
