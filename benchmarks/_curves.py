@@ -1,6 +1,6 @@
 """Curves as a small SVG picture, in light and dark, without a plotting library."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -35,7 +35,7 @@ def curve_picture(
     x: np.ndarray,
     x_title: str,
     y_title: str,
-    x_tick: str = ".0%",
+    x_tick: str | Callable[[float], str] = ".0%",
 ) -> str:
     """Panels side by side: for each name the mean of its curves and ± two standard errors.
 
@@ -44,7 +44,7 @@ def curve_picture(
         x: where the curves are known.
         x_title: below each panel.
         y_title: for screen readers, and the reader of the page's text.
-        x_tick: format of the numbers on the x axis.
+        x_tick: format of the numbers on the x axis, or what writes them.
     """
     names = list(panels[0][1])
     total = len(panels) * WIDTH
@@ -95,10 +95,10 @@ def _panel(title, curves, x, words):
         )
     for tick in np.linspace(x[0], x[-1], 6):
         across = place(low, tick).split(",")[0]
+        label = format(tick, x_tick) if isinstance(x_tick, str) else x_tick(tick)
         anchor = "end" if tick == x[-1] else "middle"
         yield (
-            f'<text x="{across}" y="{HEIGHT - BOTTOM + 17}" '
-            f'text-anchor="{anchor}">{tick:{x_tick}}</text>'
+            f'<text x="{across}" y="{HEIGHT - BOTTOM + 17}" text-anchor="{anchor}">{label}</text>'
         )
     yield f'<text x="{LEFT}" y="{HEIGHT - BOTTOM + 36}">{escape(x_title)}</text>'
     yield f"<title>{escape(title)}: {escape(y_title)}</title>"

@@ -11,7 +11,7 @@ scorer among its candidates.
 With --active first ratings are asked for as `ds2 rerate` does, a fifth at random, against all at
 random, on 12,000 rows.
 
-    python benchmarks/scorer.py [--quick] [--embedder] [--all | --active]
+    python benchmarks/scorer.py [--quick] [--embedder] [--all | --active] [--picture FILE.svg]
 
 Vectors are the given MiniLM's, or with --embedder those of the embedder that ships with ds2.
 """
@@ -19,9 +19,11 @@ Vectors are the given MiniLM's, or with --embedder those of the embedder that sh
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from _common import alpaca, json_line, table
+from _curves import curve_picture
 
 import ds2
 from curation import RATERS, correlation, partial
@@ -127,6 +129,28 @@ def usd_a_rating(pool: ds2.Pool) -> float:
     return float(price.input * np.mean(tokens) + price.output * 35) / 1e6
 
 
+def picture(found: list[dict]) -> str:
+    """Agreement with the rater held out against dollars, two raters on a part and on all rows."""
+    two = [row for row in found if row["raters"] == "two"]
+    usd = np.array(sorted({row["USD"] for row in two}))
+    panels = []
+    for truth in RATERS:
+        rows = sorted((row for row in two if row["truth"] == truth), key=lambda row: row["USD"])
+        part, whole = [row["Spearman"] for row in rows[:-1]], rows[-1]["Spearman"]
+        curves = {
+            "a part rated, the rest scored": [[*part, part[-1]]] * 2,
+            "all rated": [[whole] * len(rows)] * 2,
+        }
+        panels.append((f"{truth} as the truth", curves))
+    return curve_picture(
+        panels,
+        x=np.log10(usd),
+        x_title="USD for the ratings of two raters",
+        y_title="Spearman with the rater held out",
+        x_tick=lambda tick: f"{10**tick:.2g}",
+    )
+
+
 def next_ratings(
     found: ds2.Curation, rated: np.ndarray, order: np.ndarray, *, active: bool
 ) -> np.ndarray:
@@ -217,6 +241,9 @@ def main() -> None:
         for row in found:
             count = len(pool) if row["rated"] == "all" else int(row["rated"].replace(",", ""))
             row["USD"] = usd * count * n[row["raters"]]
+        if "--picture" in sys.argv:
+            path = Path(sys.argv[sys.argv.index("--picture") + 1])
+            path.write_text(picture(found), encoding="utf-8")
     table(found)
     json_line("scorer", all=whole, active=active, embedder=embedder, rows=found)
 
