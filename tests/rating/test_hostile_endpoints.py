@@ -211,6 +211,39 @@ def test_only_what_never_left_costs_nothing(fault, away):
     assert (failure.reason, failure.away, failure.may_cost) == ("connection lost", away, not away)
 
 
+def test_an_answer_that_nobody_asked_for_is_nobodys(tmp_path):
+    """A second answer on an idle connection must not become the reply to the next request."""
+    true, connections = [], []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                size = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
+                true.append(rating_of(json.loads(await reader.readexactly(size))["messages"]))
+                for rating in (true[-1], 1 + true[-1] % 10):
+                    data = body_of({"message": {"content": rating_text(rating)}})
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(data))
+                    writer.write(data)
+                    await asyncio.sleep(0.002)
+        writer.close()
+
+    async def ask(pool):
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"http://127.0.0.1:{port}/v1"
+            rater = ChatRater("m", base_url=url, requests_per_minute=1200)
+            rater.settle({"form": "json"})
+            ratings = await asyncio.to_thread(rate, pool, rater)
+            await asyncio.sleep(0.05)  # the server sees that its connections are closed
+            return ratings
+
+    values = asyncio.run(ask(make_pool(tmp_path, 8))).values
+    assert sorted(values) == sorted(true)
+    assert len(connections) == len(true) == 8, "none is used again after the first such answer"
+
+
 # -- addresses ------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,9 @@ import asyncio
 import importlib
 import json
 import time
+import weakref
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -299,8 +300,11 @@ class ChatClient:
         options = connection(self._base_url)
         self._proxy = proxy_of(self._address)
         self._session = self._aiohttp.ClientSession(
-            connector=self._aiohttp.TCPConnector(
-                limit=self._most + 8, ssl=httpx.create_ssl_context(options.get("verify", True))
+            connector=_connector(
+                self._aiohttp,
+                lambda: self._headers.update(connection="close"),
+                limit=self._most + 8,
+                ssl=httpx.create_ssl_context(options.get("verify", True)),
             ),
             timeout=self._aiohttp.ClientTimeout(
                 total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S
@@ -355,6 +359,34 @@ class ChatClient:
         if self._session is not None:
             await self._session.close()
         await asyncio.sleep(0)  # the loop takes another turn to close the sockets
+
+
+def _connector(aiohttp: Any, distrust: Callable[[], None], **options: Any) -> Any:
+    """Return a pool of connections that gives none out again on which something came unasked.
+
+    A second answer to one request would otherwise be taken for the reply to the next one. From
+    then on no connection is used twice: ``distrust`` is told.
+    """
+
+    class Connector(aiohttp.TCPConnector):  # type: ignore[misc]
+        known = weakref.WeakSet[Any]()
+
+        async def connect(self, *arguments: Any, **keywords: Any) -> Any:
+            while True:
+                connection = await super().connect(*arguments, **keywords)
+                protocol = connection.protocol
+                if protocol not in self.known:
+                    self.known.add(protocol)
+                    return connection
+                for _ in range(2):  # what has come meanwhile is read
+                    await asyncio.sleep(0)
+                if not protocol.should_close and protocol.is_connected():
+                    return connection
+                if protocol.should_close:
+                    distrust()
+                connection.close()
+
+    return Connector(**options)
 
 
 class _TooLargeError(Exception):
