@@ -226,22 +226,22 @@ def test_an_answer_that_nobody_asked_for_is_nobodys(tmp_path):
                     data = body_of({"message": {"content": rating_text(rating)}})
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(data))
                     writer.write(data)
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.03)
         writer.close()
 
     async def ask(pool):
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             url = f"http://127.0.0.1:{port}/v1"
-            rater = ChatRater("m", base_url=url, requests_per_minute=1200)
+            rater = ChatRater("m", base_url=url, requests_per_minute=300)
             rater.settle({"form": "json"})
             ratings = await asyncio.to_thread(rate, pool, rater)
             await asyncio.sleep(0.05)  # the server sees that its connections are closed
             return ratings
 
-    values = asyncio.run(ask(make_pool(tmp_path, 8))).values
+    values = asyncio.run(ask(make_pool(tmp_path, 5))).values
     assert sorted(values) == sorted(true)
-    assert len(connections) == len(true) == 8, "none is used again after the first such answer"
+    assert len(connections) == len(true) == 5, "none is used again after the first such answer"
 
 
 # -- addresses ------------------------------------------------------------------------------------
