@@ -423,8 +423,8 @@ class Loop:
             self._fed = True
             self._wake.set()
 
-    async def _next(self) -> tuple[Job, Reserved] | None:
-        """Wait for a job that may start now; return it and what is set aside for it."""
+    async def _next(self) -> tuple[Job, Reserved, float] | None:
+        """Wait for a job that may start now; return it, what is set aside, its guessed tokens."""
         while not self._stopping:
             now_s = _now_s()
             wait_s = max(self._gate.opens_in_s(now_s), self._pace.opens_in_s(now_s))
@@ -434,7 +434,7 @@ class Loop:
                 n_input, n_output = self._around
                 n_input += most_input_tokens(job.prompt.messages)
                 if (reserved := self._account.reserve(n_input, n_output)) is not None:
-                    return job, reserved
+                    return job, reserved, self._pace.start(now_s)
                 heapq.heappush(self._later, (now_s, next(self._number), job))
                 if self._budget.n_reserved == 0:
                     self._budget.exhausted = True
@@ -468,10 +468,9 @@ class Loop:
         await self._wake.wait()
         alarm.cancel()
 
-    async def _attempt(self, job: Job, reserved: Reserved) -> None:
+    async def _attempt(self, job: Job, reserved: Reserved, guess: float) -> None:
         """Send a job once, and see to what comes of it."""
         started_s = _now_s()
-        guess = self._pace.start(started_s)
         answer, cost_usd, in_row = None, None, False
         try:
             if not await self._account.written():  # it cannot be written down, so it is not sent
