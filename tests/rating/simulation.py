@@ -212,10 +212,10 @@ class SimulatedWriter(Writer):
 
     disk: "Disk"
 
-    async def _write(self, commit):
+    async def _write(self, entries):
         await asyncio.sleep(self.disk.rng.uniform(0.001, 0.02))
         if not self.disk.dead:
-            self.disk.write(commit, self._store)
+            self.disk.write(entries, self._store)
 
     async def __aexit__(self, kind, error, traceback):
         if not self.disk.dead:
@@ -233,19 +233,14 @@ class Disk:
     def __init__(self, rng, history, *, full_at):
         self.rng, self.history, self.full_at, self.dead, self.n = rng, history, full_at, False, 0
 
-    def write(self, commit, store):
+    def write(self, entries, store):
         self.n += 1
         store._db.execute("PRAGMA synchronous = OFF")  # the machine does not die here, only we do
         if self.full_at is not None and self.n == self.full_at:
             self.history.fault("disk full")
             pages = store._db.execute("PRAGMA page_count").fetchone()[0]
             store._db.execute(f"PRAGMA max_page_count = {pages}")
-        store.add(
-            commit.rows,
-            reserved=commit.reserved,
-            settled=commit.settled,
-            learned=commit.learned,
-        )
+        store.add(**entries)
 
 
 @cache

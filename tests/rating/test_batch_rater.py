@@ -305,7 +305,7 @@ def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, monkeypat
     work = batches(server, tmp_path, prices=prices)
     assert work.run(poll_s=0).values.tolist() == EXPECTED
     with Store(tmp_path / "ratings.sqlite") as store:
-        known = store.totals(1).known_usd
+        known = store.totals(1)["cost_usd"]
         assert store.spent(lambda model: Price(1.0, 10.0)) > 2 * known
 
 

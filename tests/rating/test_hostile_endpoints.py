@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import sqlite3
+import threading
 import time
 import warnings
 from contextlib import closing, suppress
@@ -16,7 +17,7 @@ from rating_fakes import ScriptedRater, make_pool
 
 from ds2.embedding.openai import OpenAIEmbedder
 from ds2.endpoints import masked
-from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
+from ds2.errors import Ds2Error, Ds2Warning, InputError, RunBusyError, RunError
 from ds2.rating import Answer, ChatRater, Failure, Limits, Prompt, Rubric, Store, rate, reparse
 from ds2.rating.batch import BatchClient
 from ds2.rating.prices import NO_LIMIT, Price, most_output_tokens
@@ -479,6 +480,42 @@ def test_a_store_with_more_or_less_in_it_is_damaged(tmp_path, change):
     db.close()
     with pytest.raises(InputError, match="damaged"):
         quietly(pool, ScriptedRater(), store=path)
+
+
+def test_a_store_that_another_program_has_locked_is_said_soon(tmp_path, monkeypatch):
+    """What it waits for after SAY_S, and the way out when nobody lets go of it."""
+    pool, path = filled_store(tmp_path)
+    monkeypatch.setattr("ds2.rating.store.SAY_S", 0.1)
+    monkeypatch.setattr("ds2.rating.store.OPENING_S", 0.5)
+    holder = sqlite3.connect(path, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    start = time.perf_counter()
+    waiting = pytest.warns(Ds2Warning, match=r"Waiting up to 0\.5 s .* Close it there")
+    with waiting, pytest.raises(RunBusyError, match=r"locked the store .*browser"):
+        rate(pool, ScriptedRater(), store=path)
+    assert time.perf_counter() - start < 5.0
+    letting_go = threading.Timer(0.2, holder.rollback)
+    letting_go.start()
+    with pytest.warns(Ds2Warning, match="Waiting up to"):
+        again = rate(pool, ScriptedRater(), store=path)
+    letting_go.join()
+    holder.close()
+    assert not np.isnan(again.values).any()
+
+
+def test_a_lock_while_models_are_asked_loses_no_reply(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds2.rating.store.SAY_S", 0.1)
+    path = tmp_path / "s.sqlite"
+
+    def answer(prompt, number):
+        if number == 10:
+            holder = sqlite3.connect(path, check_same_thread=False)
+            holder.execute("BEGIN IMMEDIATE")
+            threading.Timer(1.0, holder.close).start()
+        return rating_text(7)
+
+    with pytest.warns(Ds2Warning, match="Waiting up to 60 s"):
+        assert set(rate(make_pool(tmp_path, 40), ScriptedRater(answer), store=path).values) == {7}
 
 
 def test_a_lock_never_follows_a_link(tmp_path):

@@ -87,7 +87,7 @@ def kill_often(tmp_path, *, kills: int, n: int, delay_s: float, longest_s: float
     with Store(store) as opened:
         (number, _) = opened.setups()[0]
         assert opened._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        assert opened.totals(number).n_requests == n + 20
+        assert opened.totals(number)["requests"] == n + 20
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

@@ -453,7 +453,7 @@ class _Work:
             self.setup.rater,
             self.builder.rubric,
             self.setup.form,
-            keep=lambda row, _: rows.append(row.sound()),
+            keep=lambda row, _: rows.append(row),
             price=self.price,
         )
         for path in paths:
@@ -523,7 +523,7 @@ class _Work:
         folder.update(batch, collected=True)
         for path in (*paths, folder.requests(batch)):
             path.unlink(missing_ok=True)
-        never = self.store.totals(self.number).n_requests == 0
+        never = self.store.totals(self.number)["requests"] == 0
         if status.status == "failed" or (never and status.status != "expired"):
             why = status.errors or intake.said or f"its status is {status.status}."
             raise RunError(

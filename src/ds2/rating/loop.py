@@ -223,10 +223,8 @@ class Outcomes:
             answer: what came.
             number: of the reservation that the row settles; None where it stays.
         """
-        # Lone halves of surrogate pairs, which no file can hold, become "?".
-        text = answer.text.encode("utf-8", "replace").decode("utf-8")
         reading = read_answer(
-            text,
+            answer.text,
             answer.finish_reason,
             answer.top_logprobs,
             rubric=self._rubric,
@@ -241,7 +239,7 @@ class Outcomes:
             repeat=job.repeat,
             state=REPLIED,
             problem=reading.problem,
-            reply=text,
+            reply=answer.text,
             finish_reason=answer.finish_reason,
             n_input=answer.n_input,
             n_output=answer.n_output,

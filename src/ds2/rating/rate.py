@@ -288,17 +288,10 @@ def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
     """Return what the ratings took over all runs, probes included."""
     if number is None:
         return {}
-    totals = store.totals(number)
-    probes_usd = store.probe_cost(setup.settings_hash)
-    return {
-        "model": setup.model,
-        "form": setup.form,
-        "requests": totals.n_requests,
-        "n_input": totals.n_input,
-        "n_output": totals.n_output,
-        "n_cached": totals.n_cached,
-        "cost_usd": None if totals.cost_usd is None else totals.cost_usd + probes_usd,
-    }
+    found = {"model": setup.model, "form": setup.form, **store.totals(number)}
+    if found["cost_usd"] is not None:
+        found["cost_usd"] += store.probe_cost(setup.settings_hash)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,21 @@ class Answer:
     reasoned: bool = False
 
     def __post_init__(self) -> None:
+        """Leave nothing in it that a file or a database cannot hold, nor a count that is none."""
         for name in ("n_input", "n_output", "n_cached"):
             count = getattr(self, name)
-            if count is not None and not 0 <= count <= _MOST_TOKENS:
+            if count is not None and not 0 <= count <= _MOST:  # also NaN
                 object.__setattr__(self, name, None)
+        if not 0 <= self.latency_s <= _MOST:
+            object.__setattr__(self, "latency_s", 0.0)
+        for name in ("text", "finish_reason", "model"):
+            value = getattr(self, name)
+            if value is not None and not value.isascii():  # halves of surrogate pairs become "?"
+                object.__setattr__(self, name, value.encode("utf-8", "replace").decode("utf-8"))
 
 
-#: More tokens than any request has: an endpoint that counts so many has not counted.
-_MOST_TOKENS = 10_000_000
+#: More tokens or seconds than any request takes: an endpoint that counts so many has not counted.
+_MOST = 10_000_000
 
 
 class Failure(Exception):  # noqa: N818 - it is an outcome that the loop expects, not a fault of ours

@@ -11,35 +11,36 @@ request waits for another's disk.
 
 import asyncio
 import hashlib
+import itertools
 import json
 import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ds2.errors import InputError, RunError
+from ds2.errors import InputError, RunBusyError, RunError, warn
 from ds2.pool import Message
 from ds2.pool.wording import shown_path
 
 if TYPE_CHECKING:
     from ds2.rating.prices import Price
 
+T = TypeVar("T")
+
 __all__ = [
     "FAILED",
     "REPLIED",
     "UNANSWERED",
-    "Commit",
     "Reserved",
     "Row",
     "Setup",
     "Store",
-    "Totals",
     "Writer",
     "canonical",
     "example_hash",
@@ -123,28 +124,9 @@ class Row:
     tries: int = 1
     at: float = 0.0
 
-    def sound(self) -> "Row":
-        """Return the row with nothing in it that SQLite or a file cannot hold.
 
-        What came from an endpoint is foreign: numbers that are none or too large become unknown,
-        lone halves of surrogate pairs become "?".
-        """
-        changes: dict[str, object] = {}
-        for name in _FOREIGN_NUMBERS:
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < _LARGEST:  # also NaN
-                changes[name] = None
-        for name in _FOREIGN_TEXTS:
-            value = getattr(self, name)
-            if value is not None and not value.isascii():
-                changes[name] = value.encode("utf-8", "replace").decode("utf-8")
-        return replace(self, **changes) if changes else self  # type: ignore[arg-type]
-
-
-_FOREIGN_NUMBERS = ("n_input", "n_output", "n_cached", "latency_s", "cost_usd")
-_FOREIGN_TEXTS = ("problem", "reply", "finish_reason", "logprobs", "model")
-#: More tokens than any request has.
-_LARGEST = 1e12
+#: Numbers of a row that an endpoint says, and more than any of them is.
+_FOREIGN, _LARGEST = ("n_input", "n_output", "n_cached", "latency_s", "cost_usd"), 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,32 +138,6 @@ class Reserved:
     n_input: int
     n_output: int
     usd: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What a setup has taken so far, over all of the store.
-
-    Attributes:
-        n_requests: requests that got a reply.
-        n_input: their tokens of prompts, those the endpoint reported.
-        n_output: their tokens of replies.
-        n_cached: of ``n_input``, what the endpoint had in its cache.
-        known_usd: what is known of the cost.
-        n_unknown: replies whose cost is unknown.
-    """
-
-    n_requests: int
-    n_input: int
-    n_output: int
-    n_cached: int
-    known_usd: float
-    n_unknown: int
-
-    @property
-    def cost_usd(self) -> float | None:
-        """The cost, None where that of a reply is unknown."""
-        return None if self.n_unknown else self.known_usd
 
 
 def canonical(value: object) -> str:
@@ -241,20 +197,26 @@ _UPSERT = (
 )
 
 
+#: How long another program's lock is waited for: until it is said, when the file is opened, and
+#: once it is open, when replies that are paid for may wait to be written.
+SAY_S, OPENING_S, WRITING_S = 2.0, 10.0, 60.0
+
+
 class Store:
     """An open store. Use one object in one thread at a time; several may be open on one file.
 
     Raises:
         InputError: the file is no store, or of a later version of ds2.
+        RunBusyError: another program has locked it for longer than one waits.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with self._explained():
             # Statements outside `with self._db` commit at once.
-            self._db = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
+            self._db = sqlite3.connect(self.path, timeout=SAY_S, check_same_thread=False)
             try:
-                self._prepare()
+                self._patiently(self._prepare, OPENING_S)
             except BaseException:
                 self._db.close()
                 raise
@@ -289,6 +251,32 @@ class Store:
         except sqlite3.Error as error:
             raise _explain(error, self.path) from None
 
+    def _patiently(self, work: Callable[[], T], most_s: float | None = None) -> T:
+        """Do something in the file; say so where another program's lock keeps it waiting."""
+        most_s, began_s, told = most_s or WRITING_S, time.monotonic(), False
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() - began_s > most_s:
+                    raise
+            if not told:
+                warn(
+                    f"Waiting up to {most_s:g} s for the store {shown_path(self.path)}: another "
+                    "program has locked it. Close it there."
+                )
+                told = True
+
+    def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Write something in one commit."""
+
+        def write() -> T:
+            with self._db:
+                return work(self._db)
+
+        with self._explained():
+            return self._patiently(write)
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._db.close()
@@ -301,30 +289,36 @@ class Store:
 
     def _read(self, query: str, *values: object) -> list[Any]:
         with self._explained():
-            return self._db.execute(query, values).fetchall()
+            return self._patiently(lambda: self._db.execute(query, values).fetchall())
 
     def fact(self, name: str, default: str) -> str:
         """Return the fact of that name; the first ``default`` that is given stays for ever."""
-        with self._explained(), self._db:
+
+        def keep(db: sqlite3.Connection) -> None:
             query = "INSERT OR IGNORE INTO facts VALUES (?, ?)"
-            if self._db.execute(query, (name, default)).rowcount:
-                self._db.execute(query, (f"{_CHECKSUM}{name}", _told(default)))
+            if db.execute(query, (name, default)).rowcount:
+                db.execute(query, (f"{_CHECKSUM}{name}", _told(default)))
+
+        self._commit(keep)
         return str(self._read("SELECT value FROM facts WHERE name = ?", name)[0][0])
 
     def open_setup(self, setup: Setup) -> int:
         """Return the number of a setup, which is new or was there, and note that it is in use."""
         settings = canonical(setup.settings)
         values = (setup.rater, setup.model, setup.form, settings, *setup.key, time.time())
-        with self._explained(), self._db:
-            row = self._db.execute(
+
+        def keep(db: sqlite3.Connection) -> int:
+            row = db.execute(
                 "INSERT INTO setups (rater, model, form, settings, settings_hash, rubric_hash, "
                 "prompt_hash, used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "rater = excluded.rater, used_at = excluded.used_at RETURNING id",
                 values,
             ).fetchone()
             told = f"{_CHECKSUM}{row[0]}", _told(setup.model, setup.form, settings, *setup.key)
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", told)
-        return int(row[0])
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", told)
+            return int(row[0])
+
+        return self._commit(keep)
 
     def number(self, setup: Setup) -> int | None:
         """Return the number of a setup, None where it was never opened."""
@@ -357,8 +351,8 @@ class Store:
     ) -> None:
         """Keep what a rater found out about its endpoint when asked for ``form``, and its cost."""
         values = (settings_hash, form, canonical(settled), n_input, n_output, cost_usd, time.time())
-        with self._explained(), self._db:
-            self._db.execute("INSERT INTO probes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        query = "INSERT INTO probes VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._commit(lambda db: db.execute(query, values))
 
     def probe(self, settings_hash: str, form: str) -> Mapping[str, object] | None:
         """Return what was found out last for these settings and the form asked for."""
@@ -386,30 +380,36 @@ class Store:
             settled: number of a reservation → what it cost; 0 takes it away.
             learned: model → by how much its server bills above what it was asked for.
         """
-        now = time.time()
-        with self._explained(), self._db:
-            self._db.executemany(
+        now, settled = time.time(), settled or {}
+        many: list[tuple[str, list[tuple[object, ...]]]] = [
+            (
                 "INSERT OR IGNORE INTO reserved VALUES (?, ?, ?, ?, ?, ?)",
                 [(r.number, r.model, r.n_input, r.n_output, r.usd, now) for r in reserved],
-            )
+            ),
+            (
+                "DELETE FROM reserved WHERE id = ?",
+                [(number,) for number, usd in settled.items() if usd == 0],
+            ),
+            (
+                "UPDATE reserved SET usd = ? WHERE id = ?",
+                [(usd, number) for number, usd in settled.items() if usd],
+            ),
+            (
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                [(f"{_FACTOR}{model}", repr(factor)) for model, factor in (learned or {}).items()],
+            ),
+        ]
+
+        def write(db: sqlite3.Connection) -> None:
             for start in range(0, len(rows), _AT_ONCE):
                 chunk = rows[start : start + _AT_ONCE]
                 marks = ", ".join([f"(?, ?{', ?' * len(_COLUMNS)})"] * len(chunk))
-                values = [
-                    value
-                    for setup, row in chunk
-                    for value in (setup, _checksum(row), *_VALUES(row))
-                ]
-                self._db.execute(_UPSERT.format(marks), values)
-            settled = settled or {}
-            gone = [(number,) for number, usd in settled.items() if usd == 0]
-            self._db.executemany("DELETE FROM reserved WHERE id = ?", gone)
-            kept = [(usd, number) for number, usd in settled.items() if usd]
-            self._db.executemany("UPDATE reserved SET usd = ? WHERE id = ?", kept)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
-                [(f"{_FACTOR}{model}", repr(factor)) for model, factor in (learned or {}).items()],
-            )
+                told = ((setup, _checksum(row), *_VALUES(row)) for setup, row in chunk)
+                db.execute(_UPSERT.format(marks), list(itertools.chain.from_iterable(told)))
+            for query, values in many:
+                db.executemany(query, values)
+
+        self._commit(write)
 
     def next_reservation(self) -> int:
         """Return a number that no reservation has."""
@@ -445,46 +445,51 @@ class Store:
             InputError: it is damaged.
         """
         try:
-            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            query = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-            if set(self._db.execute(query)) != _OBJECTS:  # a trigger may change what is written
-                raise ValueError("its tables are others")
-            facts = dict(self._read("SELECT name, value FROM facts"))
-            told = {name: _told(facts[name]) for name in facts if f"{_CHECKSUM}{name}" in facts} | {
-                str(number): _told(*values)
-                for number, *values in self._read(
-                    "SELECT id, model, form, settings, settings_hash, rubric_hash, prompt_hash "
-                    "FROM setups"
-                )
-            }
-            for name, checksum in told.items():
-                if facts.get(f"{_CHECKSUM}{name}", checksum) != checksum:
-                    raise ValueError(f"{name} was changed")
-            factors = [facts[name] for name in facts if name.startswith(_FACTOR)]
-            query = "SELECT n_input, n_output, usd FROM reserved"
-            amounts = [value for row in self._read(query) for value in row if value is not None]
-            if not all(0 <= float(value) < _LARGEST for value in (*factors, *amounts)):  # also NaN
-                raise ValueError("it holds amounts that are none")
-            if self.next_reservation() > _LAST:
-                raise ValueError("it holds numbers that are none")
-            for (settled,) in self._read("SELECT settled FROM probes"):
-                dict(json.loads(settled))
-            for (number,) in self._db.execute("SELECT id FROM setups"):
-                query = f"{_SELECT.partition(' WHERE')[0]} WHERE setup = ?"
-                for checksum, *values in self._db.execute(query, (number,)):
-                    self._sound(checksum, values)
+            found = self._patiently(self._look_through)
         except (sqlite3.DatabaseError, OverflowError, ValueError, TypeError) as error:
-            if "locked" in str(error):
-                raise _explain(sqlite3.OperationalError(str(error)), self.path) from None
             found = str(error)
+            if isinstance(error, sqlite3.OperationalError) and "locked" in found:
+                raise _explain(error, self.path) from None
         if found != "ok":
             raise _damaged(self.path)
+
+    def _look_through(self) -> str:
+        query = "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+        if set(self._db.execute(query)) != _OBJECTS:  # a trigger may change what is written
+            return "its tables are others"
+        facts = dict(self._db.execute("SELECT name, value FROM facts"))
+        told = {name: _told(facts[name]) for name in facts if f"{_CHECKSUM}{name}" in facts} | {
+            str(number): _told(*values)
+            for number, *values in self._db.execute(
+                "SELECT id, model, form, settings, settings_hash, rubric_hash, prompt_hash "
+                "FROM setups"
+            )
+        }
+        factors = [facts[name] for name in facts if name.startswith(_FACTOR)]
+        query = "SELECT n_input, n_output, usd FROM reserved"
+        amounts = [value for row in self._db.execute(query) for value in row if value is not None]
+        sound = (
+            all(facts.get(f"{_CHECKSUM}{name}", value) == value for name, value in told.items()),
+            all(0 <= float(value) < _LARGEST for value in (*factors, *amounts)),  # also NaN
+            self.next_reservation() <= _LAST,
+        )
+        if not all(sound):
+            return "it holds what nobody wrote"
+        for (settled,) in self._db.execute("SELECT settled FROM probes"):
+            dict(json.loads(settled))
+        for (number,) in self._db.execute("SELECT id FROM setups"):
+            query = f"{_SELECT.partition(' WHERE')[0]} WHERE setup = ?"
+            for checksum, *values in self._db.execute(query, (number,)):
+                self._sound(checksum, values)
+        return str(self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
 
     def _sound(self, checksum: int | None, values: Sequence[Any]) -> Row:
         row = Row(*values)
         if checksum is None:  # of the first version
             json.loads(row.logprobs or "null")
-            changed = row.sound() != row or row.state not in (REPLIED, FAILED, UNANSWERED)
+            numbers = [getattr(row, name) for name in _FOREIGN]
+            sound = all(value is None or 0 <= value < _LARGEST for value in numbers)
+            changed = not sound or row.state not in (REPLIED, FAILED, UNANSWERED)
         else:
             changed = checksum != _checksum(row)
         if changed:
@@ -518,15 +523,20 @@ class Store:
         """Return how many rows there are, of all setups."""
         return int(self._read("SELECT count(*) FROM replies")[0][0])
 
-    def totals(self, setup: int) -> Totals:
-        """Return what a setup has taken so far."""
+    def totals(self, setup: int) -> dict[str, Any]:
+        """Return what a setup has taken so far: replies, tokens, and the cost, None where unknown.
+
+        ``n_cached`` of ``n_input`` the endpoint had in its cache.
+        """
         (row,) = self._read(
-            "SELECT count(*), sum(n_input), sum(n_output), sum(n_cached), sum(cost_usd), "
+            "SELECT count(*), sum(n_input), sum(n_output), sum(n_cached), total(cost_usd), "
             "sum(cost_usd IS NULL) FROM replies WHERE setup = ? AND state = ?",
             setup,
             REPLIED,
         )
-        return Totals(*(value or 0 for value in row))
+        *counts, known_usd, n_unknown = (value or 0 for value in row)
+        found = dict(zip(("requests", "n_input", "n_output", "n_cached"), counts, strict=True))
+        return found | {"cost_usd": None if n_unknown else known_usd}
 
     def probe_cost(self, settings_hash: str) -> float:
         """Return what the probes of these settings cost, as far as known."""
@@ -555,6 +565,10 @@ def _damaged(path: Path) -> InputError:
     )
 
 
+_FULL = (
+    "The disk refused to write {where} ({said}). Free some space and do the same again: every "
+    "reply that was committed is kept."
+)
 #: What SQLite says, and what that means: {where} is the file, {said} its words.
 _MEANT: tuple[tuple[str, type[Exception], str], ...] = (
     ("not a database", InputError, "{where} is no store of ds2. Name another file."),
@@ -563,19 +577,14 @@ _MEANT: tuple[tuple[str, type[Exception], str], ...] = (
         InputError,
         "{where} cannot be opened: its folder is missing or may not be written.",
     ),
+    ("readonly", InputError, "{where} cannot be written: the file or its folder is read-only."),
+    ("full", RunError, _FULL),
+    ("disk I/O", RunError, _FULL),
     (
-        "readonly",
-        InputError,
-        "{where} cannot be written: the file or its folder is read-only.",
-    ),
-    *(
-        (
-            words,
-            RunError,
-            "The disk refused to write {where} ({said}). Free some space and do the same again: "
-            "every reply that was committed is kept.",
-        )
-        for words in ("full", "disk I/O")
+        "locked",
+        RunBusyError,
+        "Another program has locked the store {where}: a database browser, a backup, or another "
+        "ds2. Close it there and do the same again: every reply that was committed is kept.",
     ),
     ("", RunError, "The store {where} failed: {said}. Every reply that was committed is kept."),
 )
@@ -594,14 +603,9 @@ COMMIT_S = 0.4
 COMMIT_ROWS = 1000
 
 
-@dataclass(slots=True)
-class Commit:
-    """What is written together, in the order in which it came."""
-
-    rows: list[tuple[int, Row]] = field(default_factory=list)
-    reserved: list[Reserved] = field(default_factory=list)
-    settled: dict[int, float] = field(default_factory=dict)
-    learned: dict[str, float] = field(default_factory=dict)
+def _nothing() -> dict[str, Any]:
+    """Return entries for `Store.add`, none yet."""
+    return {"rows": [], "reserved": [], "settled": {}, "learned": {}}
 
 
 class Writer:
@@ -618,34 +622,34 @@ class Writer:
     def __init__(self, path: Path, *, stopped: Callable[[], object]) -> None:
         self._store, self._stopped = Store(path), stopped
         self._number = self._store.next_reservation()
-        self._commit, self._waiting = Commit(), list[asyncio.Future[bool]]()
+        self._entries, self._waiting = _nothing(), list[asyncio.Future[bool]]()
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._error: Exception | None = None
 
     def put(self, setup: int, row: Row, settles: int | None = None) -> None:
         """Hand over a row: it is committed within a second, and settles a reservation with it."""
-        self._commit.rows.append((setup, row.sound()))
+        self._entries["rows"].append((setup, row))
         if settles is not None:
-            self._commit.settled[settles] = 0.0
+            self._entries["settled"][settles] = 0.0
         self._begin()
 
     def reserve(self, n_input: int, n_output: int, model: str, usd: float | None) -> Reserved:
         """Keep what a request may cost."""
         reserved = Reserved(self._number, model, n_input, n_output, usd)
         self._number += 1
-        self._commit.reserved.append(reserved)
+        self._entries["reserved"].append(reserved)
         self._begin()
         return reserved
 
     def settle(self, number: int, usd: float) -> None:
         """Put a cost in a reservation's place."""
-        self._commit.settled[number] = usd
+        self._entries["settled"][number] = usd
         self._begin()
 
     def learn(self, model: str, factor: float) -> None:
         """Keep by how much a server bills above what it was asked for."""
-        self._commit.learned[model] = factor
+        self._entries["learned"][model] = factor
         self._begin()
 
     async def written(self) -> bool:
@@ -665,14 +669,14 @@ class Writer:
 
     def _begin(self) -> None:
         """See to it that what was handed over is committed soon."""
-        if len(self._commit.rows) >= COMMIT_ROWS:
+        if len(self._entries["rows"]) >= COMMIT_ROWS:
             self._hurry.set()
         if self._task is None and self._error is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         """Commit until nothing is left; entries that come within `COMMIT_S` share a commit."""
-        while self._error is None and (self._waiting or self._commit != Commit()):
+        while self._error is None and (self._waiting or any(self._entries.values())):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), COMMIT_S)
             self._hurry.clear()
@@ -680,10 +684,10 @@ class Writer:
         self._task = None
 
     async def _flush(self) -> None:
-        commit, waiting = self._commit, self._waiting
-        self._commit, self._waiting = Commit(), []
+        entries, waiting = self._entries, self._waiting
+        self._entries, self._waiting = _nothing(), []
         try:
-            await self._write(commit)
+            await self._write(entries)
         except Exception as error:  # raised again where the block is left
             self._error = error
             self._stopped()
@@ -692,14 +696,8 @@ class Writer:
             if not one.done():
                 one.set_result(self._error is None)
 
-    async def _write(self, commit: Commit) -> None:
-        await asyncio.to_thread(
-            self._store.add,
-            commit.rows,
-            reserved=commit.reserved,
-            settled=commit.settled,
-            learned=commit.learned,
-        )
+    async def _write(self, entries: dict[str, Any]) -> None:
+        await asyncio.to_thread(self._store.add, **entries)
 
     async def __aenter__(self) -> "Writer":
         return self

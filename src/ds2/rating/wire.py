@@ -367,16 +367,15 @@ def _connector(aiohttp: Any, distrust: Callable[[], None], **options: Any) -> An
     A second answer to one request would otherwise be taken for the reply to the next one. From
     then on no connection is used twice: ``distrust`` is told.
     """
+    known = weakref.WeakSet[Any]()
 
     class Connector(aiohttp.TCPConnector):  # type: ignore[misc]
-        known = weakref.WeakSet[Any]()
-
         async def connect(self, *arguments: Any, **keywords: Any) -> Any:
             while True:
                 connection = await super().connect(*arguments, **keywords)
                 protocol = connection.protocol
-                if protocol not in self.known:
-                    self.known.add(protocol)
+                if protocol not in known:
+                    known.add(protocol)
                     return connection
                 for _ in range(2):  # what has come meanwhile is read
                     await asyncio.sleep(0)

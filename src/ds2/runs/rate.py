@@ -196,12 +196,12 @@ def _check_store(folder: Path) -> None:
     record = read_manifest(folder).stages.get("rate")
     known = record.summary.get("replies", 0) if record else 0
     path = folder / STORE
-    if not known:
-        return
     if path.exists() and path.stat().st_size:
-        with Store(path) as store:
+        with Store(path) as store:  # a lock that is waited for is said here
             if store.n_replies():
                 return
+    if not known:
+        return
     raise InputError(
         f"The store '{path}' holds no replies, and this run had {known:,}. Put it back from a "
         f"copy. If they are to be asked for and paid again, delete '{folder / MANIFEST}'."
