@@ -292,6 +292,34 @@ def test_a_broken_line_costs_that_line_alone(server, tmp_path, monkeypatch, brok
     assert again == [json.loads(cut[0])["custom_id"]] * 2
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_two_results_of_one_request_count_once_or_not_at_all(server, tmp_path, monkeypatch, equal):
+    """Equal ones are one; those that differ are named, and the example is asked again."""
+    downloaded, of = BatchClient.download, []
+
+    def download(self, file_id, path):
+        downloaded(self, file_id, path)
+        lines = path.read_text().splitlines()
+        if len(lines) == N:
+            second = json.loads(lines[3])
+            of.append(second["custom_id"])
+            if not equal:
+                second["response"]["body"]["choices"][0]["message"]["content"] = '{"overall": 5}'
+            path.write_text("\n".join([*lines, json.dumps(second | {"id": "another"})]))
+
+    monkeypatch.setattr(BatchClient, "download", download)
+    work = batches(server, tmp_path)
+    if equal:
+        ratings = work.run(poll_s=0)
+    else:
+        with pytest.warns(Ds2Warning, match="1 requests came back with two .* example '.*[0-9]'"):
+            ratings = work.run(poll_s=0)
+    assert ratings.values.tolist() == EXPECTED
+    assert ratings.usage["requests"] == N
+    again = [name for name in set(requests_sent(server)) if requests_sent(server).count(name) > 1]
+    assert again == ([] if equal else of)
+
+
 def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, monkeypatch):
     downloaded, cut = BatchClient.download, []
 

@@ -13,12 +13,13 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
 from importlib.util import find_spec
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -219,22 +220,19 @@ class Batches:
         until = np.inf if wait_s is None else time.monotonic() + wait_s
         with self._opened() as work:
             budget, client = work.session.budget(max_cost_usd), self._rater.client()
-            try:
+            with closing(client):
                 while (state := work.turn(client, budget)).n_open and time.monotonic() < until:
                     if progress is not None:
                         progress(state)
                     time.sleep(min(poll_s, max(0.0, until - time.monotonic())))
-            finally:
-                client.close()
             if progress is not None:
                 progress(state)
-            notes = []
             if state.n_open:
                 numbers = {"n": state.n_in_flight, "batches": state.n_open}
-                notes.append(Note("in flight", numbers | {"rater": shown(self._rater.name)}))
+                work.notes.append(Note("in flight", numbers | {"rater": shown(self._rater.name)}))
             if budget.exhausted:
-                notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "sending"}))
-            ratings = work.ratings(notes, ended=budget.exhausted or state.n_open > 0)
+                work.notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "sending"}))
+            ratings = work.ratings(ended=budget.exhausted or state.n_open > 0)
             return replace(ratings, usage={**ratings.usage, "in_flight": state.n_in_flight})
 
     def write(self, path: str | Path) -> list[Path]:
@@ -245,14 +243,10 @@ class Batches:
         Raises:
             InputError: a file cannot be written, or nothing is missing.
         """
-        path, written = Path(path), list[Path]()
+        path = Path(path)
         with self._opened() as work:
-            lines = work.lines(Budget(None), work.missing())
-            line = next(lines, None)
-            while line is not None:
-                place = path.with_name(f"{path.name}-{len(written) + 1}.jsonl")
-                line, _, _ = work.write_one(place, line, lines)
-                written.append(place)
+            places = (path.with_name(f"{path.name}-{n}.jsonl") for n in count(1))
+            written = [place for place, *_ in work.write(Budget(None), work.missing(), places)]
         if not written:
             raise InputError(f"Nothing is missing in {shown_path(self._store)}: all was asked.")
         return written
@@ -266,7 +260,7 @@ class Batches:
         paths = [Path(file) for file in files]
         with self._opened() as work:
             intake = work.ingest(paths)
-            if intake.n_replies + intake.n_failed == 0:
+            if intake.n_replies + intake.n_failed + intake.n_twice == 0:
                 if intake.n_broken:
                     raise InputError(str(intake.said))
                 raise InputError(
@@ -274,18 +268,14 @@ class Batches:
                     f"of {shown(self._rater.name)} with this rubric and these settings. Use the "
                     "settings that the requests were written with."
                 )
-            counts = {
-                "foreign": intake.n_foreign,
-                "broken": intake.n_broken,
-                "failed": intake.n_failed,
-            }
-            return work.ratings(
-                [
-                    Note(f"{kind} results", {"n": n, "last": intake.said})
-                    for kind, n in counts.items()
-                    if n
-                ]
-            )
+            for kind, n in (
+                ("foreign", intake.n_foreign),
+                ("broken", intake.n_broken),
+                ("failed", intake.n_failed),
+            ):
+                if n:
+                    work.notes.append(Note(f"{kind} results", {"n": n, "last": intake.said}))
+            return work.ratings()
 
     @contextmanager
     def _opened(self) -> Iterator["_Work"]:
@@ -300,7 +290,7 @@ class _Intake:
 
     Replies, requests of this setup that have none, results of other setups, and lines that are no
     results. ``cost_usd`` is that of the replies; ``known`` whether it is all; ``said`` the last
-    failure; ``seen`` the requests that have an outcome.
+    failure; ``seen`` the requests that have an outcome; ``n_twice`` how many have two.
     """
 
     n_replies: int = 0
@@ -310,6 +300,7 @@ class _Intake:
     cost_usd: float = 0.0
     known: bool = True
     said: str | None = None
+    n_twice: int = 0
     seen: set[object] = field(default_factory=set)
 
 
@@ -329,14 +320,14 @@ class _Work:
             )
         self.price = price
         self.folder = BatchFolder(path)
-        self.collected, self.rounds, self.recovered = 0, 0, False
+        self.notes, self.collected, self.rounds, self.recovered = list[Note](), 0, 0, False
         for batch in self.folder.load():
             if not batch.collected:
                 store.add(reserved=[batch.reserved(rater.model)])
 
-    def ratings(self, notes: Sequence[Note], *, ended: bool = False) -> Ratings:
+    def ratings(self, *, ended: bool = False) -> Ratings:
         """Return what the store has, and warn."""
-        for note in notes:
+        for note in self.notes:
             warn(str(note))
         plan = self.session.plan
         return assemble(
@@ -345,7 +336,7 @@ class _Work:
             self.number,
             self.setup,
             rubric=plan.rubric,
-            notes=notes,
+            notes=self.notes,
             ended=ended,
         )
 
@@ -366,13 +357,10 @@ class _Work:
             self.rounds += 1
             budget.reserved_usd, budget.n_reserved = 0.0, 0
             budget.spent_usd = self.store.spent(self.session.plan.prices.price)
-            lines = self.lines(budget, codes)
-            line = next(lines, None)
-            while line is not None:  # each batch is known before it can be sent
-                batch = Batch(secrets.token_hex(8), self.tag, 0, at=time.time())
-                path = self.folder.requests(batch)
-                line, n, most_usd = self.write_one(path, line, lines)
-                batch = self.folder.update(batch, n=n, most_usd=most_usd)
+            paths = (self.folder.requests(secrets.token_hex(8)) for _ in count())
+            for path, n, most_usd in self.write(budget, codes, paths):  # known before it is sent
+                token = path.stem.rpartition("-")[2]
+                batch = self.folder.update(Batch(token, self.tag, n, most_usd, at=time.time()))
                 self.store.add(reserved=[batch.reserved(self.setup.model)])
                 self._send(client, batch)
         left = self._open()
@@ -384,7 +372,7 @@ class _Work:
         flying = {
             key[1:]
             for batch in self._open()
-            for _, row in _rows(self.folder.requests(batch))
+            for _, row in _rows(self.folder.requests(batch.token))
             if (key := read_request_id((row or {}).get("custom_id"))) is not None
         }
         if not flying:
@@ -418,31 +406,34 @@ class _Work:
                 text = json.dumps(row, ensure_ascii=False)
                 yield text.encode("utf-8", "replace") + b"\n", most_usd
 
-    def write_one(
-        self,
-        path: Path,
-        line: tuple[bytes, float] | None,
-        lines: Iterator[tuple[bytes, float]],
-    ) -> tuple[tuple[bytes, float] | None, int, float]:
-        """Write as many lines as a file may hold; return the next line, the count and the cost."""
-        n = size = 0
-        most_usd, most_bytes = 0.0, self.rater.max_bytes
-        with writing(path) as temporary, temporary.open("wb") as file:
-            while line is not None and n < self.rater.max_requests:
-                if size + len(line[0]) > most_bytes:
-                    if n:
+    def write(
+        self, budget: Budget, codes: np.ndarray, paths: Iterator[Path]
+    ) -> Iterator[tuple[Path, int, float]]:
+        """Write requests into files, as many as each may hold; yield path, count and most cost."""
+        lines, most_bytes = self.lines(budget, codes), self.rater.max_bytes
+        line = next(lines, None)
+        while line is not None:
+            path, n, size, most_usd = next(paths), 0, 0, 0.0
+            with writing(path) as temporary, temporary.open("wb") as file:
+                while line is not None and n < self.rater.max_requests:
+                    text, usd = line
+                    if n and size + len(text) > most_bytes:
                         break
-                    raise InputError(
-                        f"A request for {shown_path(path)} has {len(line[0]):,} bytes, more than a "
-                        f"batch may hold ({most_bytes:,}). Shorten the prompts with max_tokens."
-                    )
-                file.write(line[0])
-                n, size, most_usd = n + 1, size + len(line[0]), most_usd + line[1]
-                line = next(lines, None)
-        return line, n, most_usd
+                    if len(text) > most_bytes:
+                        raise InputError(
+                            f"A request for {shown_path(path)} has {len(text):,} bytes, more than "
+                            f"a batch may hold ({most_bytes:,}). Shorten the prompts with "
+                            "max_tokens."
+                        )
+                    file.write(text)
+                    n, size, most_usd = n + 1, size + len(text), most_usd + usd
+                    line = next(lines, None)
+            yield path, n, most_usd
 
     def ingest(self, paths: Iterable[Path]) -> _Intake:
         """Read files of results into the store.
+
+        A request with two results that differ has none: it is asked again. Equal ones count once.
 
         Raises:
             InputError: a file cannot be read.
@@ -456,23 +447,24 @@ class _Work:
             keep=lambda row, _: rows.append(row),
             price=self.price,
         )
-        for path in paths:
-            for name, outcome in read_results(path, about):
-                key = read_request_id(name)
-                if isinstance(outcome, str):
-                    intake.n_broken, intake.said, intake.known = intake.n_broken + 1, outcome, False
-                    continue
-                if key is None or key[0] != self.tag:
-                    intake.n_foreign += 1
-                    continue
+        paths = list(paths)
+        twice = _two_results(result for path in paths for result in read_results(path, about))
+        for name, outcome in (result for path in paths for result in read_results(path, about)):
+            key = read_request_id(name)
+            if isinstance(outcome, str):
+                intake.n_broken, intake.said, intake.known = intake.n_broken + 1, outcome, False
+            elif key is None or key[0] != self.tag:
+                intake.n_foreign += 1
+            elif name not in twice and key not in intake.seen:
                 intake.seen.add(key)
+                job = Job(key[2], key[1], Prompt(()), tries=1)
                 if isinstance(outcome, Answer):
-                    cost = outcomes.answered(Job(key[2], key[1], Prompt(()), tries=1), outcome)
+                    cost = outcomes.answered(job, outcome)
                     intake.cost_usd += cost or 0.0
                     intake.known &= cost is not None
                     intake.n_replies += 1
                 else:
-                    outcomes.failed(Job(key[2], key[1], Prompt(()), tries=1), outcome)
+                    outcomes.failed(job, outcome)
                     intake.n_failed, intake.said = intake.n_failed + 1, outcome.sentence
                     intake.known &= not outcome.may_cost
                 if len(rows) >= _ROWS:
@@ -480,7 +472,19 @@ class _Work:
                     rows.clear()
         outcomes.finish(endpoint_works=True)
         self.store.add([(self.number, row) for row in rows])
+        if ours := [key for key in map(read_request_id, twice) if key and key[0] == self.tag]:
+            intake.n_twice = len(ours)
+            numbers = {"n": len(ours), "example": self._example(ours[-1][2])}
+            self.notes.append(Note("two results", numbers))
         return intake
+
+    def _example(self, wanted: bytes) -> str:
+        """Return the id of an example by its hash."""
+        pool = self.session.plan.pool
+        for start, hashes in iter_hashes(pool):
+            if wanted in hashes:
+                return shown(pool.ids[start + hashes.index(wanted)])
+        return "that is not in the pool"
 
     def _open(self) -> list["Batch"]:
         return [one for one in self.folder.load() if one.tag == self.tag and not one.collected]
@@ -489,19 +493,17 @@ class _Work:
         """Finish sending what a process that ended had begun to send, and send nothing twice."""
         for batch in self.folder.load():
             if batch.batch_id is None and not batch.collected:
-                found = client.find(batch.token)
-                if found is not None:
+                if (found := client.find(batch.token)) is not None:
                     self.folder.update(batch, batch_id=found)
                 else:
                     self._send(client, batch)
-        known = {self.folder.requests(batch) for batch in self.folder.load() if not batch.collected}
-        for path in self.folder.path.glob("*.jsonl"):
-            if path not in known:
-                path.unlink(missing_ok=True)
+        known = [self.folder.requests(one.token) for one in self.folder.load() if not one.collected]
+        for path in set(self.folder.path.glob("*.jsonl")) - set(known):
+            path.unlink(missing_ok=True)
 
     def _send(self, client: "BatchClient", batch: "Batch") -> None:
         if batch.file_id is None:
-            sent = client.upload(self.folder.requests(batch))
+            sent = client.upload(self.folder.requests(batch.token))
             batch = self.folder.update(batch, file_id=sent)
         self.folder.update(batch, batch_id=client.create(str(batch.file_id), batch.token))
 
@@ -521,7 +523,7 @@ class _Work:
             learned={model: over * self.store.factor(model)} if over > 1 else {},
         )
         folder.update(batch, collected=True)
-        for path in (*paths, folder.requests(batch)):
+        for path in (*paths, folder.requests(batch.token)):
             path.unlink(missing_ok=True)
         never = self.store.totals(self.number)["requests"] == 0
         if status.status == "failed" or (never and status.status != "expired"):
@@ -579,9 +581,9 @@ class BatchFolder:
         sweep(self.path)
         self._state = self.path / "batches.json"
 
-    def requests(self, batch: Batch) -> Path:
+    def requests(self, token: str) -> Path:
         """Return the file of a batch's requests."""
-        return self.path / f"requests-{batch.token}.jsonl"
+        return self.path / f"requests-{token}.jsonl"
 
     def load(self) -> tuple[Batch, ...]:
         """Return every batch, oldest first.
@@ -621,6 +623,7 @@ _LABEL = "ds2"
 _RECENT, _TRIES = 500, 5
 #: The most bytes of a file of results.
 _LARGEST_FILE = 4_000_000_000
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -633,13 +636,10 @@ def _name(given: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """What the endpoint says of a batch.
+    """What the endpoint says of a batch, in its own words.
 
-    Attributes:
-        status: in the endpoint's words.
-        n_done: requests that have an outcome.
-        files: the files of results, those with errors last.
-        errors: why the batch as a whole was refused.
+    ``n_done`` requests have an outcome; ``files`` are those of results, the one with errors last;
+    ``errors`` says why the batch as a whole was refused.
     """
 
     status: str
@@ -653,105 +653,102 @@ class BatchStatus:
         return self.status in _OPEN
 
 
+def _explained(
+    method: Callable[Concatenate["BatchClient", P], T],
+) -> Callable[Concatenate["BatchClient", P], T]:
+    """Make every failure of a method one sentence without a secret."""
+
+    @wraps(method)
+    def call(self: "BatchClient", *arguments: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return method(self, *arguments, **keywords)
+        except OSError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            failure = no_batches(self.about, error)
+        except Exception as error:
+            failure = explain(error, self.about)
+        # Outside the handler, so that the client's exception, which holds the key, is not kept.
+        if failure.reason == "no such model":
+            raise InputError(
+                f"The endpoint {self.about.endpoint} has no batches, or not this one (it answered "
+                "404). Ask it with ChatRater, or write the requests and have them run elsewhere."
+            )
+        if failure.retryable:
+            raise RunError(f"{failure.sentence} What was sent and received so far is kept.")
+        raise InputError(failure.sentence)
+
+    return call
+
+
 class BatchClient:
-    """Sends files and asks about batches; every failure is one sentence without a secret."""
+    """Sends files and asks about batches."""
 
     def __init__(self, model: str, key: str, base_url: str | None, timeout_s: float) -> None:
         if find_spec("openai") is None:
             raise MissingDependencyError("openai", "BatchRater")
-        self._about = Target(model, address_of(base_url), key)
+        self.about, self._key = Target(model, address_of(base_url), key), key
         self._api: Any = openai_client(key, base_url, timeout_s=timeout_s, tries=_TRIES)
 
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
 
+    @_explained
     def upload(self, path: Path) -> str:
         """Send a file of requests and return its id."""
         with path.open("rb") as file:
-            return self._call(
-                lambda: _name(self._api.files.create(file=(path.name, file), purpose="batch").id)
-            )
+            return _name(self._api.files.create(file=(path.name, file), purpose="batch").id)
 
+    @_explained
     def create(self, file_id: str, token: str) -> str:
         """Start a batch that carries ``token`` and return its id."""
-        return self._call(
-            lambda: _name(
-                self._api.batches.create(
-                    input_file_id=file_id,
-                    endpoint=_ENDPOINT,
-                    completion_window="24h",
-                    metadata={_LABEL: token},
-                ).id
-            )
+        batch = self._api.batches.create(
+            input_file_id=file_id,
+            endpoint=_ENDPOINT,
+            completion_window="24h",
+            metadata={_LABEL: token},
         )
+        return _name(batch.id)
 
+    @_explained
     def find(self, token: str) -> str | None:
         """Return the id of the batch that carries ``token``, among the newest ones."""
+        for batch in islice(self._api.batches.list(limit=100), _RECENT):
+            if (batch.metadata or {}).get(_LABEL) == token:
+                return _name(batch.id)
+        return None
 
-        def search() -> str | None:
-            for batch in islice(self._api.batches.list(limit=100), _RECENT):
-                if (batch.metadata or {}).get(_LABEL) == token:
-                    return _name(batch.id)
-            return None
-
-        return self._call(search)
-
+    @_explained
     def status(self, batch_id: str) -> BatchStatus:
         """Ask about a batch."""
-
-        def ask() -> BatchStatus:
-            batch = self._api.batches.retrieve(batch_id)
-            errors = batch.errors
-            done = [getattr(batch.request_counts, name, 0) for name in ("completed", "failed")]
-            said = [str(error.message) for error in (errors.data if errors else None) or ()]
-            files = [one for one in (batch.output_file_id, batch.error_file_id) if one]
-            return BatchStatus(
-                status=clean(str(batch.status), str(self._about.key)),
-                n_done=sum(one for one in done if isinstance(one, int)),
-                files=tuple(map(_name, files)),
-                errors=clean("; ".join(said), str(self._about.key)),
-            )
-
-        return self._call(ask)
+        batch = self._api.batches.retrieve(batch_id)
+        done = [getattr(batch.request_counts, name, 0) for name in ("completed", "failed")]
+        said = [str(error.message) for error in (batch.errors and batch.errors.data) or ()]
+        return BatchStatus(
+            status=clean(str(batch.status), self._key),
+            n_done=sum(one for one in done if isinstance(one, int)),
+            files=tuple(_name(one) for one in (batch.output_file_id, batch.error_file_id) if one),
+            errors=clean("; ".join(said), self._key),
+        )
 
     def download(self, file_id: str, path: Path) -> None:
         """Write a file of results, complete or not at all, as it comes: it may be a packed bomb."""
-        key = str(self._about.key)
-
-        def get(file: IO[bytes]) -> None:
-            line = b""
-            with self._api.files.with_streaming_response.content(file_id) as reply:
-                for part in reply.iter_bytes():
-                    whole, end, rest = part.rpartition(b"\n")
-                    if end or len(line) > _LONGEST_LINE:
-                        file.write(masked(line + whole + end, key))
-                    line = rest if end or len(line) > _LONGEST_LINE else line + rest
-                    if file.tell() > _LARGEST_FILE:
-                        raise ValueError("the file is too large")
-            file.write(masked(line, key))
-
         with writing(path) as temporary, temporary.open("wb") as file:
-            self._call(lambda: get(file))
+            self._receive(file_id, file)
 
-    def _call(self, function: Callable[[], T]) -> T:
-        try:
-            return function()
-        except OSError:
-            raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            failure = no_batches(self._about, error)
-        except Exception as error:
-            failure = explain(error, self._about)
-        # Outside the handler, so that the client's exception, which holds the key, is not kept.
-        if failure.reason == "no such model":
-            raise InputError(
-                f"The endpoint {self._about.endpoint} has no batches, or not this one (it answered "
-                "404). Ask it with ChatRater, or write the requests and have them run elsewhere."
-            )
-        if failure.retryable:
-            raise RunError(f"{failure.sentence} What was sent and received so far is kept.")
-        raise InputError(failure.sentence)
+    @_explained
+    def _receive(self, file_id: str, file: IO[bytes]) -> None:
+        line = b""
+        with self._api.files.with_streaming_response.content(file_id) as reply:
+            for part in reply.iter_bytes():
+                whole, end, rest = part.rpartition(b"\n")
+                if end or len(line) > _LONGEST_LINE:
+                    file.write(masked(line + whole + end, self._key))
+                line = rest if end or len(line) > _LONGEST_LINE else line + rest
+                if file.tell() > _LARGEST_FILE:
+                    raise ValueError("the file is too large")
+        file.write(masked(line, self._key))
 
 
 # -- files: one request a line out, one result a line back ----------------------------------------
@@ -783,7 +780,21 @@ def read_request_id(text: object) -> tuple[str, int, bytes] | None:
         return None
 
 
-def read_results(path: Path, about: Target) -> Iterator[tuple[object, Answer | Failure | str]]:
+Outcome: TypeAlias = Answer | Failure
+
+
+def _two_results(results: Iterable[tuple[object, Outcome | str]]) -> set[object]:
+    """Return the ids that have two results which differ."""
+    said, twice = dict[object, int](), set[object]()
+    for name, outcome in results:
+        if isinstance(name, str) and not isinstance(outcome, str):
+            told = outcome if isinstance(outcome, Answer) else (outcome.reason, outcome.sentence)
+            if said.setdefault(name, seen := hash(repr(told))) != seen:
+                twice.add(name)
+    return twice
+
+
+def read_results(path: Path, about: Target) -> Iterator[tuple[object, Outcome | str]]:
     """Yield the id and the outcome of every line of a file of results.
 
     A line that is no result, cut off perhaps, costs that line alone: its outcome is what is wrong
@@ -796,14 +807,11 @@ def read_results(path: Path, about: Target) -> Iterator[tuple[object, Answer | F
         where = f"{shown_path(path)}, line {number:,}"
         if row is None:
             yield None, f"{where}: not a JSON object. If the file was cut off, get it again."
-        elif "custom_id" not in row or not {"response", "error"} & set(row):
-            yield (
-                None,
-                f"{where}: no result of a batch (it has no custom_id, or neither a response nor an "
-                "error). Name the output file of the batch.",
-            )
-        else:
+        elif "custom_id" in row and {"response", "error"} & set(row):
             yield row["custom_id"], _outcome(row, about)
+        else:
+            said = f"{where}: no result of a batch (it has no custom_id, or neither a response nor "
+            yield None, f"{said}an error). Name the output file of the batch."
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -826,7 +834,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-def _outcome(row: Mapping[str, Any], about: Target) -> Answer | Failure:
+def _outcome(row: Mapping[str, Any], about: Target) -> Outcome:
     error, response = row.get("error"), row.get("response")
     if not isinstance(response, dict):
         code = error.get("code") if isinstance(error, dict) else None

@@ -74,6 +74,8 @@ _SENTENCES = {
     "foreign results": "{n:,} results are of other settings and were left alone.",
     "broken results": "{n:,} lines are no results; what they were about is still missing. The "
     "last: {last}",
+    "two results": "{n:,} requests came back with two results that differ: neither counts, and "
+    "they are asked again. The last is of the example {example}.",
     "failed results": "{n:,} requests have no reply; the last: {last}",
 }
 
