@@ -659,7 +659,7 @@ def _explained(
     """Make every failure of a method one sentence without a secret."""
 
     @wraps(method)
-    def call(self: "BatchClient", *arguments: P.args, **keywords: P.kwargs) -> T:
+    def call(self: "BatchClient", /, *arguments: P.args, **keywords: P.kwargs) -> T:
         try:
             return method(self, *arguments, **keywords)
         except OSError:

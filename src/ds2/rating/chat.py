@@ -58,8 +58,8 @@ async def _probe(
         Failure: nothing works; fatal.
     """
     answers: list[Answer] = []
-    dialect, refused = Dialect("text"), ""
-    for form in _CHAINS.get(asked, (asked,)):
+    dialect, refused, chain = Dialect("text"), "", _CHAINS.get(asked, (asked,))
+    for form in chain:
         prompt = PromptBuilder(rubric, _NONCE, form).build(_EXAMPLE)
         try:
             dialect, answer = await _adapt(ask, replace(dialect, form=form), prompt, rubric, tries)
@@ -69,9 +69,12 @@ async def _probe(
             refused = failure.sentence
             continue
         answers.append(answer)
-        last = form == _CHAINS.get(asked, (asked,))[-1]
-        if _holds(answer, form, rubric) or (last and form != "expected"):
-            return dialect, _findings(asked, form, answer, rubric, name), tuple(answers)
+        problem = read_answer(
+            answer.text, answer.finish_reason, answer.top_logprobs, rubric=rubric, form=form
+        ).problem
+        last = form == chain[-1] and form != "expected"
+        if last or (problem is None and _holds(answer.text, form, rubric)):
+            return dialect, _findings(asked, form, problem, name), tuple(answers)
     raise Failure(
         "bad request",
         refused or f"The replies of '{name}' do not have the form '{asked}': try form=\"auto\".",
@@ -82,53 +85,37 @@ async def _probe(
 async def _adapt(
     ask: Ask, spoken: Dialect, prompt: Prompt, rubric: Rubric, tries: int
 ) -> tuple[Dialect, Answer]:
-    """Ask, changing the dialect as long as the endpoint says what it wants."""
-    while True:
-        try:
-            return spoken, await _patiently(ask, spoken, prompt, rubric, tries)
-        except Failure as failure:
-            other = adapted(spoken, failure.sentence) if failure.reason == "bad request" else None
-            if other is None:
-                raise
-        spoken = other
-
-
-async def _patiently(
-    ask: Ask, dialect: Dialect, prompt: Prompt, rubric: Rubric, tries: int
-) -> Answer:
-    """Ask, and again after a pause while the failure can pass."""
+    """Ask as the endpoint says that it wants to be asked, and again while a failure can pass."""
     tried = 0
     while True:
         try:
-            return await ask(dialect, prompt, rubric)
+            return spoken, await ask(spoken, prompt, rubric)
         except Failure as failure:
+            other = adapted(spoken, failure.sentence) if failure.reason == "bad request" else None
             tried += 1
             wait_s = failure.retry_after_s or 0.0
             most = min(tries, _KNOCKS) if failure.reason == "connection lost" else tries
-            if not failure.retryable or tried >= most or wait_s > LONGEST_WAIT_S:
+            again = failure.retryable and tried < most and wait_s <= LONGEST_WAIT_S
+            if other is None and not again:
                 raise
-        await asyncio.sleep(max(wait_s, min(10.0, _FIRST_PAUSE_S * 2**tried)))
+        if other is not None:
+            spoken, tried = other, 0
+        else:
+            await asyncio.sleep(max(wait_s, min(10.0, _FIRST_PAUSE_S * 2**tried)))
 
 
-def _holds(answer: Answer, form: str, rubric: Rubric) -> bool:
-    """Say whether a reply has the form that was asked for."""
-    reading = read_answer(
-        answer.text, answer.finish_reason, answer.top_logprobs, rubric=rubric, form=form
-    )
-    if reading.problem is not None or form == "expected":
-        return reading.problem is None
-    if form == "text":
+def _holds(text: str, form: str, rubric: Rubric) -> bool:
+    """Say whether a reply with a rating has the form that was asked for."""
+    if form in ("text", "expected"):
         return True
     try:
-        reply = json.loads(answer.text)
+        reply = json.loads(text)
     except ValueError:
         return False
-    if not isinstance(reply, dict):
-        return False
-    return form == "json" or sorted(reply) == sorted(rubric.names)
+    return isinstance(reply, dict) and (form == "json" or sorted(reply) == sorted(rubric.names))
 
 
-def _findings(asked: str, form: str, answer: Answer, rubric: Rubric, name: str) -> tuple[str, ...]:
+def _findings(asked: str, form: str, problem: str | None, name: str) -> tuple[str, ...]:
     found = []
     if asked == "expected" and form != "expected":
         found.append(
@@ -137,11 +124,8 @@ def _findings(asked: str, form: str, answer: Answer, rubric: Rubric, name: str) 
         )
     elif asked == "auto" and form != "structured":
         found.append(f"'{name}' keeps to no JSON schema, so it {_WORDS[form]}.")
-    reading = read_answer(
-        answer.text, answer.finish_reason, answer.top_logprobs, rubric=rubric, form=form
-    )
-    if reading.problem is not None:
-        found.append(f"The reply of '{name}' to a tiny example holds no rating: {reading.problem}.")
+    if problem is not None:
+        found.append(f"The reply of '{name}' to a tiny example holds no rating: {problem}.")
     return tuple(found)
 
 

@@ -89,6 +89,7 @@ def import_ratings(
         given = _pool_values(pool, column)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
+    name = rater or column or _file_name(Path(file or ""))
     values, codes, tops = _numbers(given)
     used = (
         Scale.parse(scale, bins, values=values) if isinstance(scale, str) else scale or Scale.ds2()
@@ -96,16 +97,13 @@ def import_ratings(
     if len(other := np.flatnonzero((tops != used.high) & ~np.isnan(tops))):
         top = f"{tops[other[0]]:g}"
         raise InputError(
-            f"The ratings of {shown(rater or column or _file_name(Path(file or '')))} are out of "
-            f"{top}, as example {other[0] + 1:,} says ({shown(given[other[0]])}), and the declared "
-            f"scale is {used.low:g} to {used.high:g}. Set scale to the one that they are on, for "
-            f'example "1-{top}" or "0-{top}".'
+            f"The ratings of {shown(name)} are out of {top}, as example {other[0] + 1:,} says "
+            f"({shown(given[other[0]])}), and the declared scale is {used.low:g} to {used.high:g}. "
+            f'Set scale to the one that they are on, for example "1-{top}" or "0-{top}".'
         )
     hint = _other_scale(values, used)
-    outside = (codes == 0) & ~used.contains(values)
-    codes[outside] = _OUTSIDE
+    codes[(codes == 0) & ~used.contains(values)] = _OUTSIDE
     values[codes != 0] = np.nan
-    name = rater or column or _file_name(Path(file or ""))
     rated = codes == 0
     if not rated.any():
         raise InputError(
@@ -350,16 +348,19 @@ def guess_scale(values: Iterable[object], *, named: bool = False) -> str | None:
         ends = (np.floor(found.min() / step) * step + 0.0, np.ceil(found.max() / step) * step + 0.0)
     elif ends is None or different == 1 or (whole and different == len(found) > 10):
         return None
-    low, high = ends
-    return f"levels:{int(high) + 1}" if whole and low == 0 and high <= 9 else f"{low:g}-{high:g}"
+    return _scale_text(*ends, whole=whole)
+
+
+def _scale_text(low: float, high: float, *, whole: bool) -> str:
+    """Return a range as a recipe writes it; whole numbers from 0 are scores already."""
+    plain = f"{low:.12g}-{high:.12g}"
+    return f"levels:{int(high) + 1}" if whole and low == 0 and high <= 9 else plain
 
 
 def _setting(low: float, high: float, values: np.ndarray) -> str:
-    if low == 0 and high <= 9 and (values == np.floor(values)).all():
-        return f'scale = "levels:{int(high) + 1}"'
-    text = f"{low:.12g}-{high:.12g}"
+    text = _scale_text(low, high, whole=bool((values == np.floor(values)).all()))
     try:
-        if high - low > 2:
+        if high - low > 2 or text.startswith("levels"):
             Scale.parse(text)
             return f'scale = "{text}"'
     except InputError:
@@ -370,6 +371,7 @@ def _setting(low: float, high: float, values: np.ndarray) -> str:
 # -- files ----------------------------------------------------------------------------------------
 
 _Row: TypeAlias = Mapping[str, object]
+_Rows: TypeAlias = list[tuple[int, dict[str, object]]]
 #: Files of arrays, and files that can run code when they are read.
 _ARRAYS, _UNSAFE = (".npy",), (".pt", ".pth", ".pkl", ".pickle")
 _PEEK = 50
@@ -429,7 +431,7 @@ def _read_sheet(path: Path, layout: str, column: str | None, id_column: str) -> 
             sheet.add(line, None, None, value)
         return sheet
     source = read_file(path)
-    rows: list[tuple[int, dict[str, object]]] = []
+    rows: _Rows = []
     for line, row in source.rows:
         if isinstance(row, Fault):
             raise InputError(f"{source.name}, {source.unit} {line:,}: {row.reason}.")
@@ -437,14 +439,8 @@ def _read_sheet(path: Path, layout: str, column: str | None, id_column: str) -> 
     if not rows:
         raise InputError(f"{source.name} holds no rows.")
     sheet = _Sheet(source.name, layout, source.unit)
-    if layout == "table":
-        _read_table(sheet, rows, column, id_column)
-    elif layout == "opendataarena":
-        _read_oda(sheet, rows, column, id_column)
-    elif layout == "alpagasus":
-        _read_reviews(sheet, rows, column, id_column)
-    else:
-        _read_pairs(sheet, rows, column, id_column)
+    read = {"table": _read_table, "opendataarena": _read_oda, "alpagasus": _read_reviews}
+    read.get(layout, _read_pairs)(sheet, rows, column, id_column)
     return sheet
 
 
@@ -480,9 +476,6 @@ def _id_of(row: _Row, id_column: str) -> str | None:
     return str(value) if type(value) in (int, str) and value != "" else None
 
 
-_Rows: TypeAlias = list[tuple[int, dict[str, object]]]
-
-
 def _read_table(sheet: _Sheet, rows: _Rows, column: str | None, id_column: str) -> None:
     names = list(dict.fromkeys(name for _, row in rows for name in row))
     if column is None:
@@ -503,14 +496,11 @@ def _read_table(sheet: _Sheet, rows: _Rows, column: str | None, id_column: str) 
     for line, row in rows:
         ident = _id_of(row, id_column)
         if ident is None:
-            found = (
-                f"it is {kind_of(row[id_column])}"
-                if id_column in row
-                else f"it has {shown_names(list(row))}"
-            )
+            there = id_column in row
+            found = kind_of(row[id_column]) if there else shown_names(list(row))
             raise InputError(
-                f"{sheet.name}, {sheet.unit} {line:,}: no id in the column {shown(id_column)} "
-                f"({found}). Name the column of the ids with id_column."
+                f"{sheet.name}, {sheet.unit} {line:,}: no id in the column {shown(id_column)} (it "
+                f"{'is' if there else 'has'} {found}). Name the column of the ids with id_column."
             )
         sheet.add(line, ident, None, row.get(column))
 

@@ -260,9 +260,7 @@ class Outcomes:
         """Count what a reply took, and return its cost."""
         self._n_input += answer.n_input or 0
         self._n_output += answer.n_output or 0
-        cost = None
-        if self._price is not None:
-            cost = self._price.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
+        cost = None if self._price is None else self._price.of(answer)
         known = cost is not None and self._cost_usd is not None
         self._cost_usd = self._cost_usd + cost if known else None  # type: ignore[operator]
         return cost
@@ -498,7 +496,7 @@ class Loop:
     def _answered(self, job: Job, answer: Answer, reserved: Reserved) -> tuple[float | None, bool]:
         """Keep a reply, or ask again where it has no text; return its cost, and if a row has it."""
         self._away_since_s, self._answered_s = None, _now_s()
-        self._account.answered()
+        self._account.billed = True
         if answer.text.strip() or self._rater.form == "expected":
             self.breaker.replied()
             return self._kept(job, answer, reserved)

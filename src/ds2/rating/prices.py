@@ -73,6 +73,10 @@ class Price:
         total = (n_input - cached) * self.input + cached * cheaper + n_output * self.output
         return total / 1e6
 
+    def of(self, answer: Answer) -> float | None:
+        """Return what an answer cost; None where the endpoint did not count its tokens."""
+        return self.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
+
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
@@ -292,23 +296,21 @@ class Account:
         model: as the price table knows it.
         price: None where unknown.
         factor: by which the server has billed above what it was asked for, at most, so far.
+
+    Attributes:
+        billed: a request was answered and billed: from now on many may be in flight.
     """
 
     def __init__(
         self, budget: Budget, writer: Writer, model: str, price: Price | None, factor: float = 1.0
     ) -> None:
         self.budget, self._writer, self._model, self._price = budget, writer, model, price
-        self._factor, self._billed, self._open = factor, False, 0
-
-    @property
-    def capped(self) -> bool:
-        """Whether there is a limit."""
-        return self.budget.max_usd is not None
+        self._factor, self.billed, self._open = factor, False, 0
 
     @property
     def waits(self) -> bool:
         """Whether nothing more may leave before the request in flight has been billed."""
-        return self.capped and not self._billed and self._open > 0
+        return self.budget.max_usd is not None and not self.billed and self._open > 0
 
     def reserve(self, n_input: int, n_output: int) -> Reserved | None:
         """Set aside what a request may cost at most; None where that would exceed the limit."""
@@ -321,7 +323,7 @@ class Account:
 
     async def written(self) -> bool:
         """Wait until what was set aside is on disk, where there is a limit."""
-        return await self._writer.written() if self.capped else True
+        return self.budget.max_usd is None or await self._writer.written()
 
     def settle(self, reserved: Reserved, cost_usd: float | None, *, in_row: bool = False) -> None:
         """Put the cost in the place of what was set aside; None: it is unknown and stays.
@@ -359,17 +361,13 @@ class Account:
                 raise OverBudgetError
             answer = await ask()
             cost_usd = self.cost_usd(answer)
-            self.answered()
+            self.billed = True
         except Failure as failure:
             cost_usd = None if failure.may_cost else 0.0
             raise
         finally:
             self.settle(reserved, cost_usd)
         return answer
-
-    def answered(self) -> None:
-        """A request was answered and billed: from now on many may be in flight."""
-        self._billed = True
 
     def spend(self, answer: Answer) -> None:
         """Count an answer that came without a reservation."""
@@ -380,6 +378,4 @@ class Account:
 
     def cost_usd(self, answer: Answer) -> float | None:
         """Return what an answer cost, None where the endpoint did not say or no price is known."""
-        if self._price is None:
-            return None
-        return self._price.cost_usd(answer.n_input, answer.n_output, answer.n_cached)
+        return None if self._price is None else self._price.of(answer)

@@ -44,7 +44,7 @@ from ds2.rating.prices import (
     unknown_price,
 )
 from ds2.rating.prompt import FORMS, Prompt, PromptBuilder
-from ds2.rating.rater import Answer, Asked, Failure, Metered, Rater
+from ds2.rating.rater import Answer, Asked, Failure, Rater
 from ds2.rating.ratings import Note, Ratings, codes_of
 from ds2.rating.reply import read_row
 from ds2.rating.rubric import Rubric
@@ -360,7 +360,6 @@ class Column:
         setup: who is asked, and how.
         number: of the setup in the store, None until something is asked.
         missing: what is to be asked, as `plan_jobs` returns it.
-        total: what the whole pool takes.
         price: None where unknown.
         notes: what the user should know.
         stopped: why the rater was stopped, None where it was not.
@@ -371,7 +370,6 @@ class Column:
     setup: Setup
     number: int | None
     missing: np.ndarray
-    total: int
     price: Price | None
     notes: list[Note] = field(default_factory=list)
     stopped: str | None = None
@@ -425,7 +423,7 @@ class Session:
         setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
         number, price = self._store.number(setup), plan.prices.price(rater.model)
         missing = self.missing(number)
-        return Column(rater, builder, setup, number, missing, len(self._codes), price)
+        return Column(rater, builder, setup, number, missing, price)
 
     def missing(self, number: int | None) -> np.ndarray:
         """Return what a setup has no outcome for yet, as `plan_jobs` numbers it."""
@@ -530,7 +528,7 @@ class Session:
             tokens = request_tokens(prompt.messages, rater.settings, rubric.json_schema())
             return await account.meter(tokens, ask)
 
-        if isinstance(rater, Metered):
+        if metered := hasattr(rater, "meter"):
             rater.meter = meter
         try:
             answers = await rater.open(rubric)
@@ -548,7 +546,7 @@ class Session:
                 n_output=sum(answer.n_output or 0 for answer in answers),
                 cost_usd=sum(known) if len(known) == len(costs) else None,
             )
-        for answer in () if isinstance(rater, Metered) else answers:
+        for answer in () if metered else answers:
             account.spend(answer)
         if rater.form != column.builder.form:
             found = self._column(rater)
@@ -568,8 +566,8 @@ class Session:
             rater.form,
             keep=lambda row, settles: writer.put(number, row, settles),
             price=column.price,
-            total=column.total,
-            earlier=column.total - len(column.missing),
+            total=len(self._codes),
+            earlier=len(self._codes) - len(column.missing),
         )
         self._outcomes.append(outcomes)
         loop = Loop(
@@ -626,24 +624,21 @@ def writable_store(store: str | Path | None) -> Iterator[Path]:
 
 
 def _run_async(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a thread of its own where this one runs an event loop (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        _one_error(work)
-        return
+    """Run to the end, in a thread: this one may run an event loop of its own (a notebook).
+
+    Of several errors the first is raised by itself.
+    """
     failed: list[BaseException] = []
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
     async def noted() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.append((asyncio.get_running_loop(), task))
+        if (task := asyncio.current_task()) is not None:
+            running.append((asyncio.get_running_loop(), task))
         await work
 
     def target() -> None:
         try:
-            _one_error(noted())
+            asyncio.run(noted())
         except BaseException as error:
             failed.append(error)
 
@@ -656,16 +651,7 @@ def _run_async(work: Coroutine[Any, Any, None]) -> None:
             loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
+    while failed and isinstance(failed[0], BaseExceptionGroup):
+        failed[0] = failed[0].exceptions[0]
     if failed:
-        raise failed[0]
-
-
-def _one_error(work: Coroutine[Any, Any, None]) -> None:
-    """Run, and raise the first error of several by itself."""
-    try:
-        asyncio.run(work)
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        raise failed[0] from None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ds2.rating.prompt import Prompt
     from ds2.rating.rubric import Rubric
 
-__all__ = ["Answer", "Asked", "Failure", "Limits", "Meter", "Metered", "Rater"]
+__all__ = ["Answer", "Asked", "Failure", "Limits", "Meter", "Rater"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,8 @@ class Rater(Asked, Protocol):
     """Answers prompts. One object is used in one event loop at a time.
 
     The loop calls `open` once, then `ask` many times at once, then `close` whatever happened. A
-    rater that can read only so many tokens says so in an attribute ``max_prompt_tokens``.
+    rater that can read only so many tokens says so in an attribute ``max_prompt_tokens``; one that
+    sends each request of its `open` through a `Meter` has an attribute ``meter`` to put it into.
     """
 
     @property
@@ -188,10 +189,3 @@ class Rater(Asked, Protocol):
 
 #: Given a prompt and what sends it once, sends it on an account and returns the answer.
 Meter = Callable[["Prompt", Callable[[], Awaitable[Answer]]], Awaitable[Answer]]
-
-
-@runtime_checkable
-class Metered(Protocol):
-    """A rater that sends each request of its `open` through ``meter``, where there is one."""
-
-    meter: Meter | None

@@ -13,6 +13,7 @@ import time
 import weakref
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -149,13 +150,11 @@ def read_body(body: bytes, latency_s: float, about: Target) -> Answer:
 
 def no_completion(about: Target) -> Failure:
     """Return the failure that what came with the status 200 is no chat completion."""
-    return Failure(
-        "server error",
+    sentence = (
         f"The endpoint {about.endpoint} sent something that is no chat completion for the model "
-        f"'{about.model}'.",
-        retryable=True,
-        may_cost=True,
+        f"'{about.model}'."
     )
+    return Failure("server error", sentence, retryable=True, may_cost=True)
 
 
 def no_batches(about: Target, error: Exception) -> Failure:
@@ -203,7 +202,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if type(value) is int else None
 
 
 def _first_token(logprobs: object) -> dict[str, float] | None:
@@ -213,11 +212,9 @@ def _first_token(logprobs: object) -> dict[str, float] | None:
     others = first.get("top_logprobs")
     found: dict[str, float] = {}
     for item in (first, *(map(_mapping, others) if isinstance(others, list) else ())):
-        token, logprob = item.get("token"), item.get("logprob")
-        if isinstance(token, str) and isinstance(logprob, (int, float)) and abs(logprob) < 1e9:
-            found[token[:_LONGEST_NAME]] = max(
-                float(logprob), found.get(token[:_LONGEST_NAME], float("-inf"))
-            )
+        token, logprob = _string(item.get("token")), item.get("logprob")
+        if token is not None and isinstance(logprob, (int, float)) and abs(logprob) < 1e9:
+            found[token] = max(float(logprob), found.get(token, float("-inf")))
     return found or None
 
 
@@ -226,10 +223,9 @@ _CONNECT_S, _GRACE_S = 15.0, 5.0
 #: A reply with the longest reasoning and all log-probabilities stays below.
 _LARGEST = 16_000_000
 _PATH = "/chat/completions"
-#: What the library adds about itself and the machine: no endpoint needs it.
-_TELEMETRY = "x-stainless-"
-#: What the HTTP client writes itself.
-_NOT_SENT = ("content-length", "accept-encoding", "host", "connection")
+#: What the library adds about itself and the machine, which no endpoint needs, and what the HTTP
+#: client writes itself.
+_NOT_SENT = ("x-stainless-", "content-length", "accept-encoding", "host", "connection")
 
 
 class ChatClient:
@@ -292,9 +288,7 @@ class ChatClient:
             await open_client.post(_PATH, cast_to=bytes, body={"model": self._about.model})
         first = written[0]
         self._headers = {
-            name: value
-            for name, value in first.headers.items()
-            if name not in _NOT_SENT and not name.startswith(_TELEMETRY)
+            name: value for name, value in first.headers.items() if not name.startswith(_NOT_SENT)
         } | {"accept-encoding": "identity"}
         self._address = str(first.url)
         options = connection(self._base_url)
@@ -419,12 +413,12 @@ _FILTERED = ("content_filter", "moderation", "flagged", "content management poli
 def explain(error: Exception, about: Target) -> Failure:
     """Return what an exception of the openai or the HTTP library means."""
     endpoint, key = about.endpoint, about.key or ""
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
+    if isinstance(status := getattr(error, "status_code", None), int):
         headers = getattr(getattr(error, "response", None), "headers", {})
-        body = getattr(error, "body", None)
-        return refusal(status, body, headers, about)
-    causes = _causes(error)
+        return refusal(status, getattr(error, "body", None), headers, about)
+    causes: list[BaseException] = [error]
+    while (deeper := causes[-1].__cause__) is not None:
+        causes.append(deeper)
     names = " ".join(type(cause).__name__ for cause in causes)
     away = any(word in names for word in _NOT_THERE)  # no request has left
     if any(isinstance(cause, TimeoutError) for cause in causes):
@@ -481,10 +475,10 @@ def refusal(status: int, body: object, headers: Mapping[str, str], about: Target
         sentence = f"{answered}: it sends on to {where}. Set base_url to that."
         return Failure("bad request", sentence, fatal=True)
     reason = _reason(status, f"{code} {said}".lower())
-    if reason == "no access" and about.key == "":
-        return Failure(reason, f"{answered}: {_NO_KEY}", fatal=True)
     if reason in _REMEDIES:
-        return Failure(reason, f"{answered}: {_REMEDIES[reason]}", fatal=True)
+        unkeyed = reason == "no access" and about.key == ""
+        remedy = _NO_KEY if unkeyed else _REMEDIES[reason]
+        return Failure(reason, f"{answered}: {remedy}", fatal=True)
     passes = reason in ("rate limited", "timed out", "server error")
     return Failure(
         reason,
@@ -543,24 +537,14 @@ _REMEDIES = {
 
 def _retry_after_s(given: Mapping[str, str]) -> float | None:
     """Read ``retry-after-ms`` or ``retry-after``, in seconds or as a date."""
-    try:
+    after = given.get("retry-after", "")
+    with suppress(ValueError):
         if "retry-after-ms" in given:
             return max(0.0, float(given["retry-after-ms"]) / 1000)
-        return max(0.0, float(given["retry-after"]))
-    except KeyError:
-        return None
-    except ValueError:
-        return _seconds_until(given.get("retry-after", ""))
-
-
-def _seconds_until(date: str) -> float | None:
-    import datetime
-
-    try:
-        moment = parsedate_to_datetime(date)
-        return max(0.0, (moment - datetime.datetime.now(datetime.UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+        return max(0.0, float(after))
+    with suppress(TypeError, ValueError):
+        return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
+    return None
 
 
 def _told(body: object, key: str) -> tuple[str, str]:
@@ -576,11 +560,3 @@ def _told(body: object, key: str) -> tuple[str, str]:
         return "", clean(str(inner or ""), key)
     said = inner.get("message") or inner.get("detail") or (json.dumps(inner) if inner else "")
     return str(inner.get("code") or inner.get("type") or ""), clean(str(said), key)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an exception and what it was raised from, the outermost first."""
-    causes = [error]
-    while (deeper := causes[-1].__cause__) is not None:
-        causes.append(deeper)
-    return causes
