@@ -109,7 +109,7 @@ def test_it_replies_by_schema_and_stops_its_server(started):
     rater = LocalRater(threads=1)
     answer = asked(rater, then=serves_itself_alone)
     assert rater.form == "structured"
-    reading = read_answer(answer.text, answer.finish_reason, None, rubric=SHORT, form=rater.form)
+    reading = read_answer(answer, rubric=SHORT, form=rater.form)
     assert reading.problem is None
     assert 1 <= reading.values["quality"] <= 5
     assert answer.n_input > 50
@@ -129,7 +129,7 @@ def test_one_token_gives_a_rating_between_the_levels():
     rater = LocalRater(form="expected")
     assert rater.form == "expected"
     answer = asked(rater)
-    reading = read_answer("", None, answer.top_logprobs, rubric=SHORT, form="expected")
+    reading = read_answer(replace(answer, text=""), rubric=SHORT, form="expected")
     assert reading.problem is None
     assert 1 < reading.values["quality"] < 10
     assert reading.spread > 0

@@ -32,7 +32,7 @@ from ds2.pool.files import check_readable
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.chat import chat_settings
 from ds2.rating.loop import Job, Outcomes, iter_hashes, iter_jobs
-from ds2.rating.prices import Budget, read_prices, request_tokens
+from ds2.rating.prices import Budget, Price, read_prices, request_tokens
 from ds2.rating.prompt import FORMS, Prompt
 from ds2.rating.rate import Plan, Session, assemble, writable_store
 from ds2.rating.rater import Answer, Failure
@@ -309,16 +309,13 @@ class _Work:
 
     def __init__(self, rater: BatchRater, session: Session, store: Store, path: Path) -> None:
         (column,) = session.columns
-        self.session, self.rater, self.store = session, rater, store
+        self.session, self.rater, self.store, self.column = session, rater, store, column
         self.builder, self.setup = column.builder, column.setup
         self.number, self.tag = store.open_setup(column.setup), setup_tag(column.setup)
         if (price := column.price) is not None:
             share = rater.price_share
             cached = None if price.cached is None else price.cached * share
-            price = replace(
-                price, input=price.input * share, output=price.output * share, cached=cached
-            )
-        self.price = price
+            column.price = Price(price.input * share, price.output * share, cached)
         self.folder = BatchFolder(path)
         self.notes, self.collected, self.rounds, self.recovered = list[Note](), 0, 0, False
         for batch in self.folder.load():
@@ -391,9 +388,9 @@ class _Work:
         for jobs in iter_jobs(codes, self.session.plan.pool, self.builder):
             for job in jobs:
                 most_usd = 0.0
-                if self.price is not None:
+                if self.column.price is not None:
                     tokens = request_tokens(job.prompt.messages, self.setup.settings, schema)
-                    most_usd = factor * (self.price.cost_usd(*tokens) or 0.0)
+                    most_usd = factor * (self.column.price.cost_usd(*tokens) or 0.0)
                 if not budget.reserve(most_usd):
                     budget.exhausted = True
                     return
@@ -440,13 +437,7 @@ class _Work:
         """
         rows, intake = list[Row](), _Intake()
         about = Target(self.setup.model, self.rater.endpoint, None)
-        outcomes = Outcomes(
-            self.setup.rater,
-            self.builder.rubric,
-            self.setup.form,
-            keep=lambda row, _: rows.append(row),
-            price=self.price,
-        )
+        outcomes = Outcomes(self.column, lambda row, _: rows.append(row))
         paths = list(paths)
         twice = _two_results(result for path in paths for result in read_results(path, about))
         for name, outcome in (result for path in paths for result in read_results(path, about)):

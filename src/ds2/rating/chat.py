@@ -69,9 +69,7 @@ async def _probe(
             refused = failure.sentence
             continue
         answers.append(answer)
-        problem = read_answer(
-            answer.text, answer.finish_reason, answer.top_logprobs, rubric=rubric, form=form
-        ).problem
+        problem = read_answer(answer, rubric=rubric, form=form).problem
         last = form == chain[-1] and form != "expected"
         if last or (problem is None and _holds(answer.text, form, rubric)):
             return dialect, _findings(asked, form, problem, name), tuple(answers)

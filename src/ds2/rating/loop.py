@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,12 +21,13 @@ from ds2.pool import Message, Pool
 from ds2.rating.limits import LONGEST_WAIT_S, Breaker, Gate, Pace
 from ds2.rating.prices import Account, Price, most_input_tokens, request_tokens
 from ds2.rating.prompt import Prompt, PromptBuilder
-from ds2.rating.rater import Answer, Failure, Rater
+from ds2.rating.rater import Answer, Asked, Failure, Rater
+from ds2.rating.ratings import Note
 from ds2.rating.reply import read_answer
-from ds2.rating.rubric import Rubric
-from ds2.rating.store import FAILED, REPLIED, UNANSWERED, Reserved, Row, Store, example_hash
+from ds2.rating.store import FAILED, REPLIED, UNANSWERED, Reserved, Row, Setup, Store, example_hash
 
 __all__ = [
+    "Column",
     "Job",
     "Loop",
     "Outcomes",
@@ -45,17 +46,30 @@ _PASS = 2048
 
 
 @dataclass(slots=True)
-class Job:
-    """One request to make.
+class Column:
+    """One rater's part of a run.
 
-    Attributes:
-        example: `example_hash` of the example.
-        repeat: 0, or 1 for its fresh second rating.
-        prompt: what to send.
-        tries: how often it was sent.
-        refusals: how many of those were answered with 429.
-        blanks: how many of those were answered with nothing.
-        away_s: when it failed last because the endpoint was away, by the loop's clock.
+    ``number`` is that of the setup in the store, None until something is asked; ``missing`` is what
+    is to be asked, as `plan_jobs` returns it; ``notes`` are what the user should know; ``stopped``
+    says why the rater was stopped.
+    """
+
+    rater: Asked
+    builder: PromptBuilder
+    setup: Setup
+    number: int | None
+    missing: np.ndarray
+    price: Price | None
+    notes: list[Note] = field(default_factory=list)
+    stopped: str | None = None
+
+
+@dataclass(slots=True)
+class Job:
+    """One request to make: an example, by its hash, and 0, or 1 for its fresh second rating.
+
+    It was sent ``tries`` times; ``refusals`` of those were answered with 429, ``blanks`` with
+    nothing. ``away_s`` is when it failed last because the endpoint was away, by the loop's clock.
     """
 
     example: bytes
@@ -93,17 +107,16 @@ def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
 
 
 def still_missing(
-    codes: np.ndarray, pool: Pool, store: Store, setup: int, *, retry_failed: bool
+    codes: np.ndarray, pool: Pool, store: Store, setup: int | None, *, retry_failed: bool
 ) -> np.ndarray:
     """Return those of ``codes`` that the store has no final outcome for, in their order.
 
     What was asked for before comes last: if it is what stops a rater, the rest is rated by then.
     """
-    if len(codes) == 0 or store.count(setup) == 0:
+    if len(codes) == 0 or setup is None or store.count(setup) == 0:
         return codes
     settled = UNANSWERED if not retry_failed else REPLIED - 1
-    done = np.zeros((len(pool), 2), dtype=bool)
-    wanted, tried = np.zeros((len(pool), 2), dtype=bool), np.zeros((len(pool), 2), dtype=bool)
+    wanted, done, tried = (np.zeros((len(pool), 2), dtype=bool) for _ in range(3))
     wanted[codes // 2, codes % 2] = True
     for start, hashes in iter_hashes(pool):
         for repeat in (0, 1):
@@ -187,32 +200,20 @@ class Outcomes:
     request, leaves nothing that a later run would not ask again.
 
     Args:
-        rater: the name.
-        rubric: what is asked.
-        form: the reply form.
+        column: the rater's.
         keep: is given every row, and the number of the reservation that it settles.
-        price: None where unknown.
         total: requests that the whole pool takes.
-        earlier: how many of those had an outcome before.
     """
 
     def __init__(
-        self,
-        rater: str,
-        rubric: Rubric,
-        form: str,
-        *,
-        keep: Callable[[Row, int | None], None],
-        price: Price | None,
-        total: int = 0,
-        earlier: int = 0,
+        self, column: Column, keep: Callable[[Row, int | None], None], total: int = 0
     ) -> None:
-        self._rater, self._rubric, self._form = rater, rubric, form
-        self._keep, self._price, self._total, self.earlier = keep, price, total, earlier
+        self._column, self._keep, self._total = column, keep, total
+        self.earlier = total - len(column.missing)
         self._doubtful: list[tuple[Job, str]] = []
         self._rated = self._n_input = self._n_output = self.in_flight = 0
         self._failed: Counter[str] = Counter()
-        self._cost_usd: float | None = 0.0 if price is not None else None
+        self._cost_usd: float | None = 0.0 if column.price is not None else None
         self._any_reply = False
 
     def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
@@ -223,13 +224,8 @@ class Outcomes:
             answer: what came.
             number: of the reservation that the row settles; None where it stays.
         """
-        reading = read_answer(
-            answer.text,
-            answer.finish_reason,
-            answer.top_logprobs,
-            rubric=self._rubric,
-            form=self._form,
-        )
+        builder = self._column.builder
+        reading = read_answer(answer, rubric=builder.rubric, form=builder.form)
         cost_usd = self.bill(answer)
         self._rated += reading.problem is None
         self._failed.update([] if reading.problem is None else [reading.problem])
@@ -260,7 +256,8 @@ class Outcomes:
         """Count what a reply took, and return its cost."""
         self._n_input += answer.n_input or 0
         self._n_output += answer.n_output or 0
-        cost = None if self._price is None else self._price.of(answer)
+        price = self._column.price
+        cost = None if price is None else price.of(answer)
         known = cost is not None and self._cost_usd is not None
         self._cost_usd = self._cost_usd + cost if known else None  # type: ignore[operator]
         return cost
@@ -280,7 +277,7 @@ class Outcomes:
     def read(self) -> RateProgress:
         """Return how far it is now."""
         return RateProgress(
-            rater=self._rater,
+            rater=self._column.rater.name,
             total=self._total,
             earlier=self.earlier,
             rated=self._rated,
@@ -328,9 +325,8 @@ class Loop:
     place; new jobs go on meanwhile.
 
     Args:
-        rater: an open rater.
-        rubric: what is asked.
-        blocks: the jobs, read block by block in a thread.
+        column: the rater, open, and what is missing.
+        pool: the examples, read block by block in a thread.
         outcomes: keeps and counts what comes of each.
         account: of the rater, against the budget of the run.
         in_thread: where jobs are read.
@@ -342,16 +338,18 @@ class Loop:
 
     def __init__(
         self,
-        rater: Rater,
-        rubric: Rubric,
-        blocks: Iterator[list[Job]],
+        column: Column,
+        pool: Pool,
         *,
         outcomes: Outcomes,
         account: Account,
         seed: int,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
-        self._rater, self._rubric, self._blocks = rater, rubric, blocks
+        assert isinstance(column.rater, Rater)
+        self._rater = rater = column.rater
+        self._rubric = rubric = column.builder.rubric
+        self._blocks = iter_jobs(column.missing, pool, column.builder)
         self._outcomes, self._budget, self._account = outcomes, account.budget, account
         self._seed, self._in_thread = seed, in_thread
         schema = rubric.json_schema() if rater.form == "structured" else None

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,13 @@ from ds2.errors import InputError, RunError, warn
 from ds2.pool import Pool
 from ds2.pool.wording import shown, shown_names, shown_path
 from ds2.rating.loop import (
+    Column,
     InThread,
     Loop,
     Outcomes,
     RateProgress,
     conversations,
     iter_hashes,
-    iter_jobs,
     plan_jobs,
     still_missing,
 )
@@ -35,7 +35,6 @@ from ds2.rating.prices import (
     Account,
     Budget,
     OverBudgetError,
-    Price,
     PriceTable,
     estimate_tokens,
     most_output_tokens,
@@ -48,9 +47,9 @@ from ds2.rating.rater import Answer, Asked, Failure, Rater
 from ds2.rating.ratings import Note, Ratings, codes_of
 from ds2.rating.reply import read_row
 from ds2.rating.rubric import Rubric
-from ds2.rating.store import UNANSWERED, Setup, Store, Writer, canonical
+from ds2.rating.store import UNANSWERED, Row, Setup, Store, Writer, canonical
 
-__all__ = ["Column", "Forecast", "Plan", "Session", "assemble", "rate", "reparse", "writable_store"]
+__all__ = ["Forecast", "Plan", "Session", "assemble", "rate", "reparse", "writable_store"]
 
 _TELL_S = 0.25
 #: Prompts whose tokens are counted for a forecast; tokens that a chat template puts around each
@@ -350,31 +349,6 @@ class Plan:
             check_int("max_prompt_tokens", self.max_prompt_tokens, low=1)
 
 
-@dataclass(slots=True)
-class Column:
-    """One rater's part of a run.
-
-    Attributes:
-        rater: who.
-        builder: makes the prompts.
-        setup: who is asked, and how.
-        number: of the setup in the store, None until something is asked.
-        missing: what is to be asked, as `plan_jobs` returns it.
-        price: None where unknown.
-        notes: what the user should know.
-        stopped: why the rater was stopped, None where it was not.
-    """
-
-    rater: Asked
-    builder: PromptBuilder
-    setup: Setup
-    number: int | None
-    missing: np.ndarray
-    price: Price | None
-    notes: list[Note] = field(default_factory=list)
-    stopped: str | None = None
-
-
 class Session:
     """Rates a pool: finds what is missing, forecasts, asks.
 
@@ -422,17 +396,12 @@ class Session:
         )
         setup = Setup(rater.name, rater.model, form, rater.settings, plan.rubric.hash, builder.hash)
         number, price = self._store.number(setup), plan.prices.price(rater.model)
-        missing = self.missing(number)
-        return Column(rater, builder, setup, number, missing, price)
+        return Column(rater, builder, setup, number, self.missing(number), price)
 
     def missing(self, number: int | None) -> np.ndarray:
         """Return what a setup has no outcome for yet, as `plan_jobs` numbers it."""
-        if number is None:
-            return self._codes
-        plan = self.plan
-        return still_missing(
-            self._codes, plan.pool, self._store, number, retry_failed=plan.retry_failed
-        )
+        pool, retry_failed = self.plan.pool, self.plan.retry_failed
+        return still_missing(self._codes, pool, self._store, number, retry_failed=retry_failed)
 
     def forecasts(self) -> tuple[Forecast, ...]:
         """Say what the asking takes; sends nothing."""
@@ -558,22 +527,17 @@ class Session:
     async def _run(
         self, column: Column, account: Account, writer: Writer, loops: list[Loop]
     ) -> None:
-        plan, number, rater = self.plan, column.number, column.rater
-        assert number is not None and isinstance(rater, Rater)  # noqa: PT018 - for mypy
-        outcomes = Outcomes(
-            rater.name,
-            plan.rubric,
-            rater.form,
-            keep=lambda row, settles: writer.put(number, row, settles),
-            price=column.price,
-            total=len(self._codes),
-            earlier=len(self._codes) - len(column.missing),
-        )
+        plan, number = self.plan, column.number
+        assert number is not None
+
+        def keep(row: Row, settles: int | None) -> None:
+            writer.put(number, row, settles)
+
+        outcomes = Outcomes(column, keep, total=len(self._codes))
         self._outcomes.append(outcomes)
         loop = Loop(
-            rater,
-            plan.rubric,
-            iter_jobs(column.missing, plan.pool, column.builder),
+            column,
+            plan.pool,
             outcomes=outcomes,
             account=account,
             seed=plan.seed,

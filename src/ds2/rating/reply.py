@@ -21,6 +21,7 @@ from itertools import islice
 from ds2.checks import check_fraction
 from ds2.errors import InputError
 from ds2.rating.fence import repeats_prompt
+from ds2.rating.rater import Answer
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import REPLIED, Row
 from ds2.rating.values import Reader, listed, plain, whole_value
@@ -452,20 +453,14 @@ class Reading:
     spread: float | None = None
 
 
-def read_answer(
-    text: str,
-    finish_reason: str | None,
-    top_logprobs: Mapping[str, float] | None,
-    *,
-    rubric: Rubric,
-    form: str,
-) -> Reading:
+def read_answer(answer: Answer, *, rubric: Rubric, form: str) -> Reading:
     """Read a reply of the given form."""
     if form != "expected":
-        reply = parse_reply(text, rubric, form=form, cut=finish_reason == "length")
-        filtered = reply.problem is not None and finish_reason == "content_filter"
+        cut = answer.finish_reason == "length"
+        reply = parse_reply(answer.text, rubric, form=form, cut=cut)
+        filtered = reply.problem is not None and answer.finish_reason == "content_filter"
         return Reading(reply.values, "refused" if filtered else reply.problem)
-    expected, problem = expected_rating(top_logprobs or {}, rubric)
+    expected, problem = expected_rating(answer.top_logprobs or {}, rubric)
     if expected is None:
         return Reading(problem=problem)
     return Reading({rubric.scored: expected.value}, None, expected.spread)
@@ -476,4 +471,5 @@ def read_row(row: Row, *, rubric: Rubric, form: str) -> Reading:
     if row.state != REPLIED:
         return Reading(problem=row.problem or "server error")
     logprobs = json.loads(row.logprobs) if row.logprobs else None
-    return read_answer(row.reply or "", row.finish_reason, logprobs, rubric=rubric, form=form)
+    answer = Answer(row.reply or "", row.finish_reason, top_logprobs=logprobs)
+    return read_answer(answer, rubric=rubric, form=form)
