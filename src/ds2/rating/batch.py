@@ -534,15 +534,10 @@ _VERSION = 1
 class Batch:
     """One batch.
 
-    Attributes:
-        token: random text that the batch carries as metadata, so that it can be found again.
-        tag: of the setup, see `setup_tag`.
-        n: requests in it.
-        most_usd: what it can cost at most, 0 where no price is known.
-        batch_id: as the endpoint calls it; None until it said so.
-        file_id: of the requests, as the endpoint calls them.
-        collected: every result is in the store.
-        at: when it was sent, seconds since 1970.
+    It carries ``token``, random text, as metadata, so that it can be found again; ``tag`` is of the
+    setup, see `setup_tag`; ``most_usd`` is 0 where no price is known. The ids are the endpoint's,
+    None until it said them. ``collected``: every result is in the store. ``at`` is when it was
+    sent, seconds since 1970.
     """
 
     token: str

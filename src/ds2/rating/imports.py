@@ -387,16 +387,10 @@ _NAMED = re.compile(rf"\b(?:score|rating)\s*[:=]\s*({_DIGITS})(?![\d.])", re.ASC
 
 @dataclass(slots=True)
 class _Sheet:
-    """What a file rates, one entry a rating.
+    """What a file rates, one entry a rating: where it stands, from 1, its id, text and value.
 
-    Attributes:
-        name: the file, for messages.
-        layout: one of `_LAYOUTS`.
-        unit: what `lines` counts: "line" or "row".
-        lines: where each entry stands, from 1.
-        ids: the id of each entry, None where it has none.
-        keys: the `_text_key` of what each entry rates, None where the file does not hold the text.
-        values: the ratings as they were read.
+    ``unit`` is what ``lines`` counts: "line" or "row"; ``keys`` are the `_text_key` of what each
+    entry rates, None where the file does not hold the text; ``values`` are as they were read.
     """
 
     name: str

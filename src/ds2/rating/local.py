@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,41 +122,45 @@ class LocalRater(ChatRater):
             RunError: the server is not ready in time.
             Failure: the server cannot rate.
         """
-        with tempfile.TemporaryFile() as log:
-            # OMP: threads that wait for the next request leave the processor to others.
-            self._process = process = subprocess.Popen(  # noqa: S603 - our own file and Python
-                [sys.executable, "-P", str(_SCRIPT), json.dumps(self._server_settings)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-            )
-            alarm = threading.Timer(self._start_timeout_s, process.kill)
-            alarm.start()
-            try:
-                assert process.stdout
-                line = await asyncio.to_thread(process.stdout.readline)
-                fault = _fault(log)
-            except BaseException:
-                await self.close()
-                raise
-            finally:
-                alarm.cancel()
         try:
-            self._base_url = f"{self._address(line, fault)}/v1"
+            with tempfile.TemporaryFile() as log:
+                # OMP: threads that wait for the next request leave the processor to others.
+                self._process = subprocess.Popen(  # noqa: S603 - our own file and Python
+                    [sys.executable, "-P", str(_SCRIPT), json.dumps(self._server_settings)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+                )
+                assert self._process.stdout
+                reading = asyncio.to_thread(self._process.stdout.readline)
+                try:
+                    line = await asyncio.wait_for(reading, self._start_timeout_s)
+                except TimeoutError:
+                    self._process.kill()
+                    line = b""
+                self._base_url = f"{self._address(line, _fault(log))}/v1"
             return await super().open(rubric)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Stop the server. May be called twice."""
+        """Stop the server: it ends when its input does. May be called twice."""
         process, self._process = self._process, None
         try:
             await super().close()
         finally:
-            if process is not None:
-                _stop(process)
+            if process is not None and process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+                try:
+                    process.wait(_STOP_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
 
     async def ask(self, prompt: Prompt, *, rubric: Rubric, seed: int) -> Answer:
         """Answer one prompt.
@@ -190,19 +193,6 @@ class LocalRater(ChatRater):
         if "error" in said:
             raise InputError(f"The model {where} cannot be used: {fault or said['error']}.")
         return str(said["address"])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server and wait for it: it ends when its input does."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _find_model(path: str | os.PathLike[str] | None) -> Path:

@@ -64,13 +64,8 @@ def example_hash(messages: Iterable[Message]) -> bytes:
 class Setup:
     """Who is asked, and how: what can change a reply beside the example.
 
-    Attributes:
-        rater: what the ratings are called; not part of the key.
-        model: the model's name; the settings hold it too.
-        form: the reply form; the prompt's hash holds it too.
-        settings: the rater's settings, JSON values.
-        rubric_hash: of the rubric.
-        prompt_hash: of everything fixed in the prompt.
+    ``rater`` is what the ratings are called; it is not part of the key. The settings, JSON values,
+    hold the model too, and the hash of everything fixed in the prompt the reply form.
     """
 
     rater: str
@@ -95,17 +90,9 @@ class Setup:
 class Row:
     """What came of asking about one example once.
 
-    Attributes:
-        example: `example_hash` of the example.
-        repeat: 0, or the number of a fresh rating of the same example.
-        state: `REPLIED`, `FAILED` or `UNANSWERED`.
-        problem: why there is no rating, as read at the time; None where there is one.
-        reply: the text as it came; None where there was none.
-        cost_usd: None where a price or the tokens are unknown.
-        logprobs: the likeliest first tokens and their log-probabilities, as JSON.
-        model: the model as the endpoint named it.
-        tries: requests sent.
-        at: when the row was made, seconds since 1970.
+    ``example`` is its `example_hash`; ``repeat`` is 0, or the number of a fresh rating of it;
+    ``state`` is `REPLIED`, `FAILED` or `UNANSWERED`; ``problem`` says why there is no rating, as
+    read at the time. ``logprobs`` is JSON, ``at`` seconds since 1970. What is unknown is None.
     """
 
     example: bytes
@@ -632,6 +619,8 @@ class Writer:
         self._entries["rows"].append((setup, row))
         if settles is not None:
             self._entries["settled"][settles] = 0.0
+        if len(self._entries["rows"]) >= COMMIT_ROWS:
+            self._hurry.set()
         self._begin()
 
     def reserve(self, n_input: int, n_output: int, model: str, usd: float | None) -> Reserved:
@@ -669,8 +658,6 @@ class Writer:
 
     def _begin(self) -> None:
         """See to it that what was handed over is committed soon."""
-        if len(self._entries["rows"]) >= COMMIT_ROWS:
-            self._hurry.set()
         if self._task is None and self._error is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
