@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ds2.pool import Message
 from ds2.rating import LocalRater, PromptBuilder, Rubric
@@ -56,7 +56,7 @@ async def _ask(
         for talk in talks:
             found: dict[str, float] = {}
             for name in asked:
-                made = builder if name is None else builder.criterion(name)
+                made = builder if name is None else replace(builder, asked=name)
                 answer = await rater.ask(made.build(talk), rubric=RUBRIC, seed=0)
                 for key in tokens:
                     tokens[key] += getattr(answer, key) or 0

@@ -1,6 +1,7 @@
 """Prompts: a fixed part first, the example behind its fence, too long ones shortened."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -77,13 +78,13 @@ def test_the_request_follows_the_form():
 
 def test_another_criterion_changes_only_what_is_behind_the_example():
     scored = builder("expected")
-    other = scored.criterion("rarity")
+    other = replace(scored, asked="rarity")
     assert scored.fixed[0] == other.fixed[0]
     assert scored.fixed[1] != other.fixed[1]
     assert "rarity" in other.fixed[1]
     assert scored.hash != other.hash
     with pytest.raises(InputError, match="'criterion' must be one of rarity"):
-        scored.criterion("rareness")
+        replace(scored, asked="rareness")
 
 
 def test_the_hash_is_of_all_that_decides_a_prompt_but_the_example():

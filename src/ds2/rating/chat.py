@@ -47,12 +47,8 @@ async def _probe(
 ) -> tuple[Dialect, tuple[str, ...], tuple[Answer, ...]]:
     """Return the dialect to speak, what to say about it, and what was answered on the way.
 
-    Args:
-        ask: sends one request.
-        rubric: what will be asked.
-        asked: "auto", or one of ``FORMS``.
-        name: the rater's, for the sentences.
-        tries: how often a request is sent whose failure can pass.
+    ``asked`` is "auto", or one of ``FORMS``; a request whose failure can pass is sent ``tries``
+    times.
 
     Raises:
         Failure: nothing works; fatal.

@@ -682,13 +682,8 @@ def _place(pool: Pool, sheet: _Sheet, notes: list[Note], *, told: bool) -> list[
 
     A table is joined on the ids. Elsewhere the texts decide where the file holds those of the pool,
     then the ids, then the order, where there are as many entries as examples. Examples of one text
-    share an entry.
-
-    Args:
-        pool: the examples.
-        sheet: what the file holds.
-        notes: what the user should know is added here.
-        told: the user named the layout, so that only what is uncertain needs to be said.
+    share an entry. What the user should know is added to the notes; where the layout was ``told``,
+    only what is uncertain.
 
     Raises:
         InputError: nothing tells which example an entry rates, or an id has two entries.

@@ -82,16 +82,11 @@ class Job:
 
 
 def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
-    """Return what to ask, in random order: int64, each 2·row + repeat.
+    """Return what to ask, in random order: int64, each 2·row + repeat, of (n,) uint64 content keys.
 
     Of equal examples one is asked about. The order depends on content and seed alone, so that a
     run that stops early has asked about a random sample of the pool; ``repeats`` examples, random
-    in the same way, appear twice.
-
-    Args:
-        keys: (n,) uint64 content keys.
-        seed: of the order and the repeats.
-        repeats: how many examples are rated twice; all when there are fewer.
+    in the same way, appear twice, all when there are fewer.
     """
     unique, rows = np.unique(keys, return_index=True)
     rows = rows.astype(np.int64)
@@ -219,10 +214,7 @@ class Outcomes:
     def answered(self, job: Job, answer: Answer, number: int | None = None) -> float | None:
         """Keep a reply; return its cost, None where unknown.
 
-        Args:
-            job: what was asked.
-            answer: what came.
-            number: of the reservation that the row settles; None where it stays.
+        ``number`` is of the reservation that its row settles; None where it stays.
         """
         builder = self._column.builder
         reading = read_answer(answer, rubric=builder.rubric, form=builder.form)

@@ -288,14 +288,9 @@ class OverBudgetError(Exception):
 
 
 class Account:
-    """The requests of one rater, against the budget of the run.
+    """The requests of one rater, against the budget that the raters of a run share.
 
-    Args:
-        budget: shared by the raters of a run.
-        writer: of the store.
-        model: as the price table knows it.
-        price: None where unknown.
-        factor: by which the server has billed above what it was asked for, at most, so far.
+    ``factor`` is by how much its server has billed above what it was asked for, at most, so far.
 
     Attributes:
         billed: a request was answered and billed: from now on many may be in flight.
@@ -328,10 +323,7 @@ class Account:
     def settle(self, reserved: Reserved, cost_usd: float | None, *, in_row: bool = False) -> None:
         """Put the cost in the place of what was set aside; None: it is unknown and stays.
 
-        Args:
-            reserved: of the request.
-            cost_usd: what it cost.
-            in_row: the cost is in a row that settles the reservation itself.
+        ``in_row``: the cost is in a row that settles the reservation itself.
         """
         self._open -= 1
         self.budget.settle(reserved.usd or 0.0, cost_usd)

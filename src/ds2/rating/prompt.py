@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ds2.checks import check_choice, check_int
 from ds2.errors import InputError
@@ -40,14 +40,8 @@ def shorten(
     All turns have the same allowance: the largest with which they fit. A longer one loses its
     middle, and a line of ours says so in its place. Where the allowance would be below 64 tokens,
     whole turns are left out between the beginning, the middle and the end of the conversation; the
-    first and the last stay.
-
-    Args:
-        texts: the turns, first to last.
-        room: tokens for all of them.
-        each: tokens that every turn costs beside its text.
-        count: counts the tokens of a text.
-        note: makes a line of ours from what it should say.
+    first and the last stay. Every turn costs ``each`` tokens beside its text; ``note`` makes a line
+    of ours from what it should say.
 
     Returns:
         The texts in the same order, None where a turn is left out; and the characters left out.
@@ -223,13 +217,6 @@ class PromptBuilder:
         """What stands before the example and after it, equal for all examples."""
         start, end = (fence_line(self._mark, says) for says in (_START, _END))
         return f"{self._head}\n{start}\n", f"\n{end}\n\n{self._ask}"
-
-    def criterion(self, name: str) -> "PromptBuilder":
-        """Return a builder of the form "expected" that asks for another criterion.
-
-        Its prompts differ only behind the example, so that a server's prefix cache keeps the rest.
-        """
-        return replace(self, asked=name)
 
     def build(self, messages: Sequence[Message]) -> Prompt:
         """Return the prompt for one example."""

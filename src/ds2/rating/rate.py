@@ -234,15 +234,10 @@ def assemble(
 ) -> Ratings:
     """Return the ratings of a pool as the store has them; sends nothing.
 
-    Args:
-        pool: the examples. Equal ones share a rating.
-        store: where the replies are.
-        number: of the setup; None where it was never used.
-        setup: who was asked, and how.
-        rubric: what was asked; only what is not part of its hash may have changed since.
-        notes: for the result.
-        stopped: why the rater was stopped before it had answered for all; None where it was not.
-        ended: a budget ended the rating, so asking again would bring nothing.
+    Equal examples share a rating. ``number`` is of the setup, None where it was never used; of the
+    rubric only what is not part of its hash may have changed since. ``stopped`` says why the rater
+    was stopped before it had answered for all; ``ended``, that a budget ended the rating, so asking
+    again would bring nothing.
     """
     n = len(pool)
     repeats, spread = np.full(n, np.nan), np.full(n, np.nan)

@@ -47,14 +47,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What an endpoint takes.
+    """What an endpoint takes: the reply form, one of ``FORMS``, and how it is to be asked.
 
-    Attributes:
-        form: the reply form, one of ``FORMS``.
-        limit: the name of the field for the most tokens of a reply.
-        temperature: whether it takes one.
-        system: whether it takes a system message; otherwise its text goes in front of the user's.
-        top_logprobs: how many log-probabilities of a token it gives.
+    ``limit`` names the field for the most tokens of a reply; without ``system`` the text of the
+    system message goes in front of the user's.
     """
 
     form: str
@@ -108,13 +104,10 @@ def adapted(dialect: Dialect, said: str) -> Dialect | None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who is asked, for sentences about what went wrong.
+    """Who is asked, for sentences about what went wrong; the address is without credentials.
 
-    Attributes:
-        model: the model's name.
-        endpoint: the address, without credentials.
-        key: which the endpoint may quote: it is taken out of what it says; "" when none was sent,
-            None when it is not known.
+    The endpoint may quote the key: it is taken out of what it says. "" when none was sent, None
+    when it is not known.
     """
 
     model: str
@@ -232,13 +225,8 @@ class ChatClient:
     """Connections to one endpoint, for the event loop that runs now; `open` it before asking.
 
     A request is never sent again from here, no redirection is followed, certificates are verified.
-
-    Args:
-        about: who is asked; Azure has the model in its address.
-        base_url: the endpoint; None is OpenAI's own.
-        api_version: for Azure.
-        timeout_s: the longest wait for a reply, which may come a few bytes at a time.
-        concurrency: the most connections.
+    A ``base_url`` of None is OpenAI's own; ``api_version`` is for Azure, which has the model in its
+    address. The longest wait is for a reply, which may come a few bytes at a time.
     """
 
     def __init__(
@@ -459,12 +447,8 @@ _NOT_THERE = (
 def refusal(status: int, body: object, headers: Mapping[str, str], about: Target) -> Failure:
     """Return what a status other than 200 means.
 
-    Args:
-        status: the endpoint's.
-        body: what came with it, as bytes or as JSON values; the object that says what is wrong may
-            be inside another one.
-        headers: what came with it.
-        about: who was asked.
+    ``body`` is what came with it, as bytes or as JSON values; the object that says what is wrong
+    may be inside another one.
     """
     key = about.key or ""
     given = {name.lower(): value for name, value in headers.items()}
