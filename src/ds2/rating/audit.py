@@ -1,8 +1,8 @@
 """What the ratings look like before anything is done to them: their spread, gaps and agreement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -213,7 +213,8 @@ def audit_ratings(
     check_rows("lengths", sizes, n)
     raters = tuple(_audit(one, sizes) for one in ratings.parts)
     pairs = tuple(_compare(one, two, top) for one, two in combinations(ratings.parts, 2))
-    return RatingAudit(raters, pairs, _all_warnings(raters, pairs))
+    said = [_warn(one) for one in raters] + [_warn_pair(pair) for pair in pairs]
+    return RatingAudit(raters, pairs, tuple(chain.from_iterable(said)))
 
 
 def _audit(one: Ratings, lengths: np.ndarray) -> RaterAudit:
@@ -221,6 +222,8 @@ def _audit(one: Ratings, lengths: np.ndarray) -> RaterAudit:
     scores = one.scores()
     counts = np.bincount(scores[~np.isnan(scores)].astype(int), minlength=one.scale.n_scores)
     columns = list(one.criteria.values())
+    known = np.empty(0) if one.spread is None else one.spread[~np.isnan(one.spread)]
+    alike = np.array([[spearman(a, b) for b in columns] for a in columns])
     return RaterAudit(
         rater=one.rater,
         n=len(one),
@@ -231,20 +234,13 @@ def _audit(one: Ratings, lengths: np.ndarray) -> RaterAudit:
         criteria=tuple(
             _histogram(name, values, one, lengths) for name, values in one.criteria.items()
         ),
-        correlation=np.array([[spearman(a, b) for b in columns] for a in columns]).reshape(
-            len(columns), len(columns)
-        ),
+        correlation=alike.reshape(len(columns), len(columns)),
         at_low=float((rated == one.scale.low).mean()) if len(rated) else float("nan"),
         at_high=float((rated == one.scale.high).mean()) if len(rated) else float("nan"),
-        mean_spread=_mean_spread(one),
+        mean_spread=float(known.mean()) if len(known) else None,
         retest=_retest(one),
         usage=dict(one.usage),
     )
-
-
-def _mean_spread(one: Ratings) -> float | None:
-    known = one.spread is not None and ~np.isnan(one.spread)
-    return float(one.spread[known].mean()) if one.spread is not None and np.any(known) else None
 
 
 def _histogram(name: str, values: np.ndarray, one: Ratings, lengths: np.ndarray) -> Histogram:
@@ -268,12 +264,11 @@ def _histogram(name: str, values: np.ndarray, one: Ratings, lengths: np.ndarray)
 
 
 def _retest(one: Ratings) -> Retest | None:
-    if one.repeats is None:
-        return None
-    twice = ~(np.isnan(one.values) | np.isnan(one.repeats))
+    second = np.full(len(one), np.nan) if one.repeats is None else one.repeats
+    twice = ~(np.isnan(one.values) | np.isnan(second))
     if not twice.any():
         return None
-    first, second = one.values[twice], one.repeats[twice]
+    first, second = one.values[twice], second[twice]
     scores = one.scale.to_scores(first), one.scale.to_scores(second)
     return Retest(
         int(twice.sum()),
@@ -285,35 +280,23 @@ def _retest(one: Ratings) -> Retest | None:
 
 
 def _compare(one: Ratings, two: Ratings, top: int | None) -> PairAgreement:
-    both = ~(np.isnan(one.values) | np.isnan(two.values))
-    n = int(both.sum())
+    n = int((~(np.isnan(one.values) | np.isnan(two.values))).sum())
     size = min(top if top is not None else max(1, n // 10), n)
     scores = one.scores(), two.scores()
-    exact, chance = exact_agreement(*scores)
-    overlap, by_chance = (
-        top_overlap(one.values, two.values, size) if n else (float("nan"), float("nan"))
-    )
+    nothing = float("nan"), float("nan")
     return PairAgreement(
         (one.rater, two.rater),
         n,
-        exact,
-        chance,
+        *exact_agreement(*scores),
         measure("kappa", *scores).value,
         spearman(one.values, two.values),
         size,
-        overlap,
-        by_chance,
+        *(top_overlap(one.values, two.values, size) if n else nothing),
     )
 
 
 #: Shares and counts from which something is said.
 _CROWDED, _UNRATED, _FEW, _ALIKE = 0.5, 0.05, 30, 0.95
-
-
-def _all_warnings(raters: Sequence[RaterAudit], pairs: Sequence[PairAgreement]) -> tuple[str, ...]:
-    """Return what the user should know about single raters, then about pairs."""
-    said = [sentence for one in raters for sentence in _warn(one)]
-    return (*said, *(sentence for pair in pairs for sentence in _warn_pair(pair)))
 
 
 def _warn(one: RaterAudit) -> list[str]:

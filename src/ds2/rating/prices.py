@@ -13,17 +13,15 @@ import json
 import math
 import os
 import re
-import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ds2.errors import InputError
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.rater import Answer, Failure
+from ds2.rating.rubric import packaged, read_toml
 from ds2.rating.store import Reserved, Writer
 
 __all__ = [
@@ -114,55 +112,33 @@ def read_prices(
     Raises:
         InputError: the file cannot be read, or a price is no price.
     """
-    table = _packaged()
-    if prices is None:
-        return table
+    raw = packaged("prices.toml")
+    table = {model: _price(model, price) for model, price in raw["models"].items()}
     if isinstance(prices, Mapping):
-        own = {str(model): _price(f"prices[{shown(model)}]", p) for model, p in prices.items()}
-    else:
-        own = _own_file(Path(prices))
-    return PriceTable({**table.models, **own}, table.date)
-
-
-@cache
-def _packaged() -> PriceTable:
-    raw = tomllib.loads(files("ds2.rating").joinpath("prices.toml").read_text("utf-8"))
-    models = {model: _price(model, price) for model, price in raw["models"].items()}
-    return PriceTable(models, raw["date"])
-
-
-def _own_file(path: Path) -> dict[str, Price]:
-    where = shown_path(path)
-    try:
-        raw = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"The prices {where} cannot be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"The prices {where} are not valid TOML: {error}.") from None
-    models = raw.get("models")
-    if not isinstance(models, dict):
-        raise InputError(
-            f"The prices {where} have no section [models]. Write lines such as: "
-            '"gpt-4o-mini" = { input = 0.15, output = 0.60 }'
-        )
-    return {model: _price(f"{where}: {shown(model)}", price) for model, price in models.items()}
+        table |= {str(model): _price(f"prices[{shown(model)}]", p) for model, p in prices.items()}
+    elif prices is not None:
+        where = shown_path(Path(prices))
+        models = read_toml(Path(prices), f"The prices {where}").get("models")
+        if not isinstance(models, dict):
+            raise InputError(
+                f"The prices {where} have no section [models]. Write lines such as: "
+                '"gpt-4o-mini" = { input = 0.15, output = 0.60 }'
+            )
+        table |= {model: _price(f"{where}: {shown(model)}", p) for model, p in models.items()}
+    return PriceTable(table, raw["date"])
 
 
 def _price(where: str, value: object) -> Price:
     if isinstance(value, Price):
         return value
-    sound = isinstance(value, Mapping) and {"input", "output"} <= set(value) <= set(_KEYS)
-    if not sound or not all(_is_price(number) for number in value.values()):  # type: ignore[attr-defined]
+    given = value if isinstance(value, Mapping) else {}
+    sound = all(type(number) in (int, float) and 0 <= number < 1e9 for number in given.values())
+    if not sound or not {"input", "output"} <= set(given) <= set(_KEYS):
         raise InputError(
             f"{where} must be a price with 'input' and 'output' (and 'cached', where it has one), "
             "in US dollars per million tokens, each 0 or more."
         )
-    return Price(**value)  # type: ignore[arg-type]
-
-
-def _is_price(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and 0 <= value < 1e9  # type: ignore[operator]
+    return Price(**given)
 
 
 def estimate_tokens(text: str) -> int:

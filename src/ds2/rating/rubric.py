@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.pool.wording import kind_of, shown, shown_path
 from ds2.rating.scale import Scale
 
-__all__ = ["FORMS", "Criterion", "Rubric"]
+__all__ = ["FORMS", "Criterion", "Rubric", "packaged", "read_toml"]
 
 #: How a rater may reply: an object by JSON schema, an object in JSON mode, an object in free text,
 #: or one token whose log-probabilities give the expected rating.
@@ -98,21 +99,11 @@ class Rubric:
             InputError: the file cannot be read, is no TOML, or holds something wrong; the message
                 names the file and the key.
         """
-        shown_file = shown_path(path)
+        raw = read_toml(Path(path), shown_path(path))
         try:
-            text = Path(path).read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{shown_file} is not UTF-8 text (byte {error.start}). Save it as UTF-8."
-            ) from None
-        except OSError as error:
-            raise InputError(f"{shown_file} cannot be read: {error.strerror}.") from None
-        try:
-            return _from_toml(text, Path(path).stem)
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{shown_file} is not valid TOML: {error}.") from None
+            return _from_toml(raw, Path(path).stem)
         except InputError as error:
-            raise InputError(f"{shown_file}: {error}") from None
+            raise InputError(f"{shown_path(path)}: {error}") from None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,14 +145,36 @@ class Rubric:
         }
 
 
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """Read a TOML file of the user's.
+
+    Raises:
+        InputError: it cannot be read; ``name`` is what it is called.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} is not UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not valid TOML: {error}.") from None
+
+
+def packaged(name: str) -> dict[str, Any]:
+    """Return what a TOML file of this package holds."""
+    return tomllib.loads(files("ds2.rating").joinpath(name).read_text("utf-8"))
+
+
 @cache
 def _ds2() -> Rubric:
-    return _from_toml(files("ds2.rating").joinpath("ds2.toml").read_text("utf-8"), "ds2")
+    return _from_toml(packaged("ds2.toml"), "ds2")
 
 
-def _from_toml(text: str, stem: str) -> Rubric:
+def _from_toml(raw: Mapping[str, Any], stem: str) -> Rubric:
     """Read a rubric; faults name the key, and the caller adds the file."""
-    raw = tomllib.loads(text)
     for key in raw:
         if key not in _KEYS:
             check_choice("key", key, _KEYS)

@@ -10,12 +10,12 @@ that it is not so; and where the same holds for what leads to the sentence. Rang
 """
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
+
+from ds2.rating.rubric import packaged
 
 __all__ = ["Reader", "Said", "listed", "plain", "whole_value"]
 
@@ -141,6 +141,7 @@ _KINDS = {
     "verb": "v", "noun": "n", "whole": "w", "example": "e", "this": "t", "so": "s",
     "because": "b", "degree": "q", "glue": "g", "remark": "r",
 }  # fmt: skip
+_PLACES = {name: place for place, name in enumerate(_KINDS)}
 #: The kinds of what is no word; unknown words are "x", numbers "#", and "@" with their scale.
 _SIGN_KINDS = {"colon": ":", "comma": ",", "open": "(", "block": "{", "range": "~", "inside": "o"}
 
@@ -155,21 +156,19 @@ class _Lexicon:
 
 @cache
 def _lexicon() -> _Lexicon:
-    tables = tomllib.loads(files("ds2.rating").joinpath("words.toml").read_text("utf-8"))
+    tables = packaged("words.toml")
     found = _Lexicon({}, {}, {}, {})
-    for name, languages in tables.items():
+    for name, languages in sorted(tables.items(), key=lambda each: _PLACES.get(each[0], -1)):
         text = " ".join(languages.values())
         phrases = re.findall(r"\[([^\]]*)\]", text)
         words = [*phrases, *re.sub(r"\[[^\]]*\]", " ", text).split()]
         if name not in _KINDS:
             found.others[name] = frozenset(words)
-    for name, kind in _KINDS.items():
-        text = " ".join(tables[name].values())
-        phrases = re.findall(r"\[([^\]]*)\]", text)
-        for word in [*phrases, *re.sub(r"\[[^\]]*\]", " ", text).split()]:
+            continue
+        for word in words:
             apart = word in phrases or _JOINED.match(word)
             home = found.stems if word.endswith("*") else found.phrases if apart else found.words
-            home.setdefault(word.rstrip("*"), kind)
+            home.setdefault(word.rstrip("*"), _KINDS[name])
     return found
 
 
