@@ -9,7 +9,7 @@ the sheet is read.
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -103,20 +103,16 @@ class GoldScores:
 
     def save(self, path: str | os.PathLike[str], pool: Pool) -> None:
         """Write the scores as JSONL that `read_gold` reads, complete or not at all."""
-        rows = np.flatnonzero(~np.isnan(self.values))
-        ids = pool.table["id"].take(rows).to_pylist()
-        _write(Path(path), (self._line(int(row), ids[at]) for at, row in enumerate(rows)))
-
-    def _line(self, row: int, ident: str) -> OutRow:
-        line: OutRow = {"id": ident, "score": float(self.values[row])}
-        if row in self.notes:
-            line["note"] = self.notes[row]
-        if self.stratum[row] >= 0:
-            line |= {
-                "stratum": int(self.stratum[row]),
-                "stratum_rows": int(self.stratum_rows[row]),
-            }
-        return line
+        rows = np.flatnonzero(~np.isnan(self.values)).tolist()
+        lines: list[OutRow] = []
+        for row, ident in zip(rows, pool.table["id"].take(rows).to_pylist(), strict=True):
+            lines.append({"id": ident, "score": float(self.values[row])})
+            if row in self.notes:
+                lines[-1]["note"] = self.notes[row]
+            if self.stratum[row] >= 0:
+                lines[-1]["stratum"] = int(self.stratum[row])
+                lines[-1]["stratum_rows"] = int(self.stratum_rows[row])
+        _write(Path(path), lines)
 
 
 def write_gold_sheet(
@@ -292,19 +288,17 @@ def _score(value: object, scale: Scale) -> float | None:
         return None
     number = _number(value)
     if number is None:
-        with_comma = isinstance(value, str) and _COMMA.fullmatch(value) is not None
+        with_comma = isinstance(value, str) and _COMMA.fullmatch(value)
         point = " with a point, as in 3.5" if with_comma else ""
         raise _UnusableError(
             f"the score {shown(value)} is not a number. Write a number{point}, or leave it empty."
         )
-    if math.isnan(number):
-        return None
-    if not scale.low <= number <= scale.high:
+    if not (math.isnan(number) or scale.low <= number <= scale.high):
         raise _UnusableError(
             f"the score {number:g} is outside {scale.low:g} to {scale.high:g}. Correct it, or "
             "leave it empty."
         )
-    return number
+    return None if math.isnan(number) else number
 
 
 def _number(value: object) -> float | None:
@@ -331,19 +325,16 @@ def _stratum(line: Mapping[str, object]) -> tuple[int, int] | None:
     return int(code), int(rows)
 
 
-def _write(path: Path, lines: Iterable[OutRow]) -> None:
+def _write(path: Path, lines: list[OutRow]) -> None:
+    """Write lines; no spreadsheet runs, cuts or refuses the texts of a sheet."""
     kind = file_kind(path)
     sheet = kind.container in {"csv", "tsv"}
-    rows = [_neutral(line) for line in lines] if sheet else list(lines)
+    if sheet:
+        lines = [{name: _cell(name, value) for name, value in line.items()} for line in lines]
     with writing(path) as temporary, writer(temporary, kind.compression) as stream:
         if sheet:
             stream.write(_MARK)  # without it Excel takes UTF-8 for something else
-        WRITERS[kind.container](lambda: iter(rows), stream)
-
-
-def _neutral(line: OutRow) -> OutRow:
-    """Return a line whose texts no spreadsheet runs, cuts or refuses."""
-    return {name: _cell(name, value) for name, value in line.items()}
+        WRITERS[kind.container](lambda: iter(lines), stream)
 
 
 def _cell(name: str, value: object) -> object:

@@ -485,7 +485,7 @@ def _read_table(sheet: _Sheet, rows: _Rows, column: str | None, id_column: str) 
         near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
         raise InputError(
             f"{sheet.name} has no column {shown(column)}. It has {shown_names(names)}."
-            + (f" Did you mean {shown(near[0])}?" if near else "")
+            + "".join(f" Did you mean {shown(name)}?" for name in near)
         )
     for line, row in rows:
         ident = _id_of(row, id_column)
@@ -615,18 +615,24 @@ def _read_list(path: Path, column: str | None) -> list[object]:
     Raises:
         InputError: the file holds something else, or could run code.
     """
-    values = _array_values(path) if path.suffix.lower() in _ARRAYS else _listed_values(path)
+    name, suffix = shown_path(path), path.suffix.lower()
+    if suffix in _UNSAFE:
+        raise InputError(
+            f"{name} can run code when it is read, so ds2 does not read it. Convert it with: "
+            'python -c "import sys, numpy, torch; numpy.save(sys.argv[2], '
+            'numpy.asarray(torch.load(sys.argv[1])))" OLD.pt NEW.npy'
+        )
+    values = _array_values(path, name) if suffix in _ARRAYS else _listed_values(path)
     if not values:
-        raise InputError(f"{shown_path(path)} holds no ratings.")
+        raise InputError(f"{name} holds no ratings.")
     width = max((len(value) for value in values if isinstance(value, list)), default=0)
     if not width:
         return values
-    if (column is None and width > 1) or (
-        column and not (column.isdecimal() and int(column) < width)
-    ):
+    if not (width == 1 if column is None else column.isdecimal() and int(column) < width):
+        got = f" Got {shown(column)}." if column is not None else ""
         raise InputError(
-            f"Each row of {shown_path(path)} has {width} numbers. Name one with column = '0' (the "
-            f"first) to '{width - 1}'." + (f" Got {shown(column)}." if column is not None else "")
+            f"Each row of {name} has {width} numbers. Name one with column = '0' (the first) to "
+            f"'{width - 1}'.{got}"
         )
     at = int(column or 0)
     lists = [value if isinstance(value, list) else [value] * (width == 1) for value in values]
@@ -636,41 +642,33 @@ def _read_list(path: Path, column: str | None) -> list[object]:
     ]
 
 
-def _array_values(path: Path) -> list[object]:
+def _array_values(path: Path, name: str) -> list[object]:
     check_readable(path)
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError):
         raise InputError(
-            f"{shown_path(path)} is no array of numbers that can be read without running code. "
-            "Save it again with numpy.save from an array of numbers."
+            f"{name} is no array of numbers that can be read without running code. Save it again "
+            "with numpy.save from an array of numbers."
         ) from None
     if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
         raise InputError(
-            f"{shown_path(path)} must hold one number per example, or one row of numbers. Got "
-            f"{array.dtype} of shape {array.shape}."
+            f"{name} must hold one number per example, or one row of numbers. Got {array.dtype} of "
+            f"shape {array.shape}."
         )
     return list(array.tolist())
 
 
 def _listed_values(path: Path) -> list[object]:
-    if path.suffix.lower() in _UNSAFE:
-        raise InputError(
-            f"{shown_path(path)} can run code when it is read, so ds2 does not read it. Convert it "
-            'with: python -c "import sys, numpy, torch; numpy.save(sys.argv[2], '
-            'numpy.asarray(torch.load(sys.argv[1])))" OLD.pt NEW.npy'
-        )
     source = read_file(path)
     values: list[object] = []
     for line, row in source.rows:
-        if not isinstance(row, Fault):
-            raise InputError(
-                f"{source.name}, {source.unit} {line:,}: an object stands where a number or a list "
-                "of numbers is expected."
-            )
-        if not row.reason.startswith("not an object"):
-            raise InputError(f"{source.name}, {source.unit} {line:,}: {row.reason}.")
-        values.append(json.loads(row.text))
+        if isinstance(row, Fault) and row.reason.startswith("not an object"):
+            values.append(json.loads(row.text))
+            continue
+        what = "an object stands where a number or a list of numbers is expected"
+        what = row.reason if isinstance(row, Fault) else what
+        raise InputError(f"{source.name}, {source.unit} {line:,}: {what}.")
     return values
 
 
@@ -774,10 +772,8 @@ def _by_order(pool: Pool, sheet: _Sheet) -> np.ndarray:
             "texts nor ids tell which rates which. Give the file the pool's ids, or read the same "
             "rows as a pool."
         )
-    numbers = [int(name) if name and name.isdecimal() else None for name in sheet.ids]
+    numbers = [int(name) if name and name.isdecimal() else -1 for name in sheet.ids]
     for first in (0, 1):
-        if sorted(-1 if number is None else number for number in numbers) == [
-            *range(first, first + n)
-        ]:
+        if sorted(numbers) == [*range(first, first + n)]:
             return np.argsort(np.array(numbers, dtype=np.int64))
     return np.arange(n)

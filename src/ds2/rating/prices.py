@@ -132,7 +132,8 @@ def _price(where: str, value: object) -> Price:
     if isinstance(value, Price):
         return value
     given = value if isinstance(value, Mapping) else {}
-    sound = all(type(number) in (int, float) and 0 <= number < 1e9 for number in given.values())
+    numbers = [one for one in given.values() if isinstance(one, (int, float)) and one is not True]
+    sound = len(numbers) == len(given) and all(0 <= one < 1e9 for one in numbers)
     if not sound or not {"input", "output"} <= set(given) <= set(_KEYS):
         raise InputError(
             f"{where} must be a price with 'input' and 'output' (and 'cached', where it has one), "
