@@ -1,14 +1,11 @@
 """A server that speaks OpenAI's /files and /batches, for tests: real HTTP, on the loopback."""
 
-import asyncio
 import json
-import socket
-import threading
 from email import message_from_bytes
 from email.policy import HTTP
 from urllib.parse import parse_qs
 
-import uvicorn
+from llm_server import Served
 
 TERMINAL = ("completed", "failed", "expired", "cancelled")
 
@@ -28,7 +25,7 @@ def completion(content, **more):
     }
 
 
-class BatchServer:
+class BatchServer(Served):
     """Holds files and batches; what a test changes are its attributes.
 
     Attributes:
@@ -48,16 +45,7 @@ class BatchServer:
         self.ready, self.end, self.plan, self.head = True, "completed", [], []
         self.seen, self.keys, self.files, self.batches = [], [], {}, {}
 
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            return
-        body = b""
-        while True:
-            event = await receive()
-            body += event.get("body", b"")
-            if not event.get("more_body"):
-                break
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    async def serve(self, scope, headers, body, receive, send):
         self.keys.append(headers.get("authorization"))
         path = scope["path"].removeprefix("/v1")
         self.seen.append((scope["method"], path))
@@ -155,25 +143,3 @@ class BatchServer:
                 text = "\n".join(rows[::-1]) + "\n"  # results come in any order
                 batch[name] = self.add_file(text.encode())["id"]
         return batch
-
-
-class Running:
-    """Runs an ASGI app on a free port of the loopback, in a thread; a context manager."""
-
-    def __init__(self, app):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(
-            target=lambda: asyncio.run(self.server.serve(sockets=[self.socket])), daemon=True
-        )
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.should_exit = True
-        self.thread.join(10)
-        self.socket.close()

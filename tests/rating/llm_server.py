@@ -48,7 +48,51 @@ def rating_text(rating: int) -> str:
     return json.dumps(dict.fromkeys(NAMES, rating))
 
 
-class Endpoint:
+class Served:
+    """An ASGI app on a free port of the loopback, in a thread: ``with app: … app.url``."""
+
+    ssl_files = None
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            event = await receive()
+            body += event.get("body", b"")
+            if not event.get("more_body"):
+                break
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        await self.serve(scope, headers, body, receive, send)
+
+    def __enter__(self):
+        config = uvicorn.Config(
+            self,
+            host="127.0.0.1",
+            port=0,
+            log_level="critical",
+            lifespan="off",
+            access_log=False,
+            ws="none",
+            **(self.ssl_files or {}),
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the test server did not start")
+            threading.Event().wait(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"{'https' if self.ssl_files else 'http'}://127.0.0.1:{port}/v1"
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(timeout=20)
+
+
+class Endpoint(Served):
     """Serves `/v1/chat/completions`; `plan(body, number)` returns the `Step` of each request."""
 
     def __init__(self, plan=None, *, ssl_files=None):
@@ -56,22 +100,14 @@ class Endpoint:
         self.requests, self.headers, self.paths = [], [], []
         self.n = self.now = self.peak = 0
         self.keep_requests = True
-        self._ssl = ssl_files
+        self.ssl_files = ssl_files
 
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            return
-        data = b""
-        while True:
-            event = await receive()
-            data += event.get("body", b"")
-            if not event.get("more_body"):
-                break
+    async def serve(self, scope, headers, data, receive, send):
         body = json.loads(data) if data else {}
         number, self.n = self.n, self.n + 1
         if self.keep_requests:
             self.requests.append(body)
-            self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
+            self.headers.append(headers)
             self.paths.append(scope["path"])
         self.now += 1
         self.peak = max(self.peak, self.now)
@@ -103,31 +139,6 @@ class Endpoint:
             receive.__self__.transport.close()
             return
         await send({"type": "http.response.body", "body": data})
-
-    def __enter__(self):
-        config = uvicorn.Config(
-            self,
-            host="127.0.0.1",
-            port=0,
-            log_level="critical",
-            lifespan="off",
-            access_log=False,
-            **(self._ssl or {}),
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
-                raise RuntimeError("the test server did not start")
-            threading.Event().wait(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"{'https' if self._ssl else 'http'}://127.0.0.1:{port}/v1"
-        return self
-
-    def __exit__(self, *_):
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(timeout=20)
 
 
 def _encoded(body, step) -> bytes:

@@ -4,11 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from llm_server import rating_text
 
 from ds2.pool import Pool, read_pool
-from ds2.rating import Answer, Limits
+from ds2.rating import PROBLEMS, Answer, Limits, Ratings, Scale
+
+#: A key that must be nowhere but in the request; `TEST_KEY` of the environment holds it.
+CANARY = "sk-canary-4711/do-not-show-me"
 
 
 def make_pool(folder: Path, n: int, *, start: int = 0) -> Pool:
@@ -66,3 +70,17 @@ class ScriptedRater:
 
 def rating(prompt) -> int:
     return 1 + hashlib.sha256(prompt.messages[-1]["content"].encode()).digest()[0] % 10
+
+
+def ratings_of(values, rater="a", scale=None, **further):
+    """Ratings of one rater; where they are NaN the request timed out."""
+    array = np.array(values, dtype=float)
+    codes = np.where(np.isnan(array), 1 + PROBLEMS.index("timed out"), 0).astype(np.int8)
+    return Ratings(array, codes, scale or Scale.ds2(), rater, **further)
+
+
+def same(one, two) -> bool:
+    """Whether two arrays hold the same, NaN where the other has NaN; or both are None."""
+    if one is None or two is None:
+        return one is two
+    return np.array_equal(np.array(one, float), np.array(two, float), equal_nan=True)

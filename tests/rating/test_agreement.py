@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rating_fakes import ratings_of
 
 from ds2.errors import InputError
-from ds2.rating import PROBLEMS, Ratings, Scale, audit_ratings
+from ds2.rating import Ratings, Scale, audit_ratings
 from ds2.rating.audit import exact_agreement, top_overlap
 
 NAN = float("nan")
@@ -23,12 +24,6 @@ columns = st.integers(2, 40).flatmap(
 
 def arrays(pair):
     return tuple(np.array(side, dtype=float) for side in pair)
-
-
-def ratings_of(values, rater="a", scale=None, **further):
-    array = np.array(values, dtype=float)
-    codes = np.where(np.isnan(array), 1 + PROBLEMS.index("timed out"), 0).astype(np.int8)
-    return Ratings(array, codes, scale or Scale.ds2(), rater, **further)
 
 
 @given(columns, st.data())

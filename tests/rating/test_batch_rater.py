@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from batch_server import BatchServer, Running, completion
+from batch_server import BatchServer, completion
 
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunError
 from ds2.pool import read_pool
@@ -34,8 +34,7 @@ def server(monkeypatch):
     monkeypatch.setenv("BATCH_KEY", CANARY)
     app = BatchServer()
     app.reply = lambda body: (200, completion(rating_of(body)))
-    with Running(app) as running:
-        app.url = running.url
+    with app:
         yield app
 
 

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 import numpy as np
 import pytest
 from llm_server import Endpoint, Step, rating_of, rating_text
+from rating_fakes import CANARY as KEY
 from rating_fakes import ScriptedRater, make_pool
 
 from ds2.embedding.openai import OpenAIEmbedder
@@ -25,16 +26,8 @@ from ds2.rating.rate import writable_store
 from ds2.rating.store import Reserved
 from ds2.rating.wire import Target, read_body, refusal
 
-KEY = "sk-canary-4711/do-not-show-me"
 ABOUT = Target("m", "http://e", KEY)
 PRICES = {"m": {"input": 1.0, "output": 10.0}, "fake": {"input": 1.0, "output": 10.0}}
-
-
-@pytest.fixture(autouse=True)
-def set_up(monkeypatch):
-    monkeypatch.setattr("ds2.rating.loop.FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("ds2.rating.chat._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setenv("TEST_KEY", KEY)
 
 
 def quietly(*arguments, **keywords):
@@ -274,8 +267,9 @@ def test_nobody_follows_a_redirection_or_a_proxy_to_elsewhere(tmp_path, monkeypa
 
     with Endpoint() as other:
         moved = Step(307, body={}, headers={"location": f"{other.url}/elsewhere"})
+        said = f"sends on to {other.url}.*Set base_url" if ask == "rater" else None
         with Endpoint(lambda body, number: moved) as endpoint:
-            with pytest.raises(Ds2Error):
+            with pytest.raises(Ds2Error, match=said):
                 asked(endpoint.url)
             assert endpoint.n >= 1
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rating_fakes import same
 
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import read_pool
@@ -32,10 +33,6 @@ def write(path, rows, lines=True):
 @pytest.fixture
 def pool(tmp_path):
     return read_pool(write(tmp_path / "pool.jsonl", [example(n) for n in range(N)]))
-
-
-def same(found, expected):
-    return np.array_equal(found, np.array(expected, dtype=float), equal_nan=True)
 
 
 def said(pool, **arguments):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rating_fakes import same
 
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import read_pool
@@ -25,10 +26,6 @@ def pool_of(tmp_path, values, ids=True):
             row["id"] = f"r{number}"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return read_pool(path)
-
-
-def same(found, expected):
-    return np.array_equal(found, np.array(expected, dtype=float), equal_nan=True)
 
 
 def test_a_column_of_the_pool(tmp_path):

@@ -18,11 +18,6 @@ from ds2.rating.loop import BLANK_TRIES, plan_jobs
 FAST = Limits(concurrency=8, tries=3, timeout_s=1.0)
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch):
-    monkeypatch.setattr("ds2.rating.loop.FIRST_PAUSE_S", 0.01)
-
-
 def passing(reason="server error", **how):
     return Failure(reason, "It broke.", retryable=True, **how)
 

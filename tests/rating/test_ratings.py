@@ -8,19 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rating_fakes import ratings_of, same
 
 from ds2.errors import InputError
 from ds2.levels import nearest_level
-from ds2.rating import PROBLEMS, Note, Panel, Ratings, Scale
+from ds2.rating import Note, Panel, Ratings, Scale
 
 NAN = float("nan")
 SCALES = [Scale.ds2(), Scale.levels(6), Scale.parse("0-1", [0.2, 0.3]), Scale.parse("-1-1", [0])]
-
-
-def ratings_of(values, rater="a", scale=None, **further):
-    array = np.array(values, dtype=float)
-    codes = np.where(np.isnan(array), 1 + PROBLEMS.index("refused"), 0).astype(np.int8)
-    return Ratings(array, codes, scale or Scale.ds2(), rater, **further)
 
 
 def full(rater, rng, n=40):
@@ -37,18 +32,14 @@ def full(rater, rng, n=40):
     )
 
 
-def same_array(one, two):
-    return (one is None and two is None) or np.array_equal(one, two, equal_nan=True)
-
-
-def same(one, two):
+def alike(one, two):
     assert (one.scale, one.rater, one.notes) == (two.scale, two.rater, two.notes)
     assert dict(one.usage) == dict(two.usage)
     assert list(one.criteria) == list(two.criteria)
     for name in one.criteria:
-        assert same_array(one.criteria[name], two.criteria[name])
+        assert same(one.criteria[name], two.criteria[name])
     for name in ("values", "codes", "spread", "repeats"):
-        assert same_array(getattr(one, name), getattr(two, name)), name
+        assert same(getattr(one, name), getattr(two, name)), name
     return True
 
 
@@ -61,7 +52,7 @@ def test_a_saved_panel_is_the_same_panel(tmp_path, n_raters):
     loaded = Panel.load(tmp_path / "ratings.parquet")
     assert len(loaded.parts) == n_raters
     assert loaded.values.shape == ((40,) if n_raters == 1 else (40, 3))
-    assert all(same(*both) for both in zip(panel.parts, loaded.parts, strict=True))
+    assert all(alike(*both) for both in zip(panel.parts, loaded.parts, strict=True))
     table = pq.read_table(tmp_path / "ratings.parquet")
     assert table["id"].to_pylist() == ids
     end = "@gpt-4.1@0" if n_raters > 1 else ""
@@ -74,7 +65,7 @@ def test_a_saved_panel_is_the_same_panel(tmp_path, n_raters):
 def test_bare_ratings_come_back_bare(tmp_path):
     ratings = ratings_of([1, NAN, 9])
     ratings.save(tmp_path / "r.parquet")
-    assert same(ratings, Ratings.load(tmp_path / "r.parquet"))
+    assert alike(ratings, Ratings.load(tmp_path / "r.parquet"))
     assert pq.read_table(tmp_path / "r.parquet").column_names == ["rating", "score", "problem"]
 
 
@@ -97,7 +88,7 @@ def test_a_file_of_one_rater_as_it_used_to_be_written(tmp_path):
         (Note("said", {"text": "Look."}),),
     )
     assert Panel is Ratings
-    assert same(Panel.load(tmp_path / "old.parquet"), expected)
+    assert alike(Panel.load(tmp_path / "old.parquet"), expected)
 
 
 def test_a_problem_of_another_version_is_named(tmp_path):
@@ -131,9 +122,9 @@ def test_raters_of_different_scales_side_by_side():
     one = ratings_of([5, NAN, 10], "a", repeats=np.array([NAN, 9.0, 6.0]))
     two = ratings_of([0, 3, 5], "b", Scale.levels(6), notes=(Note("said", {"text": "Hm."}),))
     panel = Ratings.join([one, two])
-    assert same_array(panel.scores(), np.array([[1, 0], [NAN, 3], [5, 5]]))
-    assert same_array(panel.finer(), np.array([[1, 0], [NAN, 3], [5, 5]]))
-    assert same_array(panel.repeat_scores(), np.array([[NAN, NAN], [5, NAN], [2, NAN]]))
+    assert same(panel.scores(), np.array([[1, 0], [NAN, 3], [5, 5]]))
+    assert same(panel.finer(), np.array([[1, 0], [NAN, 3], [5, 5]]))
+    assert same(panel.repeat_scores(), np.array([[NAN, NAN], [5, NAN], [2, NAN]]))
     assert (panel.raters, panel.n_scores, panel.warnings) == (("a", "b"), 6, ("b: Hm.",))
     assert panel.of("b") is two
     with pytest.raises(InputError, match=r"No rater is called 'c'\. There are: 'a', 'b'"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batch_server import BatchServer, Running, completion
+from batch_server import BatchServer, completion
 from llm_server import Endpoint, Step, rating_of, rating_text, refusal
 from small_pool import Heard, make_rows, put_run, write_rows
 
@@ -270,7 +270,7 @@ def test_a_run_waits_for_its_batches_over_days(tmp_path, monkeypatch):
     app = BatchServer()
     app.ready = False
     app.reply = lambda body: (200, completion(rating_text(rating_of(body["messages"]))))
-    with Running(app) as server:
+    with app as server:
         more = "kind = 'batch'\napi_key_env = 'RATER_KEY'"
         recipe = f"[raters.b]\nmodel = 'm'\nbase_url = '{server.url}'\n{more}\n"
         folder = make_run(tmp_path, recipe, n=30)
