@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -34,7 +35,7 @@ from ds2.rating.chat import chat_settings
 from ds2.rating.loop import Job, Outcomes, iter_hashes, iter_jobs
 from ds2.rating.prices import Budget, Price, read_prices, request_tokens
 from ds2.rating.prompt import FORMS, Prompt
-from ds2.rating.rate import Plan, Session, assemble, writable_store
+from ds2.rating.rate import Plan, Session, writable_store
 from ds2.rating.rater import Answer, Failure
 from ds2.rating.ratings import Note, Ratings
 from ds2.rating.rubric import Rubric
@@ -227,11 +228,12 @@ class Batches:
                     time.sleep(min(poll_s, max(0.0, until - time.monotonic())))
             if progress is not None:
                 progress(state)
+            notes = work.column.notes
             if state.n_open:
                 numbers = {"n": state.n_in_flight, "batches": state.n_open}
-                work.notes.append(Note("in flight", numbers | {"rater": shown(self._rater.name)}))
+                notes.append(Note("in flight", numbers | {"rater": shown(self._rater.name)}))
             if budget.exhausted:
-                work.notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "sending"}))
+                notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "sending"}))
             ratings = work.ratings(ended=budget.exhausted or state.n_open > 0)
             return replace(ratings, usage={**ratings.usage, "in_flight": state.n_in_flight})
 
@@ -260,21 +262,18 @@ class Batches:
         paths = [Path(file) for file in files]
         with self._opened() as work:
             intake = work.ingest(paths)
-            if intake.n_replies + intake.n_failed + intake.n_twice == 0:
-                if intake.n_broken:
+            if not sum(intake.n[kind] for kind in ("replies", "failed", "twice")):
+                if intake.n["broken"]:
                     raise InputError(str(intake.said))
                 raise InputError(
-                    f"{', '.join(map(shown_path, paths))}: none of {intake.n_foreign:,} results is "
-                    f"of {shown(self._rater.name)} with this rubric and these settings. Use the "
+                    f"{', '.join(map(shown_path, paths))}: none of {intake.n['foreign']:,} results "
+                    f"is of {shown(self._rater.name)} with this rubric and these settings. Use the "
                     "settings that the requests were written with."
                 )
-            for kind, n in (
-                ("foreign", intake.n_foreign),
-                ("broken", intake.n_broken),
-                ("failed", intake.n_failed),
-            ):
-                if n:
-                    work.notes.append(Note(f"{kind} results", {"n": n, "last": intake.said}))
+            for kind in ("foreign", "broken", "failed"):
+                if n := intake.n[kind]:
+                    note = Note(f"{kind} results", {"n": n, "last": intake.said})
+                    work.column.notes.append(note)
             return work.ratings()
 
     @contextmanager
@@ -288,19 +287,15 @@ class Batches:
 class _Intake:
     """What came of files of results.
 
-    Replies, requests of this setup that have none, results of other setups, and lines that are no
-    results. ``cost_usd`` is that of the replies; ``known`` whether it is all; ``said`` the last
-    failure; ``seen`` the requests that have an outcome; ``n_twice`` how many have two.
+    ``n`` counts "replies", requests "failed" or answered "twice", results that are "foreign", of
+    other setups, and "broken" lines. ``cost_usd`` is that of the replies; ``known`` whether it is
+    all; ``said`` the last failure; ``seen`` the requests that have an outcome.
     """
 
-    n_replies: int = 0
-    n_failed: int = 0
-    n_foreign: int = 0
-    n_broken: int = 0
+    n: Counter[str] = field(default_factory=Counter)
     cost_usd: float = 0.0
     known: bool = True
     said: str | None = None
-    n_twice: int = 0
     seen: set[object] = field(default_factory=set)
 
 
@@ -311,31 +306,23 @@ class _Work:
         (column,) = session.columns
         self.session, self.rater, self.store, self.column = session, rater, store, column
         self.builder, self.setup = column.builder, column.setup
-        self.number, self.tag = store.open_setup(column.setup), setup_tag(column.setup)
+        self.tag, self.number = setup_tag(column.setup), store.open_setup(column.setup)
+        column.number = self.number
         if (price := column.price) is not None:
             share = rater.price_share
             cached = None if price.cached is None else price.cached * share
             column.price = Price(price.input * share, price.output * share, cached)
         self.folder = BatchFolder(path)
-        self.notes, self.collected, self.rounds, self.recovered = list[Note](), 0, 0, False
+        self.collected, self.rounds, self.recovered = 0, 0, False
         for batch in self.folder.load():
             if not batch.collected:
                 store.add(reserved=[batch.reserved(rater.model)])
 
     def ratings(self, *, ended: bool = False) -> Ratings:
         """Return what the store has, and warn."""
-        for note in self.notes:
+        for note in self.column.notes:
             warn(str(note))
-        plan = self.session.plan
-        return assemble(
-            plan.pool,
-            self.store,
-            self.number,
-            self.setup,
-            rubric=plan.rubric,
-            notes=self.notes,
-            ended=ended,
-        )
+        return self.session.ratings(self.column, ended=ended)
 
     def turn(self, client: "BatchClient", budget: Budget) -> BatchProgress:
         """Collect what is finished and send what is missing."""
@@ -443,9 +430,10 @@ class _Work:
         for name, outcome in (result for path in paths for result in read_results(path, about)):
             key = read_request_id(name)
             if isinstance(outcome, str):
-                intake.n_broken, intake.said, intake.known = intake.n_broken + 1, outcome, False
+                intake.n["broken"] += 1
+                intake.said, intake.known = outcome, False
             elif key is None or key[0] != self.tag:
-                intake.n_foreign += 1
+                intake.n["foreign"] += 1
             elif name not in twice and key not in intake.seen:
                 intake.seen.add(key)
                 job = Job(key[2], key[1], Prompt(()), tries=1)
@@ -453,10 +441,11 @@ class _Work:
                     cost = outcomes.answered(job, outcome)
                     intake.cost_usd += cost or 0.0
                     intake.known &= cost is not None
-                    intake.n_replies += 1
+                    intake.n["replies"] += 1
                 else:
                     outcomes.failed(job, outcome)
-                    intake.n_failed, intake.said = intake.n_failed + 1, outcome.sentence
+                    intake.n["failed"] += 1
+                    intake.said = outcome.sentence
                     intake.known &= not outcome.may_cost
                 if len(rows) >= _ROWS:
                     self.store.add([(self.number, row) for row in rows])
@@ -464,9 +453,9 @@ class _Work:
         outcomes.finish(endpoint_works=True)
         self.store.add([(self.number, row) for row in rows])
         if ours := [key for key in map(read_request_id, twice) if key and key[0] == self.tag]:
-            intake.n_twice = len(ours)
+            intake.n["twice"] = len(ours)
             numbers = {"n": len(ours), "example": self._example(ours[-1][2])}
-            self.notes.append(Note("two results", numbers))
+            self.column.notes.append(Note("two results", numbers))
         return intake
 
     def _example(self, wanted: bytes) -> str:
@@ -505,7 +494,7 @@ class _Work:
         for path, file_id in zip(paths, status.files, strict=True):
             client.download(file_id, path)
         intake = self.ingest(paths)
-        self.collected += intake.n_replies + intake.n_failed
+        self.collected += intake.n["replies"] + intake.n["failed"]
         known = intake.known and len(intake.seen) >= batch.n  # a line that is missing was billed
         left_usd = 0.0 if known else max(0.0, batch.most_usd - intake.cost_usd)
         over = intake.cost_usd / batch.most_usd if batch.most_usd else 0.0

@@ -132,7 +132,7 @@ def rate(
             _run_async(session.ask(budget, path, progress))
         if progress is not None:
             session.tell(progress)
-        return _results(session, opened, budget, sent=sent)
+        return _results(session, budget, sent=sent)
 
 
 def reparse(
@@ -191,28 +191,17 @@ def _check_raters(raters: tuple[Rater, ...]) -> None:
                 )
 
 
-def _results(session: "Session", store: Store, budget: Budget, *, sent: bool) -> Ratings:
+def _results(session: "Session", budget: Budget, *, sent: bool) -> Ratings:
     """Read every rater's ratings from the store and warn of what is not there."""
-    plan, ratings = session.plan, []
+    ratings = []
     for column in session.columns:
-        notes = list(column.notes)
         if column.stopped:
-            notes.append(Note("said", {"text": column.stopped}))
+            column.notes.append(Note("said", {"text": column.stopped}))
         if budget.exhausted:
-            notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "rating"}))
-        if plan.repeats and column.rater.settings.get("temperature") == 0:
-            notes.append(Note("temperature 0", {"rater": shown(column.rater.name)}))
-        found = assemble(
-            plan.pool,
-            store,
-            column.number,
-            column.setup,
-            rubric=plan.rubric,
-            notes=notes,
-            stopped=column.stopped,
-            ended=budget.exhausted or not sent,
-        )
-        ratings.append(found)
+            column.notes.append(Note("budget", {"max_usd": budget.max_usd, "what": "rating"}))
+        if session.plan.repeats and column.rater.settings.get("temperature") == 0:
+            column.notes.append(Note("temperature 0", {"rater": shown(column.rater.name)}))
+        ratings.append(session.ratings(column, ended=budget.exhausted or not sent))
     stopped = [column.stopped for column in session.columns if column.stopped]
     if stopped and not any((one.codes == 0).any() for one in ratings):
         raise RunError(" ".join(stopped))
@@ -397,6 +386,19 @@ class Session:
         """Return what a setup has no outcome for yet, as `plan_jobs` numbers it."""
         pool, retry_failed = self.plan.pool, self.plan.retry_failed
         return still_missing(self._codes, pool, self._store, number, retry_failed=retry_failed)
+
+    def ratings(self, column: Column, *, ended: bool) -> Ratings:
+        """Return what the store has of a rater; ``ended``, as for `assemble`."""
+        return assemble(
+            self.plan.pool,
+            self._store,
+            column.number,
+            column.setup,
+            rubric=self.plan.rubric,
+            notes=column.notes,
+            stopped=column.stopped,
+            ended=ended,
+        )
 
     def forecasts(self) -> tuple[Forecast, ...]:
         """Say what the asking takes; sends nothing."""
