@@ -352,21 +352,13 @@ class _Work:
 
     def missing(self) -> np.ndarray:
         """Return what has no outcome and is in no open batch, as `plan_jobs` numbers it."""
-        codes = self.session.missing(self.number)
         flying = {
             key[1:]
             for batch in self._open()
             for _, row in _rows(self.folder.requests(batch.token))
             if (key := read_request_id((row or {}).get("custom_id"))) is not None
         }
-        if not flying:
-            return codes
-        pool = self.session.plan.pool
-        there = np.zeros((len(pool), 2), dtype=bool)
-        for start, hashes in iter_hashes(pool):
-            for row, example in enumerate(hashes, start):
-                there[row] = [(0, example) in flying, (1, example) in flying]
-        return np.asarray(codes[~there[codes // 2, codes % 2]])
+        return self.session.missing(self.number, flying)
 
     def lines(self, budget: Budget, codes: np.ndarray) -> Iterator[tuple[bytes, float]]:
         """Yield requests and the most that each can cost, until the budget ends."""

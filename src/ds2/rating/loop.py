@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -102,13 +102,19 @@ def plan_jobs(keys: np.ndarray, *, seed: int, repeats: int) -> np.ndarray:
 
 
 def still_missing(
-    codes: np.ndarray, pool: Pool, store: Store, setup: int | None, *, retry_failed: bool
+    codes: np.ndarray,
+    pool: Pool,
+    store: Store,
+    setup: int | None,
+    *,
+    retry_failed: bool,
+    in_flight: Collection[tuple[int, bytes]] = (),
 ) -> np.ndarray:
-    """Return those of ``codes`` that the store has no final outcome for, in their order.
+    """Return those of ``codes`` that have no final outcome and are not in flight, in their order.
 
     What was asked for before comes last: if it is what stops a rater, the rest is rated by then.
     """
-    if len(codes) == 0 or setup is None or store.count(setup) == 0:
+    if len(codes) == 0 or setup is None or not (in_flight or store.count(setup)):
         return codes
     settled = UNANSWERED if not retry_failed else REPLIED - 1
     wanted, done, tried = (np.zeros((len(pool), 2), dtype=bool) for _ in range(3))
@@ -118,8 +124,10 @@ def still_missing(
             rows = np.flatnonzero(wanted[start : start + len(hashes), repeat])
             states = store.states(setup, repeat, [hashes[row] for row in rows])
             for row in rows:
-                done[start + row, repeat] = states.get(hashes[row], UNANSWERED) > settled
-                tried[start + row, repeat] = hashes[row] in states
+                key = hashes[row]
+                final = states.get(key, UNANSWERED) > settled
+                done[start + row, repeat] = final or (repeat, key) in in_flight
+                tried[start + row, repeat] = key in states
     left = codes[~done[codes // 2, codes % 2]]
     return np.asarray(left[np.argsort(tried[left // 2, left % 2], kind="stable")])
 

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -382,10 +382,18 @@ class Session:
         number, price = self._store.number(setup), plan.prices.price(rater.model)
         return Column(rater, builder, setup, number, self.missing(number), price)
 
-    def missing(self, number: int | None) -> np.ndarray:
+    def missing(
+        self, number: int | None, in_flight: Collection[tuple[int, bytes]] = ()
+    ) -> np.ndarray:
         """Return what a setup has no outcome for yet, as `plan_jobs` numbers it."""
-        pool, retry_failed = self.plan.pool, self.plan.retry_failed
-        return still_missing(self._codes, pool, self._store, number, retry_failed=retry_failed)
+        return still_missing(
+            self._codes,
+            self.plan.pool,
+            self._store,
+            number,
+            retry_failed=self.plan.retry_failed,
+            in_flight=in_flight,
+        )
 
     def ratings(self, column: Column, *, ended: bool) -> Ratings:
         """Return what the store has of a rater; ``ended``, as for `assemble`."""
