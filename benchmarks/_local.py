@@ -65,7 +65,7 @@ async def _ask(
                         answer.text, RUBRIC, cut=answer.finish_reason == "length"
                     ).values
                     continue
-                expected, _ = expected_rating(answer.top_logprobs or {}, RUBRIC, min_covered=0.0)
+                expected = expected_rating(answer.top_logprobs or {}, RUBRIC, min_covered=0.0)
                 covered.append(expected.covered if expected else 0.0)
                 if expected:
                     found[name] = expected.value

@@ -159,14 +159,8 @@ def top_overlap(one: np.ndarray, two: np.ndarray, size: int) -> tuple[float, flo
 
     Where equal values stand at the cut, every choice among them is as likely, independently on
     both sides, and the mean over the choices is returned. Chance is size / n.
-
-    Raises:
-        InputError: ``size`` is no number from 1 to the number of rows where neither is NaN.
     """
     one, two = _both(one, two)
-    if len(one) == 0:
-        raise InputError("No example is rated on both sides, so their tops have nothing in common.")
-    check_int("size", size, low=1, high=len(one))
     shared = float(_membership(one, size) @ _membership(two, size))
     return shared / size, size / len(one)
 
@@ -180,11 +174,8 @@ def _membership(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _both(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.asarray(one, dtype=np.float64), np.asarray(two, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise InputError(f"Both sides must have one number per row. Got {x.shape} and {y.shape}.")
-    present = ~(np.isnan(x) | np.isnan(y))
-    return x[present], y[present]
+    present = ~(np.isnan(one) | np.isnan(two))
+    return one[present], two[present]
 
 
 _LEAST_BARS, _MOST_BARS = 4, 21

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import islice
 
-from ds2.checks import check_fraction
 from ds2.errors import InputError
 from ds2.rating.fence import repeats_prompt
 from ds2.rating.rater import Answer
@@ -30,7 +29,6 @@ __all__ = [
     "REPLY_PROBLEMS",
     "Expected",
     "Reading",
-    "Reply",
     "expected_rating",
     "level_tokens",
     "parse_reply",
@@ -81,8 +79,8 @@ def level_tokens(rubric: Rubric) -> tuple[str, ...]:
 
 def expected_rating(
     top_logprobs: Mapping[str, float], rubric: Rubric, *, min_covered: float = 0.5
-) -> tuple[Expected | None, str | None]:
-    """Return E[rating] from a token's top log-probabilities, or the problem "uncovered".
+) -> Expected | None:
+    """Return E[rating] from a token's top log-probabilities; None: they hardly cover the levels.
 
         P(r) = p(r) / Σ_s p(s),   E = Σ_r r·P(r),   spread² = Σ_r (r − E)²·P(r)
 
@@ -96,7 +94,6 @@ def expected_rating(
         rubric: what was asked; its levels have the symbols of `level_tokens`.
         min_covered: the least probability that the levels must have together.
     """
-    check_fraction("min_covered", min_covered)
     mass = dict.fromkeys(level_tokens(rubric), 0.0)
     for token, logprob in top_logprobs.items():
         symbol = token.strip(_SPACES)
@@ -104,14 +101,12 @@ def expected_rating(
             mass[symbol] += math.exp(min(logprob, 0.0))
     covered = math.fsum(mass.values())
     if covered <= 0.0 or covered < min_covered:
-        return None, "uncovered"
-    shares = [p / covered for p in mass.values()]
-    value = math.fsum(share * r for share, r in zip(shares, rubric.levels, strict=True))
-    variance = math.fsum(
-        share * (r - value) ** 2 for share, r in zip(shares, rubric.levels, strict=True)
-    )
+        return None
+    shares = [(r, p / covered) for r, p in zip(rubric.levels, mass.values(), strict=True)]
+    value = math.fsum(share * r for r, share in shares)
+    variance = math.fsum(share * (r - value) ** 2 for r, share in shares)
     value = min(max(value, rubric.scale.low), rubric.scale.high)
-    return Expected(value, math.sqrt(variance), min(covered, 1.0)), None
+    return Expected(value, math.sqrt(variance), min(covered, 1.0))
 
 
 #: Why a reply holds no rating. "truncated": it was cut, or ended before the rating came.
@@ -172,19 +167,22 @@ _REFUSES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a reply says.
+class Reading:
+    """What one reply says.
 
     Attributes:
         values: criterion → rating, on the scale; only those that were found.
-        problem: why the scored criterion has none, one of `REPLY_PROBLEMS`; None where it has one.
+        problem: why the scored criterion has none, of a reply one of `REPLY_PROBLEMS` or
+            "uncovered"; None where it has one.
+        spread: the standard deviation that the rater itself states, where it does.
     """
 
-    values: Mapping[str, float]
-    problem: str | None
+    values: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+    spread: float | None = None
 
 
-def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = False) -> Reply:
+def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = False) -> Reading:
     """Read the ratings in a reply; never raises, and never returns a number that is not in it.
 
     Args:
@@ -194,22 +192,22 @@ def parse_reply(text: str, rubric: Rubric, *, form: str = "text", cut: bool = Fa
         cut: the endpoint said that the reply ended at the token limit.
     """
     if _FLAT.fullmatch(text) and (usual := _usual(text, rubric)):
-        return Reply(usual, None)
+        return Reading(usual, None)
     if not text.strip():
-        return Reply({}, "truncated" if cut else "empty")
+        return Reading({}, "truncated" if cut else "empty")
     answer, closed = _without_reasoning(text)
     answer = answer.strip()
     if len(answer) > _LONGEST or not closed:
-        return Reply({}, "truncated" if not closed else "unparsable")
+        return Reading({}, "truncated" if not closed else "unparsable")
     answer = plain(_bare(answer), rubric.scale.high).strip()
     if repeats_prompt(answer):
-        return Reply({}, "quoting")
+        return Reading({}, "quoting")
     found, problem = _read(_UNFINISHED.sub("", answer) if cut else answer, rubric, form)
     low, high = rubric.scale.low, rubric.scale.high
     values = {name: value for name, value in found.items() if low <= value <= high}
     if rubric.scored in found:
-        return Reply(values, None if rubric.scored in values else "out of range")
-    return Reply(values, "truncated" if cut and problem == "unparsable" else problem)
+        return Reading(values, None if rubric.scored in values else "out of range")
+    return Reading(values, "truncated" if cut and problem == "unparsable" else problem)
 
 
 #: What nearly every reply is: one flat object of numbers.
@@ -438,21 +436,6 @@ def _rating(value: Mapping[str, object], source: str, name: str, high: float) ->
     return found.pop() if len(found) == 1 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one reply says.
-
-    Attributes:
-        values: criterion → rating, only those that were found.
-        problem: why the scored criterion has none; None where it has one.
-        spread: the standard deviation that the rater itself states, where it does.
-    """
-
-    values: Mapping[str, float] = field(default_factory=dict)
-    problem: str | None = None
-    spread: float | None = None
-
-
 def read_answer(answer: Answer, *, rubric: Rubric, form: str) -> Reading:
     """Read a reply of the given form."""
     if form != "expected":
@@ -460,9 +443,9 @@ def read_answer(answer: Answer, *, rubric: Rubric, form: str) -> Reading:
         reply = parse_reply(answer.text, rubric, form=form, cut=cut)
         filtered = reply.problem is not None and answer.finish_reason == "content_filter"
         return Reading(reply.values, "refused" if filtered else reply.problem)
-    expected, problem = expected_rating(answer.top_logprobs or {}, rubric)
+    expected = expected_rating(answer.top_logprobs or {}, rubric)
     if expected is None:
-        return Reading(problem=problem)
+        return Reading(problem="uncovered")
     return Reading({rubric.scored: expected.value}, None, expected.spread)
 
 
