@@ -350,7 +350,7 @@ class Loop:
         self._rater = rater = column.rater
         self._rubric = rubric = column.builder.rubric
         self._blocks = iter_jobs(column.missing, pool, column.builder)
-        self._outcomes, self._budget, self._account = outcomes, account.budget, account
+        self.outcomes, self._budget, self._account = outcomes, account.budget, account
         self._seed, self._in_thread = seed, in_thread
         schema = rubric.json_schema() if rater.form == "structured" else None
         self._around = request_tokens((), rater.settings, schema)
@@ -378,7 +378,7 @@ class Loop:
         try:
             while (chosen := await self._next()) is not None:
                 self._gate.in_flight += 1
-                self._outcomes.in_flight = self._gate.in_flight
+                self.outcomes.in_flight = self._gate.in_flight
                 task = asyncio.create_task(self._attempt(*chosen))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -387,9 +387,9 @@ class Loop:
             for task in (feeder, *self._tasks):
                 task.cancel()
             await asyncio.gather(feeder, *self._tasks, return_exceptions=True)
-            if not (self._stopping or self._budget.exhausted or self._outcomes.earlier):
+            if not (self._stopping or self._budget.exhausted or self.outcomes.earlier):
                 self.breaker.ended()
-            self._outcomes.finish(endpoint_works=not self._stopping or self._stop)
+            self.outcomes.finish(endpoint_works=not self._stopping or self._stop)
         if self._broken is not None:
             raise self._broken
 
@@ -486,7 +486,7 @@ class Loop:
             self._broken = error
         finally:
             self._gate.in_flight -= 1
-            self._outcomes.in_flight = self._gate.in_flight
+            self.outcomes.in_flight = self._gate.in_flight
             self._pace.settle(guess, _tokens(answer))
             self._account.settle(reserved, cost_usd, in_row=in_row)
             self._wake.set()
@@ -503,18 +503,18 @@ class Loop:
             self.breaker.blank(answer)
         if answer.finish_reason in _SILENT:
             return self._kept(job, answer, reserved)
-        cost_usd = self._outcomes.bill(answer)
+        cost_usd = self.outcomes.bill(answer)
         if job.blanks < BLANK_TRIES and not self._stopping:
             self._send_later(job, self._pause_s(job, None))
         else:
             said = f"'{self._rater.name}' sent a reply without a text."
-            self._outcomes.failed(job, Failure("empty", said, retryable=True))
+            self.outcomes.failed(job, Failure("empty", said, retryable=True))
         return cost_usd, False
 
     def _kept(self, job: Job, answer: Answer, reserved: Reserved) -> tuple[float | None, bool]:
         """Keep a reply; where it says what it took, its row settles what was set aside."""
         known = answer.n_input is not None and answer.n_output is not None
-        cost_usd = self._outcomes.answered(job, answer, reserved.number if known else None)
+        cost_usd = self.outcomes.answered(job, answer, reserved.number if known else None)
         return (cost_usd or 0.0) if known else None, known
 
     def _failed(self, job: Job, failure: Failure, started_s: float) -> float | None:
@@ -536,7 +536,7 @@ class Loop:
         if again and not self._stopping:
             self._send_later(job, away_s if away_s is not None else self._pause_s(job, wait_s))
         else:
-            self._outcomes.failed(job, failure)
+            self.outcomes.failed(job, failure)
         return None if failure.may_cost else 0.0
 
     def _away_s(self, job: Job, now_s: float, failure: Failure) -> float | None:

@@ -47,7 +47,7 @@ from ds2.rating.rater import Answer, Asked, Failure, Rater
 from ds2.rating.ratings import Note, Ratings, codes_of
 from ds2.rating.reply import read_row
 from ds2.rating.rubric import Rubric
-from ds2.rating.store import UNANSWERED, Row, Setup, Store, Writer, canonical
+from ds2.rating.store import UNANSWERED, Setup, Store, Writer, canonical
 
 __all__ = ["Forecast", "Plan", "Session", "assemble", "rate", "reparse", "writable_store"]
 
@@ -364,7 +364,7 @@ class Session:
                 if known is not None:
                     rater.settle(known)
         self.columns = [self._column(rater) for rater in raters]
-        self._outcomes: list[Outcomes] = []
+        self._loops: list[Loop] = []
 
     def _column(self, rater: Asked) -> Column:
         """Look up what is missing. An open form is taken to be JSON schema until it is known."""
@@ -464,31 +464,45 @@ class Session:
         self, budget: Budget, path: Path, tell: Callable[[RateProgress], None] | None
     ) -> None:
         """Ask all raters at once for what is missing, each at its own speed."""
-        loops: list[Loop] = []
-
-        def stop_all() -> None:
-            for one in loops:
-                one.stop()
-
-        async with self._books(path, stopped=stop_all) as writer, asyncio.TaskGroup() as group:
+        async with self._books(path, stopped=self._stop) as writer, asyncio.TaskGroup() as group:
             teller = group.create_task(self._tell(tell))
             asking = [
-                group.create_task(self._ask(column, budget, writer, loops))
+                group.create_task(self._ask(column, budget, writer))
                 for column in self.columns
                 if len(column.missing)
             ]
             await asyncio.gather(*asking)
             teller.cancel()
 
-    async def _ask(self, column: Column, budget: Budget, writer: Writer, loops: list[Loop]) -> None:
-        rater = column.rater
+    def _stop(self) -> None:
+        for loop in self._loops:
+            loop.stop()
+
+    async def _ask(self, column: Column, budget: Budget, writer: Writer) -> None:
+        rater, factor = column.rater, self._store.factor(column.rater.model)
         assert isinstance(rater, Rater)
-        account = Account(
-            budget, writer, rater.model, column.price, self._store.factor(rater.model)
-        )
+        account = Account(budget, writer, rater.model, column.price, factor)
         try:
-            if await self._open(rater, column, account):
-                await self._run(column, account, writer, loops)
+            if not await self._open(rater, column, account):
+                return
+            number = column.number = self._store.open_setup(column.setup)
+            loop = Loop(
+                column,
+                self.plan.pool,
+                outcomes=Outcomes(
+                    column,
+                    lambda row, settles: writer.put(number, row, settles),
+                    total=len(self._codes),
+                ),
+                account=account,
+                seed=self.plan.seed,
+                in_thread=self._in_thread,
+            )
+            self._loops.append(loop)
+            if writer.failed:
+                loop.stop()
+            await loop.run()
+            column.stopped = loop.breaker.sentence
         except OverBudgetError:
             budget.exhausted = True
         finally:
@@ -526,33 +540,7 @@ class Session:
             found = self._column(rater)
             column.builder, column.setup, column.missing = found.builder, found.setup, found.missing
         column.notes += [Note("said", {"text": found}) for found in rater.findings]
-        column.number = self._store.open_setup(column.setup)
         return True
-
-    async def _run(
-        self, column: Column, account: Account, writer: Writer, loops: list[Loop]
-    ) -> None:
-        plan, number = self.plan, column.number
-        assert number is not None
-
-        def keep(row: Row, settles: int | None) -> None:
-            writer.put(number, row, settles)
-
-        outcomes = Outcomes(column, keep, total=len(self._codes))
-        self._outcomes.append(outcomes)
-        loop = Loop(
-            column,
-            plan.pool,
-            outcomes=outcomes,
-            account=account,
-            seed=plan.seed,
-            in_thread=self._in_thread,
-        )
-        loops.append(loop)
-        if writer.failed:
-            loop.stop()
-        await loop.run()
-        column.stopped = loop.breaker.sentence
 
     async def _tell(self, tell: Callable[[RateProgress], None] | None) -> None:
         while tell is not None:
@@ -561,8 +549,8 @@ class Session:
 
     def tell(self, tell: Callable[[RateProgress], None]) -> None:
         """Tell how far every rater is."""
-        for outcomes in self._outcomes:
-            tell(outcomes.read())
+        for loop in self._loops:
+            tell(loop.outcomes.read())
 
 
 def _settings_hash(rater: Asked) -> str:
