@@ -221,28 +221,8 @@ def test_lists_of_numbers_want_to_know_which(pool, tmp_path):
             import_ratings(pool, file=path, column="4")
 
 
-def test_a_list_of_another_length(pool, tmp_path):
-    path = write(tmp_path / "s.json", [1, 2], lines=False)
-    with pytest.raises(InputError, match="holds 2 ratings and the pool 6 examples"):
-        import_ratings(pool, file=path)
-
-
-def test_files_that_could_run_code_are_not_read(pool, tmp_path):
-    np.save(tmp_path / "o.npy", np.array([1, "x", None], dtype=object))
-    (tmp_path / "s.pt").write_bytes(b"PK\x03\x04")
-    with pytest.raises(InputError, match="can be read without running code"):
-        import_ratings(pool, file=tmp_path / "o.npy")
-    with pytest.raises(InputError, match=r"can run code when it is read.*numpy.save"):
-        import_ratings(pool, file=tmp_path / "s.pt")
-    np.save(tmp_path / "t.npy", np.zeros((2, 2, 2)))
-    with pytest.raises(InputError, match=r"Got float64 of shape \(2, 2, 2\)"):
-        import_ratings(pool, file=tmp_path / "t.npy")
-
-
 def test_a_list_with_something_else_in_it(pool, tmp_path):
-    path = write(tmp_path / "s.json", [1, {"a": 1}], lines=False)
-    with pytest.raises(InputError, match="row 2: an object stands where"):
-        import_ratings(pool, file=path, layout="list")
+    path = tmp_path / "s.json"
     write(path, [1, "x", "8", True, None, [3]], lines=False)
     ratings, _ = said(pool, file=path, layout="list", scale="1-10")
     assert same(ratings.values, [1, NAN, 8, NAN, NAN, 3])
@@ -262,12 +242,6 @@ def test_a_table_with_ids_stays_a_table(tmp_path):
     assert "was read as 'distilabel': 3 ratings, joined on the texts" in warned
     (tmp_path / "t.csv").write_text("id,score\nr0,5\nr1,6\nr2,7\n")
     assert import_ratings(pool, file=tmp_path / "t.csv").warnings == ()
-
-
-def test_an_unknown_layout_is_named(pool, tmp_path):
-    path = write(tmp_path / "s.json", [1] * N, lines=False)
-    with pytest.raises(InputError, match=r"'layout' must be one of .*Did you mean 'distilabel'"):
-        import_ratings(pool, file=path, layout="distillabel")
 
 
 def test_fields_inside_fields_of_the_pool(tmp_path):
@@ -296,3 +270,24 @@ def test_several_columns_make_a_panel(tmp_path):
     for columns, raters in (("a", None), ([], None), (["a"], ["x", "y"]), (["a"], "x")):
         with pytest.raises(InputError, match=r"must (be a list of names|have one name)"):
             import_panel(pool, columns=columns, raters=raters)
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "said"),
+    [
+        ("s.json", [1, 2], "holds 2 ratings and the pool 6 examples"),
+        ("s.json", [1, {"a": 1}], "row 2: an object stands where"),
+        ("s.json distillabel", [1] * N, r"'layout' must be one of .*mean 'distilabel'"),
+        ("s.npy", np.array([1, "x"], dtype=object), "can be read without running code"),
+        ("s.npy", np.zeros((2, 2, 2)), r"Got float64 of shape \(2, 2, 2\)"),
+        ("s.pt", [1], r"can run code when it is read.*numpy.save"),
+    ],
+)
+def test_what_is_no_list_of_ratings_is_said(pool, tmp_path, file, value, said):
+    name, _, layout = file.partition(" ")
+    if isinstance(value, np.ndarray):
+        np.save(tmp_path / name, value)
+    else:
+        write(tmp_path / name, value, lines=False)
+    with pytest.raises(InputError, match=said):
+        import_ratings(pool, file=tmp_path / name, layout=layout or "list")

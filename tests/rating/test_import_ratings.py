@@ -75,24 +75,6 @@ def test_a_scale_may_be_given_as_text(tmp_path):
     assert ratings.rater == "Anna"
 
 
-def test_a_column_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="Did you mean 'score'"):
-        import_ratings(pool_of(tmp_path, [1, 2]), column="scores")
-    with pytest.raises(InputError, match="Name the 'column'"):
-        import_ratings(pool_of(tmp_path, [1, 2]))
-
-
-@pytest.mark.parametrize("values", [[None, None], ["a", ""], [0, 99]])
-def test_no_rating_at_all_is_an_error(tmp_path, values):
-    with pytest.raises(InputError, match=r"No example has a rating from 'score': \d"):
-        import_ratings(pool_of(tmp_path, values), column="score")
-
-
-def test_a_value_that_is_no_number_is_shown(tmp_path):
-    with pytest.raises(InputError, match="Example 2 has 'good': a rating is a number"):
-        import_ratings(pool_of(tmp_path, [None, "good", True]), column="score")
-
-
 @pytest.mark.parametrize("values", [[7, 7, 7], [1, 2, 3, 4, 4.5]])
 def test_ratings_of_one_score_are_a_warning(tmp_path, values):
     with pytest.warns(Ds2Warning, match="All ratings fall into one score"):
@@ -119,11 +101,6 @@ def test_fractions_are_told_the_setting_with_bins(tmp_path):
     said = noted(tmp_path, [0.1, 0.5, 0.93, 1.0], "1-10")
     assert "3 of 4 ratings are outside the declared scale, 1 to 10" in said
     assert 'scale = "0-1" and bins = [0.1667, 0.3333, 0.5, 0.6667, 0.8333].' in said
-
-
-def test_hundreds_are_told_the_setting_even_when_nothing_is_left(tmp_path):
-    with pytest.raises(InputError, match=r'scale = "0-100" and bins = \[16.67, .*83.33\]'):
-        import_ratings(pool_of(tmp_path, [40, 55, 93]), column="score")
 
 
 def test_the_suggested_setting_works(tmp_path):
@@ -206,35 +183,6 @@ def test_unknown_ids_are_counted_and_absent_ones_unrated(tmp_path):
     assert ratings.warnings[0] == f"2 of 4 ids in {path} are not in the pool."
 
 
-@pytest.mark.parametrize("ids", [["r0", "r1", "r0"], ["r0", "x", "x"]])
-def test_an_id_twice_in_a_table_is_an_error(tmp_path, ids):
-    write_table(tmp_path / "t.jsonl", [{"id": name, "score": 5} for name in ids])
-    with pytest.raises(InputError, match=r"is given twice, in line [12] and line 3"):
-        import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
-
-
-def test_a_table_of_other_ids_is_an_error(tmp_path):
-    write_table(tmp_path / "t.jsonl", [{"id": "a", "score": 5}])
-    with pytest.raises(InputError, match=r"None of the 1 ids .* the file's first is 'a', .*'r0'"):
-        import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('{"id": "r0", "score": 5}\n{]\n', "line 2: not valid JSON"),
-        ('{"id": "r0", "score": 5}\n{"id": "r1", "sc', "cut off: line 2"),
-        ("\n", "holds no rows"),
-        ("", "is empty"),
-        ('{"id": null, "score": 5}\n', "no id in the column 'id'"),
-    ],
-)
-def test_a_table_that_cannot_be_read(tmp_path, text, said):
-    (tmp_path / "t.jsonl").write_text(text)
-    with pytest.raises(InputError, match=said):
-        import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
-
-
 @pytest.mark.parametrize(
     ("given", "scale", "values"),
     [
@@ -247,11 +195,6 @@ def test_a_number_is_read_as_people_write_it(tmp_path, given, scale, values):
     with pytest.warns(Ds2Warning):
         ratings = import_ratings(pool_of(tmp_path, given), column="score", scale=scale)
     assert same(ratings.values, values)
-
-
-def test_a_rating_out_of_another_number_than_the_scales_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"out of 5, as example 2 says .*3/5.* 1 to 10"):
-        import_ratings(pool_of(tmp_path, [7, "3/5"]), column="score")
 
 
 def test_many_rows_are_joined_on_their_ids(tmp_path):
@@ -294,3 +237,46 @@ def test_ratings_must_agree_with_their_problems():
         Ratings(values, np.array([0, 0], np.int8), Scale.ds2(), "a")
     with pytest.raises(InputError, match="one entry per example"):
         Ratings(values, np.array([0], np.int8), Scale.ds2(), "a")
+
+
+#: What stands in the pool's field, what is asked for, and what is said.
+REFUSED = [
+    ([1, 2], "scores", "Did you mean 'score'"),
+    ([1, 2], None, "Name the 'column'"),
+    ([None, None], "score", r"No example has a rating from 'score': \d"),
+    (["a", ""], "score", r"No example has a rating from 'score': \d"),
+    ([0, 99], "score", r"No example has a rating from 'score': \d"),
+    ([None, "good", True], "score", "Example 2 has 'good': a rating is a number"),
+    ([40, 55, 93], "score", r'scale = "0-100" and bins = \[16.67, .*83.33\]'),
+    ([7, "3/5"], "score", r"out of 5, as example 2 says .*3/5.* 1 to 10"),
+]
+
+
+@pytest.mark.parametrize(("values", "column", "said"), REFUSED)
+def test_what_a_field_cannot_hold_is_said(tmp_path, values, column, said):
+    with pytest.raises(InputError, match=said):
+        import_ratings(pool_of(tmp_path, values), column=column)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"id": "r0", "score": 5}\n{]\n', "line 2: not valid JSON"),
+        ('{"id": "r0", "score": 5}\n{"id": "r1", "sc', "cut off: line 2"),
+        ("\n", "holds no rows"),
+        ("", "is empty"),
+        ('{"id": null, "score": 5}\n', "no id in the column 'id'"),
+        ('{"id": "a", "score": 5}\n', r"None of the 1 ids .* first is 'a', .*'r0'"),
+        *(
+            (
+                f'{{"id": "{a}", "score": 5}}\n{{"id": "{b}", "score": 5}}\n' * 2,
+                "is given twice, in",
+            )
+            for a, b in (("r0", "r1"), ("x", "x"))
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_used(tmp_path, text, said):
+    (tmp_path / "t.jsonl").write_text(text)
+    with pytest.raises(InputError, match=said):
+        import_ratings(pool_of(tmp_path, ["absent"] * 3), file=tmp_path / "t.jsonl")
