@@ -6,7 +6,6 @@ to ask: prompts, jobs, store, budget and what is made of a reply are those of `r
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -741,10 +740,7 @@ def read_request_id(text: object) -> tuple[str, int, bytes] | None:
     found = _ID.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         return None
-    try:
-        return found[1], int(found[2]), base64.urlsafe_b64decode(found[3] + "=")
-    except binascii.Error:
-        return None
+    return found[1], int(found[2]), base64.urlsafe_b64decode(found[3] + "=")
 
 
 Outcome: TypeAlias = Answer | Failure
