@@ -1,18 +1,20 @@
 """A real process, really killed: nothing committed is lost or asked for twice."""
 
+import asyncio
 import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from llm_server import Endpoint, Step
-from rating_fakes import make_pool
+from llm_server import Endpoint, Step, rating_text
+from rating_fakes import ScriptedRater, make_pool
 
 from ds2.rating import ChatRater, Store, rate, reparse
 
@@ -100,3 +102,26 @@ def test_a_few_kills(tmp_path):
 @pytest.mark.slow
 def test_fifty_kills_at_random_moments(tmp_path):
     kill_often(tmp_path, kills=55, n=4000, delay_s=0.2, longest_s=2.5)
+
+
+def test_a_run_that_is_interrupted_has_written_what_came_when_it_ends(tmp_path):
+    main, store = threading.main_thread().ident, tmp_path / "s.sqlite"
+
+    def answer(prompt, number):
+        if number == 100:
+            signal.pthread_kill(main, signal.SIGINT)
+        return rating_text(7)
+
+    class Slow(ScriptedRater):
+        async def ask(self, prompt, *, rubric, seed):
+            await asyncio.sleep(0.005)
+            return await super().ask(prompt, rubric=rubric, seed=seed)
+
+    rater = Slow(answer)
+    with pytest.raises(KeyboardInterrupt):
+        rate(make_pool(tmp_path, 3000), rater, store=store)
+    asked, kept = len(rater.prompts), len(committed(store))
+    assert 100 < asked < 2000
+    assert asked - 8 <= kept <= asked
+    time.sleep(0.3)
+    assert (len(rater.prompts), len(committed(store))) == (asked, kept)

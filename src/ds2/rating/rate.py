@@ -587,26 +587,31 @@ def _run_async(work: Coroutine[Any, Any, None]) -> None:
     """
     failed: list[BaseException] = []
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+    ended, interrupted = threading.Event(), threading.Event()
 
     async def noted() -> None:
         if (task := asyncio.current_task()) is not None:
             running.append((asyncio.get_running_loop(), task))
-        await work
+        if not interrupted.is_set():
+            await work
 
     def target() -> None:
         try:
             asyncio.run(noted())
         except BaseException as error:
             failed.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=target, name="ds2-rating")
-    thread.start()
+    threading.Thread(target=target, name="ds2-rating").start()
     try:
-        thread.join()
-    except BaseException:  # interrupted: what is in flight is dropped, what came is kept
+        ended.wait()  # a `join` that was interrupted would not wait again
+    except BaseException:  # what is in flight is dropped, what came is kept
+        interrupted.set()
         for loop, task in running:
             loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        ended.wait()
+        work.close()
         raise
     while failed and isinstance(failed[0], BaseExceptionGroup):
         failed[0] = failed[0].exceptions[0]
