@@ -154,13 +154,13 @@ class Batches:
         pool: the examples. Equal ones are rated once.
         rater: who is asked.
         store: the SQLite file of the replies. The state of the batches is kept beside it.
-        rubric: what is asked; None is `Rubric.ds2`.
+        rubric: what is asked, as all that follows as for `rate`.
         repeats: how many random examples are rated a second time.
-        nonce: as for `rate`; None takes the store's own.
+        nonce: text that whoever wrote the examples cannot know.
         seed: of the order and the repeats.
-        max_prompt_tokens: examples are shortened in the middle to keep prompts below it.
-        count_tokens: the tokens of a text, by the model's tokenizer; None estimates.
-        prices: the caller's own, in front of the packaged ones: of requests outside batches.
+        max_prompt_tokens: the longest prompt.
+        count_tokens: the tokens of a text.
+        prices: the caller's own: of requests outside batches.
         retry_failed: ask again about examples that the endpoint refused to rate before.
     """
 
