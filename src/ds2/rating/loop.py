@@ -12,7 +12,6 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -456,9 +455,12 @@ class Loop:
     async def _sleep(self, wait_s: float) -> None:
         """Sleep so long, or until something happens."""
         self._wake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if math.isinf(wait_s) else wait_s):
-                await self._wake.wait()
+        alarm = None
+        if not math.isinf(wait_s):
+            alarm = asyncio.get_running_loop().call_later(wait_s, self._wake.set)
+        await self._wake.wait()
+        if alarm is not None:
+            alarm.cancel()
 
     async def _attempt(self, job: Job, reserved: Reserved, guess: float) -> None:
         """Send a job once, and see to what comes of it."""

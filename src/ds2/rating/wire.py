@@ -9,6 +9,7 @@ directly. benchmarks/rating_throughput.py measures both.
 import asyncio
 import importlib
 import json
+import select
 import time
 import weakref
 import zlib
@@ -359,15 +360,22 @@ def _connector(aiohttp: Any, distrust: Callable[[], None], **options: Any) -> An
                 if protocol not in known:
                     known.add(protocol)
                     return connection
-                for _ in range(2):  # what has come meanwhile is read
-                    await asyncio.sleep(0)
-                if not protocol.should_close and protocol.is_connected():
-                    return connection
                 if protocol.should_close:
                     distrust()
+                elif not _readable(connection.transport.get_extra_info("socket").fileno()):
+                    return connection
                 connection.close()
 
     return Connector(**options)
+
+
+def _readable(descriptor: int) -> bool:
+    """Say whether something waits to be read from a socket, if only its end."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _TooLargeError(Exception):
