@@ -29,7 +29,7 @@ from ds2.pool.files import check_readable
 from ds2.pool.ids import match_ids
 from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
-from ds2.rating.ratings import PROBLEMS, Note, Ratings, codes_of
+from ds2.rating.ratings import Note, Ratings, codes_of, counted
 from ds2.rating.scale import Scale, even_bins
 
 __all__ = ["import_panel", "import_ratings"]
@@ -254,10 +254,7 @@ def _number(value: object) -> tuple[float, int, float]:
 
 
 def _counted(codes: np.ndarray) -> str:
-    counts = np.bincount(codes, minlength=len(PROBLEMS) + 1)[1:]
-    return ", ".join(
-        f"{count:,} {name}" for name, count in zip(PROBLEMS, counts, strict=True) if count
-    )
+    return ", ".join(f"{count:,} {name}" for name, count in counted(codes).items())
 
 
 def _odd(given: Sequence[object], codes: np.ndarray) -> str:

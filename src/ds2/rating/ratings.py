@@ -21,7 +21,7 @@ from ds2.shown import Shown
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["PROBLEMS", "Note", "Panel", "Ratings", "codes_of"]
+__all__ = ["PROBLEMS", "Note", "Panel", "Ratings", "codes_of", "counted"]
 
 #: Why an example has no rating: what a table says, what a reply was, what the endpoint did.
 PROBLEMS = (
@@ -216,8 +216,7 @@ class Ratings(Shown):
     @property
     def problems(self) -> Mapping[str, int]:
         """How many examples have no rating, by problem; only problems that occur."""
-        counts = np.bincount(self.codes.ravel(), minlength=len(PROBLEMS) + 1)[1:]
-        return {name: int(count) for name, count in zip(PROBLEMS, counts, strict=True) if count}
+        return counted(self.codes)
 
     def problem_of_row(self, row: int) -> str | None:
         """Return why an example has no rating of a single rater, or None where it has one."""
@@ -313,6 +312,12 @@ class Ratings(Shown):
 Panel = Ratings
 
 _ENTRY = b"ds2.ratings"
+
+
+def counted(codes: np.ndarray) -> dict[str, int]:
+    """Return how often each problem occurs; only those that do."""
+    counts = np.bincount(codes.ravel(), minlength=len(PROBLEMS) + 1)[1:]
+    return {name: int(count) for name, count in zip(PROBLEMS, counts, strict=True) if count}
 
 
 def codes_of(problems: Sequence[str | None]) -> np.ndarray:
