@@ -481,7 +481,8 @@ class Loop:
         except Failure as failure:
             cost_usd = self._failed(job, failure, started_s)
         except TimeoutError:
-            cost_usd = self._failed(job, self._too_late(), started_s)
+            said = f"'{self._rater.name}' did not answer within {self._limits.timeout_s:g} s."
+            cost_usd = self._failed(job, Failure("timed out", said, retryable=True), started_s)
         except Exception as error:  # a fault of the rater's code: no other request would do better
             self._broken = error
         finally:
@@ -564,13 +565,6 @@ class Loop:
         if retry_after_s is None:
             return grown_s * jitter
         return retry_after_s + FIRST_PAUSE_S * jitter
-
-    def _too_late(self) -> Failure:
-        return Failure(
-            "timed out",
-            f"'{self._rater.name}' did not answer within {self._limits.timeout_s:g} s.",
-            retryable=True,
-        )
 
 
 def _now_s() -> float:

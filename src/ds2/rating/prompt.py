@@ -52,18 +52,15 @@ def shorten(
     gone = _turns_to_drop(sizes, room, each)
     kept = [size for at, size in enumerate(sizes) if at not in gone]
     allowance = _allowance(kept, room - each * len(kept))
-    out: list[str | None] = []
+    out: list[str | None] = list(texts)
     left_out = 0
     for at, (text, size) in enumerate(zip(texts, sizes, strict=True)):
-        lost = 0
         if at in gone:
-            lost = len(text)
-            out.append(None)
+            out[at], lost = None, len(text)
         elif size > allowance:
-            shorter, lost = _cut_middle(text, size, allowance, count, note)
-            out.append(shorter)
+            out[at], lost = _cut_middle(text, size, allowance, count, note)
         else:
-            out.append(text)
+            continue
         left_out += lost
     return out, left_out
 

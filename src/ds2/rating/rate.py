@@ -253,6 +253,11 @@ def assemble(
     unanswered = 0 if ended else unanswered
     if unanswered and stopped is None:
         notes = (*notes, Note("unanswered", {"n": unanswered, "rater": shown(setup.rater)}))
+    usage: dict[str, Any] = {}
+    if number is not None:  # what it took over all runs, probes included
+        usage = {"model": setup.model, "form": setup.form, **store.totals(number)}
+        if usage["cost_usd"] is not None:
+            usage["cost_usd"] += store.probe_cost(setup.settings_hash)
     codes = codes_of(problems)
     return Ratings(
         values=np.where(codes == 0, criteria[rubric.scored], np.nan),
@@ -263,18 +268,8 @@ def assemble(
         spread=None if np.isnan(spread).all() else spread,
         criteria={name: array for name, array in criteria.items() if not np.isnan(array).all()},
         repeats=None if np.isnan(repeats).all() else repeats,
-        usage=_usage(store, number, setup) | {"unanswered": unanswered, "stopped": stopped},
+        usage=usage | {"unanswered": unanswered, "stopped": stopped},
     )
-
-
-def _usage(store: Store, number: int | None, setup: Setup) -> dict[str, object]:
-    """Return what the ratings took over all runs, probes included."""
-    if number is None:
-        return {}
-    found = {"model": setup.model, "form": setup.form, **store.totals(number)}
-    if found["cost_usd"] is not None:
-        found["cost_usd"] += store.probe_cost(setup.settings_hash)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,9 @@ def _read(answer: str, rubric: Rubric, form: str) -> tuple[dict[str, float], str
     if len(blocks) == 1 and blocks[0][:2] == (0, len(answer)):  # alone: nothing else to look at
         _, _, alone, deeper = blocks[0]
         return alone, "quoting" if deeper else "unparsable"
-    prose = _without_objects(answer, [block[:2] for block in blocks])
+    prose = answer  # with something in the objects' place that is neither a word nor a space
+    for start, end, *_ in blocks:
+        prose = prose[:start] + "\0" * (end - start) + prose[end:]
     objects = [(start, end, found) for start, end, found, _ in blocks if found]
     if prose.strip() and _REFUSES.search(prose):
         return {}, "refused"
@@ -346,13 +348,6 @@ def _objects(text: str, rubric: Rubric) -> Iterator[_Block]:
         found = _of_object(value, text[start:done], rubric)
         inner = [] if rubric.scored in found else list(_inner(value, rubric, 0))
         yield start, done, found, inner
-
-
-def _without_objects(text: str, spans: list[tuple[int, int]]) -> str:
-    """Return the text with something in the objects' place that is neither a word nor a space."""
-    for start, end in spans:
-        text = text[:start] + "\0" * (end - start) + text[end:]
-    return text
 
 
 #: Under these keys an object may hold the ratings one level deeper.
