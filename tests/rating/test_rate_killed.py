@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,8 @@ def test_fifty_kills_at_random_moments(tmp_path):
     kill_often(tmp_path, kills=55, n=4000, delay_s=0.2, longest_s=2.5)
 
 
-def test_a_run_that_is_interrupted_has_written_what_came_when_it_ends(tmp_path):
+@pytest.mark.parametrize("notebook", [False, True])
+def test_a_run_that_is_interrupted_has_written_what_came_when_it_ends(tmp_path, notebook):
     main, store = threading.main_thread().ident, tmp_path / "s.sqlite"
 
     def answer(prompt, number):
@@ -117,9 +119,16 @@ def test_a_run_that_is_interrupted_has_written_what_came_when_it_ends(tmp_path):
             await asyncio.sleep(0.005)
             return await super().ask(prompt, rubric=rubric, seed=seed)
 
-    rater = Slow(answer)
-    with pytest.raises(KeyboardInterrupt):
-        rate(make_pool(tmp_path, 3000), rater, store=store)
+    rater, pool = Slow(answer), make_pool(tmp_path, 3000)
+
+    def run():
+        rate(pool, rater, store=store)
+
+    async def cell():
+        run()
+
+    with closing(asyncio.new_event_loop()) as loop, pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell()) if notebook else run()
     asked, kept = len(rater.prompts), len(committed(store))
     assert 100 < asked < 2000
     assert asked - 8 <= kept <= asked

@@ -576,7 +576,7 @@ def writable_store(store: str | Path | None) -> Iterator[Path]:
 
 
 def _run_async(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a thread: this one may run an event loop of its own (a notebook).
+    """Run to the end, in a thread of its own where this one runs an event loop (a notebook).
 
     Of several errors the first is raised by itself.
     """
@@ -598,7 +598,12 @@ def _run_async(work: Coroutine[Any, Any, None]) -> None:
         finally:
             ended.set()
 
-    threading.Thread(target=target, name="ds2-rating").start()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        target()
+    else:
+        threading.Thread(target=target, name="ds2-rating").start()
     try:
         ended.wait()  # a `join` that was interrupted would not wait again
     except BaseException:  # what is in flight is dropped, what came is kept
