@@ -138,13 +138,13 @@ def picture(found: list[dict]) -> str:
         rows = sorted((row for row in two if row["truth"] == truth), key=lambda row: row["USD"])
         part, whole = [row["Spearman"] for row in rows[:-1]], rows[-1]["Spearman"]
         curves = {
-            "a part rated, the rest scored": [[*part, part[-1]]] * 2,
-            "all rated": [[whole] * len(rows)] * 2,
+            "a part rated, the rest scored": [part] * 2,
+            f"the mean of all ratings, {usd[-1]:.0f} USD": [[whole] * len(part)] * 2,
         }
         panels.append((f"{truth} as the truth", curves))
     return curve_picture(
         panels,
-        x=np.log10(usd),
+        x=np.log10(usd[:-1]),
         x_title="USD for the ratings of two raters",
         y_title="Spearman with the rater held out",
         x_tick=lambda tick: f"{10**tick:.2g}",
