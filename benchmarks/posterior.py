@@ -17,8 +17,8 @@ from _common import json_line, table
 from harm_search import draw, spearman
 
 import ds2
-from ds2.curation.means import NeighborMeans
-from ds2.curation.posterior import _likelihoods, fused_posterior
+from ds2.curation.candidates import _likelihoods, fused_posterior
+from ds2.curation.moments import NeighborMeans
 from ds2.noise.order import class_values
 from ds2.noise.panel import look_at
 from ds2.noise.several import _fit

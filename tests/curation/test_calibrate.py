@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ds2
-from ds2.curation.calibrate import calibrated
+from ds2.curation.bias import calibrated
 
 N = 2000
 KINDS = np.array(["chat", "code", "maths", "story"])

@@ -4,8 +4,9 @@ from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
 import ds2
-from ds2.curation.means import NeighborMeans
+from ds2.curation.candidates import soft_scores
 from ds2.curation.moments import (
+    NeighborMeans,
     NoEvidence,
     Witnesses,
     certainty,
@@ -14,7 +15,6 @@ from ds2.curation.moments import (
     nonnegative,
     shared_loadings,
 )
-from ds2.curation.soft import soft_scores
 from ds2.levels import rank_shares
 from ds2.neighbors import deal, neighborhoods
 from ds2.noise.panel import mean_z

@@ -1,7 +1,7 @@
 import numpy as np
 
 from ds2.neighbors import find_neighbors
-from ds2.noise.scored import ScoreGraph
+from ds2.noise.triples import ScoreGraph
 
 
 def naive(scores, neighbors, n_scores, m):

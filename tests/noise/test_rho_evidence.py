@@ -7,8 +7,8 @@ from raters_sample import distance, rater, scored, some
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
+from ds2.noise.single import explain, gold_counts, ordinal_guesses
 from ds2.noise.triples import Counted, fit_triples, kappa_of
-from ds2.noise.trusted import explain, gold_counts, ordinal_guesses
 
 
 def estimate(scores, neighbors, n_scores=6, **settings):

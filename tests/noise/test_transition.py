@@ -6,8 +6,8 @@ import pytest
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
-from ds2.noise.findings import describe
-from ds2.noise.scored import ScoreGraph, measure_lift
+from ds2.noise.estimate import describe
+from ds2.noise.triples import ScoreGraph, measure_lift
 
 
 def distance(a, b):

@@ -56,7 +56,7 @@ from ds2.measures import (
 from ds2.noise.panel import LEAST_GOLD, mean_z
 from ds2.progress import part, steps
 
-__all__ = ["Choice", "Judge", "Judgement", "as_levels", "choose", "judge", "reference_shares"]
+__all__ = ["Choice", "Judge", "Judgement", "choose", "judge", "reference_shares"]
 
 #: By objective: the figures, the leading one first. One must be shown to rise, and none may fall.
 FIGURES: dict[str, tuple[str, str]] = {"rank": ("spearman", "top"), "level": ("accuracy", "kappa")}
@@ -148,32 +148,16 @@ def judge(one: Judge, blocks: np.ndarray, objective: str, fixed: np.ndarray) -> 
     n_blocks = int(blocks.max()) + 1
     found = []
     for figure in figures:
-        inside = fixed[rows] if figure == "given" else None
-        each = {
-            name: _measured(figure, values[rows], truth, weights, inside).by_block(block, n_blocks)
-            for name, values in one.candidates.items()
-        }
+        each = {}
+        for name, values in one.candidates.items():
+            if figure == "given":
+                agrees = measure_given(values[rows], truth, fixed[rows], weights)
+            else:
+                agrees = measure(figure, values[rows], truth, weights)
+            each[name] = agrees.by_block(block, n_blocks)
         if all(np.isfinite(part.value) for part in each.values()):
             found.append(Judgement(one.name, figure, one.reliability, each, int(rows.sum())))
     return found
-
-
-def _measured(
-    figure: str,
-    values: np.ndarray,
-    truth: np.ndarray,
-    weights: np.ndarray,
-    fixed: np.ndarray | None,
-) -> Measured:
-    if fixed is None:
-        return measure(figure, values, truth, weights)
-    return measure_given(values, truth, fixed, weights)
-
-
-def table_row(found: Judgement, name: str) -> tuple[Interval, Interval]:
-    """An agreement and its gain over raw, with 95 % intervals."""
-    none = Interval(float("nan"))
-    return found.found[name].interval(), none if name == "raw" else found.gain(name).interval()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +211,6 @@ def choose(case: Case, objective: str) -> Choice:
     )
 
 
-def as_levels(case: Case, candidate: Candidate) -> np.ndarray:
-    """(n,) a level for each row: the posterior's mode, or the value's place on the level scale."""
-    if candidate.posterior is not None:
-        return candidate.posterior.mode
-    return nearest_level(to_levels(candidate.values, reference_shares(case)))
-
-
 def reference_shares(case: Case) -> np.ndarray:
     """(s,) shares of the levels: gold's as far as there is gold, the raters' as 20 rows more."""
     shares = level_shares(case.values, case.n_scores)
@@ -263,8 +240,13 @@ def _judges(
     """Gold and the raters as judges, and what was fitted without each of these."""
 
     def shown(found: Mapping[str, Candidate]) -> dict[str, np.ndarray]:
-        return {
-            name: one.values if objective == "rank" else as_levels(case, one)
+        if objective == "rank":
+            return {name: one.values for name, one in found.items()}
+        shares = reference_shares(case)
+        return {  # a level for each row: the posterior's mode, or the value's place on the scale
+            name: one.posterior.mode
+            if one.posterior
+            else nearest_level(to_levels(one.values, shares))
             for name, one in found.items()
         }
 
@@ -442,20 +424,15 @@ def _apart(candidate: Candidate, other: Candidate) -> float:
 
 
 def _table(judgements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:
-    rows = []
+    rows, none = [], Interval(float("nan"))
     for found in judgements:
-        for name in found.found:
-            figure, gain = table_row(found, name)
+        for name, agreement in found.found.items():
+            ends = agreement.interval()
+            gain = none if name == "raw" else found.gain(name).interval()
             rows.append(
                 Evidence(
-                    value=figure.value,
-                    low=figure.low,
-                    high=figure.high,
-                    candidate=name,
-                    measure=found.measure,
-                    chosen=name == chosen,
-                    difference=gain,
-                    n=found.n,
+                    ends.value, ends.low, ends.high, name, found.measure,
+                    chosen=name == chosen, difference=gain, n=found.n,
                 )
-            )
+            )  # fmt: skip
     return tuple(rows)

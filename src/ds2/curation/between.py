@@ -22,14 +22,14 @@ All of this holds for whatever f, A and B are, as long as they were made without
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
 from ds2.checks import check_int, check_positive, check_rows, check_scores
-from ds2.curation.gold import deal_seats, known_labels
+from ds2.curation.gold import deal_seats, draw_rows, known_labels
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.measures import Interval, Z, student
@@ -90,7 +90,8 @@ class PlanBetween:
             InputError: more than there are, or fewer than two a stratum.
         """
         error = check_positive("se", se, zero=True)
-        counts = np.bincount(self._seats(size)[0], minlength=len(self.sizes))
+        count, claims = self._claims(size)
+        counts = np.bincount(deal_seats(self.sizes, claims, count)[0], minlength=len(self.sizes))
         found = []
         for w in self.contrasts.T:
             inside = [w[self.stratum == code] for code in range(len(self.sizes))]
@@ -102,7 +103,8 @@ class PlanBetween:
         """By pair, how many of the planned rows bear on it."""
         return tuple(int((w[self.rows] != 0).sum()) for w in self.contrasts.T)
 
-    def _seats(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _claims(self, size: int) -> tuple[int, np.ndarray]:
+        """The size, checked, and what part of the scores each stratum should have."""
         least, most = int(np.minimum(self.sizes, 2).sum()), int(self.sizes.sum())
         count = check_int("size", size, low=1)
         if not least <= count <= most:
@@ -110,7 +112,7 @@ class PlanBetween:
                 f"'size' must be in [{least}, {most}]: two examples of each stratum at least, and "
                 f"at most those in which the selections differ. Got {count}."
             )
-        return deal_seats(self.sizes, _claims(self.contrasts, self.stratum), count)
+        return count, _claims(self.contrasts, self.stratum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,21 +187,13 @@ def plan_gold_between(
         predictions=predictions,
         known=known,
     )
-    seats, ranks = plan._seats(min(USUAL, int(plan.sizes.sum())) if size is None else size)
-    order = random_order_keys(order_keys, seed, stream=107)
-    ranked = np.lexsort((order_keys, order, stratum))[int((stratum < 0).sum()) :]
-    starts = np.cumsum(plan.sizes) - plan.sizes
-    counts = np.bincount(seats, minlength=len(plan.sizes))
-    return PlanBetween(
-        rows=ranked[starts[seats] + ranks].astype(np.int64),
-        strata=seats,
-        probabilities=(counts / plan.sizes)[seats],
-        stratum=stratum,
-        sizes=plan.sizes,
-        contrasts=contrasts,
-        predictions=predictions,
-        known=known,
+    usual = min(USUAL, int(plan.sizes.sum()))
+    count, claims = plan._claims(usual if size is None else size)
+    shuffle = random_order_keys(order_keys, seed, stream=107)
+    rows, strata, probabilities = draw_rows(
+        stratum, plan.sizes, claims, count, keys=order_keys, shuffle=shuffle
     )
+    return replace(plan, rows=rows, strata=strata, probabilities=probabilities)
 
 
 def gold_between(plan: PlanBetween, gold: Values) -> tuple[GoldDifference, ...]:
@@ -221,12 +215,15 @@ def gold_between(plan: PlanBetween, gold: Values) -> tuple[GoldDifference, ...]:
     scored = ~np.isnan(given[plan.rows])
     rows, strata = plan.rows[scored], plan.strata[scored]
     sure = np.flatnonzero(~np.isnan(plan.known))
+    inside = plan.stratum >= 0
     found = []
     for w, n_planned in zip(plan.contrasts.T, plan.bears_on(), strict=True):
-        touched = np.bincount(plan.stratum[plan.stratum >= 0], np.abs(w[plan.stratum >= 0])) > 0
+        touched = np.bincount(plan.stratum[inside], np.abs(w[inside])) > 0
+        led = w * plan.predictions
+        means = np.bincount(plan.stratum[inside], led[inside]) / plan.sizes
         sample = _Sample(
             z=w[rows] * given[rows],
-            g=w[rows] * plan.predictions[rows] - _means(w * plan.predictions, plan)[strata],
+            g=led[rows] - means[strata],
             w=w[rows],
             strata=strata,
             sizes=np.where(touched, plan.sizes, 0),
@@ -294,9 +291,8 @@ class _Sample:
 
 
 def _difference(sample: _Sample, certain: float, n: int, n_planned: int) -> GoldDifference:
-    none = Interval(float("nan"))
     if (sample.counts[sample.sizes > 0] == 0).any():
-        return GoldDifference(none.value, plain=none, n=n, n_planned=n_planned)
+        return GoldDifference(float("nan"), n=n, n_planned=n_planned)
     # within a stratum neighbours in the plan's order are of different folds
     place = np.argsort(np.argsort(sample.strata, kind="stable"), kind="stable")
     folds = place % N_FOLDS
@@ -408,8 +404,3 @@ def _claims(contrasts: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     inside = stratum >= 0
     sums = np.stack([np.bincount(stratum[inside], np.abs(w[inside])) for w in contrasts.T])
     return np.asarray((sums / sums.sum(axis=1, keepdims=True)).mean(axis=0))
-
-
-def _means(values: np.ndarray, plan: PlanBetween) -> np.ndarray:
-    inside = plan.stratum >= 0
-    return np.asarray(np.bincount(plan.stratum[inside], values[inside]) / plan.sizes)

@@ -1,21 +1,208 @@
-"""The candidates of curation: one function each, from the same case to values for every row."""
+"""The candidates of curation: one function each, from the same case to values for every row.
+
+The posterior of the true score ("fused"), from the raters together, with or without neighbours:
+
+    P(true = i | row) ∝ q[i] Π_m T_m[i, a_m],        q = (1 − rho) p + rho · m
+
+T and p as `ds2.fit_raters` finds them; as a score, a class counts what raters say in it
+(`ds2.noise.order`), so the posterior's value is Σ_i P(i) v[i]. m is the mean of the neighbours'
+posteriors, and rho how far it can be trusted: the value that predicts each rater's scores best from
+the other raters'. rho = 0 is the posterior of the raters alone.
+
+Soft scores, real-valued: the raters together, pulled towards what neighbours say.
+
+Per rater a map of levels z = phi(s), times what a rating of its own spread is worth, then
+
+    y ≈ b · Σ_i w[i] z[i]  +  Σ_q g[q] · P[q],        P[q] = Σ_i v[i] · (neighbours' mean of z[i])
+
+y the truth in standard deviations, q the three means of `NeighborMeans`. Nothing of this needs y:
+whatever rater i says, and its neighbours' ratings by i, goes with another rater j only through y,
+
+    Cov(f_i, z_j) = l[j] · Cov(f_i, y)        for features f_i of rater i and j ≠ i,
+
+l the shared loadings; gold gives Cov(f, y) itself. That is regressing rater j on rater i and its
+neighbours, solved for all raters at once, so the pull is right for as many raters as there are: the
+more raters, the less of it. The assumption is that raters' errors are independent given
+the truth; a bias that raters share counts as truth, and only gold can tell.
+
+Weights are not negative. Those of the neighbours are shrunk by a ridge and by a positive-part
+James–Stein factor: where neighbours carry nothing, the raters alone remain.
+"""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ds2.curation.learners import Inputs
-from ds2.curation.means import NeighborMeans
-from ds2.curation.moments import NoEvidence, Witnesses
-from ds2.curation.posterior import Posterior, fused_posterior
+from ds2.curation.moments import (
+    GoldRows,
+    NeighborMeans,
+    NoEvidence,
+    Witnesses,
+    mapped,
+    nonnegative,
+    pulled,
+    shrunk,
+)
 from ds2.curation.scorer import LEAST, cross_fit
-from ds2.curation.soft import SoftScores, scores_unseen, soft_scores
 from ds2.neighbors import Neighbors
+from ds2.noise.order import class_values
 from ds2.noise.panel import Panel, mean_z
+from ds2.noise.raters import solve_raters
 
-__all__ = ["CANDIDATES", "Candidate", "Case", "Team", "predictions", "scored_alone"]
+__all__ = [
+    "CANDIDATES",
+    "Candidate",
+    "Case",
+    "Posterior",
+    "Team",
+    "Witnesses",
+    "fused_posterior",
+    "predictions",
+    "scored_alone",
+    "scores_unseen",
+    "soft_scores",
+]
+
+#: Prior standard deviation of a neighbour weight, and residual variance, behind the ridge.
+WEIGHT_SD, RESIDUAL = 0.3, 0.7
+#: The rho that are tried.
+GRID = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
+#: Which means of `NeighborMeans` may stand for the neighbours: all of them, or one step further.
+REACH = (1, 2)
+#: Many raters make any row of ratings unlikely: nothing above this may be taken for 0.
+SMALLEST = 1e-250
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """P(true score) of each row.
+
+    Attributes:
+        shares: (n, s) NaN in rows without any rating.
+        values: (s,) what raters say in each class, in standard deviations.
+        rho: how far neighbours were trusted.
+    """
+
+    shares: np.ndarray
+    values: np.ndarray
+    rho: float
+
+    @property
+    def expected(self) -> np.ndarray:
+        """(n,) posterior means of the classes' values."""
+        return np.asarray(self.shares @ self.values)
+
+    @property
+    def se(self) -> np.ndarray:
+        """(n,) posterior standard deviations, in levels."""
+        levels = np.arange(self.shares.shape[1])
+        mean = self.shares @ levels
+        return np.asarray(np.sqrt(np.maximum(self.shares @ levels**2 - mean**2, 0)))
+
+    @property
+    def mode(self) -> np.ndarray:
+        """(n,) most probable scores; NaN in rows without any rating."""
+        known = ~np.isnan(self.shares[:, 0])
+        best = np.where(known[:, None], self.shares, 0.0).argmax(axis=1).astype(np.float64)
+        return np.where(known, best, np.nan)
+
+
+def fused_posterior(
+    scores: np.ndarray,
+    n_scores: int,
+    means: NeighborMeans,
+    *,
+    gold: np.ndarray | None = None,
+    seed: int = 0,
+) -> tuple[Posterior, Posterior]:
+    """The posteriors of two raters or more: without the neighbours, and with them.
+
+    Args:
+        scores: (n, m) whole numbers 0 … s − 1, NaN where missing; two columns or more.
+        n_scores: s.
+        means: the neighbours.
+        gold: (n,) trusted scores that enter T as known rows, or None.
+        seed: of the fit's starts.
+    """
+    T, p = solve_raters(scores, n_scores, gold=gold, seed=seed)
+    values = class_values(T, p)
+    votes = _likelihoods(scores, T)
+    rated = ~np.isnan(scores).all(axis=1)
+    alone = Posterior(_posterior(votes, p, rated), values, 0.0)
+    rho, reach = _trust(votes, scores, p, means)
+    if rho == 0:
+        return alone, alone
+    near = _near(votes, p, rated, means)[:, :, REACH.index(reach)]
+    return alone, Posterior(_posterior(votes, (1 - rho) * p + rho * near, rated), values, rho)
+
+
+def _likelihoods(scores: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """(n, m, s) float32 T_m[i, a_m]; 1 where the rating is missing."""
+    known = ~np.isnan(scores)
+    at = np.where(known, scores, 0).astype(np.int64)
+    result = np.ones((*scores.shape, T.shape[1]), dtype=np.float32)
+    for m in range(scores.shape[1]):
+        result[known[:, m], m] = T[m].T[at[known[:, m], m]]
+    return result
+
+
+def _posterior(votes: np.ndarray, prior: np.ndarray, rated: np.ndarray) -> np.ndarray:
+    """(n, s) normalised; NaN in rows that are not rated."""
+    mass = prior * votes.prod(axis=1, dtype=np.float64)
+    total = mass.sum(axis=1, keepdims=True)
+    return np.where(rated[:, None], mass / np.maximum(total, SMALLEST), np.nan)
+
+
+def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMeans) -> np.ndarray:
+    """(n, s, 2) mean posterior of the neighbours at each `REACH`; p where none is rated."""
+    near = means(_posterior(votes, p, rated))[:, :, REACH].astype(np.float64)
+    total = near.sum(axis=1, keepdims=True)
+    return np.where(total > 0, near / np.maximum(total, SMALLEST), p[:, None])
+
+
+def _trust(
+    votes: np.ndarray, scores: np.ndarray, p: np.ndarray, means: NeighborMeans
+) -> tuple[float, int]:
+    """The rho and the reach under which each rater's scores are likeliest, given the others'."""
+    gain = np.zeros((len(GRID), len(REACH)))
+    for m in range(votes.shape[1]):
+        others = np.delete(np.arange(votes.shape[1]), m)
+        rated = ~np.isnan(scores[:, others]).all(axis=1)
+        near = _near(votes[:, others], p, rated, means)
+        judged = rated & ~np.isnan(scores[:, m])
+        told, own = votes[judged][:, others].prod(axis=1, dtype=np.float64), votes[judged, m]
+        before, after = told @ p, (told * own) @ p
+        for place in range(len(REACH)):
+            mixed = told * near[judged, :, place]
+            nearby, nearby_after = mixed.sum(axis=1), (mixed * own).sum(axis=1)
+            for step, rho in enumerate(GRID):
+                predicted = (1 - rho) * after + rho * nearby_after
+                total = (1 - rho) * before + rho * nearby
+                gain[step, place] += np.log(
+                    np.maximum(predicted, SMALLEST) / np.maximum(total, SMALLEST)
+                ).sum()
+    best = divmod(int(gain.argmax()), len(REACH))
+    return float(GRID[best[0]]), REACH[best[1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Values of a candidate.
+
+    Attributes:
+        values: (n,) higher is better, on any scale; NaN without any rating in use.
+        se: (n,) in standard deviations of the truth, or None.
+        posterior: the posterior it comes from, or None.
+        unseen: (n,) the values as they would be without the row's own ratings, or None.
+    """
+
+    values: np.ndarray
+    se: np.ndarray | None = None
+    posterior: Posterior | None = None
+    unseen: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,49 +290,12 @@ class Team:
     witness: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Values of a candidate.
-
-    Attributes:
-        values: (n,) higher is better, on any scale; NaN without any rating in use.
-        se: (n,) in standard deviations of the truth, or None.
-        posterior: the posterior it comes from, or None.
-        unseen: (n,) the values as they would be without the row's own ratings, or None.
-    """
-
-    values: np.ndarray
-    se: np.ndarray | None = None
-    posterior: Posterior | None = None
-    unseen: np.ndarray | None = None
-
-
-def _raw(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
-    return Candidate(mean_z(case.values[:, team.mean]))
-
-
-def _ds2(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
-    return Candidate(mean_z(case.voted[:, team.mean]))
-
-
-def _soft(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
-    return _candidate(_soft_scores(case, team, None))
-
-
-def _scorer(case: Case, team: Team, final: bool) -> Candidate:  # noqa: ARG001
-    return _candidate(_soft_scores(case, team, predictions(case, team.heard)))
-
-
 def scored_alone(case: Case) -> Candidate:
     """What a scorer and the neighbours say of the mean of the ratings, where nothing judges it."""
     team = case.everyone
     rating = mean_z(case.values[:, team.mean])
     predicted = predictions(case, team.mean).mean(axis=1)
-    return _candidate(scores_unseen(rating, case.means, case.folds, predicted))
-
-
-def _candidate(found: SoftScores) -> Candidate:
-    return Candidate(np.round(found.values, 9), found.se, unseen=np.round(found.unseen, 9))
+    return scores_unseen(rating, case.means, case.folds, predicted)
 
 
 def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
@@ -170,7 +320,7 @@ def _predicted(case: Case, inputs: Inputs, rater: int) -> np.ndarray:
     return inputs.memo[key]
 
 
-def _soft_scores(case: Case, team: Team, predicted: np.ndarray | None) -> SoftScores:
+def _soft(case: Case, team: Team, predicted: np.ndarray | None) -> Candidate:
     extra = np.empty((len(case.values), 0))
     if team.witness is not None:
         extra = case.values[:, [team.witness]]
@@ -187,14 +337,9 @@ def _soft_scores(case: Case, team: Team, predicted: np.ndarray | None) -> SoftSc
     )
 
 
-def _fused(case: Case, team: Team, final: bool) -> Candidate:
-    alone, _ = _posteriors(case, team, final)
-    return Candidate(np.round(alone.expected, 9), posterior=alone)
-
-
-def _fused_neighbors(case: Case, team: Team, final: bool) -> Candidate:
-    _, together = _posteriors(case, team, final)
-    return Candidate(np.round(together.expected, 9), posterior=together)
+def _fused(case: Case, team: Team, final: bool, *, near: bool) -> Candidate:
+    posterior = _posteriors(case, team, final)[near]
+    return Candidate(np.round(posterior.expected, 9), posterior=posterior)
 
 
 def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posterior]:
@@ -214,12 +359,195 @@ def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posteri
     return case.fitted[key]
 
 
-#: Name → the candidate of a team; with ``final`` everything known may enter. Simplest first.
+def soft_scores(
+    values: np.ndarray,
+    witnesses: Witnesses,
+    means: NeighborMeans,
+    folds: np.ndarray,
+    n_scores: int,
+    *,
+    spread: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
+) -> Candidate:
+    """Predict the truth of every row from weights learned on the other folds.
+
+    What a scorer predicts enters as the neighbours' means do: one more thing that goes with the
+    truth and is not the row's own rating.
+
+    Args:
+        values: (n, u) the raters to combine, on 0 … s − 1, NaN where missing.
+        witnesses: what else is known.
+        means: the neighbours.
+        folds: (n,) whole neighbourhoods share a fold.
+        n_scores: s.
+        spread: (n, u) how uncertain the raters call their ratings, NaN where they do not.
+        predicted: (n, u) each rater's rating as a scorer predicts it, that has not seen it; rows
+            without any rating are scored too then.
+
+    Raises:
+        NoEvidence: where no rater has a witness, or raters do not agree.
+    """
+    stated = np.full(values.shape, np.nan) if spread is None else spread
+    result = np.full(len(values), np.nan)
+    se, unseen = result.copy(), result.copy()
+    for fold in range(folds.max() + 1):
+        held = folds == fold
+        part = _Fit.learn(
+            values, stated, witnesses, means, predicted, train=~held, n_scores=n_scores
+        )
+        result[held], se[held], unseen[held] = part.predict(held, unrated=predicted is not None)
+    return Candidate(np.round(result, 9), se, unseen=np.round(unseen, 9))
+
+
+def scores_unseen(
+    rating: np.ndarray, means: NeighborMeans, folds: np.ndarray, predicted: np.ndarray
+) -> Candidate:
+    """Predict the rating of every row from the neighbours' and a scorer's word, never its own.
+
+    For a pool of which a part was rated and nothing tells the rater's errors from its judgement:
+    then the ratings themselves are the target, and rated rows are treated as the others.
+
+    Args:
+        rating: (n,) z-scores of the ratings, NaN where there is none.
+        means: the neighbours.
+        folds: (n,) whole neighbourhoods share a fold.
+        predicted: (n,) the rating as a scorer predicts it that has not seen it.
+    """
+    near = np.column_stack([means(rating[:, None])[:, 0], predicted])
+    result = np.full(len(rating), np.nan)
+    se = result.copy()
+    for fold in range(folds.max() + 1):
+        held = folds == fold
+        train = ~held & ~np.isnan(rating)
+        centre, spread = near[train].mean(axis=0), near[train].std(axis=0)
+        unit = np.divide(near - centre, spread, out=np.zeros_like(near), where=spread > 1e-6)
+        G = unit[train].T @ unit[train] / train.sum()
+        c = unit[train].T @ (rating[train] - rating[train].mean()) / train.sum()
+        ridge = RESIDUAL / (train.sum() * WEIGHT_SD**2) + 1e-3
+        g = nonnegative(G + ridge * np.diag(G.diagonal()), c)
+        result[held] = unit[held] @ g
+        se[held] = np.sqrt(max(1 - (2 * c @ g - g @ G @ g), 0.02))
+    values = np.round(result, 9)
+    return Candidate(values, se, unseen=values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Moments of one fold's training rows, and the features of all rows."""
+
+    z: np.ndarray
+    pull: np.ndarray
+    loadings: np.ndarray
+    matrix: np.ndarray
+    with_pull: np.ndarray
+    pull_matrix: np.ndarray
+    pull_truth: np.ndarray
+    ridge: float
+    kept: float
+
+    @classmethod
+    def learn(
+        cls,
+        values: np.ndarray,
+        spread: np.ndarray,
+        witnesses: Witnesses,
+        means: NeighborMeans,
+        predicted: np.ndarray | None,
+        *,
+        train: np.ndarray,
+        n_scores: int,
+    ) -> "_Fit":
+        u = values.shape[1]
+        everyone = np.concatenate([values, witnesses.extra], axis=1)
+        stated = np.concatenate([spread, np.full(witnesses.extra.shape, np.nan)], axis=1)
+        gold = GoldRows.of(witnesses, train)
+        z, loads, matrix, pairs = mapped(everyone, stated, gold, train, n_scores)
+        own = shrunk(matrix, pairs, loads)[:u, :u]
+        weights = nonnegative(own, loads[:u])
+        blend = weights / weights.sum() if weights.sum() > 0 else np.full(u, 1 / u)
+        pull, truth, rows = pulled(
+            z, blend, loads, means=means, gold=gold, train=train, predicted=predicted
+        )
+        heard = train & ~np.isnan(z[:, :u]).all(axis=1)
+        part = pull[heard]
+        known = ~np.isnan(z[heard, :u])
+        filled = np.where(known, z[heard, :u], 0.0)
+        with_pull = (filled.T @ part) / np.maximum(known.sum(axis=0), 1)[:, None]
+        draft = cls(
+            z=z[:, :u],
+            pull=pull,
+            loadings=loads[:u],
+            matrix=own,
+            with_pull=with_pull,
+            pull_matrix=(part.T @ part) / max(len(part), 1),
+            pull_truth=truth,
+            ridge=RESIDUAL / (max(rows, 1.0) * WEIGHT_SD**2) + 1e-3,
+            kept=1.0,
+        )
+        return draft.doubted(rows)
+
+    def doubted(self, rows: float) -> "_Fit":
+        """The same with the neighbours' part shrunk by how sure it is that it adds anything."""
+        everyone = np.arange(len(self.loadings))
+        _, _, alone, full = self.solve(everyone)
+        gain = max(full - alone, 0.0)
+        chi = rows * gain / max(1 - full, 0.02)
+        kept = max(0.0, 1 - len(self.pull_truth) / chi) if chi > 0 else 0.0
+        return replace(self, kept=kept)
+
+    def solve(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """For rows rated by ``present``: raters' weights, neighbours', R² without and with them."""
+        inner = np.ix_(present, present)
+        w = nonnegative(self.matrix[inner], self.loadings[present]) if len(present) else np.empty(0)
+        kept = self.kept if len(present) else 1.0  # then there is nothing else
+        q = len(self.pull_truth)
+        G = np.zeros((1 + q, 1 + q))
+        G[0, 0] = w @ self.matrix[inner] @ w
+        G[0, 1:] = G[1:, 0] = w @ self.with_pull[present]
+        G[1:, 1:] = self.pull_matrix
+        c = np.concatenate([[w @ self.loadings[present]], self.pull_truth])
+        alone = c[0] / G[0, 0] if G[0, 0] > 1e-12 else 0.0
+        ridged = G + self.ridge * np.diag(np.concatenate([[0.0], G.diagonal()[1:]]))
+        full = nonnegative(ridged, c)
+        beta = kept * full
+        beta[0] += (1 - kept) * alone
+        return (
+            beta[0] * w,
+            beta[1:],
+            float(np.clip(2 * c[0] * alone - alone**2 * G[0, 0], 0, 1)),
+            float(np.clip(2 * c @ beta - beta @ G @ beta, 0, 1)),
+        )
+
+    def predict(
+        self, rows: np.ndarray, *, unrated: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values and standard errors of the rows marked, one set of weights for each pattern.
+
+        And the values without their own ratings, which rows without any get where ``unrated``.
+        """
+        z, pull = self.z[rows], self.pull[rows]
+        known = ~np.isnan(z)
+        values, se = np.full(len(z), np.nan), np.full(len(z), np.nan)
+        unseen = pull @ self.solve(np.empty(0, dtype=np.int64))[1]
+        patterns, which = np.unique(known, axis=0, return_inverse=True)
+        for place, pattern in enumerate(patterns):
+            present = np.flatnonzero(pattern)
+            if len(present) == 0 and not unrated:
+                continue
+            at = which.reshape(-1) == place
+            w, g, _, explained = self.solve(present)
+            values[at] = z[at][:, present] @ w + pull[at] @ g
+            se[at] = np.sqrt(max(1 - explained, 0.02))
+        return values, se, unseen
+
+
+#: Name → the candidate of a team; the last argument: whether all that is known may enter. Simplest
+#: first.
 CANDIDATES: dict[str, Callable[[Case, Team, bool], Candidate]] = {
-    "raw": _raw,
-    "ds2": _ds2,
-    "fused": _fused,
-    "fused+neighbors": _fused_neighbors,
-    "soft": _soft,
-    "scorer": _scorer,
+    "raw": lambda case, team, _: Candidate(mean_z(case.values[:, team.mean])),
+    "ds2": lambda case, team, _: Candidate(mean_z(case.voted[:, team.mean])),
+    "fused": lambda case, team, final: _fused(case, team, final, near=False),
+    "fused+neighbors": lambda case, team, final: _fused(case, team, final, near=True),
+    "soft": lambda case, team, _: _soft(case, team, None),
+    "scorer": lambda case, team, _: _soft(case, team, predictions(case, team.heard)),
 }

@@ -16,15 +16,12 @@ from ds2.checks import (
     check_table,
 )
 from ds2.curation.auto import Choice, choose, reference_shares
-from ds2.curation.bias import covariate_columns, remove_covariate
-from ds2.curation.calibrate import calibrated
-from ds2.curation.candidates import CANDIDATES, Candidate, Case
+from ds2.curation.bias import calibrated, covariate_columns, remove_covariate
+from ds2.curation.candidates import CANDIDATES, Candidate, Case, scored_alone
 from ds2.curation.learners import Inputs
-from ds2.curation.means import NeighborMeans
-from ds2.curation.moments import NoEvidence
+from ds2.curation.moments import NeighborMeans, NoEvidence
 from ds2.curation.result import Curation, Evidence
-from ds2.curation.scorer import LEARNING, N_BLOCKS, N_FOLDS
-from ds2.curation.scoring import SCORED_FROM, UNRATED, score_rest
+from ds2.curation.scorer import LEARNING, N_BLOCKS, N_FOLDS, Errors, Skill, fit_scorer
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
 from ds2.errors import InputError, warn
@@ -32,14 +29,20 @@ from ds2.keys import check_keys, random_order_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
 from ds2.noise import LOW_LIFT, TransitionEstimate
-from ds2.noise.panel import Trust, hear, mean_z
+from ds2.noise.panel import hear, mean_z
 from ds2.progress import part
 
-__all__ = ["curate"]
+__all__ = ["curate", "to_be_scored"]
 
 METHODS = ("auto", *CANDIDATES)
 #: What gold has taught may differ so far from what gold has judged: a correlation.
 TAUGHT = 0.95
+
+#: What may become of rows without a rating, and the share of them from which "auto" scores them.
+UNRATED = ("auto", "score", "leave")
+SCORED_FROM = 0.1
+#: What to do first where trusted scores contradict the ratings.
+SCORE_AGAIN = "Before more trusted scores are asked for, have 20 of these scored a second time."
 
 Covariates = Mapping[str, np.ndarray | Sequence[object]]
 
@@ -168,18 +171,19 @@ def curate(
         min_lift=check_fraction("min_lift", min_lift),
     )
     seed = check_int("seed", seed, low=0)
-    n_scores = _n_scores(noise)
-    table = check_table("scores", scores, n_rows=neighbors.n, n_scores=n_scores)
-    each = _noise(noise, table)
+    table, each, n_scores = _read(scores, noise, neighbors.n)
     order = check_keys(keys, neighbors.n)
     trusted, weights = check_gold(gold, neighbors.n, n_scores, gold_weights)
     unseen = np.isnan(table).all(axis=1)
     check_choice("unrated", unrated, UNRATED)
     trusted, weights = np.where(unseen, np.nan, trusted), np.where(unseen, 0.0, weights)
+    given = _same_shape("expected", expected, table, n_scores)
+    inputs = None if vectors is None else Inputs.of(vectors, features)
+    if inputs is not None:
+        check_rows("vectors", inputs.vectors, neighbors.n)
     labels = neighborhoods(neighbors)
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
     heard = hear(table, trusted, weights, blocks)
-    trust, said = heard.trust, heard.sentences
     share, rest = (0.6, 0.95) if len(each) > 1 else (0.8, 1.0)
     with part(0.0, share):
         voted, flags, fired, gate_says = vote_each(
@@ -188,9 +192,9 @@ def curate(
     seen = covariates or {}
     case = Case(
         scores=table,
-        values=_expected(expected, table, neighbors, n_scores),
+        values=np.where(np.isnan(given) | np.isnan(table), table, given),
         spread=_spread(spread, table),
-        repeats=_same_shape("repeats", repeats, table, neighbors, n_scores),
+        repeats=_same_shape("repeats", repeats, table, n_scores),
         gold=heard.gold,
         gold_weights=heard.weights,
         n_scores=n_scores,
@@ -202,15 +206,15 @@ def curate(
         voted=voted,
         fixed=covariate_columns(seen, neighbors.n),
         seed=seed,
-        inputs=_inputs(vectors, features, neighbors),
+        inputs=inputs,
         order=random_order_keys(order, seed, LEARNING),
     )
     choice: Choice | None = None
-    asked = method
-    scoring = score_rest(case, unseen, unrated, method, covariates=seen, keys=order)
-    said = (*said, *scoring.says)
-    if scoring.candidate is not None:
-        method, candidate = "scorer", scoring.candidate
+    used = method == "ds2"
+    candidate, skill, said = _score_rest(case, unseen, unrated, method, covariates=seen, keys=order)
+    scored = None if candidate is None else unseen
+    if candidate is not None:
+        method = "scorer"
     elif method == "auto":
         with part(share, rest):
             choice = choose(case, objective)
@@ -220,59 +224,56 @@ def curate(
         candidate = _asked_for(case, method)
         if method == "ds2" and len(each) == 1 and flags is None:
             method = "raw"  # the gate refused
-    said = (*said, *gate_says, *shared_bias(case, seen, trusted=trust.state == "agrees"))
-    result = _result(
-        case, method, candidate, objective=objective, control=control, calibrate=calibrate
+    values, se, raw = _on_levels(
+        case,
+        method,
+        candidate,
+        objective=objective,
+        control=control or {},
+        calibrate=calibrate or {},
     )
-    result = scoring.told(result)
-    only = each[0] if len(each) == 1 else None
-    if only is not None and method == "ds2" and flags is not None:
-        result = replace(
-            result,
-            misrated=flags.flag_rate > 0.5,
-            confidence=flags.confidence,
-            suggestion=flags.suggestion,
-        )
+    if scored is None:
+        values = np.where(unseen, np.nan, values)  # a scorer says more than was asked
+    else:
+        se = _with_unseen(candidate, values, se, raw, unseen)
+    flags = flags if method == "ds2" else None
     evidence = choice.evidence if choice else ()
-    if only is not None and not evidence:
-        lift = only.lift
-        evidence = (
-            Evidence(lift.value, lift.low, lift.high, "ds2", "lift", chosen=method == "ds2"),
-        )
-    used = choice is None and "ds2" in (method, asked)
-    result = replace(
-        result,
+    if len(each) == 1 and each[0] is not None and not evidence:
+        lift, chosen = each[0].lift, method == "ds2"
+        evidence = (Evidence(lift.value, lift.low, lift.high, "ds2", "lift", chosen=chosen),)
+    result = Curation(
+        scores=values,
         observed=np.asarray(scores, dtype=np.float64),
-        gate="unused" if not used else "fired" if fired else _passed(voting),
+        method=method,
+        misrated=None if flags is None else flags.flag_rate > 0.5,
+        confidence=None if flags is None else flags.confidence,
+        suggestion=None if flags is None else flags.suggestion,
+        gate="unused" if not used else "fired" if fired else "off" if gate == "off" else "passed",
         evidence=evidence,
-        warnings=said,
-        next_evidence=_next(case, choice, trust) if choice else "",
-        contradiction=trust.sentence,
+        warnings=(
+            *heard.sentences,
+            *said,
+            *gate_says,
+            *shared_bias(case, seen, trusted=heard.agrees),
+        ),
+        se=se,
+        posterior=candidate.posterior.shares if candidate.posterior else None,
+        scored=scored,
+        skill=skill,
+        raw=raw,
+        next_evidence=(
+            ""
+            if choice is None
+            else SCORE_AGAIN
+            if heard.contradiction
+            else next_evidence(case, choice)
+        ),
+        contradiction=heard.contradiction,
         gold_needed=gold_needed(case, choice) if choice else 0,
     )
     for sentence in result.warnings:
         warn(sentence)
     return result
-
-
-def _inputs(
-    vectors: Vectors | None, features: Features | None, neighbors: Neighbors
-) -> Inputs | None:
-    if vectors is None:
-        return None
-    inputs = Inputs.of(vectors, features)
-    check_rows("vectors", inputs.vectors, neighbors.n)
-    return inputs
-
-
-def _next(case: Case, choice: Choice, trust: Trust) -> str:
-    if trust.contradicts:
-        return "Before more trusted scores are asked for, have 20 of these scored a second time."
-    return next_evidence(case, choice)
-
-
-def _passed(voting: Voting) -> str:
-    return "off" if voting.gate == "off" else "passed"
 
 
 def _asked_for(case: Case, name: str) -> Candidate:
@@ -298,61 +299,71 @@ def _final(case: Case, choice: Choice) -> Candidate:
     return taught if same >= TAUGHT else chosen
 
 
-def _result(
+def _on_levels(
     case: Case,
     name: str,
     candidate: Candidate,
     *,
     objective: str,
-    control: Covariates | None,
-    calibrate: Covariates | None,
-) -> Curation:
-    """Values on the level scale, with standard errors."""
+    control: Covariates,
+    calibrate: Covariates,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """(n,) values on the level scale, their standard errors, and what is said without curation."""
     shares = reference_shares(case)
     levels = np.arange(case.n_scores)
-    spread = float(np.sqrt(shares @ levels**2 - (shares @ levels) ** 2))
     raw = case.values[:, 0].copy()
     if case.n_raters > 1:
         raw = to_levels(mean_z(case.values), shares)
-    if case.n_raters == 1 and name in ("raw", "ds2"):
-        values, se = (raw if name == "raw" else case.voted[:, 0]).copy(), None
+    whole = case.n_raters == 1 and name in ("raw", "ds2")
+    posterior, se = candidate.posterior, None
+    if whole:
+        values = (raw if name == "raw" else case.voted[:, 0]).copy()
     else:
         values = to_levels(_filled(case, candidate.values), shares)
-        se = candidate.posterior.se if candidate.posterior else candidate.se
-        if se is not None and candidate.posterior is None:
-            se = se * spread
-    if control or calibrate:
-        for covariate in (control or {}).values():
-            values = remove_covariate(values, covariate, case.neighbors)
-        for labels in (calibrate or {}).values():
-            values = calibrated(values, labels, case.values, case.gold, case.gold_weights)
-        whole = case.n_raters == 1 and name in ("raw", "ds2")
-        if whole:
-            values = np.clip(values, np.nanmin(case.values), np.nanmax(case.values))
-        else:
-            values = to_levels(values, shares)
+        if posterior is not None:
+            se = posterior.se
+        elif candidate.se is not None:
+            se = candidate.se * float(np.sqrt(shares @ levels**2 - (shares @ levels) ** 2))
+    for covariate in control.values():
+        values = remove_covariate(values, covariate, case.neighbors)
+    for labels in calibrate.values():
+        values = calibrated(values, labels, case.values, case.gold, case.gold_weights)
+    changed = bool(control or calibrate)
+    if changed and whole:
+        values = np.clip(values, np.nanmin(case.values), np.nanmax(case.values))
+    elif changed:
+        values = to_levels(values, shares)
     if objective == "level":
-        posterior = None if control or calibrate else candidate.posterior
-        mode = None if posterior is None else posterior.mode
-        values = (
-            nearest_level(values)
-            if mode is None
-            else np.where(np.isnan(mode), nearest_level(values), mode)
-        )
-    return Curation(
-        scores=values,
-        observed=case.scores,
-        method=name,
-        misrated=None,
-        confidence=None,
-        suggestion=None,
-        gate="off",
-        evidence=(),
-        warnings=(),
-        se=se,
-        posterior=candidate.posterior.shares if candidate.posterior else None,
-        raw=raw,
-    )
+        values = nearest_level(values)
+        if posterior is not None and not changed:
+            values = np.where(np.isnan(posterior.mode), values, posterior.mode)
+    return values, se, raw
+
+
+def _with_unseen(
+    candidate: Candidate,
+    values: np.ndarray,
+    se: np.ndarray | None,
+    raw: np.ndarray,
+    rows: np.ndarray,
+) -> np.ndarray:
+    """(n,) Standard errors, those of the ``rows`` without a rating from predictions of the others.
+
+    Args:
+        candidate: what was scored.
+        values: (n,) the same in levels.
+        se: (n,) standard errors of rated rows.
+        raw: (n,) what the ratings say.
+        rows: (n,) those without one.
+    """
+    assert candidate.unseen is not None, "a scorer says it"
+    order = np.argsort(candidate.values, kind="stable")
+    alone = np.interp(candidate.unseen, candidate.values[order], values[order])
+    rated = ~np.isnan(raw)
+    errors = Errors.of(alone[rated], raw[rated])(values)
+    if se is None or np.array_equal(candidate.unseen, candidate.values):
+        return errors
+    return np.where(rows, errors, se)
 
 
 def _filled(case: Case, values: np.ndarray) -> np.ndarray:
@@ -372,28 +383,10 @@ def _filled(case: Case, values: np.ndarray) -> np.ndarray:
     return np.where(gone, said, values)
 
 
-def _n_scores(noise: TransitionEstimate | Sequence[TransitionEstimate]) -> int:
-    if isinstance(noise, Sequence):
-        if not noise:
-            raise InputError("'noise' holds no estimate. Pass one for each rater.")
-        return len(noise[0].prior)
-    return len(noise.prior)
-
-
-def _expected(
-    expected: object, table: np.ndarray, neighbors: Neighbors, n_scores: int
-) -> np.ndarray:
-    """(n, r) expected values where there are any, else the whole scores; NaN where unrated."""
-    given = _same_shape("expected", expected, table, neighbors, n_scores)
-    return np.where(np.isnan(given) | np.isnan(table), table, given)
-
-
-def _same_shape(
-    name: str, given: object, table: np.ndarray, neighbors: Neighbors, n_scores: int
-) -> np.ndarray:
+def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> np.ndarray:
     if given is None:
         return np.full(table.shape, np.nan)
-    array = check_table(name, given, n_rows=neighbors.n, n_scores=n_scores, whole=False)
+    array = check_table(name, given, n_rows=len(table), n_scores=n_scores, whole=False)
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
     return array
@@ -412,14 +405,19 @@ def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
     return table
 
 
-def _noise(
-    noise: TransitionEstimate | Sequence[TransitionEstimate], scores: np.ndarray
-) -> tuple[TransitionEstimate | None, ...]:
-    """One estimate per rater, each made from that rater's scores; None where it has none.
+def _read(
+    scores: object, noise: TransitionEstimate | Sequence[TransitionEstimate], n: int
+) -> tuple[np.ndarray, tuple[TransitionEstimate | None, ...], int]:
+    """(n, r) scores, an estimate for each rater that was made from them, and how many levels.
 
-    It may have been made from all rows, or, where many are unrated, from the others.
+    An estimate is None where the rater has none. It may have been made from all rows, or, where
+    many are unrated, from the others.
     """
-    r = scores.shape[1]
+    if isinstance(noise, Sequence) and not noise:
+        raise InputError("'noise' holds no estimate. Pass one for each rater.")
+    n_scores = len((noise[0] if isinstance(noise, Sequence) else noise).prior)
+    table = check_table("scores", scores, n_rows=n, n_scores=n_scores)
+    r = table.shape[1]
     each: tuple[TransitionEstimate | None, ...]
     if isinstance(noise, Sequence):
         each = tuple(noise)
@@ -434,9 +432,9 @@ def _noise(
             f"'noise' must hold an estimate for each of the {r} raters. Got {len(each)}. "
             "Estimate it from the same table of scores (estimate_transition)."
         )
-    unseen = int(np.isnan(scores).all(axis=1).sum())
-    unseen = unseen if unseen >= SCORED_FROM * len(scores) else 0
-    for i, (one, column) in enumerate(zip(each, scores.T, strict=True)):
+    unseen = int(np.isnan(table).all(axis=1).sum())
+    unseen = unseen if unseen >= SCORED_FROM * n else 0
+    for i, (one, column) in enumerate(zip(each, table.T, strict=True)):
         missing = int(np.isnan(column).sum())
         if one is not None and one.n_missing not in (missing, missing - unseen):
             which = "" if r == 1 else f" of rater {i + 1}"
@@ -444,4 +442,62 @@ def _noise(
                 f"'noise'{which} was estimated from other scores: it counts {one.n_missing} "
                 f"missing, these have {missing}."
             )
-    return each
+    return table, each, n_scores
+
+
+def to_be_scored(rows: np.ndarray, unrated: str) -> bool:
+    """Whether rows without a rating, marked in (n,), are to be scored by one of `UNRATED`."""
+    some = bool(rows.any())
+    return some and (unrated == "score" or (unrated == "auto" and bool(rows.mean() >= SCORED_FROM)))
+
+
+def _score_rest(
+    case: Case,
+    rows: np.ndarray,
+    unrated: str,
+    method: str,
+    *,
+    covariates: Covariates,
+    keys: np.ndarray,
+) -> tuple[Candidate | None, Skill | None, tuple[str, ...]]:
+    """Score every row where a part of the pool has no rating, or say why not.
+
+    Predictions are shrunk and ratings are not, so that a mixture of both would fill the top with
+    rated rows: every row gets its expected score given all that is known of it.
+
+    Args:
+        case: what is known.
+        rows: (n,) those without a rating.
+        unrated: one of `UNRATED`.
+        method: what was asked for.
+        covariates: what the skill may be nothing but.
+        keys: (n,) of the content.
+
+    Returns:
+        The expected scores, None where rows were left without; what the scorer is worth, None where
+        none was asked for, or could be fitted; and what a user should know.
+    """
+    asked = method in ("auto", "scorer") and to_be_scored(rows, unrated)
+    if not asked or case.inputs is None:
+        return None, None, ()
+    left = f"{int(rows.sum()):,} rows without a rating were left without a score:"
+    rating = to_levels(mean_z(case.values[:, case.everyone.mean]), reference_shares(case))
+    try:
+        skill = fit_scorer(
+            rating,
+            case.inputs.vectors,
+            case.inputs,
+            neighbors=case.neighbors,
+            covariates=covariates,
+            keys=keys,
+            seed=case.seed,
+        ).skill
+    except InputError as reason:
+        return None, None, (f"{left} {reason}",)
+    if not skill.explains:
+        return None, skill, (f"{left} {skill.says()[0]}",)
+    try:
+        found = CANDIDATES["scorer"](case, case.everyone, True)
+    except NoEvidence:  # nobody says what of a rating is the rater's own
+        found = scored_alone(case)
+    return found, skill, skill.says()

@@ -20,7 +20,7 @@ from ds2.checks import check_fraction, check_int, check_rows, check_scores
 from ds2.errors import InputError, warn
 from ds2.keys import check_keys, random_order_keys
 
-__all__ = ["GoldPlan", "deal_seats", "gold_weights", "known_labels", "plan_gold"]
+__all__ = ["GoldPlan", "deal_seats", "draw_rows", "gold_weights", "known_labels", "plan_gold"]
 
 #: Real-valued scores are cut at these shares of the pool: both ends get strata of their own.
 CUTS = (0.1, 0.3, 0.7, 0.9)
@@ -98,7 +98,10 @@ def plan_gold(
     share = check_fraction("random_share", random_share, open_low=True)
     seed = check_int("seed", seed, low=0)
     order_keys = check_keys(keys, n)
-    spread = _disagreement(disagreement, n)
+    spread = np.zeros(n)
+    if disagreement is not None:
+        check_rows("disagreement", disagreement, n)
+        spread = np.nan_to_num(np.asarray(disagreement, dtype=np.float64), nan=0.0)
     labels = known_labels(groups, keys, n)
     asked = _representatives(values, spread, labels, order_keys)
     if strata is None:
@@ -106,17 +109,27 @@ def plan_gold(
     else:
         stratum, names = _given(strata, n, asked)
     sizes = np.bincount(stratum[stratum >= 0], minlength=len(names))
-    size = _check_size(size, sizes)
-    order = random_order_keys(order_keys, seed, stream=101)
-    ranked = np.lexsort((order_keys, order, stratum))[int((stratum < 0).sum()) :]
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    size = check_int("size", size, low=1)
+    least, most = int((sizes > 0).sum()), int(sizes.sum())
+    if size < least:
+        raise InputError(
+            f"'size' must be at least {least}, one example for each stratum, or estimates leave "
+            f"part of the pool out. Got {size}."
+        )
+    if size > most:
+        raise InputError(f"'size' asks for {size} examples, and {most} can be scored.")
     present = sizes > 0
     claims = share * sizes / sizes.sum() + (1 - share) * present / present.sum()
-    seats, ranks = deal_seats(sizes, claims, size)
-    rows = ranked[starts[seats] + ranks]
-    probabilities = (np.bincount(seats, minlength=len(names)) / np.maximum(sizes, 1))[seats]
+    rows, seats, probabilities = draw_rows(
+        stratum,
+        sizes,
+        claims,
+        size,
+        keys=order_keys,
+        shuffle=random_order_keys(order_keys, seed, 101),
+    )
     return GoldPlan(
-        rows=rows.astype(np.int64),
+        rows=rows,
         strata=seats,
         probabilities=probabilities,
         weights=1 / probabilities,
@@ -156,13 +169,6 @@ def gold_weights(plan: GoldPlan, gold: Values) -> Values:
     weights = np.full(len(gold), np.nan)
     weights[scored] = (plan.sizes / np.maximum(counts, 1))[plan.stratum[scored]]
     return weights
-
-
-def _disagreement(disagreement: np.ndarray | None, n: int) -> np.ndarray:
-    if disagreement is None:
-        return np.zeros(n)
-    check_rows("disagreement", disagreement, n)
-    return np.asarray(np.nan_to_num(np.asarray(disagreement, dtype=np.float64), nan=0.0))
 
 
 def known_labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> np.ndarray | None:
@@ -234,17 +240,30 @@ def _given(strata: np.ndarray, n: int, asked: np.ndarray) -> tuple[np.ndarray, t
     return stratum, tuple(f"stratum {code}" for code in range(int(stratum.max()) + 1))
 
 
-def _check_size(size: object, sizes: np.ndarray) -> int:
-    count = check_int("size", size, low=1)
-    least, most = int((sizes > 0).sum()), int(sizes.sum())
-    if count < least:
-        raise InputError(
-            f"'size' must be at least {least}, one example for each stratum, or estimates leave "
-            f"part of the pool out. Got {count}."
-        )
-    if count > most:
-        raise InputError(f"'size' asks for {count} examples, and {most} can be scored.")
-    return count
+def draw_rows(
+    stratum: np.ndarray,
+    sizes: np.ndarray,
+    claims: np.ndarray,
+    size: int,
+    *,
+    keys: np.ndarray,
+    shuffle: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw from strata: the rows, the stratum of each, and its inclusion probability.
+
+    Args:
+        stratum: (n,) codes, −1 for rows that are not drawn.
+        sizes: (h,) rows of each stratum.
+        claims: (h,) see `deal_seats`.
+        size: how many rows.
+        keys: (n,) content keys.
+        shuffle: (n,) random order keys; a stratum's rows are taken in their order.
+    """
+    ranked = np.lexsort((keys, shuffle, stratum))[int((stratum < 0).sum()) :]
+    starts = np.cumsum(sizes) - sizes
+    seats, ranks = deal_seats(sizes, claims, size)
+    probabilities = np.bincount(seats, minlength=len(sizes)) / np.maximum(sizes, 1)
+    return ranked[starts[seats] + ranks].astype(np.int64), seats, probabilities[seats]
 
 
 def deal_seats(sizes: np.ndarray, claims: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -115,8 +115,17 @@ def plan_rerating(
     rows = np.flatnonzero(~np.isnan(values))
     size = check_int("size", size, low=1, high=max(1, len(rows) - 1))
     seed = check_int("seed", seed, low=0)
-    known = _Known(values[rows], _errors(se, n)[rows], _noise(noise_se, n)[rows], size)
-    prices = _prices(cost, n)[rows]
+    noise = np.asarray(noise_se, dtype=np.float64)
+    if noise.shape not in ((), (n,)):
+        raise InputError(f"'noise_se' must be one number, or {n}: one a row. Got {noise.shape}.")
+    if not (np.isfinite(noise).all() and (noise > 0).all()):
+        raise InputError("'noise_se' must be finite and above 0.")
+    prices = np.ones(n) if cost is None else np.asarray(cost, dtype=np.float64)
+    check_rows("cost", prices, n)
+    if not (np.isfinite(prices).all() and (prices > 0).all()):
+        raise InputError("'cost' must be finite and above 0 for every row.")
+    noise, prices = np.broadcast_to(noise, (n,))[rows], prices[rows]
+    known = _Known(values[rows], _errors(se, n)[rows], noise, size)
     gain, top_of_all = known.gain()
     order_keys = check_keys(keys, n)[rows]
     shuffle = random_order_keys(order_keys, seed, stream=102)
@@ -317,22 +326,3 @@ def _errors(se: np.ndarray, n: int) -> np.ndarray:
     if (errors < 0).any() or np.isinf(errors).any():
         raise InputError("'se' must hold finite standard errors, 0 or more.")
     return errors
-
-
-def _noise(noise_se: float | np.ndarray, n: int) -> np.ndarray:
-    given = np.asarray(noise_se, dtype=np.float64)
-    if given.shape not in ((), (n,)):
-        raise InputError(f"'noise_se' must be one number, or {n}: one a row. Got {given.shape}.")
-    noise = np.broadcast_to(given, (n,))
-    if not (np.isfinite(noise).all() and (noise > 0).all()):
-        raise InputError("'noise_se' must be finite and above 0.")
-    return noise
-
-
-def _prices(cost: np.ndarray | None, n: int) -> np.ndarray:
-    if cost is None:
-        return np.ones(n)
-    check_rows("cost", cost, n)
-    if not (np.isfinite(cost).all() and (cost > 0).all()):
-        raise InputError("'cost' must be finite and above 0 for every row.")
-    return np.asarray(cost, dtype=np.float64)

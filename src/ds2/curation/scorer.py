@@ -316,10 +316,13 @@ def fit_scorer(
         curve.append(measure("spearman", found.values, target).by_block(blocks, N_BLOCKS))
         sizes.append(size)
     seen = {name: np.asarray(values)[rows] for name, values in (covariates or {}).items()}
-    blend = blend_of(found.said, target)
+    blend, given = blend_of(found.said, target), Interval(float("nan"))
+    fixed = covariate_columns(seen, len(rows))
+    if fixed.shape[1]:
+        given = measure_given(found.values, target, fixed).by_block(blocks, N_BLOCKS).interval()
     skill = Skill(
         agreement=curve[-1].interval(),
-        given=_given(found.values, target, covariate_columns(seen, len(rows)), blocks),
+        given=given,
         bias=measure_bias(target, found.values, seen),
         curve=tuple((int(n), one.interval()) for n, one in zip(sizes, curve, strict=True)),
         more=_more(np.array(sizes), curve),
@@ -344,14 +347,6 @@ def _first(rows: np.ndarray, order: np.ndarray, most: int) -> np.ndarray:
     if len(rows) <= most:
         return rows
     return np.sort(rows[np.argpartition(order[rows], most)[:most]])
-
-
-def _given(
-    values: np.ndarray, target: np.ndarray, fixed: np.ndarray, blocks: np.ndarray
-) -> Interval:
-    if not fixed.shape[1]:
-        return Interval(float("nan"))
-    return measure_given(values, target, fixed).by_block(blocks, N_BLOCKS).interval()
 
 
 def _more(sizes: np.ndarray, curve: list[Measured]) -> Interval:

@@ -193,7 +193,10 @@ def flag_by_vote(
     n_scores = len(shares)
     ballot = Ballot.build(scores, neighbors, n_scores)
     entries = np.flatnonzero(np.bincount(ballot.entry, minlength=neighbors.n))
-    entry_keys = _entry_keys(keys, neighbors)
+    entry_keys = keys
+    if neighbors.groups is not None:  # the first row of a group holds its group's smallest
+        entry_keys = keys.copy()
+        np.minimum.at(entry_keys, neighbors.groups, keys)
     tie_order = random_order_keys(entry_keys, seed, TIES)[ballot.entry]
     flags = np.zeros(len(ballot.rows))
     suggested = np.zeros((len(ballot.rows), n_scores))
@@ -211,16 +214,13 @@ def flag_by_vote(
         flags += lowest
         visits += votes.visited
         suggested[np.flatnonzero(votes.visited), votes.suggestion[votes.visited]] += 1
-    return _average(ballot, flags, suggested, visits)
-
-
-def _entry_keys(keys: np.ndarray, neighbors: Neighbors) -> np.ndarray:
-    """(n,) keys with each first row of a group holding its group's smallest."""
-    if neighbors.groups is None:
-        return keys
-    smallest = keys.copy()
-    np.minimum.at(smallest, neighbors.groups, keys)
-    return smallest
+    everyone = np.arange(len(visits))
+    rate = (flags + 1) / (visits + 2)
+    share = (suggested + 1) / (visits[:, None] + n_scores)
+    share[everyone, ballot.own] = -1.0
+    best = share.argmax(axis=1)
+    found = (rate, share[everyone, best] * rate, np.where(visits > 0, best, np.nan))
+    return Flags(*(np.where(ballot.of_row >= 0, x[ballot.of_row], np.nan) for x in found))
 
 
 def _lowest(votes: Votes, own: np.ndarray, shares: np.ndarray, tie_order: np.ndarray) -> np.ndarray:
@@ -239,18 +239,6 @@ def _lowest(votes: Votes, own: np.ndarray, shares: np.ndarray, tie_order: np.nda
         flagged[below] = True
         flagged[level[: wanted - len(below)]] = True
     return flagged
-
-
-def _average(ballot: Ballot, flags: np.ndarray, suggested: np.ndarray, visits: np.ndarray) -> Flags:
-    n_scores = suggested.shape[1]
-    rate = (flags + 1) / (visits + 2)
-    share = (suggested + 1) / (visits[:, None] + n_scores)
-    share[np.arange(len(share)), ballot.own] = -1.0
-    best = share.argmax(axis=1)
-    confidence = share[np.arange(len(share)), best] * rate
-    found = np.where(visits > 0, best, np.nan)
-    rated = ballot.of_row >= 0
-    return Flags(*(np.where(rated, x[ballot.of_row], np.nan) for x in (rate, confidence, found)))
 
 
 def balanced_draws(keys: np.ndarray, n_draws: int, share: float, seed: int) -> Iterator[np.ndarray]:
@@ -311,13 +299,13 @@ def vote_each(
     for i, one in enumerate(steps(noise)):
         if one is None or method not in ("auto", "ds2"):
             continue
-        fired = method == "ds2" and voting.gate != "off" and gate_fires(one, voting.min_lift)
-        if fired:
+        # the gate: the lower end of lift's interval, or a lift that is not defined
+        if method == "ds2" and voting.gate != "off" and not one.lift.low >= voting.min_lift:
             any_fired = True
             sentence = gate_sentence(one, voting.min_lift, refused=voting.gate == "refuse")
             found.append(sentence if len(noise) == 1 else f"Rater {i + 1}: {sentence}")
-        if fired and voting.gate == "refuse":
-            continue
+            if voting.gate == "refuse":
+                continue
         flags = flag_by_vote(
             scores[:, i],
             neighbors,
@@ -330,11 +318,6 @@ def vote_each(
         wrong = (flags.flag_rate > 0.5) & (flags.confidence >= voting.min_confidence)
         voted[wrong, i] = flags.suggestion[wrong]
     return voted, flags if len(noise) == 1 else None, any_fired, tuple(found)
-
-
-def gate_fires(noise: TransitionEstimate, min_lift: float) -> bool:
-    """Whether the lower end of lift's interval is below ``min_lift``, or lift is undefined."""
-    return not noise.lift.low >= min_lift
 
 
 def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) -> str:

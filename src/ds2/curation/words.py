@@ -7,9 +7,9 @@ import numpy as np
 
 from ds2.curation.auto import Choice
 from ds2.curation.bias import association, is_number
-from ds2.curation.candidates import Candidate, Case
+from ds2.curation.candidates import Case
 from ds2.levels import level_shares
-from ds2.measures import Measured, effective_rows, measure, weighted_sum
+from ds2.measures import Measured, effective_rows, measure, spearman, weighted_sum
 from ds2.noise.panel import LEAST_GOLD
 
 __all__ = ["choice_warnings", "gold_needed", "next_evidence", "shared_bias"]
@@ -198,16 +198,13 @@ def gold_needed(case: Case, choice: Choice) -> int:
     if gold and rival is not None and {rival, choice.name} <= set(gold[0].found):
         variance = gold[0].gain(choice.name, rival).error ** 2 * gold[0].n
     elif other is not None:
-        variance = _unlike(choice.candidates[choice.name], choice.candidates[other])
+        pair = choice.candidates[choice.name].values, choice.candidates[other].values
+        alike = spearman(*pair)
+        variance = 1.0 if np.isnan(alike) else 2 * (1 - alike)
     else:
         variance = 0.5
     wanted = max(LEAST_GOLD, 10 * np.ceil(variance * (POWER / WORTH) ** 2 / 10))
     return int(min(wanted, (~np.isnan(case.scores)).any(axis=1).sum()))
-
-
-def _unlike(one: Candidate, two: Candidate) -> float:
-    found = measure("spearman", one.values, two.values).value
-    return 1.0 if np.isnan(found) else 2 * (1 - found)
 
 
 def _rival(choice: Choice) -> str | None:

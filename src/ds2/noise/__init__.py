@@ -1,14 +1,18 @@
 """How noisy raters are: transition matrices, reliability, agreement with gold, how sure it is."""
 
-from ds2.noise.agreement import Agreement, agreement, agreement_difference
-from ds2.noise.estimate import TransitionEstimate
-from ds2.noise.findings import LOW_LIFT, MIN_COUNT
+from ds2.noise.estimate import LOW_LIFT, MIN_COUNT, TransitionEstimate
 from ds2.noise.order import SwappedLevels, find_swapped_levels
 from ds2.noise.raters import RaterFit, fit_raters
-from ds2.noise.reliability import Reliability, measure_reliability
-from ds2.noise.scored import Lift
+from ds2.noise.reliability import (
+    Agreement,
+    Reliability,
+    agreement,
+    agreement_difference,
+    measure_reliability,
+)
 from ds2.noise.simulation import SimulatedPool, simulate
 from ds2.noise.transition import estimate_transition
+from ds2.noise.triples import Lift
 
 __all__ = [
     "LOW_LIFT",

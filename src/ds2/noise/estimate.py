@@ -1,5 +1,6 @@
-"""The result of a noise estimate: what is known of a rater's errors, and how well."""
+"""The result of a noise estimate: what is known of a rater's errors, how well, and in words."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,15 +9,24 @@ from jaxtyping import Float
 from ds2.arrays import Prior, PriorBounds, Transition, TransitionBounds
 from ds2.checks import check_int
 from ds2.errors import InputError
-from ds2.noise.scored import Lift
+from ds2.neighbors import Neighbors
+from ds2.noise.triples import Lift
 from ds2.shown import Shown, heat_map
 
-__all__ = ["MIN_COUNT", "WIDE_RANGE", "TransitionEstimate", "dominant"]
+__all__ = ["LOW_LIFT", "MIN_COUNT", "WIDE_RANGE", "TransitionEstimate", "describe", "dominant"]
 
 #: A score with fewer examples than this (effective count) gets no intervals.
 MIN_COUNT = 25
 #: A range that is wider than this on average is not informative.
 WIDE_RANGE = 0.3
+#: Below this lift (lower end of the interval) the assumption is in doubt.
+LOW_LIFT = 0.1
+#: Neighbours closer than this are near-duplicates; a larger share than the next is worth saying.
+NEAR_DISTANCE = 0.02
+NEAR_SHARE = 0.1
+MISSING_SHARE = 0.2
+#: Pairs of scores that a sentence names.
+MOST_PAIRS = 4
 
 Transitions = Float[np.ndarray, "r s s"]
 TransitionsBounds = Float[np.ndarray, "2 r s s"]
@@ -179,3 +189,101 @@ class TransitionEstimate(Shown):
 def dominant(T: np.ndarray, effective: np.ndarray) -> bool:
     """Whether every score with enough examples is most often observed as itself."""
     return bool((T.argmax(axis=-1) == np.arange(len(effective)))[..., effective >= MIN_COUNT].all())
+
+
+def describe(
+    estimate: TransitionEstimate, neighbors: Neighbors, aside: Collection[int] = ()
+) -> tuple[str, ...]:
+    """One sentence for each thing that limits the estimate; empty where nothing does.
+
+    Args:
+        estimate: what was found.
+        neighbors: the graph.
+        aside: raters of whom all is said: they run against the others, or are another once more.
+    """
+    return (*_about_rho(estimate), *_about_data(estimate, neighbors, aside))
+
+
+def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
+    """How far neighbours share true scores, and how much of the matrix that leaves open."""
+    lift, width, rho = estimate.lift, estimate.range_width, estimate.rho
+    assumed = estimate.rho_source == "assumed"
+    if np.isnan(lift.value):
+        yield "All scores are equal, so neighbours tell nothing about the rater's errors."
+    elif assumed and not lift.low >= LOW_LIFT:
+        wide = ""
+        if not np.isnan(width):
+            wide = f" (its cells range over {width:.2f} on average)"
+            if not estimate.range_informative:
+                wide = f" (its range over plausible rho, {width:.2f} wide, is not informative)"
+        yield (
+            f"Neighbours agree little more than by chance (lift {lift.value:.2f}, "
+            f"95 % interval {lift.low:.2f} to {lift.high:.2f}): either the rater is very noisy, or "
+            "neighbours do not share a true score. The scores alone cannot tell which, so read the "
+            f"matrix at rho = {rho:g} as its noisiest end{wide}. A second rater or "
+            "trusted scores would settle it."
+        )
+    if assumed and not lift.low < LOW_LIFT and width > WIDE_RANGE:
+        yield (
+            f"The cells of the matrix range over {width:.2f} on average over every "
+            "plausible rho, which is not informative. A second rater or trusted scores would "
+            "narrow it."
+        )
+    if estimate.rho_source == "repeats":
+        yield (
+            "Repeats show only how a rater scatters around its own opinion: what it gets wrong "
+            "every time counts as true in this matrix."
+        )
+    elif not assumed and rho < LOW_LIFT:
+        yield (
+            f"Neighbours hardly share a true score (rho {rho:.2f}), so they should not "
+            "correct anyone's scores."
+        )
+
+
+def _about_data(
+    estimate: TransitionEstimate, neighbors: Neighbors, aside: Collection[int]
+) -> Iterator[str]:
+    """What of the estimate rests on too little, or does not fit."""
+    few = np.flatnonzero(estimate.effective_counts < MIN_COUNT)
+    if len(few):
+        names = ", ".join(str(score) for score in few)
+        yield (
+            f"Not enough data for true score {names}: fewer than {MIN_COUNT} examples, so those "
+            "rows of the matrix have no intervals and should not be read."
+        )
+    likeliest = estimate.matrix.argmax(axis=-1)
+    off = (estimate.effective_counts >= MIN_COUNT) & (likeliest != np.arange(len(estimate.prior)))
+    if off.ndim > 1:
+        off[list(aside)] = False
+    wrong = np.argwhere(off)
+    if len(wrong):
+        pairs = ", ".join(
+            f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if at[1:] else ")")
+            for at in wrong[:MOST_PAIRS].tolist()
+        )
+        if len(wrong) > MOST_PAIRS:
+            pairs += f" and {len(wrong) - MOST_PAIRS} more"
+        why = "Which row belongs to which score is then not certain."
+        if estimate.rho_source == "gold":
+            why = "Trusted scores name the rows, so that is the rater's doing."
+        yield f"Some true scores are most often observed as another score: {pairs}. {why}"
+    if estimate.fit > estimate.fit_expected:  # NaN: not known, nothing to say
+        yield (
+            f"The model does not fit the counts well (misfit {estimate.fit:.3f}, "
+            f"{estimate.fit_expected:.3f} is exceeded once in 20): neighbours do not share the "
+            f"true score as often as rho = {estimate.rho:g} says."
+        )
+    if not estimate.converged:
+        yield f"EM had not converged after {estimate.iterations} steps; read the matrix with care."
+    near = float((neighbors.distances[:, 0] < NEAR_DISTANCE).mean())
+    if near >= NEAR_SHARE and estimate.lift.low >= LOW_LIFT:  # else they are not scored alike
+        yield (
+            f"{near:.0%} of the examples have a near-duplicate (distance below {NEAR_DISTANCE}), "
+            "which a rater scores alike; the rater looks less noisy than it is."
+        )
+    missing = estimate.n_missing / (estimate.n_examples + estimate.n_missing)
+    if missing >= MISSING_SHARE:
+        yield (
+            f"{missing:.0%} of the examples have no score; the estimate speaks of the others only."
+        )

@@ -6,7 +6,6 @@ from itertools import combinations
 import numpy as np
 
 __all__ = [
-    "Combination",
     "Factor",
     "combined",
     "correlations",
@@ -33,14 +32,6 @@ class Factor:
     bounded: bool
     low: np.ndarray | None = None
     high: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Weights (r,) of the best linear combination and its correlation with the truth."""
-
-    weights: np.ndarray
-    value: float
 
 
 def correlations(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +76,8 @@ def one_factor(
         return Factor(np.full(1, np.nan), np.full((1, 1), np.nan), (), False)
     free: list[tuple[int, int]] = list(freed or ())
     loadings, bounded = least_squares_loadings(R, _pair_weights(R, shared, free))
-    while freed is None and _spare(r, free) > 1:
+    # as long as correlations are left over once every loading is determined
+    while freed is None and r >= 4 and r * (r - 1) // 2 - len(free) - r > 1:
         pair, excess, fit = _best_pair(R, shared, free)
         if excess < FREED:
             break
@@ -107,23 +99,21 @@ def error_correlations(R: np.ndarray, loadings: np.ndarray) -> np.ndarray:
     return np.asarray(errors)
 
 
-def combined(R: np.ndarray, loadings: np.ndarray) -> Combination:
-    """Best linear combination of z-scored raters: weights R⁻¹ λ, correlation √(λᵀ R⁻¹ λ)."""
+def combined(R: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, float]:
+    """Best linear combination of z-scored raters: weights R⁻¹ λ, and √(λᵀ R⁻¹ λ).
+
+    That is its correlation with the truth.
+    """
     r = len(R)
     if r == 0 or np.isnan(loadings).any():
-        return Combination(np.full(r, np.nan), float("nan"))
+        return np.full(r, np.nan), float("nan")
     filled = np.where(np.isnan(R), np.outer(loadings, loadings), R)
     values, vectors = np.linalg.eigh(filled)
     inverse = (vectors / np.maximum(values, 1e-3)) @ vectors.T
     weights = inverse @ loadings
     total = weights.sum()
     value = float(np.sqrt(np.clip(loadings @ weights, 0.0, 1.0)))
-    return Combination(weights / total if abs(total) > 1e-9 else weights, value)
-
-
-def _spare(r: int, free: list[tuple[int, int]]) -> int:
-    """Correlations that are left over once every loading is determined."""
-    return r * (r - 1) // 2 - len(free) - r if r >= 4 else 0
+    return weights / total if abs(total) > 1e-9 else weights, value
 
 
 def _pair_weights(R: np.ndarray, shared: np.ndarray, free: list[tuple[int, int]]) -> np.ndarray:

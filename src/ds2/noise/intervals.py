@@ -32,9 +32,17 @@ from ds2.measures import Z
 from ds2.neighbors import in_threads
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT
-from ds2.noise.scored import Lift, ScoreGraph, count_triples, one_hot
 from ds2.noise.simulation import draw_scores
-from ds2.noise.triples import Counted, Fit, fit_triples, misfit
+from ds2.noise.triples import (
+    Counted,
+    Fit,
+    Lift,
+    ScoreGraph,
+    count_triples,
+    fit_triples,
+    misfit,
+    one_hot,
+)
 from ds2.progress import part, steps
 
 __all__ = [
@@ -146,18 +154,11 @@ def _log(probability: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_fits(
-    graph: ScoreGraph,
-    T: np.ndarray,
-    p: np.ndarray,
-    *,
-    rho: float,
-    n_neighbors: int,
-    n_rounds: int,
-    pseudo: np.ndarray | None,
-    seed: int,
+    counted: Counted, fit: Fit, rho: float, *, n_rounds: int, seed: int
 ) -> Bootstrap:
     """Draw the observed scores ``n_rounds`` times and fit each; same seed, same rounds."""
-    adjacency = graph.adjacency(n_neighbors)
+    graph, T, p = counted.graph, fit.matrix[0], fit.prior[0]
+    adjacency = graph.adjacency(counted.used)
     true = probable_scores(graph, T, p, rho)
 
     def count(stream: np.random.SeedSequence) -> np.ndarray:
@@ -176,9 +177,9 @@ def bootstrap_fits(
                 some,
                 np.repeat(T[None], len(some), axis=0),
                 np.repeat(p[None], len(some), axis=0),
-                n_examples=len(graph.own),
+                n_examples=counted.n,
                 rho=rho,
-                pseudo=pseudo,
+                pseudo=counted.pseudo(rho),
                 tolerance=BOOTSTRAP_TOLERANCE,
                 max_iterations=BOOTSTRAP_STEPS,
             )
@@ -224,8 +225,9 @@ def matrix_range(
     with part(0.0, 0.6):
         matrices = [at, *_one_by_one(counted, at_rho, rho, grid)]
     low, high = np.min(matrices, axis=0) - below, np.max(matrices, axis=0) + above
+    inside = replace(at_rho, matrix=0.99 * at_rho.matrix + 0.01 / len(at))  # no cell at 0
     with part(0.6, 1.0):
-        fits = counted.along(grid, _first(counted, at_rho), prior_rho=rho)
+        fits = counted.along(grid, inside, prior_rho=rho)
     for value, fit in zip(grid, fits, strict=True):
         stretch = 1 / counted.shares(float(value))[1]
         low = np.minimum(low, fit.matrix[0] - stretch * below)
@@ -234,12 +236,6 @@ def matrix_range(
     thin = at_rho.prior[0] * counted.n < MIN_COUNT
     bounds[0, thin], bounds[1, thin] = 0.0, 1.0
     return np.asarray(bounds)
-
-
-def _first(counted: Counted, at_rho: Fit) -> Fit:
-    """A start for the other picture: every cell of the estimate, none of them at 0."""
-    s = counted.graph.n_scores
-    return replace(at_rho, matrix=0.99 * at_rho.matrix + 0.01 / s)
 
 
 def _one_by_one(counted: Counted, at_rho: Fit, rho: float, grid: np.ndarray) -> list[np.ndarray]:

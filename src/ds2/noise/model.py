@@ -34,7 +34,7 @@ from ds2.noise.observed import Links, Patterns
 from ds2.noise.order import in_order, in_stochastic_order
 from ds2.progress import part, steps
 
-__all__ = ["Model", "Solved", "Start"]
+__all__ = ["Model", "Solved"]
 
 MAX_ITERATIONS = 3000
 #: EM steps and tolerance of every start, before the best one goes on.
@@ -46,21 +46,6 @@ PRIOR_EXAMPLES, PRIOR_PAIRS = 1.0, 1.0
 SHARES = (0.2, 0.6)
 #: Groups of blocks of the jackknife, and EM steps of a fit without one.
 GROUPS, GROUP_STEPS = 10, 90
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where EM begins, and when it ends.
-
-    Attributes:
-        n_starts: all with most mass on the diagonal; the best likelihood goes on.
-        seed: of the random ones.
-        tolerance: no cell moves by more in one accelerated step at the end.
-    """
-
-    n_starts: int
-    seed: int = 0
-    tolerance: float = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,32 +237,39 @@ class Solved:
     reordered: bool = False
 
     @classmethod
-    def find(cls, model: Model, start: Start) -> "Solved":
-        """Run EM from the best of some starts, and once more where classes were out of order."""
+    def find(
+        cls, model: Model, n_starts: int, *, seed: int = 0, tolerance: float = 1e-6
+    ) -> "Solved":
+        """Run EM from the best of some starts, and once more where classes were out of order.
+
+        Args:
+            model: what to solve.
+            n_starts: all with most mass on the diagonal; the best likelihood goes on.
+            seed: of the random ones.
+            tolerance: no cell moves by more in one accelerated step at the end.
+        """
+        rough = max(FIRST_TOLERANCE, tolerance)
         with part(0.0, 0.5):
             tried = [
-                accelerate(
-                    model, one, n_examples=1,
-                    tolerance=max(FIRST_TOLERANCE, start.tolerance), max_iterations=FIRST_STEPS,
-                )
-                for one in steps(_starts(model, start))
-            ]  # fmt: skip
+                accelerate(model, one, n_examples=1, tolerance=rough, max_iterations=FIRST_STEPS)
+                for one in steps(_starts(model, n_starts, seed))
+            ]
         best, _, taken, _ = max(tried, key=lambda one: float(one[1][0]))
-        found = cls._run(model, best, start, taken)
+
+        def run(state: State, taken: int) -> Solved:
+            state, _, more, still = accelerate(
+                model, state, n_examples=1, tolerance=tolerance, max_iterations=MAX_ITERATIONS
+            )
+            return cls(model, state, taken + more, bool(still[0]))
+
+        found = run(best, taken)
         order = in_order(found.matrix, found.prior, model.used)
         if order is None:
             return found
         T, sharing = model.split(found.state)
         moved = sharing[order] if model.links is None else sharing[np.ix_(order, order)]
         state = State(T[:, order].reshape(1, -1, model.s), moved.reshape(1, -1))
-        return replace(cls._run(model, state, start, found.iterations), reordered=True)
-
-    @classmethod
-    def _run(cls, model: Model, state: State, start: Start, taken: int) -> "Solved":
-        state, _, more, still = accelerate(
-            model, state, n_examples=1, tolerance=start.tolerance, max_iterations=MAX_ITERATIONS
-        )
-        return cls(model, state, taken + more, bool(still[0]))
+        return replace(run(state, found.iterations), reordered=True)
 
     @property
     def matrix(self) -> np.ndarray:
@@ -326,13 +318,13 @@ class Solved:
         return float(np.clip(rho, 0.0, 1.0)), (float(low), float(high))
 
 
-def _starts(model: Model, start: Start) -> list[State]:
+def _starts(model: Model, n_starts: int, seed: int) -> list[State]:
     """Diagonal-heavy matrices for every rater; the prior from all ratings together."""
     flat = model.patterns.scores.ravel()
     weights = np.repeat(model.patterns.counts, model.patterns.scores.shape[1])
     observed = np.bincount(flat[flat >= 0], weights=weights[flat >= 0], minlength=model.s) + 1
-    rng = np.random.default_rng(start.seed)
-    matrices, _ = diagonal_starts(observed / observed.sum(), start.n_starts, rng)
+    rng = np.random.default_rng(seed)
+    matrices, _ = diagonal_starts(observed / observed.sum(), n_starts, rng)
     p = observed * model.used / (observed * model.used).sum()
     states = []
     for i, matrix in enumerate(matrices):

@@ -126,12 +126,13 @@ class Links:
         distinct, place = np.unique(np.minimum(a, b) * u + np.maximum(a, b), return_inverse=True)
         place = place.reshape(-1)
         ends = np.broadcast_to(blocks[rows][:, None], near.shape)[known], blocks[near][known]
+        by_block, across = _touching(*ends, place, weight, len(distinct))
         return cls(
             first=distinct // u,
             second=distinct % u,
             counts=np.bincount(place, weights=weight, minlength=len(distinct)),
-            by_block=_by_block(*ends, place, weight, len(distinct)),
-            across=_across(*ends, place, weight, len(distinct)),
+            by_block=by_block,
+            across=across,
         )
 
     def without_each(self, n_groups: int) -> list[np.ndarray]:
@@ -156,52 +157,42 @@ def _blocks(neighbors: Neighbors, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.unique(label, return_inverse=True)[1]).reshape(-1)
 
 
-def _by_block(
+def _touching(
     a: np.ndarray, b: np.ndarray, place: np.ndarray, weight: np.ndarray, width: int
-) -> Any:
-    """(b, m) Pairs by the blocks that they touch; within one block they count once."""
+) -> tuple[Any, Any]:
+    """(b, m) pairs by the blocks that they touch, and (x, m) by the two blocks that they connect.
+
+    Within one block they count once; the second is what the first counts twice.
+    """
+    from scipy.sparse import csr_array
+
+    def table(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Any:
+        height = int(rows.max()) + 1 if len(rows) else 1
+        return csr_array((values, (rows, columns)), shape=(height, width))
+
     apart = a != b
-    return _sparse(
+    by_block = table(
         np.concatenate([a, b[apart]]),
         np.concatenate([place, place[apart]]),
         np.concatenate([weight, weight[apart]]),
-        width,
     )
-
-
-def _across(a: np.ndarray, b: np.ndarray, place: np.ndarray, weight: np.ndarray, width: int) -> Any:
-    """(x, m) Pairs by the two blocks that they connect: what `_by_block` counts twice."""
-    apart = a != b
     low, high = np.minimum(a, b)[apart], np.maximum(a, b)[apart]
     each = int(max(a.max(initial=0), b.max(initial=0))) + 1
     between = np.unique(low * each + high, return_inverse=True)[1]
-    return _sparse(between.reshape(-1), place[apart], weight[apart], width)
-
-
-def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, width: int) -> Any:
-    from scipy.sparse import csr_array
-
-    height = int(rows.max()) + 1 if len(rows) else 1
-    return csr_array((values, (rows, columns)), shape=(height, width))
+    return by_block, table(between.reshape(-1), place[apart], weight[apart])
 
 
 def _distinct(
     columns: list[np.ndarray], base: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First row, inverse and counts of the distinct rows."""
+    key, axis = np.zeros(len(columns[0]), dtype=np.int64), None
     if np.prod([float(b) for b in base]) < 2.0**62:
-        key = np.zeros(len(columns[0]), dtype=np.int64)
         for column, radix in zip(columns, base, strict=True):
             key = key * radix + column
-        _, first, inverse, counts = np.unique(
-            key, return_index=True, return_inverse=True, return_counts=True
-        )
     else:
-        _, first, inverse, counts = np.unique(
-            np.stack(columns, axis=1),
-            axis=0,
-            return_index=True,
-            return_inverse=True,
-            return_counts=True,
-        )
+        key, axis = np.stack(columns, axis=1), 0
+    _, first, inverse, counts = np.unique(
+        key, return_index=True, return_inverse=True, return_counts=True, axis=axis
+    )
     return first, inverse.reshape(-1), counts

@@ -10,7 +10,7 @@ against each other; a minority is named. Evidence begins where those that are le
 chance.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,7 +20,7 @@ from ds2.errors import InputError
 from ds2.measures import Interval, Measured, measure, weighted_sum
 from ds2.noise.factor import error_correlations, one_factor
 
-__all__ = ["LEAST_GOLD", "Heard", "Panel", "Trust", "hear", "look_at", "mean_z"]
+__all__ = ["LEAST_GOLD", "Heard", "Panel", "hear", "look_at", "mean_z"]
 
 #: From this kappa on two columns are one rater.
 SAME = 0.95
@@ -49,9 +49,7 @@ class Panel:
         contrary: raters who run against the others.
         heard: the others, one of each group and no mirror images: those whose word counts.
         opposed: whether raters run against each other and no majority says who is right.
-        agreement: mean rank correlation between those that are heard; NaN where there is no pair.
         agrees: whether those that are heard agree above chance, on average or two of them.
-        alike: pairs that agree more than their agreement with the others allows.
         sentences: what of this a user should know.
     """
 
@@ -60,9 +58,7 @@ class Panel:
     contrary: tuple[int, ...]
     heard: tuple[int, ...]
     opposed: bool
-    agreement: Interval
     agrees: bool
-    alike: tuple[tuple[int, int], ...]
     sentences: tuple[str, ...]
 
     def group_of(self, rater: int) -> tuple[int, ...]:
@@ -71,48 +67,28 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """Whether trusted scores go with the ratings.
-
-    Attributes:
-        state: "agrees"; "against" or "unrelated", and then nothing is concluded from them; "few".
-        agreement: Spearman's correlation with the mean of the ratings.
-        n: rows that have both.
-        sentence: what a user should know; empty where they agree or are few.
-    """
-
-    state: str
-    agreement: Interval
-    n: int
-    sentence: str = ""
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether they do not go with the ratings at all, or go against them."""
-        return self.state in ("against", "unrelated")
-
-
-@dataclass(frozen=True, slots=True)
 class Heard:
     """Raters and trusted scores, once it is known who is to be believed.
 
     Attributes:
         panel: what the raters are to each other.
-        trust: whether trusted scores go with them.
+        agrees: whether trusted scores are seen to go with them.
+        contradiction: one sentence where they do not go with them at all, or go against them: then
+            nothing is concluded from them. Empty otherwise.
         gold: (n,) trusted scores; all NaN where they contradict the ratings.
         weights: (n,) theirs, 0 where there is none.
     """
 
     panel: Panel
-    trust: Trust
+    agrees: bool
+    contradiction: str
     gold: np.ndarray
     weights: np.ndarray
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a user should know."""
-        said = (self.trust.sentence,) if self.trust.contradicts else ()
-        return (*self.panel.sentences, *said)
+        return (*self.panel.sentences, *((self.contradiction,) if self.contradiction else ()))
 
 
 def hear(
@@ -131,10 +107,10 @@ def hear(
     """
     _check_mean(scores)
     panel = look_at(scores, blocks, gold=gold, weights=weights)
-    trust = _check_trust(scores, gold, weights, panel)
-    if trust.contradicts or (panel.opposed and trust.state != "agrees"):
+    agrees, contradiction = _check_trust(scores, gold, weights, panel)
+    if contradiction or (panel.opposed and not agrees):
         gold, weights = np.full(len(gold), np.nan), np.zeros(len(gold))
-    return Heard(panel, trust, gold, weights)
+    return Heard(panel, agrees, contradiction, gold, weights)
 
 
 def mean_z(values: np.ndarray) -> np.ndarray:
@@ -156,14 +132,7 @@ def mean_z(values: np.ndarray) -> np.ndarray:
 
 
 def _check_mean(scores: np.ndarray) -> None:
-    """Stop where raters cancel out: their mean is the same (nearly) everywhere, they are not.
-
-    Args:
-        scores: (n, r) floats, NaN where missing.
-
-    Raises:
-        InputError: names them and the remedy.
-    """
+    """Stop where raters cancel out: their mean is the same (nearly) everywhere, they are not."""
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     several = (~np.isnan(scores)).sum(axis=1) >= 2
     if len(told) < 2 or several.mean() < 0.5:
@@ -204,74 +173,54 @@ def look_at(
     if gold is not None and any(_goes_with(scores[:, m], gold, weights, 3) for m in contrary):
         contrary, opposed = (), True
     heard = tuple(m for m in distinct if m not in contrary)
-    agreement = _mean_of(pairs, heard)
-    alike = _alike(pairs, heard, scores)
     everyone = {m for n in contrary for m in next((g for g in same if n in g), (n,))}
     constant = tuple(m for m in range(scores.shape[1]) if m not in told)
+    inside = _inside(pairs, heard)
+    some = any(one.interval(competing=len(inside)).low > 0 for one in inside)
     return Panel(
         constant=constant,
         same=same,
         contrary=tuple(sorted(everyone)),
         heard=heard,
         opposed=opposed,
-        agreement=agreement,
-        agrees=not opposed and (agreement.low > 0 or _some_pair(pairs, heard)),
-        alike=alike,
+        agrees=not opposed and (some or _mean(inside).low > 0),
         sentences=(
-            *(_constant_words(constant) if scores.shape[1] > 1 else ()),
-            *_same_words(same),
-            *_mirror_words(mirrored),
-            *_against_words(contrary, pairs, heard),
-            *(_opposed_words(pairs) if opposed else ()),
-            *_alike_words(alike),
+            *_columns_words(constant if scores.shape[1] > 1 else (), same, mirrored),
+            *_against_words(contrary, opposed, pairs, heard),
+            *_alike_words(pairs, heard, scores),
         ),
     )
 
 
-def _check_trust(scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, panel: Panel) -> Trust:
-    """Look whether trusted scores go with the ratings, before anything is concluded from them.
-
-    Args:
-        scores: (n, r) floats, NaN where missing.
-        gold: (n,) trusted scores, NaN where unknown.
-        weights: (n,) inverse inclusion probabilities, 0 where unknown.
-        panel: who of the raters is heard.
-    """
+def _check_trust(
+    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, panel: Panel
+) -> tuple[bool, str]:
+    """Whether trusted scores are seen to go with the ratings, and a sentence where they do not."""
     heard = list(panel.heard or range(scores.shape[1]))
     mean = mean_z(scores[:, heard])
-    both = ~np.isnan(gold) & ~np.isnan(mean)
-    n = int((both & (weights > 0)).sum())
+    n = int((~np.isnan(gold) & ~np.isnan(mean) & (weights > 0)).sum())
     if n < LEAST_GOLD:
-        return Trust("few", Interval(float("nan")), n)
+        return False, ""
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
-        return Trust("few", found, n)
-    friends, foes = _sides(scores, gold, weights, heard)
+        return False, ""
+    friends, foes = (
+        [m for m in heard if _goes_with(scores[:, m], sign * gold, weights, len(heard) + 1)]
+        for sign in (1, -1)
+    )
     if panel.opposed:  # gold goes with some of them: with most?
         each = [measure("spearman", scores[:, m], gold, weights) for m in heard]
-        found = _mean([one for one in each if not np.isnan(one.value)]).interval()
-        agrees = found.low > 0 or len(friends) > len(foes)
-    else:
-        agrees = found.low > 0 or bool(friends)
-        foes = []
-    if agrees:
-        return Trust("agrees", found, n)
-    state, said = _against_gold(found, friends if foes else [], foes, n)
-    return Trust(state, found, n, said)
+        found = _mean([one for one in each if not np.isnan(one.value)])
+        if found.low > 0 or len(friends) > len(foes):
+            return True, ""
+        return False, _against_gold(found, friends if foes else [], foes, n)
+    if found.low > 0 or friends:
+        return True, ""
+    return False, _against_gold(found, [], [], n)
 
 
-def _sides(
-    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray | None, heard: list[int]
-) -> tuple[list[int], list[int]]:
-    """Who surely goes with gold, and who surely against it."""
-    competing = len(heard) + 1
-    friends = [m for m in heard if _goes_with(scores[:, m], gold, weights, competing)]
-    foes = [m for m in heard if _goes_with(scores[:, m], -gold, weights, competing)]
-    return friends, foes
-
-
-def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) -> tuple[str, str]:
-    """The state of gold that is not shown to go with the ratings, and the sentence."""
+def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) -> str:
+    """What to say of gold that is not shown to go with the ratings; empty: it is too little."""
     nothing = "so nothing was concluded from them"
     figure = (
         f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
@@ -282,23 +231,22 @@ def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) 
         "ratings are at fault, otherwise whoever scored."
     )
     if friends:
-        return "against", (
+        return (
             f"The trusted scores go with {_listed(friends).lower()} and against "
             f"{_listed(foes).lower()}, {nothing}: one that is upside down makes them look so, and "
             f"so do trusted scores that are. Turn that scale round. {check}"
         )
     if found.high < 0:
-        return "against", (
+        return (
             f"The trusted scores run against the ratings {figure}, {nothing}. One of the two "
             f"scales is probably upside down, or another column was read. {check}"
         )
     if found.high < UNRELATED:
-        return "unrelated", (
+        return (
             f"The trusted scores do not go with the ratings at all {figure}, {nothing}: the wrong "
-            "column, a careless scorer, or ratings that carry "
-            f"nothing. {check}"
+            f"column, a careless scorer, or ratings that carry nothing. {check}"
         )
-    return "few", ""
+    return ""
 
 
 def _goes_with(
@@ -387,76 +335,62 @@ def _against(
     if not negative:
         return (), False
     raters = [m for m in raters if any(m in pair for pair in pairs)]
-    R = np.eye(len(raters))
-    for (a, b), one in pairs.items():
-        at, to = raters.index(a), raters.index(b)
-        R[at, to] = R[to, at] = one.value
+    R = _square({pair: one.value for pair, one in pairs.items()}, raters, 0.0)
     leading = np.linalg.eigh(R)[1][:, -1]
     leading = leading * (1.0 if leading.sum() >= 0 else -1.0)
     sides = [m for m, side in zip(raters, leading, strict=True) if side < 0]
     other = [m for m in raters if m not in sides]
     few, many = sorted((sides, other), key=len)
-    if len(few) == len(many) or not _mean_of(pairs, many).low > 0:
+    sure = _mean(_inside(pairs, many))
+    if len(few) == len(many) or not sure.low > 0:
         return (), True
     named = []
     for m in few:
-        across = {pair: one for pair, one in pairs.items() if m in pair and set(pair) & set(many)}
-        away = _mean(list(across.values())) if across else None
-        if away is None or not away.interval().high < 0:
+        away = _mean([one for pair, one in pairs.items() if m in pair and set(pair) & set(many)])
+        if not away.high < 0:
             continue
-        if _mean_of(pairs, many).value * len(many) < abs(away.value) * len(few):
+        if sure.value * len(many) < abs(away.value) * len(few):
             return (), True  # the few are so sure, and the many so little, that either may be right
         named.append(m)
     return tuple(named), False
 
 
-def _mean(found: list[Measured]) -> Measured:
-    return weighted_sum(found, [1 / len(found)] * len(found))
+def _mean(found: list[Measured]) -> Interval:
+    """The mean of some figures; NaN where there is none."""
+    if not found:
+        return Interval(float("nan"))
+    return weighted_sum(found, [1 / len(found)] * len(found)).interval()
 
 
-def _mean_of(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> Interval:
-    inside = [one for pair, one in pairs.items() if set(pair) <= set(raters)]
-    return _mean(inside).interval() if inside else Interval(float("nan"))
+def _inside(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> list[Measured]:
+    return [one for pair, one in pairs.items() if set(pair) <= set(raters)]
 
 
-def _some_pair(pairs: dict[tuple[int, int], Measured], raters: Sequence[int]) -> bool:
-    """Whether two raters are shown to agree, of all pairs that could."""
-    inside = [one for pair, one in pairs.items() if set(pair) <= set(raters)]
-    return any(one.interval(competing=len(inside)).low > 0 for one in inside)
+def _square(
+    found: Mapping[tuple[int, int], float], raters: Sequence[int], missing: float
+) -> np.ndarray:
+    """(r, r) what is known of the pairs among some raters, 1 on the diagonal."""
+    table = np.full((len(raters),) * 2, missing)
+    np.fill_diagonal(table, 1.0)
+    for (a, b), value in found.items():
+        if {a, b} <= set(raters):
+            at, to = raters.index(a), raters.index(b)
+            table[at, to] = table[to, at] = value
+    return table
 
 
-def _alike(
-    pairs: dict[tuple[int, int], Measured], heard: Sequence[int], scores: np.ndarray
-) -> tuple[tuple[int, int], ...]:
-    """Pairs whose errors go together, by the one-factor model; it takes four raters to see."""
-    if len(heard) < 4:
-        return ()
-    R, shared = np.full((len(heard),) * 2, np.nan), np.zeros((len(heard),) * 2)
-    np.fill_diagonal(R, 1.0)
-    for (a, b), one in pairs.items():
-        if {a, b} <= set(heard):
-            at, to = heard.index(a), heard.index(b)
-            R[at, to] = R[to, at] = one.value
-            shared[at, to] = shared[to, at] = (~np.isnan(scores[:, a] + scores[:, b])).sum()
-    factor = one_factor(R, shared)
-    errors = error_correlations(R, factor.loadings)
-    return tuple((heard[a], heard[b]) for a, b in factor.freed if errors[a, b] > ALIKE)
-
-
-def _constant_words(constant: tuple[int, ...]) -> Iterator[str]:
+def _columns_words(
+    constant: tuple[int, ...],
+    same: tuple[tuple[int, ...], ...],
+    mirrored: tuple[tuple[int, int], ...],
+) -> Iterator[str]:
     for m in constant:
         yield f"Rater {m + 1} gave one score to everything: it tells nothing, and was not heard."
-
-
-def _same_words(same: tuple[tuple[int, ...], ...]) -> Iterator[str]:
     for group in same:
         yield (
             f"{_listed(group)} gave the same scores, or scores that are equal after a map of their "
             "levels: they count as one rater. Was a column named twice?"
         )
-
-
-def _mirror_words(mirrored: tuple[tuple[int, int], ...]) -> Iterator[str]:
     for pair in mirrored:
         yield (
             f"{_listed(pair)} are mirror images: they cancel each other out, and neither was "
@@ -466,6 +400,7 @@ def _mirror_words(mirrored: tuple[tuple[int, int], ...]) -> Iterator[str]:
 
 def _against_words(
     contrary: tuple[int, ...],
+    opposed: bool,
     pairs: dict[tuple[int, int], Measured],
     heard: tuple[int, ...],
 ) -> Iterator[str]:
@@ -475,23 +410,31 @@ def _against_words(
             f"Rater {m + 1} runs against the others (correlation {np.mean(against):.2f}) and "
             "was left out. If its scale is upside down, turn it round."
         )
-
-
-def _opposed_words(pairs: dict[tuple[int, int], Measured]) -> Iterator[str]:
-    worst = min(pairs, key=lambda pair: pairs[pair].value)
-    yield (
-        f"{_listed(worst)} run against each other (correlation "
-        f"{pairs[worst].value:.2f}), and no majority says who is right: only trusted scores can "
-        "tell. Turn a scale that is upside down round, or leave one out."
-    )
-
-
-def _alike_words(alike: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    for a, b in alike:
+    if opposed:
+        worst = min(pairs, key=lambda pair: pairs[pair].value)
         yield (
-            f"{_listed((a, b))} agree with each other more than their agreement with the "
-            "others allows: they share errors, and count as less than two."
+            f"{_listed(worst)} run against each other (correlation "
+            f"{pairs[worst].value:.2f}), and no majority says who is right: only trusted scores "
+            "can tell. Turn a scale that is upside down round, or leave one out."
         )
+
+
+def _alike_words(
+    pairs: dict[tuple[int, int], Measured], heard: tuple[int, ...], scores: np.ndarray
+) -> Iterator[str]:
+    """Pairs whose errors go together, by the one-factor model; it takes four raters to see."""
+    if len(heard) < 4:
+        return
+    R = _square({pair: one.value for pair, one in pairs.items()}, heard, np.nan)
+    common = {(a, b): float((~np.isnan(scores[:, a] + scores[:, b])).sum()) for a, b in pairs}
+    factor = one_factor(R, _square(common, heard, 0.0))
+    errors = error_correlations(R, factor.loadings)
+    for a, b in factor.freed:
+        if errors[a, b] > ALIKE:
+            yield (
+                f"{_listed((heard[a], heard[b]))} agree with each other more than their agreement "
+                "with the others allows: they share errors, and count as less than two."
+            )
 
 
 def _listed(raters: Sequence[int]) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from ds2.arrays import Prior, Scores
 from ds2.checks import check_gold, check_int, check_positive, check_table
 from ds2.noise.intervals import cell_intervals
-from ds2.noise.model import Model, Solved, Start
+from ds2.noise.model import Model, Solved
 from ds2.noise.observed import Patterns
 from ds2.noise.order import class_values, ordered_raters, used_levels
 from ds2.noise.panel import look_at
@@ -98,8 +98,11 @@ def fit_raters(
     values = check_table("scores", scores, n_scores=n_scores)
     trusted, _ = check_gold(gold, len(values), n_scores)
     strength = check_positive("prior_strength", prior_strength, zero=True)
-    start = Start(check_int("n_starts", n_starts, low=1), check_int("seed", seed, low=0))
-    solved = _solve(values, trusted, n_scores, strength=strength, start=start)
+    solved = Solved.find(
+        _model(values, trusted, n_scores, strength),
+        check_int("n_starts", n_starts, low=1),
+        seed=check_int("seed", seed, low=0),
+    )
     model, patterns = solved.model, solved.model.patterns
     bounds = cell_intervals(solved.state.matrix[0], model.covariance(solved.state))
     posterior = model.posterior(solved.state)[patterns.of_row]
@@ -125,22 +128,20 @@ def solve_raters(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(r, s, s) and (s,): T and p of `fit_raters` as exactly as a posterior needs them."""
     trusted = np.full(len(scores), np.nan) if gold is None else gold
-    start = Start(2, seed, ROUGH)
-    solved = _solve(scores, trusted, n_scores, strength=PRIOR_STRENGTH, start=start)
+    solved = Solved.find(
+        _model(scores, trusted, n_scores, PRIOR_STRENGTH), 2, seed=seed, tolerance=ROUGH
+    )
     return solved.matrix, solved.prior
 
 
-def _solve(
-    values: np.ndarray, gold: np.ndarray, n_scores: int, *, strength: float, start: Start
-) -> Solved:
-    model = Model.build(
+def _model(values: np.ndarray, gold: np.ndarray, n_scores: int, strength: float) -> Model:
+    return Model.build(
         Patterns.build(values, gold, n_scores),
         None,
         strength=strength,
         used=used_levels(values, n_scores, gold),
         ordered=ordered_raters(values, n_scores, look_at(values)),
     )
-    return Solved.find(model, start)
 
 
 def _note(values: np.ndarray, gold: np.ndarray) -> str:

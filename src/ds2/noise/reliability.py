@@ -16,6 +16,8 @@ reliability λ̄ would reach √(n λ̄² / (1 + (n − 1) λ̄²)). So they cou
     n = ρ² (1 − λ̄²) / (λ̄² (1 − ρ²)).
 
 Without gold what all raters share enters the factor and raises λ, so this is an upper end only.
+
+`agreement` is how well values agree with trusted scores: `ds2.measures` at the public door.
 """
 
 from dataclasses import dataclass, replace
@@ -24,16 +26,17 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_gold, check_int, check_table
-from ds2.measures import Z
-from ds2.noise.agreement import agreement
+from ds2.checks import check_choice, check_gold, check_int, check_rows, check_table, check_weights
+from ds2.measures import MEASURES, Interval, Z, measure
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
 from ds2.noise.observed import Patterns
 
-__all__ = ["Reliability", "measure_reliability"]
+__all__ = ["Agreement", "Reliability", "agreement", "agreement_difference", "measure_reliability"]
 
 #: Fewer gold rows than this are no basis for a reliability.
 MIN_GOLD = 20
+#: Fewer than this carry no interval of an agreement.
+LEAST_ENDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,63 +131,68 @@ def measure_reliability(
     trusted, w = check_gold(gold, len(values), None, gold_weights)
     n_rounds = check_int("n_bootstrap", n_bootstrap, low=2)
     rng = np.random.default_rng(check_int("seed", seed, low=0))
-    table = _Table.build(values)
-    R, shared = table.correlations(table.counts)
+    distinct, counts = _distinct(values)
+    R, shared = correlations(distinct, counts)
     known = ~np.isnan(trusted) & ~np.isnan(values).all(axis=1)
     rows, weights = np.column_stack([values, trusted])[known], w[known]
-    if len(rows) >= MIN_GOLD:
-        found, rounds, source = _from_gold(rows, weights, R, n_rounds, rng)
+    r, with_gold = values.shape[1], len(rows) >= MIN_GOLD
+    if with_gold:
+        found, rounds = _from_gold(rows, weights, R, n_rounds, rng)
+        source = "gold"
     else:
-        found, rounds, source = _from_raters(table, R, shared, n_rounds, rng)
-    return replace(
-        _report(found, rounds, source, R),
+        found, rounds = one_factor(R, shared), []
+        source = "none" if r == 1 else "equal" if r == 2 else "raters"
+        n = round(counts.sum())
+        if r > 1:
+            drawn = rng.multinomial(n, counts / n, size=n_rounds).astype(np.float64)
+            rounds = [one_factor(*correlations(distinct, c), freed=found.freed) for c in drawn]
+    if found.low is None or found.high is None:
+        found = _with_ends(found, [part.loadings for part in rounds])
+    seen = r > 1 and (with_gold or r >= 4)
+    spread = [_effective(R, part.loadings) for part in rounds] if seen else []
+    ends = np.nanquantile(spread, (0.025, 0.975)) if np.isfinite(spread).any() else (np.nan, np.nan)
+    best, together = combined(R, found.loadings)
+    without = [
+        combined(np.delete(np.delete(R, m, 0), m, 1), np.delete(found.loadings, m))[1]
+        for m in range(r)
+    ]
+    return Reliability(
+        values=found.loadings,
+        low=np.asarray(found.low),
+        high=np.asarray(found.high),
+        source=source,
+        agreement=R,
+        errors=found.errors if seen else np.full((r, r), np.nan),
+        effective=_effective(R, found.loadings) if seen and with_gold else float("nan"),
+        effective_low=float(ends[0]) if seen and with_gold else float("nan"),
+        effective_high=float(ends[1]),
+        weights=best,
+        together=together,
+        without=np.array(without) if r > 1 else np.full(r, np.nan),
+        with_next=_with_next(R, found),
         n=int(((~np.isnan(values)).sum(axis=1) >= 2).sum()),
         n_gold=len(rows),
-        notes=_notes(source, values.shape[1], found, len(rows)),
+        notes=_notes(source, r, found, len(rows)),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows of scores and how often each occurs, so that a resampling costs nothing."""
-
-    values: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def build(cls, values: np.ndarray) -> "_Table":
-        levels = [np.unique(column[~np.isnan(column)]) for column in values.T]
-        codes = np.full(values.shape, np.nan)
-        for m, level in enumerate(levels):
-            codes[:, m] = np.where(
-                np.isnan(values[:, m]), np.nan, np.searchsorted(level, values[:, m])
-            )
-        size = max(len(level) for level in levels)
-        patterns = Patterns.build(codes, None, size)
-        first = np.full(len(patterns.counts), len(values))
-        np.minimum.at(first, patterns.of_row, np.arange(len(values)))
-        return cls(values[first], patterns.counts)
-
-    def correlations(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return correlations(self.values, counts)
-
-
-def _from_raters(
-    table: _Table, R: np.ndarray, shared: np.ndarray, n_rounds: int, rng: np.random.Generator
-) -> tuple[Factor, list[Factor], str]:
-    r = len(R)
-    found = one_factor(R, shared)
-    if r == 1:
-        return found, [], "none"
-    n = round(table.counts.sum())
-    drawn = rng.multinomial(n, table.counts / n, size=n_rounds).astype(np.float64)
-    rounds = [one_factor(*table.correlations(counts), freed=found.freed) for counts in drawn]
-    return found, rounds, "equal" if r == 2 else "raters"
+    codes = np.full(values.shape, np.nan)
+    size = 1
+    for m, column in enumerate(values.T):
+        known = ~np.isnan(column)
+        levels, codes[known, m] = np.unique(column[known], return_inverse=True)
+        size = max(size, len(levels))
+    patterns = Patterns.build(codes, None, size)
+    first = np.full(len(patterns.counts), len(values))
+    np.minimum.at(first, patterns.of_row, np.arange(len(values)))
+    return values[first], patterns.counts
 
 
 def _from_gold(
     rows: np.ndarray, weights: np.ndarray, R: np.ndarray, n_rounds: int, rng: np.random.Generator
-) -> tuple[Factor, list[Factor], str]:
+) -> tuple[Factor, list[Factor]]:
     """Loadings from gold rows (g, r + 1), the gold score last, with weights (g,)."""
     loads = [agreement(column, rows[:, -1], weights, measure="pearson") for column in rows.T[:-1]]
     value, low, high = (
@@ -195,55 +203,18 @@ def _from_gold(
         counts = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
         drawn = correlations(rows, counts * weights)[0][:-1, -1]
         rounds.append(Factor(drawn, error_correlations(R, drawn), (), False))
-    found = Factor(value, error_correlations(R, value), (), False, low=low, high=high)
-    return found, rounds, "gold"
+    return Factor(value, error_correlations(R, value), (), False, low=low, high=high), rounds
 
 
-def _report(found: Factor, rounds: list[Factor], source: str, R: np.ndarray) -> Reliability:
-    r = len(R)
-    if found.low is not None and found.high is not None:
-        low, high = found.low, found.high
-    else:
-        low, high = _ends(found.loadings, [part.loadings for part in rounds], r)
-    known = r > 1 and (source == "gold" or r >= 4)
-    spread = [_effective(R, part.loadings) for part in rounds] if known else []
-    ends = np.nanquantile(spread, (0.025, 0.975)) if np.isfinite(spread).any() else (np.nan, np.nan)
-    trusted = known and source == "gold"
-    best = combined(R, found.loadings)
-    without = [
-        combined(np.delete(np.delete(R, m, 0), m, 1), np.delete(found.loadings, m)).value
-        for m in range(r)
-    ]
-    return Reliability(
-        values=found.loadings,
-        low=low,
-        high=high,
-        source=source,
-        agreement=R,
-        errors=found.errors if known else np.full((r, r), np.nan),
-        effective=_effective(R, found.loadings) if trusted else float("nan"),
-        effective_low=float(ends[0]) if trusted else float("nan"),
-        effective_high=float(ends[1]),
-        weights=best.weights,
-        together=best.value,
-        without=np.array(without) if r > 1 else np.full(r, np.nan),
-        with_next=_with_next(R, found),
-        n=0,
-        n_gold=0,
-        notes=(),
-    )
-
-
-def _ends(loadings: np.ndarray, rounds: list[np.ndarray], r: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap interval on Fisher's z."""
-    if not rounds:
-        return np.full(r, np.nan), np.full(r, np.nan)
-    z = np.arctanh(np.clip(rounds, -0.9999, 0.9999))
-    centre = np.arctanh(np.clip(loadings, -0.9999, 0.9999))
-    half = np.full(r, np.nan)
-    seen = (~np.isnan(z)).sum(axis=0) > 1
-    half[seen] = Z * np.nanstd(z[:, seen], axis=0, ddof=1)
-    return np.tanh(centre - half), np.tanh(centre + half)
+def _with_ends(found: Factor, rounds: list[np.ndarray]) -> Factor:
+    """The loadings with bootstrap intervals on Fisher's z."""
+    half = np.full(len(found.loadings), np.nan)
+    if rounds:
+        z = np.arctanh(np.clip(rounds, -0.9999, 0.9999))
+        seen = (~np.isnan(z)).sum(axis=0) > 1
+        half[seen] = Z * np.nanstd(z[:, seen], axis=0, ddof=1)
+    centre = np.arctanh(np.clip(found.loadings, -0.9999, 0.9999))
+    return replace(found, low=np.tanh(centre - half), high=np.tanh(centre + half))
 
 
 def _effective(R: np.ndarray, loadings: np.ndarray) -> float:
@@ -271,7 +242,7 @@ def _with_next(R: np.ndarray, found: Factor) -> float:
     noise = np.sqrt(np.maximum(1 - loadings**2, 0) * max(1 - average**2, 0))
     column = average * loadings + shared * noise
     grown = np.block([[R, column[:, None]], [column[None, :], np.ones((1, 1))]])
-    return combined(grown, np.append(loadings, average)).value
+    return combined(grown, np.append(loadings, average))[1]
 
 
 def _notes(source: str, r: int, found: Factor, n_gold: int) -> tuple[str, ...]:
@@ -310,3 +281,79 @@ def _notes(source: str, r: int, found: Factor, n_gold: int) -> tuple[str, ...]:
             "not real), so read the reliabilities with care."
         )
     return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement(Interval):
+    """An agreement, or the difference of two, with its 95 % interval.
+
+    Attributes:
+        value: the estimate; NaN where it is not defined (equal values, no gold row).
+        low: lower end of the interval; NaN with fewer than 8 gold rows.
+        high: upper end.
+        measure: see `agreement`.
+        n: gold rows that have a value.
+        n_effective: how many rows of equal weight would say as much.
+        n_missing: gold rows without a value; they are left out.
+    """
+
+    measure: str = ""
+    n: int = 0
+    n_effective: float = 0.0
+    n_missing: int = 0
+
+
+def agreement(
+    values: Values, gold: Values, weights: Values | None = None, *, measure: str = "spearman"
+) -> Agreement:
+    """Agreement of ``values`` with gold, for the pool that the gold rows were drawn from.
+
+    Args:
+        values: (n,) real numbers, NaN where there is none.
+        gold: (n,) trusted scores on the level scale, fractions allowed; NaN where unknown.
+        weights: (n,) inverse inclusion probabilities; rows with NaN or 0 are left out. Default:
+            equal.
+        measure: "spearman", "pearson", "accuracy", "kappa" (quadratic weights) or "top" (mean of
+            gold, in its standard deviations, among the 5 % with the highest values).
+
+    Returns:
+        `Agreement`.
+
+    Raises:
+        InputError: lengths that differ, an unknown measure, weights that are negative or infinite.
+    """
+    return _agreement([values], gold, weights, measure)
+
+
+def agreement_difference(
+    values: Values,
+    baseline: Values,
+    gold: Values,
+    weights: Values | None = None,
+    *,
+    measure: str = "spearman",
+) -> Agreement:
+    """How much better ``values`` agree with gold than ``baseline``: value, paired 95 % interval.
+
+    Arguments as in `agreement`; only gold rows with both values count.
+    """
+    return _agreement([values, baseline], gold, weights, measure)
+
+
+def _agreement(columns: list[Values], gold: Values, weights: Values | None, name: str) -> Agreement:
+    check_choice("measure", name, MEASURES)
+    y = np.asarray(gold, dtype=np.float64)
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
+    for array in arrays:
+        check_rows("values", array, len(y))
+    w = np.ones(len(y)) if weights is None else check_weights("weights", weights, len(y))
+    known = ~np.isnan(y) & (w > 0)
+    present = known & ~np.any([np.isnan(array) for array in arrays], axis=0)
+    w = np.where(present, w, 0.0)
+    each = [measure(name, array, y, w) for array in arrays]
+    found = each[0] if len(each) == 1 else each[0] - each[1]
+    n = int(present.sum())
+    ends = found.interval() if n >= LEAST_ENDS else Interval(found.value)
+    return Agreement(
+        ends.value, ends.low, ends.high, name, n, found.n_effective, int(known.sum()) - n
+    )

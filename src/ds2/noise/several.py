@@ -9,14 +9,12 @@ from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import RHO_FLOOR, cell_intervals
-from ds2.noise.model import Model, Solved, Start
+from ds2.noise.model import Model, Solved
 from ds2.noise.observed import Links, Patterns
 from ds2.noise.order import ordered_raters, swapped_levels, used_levels
 from ds2.noise.panel import Panel, look_at
-from ds2.noise.scored import Lift, ScoreGraph, measure_lift
-from ds2.noise.single import Wanted, estimate_single
-from ds2.noise.triples import pick_neighbors
-from ds2.noise.trusted import Guesses, explain, gold_counts, ordinal_guesses
+from ds2.noise.single import Guesses, Wanted, estimate_single, explain, gold_counts, ordinal_guesses
+from ds2.noise.triples import Lift, ScoreGraph, measure_lift, pick_neighbors
 from ds2.progress import part, steps
 
 __all__ = ["estimate_several", "for_each_column"]
@@ -142,7 +140,7 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
         ordered=ordered_raters(values, s, panel),
     )
     with part(0.4, 1.0):
-        return Solved.find(model, Start(min(wanted.n_starts, 4)))
+        return Solved.find(model, min(wanted.n_starts, 4))
 
 
 def _alone(
@@ -169,20 +167,23 @@ def _assemble(
     cov = joint.model.covariance(joint.state)
     intervals = cell_intervals(joint.state.matrix[0], cov).reshape(2, *joint.matrix.shape)
     intervals[:, :, effective < MIN_COUNT] = np.nan
-    lifts = _most_lift(raters)
+    known = [one for one in raters if one is not None]
+    lifts: tuple[Lift, ...] = (Lift(float("nan")),)
+    if known:  # of the rater whose neighbours agree most
+        lifts = max(known, key=lambda one: np.nan_to_num(one.lift.value, nan=-1.0)).lifts
     present = values[~np.isnan(values)].astype(int)
     return TransitionEstimate(
         matrix=joint.matrix,
         prior=joint.prior,
         observed=np.bincount(present, minlength=s) / len(present),
         rho=rho[0],
-        range=_filled(intervals),
+        range=np.where(np.isnan(intervals), np.array([0.0, 1.0])[:, None, None, None], intervals),
         rho_range=rho[1],
         intervals=intervals,
         prior_intervals=joint.prior_intervals(cov),
         lift=lifts[0],
         lifts=lifts,
-        n_neighbors=max((one.n_neighbors for one in raters if one), default=1),
+        n_neighbors=max((one.n_neighbors for one in known), default=1),
         effective_counts=effective,
         diagonal_dominant=dominant(joint.matrix, effective),
         fit=float("nan"),
@@ -198,20 +199,6 @@ def _assemble(
         rho_interval=rho[1],
         raters=raters,
     )
-
-
-def _most_lift(raters: tuple[TransitionEstimate | None, ...]) -> tuple[Lift, ...]:
-    """The lifts of the rater whose neighbours agree most."""
-    known = [one for one in raters if one is not None]
-    if not known:
-        return (Lift(float("nan")),)
-    return max(known, key=lambda one: float(np.nan_to_num(one.lift.value, nan=-1.0))).lifts
-
-
-def _filled(intervals: np.ndarray) -> np.ndarray:
-    """Intervals with 0 to 1 where there are none."""
-    low, high = intervals
-    return np.array([np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=1.0)])
 
 
 def _corrected(

@@ -9,18 +9,15 @@ from ds2.arrays import Scores, Values
 from ds2.checks import check_fraction, check_gold, check_int, check_positive, check_table
 from ds2.errors import InputError, warn
 from ds2.neighbors import Neighbors
-from ds2.noise.estimate import TransitionEstimate
-from ds2.noise.findings import describe
+from ds2.noise.estimate import TransitionEstimate, describe
 from ds2.noise.panel import hear
 from ds2.noise.several import estimate_several, for_each_column
-from ds2.noise.single import Wanted, estimate_single
-from ds2.noise.trusted import with_evidence
+from ds2.noise.single import Wanted, estimate_one
 
 __all__ = ["estimate_transition"]
 
-#: Fewer gold rows, or repeats, than this choose no rho.
+#: Fewer gold rows than this are not used.
 MIN_GOLD = 10
-MIN_REPEATS = 30
 
 
 def estimate_transition(
@@ -128,9 +125,15 @@ def estimate_transition(
             names=tuple(f"rater {m + 1}" for m in distinct),
         )
     else:
-        at = distinct[0]
-        evidence = (trusted, weights, again[:, at])
-        estimate = _one(values[:, at], neighbors, wanted, given, evidence)
+        estimate = estimate_one(
+            values[:, distinct[0]],
+            neighbors,
+            wanted,
+            rho=given,
+            gold=trusted,
+            weights=weights,
+            repeats=again[:, distinct[0]],
+        )
     if len(distinct) < len(first):
         estimate = for_each_column(estimate, values, distinct, first)
     believed = () if panel.opposed else panel.heard
@@ -139,36 +142,3 @@ def estimate_transition(
     for sentence in sentences:
         warn(sentence)
     return replace(estimate, warnings=sentences)
-
-
-def _one(
-    values: np.ndarray,
-    neighbors: Neighbors,
-    wanted: Wanted,
-    rho: float | None,
-    evidence: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> TransitionEstimate:
-    """One rater, with the evidence of rho (gold, its weights, repeats) that there is."""
-    trusted, weights, again = evidence
-    repeats = again if int((~np.isnan(again + values)).sum()) >= MIN_REPEATS else None
-    evident = bool((weights > 0).any()) or (repeats is not None and rho is None)
-    single = estimate_single(
-        values,
-        neighbors,
-        wanted,
-        rho=1.0 if rho is None else rho,
-        repeats=repeats,
-        ranged=not evident,
-    )
-    if not evident:
-        return single.estimate
-    return with_evidence(
-        single,
-        values,
-        neighbors,
-        gold=trusted,
-        weights=weights,
-        repeats=repeats,
-        rho=rho,
-        seed=wanted.seed,
-    )

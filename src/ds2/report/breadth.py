@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ds2.noise.findings import NEAR_DISTANCE
+from ds2.noise.estimate import NEAR_DISTANCE
 from ds2.report.charts import Mark, plane_chart
 from ds2.report.model import Figure, Finding, State, Table, table
 from ds2.report.ranking import MethodsCompared, take

@@ -18,8 +18,8 @@ import numpy as np
 from ds2._version import __version__
 from ds2.arrays import Features
 from ds2.curation import Curation, curate, measure_bias
+from ds2.curation.curate import to_be_scored
 from ds2.curation.learners import Inputs
-from ds2.curation.scoring import to_be_scored
 from ds2.embedding import (
     content_types,
     embed_with_report,

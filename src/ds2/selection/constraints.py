@@ -178,10 +178,10 @@ def eligible_rows(
     *,
     excluded: Mapping[str, np.ndarray],
     scores: np.ndarray | None,
-    lowest: np.ndarray | None,
     groups: np.ndarray | None,
-    vectors: np.ndarray | None,
-    neighbors: Neighbors | None,
+    lowest: np.ndarray | None = None,
+    vectors: np.ndarray | None = None,
+    neighbors: Neighbors | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Cut a pool down to the rows that can be chosen.
 

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values, Vectors
-from ds2.checks import check_fraction, check_int, check_rows, check_scores, check_vectors
+from ds2.checks import check_fraction, check_int, check_rows, check_scores
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.progress import part
-from ds2.selection.compare import compare_selections
-from ds2.selection.constraints import Constraints, eligible_rows
+from ds2.selection.compare import ComparedSelection, compare_selections
 from ds2.selection.frontier import frontier_orders
-from ds2.selection.inputs import Inputs
-from ds2.selection.methods import METHODS
-from ds2.selection.select import check_prior, check_size
+from ds2.selection.select import prepare
 
 __all__ = [
     "Curves",
@@ -139,83 +136,36 @@ def frontier_curve(
         InputError: as `select` says.
     """
     values = check_scores("scores", scores)
-    count = check_size(size, len(values))
-    inputs = _inputs(
-        values, count, vectors=vectors, neighbors=neighbors, groups=groups, keys=keys, seed=seed
-    )
-    wanted = tuple(check_fraction("keeps", keep) for keep in keeps)
+    given = {"scores": values, "vectors": vectors, "neighbors": neighbors}
+    inputs = prepare(
+        "frontier", {**given, "groups": groups, "keys": keys}, size=size, seed=seed
+    ).inputs
+    count, wanted = inputs.size, tuple(check_fraction("keeps", keep) for keep in keeps)
     with part(0.0, 0.9):
         orders = frontier_orders(inputs, wanted)
-    found = {keep: inputs.rows[order[0]] for keep, order in orders.items()}
     drawn = _random(values, count, keys, seed)
-    named = {f"keep {keep}": rows for keep, rows in found.items()} | drawn
-    given = {f"given {name}": rows for name, rows in (selections or {}).items()}
+    named = {
+        **{f"keep {keep}": inputs.rows[order[0]] for keep, order in orders.items()},
+        **{f"given {name}": rows for name, rows in (selections or {}).items()},
+    }
     with part(0.9, 1.0):
-        compared = compare_selections(
-            {**named, **given},
-            len(values),
-            values={"score": values},
-            vectors=vectors,
-            neighbors=neighbors,
-            keys=keys,
-            seed=seed,
-        )
+        compared = _compared({**named, **drawn}, values, vectors, neighbors, keys=keys, seed=seed)
     points = {
-        one.name: FrontierPoint(
+        name: FrontierPoint(
             share_kept(values, one.n, one.means["score"]), one.coverage, one.redundancy
         )
-        for one in compared.selections
+        for name, one in compared.items()
     }
     usual = [points[name] for name in drawn]
     return FrontierCurve(
         size=count,
-        curve={keep: points[f"keep {keep}"] for keep in found},
+        curve={keep: points[f"keep {keep}"] for keep in orders},
         methods={name: points[f"given {name}"] for name in selections or {}},
         random=FrontierPoint(
             kept=0.0,
             coverage=float(np.mean([one.coverage for one in usual])),
             redundancy=float(np.mean([one.redundancy for one in usual])),
         ),
-    )
-
-
-def _inputs(
-    scores: np.ndarray,
-    size: int,
-    *,
-    vectors: np.ndarray,
-    neighbors: Neighbors,
-    groups: np.ndarray | None,
-    keys: np.ndarray | None,
-    seed: int,
-) -> Inputs:
-    """What `select` would give to the method "frontier"."""
-    number, order_keys = check_int("seed", seed, low=0), check_keys(keys, len(scores))
-    shuffle = random_order_keys(order_keys, number, stream=METHODS["frontier"].stream)
-    rows, _ = eligible_rows(
-        Constraints(),
-        order_keys,
-        excluded={"unrated": np.isnan(scores)},
-        scores=scores,
-        lowest=scores,
-        groups=neighbors.groups if groups is None else np.asarray(groups),
-        vectors=vectors,
-        neighbors=neighbors,
-    )
-    if size > len(rows):
-        raise InputError(f"'size' asks for {size} rows, and {len(rows)} can be selected.")
-    rows = rows[np.lexsort((order_keys[rows], shuffle[rows]))]
-    return Inputs(
-        rows=rows,
-        count=size,
-        size=size,
-        seed=number,
-        shuffle=shuffle[rows],
-        tie=order_keys[rows],
-        prior=check_prior(None),
-        scores=scores[rows],
-        neighbors=neighbors,
-        vectors=check_vectors("vectors", vectors),
     )
 
 
@@ -267,16 +217,7 @@ def size_curve(
         for size in sizes
         for name, rows in _random(values, min(size, len(values)), keys, seed).items()
     }
-    compared = compare_selections(
-        {**named, **drawn},
-        len(values),
-        values={"score": values},
-        vectors=vectors,
-        neighbors=neighbors,
-        keys=keys,
-        seed=seed,
-    )
-    by_name = {one.name: one for one in compared.selections}
+    by_name = _compared({**named, **drawn}, values, vectors, neighbors, keys=keys, seed=seed)
     chosen = [by_name[name] for name in named]
     score = np.array([one.means["score"] for one in chosen])
     usual = np.array([[(one.coverage, one.redundancy) for d in range(DRAWS)
@@ -293,6 +234,28 @@ def size_curve(
         random_redundancy=usual[:, 1],
         precision=np.array(precision),
     )
+
+
+def _compared(
+    selections: Mapping[str, np.ndarray],
+    scores: np.ndarray,
+    vectors: np.ndarray | None,
+    neighbors: Neighbors | None,
+    *,
+    keys: np.ndarray | None,
+    seed: int,
+) -> dict[str, ComparedSelection]:
+    """What selections hold, by name, with the mean score as "score"."""
+    found = compare_selections(
+        selections,
+        len(scores),
+        values={"score": scores},
+        vectors=vectors,
+        neighbors=neighbors,
+        keys=keys,
+        seed=seed,
+    )
+    return {one.name: one for one in found.selections}
 
 
 def share_kept(scores: np.ndarray, size: int, mean: float) -> float:

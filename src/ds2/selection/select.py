@@ -21,7 +21,7 @@ from ds2.selection.meet import Chosen, choose, clash
 from ds2.selection.methods import METHODS, long_tail_scores
 from ds2.shown import Shown
 
-__all__ = ["Selection", "check_prior", "check_size", "select"]
+__all__ = ["Selection", "check_prior", "check_size", "prepare", "select"]
 
 #: Levels that real-valued scores are cut into when no prior is given.
 N_LEVELS = 6
@@ -142,38 +142,99 @@ def select(
         InputError: an unknown method, a missing input, a size of 0 or larger than what can be
             selected, shapes that do not fit, constraints that clash.
     """
+    ready = prepare(
+        method,
+        {
+            "vectors": vectors,
+            "scores": scores,
+            "tail": tail,
+            "lengths": lengths,
+            "neighbors": neighbors,
+            "raw": raw,
+            "values": values,
+            "sources": sources,
+            "groups": groups,
+            "keys": keys,
+            "targets": targets,
+        },
+        size=size,
+        constraints=constraints or Constraints(),
+        seed=seed,
+        prior=prior,
+        diversity=diversity,
+        threshold=threshold,
+        keep=keep,
+    )
+    chosen, reasons = _take(method, ready)
+    dropped = {**ready.dropped, **chosen.dropped}
+    return Selection(
+        rows=chosen.rows.astype(np.int64),
+        reasons=reasons,
+        method=method,
+        dropped={why: len(left_out) for why, left_out in dropped.items()},
+        dropped_rows=dropped,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a method chooses from, and what the rows must meet (checked) in a pool of n.
+
+    ``size`` is None where only a budget in tokens says so; ``dropped`` are the rows that cannot be
+    chosen, by the reason.
+    """
+
+    inputs: Inputs
+    constraints: Constraints
+    size: int | None
+    n: int
+    dropped: Mapping[str, np.ndarray]
+
+
+def prepare(
+    method: str,
+    columns: Mapping[str, Any],
+    *,
+    size: object,
+    seed: object,
+    constraints: Constraints | None = None,
+    prior: Prior | None = None,
+    diversity: object = 0.5,
+    threshold: object = None,
+    keep: object = 0.9,
+) -> Ready:
+    """Check what `select` was given, ``columns`` by the names of its arguments, and cut the pool.
+
+    Raises:
+        InputError: as `select` says.
+    """
     name = check_choice("method", method, METHODS)
     rule, number = METHODS[name], check_int("seed", seed, low=0)
-    searched = "neighbors" in rule.needs or ("tail" in rule.needs and tail is None)
-    if searched and neighbors is None and vectors is not None:
-        neighbors = find_neighbors(vectors, groups=groups, seed=number)
-    if tail is None and "tail" in rule.needs and neighbors is not None:
-        tail = long_tail_scores(neighbors)
-    columns: dict[str, Any] = {
-        "vectors": vectors,
-        "scores": scores,
-        "tail": tail,
-        "lengths": lengths,
-        "neighbors": neighbors,
-        "raw": raw,
-        "values": values,
-        "sources": sources,
-        "groups": groups,
-        "keys": keys,
-    }
-    _check_needs(name, {**columns, "targets": targets})
-    n = _common_length(columns)
+    given = dict(columns)
+    neighbors, vectors, groups = (given.get(of) for of in ("neighbors", "vectors", "groups"))
+    wants_tail = "tail" in rule.needs and given.get("tail") is None
+    if neighbors is None and vectors is not None and (wants_tail or "neighbors" in rule.needs):
+        neighbors = given["neighbors"] = find_neighbors(vectors, groups=groups, seed=number)
+    if wants_tail and neighbors is not None:
+        given["tail"] = long_tail_scores(neighbors)
+    _check_needs(name, given)
+    n = _common_length(given)
     limits = check_constraints(constraints or Constraints(), n)
-    count = _count(size, n, limits)
-    order_keys = check_keys(keys, n)
+    if size is None and limits.max_tokens is None:
+        raise InputError(
+            "'size' must be a number of rows or a share in (0, 1). Got None, which needs a budget: "
+            "'max_tokens'."
+        )
+    count = None if size is None else check_size(size, n)
+    order_keys = check_keys(given.get("keys"), n)
     shuffle = random_order_keys(order_keys, number, stream=rule.stream)
-    given = {
-        column: check_scores(column, columns[column], n_rows=n)
+    scored = {
+        column: check_scores(column, given[column], n_rows=n)
         for column in ("scores", "raw", "values")
-        if columns[column] is not None
+        if given.get(column) is not None
     }
-    figure = _figure(rule, given)
-    read = _columns(rule, {**columns, "targets": targets})
+    figure = _figure(rule, scored)
+    read = _columns(rule, given)
     limit = _check_threshold(name, threshold)
     settings: dict[str, Any] = {
         "diversity": check_fraction("diversity", diversity),
@@ -190,15 +251,16 @@ def select(
         limits,
         order_keys,
         excluded={} if figure is None else rule.excludes(figure, limit),
-        scores=figure if by_score else given.get("scores"),
-        lowest=given.get("scores", figure if by_score else None),
+        scores=figure if by_score else scored.get("scores"),
+        lowest=scored.get("scores", figure if by_score else None),
         groups=labels,
         vectors=vectors,
         neighbors=neighbors,
     )
     said = clash(rows, count, limits, n)
     if said is not None:
-        raise InputError(said + _out(n, dropped))
+        listed = ", ".join(f"{len(out):,} {reason}" for reason, out in dropped.items())
+        raise InputError(said + (f" Of {n:,} rows these are out: {listed}." if dropped else ""))
     rows = rows[~np.isin(rows, given_rows(limits.must_have))]
     rows = rows[np.lexsort((order_keys[rows], shuffle[rows]))]
     if figure is not None:
@@ -217,15 +279,7 @@ def select(
         **settings,
         **{column: data if column in whole else data[rows] for column, data in read.items()},
     )
-    chosen, reasons = _take(name, inputs, limits, count, n)
-    dropped = {**dropped, **chosen.dropped}
-    return Selection(
-        rows=chosen.rows.astype(np.int64),
-        reasons=reasons,
-        method=name,
-        dropped={why: len(left_out) for why, left_out in dropped.items()},
-        dropped_rows=dropped,
-    )
+    return Ready(inputs, limits, count, n, dropped)
 
 
 def check_size(size: object, n: int) -> int:
@@ -253,22 +307,10 @@ def check_prior(prior: np.ndarray | None) -> np.ndarray:
     return array
 
 
-def _count(size: object, n: int, constraints: Constraints) -> int | None:
-    """How many rows; None where only a budget in tokens says so."""
-    if size is not None:
-        return check_size(size, n)
-    if constraints.max_tokens is None:
-        raise InputError(
-            "'size' must be a number of rows or a share in (0, 1). Got None, which needs a budget: "
-            "'max_tokens'."
-        )
-    return None
-
-
 def _check_needs(name: str, given: Mapping[str, Any]) -> None:
     """Raise `InputError` when the method lacks an input, naming it."""
     needs = [("raw", "scores") if need == RATING else (need,) for need in METHODS[name].needs]
-    lacking = [one_of for one_of in needs if all(given[one] is None for one in one_of)]
+    lacking = [one_of for one_of in needs if all(given.get(one) is None for one in one_of)]
     if lacking:
         wanted = " and ".join(" or ".join(f"'{one}'" for one in one_of) for one_of in lacking)
         calls = remedy(*(one_of[-1] for one_of in lacking))
@@ -279,13 +321,14 @@ def _common_length(given: Mapping[str, Any]) -> int:
     """The number of rows that all inputs have, or `InputError`."""
     sizes = {}
     for name, value in given.items():
+        if name == "targets" or value is None:
+            continue
         shape = (value.n,) if isinstance(value, Neighbors) else np.shape(value)
-        if value is not None and not shape:
+        if not shape:
             raise InputError(
                 f"'{name}' must be an array with one row per example. Got {type(value).__name__}."
             )
-        if value is not None:
-            sizes[name] = int(shape[0])
+        sizes[name] = int(shape[0])
     if not sizes:
         raise InputError("select() was given no rows: pass 'scores', 'keys' or 'neighbors'.")
     if len(set(sizes.values())) > 1:
@@ -324,14 +367,18 @@ def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a method reads beside scores and graph, checked."""
     found: dict[str, Any] = {}
     for name in ("tail", "lengths", "sources"):
-        if given[name] is None or (name == "sources" and name not in rule.needs):
+        if given.get(name) is None or (name == "sources" and name not in rule.needs):
             continue
         array = np.asarray(given[name])
         if array.ndim != 1:
             raise InputError(
                 f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
             )
-        found[name] = _source_numbers(array) if name == "sources" else _finite(name, array)
+        if name == "sources":  # numbers in the order of their first row; None is a source too
+            codes: dict[object, int] = {}
+            found[name] = np.array([codes.setdefault(one, len(codes)) for one in array.tolist()])
+        else:
+            found[name] = _finite(name, array)
     if "vectors" in rule.needs:
         found["vectors"] = check_vectors("vectors", given["vectors"])
     if "targets" in rule.needs:
@@ -353,12 +400,6 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return array
 
 
-def _source_numbers(sources: np.ndarray) -> np.ndarray:
-    """(n,) numbers 0 … of the sources, in the order of their first row; None is a source too."""
-    codes: dict[object, int] = {}
-    return np.array([codes.setdefault(label, len(codes)) for label in sources.tolist()])
-
-
 def _standing(rows: np.ndarray, groups: np.ndarray | None, n: int) -> np.ndarray:
     """(n,) The place in ``rows`` of the eligible row that each row of the pool is or duplicates.
 
@@ -370,14 +411,6 @@ def _standing(rows: np.ndarray, groups: np.ndarray | None, n: int) -> np.ndarray
     return of_group[labels.reshape(-1)]
 
 
-def _out(n: int, dropped: Mapping[str, np.ndarray]) -> str:
-    """Say how many rows are out, by reason."""
-    if not dropped:
-        return ""
-    listed = ", ".join(f"{len(rows):,} {reason}" for reason, rows in dropped.items())
-    return f" Of {n:,} rows these are out: {listed}."
-
-
 def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
     """How many rows beside those that must be chosen there will be, or about so many."""
     wanted = count or len(rows)
@@ -387,9 +420,7 @@ def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
     return max(wanted - len(given_rows(constraints.must_have)), 0)
 
 
-def _take(
-    name: str, inputs: Inputs, constraints: Constraints, size: int | None, n: int
-) -> tuple[Chosen, tuple[str, ...]]:
+def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
     """Order the eligible rows by the method and choose from them what the constraints allow.
 
     A method that sorts orders all of them. A greedy one, where a longer order costs more, orders
@@ -400,9 +431,9 @@ def _take(
     Raises:
         InputError: the method's own rule leaves too few rows.
     """
-    method = METHODS[name]
+    method, inputs, constraints = METHODS[name], ready.inputs, ready.constraints
     reason: Callable[[int], str] = str
-    lengths = _lengths(method, inputs, constraints, size)
+    lengths = _lengths(method, inputs, constraints, ready.size)
     for length in lengths:
         order = np.empty(0, dtype=np.int64)
         if length:
@@ -413,7 +444,7 @@ def _take(
             if inputs.scores is not None:
                 rest = rest[np.argsort(-inputs.scores[rest], kind="stable")]
             line = np.concatenate([order, rest])
-        chosen = choose(inputs.rows[line], size, constraints, n)
+        chosen = choose(inputs.rows[line], ready.size, constraints, ready.n)
         place_of = dict(zip(inputs.rows[order].tolist(), order.tolist(), strict=True))
         if chosen is not None and (
             length == lengths[-1]
@@ -429,8 +460,8 @@ def _take(
     come_to = np.union1d(inputs.rows[order], given_rows(constraints.must_have))
     raise InputError(
         f"Method '{name}' stops after {len(order)} of {len(inputs.rows)} rows: the others are "
-        f"closer than 'threshold' to a chosen one. {clash(come_to, size, constraints, n)} Or lower "
-        "'threshold'."
+        "closer than 'threshold' to a chosen one. "
+        f"{clash(come_to, ready.size, constraints, ready.n)} Or lower 'threshold'."
     )
 
 

@@ -28,6 +28,7 @@ from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.progress import steps
+from ds2.selection.constraints import Constraints, eligible_rows
 from ds2.selection.methods import METHODS, cut_levels, long_tail_scores
 from ds2.selection.select import check_prior, check_size
 
@@ -125,7 +126,13 @@ def selection_stability(
         raise InputError("Nothing to resample: pass 'raters', 'se', 'neighbors' or rows.")
     order_keys = check_keys(keys, n)
     labels = neighbors.groups if groups is None and neighbors is not None else groups
-    rows = _eligible(values, labels, order_keys)
+    rows, _ = eligible_rows(
+        Constraints(),
+        order_keys,
+        excluded={"unrated": np.isnan(values)},
+        scores=values,
+        groups=None if labels is None else np.asarray(labels),
+    )
     if count > len(rows):
         raise InputError(f"'size' asks for {count} rows, and {len(rows)} can be selected.")
     shares = check_prior(prior)
@@ -229,13 +236,3 @@ def _first(order: Sequence[np.ndarray], weights: np.ndarray, size: int | float) 
     rest = size - float(weights[clear].sum())
     deeper = _first([one[tied] for one in order[1:]], weights[tied], rest)
     return np.concatenate([clear, tied[deeper]])
-
-
-def _eligible(values: np.ndarray, groups: np.ndarray | None, keys: np.ndarray) -> np.ndarray:
-    """Rated rows, the best-scored of each group of duplicates."""
-    rows = np.flatnonzero(~np.isnan(values))
-    if groups is None:
-        return rows
-    best = rows[np.lexsort((keys[rows], -values[rows]))]
-    _, first = np.unique(groups[best], return_index=True)
-    return np.sort(best[first])
