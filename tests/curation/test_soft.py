@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from auto_sample import seen
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
@@ -18,12 +19,6 @@ from ds2.curation.moments import (
 from ds2.levels import rank_shares
 from ds2.neighbors import deal, neighborhoods
 from ds2.noise.panel import mean_z
-
-
-def raters(pool, sds, seed=0):
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((len(pool.true_scores), len(sds))) * sds
-    return np.clip(np.round(pool.true_scores[:, None] + noise), 0, 5)
 
 
 def nobody(n):
@@ -116,7 +111,7 @@ def test_soft_scores_beat_the_mean_where_neighbors_share_and_equal_it_where_they
     gains = {}
     for rho in (0.0, 0.6):
         pool, _, means, folds = prepared(2000, rho)
-        scores = raters(pool, (2.0, 2.0))
+        scores = seen(pool.true_scores, (2.0, 2.0))
         found = soft_scores(scores, nobody(2000), means, folds, 6)
         truth = pool.true_scores
         raw = np.corrcoef(rank_shares(mean_z(scores)), truth)[0, 1]
@@ -128,7 +123,7 @@ def test_soft_scores_beat_the_mean_where_neighbors_share_and_equal_it_where_they
 
 def test_the_pull_weakens_with_the_number_of_raters():
     pool, _, means, folds = prepared(3000, 0.4)
-    scores = raters(pool, (2.0,) * 5)
+    scores = seen(pool.true_scores, (2.0,) * 5)
     few = soft_scores(scores[:, :2], nobody(3000), means, folds, 6)
     many = soft_scores(scores, nobody(3000), means, folds, 6)
     assert pull(many.values, scores) < pull(few.values, scores[:, :2])
@@ -137,7 +132,7 @@ def test_the_pull_weakens_with_the_number_of_raters():
 
 def test_no_rows_own_evidence_is_used_for_its_value():
     pool, _, means, folds = prepared(600, 0.6)
-    scores = raters(pool, (1.5, 1.5))
+    scores = seen(pool.true_scores, (1.5, 1.5))
     use, extra = scores[:, :1], scores[:, 1:]
     before = soft_scores(use, Witnesses(extra, *[np.zeros(600)] * 2), means, folds, 6).values
     other = extra.copy()
@@ -149,7 +144,7 @@ def test_no_rows_own_evidence_is_used_for_its_value():
 
 def test_missing_ratings_are_allowed_and_rows_without_any_stay_missing():
     pool, _, means, folds = prepared(1500, 0.5)
-    scores = raters(pool, (1.0, 1.0, 1.0))
+    scores = seen(pool.true_scores, (1.0, 1.0, 1.0))
     scores[np.random.default_rng(0).random(scores.shape) < 0.4] = np.nan
     found = soft_scores(scores, nobody(1500), means, folds, 6)
     unrated = np.isnan(scores).all(axis=1)
@@ -209,7 +204,7 @@ def test_uncertain_ratings_count_less_as_far_as_the_evidence_bears_that_out():
     rng = np.random.default_rng(4)
     sd = rng.choice([0.4, 1.5, 5.0], size=3000)
     own = np.clip(np.round(pool.true_scores + sd * rng.standard_normal(3000)), 0, 5)
-    other = raters(pool, (1.5,), 5)[:, 0]
+    other = seen(pool.true_scores, (1.5,), 5)[:, 0]
     values = np.column_stack([own, other])
     unknown = np.full(3000, np.nan)
 

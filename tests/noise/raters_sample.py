@@ -1,5 +1,7 @@
 """Raters with known matrices, for the tests of several raters."""
 
+import warnings
+
 import numpy as np
 
 import ds2
@@ -33,3 +35,10 @@ def some(values, size, seed=0):
     rows = np.random.default_rng(seed).choice(len(values), size, replace=False)
     result[rows] = values[rows]
     return result
+
+
+def estimate(scores, neighbors, n_scores=6, **settings):
+    """`ds2.estimate_transition` without warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds2.Ds2Warning)
+        return ds2.estimate_transition(scores, neighbors, n_scores=n_scores, **settings)

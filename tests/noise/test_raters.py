@@ -8,8 +8,7 @@ import ds2
 from ds2.errors import InputError
 from ds2.noise import fit_raters
 from ds2.noise.em import State
-from ds2.noise.model import Model
-from ds2.noise.observed import Links, Patterns
+from ds2.noise.model import Links, Model, Patterns
 
 T = np.array([rater(right) for right in (0.5, 0.6, 0.7)])
 

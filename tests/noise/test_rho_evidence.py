@@ -1,20 +1,13 @@
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from raters_sample import distance, rater, scored, some
+from raters_sample import distance, estimate, rater, scored, some
 
 import ds2
-from ds2.errors import Ds2Warning, InputError
+from ds2.errors import InputError
 from ds2.noise.single import explain, gold_counts, ordinal_guesses
 from ds2.noise.triples import Counted, fit_triples, kappa_of
-
-
-def estimate(scores, neighbors, n_scores=6, **settings):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)
-        return ds2.estimate_transition(scores, neighbors, n_scores=n_scores, **settings)
 
 
 def prepared(rho, seed, n=3000):

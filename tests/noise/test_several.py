@@ -1,20 +1,12 @@
-import warnings
-
 import numpy as np
 import pytest
-from raters_sample import distance, rater, scored, some
+from raters_sample import distance, estimate, rater, scored, some
 
 import ds2
-from ds2.errors import Ds2Warning, InputError
-from ds2.noise.observed import Links, Patterns
+from ds2.errors import InputError
+from ds2.noise.model import Links, Patterns
 
 T = np.array([rater(0.5), rater(0.7)])
-
-
-def estimate(scores, neighbors, n_scores=6, **settings):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)
-        return ds2.estimate_transition(scores, neighbors, n_scores=n_scores, **settings)
 
 
 @pytest.fixture(scope="module")

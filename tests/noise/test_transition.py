@@ -1,24 +1,13 @@
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from raters_sample import distance, estimate
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
 from ds2.noise.estimate import describe
 from ds2.noise.triples import ScoreGraph, measure_lift
-
-
-def distance(a, b):
-    """Mean total variation between the rows of two matrices."""
-    return 0.5 * np.abs(a - b).sum(axis=1).mean()
-
-
-def estimate(scores, neighbors, n_scores=6, **settings):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Ds2Warning)
-        return ds2.estimate_transition(scores, neighbors, n_scores=n_scores, **settings)
 
 
 @pytest.fixture(scope="module")

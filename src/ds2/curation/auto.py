@@ -297,7 +297,8 @@ def _gains(
     competing = len(rivals) * (2 if objective == "level" else 1)
     gains, better, alone = {}, {}, set()
     for name in rivals:
-        apart = _apart(candidates[name], candidates["raw"])
+        alike = _together(candidates[name].values, candidates["raw"].values)
+        apart = float(np.sqrt(max(2 * (1 - alike), 0.0)))
 
         def gained(of: list[Judgement], name: str = name, apart: float = apart) -> _Gains:
             return _found(of, name, apart, competing)
@@ -416,11 +417,6 @@ def _together(one: np.ndarray, two: np.ndarray) -> float:
     if both.sum() < 3 or one[both].std() < 1e-12 or two[both].std() < 1e-12:
         return 0.0
     return float(np.corrcoef(one[both], two[both])[0, 1])
-
-
-def _apart(candidate: Candidate, other: Candidate) -> float:
-    """√(2 (1 − c)), c the correlation of two candidates where both have a value."""
-    return float(np.sqrt(max(2 * (1 - _together(candidate.values, other.values)), 0.0)))
 
 
 def _table(judgements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:

@@ -29,7 +29,7 @@ from jaxtyping import Float
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
 from ds2.checks import check_int, check_positive, check_rows, check_scores
-from ds2.curation.gold import deal_seats, draw_rows, known_labels
+from ds2.curation.gold import deal_seats, draw_rows, first_of, known_labels
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.measures import Interval, Z, student
@@ -172,8 +172,16 @@ def plan_gold_between(
     seed = check_int("seed", seed, low=0)
     known = np.full(n, np.nan) if gold is None else check_scores("gold", gold, n_rows=n)
     predictions = np.where(np.isnan(values), np.nanmean(values), values)
-    first = _firsts(known_labels(groups, keys, n), known, order_keys)
-    contrasts = np.stack([_contrast(a, b, first) for a, b in _checked(pairs, n)], axis=1)
+    labels, first = known_labels(groups, keys, n), np.arange(n)
+    if labels is not None:  # one with a score already stands for the others
+        first = first_of(labels, np.lexsort((order_keys, np.isnan(known))))
+    contrasts = np.zeros((n, len(pairs)))
+    for q, (a, b) in enumerate(_checked(pairs, n)):
+        w = np.zeros(n)
+        w[a] += 1 / len(a)
+        w[b] -= 1 / len(b)
+        together = np.bincount(first, w, n)
+        contrasts[:, q] = np.where(np.abs(together) > SAME * np.abs(w).max(), together, 0.0)
     needed = (contrasts != 0).any(axis=1)
     known = np.where(needed, known, np.nan)
     stratum = _strata(contrasts, predictions, needed & np.isnan(known), seed)
@@ -297,28 +305,27 @@ def _difference(sample: _Sample, certain: float, n: int, n_planned: int) -> Gold
     place = np.argsort(np.argsort(sample.strata, kind="stable"), kind="stable")
     folds = place % N_FOLDS
     trust = np.array([sample.best(folds != fold) for fold in range(N_FOLDS)])
-    plain = _interval(sample, sample.z, certain)
+
+    def interval(e: np.ndarray, more: float = 0.0) -> Interval:
+        value = certain + sample.total(e)
+        half = _half(sample.spread(e), sample.sizes, sample.counts, more)
+        return Interval(value, value - half, value + half)
+
     # λ Σ w f of the rows that could be drawn: what is subtracted at each of them adds up to it,
     # but for how far the folds' λ are apart, which no share of the rows that is scored takes away
     apart = (trust[folds] - trust.mean()) * sample.g
     lean = (sample.sizes / np.maximum(sample.counts, 1))[sample.strata]
     more = float(((lean * apart) ** 2).sum())
-    led = _interval(sample, sample.z - trust[folds] * sample.g, certain, more)
+    led = interval(sample.z - trust[folds] * sample.g, more)
     return GoldDifference(
         led.value,
         led.low,
         led.high,
-        plain=plain,
+        plain=interval(sample.z),
         trust=float(trust.mean()),
         n=n,
         n_planned=n_planned,
     )
-
-
-def _interval(sample: _Sample, e: np.ndarray, certain: float, more: float = 0.0) -> Interval:
-    value = certain + sample.total(e)
-    half = _half(sample.spread(e), sample.sizes, sample.counts, more)
-    return Interval(value, value - half, value + half)
 
 
 def _half(spread: np.ndarray, sizes: np.ndarray, counts: np.ndarray, more: float = 0.0) -> float:
@@ -349,26 +356,6 @@ def _checked(
         if np.array_equal(a, b):
             raise InputError("The two selections hold the same rows: there is nothing to decide.")
         yield a, b
-
-
-def _contrast(a: np.ndarray, b: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """(n,) w, that of duplicates summed at the ``first`` of them."""
-    w = np.zeros(len(first))
-    w[a] += 1 / len(a)
-    w[b] -= 1 / len(b)
-    together = np.bincount(first, w, len(first))
-    return np.where(np.abs(together) > SAME * np.abs(w).max(), together, 0.0)
-
-
-def _firsts(labels: np.ndarray | None, known: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """(n,) The row that stands for each: one with a score already, where there is one."""
-    if labels is None:
-        return np.arange(len(keys))
-    order = np.lexsort((keys, np.isnan(known)))
-    _, place, inverse = np.unique(labels[order], return_index=True, return_inverse=True)
-    first = np.empty(len(keys), dtype=np.int64)
-    first[order] = order[place[inverse.reshape(-1)]]
-    return first
 
 
 def _strata(

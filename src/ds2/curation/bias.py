@@ -354,14 +354,19 @@ def calibrated(
         InputError: neither 20 trusted scores nor three raters.
     """
     codes = label_codes("calibrate", labels, len(values))
+    n_labels = int(codes.max()) + 1
     known = ~np.isnan(values) & (codes >= 0)
     if (gold_weights > 0).sum() >= LEAST_GOLD:
         rows = np.flatnonzero(known & (gold_weights > 0))
-        means, errors = _by_gold(values[rows], gold[rows], codes[rows], gold_weights[rows])
+        of, w = codes[rows], gold_weights[rows]  # a / b of each label
+        v, g = (one[rows] - _by_label(one[rows], of, w, n_labels)[0][of] for one in (values, gold))
+        power = float(w @ v**2)
+        slope = max(float(w @ (v * g)) / power, LEAST_SLOPE) if power > 1e-12 else 1.0
+        means, errors = _by_label(gold[rows] / slope - values[rows], of, w, n_labels)
     elif ratings.shape[1] >= LEAST_RATERS:
         z = np.column_stack([mean_z(ratings[:, [m]]) for m in range(ratings.shape[1])])
         each = [
-            _by_label(z[rows, m], codes[rows], np.ones(len(rows)), codes.max() + 1)
+            _by_label(z[rows, m], codes[rows], np.ones(len(rows)), n_labels)
             for m in range(z.shape[1])
             if len(rows := np.flatnonzero(known & ~np.isnan(z[:, m])))
         ]
@@ -374,30 +379,17 @@ def calibrated(
             f"To calibrate by label takes {LEAST_GOLD} trusted scores or {LEAST_RATERS} raters: "
             "one rater, or two who differ, do not say who gives a kind of row too little."
         )
-    offsets = np.zeros(codes.max() + 1)
-    offsets[: len(means)] = _shrunk(means, errors)
-    moved = np.where(known, offsets[codes], 0.0)
+    moved = np.where(known, _shrunk(means, errors)[codes], 0.0)
     return np.asarray(values + moved - moved[known].mean() * known)
 
 
-def _by_gold(
-    values: np.ndarray, gold: np.ndarray, codes: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(l,) a / b of each label, and its standard error."""
-    v, g = (one - _by_label(one, codes, weights)[0][codes] for one in (values, gold))
-    power = float(weights @ v**2)
-    slope = max(float(weights @ (v * g)) / power, LEAST_SLOPE) if power > 1e-12 else 1.0
-    return _by_label(gold / slope - values, codes, weights)
-
-
 def _by_label(
-    values: np.ndarray, codes: np.ndarray, weights: np.ndarray, n_labels: int = 0
+    values: np.ndarray, codes: np.ndarray, weights: np.ndarray, n_labels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(l,) the mean of each label, and its standard error; endless where it has none or one."""
-    n = max(n_labels, int(codes.max()) + 1)
-    mass = np.bincount(codes, weights, n)
-    mean = np.bincount(codes, weights * values, n) / np.maximum(mass, 1e-300)
-    rows = mass**2 / np.maximum(np.bincount(codes, weights**2, n), 1e-300)
+    mass = np.bincount(codes, weights, n_labels)
+    mean = np.bincount(codes, weights * values, n_labels) / np.maximum(mass, 1e-300)
+    rows = mass**2 / np.maximum(np.bincount(codes, weights**2, n_labels), 1e-300)
     left = values - mean[codes]
     spread = float(np.average(left**2, weights=weights)) * len(values)
     spread /= max(len(values) - int((mass > 0).sum()), 1)

@@ -50,7 +50,7 @@ from ds2.curation.scorer import LEAST, cross_fit
 from ds2.neighbors import Neighbors
 from ds2.noise.order import class_values
 from ds2.noise.panel import Panel, mean_z
-from ds2.noise.raters import solve_raters
+from ds2.noise.several import solve_raters
 
 __all__ = [
     "CANDIDATES",
@@ -484,16 +484,10 @@ class _Fit:
             ridge=RESIDUAL / (max(rows, 1.0) * WEIGHT_SD**2) + 1e-3,
             kept=1.0,
         )
-        return draft.doubted(rows)
-
-    def doubted(self, rows: float) -> "_Fit":
-        """The same with the neighbours' part shrunk by how sure it is that it adds anything."""
-        everyone = np.arange(len(self.loadings))
-        _, _, alone, full = self.solve(everyone)
-        gain = max(full - alone, 0.0)
-        chi = rows * gain / max(1 - full, 0.02)
-        kept = max(0.0, 1 - len(self.pull_truth) / chi) if chi > 0 else 0.0
-        return replace(self, kept=kept)
+        # the neighbours' part is shrunk by how sure it is that it adds anything
+        _, _, alone, full = draft.solve(np.arange(u))
+        chi = rows * max(full - alone, 0.0) / max(1 - full, 0.02)
+        return replace(draft, kept=max(0.0, 1 - len(truth) / chi) if chi > 0 else 0.0)
 
     def solve(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
         """For rows rated by ``present``: raters' weights, neighbours', R² without and with them."""

@@ -20,7 +20,15 @@ from ds2.checks import check_fraction, check_int, check_rows, check_scores
 from ds2.errors import InputError, warn
 from ds2.keys import check_keys, random_order_keys
 
-__all__ = ["GoldPlan", "deal_seats", "draw_rows", "gold_weights", "known_labels", "plan_gold"]
+__all__ = [
+    "GoldPlan",
+    "deal_seats",
+    "draw_rows",
+    "first_of",
+    "gold_weights",
+    "known_labels",
+    "plan_gold",
+]
 
 #: Real-valued scores are cut at these shares of the pool: both ends get strata of their own.
 CUTS = (0.1, 0.3, 0.7, 0.9)
@@ -103,7 +111,10 @@ def plan_gold(
         check_rows("disagreement", disagreement, n)
         spread = np.nan_to_num(np.asarray(disagreement, dtype=np.float64), nan=0.0)
     labels = known_labels(groups, keys, n)
-    asked = _representatives(values, spread, labels, order_keys)
+    asked = ~np.isnan(values)
+    if labels is not None:
+        best = np.lexsort((order_keys, -spread, -values))
+        asked &= first_of(labels, best) == np.arange(n)
     if strata is None:
         stratum, names = _strata(values, spread, asked, seed)
     else:
@@ -179,19 +190,12 @@ def known_labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> 
     return None if keys is None else np.asarray(keys)
 
 
-def _representatives(
-    values: np.ndarray, spread: np.ndarray, labels: np.ndarray | None, keys: np.ndarray
-) -> np.ndarray:
-    """(n,) True for the rows that may be asked for: rated, one of each group of duplicates."""
-    rated = ~np.isnan(values)
-    if labels is None:
-        return np.asarray(rated)
-    rows = np.flatnonzero(rated)
-    best = rows[np.lexsort((keys[rows], -spread[rows], -values[rows]))]
-    _, first = np.unique(labels[best], return_index=True)
-    asked = np.zeros(len(values), dtype=bool)
-    asked[best[first]] = True
-    return asked
+def first_of(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """(n,) The row that stands for each: the first in ``order`` (n,) of those with its label."""
+    _, place, inverse = np.unique(labels[order], return_index=True, return_inverse=True)
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[place[inverse.reshape(-1)]]
+    return first
 
 
 def _strata(

@@ -186,7 +186,7 @@ class Learned:
     Attributes:
         slope: (d + f,) of ridge, on the columns of `Inputs.dense`.
         at: its intercept.
-        idf: (w,) of each word, 0 where it is left out.
+        idf: (w,) log((n + 1) / (rows with the word + 1)) of each word, 0 where it is left out.
         word_slope: (w,) of ridge on the words.
         word_at: its intercept.
         basis: (d, c) principal components of the vectors.
@@ -215,7 +215,8 @@ class Learned:
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
         linear = RidgeCV(RIDGES).fit((x - centre) * scale, target)
         slope = linear.coef_ * scale
-        idf = _idf(inputs.words)
+        holding = np.bincount(inputs.words.indices, minlength=inputs.words.shape[1])
+        idf = np.where(holding >= RARE, np.log((len(inputs) + 1) / (holding + 1)), 0.0)
         word_slope, word_at = np.zeros(len(idf)), float(target.mean())
         if idf.any():
             words = Ridge(WORD_RIDGE, solver="sparse_cg").fit(_weighed(inputs.words, idf), target)
@@ -275,12 +276,6 @@ def components(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _shown(inputs: Inputs, basis: np.ndarray) -> np.ndarray:
     """(n, c + f) what trees look at."""
     return np.hstack([inputs.vectors.astype(np.float32) @ basis, inputs.figures])
-
-
-def _idf(words: Features) -> np.ndarray:
-    """(w,) log((n + 1) / (rows with the word + 1)); 0 where those are under `RARE`."""
-    rows = np.bincount(words.indices, minlength=words.shape[1])
-    return np.where(rows >= RARE, np.log((words.shape[0] + 1) / (rows + 1)), 0.0)
 
 
 def _weighed(words: Features, idf: np.ndarray) -> Features:

@@ -332,11 +332,6 @@ class Witnesses:
     gold: np.ndarray
     weights: np.ndarray
 
-    @property
-    def n_gold(self) -> int:
-        """How many gold rows there are."""
-        return int((self.weights > 0).sum())
-
 
 @dataclass(frozen=True, slots=True)
 class GoldRows:

@@ -77,7 +77,11 @@ def _goes_with(
 ) -> str:
     found = [association(case.values[:, m], covariate, case.blocks) for m in raters]
     seen = [one for one in found if one is not None]
-    signs = [np.sign(one.value) for one in seen if abs(one.value) >= GOES_WITH and _sure(one)]
+    signs = []
+    for one in seen:
+        ends = one.interval(competing=4)
+        if abs(one.value) >= GOES_WITH and (ends.low > SURELY or ends.high < -SURELY):
+            signs.append(np.sign(one.value))
     if not seen or max(signs.count(1), signs.count(-1)) < min(2, len(raters)):
         return ""
     figure = "Spearman" if is_number(covariate) else "correlation ratio"
@@ -98,11 +102,6 @@ def _goes_with(
         f"{said}. That can be quality, or a bias: the trusted scores ({gold.value:.2f}) are too "
         f"few to tell, and {away}"
     )
-
-
-def _sure(one: Measured) -> bool:
-    ends = one.interval(competing=4)
-    return ends.low > SURELY or ends.high < -SURELY
 
 
 def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from ds2.noise.estimate import LOW_LIFT, MIN_COUNT, TransitionEstimate
 from ds2.noise.order import SwappedLevels, find_swapped_levels
-from ds2.noise.raters import RaterFit, fit_raters
 from ds2.noise.reliability import (
     Agreement,
     Reliability,
@@ -10,6 +9,7 @@ from ds2.noise.reliability import (
     agreement_difference,
     measure_reliability,
 )
+from ds2.noise.several import RaterFit, fit_raters
 from ds2.noise.simulation import SimulatedPool, simulate
 from ds2.noise.transition import estimate_transition
 from ds2.noise.triples import Lift

@@ -168,8 +168,6 @@ class TransitionEstimate(Shown):
                 f"'matrix[{number}]', or rate more examples."
             )
         matrix = np.asarray(self.matrix[number])
-        enough = self.effective_counts >= MIN_COUNT
-        own = matrix.argmax(axis=1) == np.arange(len(matrix))
         return replace(
             alone,
             matrix=matrix,
@@ -179,7 +177,7 @@ class TransitionEstimate(Shown):
             intervals=None if self.intervals is None else self.intervals[:, number],
             prior_intervals=self.prior_intervals,
             effective_counts=self.effective_counts,
-            diagonal_dominant=bool(own[enough].all()),
+            diagonal_dominant=dominant(matrix, self.effective_counts),
             rho_source=self.rho_source,
             rho_interval=self.rho_interval,
             n_gold=self.n_gold,

@@ -210,15 +210,16 @@ def swapped_levels(
             continue
         means, errors = _by_level(values[:, m], scaled[:, judges], n_scores)
         for low, high in combinations(range(n_scores), 2):
-            case = _judge(means[[low, high]], errors[[low, high]], bar)
-            if case is None:
-                continue
-            gap, z, said = case
-            who = tuple(judges[j] if judges[j] < r else -1 for j in said)
+            gaps = means[low] - means[high]
+            zs = gaps / np.maximum(np.sqrt(errors[low] ** 2 + errors[high] ** 2), 1e-12)
+            said = [j for j, z in zip(judges, zs[1:], strict=True) if z >= SAYS_SO]
             certain = len(judges) >= 2 and 2 * len(said) > len(judges)
-            if len(judges) >= 2 and not certain:
+            if not zs[0] >= bar or (len(judges) >= 2 and not certain):
                 continue
-            found.append(SwappedLevels(m, low, high, gap, z, who, certain, ""))
+            who = tuple(j if j < r else -1 for j in said)
+            found.append(
+                SwappedLevels(m, low, high, float(gaps[0]), float(zs[0]), who, certain, "")
+            )
     found.sort(key=lambda case: -case.z)
     own = {m: [case for case in found if case.rater == m] for m in range(r)}
     return tuple(
@@ -252,18 +253,6 @@ def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.nd
                 means[level, c] = present.mean()
                 errors[level, c] = present.std(ddof=1) / np.sqrt(len(present))
     return means, errors
-
-
-def _judge(
-    means: np.ndarray, errors: np.ndarray, bar: float
-) -> tuple[float, float, list[int]] | None:
-    """Gap, its z, and the judges who say so; None where it is not clear."""
-    gaps = means[0] - means[1]
-    zs = gaps / np.maximum(np.sqrt((errors**2).sum(axis=0)), 1e-12)
-    if np.isnan(zs[0]) or zs[0] < bar:
-        return None
-    said = [j for j in range(len(zs) - 1) if zs[j + 1] >= SAYS_SO]
-    return float(gaps[0]), float(zs[0]), said
 
 
 def _words(name: str, cases: list[SwappedLevels]) -> str:

@@ -165,9 +165,10 @@ def look_at(
     """
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     same, mirrored = _groups(scores, told)
-    distinct = [m for m in told if m == next((_fullest(scores, g) for g in same if m in g), m)]
+    rated = (~np.isnan(scores)).sum(axis=0)
     cancelled = {m for pair in mirrored for m in pair}
-    distinct = [m for m in distinct if m not in cancelled]
+    others = {m for group in same for m in group if m != max(group, key=lambda m: int(rated[m]))}
+    distinct = [m for m in told if m not in cancelled | others]
     pairs = _correlations(scores, distinct, blocks)
     contrary, opposed = _against(pairs, distinct)
     if gold is not None and any(_goes_with(scores[:, m], gold, weights, 3) for m in contrary):
@@ -254,11 +255,6 @@ def _goes_with(
 ) -> bool:
     found = measure("spearman", column, gold, weights)
     return bool(found.n_effective >= LEAST_GOLD / 2 and found.interval(competing=competing).low > 0)
-
-
-def _fullest(scores: np.ndarray, group: tuple[int, ...]) -> int:
-    """The rater of a group who rated most."""
-    return max(group, key=lambda m: int((~np.isnan(scores[:, m])).sum()))
 
 
 def _largest_share(column: np.ndarray) -> float:

@@ -29,7 +29,7 @@ from ds2.arrays import Scores, Values
 from ds2.checks import check_choice, check_gold, check_int, check_rows, check_table, check_weights
 from ds2.measures import MEASURES, Interval, Z, measure
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
-from ds2.noise.observed import Patterns
+from ds2.noise.model import Patterns
 
 __all__ = ["Agreement", "Reliability", "agreement", "agreement_difference", "measure_reliability"]
 

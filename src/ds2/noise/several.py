@@ -1,31 +1,41 @@
-"""Several raters: each from its neighbours, and all of them jointly."""
+"""Several raters: each from its neighbours, and all of them jointly.
 
-from dataclasses import replace
+`fit_raters` is every rater's errors from the raters alone (Dawid and Skene 1979): the model
+(`ds2.noise.model`) without neighbours. Gold rows are rows whose true score is known. Starts with
+most mass on the diagonal and an ordinal prior (a near level is a likelier error than a far one)
+lead to classes that are in order.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
+from ds2.arrays import Prior, Scores
+from ds2.checks import check_gold, check_int, check_positive, check_table
 from ds2.errors import InputError
 from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
 from ds2.noise.intervals import RHO_FLOOR, cell_intervals
-from ds2.noise.model import Model, Solved
-from ds2.noise.observed import Links, Patterns
-from ds2.noise.order import ordered_raters, swapped_levels, used_levels
+from ds2.noise.model import Links, Model, Patterns, Solved
+from ds2.noise.order import class_values, ordered_raters, swapped_levels, used_levels
 from ds2.noise.panel import Panel, look_at
 from ds2.noise.single import Guesses, Wanted, estimate_single, explain, gold_counts, ordinal_guesses
 from ds2.noise.triples import Lift, ScoreGraph, measure_lift, pick_neighbors
 from ds2.progress import part, steps
 
-__all__ = ["estimate_several", "for_each_column"]
+__all__ = ["RaterFit", "estimate_several", "fit_raters", "for_each_column", "solve_raters"]
 
-#: Examples per row that the ordinal prior of a joint fit is worth where none is given.
-JOINT_PRIOR = 4.0
+#: Examples per row of T that the ordinal prior is worth, and EM starts, unless given.
+PRIOR_STRENGTH, N_STARTS = 4.0, 4
 #: Most levels of a joint fit, distinct pairs, and numbers in the table of their slopes (which is
 #: pairs × free numbers of T and J).
 MOST_LEVELS, MOST_PAIRS, MOST_SLOPES = 20, 250_000, 50_000_000
 #: Deviations of the joint fit that are drawn for the intervals with gold.
 N_ERRORS = 400
+#: A posterior that is read as a score needs no cell more exactly than this.
+ROUGH = 1e-4
 
 
 def estimate_several(
@@ -45,9 +55,15 @@ def estimate_several(
     found = joint.rho()
     used = float(np.clip(found[0] if rho is None else rho, RHO_FLOOR, 1.0))
     plain = replace(wanted, n_bootstrap=0)
+    raters: list[TransitionEstimate | None] = []
     with part(0.6, 1.0):
-        raters = tuple(_alone(column, neighbors, plain, used) for column in steps(values.T))
-    estimate = _assemble(joint, raters, values, neighbors, (used, found[1]))
+        for column in steps(values.T):
+            try:
+                one = estimate_single(column, neighbors, plain, rho=used, ranged=False).estimate
+                raters.append(replace(one, rho_source="raters"))
+            except InputError:  # too few rated neighbours of its own
+                raters.append(None)
+    estimate = _assemble(joint, tuple(raters), values, neighbors, (used, found[1]))
     if (gold_weights > 0).any():
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
     cases = swapped_levels(values, wanted.n_scores, panel, gold, names=names)
@@ -131,7 +147,7 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
             "'scores' has no rated example with a rated neighbour, so nothing can be counted. "
             "Rate more examples."
         )
-    strength = JOINT_PRIOR if wanted.ordinal_prior is None else wanted.ordinal_prior
+    strength = PRIOR_STRENGTH if wanted.ordinal_prior is None else wanted.ordinal_prior
     model = Model.build(
         patterns,
         links,
@@ -140,17 +156,7 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
         ordered=ordered_raters(values, s, panel),
     )
     with part(0.4, 1.0):
-        return Solved.find(model, min(wanted.n_starts, 4))
-
-
-def _alone(
-    column: np.ndarray, neighbors: Neighbors, wanted: Wanted, rho: float
-) -> TransitionEstimate | None:
-    try:
-        found = estimate_single(column, neighbors, wanted, rho=rho, ranged=False).estimate
-    except InputError:  # too few rated neighbours of its own
-        return None
-    return replace(found, rho_source="raters")
+        return Solved.find(model, min(wanted.n_starts, N_STARTS))
 
 
 def _assemble(
@@ -232,4 +238,129 @@ def _corrected(
         rho_source="gold",
         n_gold=len(rows),
         diagonal_dominant=dominant(matrix, estimate.effective_counts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RaterFit:
+    """What the raters say of each other.
+
+    Attributes:
+        matrix: (r, s, s) one transition matrix per rater.
+        prior: (s,) p[i] = P(true = i).
+        posterior: (n, s) P(true = i given the row's ratings); NaN in rows without any.
+        intervals: (2, r, s, s) 95 % intervals from the observed information.
+        log_likelihood: of all rows, in nats.
+        converged: whether EM stood still.
+        iterations: EM steps.
+        reordered: whether the rows had to be put into another order at the end.
+        values: (s,) what raters say in each class, in standard deviations of each rater's scores.
+        identified: whether the ratings determine the matrices: three raters, or gold.
+        note: a sentence where they do not, otherwise empty.
+    """
+
+    matrix: Float[np.ndarray, "r s s"]
+    prior: Prior
+    posterior: Float[np.ndarray, "n s"]
+    intervals: Float[np.ndarray, "2 r s s"]
+    log_likelihood: float
+    converged: bool
+    iterations: int
+    reordered: bool
+    values: Prior
+    identified: bool
+    note: str
+
+    def expected(self) -> np.ndarray:
+        """(n,) Posterior mean of the true score; NaN in rows without a rating."""
+        return np.asarray(self.posterior @ np.arange(len(self.prior)))
+
+    def spread(self) -> np.ndarray:
+        """(n,) Posterior standard deviation of the true score."""
+        levels = np.arange(len(self.prior))
+        mean = self.expected()
+        return np.asarray(np.sqrt(np.maximum(self.posterior @ levels**2 - mean**2, 0.0)))
+
+
+def fit_raters(
+    scores: Float[np.ndarray, "n r"],
+    n_scores: int,
+    *,
+    prior_strength: float = PRIOR_STRENGTH,
+    gold: Scores | None = None,
+    n_starts: int = N_STARTS,
+    seed: int = 0,
+) -> RaterFit:
+    """Fit one transition matrix per rater from what the raters say of the same rows.
+
+    Args:
+        scores: (n, r) whole numbers 0 … n_scores − 1, NaN where missing.
+        n_scores: how many levels there are.
+        prior_strength: how many examples per row of each T the ordinal prior is worth.
+        gold: (n,) trusted scores on the level scale, NaN where unknown. They enter as known rows;
+            the likelihood needs no weights as long as the rows were chosen by their scores.
+        n_starts: EM starts, all with most mass on the diagonal.
+        seed: the same seed gives the same fit.
+
+    Returns:
+        `RaterFit`.
+
+    Raises:
+        InputError: scores that are no whole numbers in range, a rater without any score, gold of
+            another length.
+    """
+    n_scores = check_int("n_scores", n_scores, low=2, high=100)
+    values = check_table("scores", scores, n_scores=n_scores)
+    trusted, _ = check_gold(gold, len(values), n_scores)
+    strength = check_positive("prior_strength", prior_strength, zero=True)
+    solved = Solved.find(
+        _model(values, trusted, n_scores, strength),
+        check_int("n_starts", n_starts, low=1),
+        seed=check_int("seed", seed, low=0),
+    )
+    model, patterns = solved.model, solved.model.patterns
+    bounds = cell_intervals(solved.state.matrix[0], model.covariance(solved.state))
+    posterior = model.posterior(solved.state)[patterns.of_row]
+    posterior[~patterns.rated[patterns.of_row]] = np.nan
+    r, note = values.shape[1], ""
+    if r < 3 and np.isnan(trusted).all():
+        who = "One rater alone does" if r == 1 else "Two raters alone do"
+        note = (
+            f"{who} not determine how noisy each is: the matrices lean on the ordinal prior"
+            + (" and on equal reliabilities" if r == 2 else "")
+            + ". Neighbours, a further rater or gold would settle it."
+        )
+    return RaterFit(
+        matrix=solved.matrix,
+        prior=solved.prior,
+        posterior=posterior,
+        intervals=bounds.reshape(2, *solved.matrix.shape),
+        log_likelihood=model.data_likelihood(solved.state),
+        converged=solved.converged,
+        iterations=solved.iterations,
+        reordered=solved.reordered,
+        values=class_values(solved.matrix, solved.prior),
+        identified=not note,
+        note=note,
+    )
+
+
+def solve_raters(
+    scores: np.ndarray, n_scores: int, *, gold: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(r, s, s) and (s,): T and p of `fit_raters` as exactly as a posterior needs them."""
+    trusted = np.full(len(scores), np.nan) if gold is None else gold
+    solved = Solved.find(
+        _model(scores, trusted, n_scores, PRIOR_STRENGTH), 2, seed=seed, tolerance=ROUGH
+    )
+    return solved.matrix, solved.prior
+
+
+def _model(values: np.ndarray, gold: np.ndarray, n_scores: int, strength: float) -> Model:
+    return Model.build(
+        Patterns.build(values, gold, n_scores),
+        None,
+        strength=strength,
+        used=used_levels(values, n_scores, gold),
+        ordered=ordered_raters(values, n_scores, look_at(values)),
     )

@@ -77,7 +77,8 @@ def simulate(
     size = check_int("cluster_size", cluster_size, low=1)
     dim = check_int("dim", dim, low=2)
     T = _default_transition(s) if transition is None else _distribution("transition", transition)
-    p = _default_prior(s) if prior is None else _distribution("prior", prior)
+    hump = np.exp(-(((np.arange(s) - (s - 1) / 2) / max(s / 3, 1)) ** 2))
+    p = hump / hump.sum() if prior is None else _distribution("prior", prior)
     if T.shape != (s, s) or p.shape != (s,):
         raise InputError(
             f"'transition' and 'prior' must have shapes ({s}, {s}) and ({s},) for n_scores = {s}. "
@@ -124,11 +125,6 @@ def _default_transition(s: int) -> np.ndarray:
     total = rest.sum(axis=1, keepdims=True)
     rest = np.divide(rest, total, out=np.zeros_like(rest), where=total > 0)
     return np.asarray(0.6 * np.eye(s) + 0.4 * rest if s > 1 else np.eye(1))
-
-
-def _default_prior(s: int) -> np.ndarray:
-    hump = np.exp(-(((np.arange(s) - (s - 1) / 2) / max(s / 3, 1)) ** 2))
-    return np.asarray(hump / hump.sum())
 
 
 def _distribution(name: str, value: object) -> np.ndarray:

@@ -342,8 +342,11 @@ def estimate_one(
     found = explain(D, families, np.random.default_rng(wanted.seed))
     chances = found.weights[0] / max(float(found.weights[0].sum()), TINY)
     prior = np.einsum("g,gi->i", chances, [fit.prior[0] for fit in fits])
-    if len(rows):
-        prior = _prior(prior, shares, weights[rows])
+    if len(rows):  # the gold rows' levels count as many examples as they are worth
+        seen = (shares * weights[rows][:, None]).sum(axis=0)
+        scaled = seen * weights[rows].sum() / (weights[rows] ** 2).sum()
+        worth = 10.0 * len(prior)
+        prior = (worth * prior + scaled) / (worth + scaled.sum())
     order = np.cumsum(chances)
     low, high = (
         float(grid[min(int(np.searchsorted(order, q)), len(grid) - 1)]) for q in (0.025, 0.975)
@@ -393,11 +396,3 @@ def _neighbors_say(
     together = max(single.estimate.lift.value, 0.0) * counted.kappa
     worth = 1 / (1 + np.maximum(k - 1, 0) * np.nan_to_num(together))
     return float((np.where(known, says, 0.0).sum(axis=1) * worth).sum())
-
-
-def _prior(p: np.ndarray, shares: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(s,) The fits' prior, with the gold rows' levels worth as many examples as they are."""
-    seen = (shares * weights[:, None]).sum(axis=0)
-    scaled = seen * weights.sum() / (weights**2).sum()
-    worth = 10.0 * len(p)
-    return np.asarray((worth * p + scaled) / (worth + scaled.sum()))

@@ -332,7 +332,11 @@ def against_random(
         pi[members] = size / len(members)
     known = np.where(w > 0, v, 0.0)
     mean, usual = _mean(known, w * s), _mean(known, w * pi)
-    draws = np.array([_draw(known, w, strata, rng) for _ in range(n_draws)])
+    draws = np.empty(n_draws)
+    for draw in range(n_draws):
+        some = [rng.choice(members, size, replace=False) for members, size in strata]
+        at = np.concatenate(some)
+        draws[draw] = _mean(known[at], w[at])
     n_chosen = int(((w > 0) & (s > 0)).sum())
     apart = known.copy()
     if sources is not None and (w[drawn_from] == 1).all():
@@ -407,13 +411,6 @@ def _strata(
 def _mean(v: np.ndarray, w: np.ndarray) -> float:
     total = float(w.sum())
     return float((w * v).sum() / total) if total > 0 else float("nan")
-
-
-def _draw(
-    v: np.ndarray, w: np.ndarray, strata: list[tuple[np.ndarray, int]], rng: np.random.Generator
-) -> float:
-    rows = np.concatenate([rng.choice(members, size, replace=False) for members, size in strata])
-    return _mean(v[rows], w[rows])
 
 
 def _error(v: np.ndarray, w: np.ndarray, s: np.ndarray, pi: np.ndarray) -> float:

@@ -283,7 +283,9 @@ def choose(line: np.ndarray, size: int | None, constraints: Constraints, n: int)
     passed = {i: why for i, why in walk.passed() if i < last}
     kept = min((i for i, why in passed.items() if why == _KEPT), default=len(line))
     for row in line[taken[taken > kept]].tolist():
-        notes[row] = _note(constraints, program.member[:, program.of[row]])
+        quotas = zip(constraints.quotas, program.member[:, program.of[row]], strict=True)
+        asked = [quota.words for quota, counts in quotas if counts and quota.minimum]
+        notes[row] = f"for the minimum of {asked[0]}" if asked else "within the constraints"
     rows = line[taken]
     if size is not None and constraints.max_tokens is None:
         rows = _minimums_first(rows, must, size, program)
@@ -471,10 +473,3 @@ def _minimums_first(rows: np.ndarray, must: np.ndarray, size: int, program: Prog
         needed[at] = lacking[cell] > 0
         lacking[cell] -= 1
     return np.concatenate([rows[needed], rows[~needed]])
-
-
-def _note(constraints: Constraints, counted: np.ndarray) -> str:
-    """Say for which minimum a row was taken though better ones were passed over."""
-    quotas = zip(constraints.quotas, counted, strict=True)
-    asked = [quota for quota, own in quotas if own and quota.minimum]
-    return f"for the minimum of {asked[0].words}" if asked else "within the constraints"

@@ -92,15 +92,6 @@ def _largest(
 _by_score = _largest(lambda inputs: inputs.scores, "score {:g}")
 
 
-def _distance_to_neighbors(inputs: Inputs) -> np.ndarray:
-    return np.asarray(given(inputs.neighbors).distances[inputs.rows].mean(axis=1))
-
-
-def _order_random(inputs: Inputs) -> Order:
-    """By a random number of each row's own."""
-    return np.lexsort((inputs.tie, inputs.shuffle)), lambda _: "drawn at random"
-
-
 def _order_random_by_source(inputs: Inputs) -> Order:
     """Sources take turns so that each has its share of any prefix; inside a source at random.
 
@@ -196,25 +187,16 @@ def kmeans_labels(vectors: np.ndarray, rows: np.ndarray, n_clusters: int, seed: 
     return labels
 
 
-def _valueless(values: np.ndarray, _: float | None) -> dict[str, np.ndarray]:
-    return {"without a value": np.isnan(values)}
-
-
-def _too_difficult(values: np.ndarray, _: float | None) -> dict[str, np.ndarray]:
-    """Above 1 the prompt makes the answer less likely: the two do not fit (arXiv 2308.12032)."""
-    return {"without a value": np.isnan(values), "above 1": values > 1}
-
-
-def _below_threshold(scores: np.ndarray, threshold: float | None) -> dict[str, np.ndarray]:
-    limit = -np.inf if threshold is None else threshold
-    return {"unrated": np.isnan(scores), "below the threshold": scores < limit}
-
-
 #: By name: what a method needs, how it orders, where it comes from, the stream of its random order.
 METHODS: dict[str, Method] = {
     "ds2": Method(("scores", "tail"), _order_ds2, "arXiv 2410.10877", 0),
     "top-score": Method(("rating",), _by_score, "the rating alone", 1),
-    "random": Method((), _order_random, "the baseline of every comparison", 2),
+    "random": Method(
+        (),
+        lambda inputs: (np.lexsort((inputs.tie, inputs.shuffle)), lambda _: "drawn at random"),
+        "the baseline of every comparison",
+        2,
+    ),
     "length": Method(
         ("lengths",),
         _largest(lambda inputs: inputs.lengths, "completion length {:g}"),
@@ -223,7 +205,10 @@ METHODS: dict[str, Method] = {
     ),
     "knn-10": Method(
         ("neighbors",),
-        _largest(_distance_to_neighbors, "mean distance to its neighbours {:.4f}"),
+        _largest(
+            lambda inputs: given(inputs.neighbors).distances[inputs.rows].mean(axis=1),
+            "mean distance to its neighbours {:.4f}",
+        ),
         "largest mean distance; arXiv 2410.10877, app.",
         4,
     ),
@@ -242,18 +227,28 @@ METHODS: dict[str, Method] = {
         _largest(lambda inputs: inputs.values, "perplexity {:.4g}"),
         "highest perplexity of the answer (top-ppl); arXiv 2410.16208",
         8,
-        excludes=_valueless,
+        excludes=lambda values, _: {"without a value": np.isnan(values)},
     ),
     "ifd": Method(
         ("values",),
         _largest(lambda inputs: inputs.values, "instruction-following difficulty {:.4g}"),
         "highest difficulty up to 1; arXiv 2308.12032, as a ratio of perplexities 2402.00530",
         9,
-        excludes=_too_difficult,
+        # above 1 the prompt makes the answer less likely: the two do not fit
+        excludes=lambda values, _: {"without a value": np.isnan(values), "above 1": values > 1},
     ),
     # The paper keeps every row from a threshold up. A budget below that takes the best score
     # classes whole and the one in which it ends at random.
-    "alpagasus": Method(("rating",), _by_score, "arXiv 2307.08701", 10, excludes=_below_threshold),
+    "alpagasus": Method(
+        ("rating",),
+        _by_score,
+        "arXiv 2307.08701",
+        10,
+        excludes=lambda scores, threshold: {
+            "unrated": np.isnan(scores),
+            "below the threshold": scores < (-np.inf if threshold is None else threshold),
+        },
+    ),
     "deita": Method(
         ("rating", "vectors"), order_deita, "arXiv 2312.15685", 11, cost="greedy", ends=True
     ),
