@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2.curation.gold import gold_weights, plan_gold
-from ds2.errors import Ds2Warning, InputError
+from ds2.curation.gold import plan_gold
+from ds2.errors import InputError
 
 
 def pool(n=3000, seed=0):
@@ -138,25 +138,6 @@ def test_an_earlier_plan_is_extended_although_scores_changed():
     second = plan_gold(changed, size=90, strata=first.stratum, seed=1)
     np.testing.assert_array_equal(second.rows[:50], first.rows)
     np.testing.assert_array_equal(second.sizes, first.sizes)
-
-
-def test_weights_follow_what_was_scored():
-    true, scores, disagreement = pool(800)
-    plan = plan_gold(scores, size=60, disagreement=disagreement)
-    gold = np.full(800, np.nan)
-    gold[plan.rows] = true[plan.rows]
-    weights = gold_weights(plan, gold)
-    np.testing.assert_allclose(weights[plan.rows], plan.weights)
-    assert np.isnan(weights).sum() == 740
-    gold[plan.rows[40:]] = np.nan
-    gold[np.setdiff1d(np.arange(800), plan.rows)[0]] = 3.0
-    part = gold_weights(plan, gold)
-    shorter = plan_gold(scores, size=40, disagreement=disagreement)
-    np.testing.assert_allclose(part[shorter.rows], shorter.weights)
-    assert np.isnan(part).sum() == 760, "a row that the plan never asked for has no weight"
-    gold[plan.rows[plan.strata == 3]] = np.nan
-    with pytest.warns(Ds2Warning, match="without any gold score"):
-        gold_weights(plan, gold)
 
 
 def test_all_scores_equal_is_one_stratum():

@@ -186,7 +186,7 @@ def curate(
     heard = hear(table, trusted, weights, blocks)
     share, rest = (0.6, 0.95) if len(each) > 1 else (0.8, 1.0)
     with part(0.0, share):
-        voted, flags, fired, gate_says = vote_each(
+        voted, flags, gate_says = vote_each(
             table, neighbors, each, voting, method=method, keys=order, seed=seed
         )
     seen = covariates or {}
@@ -248,7 +248,13 @@ def curate(
         misrated=None if flags is None else flags.flag_rate > 0.5,
         confidence=None if flags is None else flags.confidence,
         suggestion=None if flags is None else flags.suggestion,
-        gate="unused" if not used else "fired" if fired else "off" if gate == "off" else "passed",
+        gate="unused"
+        if not used
+        else "fired"
+        if gate_says
+        else "off"
+        if gate == "off"
+        else "passed",
         evidence=evidence,
         warnings=(
             *heard.sentences,

@@ -17,7 +17,7 @@ import numpy as np
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
 from ds2.checks import check_fraction, check_int, check_rows, check_scores
-from ds2.errors import InputError, warn
+from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "deal_seats",
     "draw_rows",
     "first_of",
-    "gold_weights",
     "known_labels",
     "plan_gold",
 ]
@@ -148,38 +147,6 @@ def plan_gold(
         names=names,
         sizes=sizes,
     )
-
-
-def gold_weights(plan: GoldPlan, gold: Values) -> Values:
-    """Weights of the examples that were scored: N_h / (number scored in stratum h).
-
-    They stay right when only part of a plan was scored, as long as what was left out within a
-    stratum was left out for reasons that have nothing to do with its quality.
-
-    Args:
-        plan: the plan, or the largest of plans that extend each other.
-        gold: (n,) trusted scores, NaN where there is none.
-
-    Returns:
-        (n,) weights; NaN where there is no gold score or the plan never asked for it.
-
-    Warns:
-        Ds2Warning: part of the pool has no scored example to stand for it.
-    """
-    check_rows("gold", gold, len(plan.stratum))
-    asked = np.zeros(len(gold), dtype=bool)
-    asked[plan.rows] = True
-    scored = asked & ~np.isnan(gold)
-    counts = np.bincount(plan.stratum[scored], minlength=len(plan.sizes))
-    unseen = plan.sizes[counts == 0].sum()
-    if unseen:
-        warn(
-            f"Of {plan.sizes.sum():,} examples {unseen:,} are in strata without any gold score: "
-            "what gold says does not speak of them. Score the whole plan.",
-        )
-    weights = np.full(len(gold), np.nan)
-    weights[scored] = (plan.sizes / np.maximum(counts, 1))[plan.stratum[scored]]
-    return weights
 
 
 def known_labels(groups: np.ndarray | None, keys: np.ndarray | None, n: int) -> np.ndarray | None:

@@ -283,25 +283,24 @@ def vote_each(
     method: str,
     keys: np.ndarray,
     seed: int,
-) -> tuple[np.ndarray, Flags | None, bool, tuple[str, ...]]:
+) -> tuple[np.ndarray, Flags | None, tuple[str, ...]]:
     """Method "ds2" on each rater, behind its gate.
 
     Nothing is voted on where the method has no use for it, or a rater has too few scores. With
     "auto" the evidence decides in the gate's place.
 
     Returns:
-        (n, r) scores, misrated ones replaced; the flags of a single rater; whether any gate fired;
-        and what it says.
+        (n, r) scores, misrated ones replaced; the flags of a single rater; and what gates that
+        fired say.
     """
     voted = scores.copy()
     found: list[str] = []
-    flags, any_fired = None, False
+    flags = None
     for i, one in enumerate(steps(noise)):
         if one is None or method not in ("auto", "ds2"):
             continue
         # the gate: the lower end of lift's interval, or a lift that is not defined
         if method == "ds2" and voting.gate != "off" and not one.lift.low >= voting.min_lift:
-            any_fired = True
             sentence = gate_sentence(one, voting.min_lift, refused=voting.gate == "refuse")
             found.append(sentence if len(noise) == 1 else f"Rater {i + 1}: {sentence}")
             if voting.gate == "refuse":
@@ -317,7 +316,7 @@ def vote_each(
         )
         wrong = (flags.flag_rate > 0.5) & (flags.confidence >= voting.min_confidence)
         voted[wrong, i] = flags.suggestion[wrong]
-    return voted, flags if len(noise) == 1 else None, any_fired, tuple(found)
+    return voted, flags if len(noise) == 1 else None, tuple(found)
 
 
 def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) -> str:

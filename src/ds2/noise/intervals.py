@@ -36,7 +36,6 @@ from ds2.noise.simulation import draw_scores
 from ds2.noise.triples import (
     Counted,
     Fit,
-    Lift,
     ScoreGraph,
     count_triples,
     fit_triples,
@@ -54,7 +53,6 @@ __all__ = [
     "log_odds_interval",
     "matrix_range",
     "prior_information",
-    "rho_range",
 ]
 
 #: Eigenvalues below this share of the largest are directions that nothing is known of.
@@ -196,13 +194,6 @@ def bootstrap_fits(
 def _around(estimate: np.ndarray, fits: np.ndarray) -> np.ndarray:
     deviations = np.quantile(fits - fits.mean(axis=0), (0.025, 0.975), axis=0, method="weibull")
     return np.asarray(np.clip(estimate + deviations, 0.0, 1.0))
-
-
-def rho_range(lift: Lift, rho: float) -> tuple[float, float]:
-    """From the least rho that the lift allows (a perfect rater's) up to 1."""
-    if np.isnan(lift.low):
-        return (rho, rho)
-    return (float(np.clip(lift.low, RHO_FLOOR, rho)), 1.0)
 
 
 def matrix_range(

@@ -52,8 +52,8 @@ def estimate_several(
     panel = look_at(values)
     with part(0.0, 0.6):
         joint = _fit(values, neighbors, wanted, panel)
-    found = joint.rho()
-    used = float(np.clip(found[0] if rho is None else rho, RHO_FLOOR, 1.0))
+    found, ends = joint.rho()
+    used = float(np.clip(found if rho is None else rho, RHO_FLOOR, 1.0))
     plain = replace(wanted, n_bootstrap=0)
     raters: list[TransitionEstimate | None] = []
     with part(0.6, 1.0):
@@ -63,7 +63,44 @@ def estimate_several(
                 raters.append(replace(one, rho_source="raters"))
             except InputError:  # too few rated neighbours of its own
                 raters.append(None)
-    estimate = _assemble(joint, tuple(raters), values, neighbors, (used, found[1]))
+    rated = (~np.isnan(values)).any(axis=1)
+    n_examples = int((rated & neighbors.entries()).sum())
+    effective = n_examples * joint.prior
+    cov = joint.model.covariance(joint.state)
+    intervals = cell_intervals(joint.state.matrix[0], cov).reshape(2, *joint.matrix.shape)
+    intervals[:, :, effective < MIN_COUNT] = np.nan
+    known = [one for one in raters if one is not None]
+    lifts: tuple[Lift, ...] = (Lift(float("nan")),)
+    if known:  # of the rater whose neighbours agree most
+        lifts = max(known, key=lambda one: np.nan_to_num(one.lift.value, nan=-1.0)).lifts
+    present = values[~np.isnan(values)].astype(int)
+    estimate = TransitionEstimate(
+        matrix=joint.matrix,
+        prior=joint.prior,
+        observed=np.bincount(present, minlength=wanted.n_scores) / len(present),
+        rho=used,
+        range=np.where(np.isnan(intervals), np.array([0.0, 1.0])[:, None, None, None], intervals),
+        rho_range=ends,
+        intervals=intervals,
+        prior_intervals=joint.prior_intervals(cov),
+        lift=lifts[0],
+        lifts=lifts,
+        n_neighbors=max((one.n_neighbors for one in known), default=1),
+        effective_counts=effective,
+        diagonal_dominant=dominant(joint.matrix, effective),
+        fit=float("nan"),
+        fit_expected=float("nan"),
+        log_likelihood=joint.model.data_likelihood(joint.state) / joint.model.total,
+        iterations=joint.iterations,
+        converged=joint.converged,
+        n_examples=n_examples,
+        n_missing=int((~rated).sum()),
+        n_bootstrap=0,
+        warnings=(),
+        rho_source="raters",
+        rho_interval=ends,
+        raters=tuple(raters),
+    )
     if (gold_weights > 0).any():
         estimate = _corrected(estimate, values, gold, gold_weights, wanted.seed)
     cases = swapped_levels(values, wanted.n_scores, panel, gold, names=names)
@@ -157,54 +194,6 @@ def _fit(values: np.ndarray, neighbors: Neighbors, wanted: Wanted, panel: Panel)
     )
     with part(0.4, 1.0):
         return Solved.find(model, min(wanted.n_starts, N_STARTS))
-
-
-def _assemble(
-    joint: Solved,
-    raters: tuple[TransitionEstimate | None, ...],
-    values: np.ndarray,
-    neighbors: Neighbors,
-    rho: tuple[float, tuple[float, float]],
-) -> TransitionEstimate:
-    rated = (~np.isnan(values)).any(axis=1)
-    s = len(joint.prior)
-    n_examples = int((rated & neighbors.entries()).sum())
-    effective = n_examples * joint.prior
-    cov = joint.model.covariance(joint.state)
-    intervals = cell_intervals(joint.state.matrix[0], cov).reshape(2, *joint.matrix.shape)
-    intervals[:, :, effective < MIN_COUNT] = np.nan
-    known = [one for one in raters if one is not None]
-    lifts: tuple[Lift, ...] = (Lift(float("nan")),)
-    if known:  # of the rater whose neighbours agree most
-        lifts = max(known, key=lambda one: np.nan_to_num(one.lift.value, nan=-1.0)).lifts
-    present = values[~np.isnan(values)].astype(int)
-    return TransitionEstimate(
-        matrix=joint.matrix,
-        prior=joint.prior,
-        observed=np.bincount(present, minlength=s) / len(present),
-        rho=rho[0],
-        range=np.where(np.isnan(intervals), np.array([0.0, 1.0])[:, None, None, None], intervals),
-        rho_range=rho[1],
-        intervals=intervals,
-        prior_intervals=joint.prior_intervals(cov),
-        lift=lifts[0],
-        lifts=lifts,
-        n_neighbors=max((one.n_neighbors for one in known), default=1),
-        effective_counts=effective,
-        diagonal_dominant=dominant(joint.matrix, effective),
-        fit=float("nan"),
-        fit_expected=float("nan"),
-        log_likelihood=joint.model.data_likelihood(joint.state) / joint.model.total,
-        iterations=joint.iterations,
-        converged=joint.converged,
-        n_examples=n_examples,
-        n_missing=int((~rated).sum()),
-        n_bootstrap=0,
-        warnings=(),
-        rho_source="raters",
-        rho_interval=rho[1],
-        raters=raters,
-    )
 
 
 def _corrected(

@@ -24,7 +24,7 @@ from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
-from ds2.noise.intervals import RHO_FLOOR, Bootstrap, bootstrap_fits, matrix_range, rho_range
+from ds2.noise.intervals import RHO_FLOOR, Bootstrap, bootstrap_fits, matrix_range
 from ds2.noise.triples import Counted, Fit, measure_lift, misfit
 from ds2.progress import part
 
@@ -120,7 +120,9 @@ def estimate_single(
         intervals, prior_intervals = rounds.intervals(T, p)
         intervals[:, effective < MIN_COUNT] = np.nan
     lifts = tuple(measure_lift(counted.graph, k) for k in (1, 2) if k <= neighbors.k)
-    over = rho_range(measure_lift(counted.graph, counted.used), rho)
+    # from the least rho that the lift allows (a perfect rater's) up to 1
+    least = measure_lift(counted.graph, counted.used).low
+    over = (rho, rho) if np.isnan(least) else (float(np.clip(least, RHO_FLOOR, rho)), 1.0)
     with part(0.45, 1.0):
         ends = matrix_range(counted, fit, rho, over, intervals) if ranged else None
     estimate = TransitionEstimate(
