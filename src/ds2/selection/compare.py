@@ -133,7 +133,11 @@ def compare_selections(
     chosen = {name: _rows(name, rows, n) for name, rows in selections.items()}
     order = np.argsort(random_order_keys(check_keys(keys, n), check_int("seed", seed, low=0)))
     tail = None if neighbors is None else long_tail_scores(neighbors)
-    places = _Places.build(vectors, neighbors, order)
+    radius, n_sampled = float("nan"), 0
+    if vectors is not None and neighbors is not None:
+        vectors = check_vectors("vectors", vectors)
+        check_rows("vectors", vectors, n)
+        radius, n_sampled = float(np.median(neighbors.distances[:, -1])), min(SAMPLE, n)
     extent = None if lengths is None else np.asarray(lengths, dtype=np.float64)
     labels = None if sources is None else np.asarray(sources).astype(str)
     columns = {name: np.asarray(v, dtype=np.float64) for name, v in (values or {}).items()}
@@ -144,7 +148,9 @@ def compare_selections(
     parts = []
     done = counter(sum(map(len, chosen.values())))
     for name, rows in chosen.items():
-        coverage, redundancy, nearest = places.measure(rows)
+        coverage = redundancy = nearest = float("nan")
+        if vectors is not None and n_sampled:
+            coverage, redundancy, nearest = _breadth(vectors, order, radius, rows)
         done(len(rows))
         parts.append(
             ComparedSelection(
@@ -160,58 +166,39 @@ def compare_selections(
             )
         )
     overlap, chance = _overlaps(list(chosen.values()), n)
-    return Comparison(tuple(parts), overlap, chance, places.radius, len(places.sample), n)
+    return Comparison(tuple(parts), overlap, chance, radius, n_sampled, n)
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where rows lie: the vectors, the sample that is looked at, and what near means."""
+def _breadth(
+    vectors: np.ndarray, order: np.ndarray, radius: float, rows: np.ndarray
+) -> tuple[float, float, float]:
+    """Coverage, redundancy and mean distance to the nearest other of some ``rows``.
 
-    vectors: np.ndarray | None
-    order: np.ndarray
-    radius: float
+    Samples are the first of the random ``order`` (n,) of the pool.
+    """
+    held = unit_block(vectors, rows)
+    covered = _nearest(vectors, order[:SAMPLE], held) <= radius
+    place = np.full(len(order), -1)
+    place[rows] = np.arange(len(rows))
+    some = order[place[order] >= 0][:SAMPLE]
+    if len(rows) == 1:
+        return float(covered.mean()), 0.0, float("nan")
+    apart = _nearest(vectors, some, held, place[some])
+    return float(covered.mean()), float((apart <= radius).mean()), float(apart.mean())
 
-    @classmethod
-    def build(
-        cls, vectors: np.ndarray | None, neighbors: Neighbors | None, order: np.ndarray
-    ) -> "_Places":
-        if vectors is None or neighbors is None:
-            return cls(None, order, float("nan"))
-        checked = check_vectors("vectors", vectors)
-        check_rows("vectors", checked, len(order))
-        return cls(checked, order, float(np.median(neighbors.distances[:, -1])))
 
-    @property
-    def sample(self) -> np.ndarray:
-        return self.order[:SAMPLE] if self.vectors is not None else self.order[:0]
-
-    def measure(self, rows: np.ndarray) -> tuple[float, float, float]:
-        """Coverage, redundancy and mean distance to the nearest other selected row."""
-        if self.vectors is None:
-            return float("nan"), float("nan"), float("nan")
-        held = unit_block(self.vectors, rows)
-        covered = self._nearest(self.sample, held) <= self.radius
-        place = np.full(len(self.order), -1)
-        place[rows] = np.arange(len(rows))
-        some = self.order[place[self.order] >= 0][:SAMPLE]
-        if len(rows) == 1:
-            return float(covered.mean()), 0.0, float("nan")
-        apart = self._nearest(some, held, place[some])
-        return float(covered.mean()), float((apart <= self.radius).mean()), float(apart.mean())
-
-    def _nearest(
-        self, queries: np.ndarray, held: np.ndarray, but: np.ndarray | None = None
-    ) -> np.ndarray:
-        """(q,) Distance of each query row to the nearest held vector, not counting ``but``."""
-        assert self.vectors is not None
-        nearest = np.empty(len(queries))
-        for start in range(0, len(queries), BLOCK):
-            part = slice(start, start + BLOCK)
-            similarity = unit_block(self.vectors, queries[part]) @ held.T
-            if but is not None:
-                similarity[np.arange(len(similarity)), but[part]] = -np.inf
-            nearest[part] = 1.0 - similarity.max(axis=1)
-        return np.clip(nearest, 0.0, 2.0)
+def _nearest(
+    vectors: np.ndarray, queries: np.ndarray, held: np.ndarray, but: np.ndarray | None = None
+) -> np.ndarray:
+    """(q,) Distance of each query row to the nearest held vector, not counting ``but``."""
+    nearest = np.empty(len(queries))
+    for start in range(0, len(queries), BLOCK):
+        part = slice(start, start + BLOCK)
+        similarity = unit_block(vectors, queries[part]) @ held.T
+        if but is not None:
+            similarity[np.arange(len(similarity)), but[part]] = -np.inf
+        nearest[part] = 1.0 - similarity.max(axis=1)
+    return np.clip(nearest, 0.0, 2.0)
 
 
 def _rows(name: str, rows: np.ndarray, n: int) -> np.ndarray:
@@ -313,15 +300,13 @@ def against_random(
     Raises:
         InputError: lengths that differ, rows outside the pool, more selected than eligible rows.
     """
-    v = np.asarray(values, dtype=np.float64)
-    n = len(v)
+    known, w = _weighed(values, weights)
+    n = len(known)
     chosen = np.unique(np.asarray(rows))
     if len(chosen) and (chosen[0] < 0 or chosen[-1] >= n):
         raise InputError(f"'rows' must be in [0, {n - 1}]. Got {chosen[0]} to {chosen[-1]}.")
     n_draws = check_int("n_draws", n_draws, low=20)
     rng = np.random.default_rng(check_int("seed", seed, low=0))
-    w = np.where(np.isnan(v), 0.0, 1.0 if weights is None else np.nan_to_num(weights))
-    check_rows("weights", w, n)
     s = np.zeros(n)
     s[chosen] = 1.0
     drawn_from = np.ones(n, bool) if eligible is None else np.asarray(eligible) | (s > 0)
@@ -330,7 +315,6 @@ def against_random(
     pi = np.zeros(n)
     for members, size in strata:
         pi[members] = size / len(members)
-    known = np.where(w > 0, v, 0.0)
     mean, usual = _mean(known, w * s), _mean(known, w * pi)
     draws = np.empty(n_draws)
     for draw in range(n_draws):
@@ -379,9 +363,8 @@ def against_selection(
     """
     from scipy.special import ndtri
 
-    v = np.asarray(values, dtype=np.float64)
-    w = np.where(np.isnan(v), 0.0, 1.0 if weights is None else np.nan_to_num(weights))
-    known, held = np.where(w > 0, v, 0.0), np.zeros((2, len(v)))
+    known, w = _weighed(values, weights)
+    held = np.zeros((2, len(known)))
     for place, chosen in enumerate((rows, others)):
         held[place, np.asarray(chosen)] = 1.0
     found = _mean(known, w * held[0]) - _mean(known, w * held[1])
@@ -390,6 +373,15 @@ def against_selection(
     half = float(-ndtri(0.025 / check_int("n_compared", n_compared, low=1)))
     half *= _error(known, w, held[0], held[1])
     return Interval(found, found - half, found + half)
+
+
+def _weighed(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) Values, 0 where unknown, and their weights, 0 there."""
+    v = np.asarray(values, dtype=np.float64)
+    if weights is not None:
+        check_rows("weights", weights, len(v))
+    w = np.where(np.isnan(v), 0.0, 1.0 if weights is None else np.nan_to_num(weights))
+    return np.where(w > 0, v, 0.0), w
 
 
 def _strata(
