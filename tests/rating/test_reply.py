@@ -261,6 +261,7 @@ PIECES = st.one_of(
 @example('{"overall": "\\u0038"}', False)
 @example('{"overall": 8' + "0" * 5000 + "}", False)
 @example("overall: 7.99999999999999999999999999", False)
+@example("1\\boxed{.}1", False)
 def test_it_never_raises_and_never_makes_a_number_up(text, cut):
     check(text, cut)
 

@@ -51,7 +51,8 @@ def _unmarked(found: re.Match[str]) -> str:
     if found["tag"]:
         label = "" if _ENVELOPE.fullmatch(found["tag"]) else f"{found['tag']}: "
         return f"{label}{found['said'].strip()}\n"
-    return found["text"] or found["boxed"] or ("" if "\n" in found[0] else " ")
+    inner = found["text"] or found["boxed"]
+    return f" {inner} " if inner else "" if "\n" in found[0] else " "
 
 
 def plain(text: str, high: float) -> str:
