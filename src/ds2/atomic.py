@@ -1,5 +1,7 @@
 """Files are complete or absent: a temporary name, fsync, rename; and a sentence when that fails.
 
+TOML that a user wrote is read here, too: each fault is one sentence.
+
 Every file that ds2 writes goes through `writing`. A process that is killed in between leaves a
 file whose name begins with a dot and ends in ``.tmp``, which nothing reads; `sweep` removes it.
 """
@@ -8,13 +10,23 @@ import errno
 import os
 import re
 import secrets
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ds2.errors import InputError, RunBusyError
 
-__all__ = ["explain_write_errors", "locked", "storage_error", "sweep", "writing"]
+__all__ = [
+    "explain_write_errors",
+    "locked",
+    "parse_toml",
+    "read_toml",
+    "storage_error",
+    "sweep",
+    "writing",
+]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -133,3 +145,31 @@ def _sync(path: Path) -> None:
 def _shown(path: Path) -> str:
     """Return the path in quotes, what a terminal might act on escaped."""
     return repr(os.fspath(path))
+
+
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """Read a TOML file of the user's.
+
+    Raises:
+        InputError: it cannot be read; ``name`` is what it is called.
+    """
+    try:
+        return parse_toml(path.read_bytes(), name)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from None
+
+
+def parse_toml(data: bytes, name: str) -> dict[str, Any]:
+    """Read TOML of the user's.
+
+    Raises:
+        InputError: it is none; ``name`` is what it is called.
+    """
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name} is not UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not valid TOML: {error}.") from None

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ds2.atomic import read_toml
 from ds2.errors import InputError
 from ds2.pool.wording import shown, shown_path
 from ds2.rating.rater import Answer, Failure
-from ds2.rating.rubric import packaged, read_toml
+from ds2.rating.rubric import packaged
 from ds2.rating.store import Reserved, Writer
 
 __all__ = [

@@ -12,12 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ds2.atomic import read_toml
 from ds2.checks import check_choice
 from ds2.errors import InputError
 from ds2.pool.wording import kind_of, shown, shown_path
 from ds2.rating.scale import Scale
 
-__all__ = ["FORMS", "Criterion", "Rubric", "packaged", "read_toml"]
+__all__ = ["FORMS", "Criterion", "Rubric", "packaged"]
 
 #: How a rater may reply: an object by JSON schema, an object in JSON mode, an object in free text,
 #: or one token whose log-probabilities give the expected rating.
@@ -143,24 +144,6 @@ class Rubric:
             "required": list(self.names),
             "additionalProperties": False,
         }
-
-
-def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """Read a TOML file of the user's.
-
-    Raises:
-        InputError: it cannot be read; ``name`` is what it is called.
-    """
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name} is not UTF-8 text (byte {error.start}). Save it as UTF-8."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name} is not valid TOML: {error}.") from None
 
 
 def packaged(name: str) -> dict[str, Any]:

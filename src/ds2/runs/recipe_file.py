@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origi
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from ds2.atomic import parse_toml
 from ds2.errors import InputError, upgrading
 from ds2.runs.recipe import RECIPE_VERSION, PoolSection, RaterSection, Recipe
 from ds2.runs.stages import STAGES
@@ -65,7 +66,7 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
     """Read and check ``folder/recipe.toml``; ``overrides`` (by dotted key) win over the file."""
     path = folder / RECIPE
     try:
-        raw = tomllib.loads(path.read_bytes().decode("utf-8"))
+        raw = parse_toml(path.read_bytes(), f"'{path}'")
     except FileNotFoundError:
         what = "holds no recipe.toml" if folder.is_dir() else "does not exist"
         raise InputError(
@@ -74,12 +75,6 @@ def load_recipe(folder: Path, overrides: Mapping[str, object] | None = None) -> 
         ) from None
     except NotADirectoryError:
         raise InputError(f"'{folder}' is a file, not a run folder. Name another folder.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"'{path}' is not UTF-8 text (byte {error.start}). Save it as UTF-8."
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"'{path}' is not valid TOML: {error}.") from None
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}.") from None
     version = raw.get("schema_version", RECIPE_VERSION)
