@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ds2.progress import steps
 
-__all__ = ["distances_to", "in_threads", "n_threads", "sort_candidates", "unit_block"]
+__all__ = ["distances_to", "in_threads", "sort_candidates", "unit_block", "visit_all"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +45,12 @@ def in_threads(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def visit_all(visit: Callable[[Item], object], items: Sequence[Item]) -> None:
+    """Visit every item, on every core; each is a step of the progress."""
+    for _ in steps(in_threads(visit, items), len(items)):
+        pass
 
 
 def unit_block(vectors: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
@@ -91,7 +97,5 @@ def sort_candidates(
         indices[part] = np.take_along_axis(near, order, axis=1)
         distances[part] = np.take_along_axis(measured, order, axis=1)
 
-    starts = range(0, len(queries), step)
-    for _ in steps(in_threads(sort_block, starts), len(starts)):
-        pass
+    visit_all(sort_block, range(0, len(queries), step))
     return indices, distances

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from ds2.neighbors.approximate import load_faiss, principal_directions
-from ds2.neighbors.blocks import in_threads, unit_block
+from ds2.neighbors.blocks import unit_block, visit_all
 from ds2.neighbors.exact import BLOCK, TILE, Best, search_tile
 from ds2.progress import part, steps
 
@@ -179,5 +179,4 @@ def _each(visit: Callable[[T], None], blocks: Sequence[T]) -> None:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):
-        for _ in steps(in_threads(visit, blocks), len(blocks)):
-            pass
+        visit_all(visit, blocks)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ds2.neighbors.blocks import in_threads, unit_block
+from ds2.neighbors.blocks import unit_block, visit_all
 from ds2.progress import steps
 
 __all__ = ["Best", "exact_candidates", "search_tile"]
@@ -39,8 +39,7 @@ def exact_candidates(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.nda
             unit = unit_block(vectors, blocks[i])
             best[i] = search_tile(unit, blocks[i], start, tile, best[i])
 
-        for _ in steps(in_threads(visit, range(len(blocks))), len(blocks)):
-            pass
+        visit_all(visit, range(len(blocks)))
     for i, found in enumerate(best):
         result[i * BLOCK : i * BLOCK + len(found.rows)] = found.rows
     return result

@@ -23,7 +23,7 @@ class Neighbors(Shown):
         distances: (n, k) cosine distances in [0, 2], ascending.
         recall: share of the true k nearest that were found, measured on a sample of rows
             against exact search (1.0 for an exact search).
-        method: "exact" or "approximate".
+        method: "exact", "approximate" or "cells".
         groups: (n,) row number of the first example of each example's duplicate group, or None
             when no two examples are duplicates.
     """
