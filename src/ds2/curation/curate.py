@@ -248,13 +248,7 @@ def curate(
         misrated=None if flags is None else flags.flag_rate > 0.5,
         confidence=None if flags is None else flags.confidence,
         suggestion=None if flags is None else flags.suggestion,
-        gate="unused"
-        if not used
-        else "fired"
-        if gate_says
-        else "off"
-        if gate == "off"
-        else "passed",
+        gate=_outcome(gate, used=used, fired=bool(gate_says)),
         evidence=evidence,
         warnings=(
             *heard.sentences,
@@ -267,19 +261,29 @@ def curate(
         scored=scored,
         skill=skill,
         raw=raw,
-        next_evidence=(
-            ""
-            if choice is None
-            else SCORE_AGAIN
-            if heard.contradiction
-            else next_evidence(case, choice)
-        ),
+        next_evidence=_next(case, choice, heard.contradiction),
         contradiction=heard.contradiction,
         gold_needed=gold_needed(case, choice) if choice else 0,
     )
     for sentence in result.warnings:
         warn(sentence)
     return result
+
+
+def _outcome(gate: str, *, used: bool, fired: bool) -> str:
+    """What became of the gate of method "ds2"."""
+    if not used:
+        return "unused"
+    if fired:
+        return "fired"
+    return "off" if gate == "off" else "passed"
+
+
+def _next(case: Case, choice: Choice | None, contradiction: str) -> str:
+    """What evidence to ask for next; empty where nothing was chosen by evidence."""
+    if choice is None:
+        return ""
+    return SCORE_AGAIN if contradiction else next_evidence(case, choice)
 
 
 def _asked_for(case: Case, name: str) -> Candidate:

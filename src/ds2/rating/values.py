@@ -407,7 +407,7 @@ _SPEAKS = re.compile("(?:.*[,:])?[^mxrodi]*(?:m[^xrodi]*[vn]|vm)")
 #: A number that has a name in front.
 _RATED = re.compile("[Llnw][^xr#@{]*[#@{]|^x+:[#@]")
 #: A rating of something that is not this one: "a 9 to an example that …".
-_ANOTHER = re.compile(r"\b(?:only )?to (?:an?|any) (?:\w+ )?(?:example|answer|response|reply)s?\b")
+_ANOTHER = re.compile(r"\bto (?:an?|any) (?:\w+ )?(?:example|answer|response|reply)s?\b")
 #: The beginning of a sentence about what stands in front of it.
 _BACK = re.compile(r"\s*(?:this|that|the above|the \w+ above)(?!\w)|\s*[(—–]", re.IGNORECASE)
 
