@@ -202,9 +202,15 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "then"), [("embed", "goes on from there"), ("neighbors", "starts anew")]
+    ("stage", "kept", "then"),
+    [
+        ("embed", "embeddings.npy.partial", "goes on from there"),
+        ("embed", None, "starts anew"),
+        ("neighbors", "neighbors.partial", "goes on from there"),
+        ("neighbors", None, "starts anew"),
+    ],
 )
-def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, then):
+def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, kept, then):
     monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
     seen = []
 
@@ -216,6 +222,8 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
             seen.append(sentence)
 
     def stop(job: Job) -> None:
+        if kept:
+            (job.folder / kept).touch()
         job.listener.said("passed on")
         job.listener.progress(12_000, 52_002, "more")
         during.append(reasons(folder, stage))
