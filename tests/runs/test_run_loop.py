@@ -202,15 +202,15 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "kept", "then"),
+    ("stage", "kept"),
     [
-        ("embed", "embeddings.npy.partial", "goes on from there"),
-        ("embed", None, "starts anew"),
-        ("neighbors", "neighbors.partial", "goes on from there"),
-        ("neighbors", None, "starts anew"),
+        ("embed", "embeddings.npy.partial"),
+        ("embed", None),
+        ("neighbors", "neighbors.partial"),
+        ("neighbors", None),
     ],
 )
-def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, kept, then):
+def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, kept):
     monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
     seen = []
 
@@ -235,6 +235,7 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
         run(folder, listener=Heard())
     assert seen == ["passed on", (12_000, 52_002, "more")]
     assert during == ["at 12,000 of 52,002"]
+    then = "goes on from there" if kept else "starts anew"
     assert reasons(folder, stage) == f"stopped at 12,000 of 52,002, {then}"
     assert reasons(folder, "select") == "not made yet"
     other = {"embed": "embed.model=x", "neighbors": "neighbors.k=5"}[stage]
