@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import ds2.proof.evaluate as module
 from ds2.cli.app import app
 from ds2.errors import InputError, MissingDependencyError
+from ds2.proof.evaluate import draw, measure_held_out
 from ds2.proof.harness import Harness, model_arguments
-from ds2.proof.heldout import draw, measure_held_out
 from ds2.proof.record import open_record
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ds2.errors import InputError
-from ds2.proof.overview import Score
+from ds2.proof.arms import Score
 from ds2.proof.train_plan import Training
 from ds2.runs import make_recipe
 from ds2.runs.evaluate_step import Evaluation

@@ -7,7 +7,7 @@ import numpy as np
 from small_pool import TOPICS, WORDS, write_rows
 from tokenizers_made import Made
 
-from ds2.proof.overview import overview
+from ds2.proof.arms import overview
 from ds2.proof.samples import read_run
 from ds2.runs import run
 from ds2.runs.evaluate_step import Evaluation

@@ -77,7 +77,7 @@ def test_faults_are_said_before_a_model_is_loaded(folder, monkeypatch):
 
 
 def test_tasks_that_have_no_common_mean_are_refused_before_training(folder, monkeypatch):
-    from ds2.proof.overview import Score
+    from ds2.proof.arms import Score
     from ds2.runs.evaluate_step import Evaluation
 
     done = pretend(monkeypatch, GOOD)

@@ -10,7 +10,7 @@ from proof_run import SHARED, make_run, without_transformers
 
 from ds2.errors import InputError
 from ds2.pool import Pool
-from ds2.proof.outlook import smallest_effects, worth_it
+from ds2.proof.power import smallest_effects, worth_it
 from ds2.proof.train_plan import plan_updates
 from ds2.runs import Listener
 from ds2.runs.job import Job

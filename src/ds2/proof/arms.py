@@ -1,19 +1,21 @@
-"""`read_arms`: find the runs of every arm, and join them item by item."""
+"""`read_arms`: find the runs of every arm, and join them item by item; `overview`: side by side."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from glob import glob
 from itertools import combinations
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
 from ds2.errors import InputError
-from ds2.proof.places import find_arms
 from ds2.proof.samples import LOWER, METRICS, Run, read_run
 
-__all__ = ["Arms", "read_arms", "shared_measures"]
+__all__ = ["Arms", "Score", "overview", "read_arms"]
 
 #: Filters of a task that has several: the first of these, else the first by name.
 FILTERS = ("flexible-extract", "none")
@@ -21,6 +23,10 @@ FILTERS = ("flexible-extract", "none")
 FEW_CLUSTERS = 20
 #: Two runs of an arm that agree on so many items are one run twice.
 MANY_ITEMS = 100
+#: Files of a folder that are read.
+SAMPLES = ("samples_*.jsonl", "items*.jsonl")
+_SEED = re.compile(r"(?P<arm>.+?)[-_.](?:s|seed|run)[-_]?\d+")
+_BARE_SEED = re.compile(r"(?:s|seed|run)?[-_]?\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,32 @@ class Arms:
     higher_is_better: bool
     n_missing: Mapping[str, int]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One model on one task.
+
+    Attributes:
+        task: a task, or the group whose parts are put together.
+        metric: what was measured.
+        higher_is_better: the direction of the metric.
+        model: the name.
+        n: items.
+        mean: over the items.
+        difference: to the first model, on the same items; None for the first.
+        error: standard error of the difference, as far as it comes from the items: another
+            training of the same data would differ by more.
+    """
+
+    task: str
+    metric: str
+    higher_is_better: bool
+    model: str
+    n: int
+    mean: float
+    difference: float | None
+    error: float | None
 
 
 def read_arms(
@@ -77,7 +109,7 @@ def read_arms(
         InputError: nothing to read, lines that cannot be read, prompts or targets that differ, no
             task or item in common.
     """
-    found = find_arms([str(path) for path in paths], paired=paired)
+    found = _find_arms([str(path) for path in paths], paired=paired)
     arms: dict[str, list[Run]] = {}
     for arm, runs in found.items():
         for label, files in runs.items():
@@ -89,6 +121,29 @@ def read_arms(
     return _join(arms, metrics, filters, tasks, cluster)
 
 
+def overview(runs: Mapping[str, Run]) -> list[Score]:
+    """Compare models with the first of them, on the tasks that all have.
+
+    Raises:
+        InputError: no task is in all.
+    """
+    pairs = list(runs.items())
+    scores = []
+    for task, keys in _shared_measures(pairs, []).items():
+        base = np.concatenate([pairs[0][1].tables[key] for key in keys])
+        for name, run in pairs:
+            table = np.concatenate([run.tables[key] for key in keys])
+            part, metric = keys[0][0], keys[0][2]
+            higher = run.better.get((part, metric), metric not in LOWER)
+            mean, n = float(table["value"].mean()), len(table)
+            same = name != pairs[0][0] and np.array_equal(table["key"], base["key"])
+            change = table["value"] - base["value"] if same else np.zeros(0)
+            error = float(change.std(ddof=1) / n**0.5) if len(change) > 1 else None
+            difference = float(change.mean()) if same else None
+            scores.append(Score(task, metric, higher, name, n, mean, difference, error))
+    return scores
+
+
 def _join(
     arms: Mapping[str, Sequence[Run]],
     metrics: Sequence[str],
@@ -98,7 +153,7 @@ def _join(
 ) -> Arms:
     runs = [(arm, run) for arm, all_runs in arms.items() for run in all_runs]
     notes: list[str] = []
-    groups = shared_measures(runs, notes, metrics=metrics, filters=filters, tasks=tasks)
+    groups = _shared_measures(runs, notes, metrics=metrics, filters=filters, tasks=tasks)
     keys = [key for members in groups.values() for key in members]
     values: dict[str, dict[str, np.ndarray]] = {arm: {} for arm in arms}
     clusters: dict[str, np.ndarray] = {}
@@ -126,7 +181,7 @@ def _join(
     )
 
 
-def shared_measures(
+def _shared_measures(
     runs: Sequence[tuple[str, Run]],
     notes: list[str],
     *,
@@ -302,3 +357,96 @@ def _refuse_copies(
                     f"{everything.shape[1]:,} items. One model was evaluated twice: that is one "
                     "run. Leave one out, or evaluate the other model."
                 )
+
+
+def _find_arms(specs: Sequence[str], *, paired: bool = False) -> dict[str, dict[str, list[Path]]]:
+    """Return arm → run → files, from paths and patterns, each with ``NAME=`` before it or not.
+
+    ``ds2-s0`` and ``ds2-s1`` are runs of the arm ``ds2``, and so are paths that are given one name.
+    Runs come in the order of their numbers, which must be the same in all arms where ``paired``.
+
+    Raises:
+        InputError: a path is not there or holds no samples, or what it is can be read in two ways.
+    """
+    arms: dict[str, dict[str, list[Path]]] = defaultdict(dict)
+    for spec in specs:
+        given, pattern = _split(spec)
+        matches = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # noqa: PTH207
+        if not matches:
+            raise InputError(
+                f"{pattern} is not there. Give a folder that lm-eval wrote, or a file."
+            )
+        for path in map(Path, matches):
+            name, seed = _name(path)
+            name = given or name
+            runs = _runs(path, seed)
+            if (arms[name] and not seed and not given) or runs.keys() & arms[name].keys():
+                raise InputError(
+                    f"Two paths make the arm '{name}', with runs of one name or none. Name the "
+                    f"arms (NAME={path}), and the folders of their runs by number."
+                )
+            arms[name].update(runs)
+    if len(arms) < 2:
+        raise InputError(
+            f"There is one arm, '{next(iter(arms), '')}'. Give two or more, each a folder or "
+            "NAME=PATH; the last is the baseline."
+        )
+    ordered = {arm: dict(sorted(runs.items(), key=_place)) for arm, runs in arms.items()}
+    numbers = {arm: [_place(run)[0] for run in runs.items()] for arm, runs in ordered.items()}
+    first = next(iter(numbers))
+    for arm, found in numbers.items():
+        if paired and (found != numbers[first] or len(set(found)) < len(found)):
+            raise InputError(
+                f"Runs are paired by the number that their names end in. '{first}' has "
+                f"{', '.join(ordered[first])}; '{arm}' has {', '.join(ordered[arm])}. Rename the "
+                "folders, or compare unpaired."
+            )
+    return ordered
+
+
+def _place(run: tuple[str, list[Path]]) -> tuple[int, str]:
+    number = re.search(r"(\d+)\D*$", run[0])
+    return (int(number[1]) if number else -1, run[0])
+
+
+def _split(spec: str) -> tuple[str, str]:
+    name, equals, path = spec.partition("=")
+    return (name, path) if equals and "/" not in name and not Path(spec).exists() else ("", spec)
+
+
+def _name(path: Path) -> tuple[str, str]:
+    """Name of the arm, and of the run where the path is one of several."""
+    name = path.resolve().name if path.is_dir() else path.stem
+    if seed := _SEED.fullmatch(name):
+        return seed["arm"], name
+    return (path.resolve().parent.name, name) if _BARE_SEED.fullmatch(name) else (name, "")
+
+
+def _runs(path: Path, seed: str) -> dict[str, list[Path]]:
+    """Runs of a path: itself, or one for each sub-folder that holds samples."""
+    if path.is_file():
+        return {seed or path.name: [path]}
+    files = sorted({file for pattern in SAMPLES for file in path.rglob(pattern)})
+    if not files:
+        raise InputError(
+            f"{path} holds no file {' or '.join(SAMPLES)}. Evaluate with lm-eval's --log_samples "
+            "and --output_path."
+        )
+    depth = len(path.parts)  # down to where files are, or folders part
+    while len({file.parts[depth] for file in files}) == 1 and len(files[0].parts) > depth + 1:
+        depth += 1
+    folders = {file.parts[depth] if len(file.parts) > depth + 1 else "" for file in files}
+    if folders == {""} or (seed and "" not in folders):
+        return {seed or path.name: files}
+    if "" in folders:
+        raise InputError(
+            f"{path} holds samples files, and so do folders in it, so it is not clear what one run "
+            "is. Give each run a folder of its own."
+        )
+    named = {match["arm"] for match in map(_SEED.fullmatch, folders) if match}
+    if len(named) > 1:
+        raise InputError(
+            f"{path} holds runs of several arms ({', '.join(sorted(named))}). Give each run a path "
+            "of its own; those of one name are put together."
+        )
+    return {name: [file for file in files if file.parts[depth] == name] for name in sorted(folders)}

@@ -1,4 +1,4 @@
-"""How much memory a training takes, before it takes it.
+"""How much memory a training takes, before it takes it; and how much there is, as Linux says.
 
 For a Llama-like model with LoRA matrices of rank r on all seven linear maps of a layer, in numbers
 of w bytes (2 in bf16, 4 in fp32), n tokens in a batch, N of them learned:
@@ -18,9 +18,11 @@ That is what is alive at once, and what a GPU's allocator takes. The heap of a p
 grows by `HEAP` times the activations, because freed pieces do not fit the next.
 """
 
+import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-__all__ = ["HEAP", "Memory", "Shape", "estimate_memory"]
+__all__ = ["HEAP", "Memory", "Shape", "estimate_memory", "free", "held_at_most", "held_now"]
 
 #: Measured with glibc, from 64 to 2,000 tokens, 8 and 30 layers, rank 16 and 64: 1.49 to 1.57.
 HEAP = 1.53
@@ -105,3 +107,38 @@ def estimate_memory(
         activations=round(kept * (1.0 if gpu else HEAP)),
         head=learned * shape.vocabulary * (12 + (2 if width == 2 else 0)),
     )
+
+
+def held_now() -> int:
+    """Return the bytes in memory; where nobody says, the most that there ever were."""
+    return _named("/proc/self/status", "VmRSS") or _from_resource()
+
+
+def held_at_most() -> int:
+    """Return the most bytes in memory since the program started; 0 where that is unknown.
+
+    What a parent held when it forked does not count, as it does in ``ru_maxrss``.
+    """
+    return _named("/proc/self/status", "VmHWM") or _from_resource()
+
+
+def free() -> int:
+    """Return the bytes that are free; 0 where that is unknown."""
+    return _named("/proc/meminfo", "MemAvailable")
+
+
+def _named(path: str, name: str) -> int:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+
+
+def _from_resource() -> int:
+    try:
+        import resource
+    except ImportError:  # on Windows nobody says
+        return 0
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(held if sys.platform == "darwin" else held * 1024)

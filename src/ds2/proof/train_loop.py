@@ -21,7 +21,7 @@ import numpy as np
 
 from ds2.errors import InputError, MissingDependencyError
 from ds2.proof.checkpoints import newest_checkpoint, save_checkpoint
-from ds2.proof.memory import Memory, Shape, estimate_memory
+from ds2.proof.memory import Memory, Shape, estimate_memory, free, held_at_most, held_now
 from ds2.proof.models import (
     check_marks,
     empty_model,
@@ -29,7 +29,6 @@ from ds2.proof.models import (
     shape_of,
     with_lora,
 )
-from ds2.proof.process_memory import free, held_at_most, held_now
 from ds2.proof.train_data import Rows
 from ds2.proof.train_plan import Training, learning_rate, micro_batches, plan_updates
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ds2.errors import InputError
 from ds2.pool import read_pool
+from ds2.proof.arms import Score, overview
 from ds2.proof.evaluate import evaluate
-from ds2.proof.overview import Score, overview
 from ds2.proof.samples import read_run
 from ds2.proof.tasks import (
     PAPER,

@@ -13,7 +13,7 @@ import numpy as np
 from ds2.errors import InputError
 from ds2.pool import Pool, find_contaminated
 from ds2.proof.memory import estimate_memory
-from ds2.proof.outlook import SEEDS, smallest_effects, worth_it
+from ds2.proof.power import SEEDS, smallest_effects, worth_it
 from ds2.proof.record import DONE
 from ds2.proof.tasks import PAPER, split_tasks
 from ds2.proof.train import forecast_training
