@@ -137,3 +137,72 @@ def test_what_is_imported_is_declared():
     for path in SOURCE.rglob("*.py"):
         found = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
         assert found <= known, path
+
+
+#: Modules that some systems lack, and names of `os` likewise.
+OF_ONE_SYSTEM = {"fcntl", "grp", "msvcrt", "posix", "pty", "pwd", "resource", "termios", "winreg"}
+
+
+def test_what_only_some_systems_have_is_imported_where_its_absence_is_caught():
+    """The package calls itself OS independent; no test runs on Windows."""
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        caught = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Try)
+            and any("ImportError" in ast.dump(each.type) for each in node.handlers if each.type)
+            for statement in node.body
+            for inner in ast.walk(statement)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                named = {alias.name.split(".")[0] for alias in node.names}
+                assert not named & OF_ONE_SYSTEM or node in caught, f"{path} imports {named}"
+
+
+def test_what_a_class_holds_has_a_reader():
+    """A field or method is read in the package or a page of it; one of a public class may be a
+    user's, and then documentation, an example or a benchmark shows it, or the page of the API.
+    """
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in SOURCE.rglob("*")
+        if path.suffix in {".py", ".j2", ".js"}
+    )
+    root = SOURCE.parents[1]
+    shown = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("docs", "examples", "benchmarks")
+        for path in (root / folder).rglob("*")
+        if path.suffix in {".md", ".py"}
+    )
+    face = {name for path in SOURCE.glob("*/__init__.py") for name in _exported(path)}
+    face |= {"Contamination"}  # what find_contaminated returns
+    read = set(re.findall(r"\.(\w+)", code)) | set(re.findall(r'"(\w+)"', code))
+    unread = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for name, is_field in _members(node):
+                if name in read or (node.name in face and (is_field or f".{name}" in shown)):
+                    continue
+                unread.append(f"{path.relative_to(SOURCE)}: {node.name}.{name}")
+    assert not unread
+
+
+def _exported(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            yield from ast.literal_eval(node.value)
+
+
+def _members(node):
+    """Names of what a class holds, and whether each is a field of a frozen value."""
+    fields = any("dataclass" in ast.dump(each) for each in node.decorator_list)
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and fields:
+            yield each.target.id, True
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name[:2] != "__":
+            yield each.name, False

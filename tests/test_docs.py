@@ -13,7 +13,6 @@ Conventions of a page (docs/*.md and README.md):
 - ```bash blocks of quickstart.md are run by a slow test; the `ds2` lines of all are checked.
 """
 
-import ast
 import contextlib
 import importlib.util
 import io
@@ -207,22 +206,6 @@ def test_every_command_line_of_a_page_exists():
         options = {word for word in words if word.startswith("--")}
         assert options <= known, f"{page.name}: ds2 {' '.join(words)}"
         parse_overrides([words[i + 1] for i, word in enumerate(words) if word == "--set"])
-
-
-WALKS = re.findall(r"^## (Follow .*?)$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
-
-
-@pytest.mark.parametrize("title", WALKS)
-def test_a_walk_names_at_most_fifteen_files_and_they_hold_what_it_says(title):
-    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    walk = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
-    steps = re.findall(r"\| `(\w+/\w+\.py)` \| `(\w+)` \|", walk)
-    assert 5 <= len({file for file, _ in steps}) <= 15
-    for file, name in steps:
-        tree = ast.parse((ROOT / "src" / "ds2" / file).read_text("utf-8"))
-        held = {getattr(node, "name", "") for node in tree.body}
-        held |= {getattr(getattr(node, "target", None), "id", "") for node in tree.body}
-        assert name in held, f"{file} holds no {name}"
 
 
 def test_every_recipe_key_that_a_page_names_exists():
