@@ -4,8 +4,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ds2.proof.encode import load_template, prompt_ids
+
+
+def needing(*names):
+    """Marks of a file of slow tests that need these packages."""
+    missing = ", ".join(name for name in names if find_spec(name) is None)
+    return [
+        pytest.mark.slow,
+        pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}"),
+        pytest.mark.filterwarnings("ignore"),  # of the libraries among themselves
+    ]
 
 
 def smollm2(folder):

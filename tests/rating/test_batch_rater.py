@@ -270,21 +270,27 @@ def test_files_that_hold_no_results(server, tmp_path, text, said):
         batches(server, tmp_path).collect([tmp_path / "out.jsonl"])
 
 
-@pytest.mark.parametrize(
-    "broken", [b'{"custom_id": "cut', b"[]", b'{"custom_id": "a"}', b"\xff\0", b"[" * 5000]
-)
-def test_a_broken_line_costs_that_line_alone(server, tmp_path, monkeypatch, broken):
-    """Its request is asked again; what came with it is taken in once."""
-    downloaded, cut = BatchClient.download, []
+@pytest.fixture
+def spoil(monkeypatch):
+    """`spoil(change)`: the first results that are downloaded have the lines `change(lines)`."""
+    downloaded, changes = BatchClient.download, []
 
     def download(self, file_id, path):
         downloaded(self, file_id, path)
-        if not cut:
-            lines = path.read_bytes().splitlines()
-            cut.append(lines[5])
-            path.write_bytes(b"\n".join([*lines[:5], broken, *lines[6:]]))
+        if changes:
+            path.write_bytes(b"\n".join(changes.pop()(path.read_bytes().splitlines())))
 
     monkeypatch.setattr(BatchClient, "download", download)
+    return changes.append
+
+
+@pytest.mark.parametrize(
+    "broken", [b'{"custom_id": "cut', b"[]", b'{"custom_id": "a"}', b"\xff\0", b"[" * 5000]
+)
+def test_a_broken_line_costs_that_line_alone(server, tmp_path, spoil, broken):
+    """Its request is asked again; what came with it is taken in once."""
+    cut = []
+    spoil(lambda lines: [*lines[:5], cut.append(lines[5]) or broken, *lines[6:]])
     ratings = batches(server, tmp_path).run(poll_s=0)
     assert ratings.values.tolist() == EXPECTED
     again = [name for name in requests_sent(server) if requests_sent(server).count(name) > 1]
@@ -292,21 +298,18 @@ def test_a_broken_line_costs_that_line_alone(server, tmp_path, monkeypatch, brok
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_two_results_of_one_request_count_once_or_not_at_all(server, tmp_path, monkeypatch, equal):
+def test_two_results_of_one_request_count_once_or_not_at_all(server, tmp_path, spoil, equal):
     """Equal ones are one; those that differ are named, and the example is asked again."""
-    downloaded, of = BatchClient.download, []
+    of = []
 
-    def download(self, file_id, path):
-        downloaded(self, file_id, path)
-        lines = path.read_text().splitlines()
-        if len(lines) == N:
-            second = json.loads(lines[3])
-            of.append(second["custom_id"])
-            if not equal:
-                second["response"]["body"]["choices"][0]["message"]["content"] = '{"overall": 5}'
-            path.write_text("\n".join([*lines, json.dumps(second | {"id": "another"})]))
+    def doubled(lines):
+        second = json.loads(lines[3])
+        of.append(second["custom_id"])
+        if not equal:
+            second["response"]["body"]["choices"][0]["message"]["content"] = '{"overall": 5}'
+        return [*lines, json.dumps(second | {"id": "another"}).encode()]
 
-    monkeypatch.setattr(BatchClient, "download", download)
+    spoil(doubled)
     work = batches(server, tmp_path)
     if equal:
         ratings = work.run(poll_s=0)
@@ -319,15 +322,8 @@ def test_two_results_of_one_request_count_once_or_not_at_all(server, tmp_path, m
     assert again == ([] if equal else of)
 
 
-def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, monkeypatch):
-    downloaded, cut = BatchClient.download, []
-
-    def download(self, file_id, path):
-        downloaded(self, file_id, path)
-        if not cut:
-            cut.append(path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:5])))
-
-    monkeypatch.setattr(BatchClient, "download", download)
+def test_a_line_that_is_missing_may_have_been_billed(server, tmp_path, spoil):
+    spoil(lambda lines: lines[:5])
     prices = {"small": {"input": 1.0, "output": 10.0}}
     work = batches(server, tmp_path, prices=prices)
     assert work.run(poll_s=0).values.tolist() == EXPECTED
