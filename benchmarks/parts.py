@@ -38,7 +38,8 @@ from ds2.neighbors import Neighbors
 from ds2.runs import run
 warnings.simplefilter("ignore")
 
-def drawn(job, vectors, groups, key, *, k, seed, **_):
+def drawn(job, vectors, groups, key):
+    k, seed = job.recipe.neighbors.k, job.recipe.seed
     rng, n = np.random.default_rng(seed), len(vectors)
     indices = np.empty((n, k), dtype=np.int32)
     distances = np.empty((n, k), dtype=np.float32)

@@ -69,7 +69,6 @@ def test_a_stopped_search_goes_on_with_what_was_found(tmp_path, monkeypatch, wor
     done = [path for path in kept if path.name.startswith("part")]
     assert 0 < len(done) < 5
     written = []
-    monkeypatch.setattr("ds2.runs.apart.forget_cells", lambda _: None)
     monkeypatch.setattr("ds2.runs.steps.forget_cells", written.append)
     again, _ = made(folder, workers=workers)
     assert again == whole

@@ -79,10 +79,11 @@ def find_neighbors(
             return joined(search, found, labels)
     if method == "approximate" or (method == "auto" and len(entries) > EXACT_UP_TO):
         with part(0.0, 0.47):
-            index, width, recall, reached = _wide_enough(vectors, entries, asked, GraphIndex)
+            reach = _wide_enough(vectors, entries, asked, GraphIndex, _graph_depths)
+            index, width, depth, recall, reached = reach
         if reached:
             with part(0.47, 0.95):
-                candidates = index.search(entries, _wanted(width, asked.k, len(entries)), width)
+                candidates = index.search(entries, depth, width)
             with part(0.95, 1.0):
                 near = sort_candidates(vectors, entries, candidates, asked.k)
             return _graph(labels, [(entries, *near)], asked.k, recall, "approximate")
@@ -131,11 +132,16 @@ def _entries(
 
 
 def _wide_enough(
-    vectors: np.ndarray, entries: np.ndarray, asked: _Asked, index_of: Callable[..., Any]
-) -> tuple[Any, int, float, bool]:
-    """An index, the first width that is sure to reach the recall, its recall, and True.
+    vectors: np.ndarray,
+    entries: np.ndarray,
+    asked: _Asked,
+    index_of: Callable[..., Any],
+    depths_of: Callable[[int, int], tuple[int, ...]],
+) -> tuple[Any, int, int, float, bool]:
+    """An index, the first width and depth that are sure to reach the recall, it, and True.
 
-    Where none does, it is the widest, its recall, and False.
+    Depth is the number of candidates whose exact distances are computed. Where none reaches the
+    recall it is the widest and deepest, its recall, and False.
     """
     with part(0.0, 0.1):
         sample = RecallSample.draw(vectors, entries, asked.k, asked.seed)
@@ -143,17 +149,23 @@ def _wide_enough(
         index = index_of(vectors, entries, asked.seed)
     with part(0.98, 1.0):
         for width in index.widths:
-            tried = index.search(sample.rows, _wanted(width, asked.k, len(entries)), width)
-            _, distances = sort_candidates(vectors, sample.rows, tried, asked.k)
-            recall, error = sample.recall(distances)
-            if recall - error >= asked.min_recall:
-                return index, width, recall, True
-    return index, width, recall, False
+            depths = [min(one, len(entries) - 1) for one in depths_of(asked.k, width)]
+            tried = index.search(sample.rows, depths[-1], width)
+            for depth in depths:
+                _, distances = sort_candidates(vectors, sample.rows, tried[:, :depth], asked.k)
+                recall, error = sample.recall(distances)
+                if recall - error >= asked.min_recall:
+                    return index, width, depth, recall, True
+    return index, width, depth, recall, False
 
 
-def _wanted(width: int, k: int, n: int) -> int:
-    """Candidates that are asked of a search."""
-    return min(max(3 * k + 2, width // 2), n - 1)
+def _graph_depths(k: int, width: int) -> tuple[int, ...]:
+    return (max(3 * k + 2, width // 2),)
+
+
+def _cell_depths(k: int, _: int) -> tuple[int, ...]:
+    """Rows that lie closer than the codes can tell take depth, and no width makes up for it."""
+    return (3 * k + 2, 6 * k + 4, 12 * k + 8)
 
 
 def _graph(
@@ -182,12 +194,14 @@ class CellSearch:
         index: the cells.
         k: neighbours of each example.
         width: cells that are looked into for each row.
-        recall: of that width, on a sample.
+        depth: candidates whose exact distances are computed for each row.
+        recall: of that width and depth, on a sample.
     """
 
     index: CellIndex
     k: int
     width: int
+    depth: int
     recall: float
 
     @property
@@ -219,8 +233,8 @@ def _prepare_cells(
     vectors: np.ndarray, entries: np.ndarray, asked: _Asked, empty: Callable[..., np.ndarray]
 ) -> CellSearch:
     build = partial(CellIndex.build, empty=empty)
-    index, width, recall, _ = _wide_enough(vectors, entries, asked, build)
-    return CellSearch(index, asked.k, width, recall)
+    index, width, depth, recall, _ = _wide_enough(vectors, entries, asked, build, _cell_depths)
+    return CellSearch(index, asked.k, width, depth, recall)
 
 
 def search_stretch(
@@ -228,8 +242,7 @@ def search_stretch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(m, k) row numbers and distances of the neighbours of the rows at places start … stop."""
     index, rows = search.index, search.index.rows[start:stop]
-    wanted = _wanted(search.width, search.k, len(index.rows))
-    candidates = index.search_places(np.arange(start, stop), wanted, search.width)
+    candidates = index.search_places(np.arange(start, stop), search.depth, search.width)
     return sort_candidates(vectors, rows, candidates, search.k)
 
 

@@ -8,8 +8,8 @@ stopped goes on with what was kept.
 import json
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from ds2.runs.frozen import load_vectors
 from ds2.runs.job import Job
 from ds2.runs.recipe import EmbedSection, Recipe
 
-__all__ = ["EmbedWorkers", "engine_of", "find_by_cells", "forget_cells"]
+__all__ = ["embedders_of", "engine_of", "find_by_cells", "forget_cells"]
 
 #: From so many rows on, starting processes is worth it.
 WORTH_IT = 50_000
@@ -60,6 +60,16 @@ def engine_of(recipe: Recipe, n: int, *, embeds: bool) -> AbstractContextManager
         gpus=wanted.gpus if embeds else 0.0,
         memory_gb=wanted.memory_gb,
     )
+
+
+@contextmanager
+def embedders_of(job: Job, n: int) -> Iterator["EmbedWorkers | None"]:
+    """Yield who reads and embeds ``n`` texts of a run; None where this process does it alone."""
+    if job.recipe.embed.embedder in ("precomputed", "openai"):  # a file; an endpoint
+        yield None
+        return
+    with engine_of(job.recipe, n, embeds=True) as engine:
+        yield EmbedWorkers(engine, job.folder, job.recipe.embed) if engine.apart else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +127,7 @@ KEPT = "neighbors.partial"
 INDEX = ("codes", "rows", "centres", "ends")
 
 
-def find_by_cells(
-    job: Job, vectors: np.ndarray, groups: np.ndarray, key: str, **wanted: Any
-) -> Neighbors:
+def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Neighbors:
     """Find neighbours in cells, shared out; what was found before it was stopped is taken over.
 
     Args:
@@ -127,15 +135,14 @@ def find_by_cells(
         vectors: (n, d) its vectors.
         groups: (n,) labels of exact duplicates.
         key: of the vectors, the groups and the settings: other ones start anew.
-        wanted: k, min_recall and seed.
     """
     kept = job.folder / KEPT
     with part(0.0, 0.35):
-        search = _prepared(kept, vectors, groups, key, **wanted)
+        search = _prepared(job, vectors, groups, key)
     files = {each: kept / f"part-{i:05d}.npz" for i, each in enumerate(search.stretches)}
     left = [each for each, file in files.items() if not file.is_file()]
     with part(0.35, 1.0), engine_of(job.recipe, len(vectors), embeds=False) as engine:
-        make = partial(_searching, job.folder, search.k, search.width)
+        make = partial(_searching, job.folder, _numbers(search))
         found = engine.map(make, left, what="stretch of rows")
         for each in steps(left):
             near, far = next(found)
@@ -154,16 +161,15 @@ def _pair(file: Path) -> tuple[np.ndarray, np.ndarray]:
         return found["indices"], found["distances"]
 
 
-def _prepared(
-    kept: Path, vectors: np.ndarray, groups: np.ndarray, key: str, **wanted: Any
-) -> CellSearch:
-    """The search, as it was prepared before or made now; its arrays are files of ``kept``."""
+def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> CellSearch:
+    """The search, as it was prepared before or made now; its arrays are files beside it."""
+    kept, wanted = job.folder / KEPT, job.recipe.neighbors
     facts = kept / "search.json"
     try:
         said = json.loads(facts.read_bytes())
         if said["key"] == key:
-            return CellSearch(_opened(kept), said["k"], said["width"], said["recall"])
-    except (OSError, ValueError, KeyError):
+            return CellSearch(_opened(kept), **said["search"])
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # there is none, or half of one
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
@@ -171,13 +177,26 @@ def _prepared(
     def empty(shape: tuple[int, int], kind: Any) -> np.ndarray:
         return np.lib.format.open_memmap(kept / "codes.npy", "w+", kind, shape)
 
-    search = prepare_cells(vectors, groups=groups, empty=empty, **wanted)
-    getattr(search.index.codes, "flush", lambda: None)()
+    search = prepare_cells(
+        vectors,
+        wanted.k,
+        groups=groups,
+        min_recall=wanted.min_recall,
+        seed=job.recipe.seed,
+        empty=empty,
+    )
+    if isinstance(search.index.codes, np.memmap):
+        search.index.codes.flush()
     for name in INDEX[1:]:
         with writing(kept / f"{name}.npy") as temporary, temporary.open("wb") as file:
             np.save(file, getattr(search.index, name), allow_pickle=False)
-    write_json(facts, {"key": key, "k": search.k, "width": search.width, "recall": search.recall})
+    write_json(facts, {"key": key, "search": _numbers(search)})
     return search
+
+
+def _numbers(search: CellSearch) -> dict[str, Any]:
+    """What a search is beside its index."""
+    return {name: getattr(search, name) for name in ("k", "width", "depth", "recall")}
 
 
 def _opened(kept: Path) -> CellIndex:
@@ -186,8 +205,8 @@ def _opened(kept: Path) -> CellIndex:
 
 
 def _searching(
-    folder: Path, k: int, width: int
+    folder: Path, wanted: Mapping[str, Any]
 ) -> Callable[[tuple[int, int]], tuple[np.ndarray, np.ndarray]]:
     vectors = load_vectors(_seen(folder))
-    search = CellSearch(_opened(folder / KEPT), k, width, 0.0)
+    search = CellSearch(_opened(folder / KEPT), **wanted)
     return lambda places: search_stretch(vectors, search, *places)
