@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_ids", "id_value", "match_ids", "repeated_values"]
 
+_BATCH = 1 << 14
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 
@@ -74,16 +75,24 @@ def _fill_ids(
 
 
 def repeated_values(values: "pyarrow.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
-    """Return (row of the first occurrence, row) for every row whose value occurred before."""
-    import pyarrow.compute as pc
+    """Return (row of the first occurrence, row) for every row whose value occurred before.
 
-    if pc.count_distinct(values).as_py() == len(values):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    encoded = values.dictionary_encode().unify_dictionaries()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rows = np.flatnonzero(first[inverse] != np.arange(len(codes)))
-    return first[inverse][rows].astype(np.int64), rows.astype(np.int64)
+    Texts are compared only where their hashes are equal, so it takes 24 bytes a row.
+    """
+    hashes = np.empty(len(values), dtype=np.int64)
+    for start in range(0, len(values), _BATCH):
+        texts = values[start : start + _BATCH].to_pylist()
+        hashes[start : start + _BATCH] = np.fromiter(map(hash, texts), np.int64, len(texts))
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    same, shared = hashes[1:] == hashes[:-1], np.zeros(len(hashes), dtype=bool)
+    shared[1:] = same
+    shared[:-1] |= same
+    alike = np.sort(order[shared])
+    first: dict[object, int] = {}
+    pairs = [(first.setdefault(values[row].as_py(), row), row) for row in alike.tolist()]
+    found = np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
 def id_value(text: str) -> str:

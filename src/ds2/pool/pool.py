@@ -130,13 +130,15 @@ class Pool:
             are internal.
         format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
         origin: where they were read from.
-        rejects: the rows that could not be read.
+        rejects: the rows that could not be read, the first 10,000 of them; a file of rejects that
+            `read_pool` writes has all.
         warnings: what the user should know about the reading.
         id_field: the name of the rows' field for the id.
         source_field: the name of the rows' field for the source.
         named: the columns that the user named, by the part of the conversation that they hold.
         roles: the names of roles that the user gave, and the pool's word for each.
         n_read: the rows that were read, those set aside included.
+        n_rejected: the rows that were set aside.
     """
 
     table: "pyarrow.Table"
@@ -149,6 +151,7 @@ class Pool:
     named: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     n_read: int = 0
+    n_rejected: int = 0
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -321,12 +324,23 @@ class Pool:
         if not about or table.schema != table_schema():
             raise InputError(f"{name} is an Arrow file, but no pool saved by ds2.")
         rejects = tuple(Reject(*reject) for reject in about["rejects"])
+        about.setdefault("n_rejected", len(rejects))  # which a file of an older ds2 lacks
         saved = {**{name: about[name] for name in _SAVED}, "warnings": tuple(about["warnings"])}
         return Pool(table, rejects=rejects, **saved)
 
 
 #: The fields of a pool that its file holds beside the table and the rejects.
-_SAVED = ("format", "origin", "warnings", "id_field", "source_field", "named", "roles", "n_read")
+_SAVED = (
+    "format",
+    "origin",
+    "warnings",
+    "id_field",
+    "source_field",
+    "named",
+    "roles",
+    "n_read",
+    "n_rejected",
+)
 
 
 def _example(row: dict[str, Any]) -> Example:

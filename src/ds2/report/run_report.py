@@ -555,7 +555,7 @@ def _pool(found: Chosen) -> Iterator[Part]:
         "Format": pool.format,
         "Examples": len(pool),
         "Sources": len(set(pool.sources) - {None}),
-        "Rows set aside": len(pool.rejects),
+        "Rows set aside": pool.n_rejected,
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
         **rated,

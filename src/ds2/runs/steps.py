@@ -77,12 +77,12 @@ def _pool(job: Job) -> Made:
         pool = read_pool(
             places_of(job.folder, wanted),
             rejects=job.folder / "rejects.jsonl",
+            out=job.folder / "pool.arrow",
             **wanted.model_dump(exclude={"path"}),
         )
-    pool.save(job.folder / "pool.arrow")
     summary = {
         "n_examples": len(pool),
-        "n_rejected": len(pool.rejects),
+        "n_rejected": pool.n_rejected,
         "format": pool.format,
     }
     return Made(summary, pool.warnings)
