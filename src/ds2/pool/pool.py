@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
     import pyarrow
 
-__all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "lines_of", "table_schema"]
+__all__ = [
+    "Example",
+    "Message",
+    "Pool",
+    "Reject",
+    "conversation_text",
+    "lines_of",
+    "table_schema",
+    "take_rows",
+]
 
 _BATCH = 1024
 _TAKE = 1 << 14
@@ -207,6 +216,19 @@ class Pool:
         sources: list[str | None] = self.table["source"].to_pylist()
         return sources
 
+    def coded_sources(self) -> tuple[list[str | None], np.ndarray]:
+        """`sources` as the k that there are, in order of first appearance, and (n,) their numbers.
+
+        However many rows there are, each source is one Python object.
+        """
+        import pyarrow as pa
+
+        column = self.table["source"].cast(pa.large_string())  # all names together may be over 2 GB
+        coded = column.dictionary_encode(null_encoding="encode")  # one dictionary for all chunks
+        names = coded.chunk(0).dictionary.to_pylist() if coded.num_chunks else []
+        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in coded.chunks]
+        return names, np.concatenate([*codes, np.empty(0, np.int32)])
+
     @property
     def lengths(self) -> np.ndarray:
         """The characters of every example's assistant turns, int64 of shape (n,)."""
@@ -228,6 +250,10 @@ class Pool:
         Raises:
             InputError: no row has the field.
         """
+        return list(self.iter_column(name))
+
+    def iter_column(self, name: str) -> Iterator[object]:
+        """Yield what `column` returns, row by row."""
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
             hint = f" Did you mean {shown(near[0])}?" if near else ""
@@ -236,14 +262,12 @@ class Pool:
                 f"There are: {shown_names(list(self.columns))}.{hint}"
             )
         held = {self.id_field: "id", self.source_field: "source"}.get(name)
-        values: list[object] = []
         for batch in self.table.select(["extra", "layout", held or "id"]).to_batches():
             for extra, layout, text in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 value = json.loads(extra).get(name) if extra != "{}" else None
                 if value is None and held:
                     value = label(load_layout(layout).get(name), text)
-                values.append(value)
-        return values
+                yield value
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Return the conversations of the rows from ``start`` to ``stop`` as text."""
@@ -277,7 +301,7 @@ class Pool:
             raise InputError(
                 f"'rows' must be in [0, {len(self) - 1}]. Got {wanted[np.argmax(outside)]}."
             )
-        return replace(self, table=_take(self.table, wanted.astype(np.int64)))
+        return replace(self, table=take_rows(self.table, wanted.astype(np.int64)))
 
     def save(self, path: str | Path) -> None:
         """Write the pool as one Arrow file, complete or not at all."""
@@ -359,8 +383,11 @@ def _assistant_lengths(chunk: "pyarrow.ListArray") -> np.ndarray:
     return np.asarray(total[ends[1:]] - total[ends[:-1]], dtype=np.int64)
 
 
-def _take(table: "pyarrow.Table", rows: np.ndarray) -> "pyarrow.Table":
-    """Take rows block by block, so that no text column has to be copied into one piece."""
+def take_rows(table: "pyarrow.Table", rows: np.ndarray) -> "pyarrow.Table":
+    """Take rows block by block, so that no text column has to be copied into one piece.
+
+    Arrow's own ``take`` joins the chunks of a column, which fails above 2 GB of text.
+    """
     import pyarrow as pa
 
     batches = table.to_batches()
