@@ -48,7 +48,10 @@ LOCK, HOLDER = ".lock", ".lock.pid"
 
 @dataclass(frozen=True, slots=True)
 class FileHash:
-    """What a file held when it was hashed. ``mtime_ns`` is 0 where it does not matter."""
+    """What a file held when it was hashed, and how large and old it was.
+
+    A file that has both still is taken for unchanged: ``mtime_ns`` is 0 where that is not known.
+    """
 
     sha256: str
     size: int
@@ -317,12 +320,18 @@ def _unlike(
 
 
 def _fault(path: Path, expected: FileHash | None) -> str:
-    """Say what is wrong with an artefact; nothing where it is what was written."""
+    """Say what is wrong with an artefact; nothing where it is what was written.
+
+    It is read only where its modification time is another one, as in a copy of the folder. So a
+    change that keeps size and time is not seen: that of a disk that fails, or of a program that
+    sets the time back. Whoever fears either sets a new time (``touch``), and all is read.
+    """
     if not path.is_file():
         return "is missing"
     try:
         if expected is not None and path.stat().st_size == expected.size:
-            return "" if hash_file(path).sha256 == expected.sha256 else "is not what was written"
+            same = hash_input(path, expected).sha256 == expected.sha256
+            return "" if same else "is not what was written"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return "is not what was written"
