@@ -69,7 +69,8 @@ def read_pool(
 
     Args:
         pool: a JSONL, JSON, Parquet, CSV or TSV file (also .gz, .zst), a folder of such files, a
-            pattern (``data/*.jsonl``) or a list of them; a folder written by ``save_to_disk``;
+            pattern (``data/*.jsonl``) or a list of them, on this machine or in an object store
+            (``s3://bucket/key``, ``gs://bucket/key``); a folder written by ``save_to_disk``;
             ``hf:org/name`` with an optional ``:config``; a ``datasets.Dataset``, a DataFrame, an
             Arrow table, or objects.
         format: alpaca, sharegpt, messages or prompt-response; ``auto`` takes what the first

@@ -21,6 +21,7 @@ from ds2._version import __version__
 from ds2.atomic import locked as lock
 from ds2.atomic import writing
 from ds2.errors import InputError, RunBusyError, upgrading
+from ds2.pool.remote import fingerprint, is_remote
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, resolve_path
 from ds2.runs.stages import Stage, owner_of, settings_of
@@ -249,11 +250,15 @@ def hash_inputs(
 ) -> dict[str, FileHash]:
     """Hash the files that a stage reads beside artefacts, by key of the recipe or by their name.
 
-    A file whose size and modification time are as ``known`` is not read again.
+    A file whose size and modification time are as ``known`` is not read again. Of objects in a
+    store nothing is read: their names, sizes and times are what is hashed.
     """
     settings = recipe.flat()
     hashes = {}
     for key, value in _named_files(stage, settings):
+        if key.startswith("pool.path") and is_remote(value):
+            hashes[key] = FileHash(*fingerprint(value))
+            continue
         path = resolve_path(folder, value)
         if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
             continue

@@ -360,7 +360,8 @@ class PoolSection(Section):
     path: Several = key(
         ...,
         "the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
-        'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name',
+        'a pattern, "data/*.jsonl", also in a store (s3://bucket/key, gs://bucket/key), a list of '
+        "them, a saved DatasetDict folder, or hf:org/name",
     )
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt-response"] = key(
         "auto", "how a row is laid out; auto detects it and says what it found"
