@@ -40,7 +40,9 @@ __all__ = [
     "encoding_advice",
     "file_kind",
     "open_binary",
+    "parquet_schema",
     "plain_values",
+    "write_parquet",
     "writer",
 ]
 
@@ -313,20 +315,36 @@ def _cell(value: object) -> str:
 
 
 def _write_parquet(rows: Rows, stream: BufferedIOBase) -> None:
+    write_parquet(rows(), parquet_schema(rows()), stream)
+
+
+def parquet_schema(rows: Iterator[OutRow]) -> "pyarrow.Schema":
+    """Return the columns that hold all of these rows.
+
+    Raises:
+        InputError: values of one field are of kinds that no column holds together.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema([])
-    for batch in _batches(rows()):
+    for batch in _batches(rows):
         names = dict.fromkeys(name for row in batch for name in row)
         found = pa.schema([(name, _column(batch, name).type) for name in names])
         try:
             schema = pa.unify_schemas([schema, found], promote_options="permissive")
         except pa.ArrowException as error:
             raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
+    return schema
+
+
+def write_parquet(rows: Iterator[OutRow], schema: "pyarrow.Schema", stream: BufferedIOBase) -> None:
+    """Write rows as Parquet with these columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetWriter(stream, schema, compression="zstd") as out:
-            for batch in _batches(rows()):
+            for batch in _batches(rows):
                 arrays = [_column(batch, field.name, field.type) for field in schema]
                 out.write_batch(pa.record_batch(arrays, schema=schema))
     except pa.ArrowNotImplementedError as error:

@@ -24,7 +24,7 @@ from ds2.errors import InputError, RunBusyError, upgrading
 from ds2.pool.remote import fingerprint, is_remote
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, resolve_path
-from ds2.runs.stages import Stage, owner_of, settings_of
+from ds2.runs.stages import Stage, files_of, owner_of, settings_of
 
 __all__ = [
     "DONE",
@@ -319,7 +319,7 @@ def _unlike(
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
             yield f"{artefact} has changed"
     yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
-    for name in stage.writes:
+    for name in files_of(stage, record.settings):
         if fault := _fault(folder / name, record.writes.get(name)):
             yield f"{name} {fault}"
 
@@ -331,10 +331,10 @@ def _fault(path: Path, expected: FileHash | None) -> str:
     change that keeps size and time is not seen: that of a disk that fails, or of a program that
     sets the time back. Whoever fears either sets a new time (``touch``), and all is read.
     """
-    if not path.is_file():
+    if not path.exists():
         return "is missing"
     try:
-        if expected is not None and path.stat().st_size == expected.size:
+        if expected is not None and (path.is_dir() or path.stat().st_size == expected.size):
             same = hash_input(path, expected).sha256 == expected.sha256
             return "" if same else "is not what was written"
     except OSError as error:

@@ -530,6 +530,11 @@ class OutputSection(Section):
     format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = key(
         "messages", "the layout of selected.jsonl"
     )
+    rows_per_file: Natural = key(
+        0,
+        "for a large selection: a folder selected/ of Parquet files of so many rows in the place "
+        "of selected.jsonl; 0 is selected.jsonl",
+    )
 
 
 class ReportSection(Section):

@@ -22,6 +22,7 @@ from ds2.pool.ids import id_value, match_ids
 from ds2.pool.pool import take_rows
 from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import shown, shown_path
+from ds2.pool.write import remove_parts, write_parts
 from ds2.progress import part
 from ds2.proof import measure_likelihoods
 from ds2.report import in_words, of_selection
@@ -160,7 +161,7 @@ class Materials:
 
 
 def select_subset(job: Job) -> Made:
-    """Write selection.parquet, dropped.parquet and selected.jsonl."""
+    """Write selection.parquet, dropped.parquet and selected.jsonl, or selected/ in its place."""
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
@@ -179,6 +180,8 @@ def select_subset(job: Job) -> Made:
         "dropped": dict(selection.dropped),
         "kept": None if stability is None else stability.kept,
     }
+    if job.recipe.output.rows_per_file:
+        summary["file"] = "selected"
     longer = in_words(
         of_selection(material.pool.lengths, selection.rows),
         control=job.recipe.curate.control,
@@ -275,8 +278,14 @@ def _write(
         if values is not None and name != "confidence"
     }
     of_each |= {"ds2_long_tail": material.tail[rows], "ds2_reason": selection.reasons}
-    selected = job.folder / "selected.jsonl"
-    write_pool(pool.take(rows), selected, format=job.recipe.output.format, columns=of_each)
+    one, many = job.folder / "selected.jsonl", job.folder / "selected"
+    form, size = job.recipe.output.format, job.recipe.output.rows_per_file
+    remove_parts(many)
+    if size:
+        write_parts(pool, rows, many, size=size, format=form, columns=of_each)
+        one.unlink(missing_ok=True)
+    else:
+        write_pool(pool.take(rows), one, format=form, columns=of_each)
 
 
 def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
