@@ -45,9 +45,10 @@ from ds2.neighbors.cells import CellIndex
 from ds2.neighbors.recall import RecallSample
 vectors = np.load(sys.argv[1], mmap_mode="r")
 cpu = time.process_time()
-index = CellIndex(vectors, 0)
+entries = np.arange(len(vectors))
+index = CellIndex.build(vectors, entries, 0)
 out = {"cutting CPU s": time.process_time() - cpu, "largest": index.largest, "widths": []}
-sample = RecallSample.draw(vectors, 10, 0)
+sample = RecallSample.draw(vectors, entries, 10, 0)
 for width in index.widths:
     near = index.search(sample.rows, 32, width)
     recall, _ = sample.recall(sort_candidates(vectors, sample.rows, near, 10)[1])

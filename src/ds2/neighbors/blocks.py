@@ -10,7 +10,14 @@ import numpy as np
 
 from ds2.progress import steps
 
-__all__ = ["distances_to", "in_threads", "sort_candidates", "unit_block", "visit_all"]
+__all__ = [
+    "distances_to",
+    "in_threads",
+    "n_threads",
+    "sort_candidates",
+    "unit_block",
+    "visit_all",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +29,9 @@ TOGETHER = 2**31
 
 
 def n_threads() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use: as many as there are, or as DS2_THREADS says."""
+    if (wanted := os.environ.get("DS2_THREADS", "")).isdecimal():
+        return max(1, int(wanted))
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -45,6 +45,7 @@ from ds2.report import (
     page_markdown,
     run_report,
 )
+from ds2.runs.apart import EmbedWorkers, engine_of, find_by_cells, forget_cells
 from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
@@ -98,15 +99,19 @@ def _embed(job: Job) -> Made:
     ready = wanted.embedder == "precomputed"  # which is a file already
     cache = None if ready else open_cache(job.listener)
     fetched = cache is not None and _fetch_vectors(cache, pool, embedder.name, out)
-    _, report = embed_with_report(
-        pool,
-        embedder,
-        out=out,
-        batch_size=wanted.batch_size,
-        progress=lambda done, total, *_: job.listener.progress(done, total),
-    )
+    with engine_of(job.recipe, len(pool), embeds=True) as engine:
+        apart = engine.apart and not ready and wanted.embedder != "openai"  # which only waits
+        _, report = embed_with_report(
+            pool,
+            embedder,
+            out=out,
+            batch_size=wanted.batch_size,
+            progress=lambda done, total, *_: job.listener.progress(done, total),
+            workers=EmbedWorkers(engine, job.folder, wanted) if apart else None,
+        )
     if cache is not None and (report.n_embedded or not fetched):
-        files, about = (out, out.with_suffix(".json")), {"embedder": report.embedder}
+        files = [out.with_suffix(end) for end in (".npy", ".keys.npy", ".json")]
+        about = {"embedder": report.embedder}
         _keep(job, cache, "embed", hash_file(out).sha256, files, about)
     summary = {
         "name": report.embedder,
@@ -152,7 +157,13 @@ def _neighbors(job: Job) -> Made:
     fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
     if not fetched:
         with part(0.1, 1.0):
-            save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
+            found = load_vectors(job.folder)
+            if wanted.pop("method") == "cells":
+                save(job.folder, find_by_cells(job, found, groups, key, **wanted))
+                forget_cells(job.folder)
+            else:
+                method = job.recipe.neighbors.method
+                save(job.folder, find_neighbors(found, groups=groups, method=method, **wanted))
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
         _keep(job, cache, "neighbors", key, [job.folder / FILES[Neighbors]])
