@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow as pa
@@ -171,6 +172,30 @@ def test_a_store_that_cannot_be_reached_is_no_fault_of_the_address(store, monkey
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(RunError, match=r"cannot be reached\. Check the network"):
         read_pool(place + ("&retry_limit_seconds=1" if place.startswith("gs") else ""))
+
+
+@pytest.mark.slow  # likewise
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.zst", "a.parquet"])
+def test_a_store_that_goes_away_is_no_fault_of_the_file(store, monkeypatch, name):
+    """It would be, were the rest of the file taken for one that is not there."""
+    monkeypatch.setattr("ds2.pool.files._PER_REQUEST", 1 << 16)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    rows = [{"prompt": f"{n}", "response": os.urandom(500).hex()} for n in range(12_000)]
+    lines = _lines(rows)
+    if name.endswith("parquet"):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=500)
+        data = sink.getvalue().to_pybytes()
+    else:
+        data = pa.compress(lines, "zstd", asbytes=True) if name.endswith("zst") else lines
+    store(name, data)
+    parts = read_parts(f"s3://data/{name}", rows=100)
+    next(parts)
+    server.stop()
+    with pytest.raises(RunError, match=f"The store of s3://data/{name} cannot be reached"):
+        deque(parts, maxlen=0)
 
 
 @pytest.mark.parametrize("place", [f"s3://someone:{SECRET}@data/a.jsonl", f"gs://{SECRET}@data/a"])

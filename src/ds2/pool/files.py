@@ -136,7 +136,7 @@ def _nearest(path: Path) -> str:
 
 @contextlib.contextmanager
 def open_binary(
-    path: File, compression: str | None, *, at_once: int = _PER_REQUEST
+    path: File, compression: str | None, *, at_once: int | None = None
 ) -> Iterator[BufferedIOBase]:
     """Open a file for reading, decompressed as it is read; of an object so many bytes a request.
 
@@ -146,7 +146,7 @@ def open_binary(
     name = shown_path(path)
     try:
         with contextlib.ExitStack() as stack:
-            yield _reader(path, compression, stack, at_once)
+            yield _reader(path, compression, stack, at_once or _PER_REQUEST)
     except EOFError:
         raise InputError(_cut_off(name)) from None
     except (gzip.BadGzipFile, zlib.error) as error:

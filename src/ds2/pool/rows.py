@@ -257,7 +257,7 @@ def _parquet_source(path: File, kind: FileKind, name: str) -> RowSource:
             with open_binary(path, kind.compression) as stream:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
         elif isinstance(path, RemoteFile):
-            file = pq.ParquetFile(path.open(), pre_buffer=True)
+            file = pq.ParquetFile(path.open())
         else:
             file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError):

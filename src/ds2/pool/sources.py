@@ -6,6 +6,8 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "config.json", "metadata.json", "state.json"}
 SomePath = TypeVar("SomePath", bound=PurePath)
 _BATCH = 4096
+_AT_ONCE = 16
 _HUB = "hf:"
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>\w[\w.\- ]*))?", re.ASCII)
 
@@ -41,7 +44,9 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
             return place, [_read_hub(place, split)], []
         if is_remote(place):
             name, files, notes = _in_store(place, split)
-            return name, [read_file(file) for file in files], notes
+            with ThreadPoolExecutor(_AT_ONCE) as threads:  # each start is a request or two
+                opened = [threads.submit(copy_context().run, read_file, file) for file in files]
+                return name, [one.result() for one in opened], notes
         if any((Path(place) / file).is_file() for file in ("dataset_dict.json", "state.json")):
             return place, [_read_saved(Path(place), split)], []
         paths, notes = _files_of(place, split)
