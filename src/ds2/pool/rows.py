@@ -256,10 +256,9 @@ def _parquet_source(path: File, kind: FileKind, name: str) -> RowSource:
         if kind.compression:
             with open_binary(path, kind.compression) as stream:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
-        elif isinstance(path, RemoteFile):
-            file = pq.ParquetFile(path.open())
-        else:
-            file = pq.ParquetFile(path)
+        else:  # unless told otherwise, Arrow would hold the whole file once its rows are asked for
+            place = path.open() if isinstance(path, RemoteFile) else path
+            file = pq.ParquetFile(place, pre_buffer=False)
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is no whole Parquet file: it is cut off or damaged. Copy or download it again."
