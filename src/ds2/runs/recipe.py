@@ -360,7 +360,8 @@ class PoolSection(Section):
     path: Several = key(
         ...,
         "the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
-        'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name',
+        'a pattern, "data/*.jsonl", also in a store (s3://bucket/key, gs://bucket/key), a list of '
+        "them, a saved DatasetDict folder, or hf:org/name",
     )
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt-response"] = key(
         "auto", "how a row is laid out; auto detects it and says what it found"
@@ -546,6 +547,11 @@ class OutputSection(Section):
 
     format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = key(
         "messages", "the layout of selected.jsonl"
+    )
+    rows_per_file: Natural = key(
+        0,
+        "for a large selection: a folder selected/ of Parquet files of so many rows in the place "
+        "of selected.jsonl; 0 is selected.jsonl",
     )
 
 
