@@ -1,6 +1,6 @@
 """Who is near whom: one search over the pool, and the graph it leaves."""
 
-from ds2.neighbors.blocks import in_threads
+from ds2.neighbors.blocks import in_threads, row_blocks
 from ds2.neighbors.find import find_neighbors
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
@@ -13,4 +13,5 @@ __all__ = [
     "identical_groups",
     "in_threads",
     "neighborhoods",
+    "row_blocks",
 ]

@@ -10,7 +10,14 @@ import numpy as np
 
 from ds2.progress import steps
 
-__all__ = ["distances_to", "in_threads", "sort_candidates", "unit_block", "visit_all"]
+__all__ = [
+    "distances_to",
+    "in_threads",
+    "row_blocks",
+    "sort_candidates",
+    "unit_block",
+    "visit_all",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,6 +26,8 @@ Result = TypeVar("Result")
 DECIMALS = 6
 #: Bytes that the threads of one piece of work hold together.
 TOGETHER = 2**31
+#: Rows of a block, where what is made of a row is small.
+ROWS = 16_384
 
 
 def n_threads() -> int:
@@ -26,6 +35,11 @@ def n_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def row_blocks(n: int) -> list[slice]:
+    """The rows 0 … n − 1 as blocks, so that what is made of one fits into a cache."""
+    return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
 
 
 def in_threads(

@@ -30,6 +30,7 @@ import numpy as np
 
 from ds2.measures import Z
 from ds2.neighbors import in_threads
+from ds2.neighbors.blocks import ROWS
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT
 from ds2.noise.simulation import draw_scores
@@ -37,10 +38,9 @@ from ds2.noise.triples import (
     Counted,
     Fit,
     ScoreGraph,
-    count_triples,
     fit_triples,
     misfit,
-    one_hot,
+    tally,
 )
 from ds2.progress import part, steps
 
@@ -137,14 +137,18 @@ def probable_scores(graph: ScoreGraph, T: np.ndarray, p: np.ndarray, rho: float)
     and the true scores that the first pass gave its neighbours, which removes most of the
     roughness that single wrong neighbours leave.
     """
-    s = graph.n_scores
-    adjacency = graph.adjacency(graph.indices.shape[1])
-    own = np.log(np.maximum(p, TINY)) + _log(T).T[graph.own]
-    near = adjacency @ one_hot(graph.scores, s)
-    first = (own + near.astype(np.float64) @ _log(rho * T + (1 - rho) * graph.observed).T).argmax(1)
-    near = adjacency @ one_hot(graph.spread(first), s)
+    s, k = graph.n_scores, graph.indices.shape[1]
+    own = np.log(np.maximum(p, TINY)) + _log(T).T
     held = min(rho, MAX_COUPLING)
-    return np.asarray((own + near @ _log(held * np.eye(s) + (1 - held) * p).T).argmax(axis=1))
+    scores = graph.scores
+    for near in (rho * T + (1 - rho) * graph.observed, held * np.eye(s) + (1 - held) * p):
+        told = _log(near).T
+        found = np.empty(len(graph.rows), dtype=np.int8)
+        for block in graph.blocks:
+            h = tally(graph.near(block, k, scores), s)
+            found[block] = (own[graph.own[block]] + h @ told).argmax(axis=1)
+        scores = graph.spread(found)
+    return found
 
 
 def _log(probability: np.ndarray) -> np.ndarray:
@@ -156,17 +160,17 @@ def bootstrap_fits(
 ) -> Bootstrap:
     """Draw the observed scores ``n_rounds`` times and fit each; same seed, same rounds."""
     graph, T, p = counted.graph, fit.matrix[0], fit.prior[0]
-    adjacency = graph.adjacency(counted.used)
     true = probable_scores(graph, T, p, rho)
 
     def count(stream: np.random.SeedSequence) -> np.ndarray:
         rng = np.random.default_rng(stream)
-        drawn = draw_scores(T, true, rng)
-        near = adjacency @ one_hot(graph.spread(drawn), graph.n_scores)
-        return count_triples(one_hot(drawn, graph.n_scores), near)
+        drawn = np.empty(len(true), dtype=np.int8)
+        for block in graph.blocks:
+            drawn[block] = draw_scores(T, true[block], rng)
+        return graph.triples(drawn, graph.spread(drawn), counted.used, graph.n_scores)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    held = 16 * graph.n_scores * len(graph.own)
+    held = 2 * len(graph.scores) + ROWS * (16 * counted.used + 32 * graph.n_scores)
     with part(0.0, 0.75):
         tables = np.array(list(steps(in_threads(count, streams, each=held), n_rounds)))
     with part(0.75, 1.0):
