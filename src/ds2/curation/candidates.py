@@ -218,7 +218,7 @@ class Case:
         gold_weights: (n,) 0 where there is no gold.
         n_scores: s.
         neighbors: the graph.
-        means: its means.
+        means: prepares its means, the first time that they are asked for.
         folds: (n,) for cross-fitting; whole neighbourhoods.
         blocks: (n,) for intervals; whole neighbourhoods.
         panel: what the raters are to each other.
@@ -238,7 +238,7 @@ class Case:
     gold_weights: np.ndarray
     n_scores: int
     neighbors: Neighbors
-    means: NeighborMeans
+    means: Callable[[], NeighborMeans]
     folds: np.ndarray
     blocks: np.ndarray
     panel: Panel
@@ -295,7 +295,7 @@ def scored_alone(case: Case) -> Candidate:
     team = case.everyone
     rating = mean_z(case.values[:, team.mean])
     predicted = predictions(case, team.mean).mean(axis=1)
-    return scores_unseen(rating, case.means, case.folds, predicted)
+    return scores_unseen(rating, case.means(), case.folds, predicted)
 
 
 def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
@@ -329,7 +329,7 @@ def _soft(case: Case, team: Team, predicted: np.ndarray | None) -> Candidate:
     return soft_scores(
         case.values[:, team.heard],
         Witnesses(extra, case.gold, case.gold_weights),
-        case.means,
+        case.means(),
         case.folds,
         case.n_scores,
         spread=case.spread[:, team.heard],
@@ -352,7 +352,7 @@ def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posteri
         case.fitted[key] = fused_posterior(
             case.scores[:, team.heard],
             case.n_scores,
-            case.means,
+            case.means(),
             gold=case.gold if taught else None,
             seed=case.seed,
         )

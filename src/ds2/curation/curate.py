@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Shaped
@@ -192,14 +193,14 @@ def curate(
     seen = covariates or {}
     case = Case(
         scores=table,
-        values=np.where(np.isnan(given) | np.isnan(table), table, given),
+        values=table if expected is None else np.where(np.isnan(given + table), table, given),
         spread=_spread(spread, table),
         repeats=_same_shape("repeats", repeats, table, n_scores),
         gold=heard.gold,
         gold_weights=heard.weights,
         n_scores=n_scores,
         neighbors=neighbors,
-        means=NeighborMeans.build(neighbors),
+        means=cache(lambda: NeighborMeans.build(neighbors)),
         folds=deal(labels, order, N_FOLDS, seed, 0),
         blocks=blocks,
         panel=heard.panel,
@@ -395,7 +396,7 @@ def _filled(case: Case, values: np.ndarray) -> np.ndarray:
 
 def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> np.ndarray:
     if given is None:
-        return np.full(table.shape, np.nan)
+        return np.broadcast_to(np.nan, table.shape)
     array = check_table(name, given, n_rows=len(table), n_scores=n_scores, whole=False)
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
@@ -405,7 +406,7 @@ def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> n
 def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
     """(n, r) floats of the shape of ``scores``, 0 or more, NaN where unknown."""
     if spread is None:
-        return np.full(scores.shape, np.nan)
+        return np.broadcast_to(np.nan, scores.shape)
     try:
         table = np.asarray(spread, dtype=np.float64).reshape(scores.shape)
     except (TypeError, ValueError):

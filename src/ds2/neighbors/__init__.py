@@ -1,6 +1,6 @@
 """Who is near whom: one search over the pool, and the graph it leaves."""
 
-from ds2.neighbors.blocks import in_threads, row_blocks
+from ds2.neighbors.blocks import in_threads, row_blocks, stretch_of
 from ds2.neighbors.find import find_neighbors
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
@@ -14,4 +14,5 @@ __all__ = [
     "in_threads",
     "neighborhoods",
     "row_blocks",
+    "stretch_of",
 ]

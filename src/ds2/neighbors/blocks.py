@@ -15,6 +15,7 @@ __all__ = [
     "in_threads",
     "row_blocks",
     "sort_candidates",
+    "stretch_of",
     "unit_block",
     "visit_all",
 ]
@@ -40,6 +41,13 @@ def n_threads() -> int:
 def row_blocks(n: int) -> list[slice]:
     """The rows 0 … n − 1 as blocks, so that what is made of one fits into a cache."""
     return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+
+
+def stretch_of(rows: np.ndarray) -> slice | np.ndarray:
+    """Ascending row numbers, as a slice where they follow one on another: it copies nothing."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
 
 
 def in_threads(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ds2.keys import random_order_keys
+from ds2.neighbors.blocks import in_threads, row_blocks
 from ds2.neighbors.graph import Neighbors
 
 __all__ = ["deal", "neighborhoods"]
@@ -23,27 +24,48 @@ def neighborhoods(neighbors: Neighbors) -> np.ndarray:
     on average, and fewer in a small pool, since an interval needs some of them.
     """
     n = neighbors.n
-    first = np.arange(n) if neighbors.groups is None else neighbors.groups
-    label = _components(np.arange(n), first, n)
+    label = np.arange(n, dtype=np.int32)
+    if neighbors.groups is not None:
+        label = _components(label, neighbors.groups, n)
     wanted = max(LEAST_COUNT, n / LARGEST_MEAN)
     most = max(LARGEST_SHARE * n, 20)
-    columns, distances = neighbors.indices, neighbors.distances
     while neighbors.k and label.max() + 1 > wanted:
-        outside = label[columns] != label[:, None]
-        nearest = np.where(outside, distances, np.inf)
-        choice = nearest.argmin(axis=1)
-        reach = nearest[np.arange(n), choice]
-        order = np.lexsort((reach, label))
-        lead = order[np.flatnonzero(np.diff(label[order], prepend=-1))]
+        toward, reach = _nearest_outside(neighbors, label)
+        best = np.full(label.max() + 1, np.inf, dtype=reach.dtype)
+        np.minimum.at(best, label, reach)
+        lead = np.flatnonzero(reach == best[label])[::-1]
         lead = lead[np.isfinite(reach[lead])]
-        merged = _components(label[lead], label[columns[lead, choice[lead]]], label.max() + 1)
+        of = np.full(len(best), -1)
+        of[label[lead]] = lead  # of equal ones the first row
+        lead = of[of >= 0]
+        merged = _components(label[lead], label[toward[lead]], len(best))
         large = np.bincount(merged[label]) > most
         joined = np.where(large[merged], len(merged) + np.arange(len(merged)), merged)
-        joined = np.unique(joined, return_inverse=True)[1].reshape(-1)
+        joined = np.unique(joined, return_inverse=True)[1].reshape(-1).astype(np.int32)
         if joined.max() == label.max():
             break
         label = joined[label]
     return label
+
+
+def _nearest_outside(neighbors: Neighbors, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the nearest neighbour of each row that has another label, and its distance: inf without.
+
+    The neighbour of a row without one is of no meaning.
+    """
+    toward = np.empty(neighbors.n, dtype=neighbors.indices.dtype)
+    reach = np.empty(neighbors.n, dtype=neighbors.distances.dtype)
+
+    def look(block: slice) -> None:
+        columns = neighbors.indices[block]
+        outside = label[columns] != label[block][:, None]
+        nearest = np.where(outside, neighbors.distances[block], np.inf)
+        at = np.arange(len(columns)), nearest.argmin(axis=1)
+        toward[block], reach[block] = columns[at], nearest[at]
+
+    for _ in in_threads(look, row_blocks(neighbors.n)):
+        pass
+    return toward, reach
 
 
 def _components(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
@@ -62,6 +84,6 @@ def deal(labels: np.ndarray, keys: np.ndarray, n_parts: int, seed: int, stream: 
     smallest = np.full(labels.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(smallest, labels, keys)
     order = np.lexsort((smallest, random_order_keys(smallest, seed, DEAL + stream)))
-    part = np.empty(len(smallest), dtype=np.int64)
+    part = np.empty(len(smallest), dtype=np.int32)
     part[order] = np.arange(len(smallest)) % n_parts
     return np.asarray(part[labels])

@@ -40,7 +40,7 @@ from ds2.arrays import Consensus
 from ds2.checks import check_int
 from ds2.errors import InputError
 from ds2.measures import Interval, Z
-from ds2.neighbors import Neighbors, row_blocks
+from ds2.neighbors import Neighbors, row_blocks, stretch_of
 from ds2.neighbors.blocks import ROWS
 from ds2.noise.em import TINY, TOLERANCE, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.progress import steps
@@ -120,7 +120,7 @@ class ScoreGraph:
         ``scores`` (n,) stand in the place of the entries' own.
         """
         of = self.scores if scores is None else scores
-        return np.asarray(of[self.indices[self.rows[block], :n_neighbors]])
+        return np.asarray(of[self.indices[stretch_of(self.rows[block]), :n_neighbors]])
 
     def agreeing(self, n_neighbors: int) -> np.ndarray:
         """(e, n_neighbors) int8: whether neighbours have the own score, −1 where unrated."""
@@ -172,32 +172,32 @@ class ScoreGraph:
             h = h[order]
             for a in np.flatnonzero(np.diff(ends)):
                 part = h[ends[a] : ends[a + 1]]
-                table[a] += part.T @ part - np.diag(part.sum(axis=0))
+                table[a] += part.T @ part - np.diag(np.ones(len(part)) @ part)
         total = table.sum()
         return np.asarray(table / total if total > 0 else table)
 
 
 def small_scores(scores: np.ndarray) -> np.ndarray:
     """(n,) int8 whole-number scores, −1 where NaN."""
-    return np.nan_to_num(scores, nan=-1.0).astype(np.int8)
+    return np.asarray(np.nan_to_num(scores, nan=-1.0), dtype=np.int8)
 
 
 def tally(scores: np.ndarray, n_scores: int, weights: np.ndarray | None = None) -> np.ndarray:
     """(b, s) the weight that each score has in its row, added from left to right.
 
     Args:
-        scores: (b, k) whole numbers, −1 for none.
+        scores: (b, k) int8, −1 for none.
         n_scores: s.
         weights: (b, k) of each, or None: 1.
     """
     from scipy.sparse import csr_array
 
     b, k = scores.shape
-    columns = np.where(scores < 0, n_scores, scores).astype(np.int32)
+    columns = np.minimum(scores.view(np.uint8), n_scores).astype(np.int32)  # −1 is the largest
     given = np.ones(b * k) if weights is None else weights.ravel()
     pointers = np.arange(0, b * k + 1, k, dtype=np.int32)
-    table = csr_array((given, columns.ravel(), pointers), shape=(b, n_scores + 1)).toarray()
-    return np.ascontiguousarray(table[:, :n_scores])
+    table = csr_array((given, columns.ravel(), pointers), shape=(b, n_scores + 1))
+    return np.asarray(table.toarray()[:, :n_scores])
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def measure_lift(graph: ScoreGraph, k: int) -> Lift:
     # from each example's influence, through all of its pairs and through the marginal
     by_row = np.zeros(len(graph.scores))
     for block in graph.blocks:
-        targets = graph.indices[graph.rows[block], :k]
+        targets = graph.indices[stretch_of(graph.rows[block]), :k]
         np.add.at(by_row, targets.ravel(), centred[equal[block]].ravel())
     for block in graph.blocks:
         by_row[graph.rows[block]] += centred[equal[block]].sum(axis=1) - marginal[graph.own[block]]
