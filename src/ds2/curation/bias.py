@@ -29,6 +29,7 @@ import numpy as np
 from ds2.arrays import Scores, Values
 from ds2.checks import check_rows, check_scores
 from ds2.errors import InputError
+from ds2.labels import each, encode
 from ds2.levels import rank_shares
 from ds2.measures import Interval, Measured, correlation_ratio, measure, residuals
 from ds2.neighbors import Neighbors
@@ -230,13 +231,16 @@ def _column(name: str, values: np.ndarray | Sequence[object], n: int) -> _Column
     if np.issubdtype(array.dtype, np.number):
         numbers = array.astype(np.float64)
         return _Column(numbers, None, ~np.isfinite(numbers))
-    gaps = [v is None or (isinstance(v, float) and np.isnan(v)) for v in array.tolist()]
-    missing = np.array(gaps, dtype=bool)
-    words = np.array(["" if gap else str(v) for v, gap in zip(array, missing, strict=True)])
-    _, codes = np.unique(words, return_inverse=True)
-    codes = codes.reshape(-1).astype(np.int64)
-    codes[missing] = -1
-    return _Column(None, codes, missing)
+    places, words = encode(_word(one) for one in each(array))
+    of = {word: code for code, word in enumerate(sorted({str(word or "") for word in words}))}
+    codes = np.array([-1 if w is None else of[str(w)] for w in words], dtype=np.int64)[places]
+    return _Column(None, codes, codes < 0)
+
+
+def _word(label: object) -> str | None:
+    """A label as text; None where it is missing."""
+    gap = label is None or (isinstance(label, float) and np.isnan(label))
+    return None if gap else str(label)
 
 
 def _grouped(codes: np.ndarray) -> np.ndarray:
