@@ -4,7 +4,7 @@ from ds2.neighbors.blocks import in_threads, row_blocks, stretch_of
 from ds2.neighbors.find import find_neighbors
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
-from ds2.neighbors.neighborhoods import deal, neighborhoods
+from ds2.neighbors.neighborhoods import deal, neighborhoods, some_of
 
 __all__ = [
     "Neighbors",
@@ -14,5 +14,6 @@ __all__ = [
     "in_threads",
     "neighborhoods",
     "row_blocks",
+    "some_of",
     "stretch_of",
 ]

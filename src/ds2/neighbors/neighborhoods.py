@@ -6,7 +6,7 @@ from ds2.keys import random_order_keys
 from ds2.neighbors.blocks import in_threads, row_blocks
 from ds2.neighbors.graph import Neighbors
 
-__all__ = ["deal", "neighborhoods"]
+__all__ = ["deal", "neighborhoods", "some_of"]
 
 #: Neighbourhoods have so many examples on average, where that leaves at least so many of them.
 LARGEST_MEAN, LEAST_COUNT = 100, 15
@@ -14,6 +14,8 @@ LARGEST_MEAN, LEAST_COUNT = 100, 15
 LARGEST_SHARE = 0.1
 #: Stream of random order for dealing; see `ds2.keys`.
 DEAL = 2**33
+#: … and for drawing some of them.
+SOME = 2**35
 
 
 def neighborhoods(neighbors: Neighbors) -> np.ndarray:
@@ -81,9 +83,39 @@ def deal(labels: np.ndarray, keys: np.ndarray, n_parts: int, seed: int, stream: 
 
     The order of dealing depends on the smallest key of each neighbourhood, not on row numbers.
     """
+    order = _in_turn(labels, keys, seed, DEAL + stream)
+    part = np.empty(len(order), dtype=np.int32)
+    part[order] = np.arange(len(order)) % n_parts
+    return np.asarray(part[labels])
+
+
+def some_of(
+    labels: np.ndarray, keys: np.ndarray, counted: np.ndarray, most: int, seed: int
+) -> np.ndarray:
+    """(n,) marks whole neighbourhoods that hold at most so many counted rows, drawn by key.
+
+    Args:
+        labels: (n,) the neighbourhood of each row.
+        keys: (n,) uint64.
+        counted: (n,) small whole numbers: 0 for rows that do not count; neighbourhoods with the
+            largest are taken first.
+        most: how many rows that count may be marked.
+        seed: the same seed marks the same rows.
+    """
+    order = _in_turn(labels, keys, seed, SOME)
+    size = np.bincount(labels, weights=counted > 0, minlength=len(order)).astype(np.int64)
+    first = np.zeros(len(order), dtype=counted.dtype)
+    np.maximum.at(first, labels, counted)
+    order = order[np.argsort(-first[order].astype(np.int64), kind="stable")]
+    taken = np.zeros(len(order), dtype=bool)
+    for one, rows in zip(order.tolist(), size[order].tolist(), strict=True):
+        taken[one] = 0 < rows <= most
+        most -= rows if taken[one] else 0
+    return np.asarray(taken[labels])
+
+
+def _in_turn(labels: np.ndarray, keys: np.ndarray, seed: int, stream: int) -> np.ndarray:
+    """Neighbourhoods in a random order that depends on their smallest keys."""
     smallest = np.full(labels.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(smallest, labels, keys)
-    order = np.lexsort((smallest, random_order_keys(smallest, seed, DEAL + stream)))
-    part = np.empty(len(smallest), dtype=np.int32)
-    part[order] = np.arange(len(smallest)) % n_parts
-    return np.asarray(part[labels])
+    return np.lexsort((smallest, random_order_keys(smallest, seed, stream)))
