@@ -15,14 +15,14 @@ flagged. Flags and suggestions are averaged over the draws.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 
 from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors, in_threads, row_blocks, stretch_of
 from ds2.noise import TransitionEstimate
-from ds2.noise.triples import small_scores, tally
+from ds2.noise.triples import scores_at, small_scores, tally
 from ds2.progress import steps
 
 __all__ = [
@@ -39,6 +39,8 @@ __all__ = [
 PAPER_FLOOR = 0.05
 #: The largest share of a score that is ever flagged.
 CEILING = 0.95
+#: Draws that are voted on at once: 1, 2, 4 or 8.
+TOGETHER = 4
 #: Stream of random order for ties in agreement; draws use the streams from 0.
 TIES = 2**32
 
@@ -128,25 +130,33 @@ class Ballot:
         shared = small_scores(neighbors.entry_scores(scores))
         return cls(neighbors, n_scores, rows, of_row, entry, small[rows], shared)
 
-    def votes(self, drawn: np.ndarray, block: slice = slice(None)) -> Votes:
-        """Count the votes of one draw.
+    def votes(self, drawn: np.ndarray, block: slice = slice(None)) -> list[Votes]:
+        """Count the votes of some draws.
 
         Args:
-            drawn: (n,) int8 entry scores of the entries that are in it, −1 at the others.
+            drawn: (n, w) int8, for each draw the entry scores of the entries that are in it, −1 at
+                the others; w as in `scores_at`.
             block: of the examples.
         """
         rows, own = stretch_of(self.rows[block]), self.own[block]
         distances = self.neighbors.distances[rows].astype(np.float64)
         nearest, second = distances[:, 0], distances[:, min(1, self.neighbors.k - 1)]
-        near = drawn[self.neighbors.indices[rows]]
-        votes = tally(near, self.n_scores, np.clip(1 - distances, 0, None))
-        everyone = np.arange(len(own))
-        votes[everyone, own] += np.clip(1 - (2 * nearest - second), 0, None)
-        norm = np.sqrt((votes**2).sum(axis=1))
-        agreement = np.divide(votes[everyone, own], norm, out=np.ones(len(norm)), where=norm > 0)
-        accompanied = (near >= 0) @ np.ones(near.shape[1], dtype=bool)
-        visited = accompanied & (drawn[self.entry[block]] >= 0)
-        return Votes(agreement, votes.argmax(axis=1), visited)
+        weights = np.clip(1 - distances, 0, None)
+        own_weight = np.clip(1 - (2 * nearest - second), 0, None)
+        near = scores_at(drawn, self.neighbors.indices[rows])
+        inside = scores_at(drawn, self.entry[block]) >= 0
+        everyone, anyone = np.arange(len(own)), np.ones(near.shape[1], dtype=bool)
+        found = []
+        for draw in range(drawn.shape[1]):
+            votes = tally(near[:, :, draw], self.n_scores, weights)
+            votes[everyone, own] += own_weight
+            norm = np.sqrt((votes**2).sum(axis=1))
+            agreement = np.divide(
+                votes[everyone, own], norm, out=np.ones(len(norm)), where=norm > 0
+            )
+            visited = ((near[:, :, draw] >= 0) @ anyone) & inside[:, draw]
+            found.append(Votes(agreement, votes.argmax(axis=1), visited))
+        return found
 
 
 def error_shares(noise: TransitionEstimate, *, paper_floor: bool = False) -> np.ndarray:
@@ -193,19 +203,27 @@ def flag_by_vote(
     blocks = row_blocks(len(ballot.rows))
 
     def cast() -> Iterator[tuple[np.ndarray, slice]]:
-        for chosen in balanced_draws(entry_keys[entries], n_draws, draw_share, seed):
-            drawn = np.full(neighbors.n, -1, dtype=np.int8)
-            drawn[entries[chosen]] = ballot.scores[entries[chosen]]
+        draws = balanced_draws(entry_keys[entries], n_draws, draw_share, seed)
+        while some := list(islice(draws, TOGETHER)):
+            width = next(width for width in (1, 2, 4, 8) if width >= len(some))
+            drawn = np.full((neighbors.n, width), -1, dtype=np.int8)
+            for draw, chosen in enumerate(some):
+                drawn[entries[chosen], draw] = ballot.scores[entries[chosen]]
             yield from ((drawn, block) for block in blocks)
 
-    counts = _Counts.of(len(ballot.rows), n_scores, n_draws)
-    agreement, visited = np.empty(len(ballot.rows)), np.empty(len(ballot.rows), dtype=bool)
-    found = steps(in_threads(lambda one: ballot.votes(*one), cast()), n_draws * len(blocks))
+    r = len(ballot.rows)
+    counts = _Counts.of(r, n_scores, n_draws)
+    agreement, visited = np.empty((TOGETHER, r)), np.empty((TOGETHER, r), dtype=bool)
+    at_work = -(-n_draws // TOGETHER) * len(blocks)
+    found = steps(in_threads(lambda one: ballot.votes(*one), cast()), at_work)
     for votes, block in zip(found, cycle(blocks), strict=False):
-        agreement[block], visited[block] = votes.agreement, votes.visited
-        counts.add(votes, block)
+        for draw, one in enumerate(votes):
+            agreement[draw, block], visited[draw, block] = one.agreement, one.visited
+            counts.add(one, block)
         if block is blocks[-1]:
-            counts.flags[_lowest(agreement, visited, ballot.own, shares, tie_order)] += 1
+            for draw in range(len(votes)):
+                lowest = _lowest(agreement[draw], visited[draw], ballot.own, shares, tie_order)
+                counts.flags[lowest] += 1
     return counts.averages(ballot)
 
 

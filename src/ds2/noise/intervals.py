@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ds2.measures import Z
-from ds2.neighbors import in_threads
+from ds2.neighbors import in_threads, stretch_of
 from ds2.neighbors.blocks import ROWS
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT
@@ -60,8 +60,8 @@ FLAT = 1e-9
 EDGE = 1e-6
 #: A bootstrap fit starts at the estimate, so that fewer steps are enough.
 BOOTSTRAP_TOLERANCE, BOOTSTRAP_STEPS = 1e-5, 2000
-#: Rounds that are fitted at once.
-CHUNK = 20
+#: Rounds that are counted at once (1, 2, 4 or 8), and that are fitted at once.
+TOGETHER, CHUNK = 8, 20
 #: Neighbours' true scores are never taken as certain, even where rho is 1.
 MAX_COUPLING = 0.9
 #: How many values of rho the range is taken over.
@@ -162,17 +162,21 @@ def bootstrap_fits(
     graph, T, p = counted.graph, fit.matrix[0], fit.prior[0]
     true = probable_scores(graph, T, p, rho)
 
-    def count(stream: np.random.SeedSequence) -> np.ndarray:
-        rng = np.random.default_rng(stream)
-        drawn = np.empty(len(true), dtype=np.int8)
-        for block in graph.blocks:
-            drawn[block] = draw_scores(T, true[block], rng)
-        return graph.triples(drawn, graph.spread(drawn), counted.used, graph.n_scores)
+    def count(streams: list[np.random.SeedSequence]) -> np.ndarray:
+        drawn = np.full((len(graph.scores), TOGETHER), -1, dtype=np.int8)
+        for place, stream in enumerate(streams):
+            rng = np.random.default_rng(stream)
+            for block in graph.blocks:
+                rows = stretch_of(graph.rows[block])
+                drawn[rows, place] = draw_scores(T, true[block], rng)
+        own = drawn[stretch_of(graph.rows), : len(streams)]
+        return graph.triples(own, drawn, counted.used, graph.n_scores)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    held = 2 * len(graph.scores) + ROWS * (16 * counted.used + 32 * graph.n_scores)
+    rounds = [streams[at : at + TOGETHER] for at in range(0, n_rounds, TOGETHER)]
+    held = 2 * TOGETHER * len(graph.scores) + ROWS * (24 * counted.used + 32 * graph.n_scores)
     with part(0.0, 0.75):
-        tables = np.array(list(steps(in_threads(count, streams, each=held), n_rounds)))
+        tables = np.concatenate(list(steps(in_threads(count, rounds, each=held), len(rounds))))
     with part(0.75, 1.0):
         fits = [
             fit_triples(

@@ -56,6 +56,7 @@ __all__ = [
     "measure_lift",
     "misfit",
     "pick_neighbors",
+    "scores_at",
     "small_scores",
     "tally",
 ]
@@ -117,10 +118,13 @@ class ScoreGraph:
     def near(self, block: slice, n_neighbors: int, scores: np.ndarray | None = None) -> np.ndarray:
         """(b, n_neighbors) The scores of a block's neighbours, −1 where unrated.
 
-        ``scores`` (n,) stand in the place of the entries' own.
+        In the place of the entries' own, ``scores`` (n,), or several at once: (n, w) as `scores_at`
+        takes them, which gives (b, n_neighbors, w).
         """
-        of = self.scores if scores is None else scores
-        return np.asarray(of[self.indices[stretch_of(self.rows[block]), :n_neighbors]])
+        near = self.indices[stretch_of(self.rows[block]), :n_neighbors]
+        if scores is not None and scores.ndim == 2:
+            return scores_at(scores, near)
+        return np.asarray((self.scores if scores is None else scores)[near])
 
     def agreeing(self, n_neighbors: int) -> np.ndarray:
         """(e, n_neighbors) int8: whether neighbours have the own score, −1 where unrated."""
@@ -144,7 +148,8 @@ class ScoreGraph:
         if again is not None:
             own = np.where(again >= 0, s + own.astype(np.int64) * s + again, own)
             n_own = s + s * s
-        return self.triples(own, self.scores, n_neighbors, n_own)
+        (table,) = self.triples(own[:, None], self.scores[:, None], n_neighbors, n_own)
+        return np.asarray(table)
 
     def triples(
         self, own: np.ndarray, scores: np.ndarray, n_neighbors: int, n_own: int
@@ -156,25 +161,39 @@ class ScoreGraph:
         whole numbers, so blocks may be added in any order.
 
         Args:
-            own: (e,) 0 … n_own − 1.
-            scores: (n,) of all rows, −1 where unrated.
+            own: (e, t) 0 … n_own − 1, of t tables.
+            scores: (n, w) of all rows, −1 where unrated, as `scores_at` takes them; w ≥ t.
             n_neighbors: among how many nearest neighbours.
             n_own: a.
 
         Returns:
-            (a, s, s), symmetric in the last two axes, summing to 1 (all zeros without any pair).
+            (t, a, s, s), symmetric in the last two axes, each summing to 1 (all zeros without any
+            pair).
         """
-        table = np.zeros((n_own, self.n_scores, self.n_scores))
+        s = self.n_scores
+        tables = np.zeros((own.shape[1], n_own, s, s))
         for block in self.blocks:
-            h = tally(self.near(block, n_neighbors, scores), self.n_scores)
-            order = np.argsort(own[block], kind="stable")
-            ends = np.searchsorted(own[block][order], np.arange(n_own + 1))
-            h = h[order]
-            for a in np.flatnonzero(np.diff(ends)):
-                part = h[ends[a] : ends[a + 1]]
-                table[a] += part.T @ part - np.diag(np.ones(len(part)) @ part)
-        total = table.sum()
-        return np.asarray(table / total if total > 0 else table)
+            near = self.near(block, n_neighbors, scores)
+            for place, table in enumerate(tables):
+                h, mine = tally(near[:, :, place], s), own[block, place]
+                order = np.argsort(mine, kind="stable")
+                ends = np.searchsorted(mine[order], np.arange(n_own + 1))
+                h = h[order]
+                for a in np.flatnonzero(np.diff(ends)):
+                    part = h[ends[a] : ends[a + 1]]
+                    table[a] += part.T @ part - np.diag(np.ones(len(part)) @ part)
+        totals = np.array([table.sum() for table in tables])[:, None, None, None]
+        return np.asarray(tables / np.where(totals > 0, totals, 1))
+
+
+def scores_at(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(…, w) the rows of a table (n, w) of int8, w = 1, 2, 4 or 8: so wide each is one number.
+
+    Where a row lies in memory is what takes time, however much is read there.
+    """
+    width = scores.shape[1]
+    found = scores.view(f"u{width}")[:, 0][rows]
+    return found.view(np.int8).reshape(*rows.shape, width)
 
 
 def small_scores(scores: np.ndarray) -> np.ndarray:
