@@ -10,6 +10,7 @@ import pytest
 import ds2
 from ds2.errors import Ds2Warning
 from ds2.neighbors import blocks
+from ds2.noise import model
 from ds2.noise.triples import _total
 
 
@@ -76,3 +77,14 @@ def test_memory_by_row_is_bounded():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / 80_000 < 250
+
+
+def test_links_of_several_raters_do_not_depend_on_how_many_are_sorted_at_once(monkeypatch):
+    scores, neighbors = planted(1500, n_raters=3)
+    scores[::7, 1] = np.nan
+    whole = outcome(scores, neighbors)
+    monkeypatch.setattr(model, "LINKS_AT_ONCE", 700)
+    monkeypatch.setattr(model, "MOST_CODES", 0)
+    monkeypatch.setattr(blocks, "ROWS", 96)
+    for one, other in zip(whole, outcome(scores, neighbors), strict=True):
+        same(one, other)

@@ -193,7 +193,7 @@ def scores_at(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """
     width = scores.shape[1]
     found = scores.view(f"u{width}")[:, 0][rows]
-    return found.view(np.int8).reshape(*rows.shape, width)
+    return np.asarray(found.view(np.int8)).reshape(*rows.shape, width)
 
 
 def small_scores(scores: np.ndarray) -> np.ndarray:
