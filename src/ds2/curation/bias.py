@@ -32,7 +32,7 @@ from ds2.errors import InputError
 from ds2.labels import each, encode
 from ds2.levels import rank_shares
 from ds2.measures import Interval, Measured, correlation_ratio, measure, residuals
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.noise.panel import LEAST_GOLD, mean_z
 
 __all__ = [
@@ -132,17 +132,19 @@ def remove_covariate(
     column = _column("covariate", covariate, len(scores))
     basis = _basis(column)
     usable = ~np.isnan(scores) & ~column.missing
-    near = neighbors.indices
-    known = usable[near]
-    counts = known.sum(axis=1)
+    near, blocks = neighbors.indices, row_blocks(neighbors.n)
+    counts = np.concatenate([usable[near[block]].sum(axis=1) for block in blocks])
     rows = np.flatnonzero(usable & (counts > 0))
     if not basis.shape[1] or len(rows) <= basis.shape[1] + 1:  # one label says nothing
         return scores.copy()
 
     def departure(column: np.ndarray) -> np.ndarray:
         filled = np.where(usable, column, 0.0)
-        around = (filled[near[rows]] * known[rows]).sum(axis=1) / counts[rows]
-        return np.asarray(filled[rows] - around)
+        around = [
+            (filled[of] * usable[of]).sum(axis=1)
+            for of in (near[rows[block]] for block in row_blocks(len(rows)))
+        ]
+        return np.asarray(filled[rows] - np.concatenate(around) / counts[rows])
 
     inside = np.column_stack([departure(one) for one in basis.T])
     slope, *_ = np.linalg.lstsq(inside, departure(scores), rcond=1e-9)
