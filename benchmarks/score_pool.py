@@ -9,15 +9,13 @@ memory is that of the process and its workers together. The steps are timed one 
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
-from _common import fresh_process, json_line, table
+import numpy as np
+from _common import fresh_process, json_line, table, watched
 
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo" / "make_pool.py"
 WORDS = ("river", "engine", "garden", "theorem", "budget", "orbit", "pastry", "ledger", "harbour")
@@ -28,11 +26,15 @@ from pathlib import Path
 from ds2.embedding import surface_features, vectors_of
 from ds2.pool import read_parts
 from ds2.runs import score
+from ds2.runs.embedder import choose_embedder
+from ds2.runs.frozen import load_scorer
+from ds2.runs.recipe_file import load_recipe
 clock = time.process_time
 start = clock(); parts = list(read_parts(sys.argv[1])); n = sum(map(len, parts))
 found = {"reading": clock() - start}
-score._begin(Path(sys.argv[2]))
-embedder, scorer = score._AT_WORK["embedder"], score._AT_WORK["scorer"]
+run = Path(sys.argv[2])
+embedder = choose_embedder(load_recipe(run).embed, run)
+scorer = load_scorer(run / score.FOLDER)
 start = clock(); vectors = [vectors_of(part, embedder) for part in parts]
 found["embedding"] = clock() - start
 start = clock(); features = [surface_features(part) for part in parts]
@@ -44,8 +46,11 @@ print(json.dumps({name: 1e6 * s / n for name, s in found.items()}))
 """
 
 
-def write_pool(path: Path, demo: Path, rows: int) -> None:
-    texts = [json.loads(line)["messages"] for line in demo.open(encoding="utf-8")]
+def write_pool(path: Path, demo: Path, rows: int, matrix: np.ndarray | None = None) -> None:
+    """Templates of the demo's texts; with ``matrix``, scores of them that were drawn through it."""
+    made = [json.loads(line) for line in demo.open(encoding="utf-8")]
+    texts, rng = [one["messages"] for one in made], np.random.default_rng(0)
+    ends = None if matrix is None else np.cumsum(matrix, axis=1)
     with path.open("w", encoding="utf-8") as file:
         for i in range(rows):
             asked, answered = (turn["content"] for turn in texts[i % len(texts)][-2:])
@@ -55,46 +60,17 @@ def write_pool(path: Path, demo: Path, rows: int) -> None:
                 {"role": "user", "content": asked},
                 {"role": "assistant", "content": answer},
             ]
-            file.write(json.dumps({"messages": turns}) + "\n")
-
-
-def peak_mb(pid: int, stop: threading.Event, found: list[float]) -> None:
-    """Keep the largest sum of the memory of a process and its children (Linux)."""
-    while not stop.wait(0.25):
-        total = 0.0
-        for place in Path("/proc").iterdir():
-            try:
-                words = (place / "stat").read_text().rpartition(")")[2].split()
-                if place.name == str(pid) or words[1] == str(pid):
-                    lines = (place / "smaps_rollup").read_text().splitlines()
-                    kb = next(line.split()[1] for line in lines if line.startswith("Pss:"))
-                    total += int(kb) / 1024
-            except (OSError, IndexError, StopIteration):
-                continue
-        found.append(total)
+            row: dict = {"messages": turns}
+            if ends is not None:
+                row["score"] = int((rng.random() > ends[made[i % len(made)]["true_score"]]).sum())
+            file.write(json.dumps(row) + "\n")
 
 
 def scored(new: Path, run: Path, rows: int) -> dict:
     ds2 = str(Path(sys.executable).parent / "ds2")
-    words = [ds2, "score", str(new), "--with", str(run), "--out", str(new.with_suffix(".parquet"))]
-    start = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    stop, sizes = threading.Event(), []
-    watch = threading.Thread(target=peak_mb, args=(process.pid, stop, sizes))
-    watch.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    stop.set(), watch.join()
-    if status:
-        sys.exit(f"ds2 score failed: {status}")
-    wall = time.perf_counter() - start
-    cpu = usage.ru_utime + usage.ru_stime
-    return {
-        "rows": rows,
-        "wall s": wall,
-        "CPU us a row": 1e6 * cpu / rows,
-        "peak MB": max(sizes),
-        "CPU s": cpu,
-    }
+    out = str(new.with_suffix(".parquet"))
+    found = watched([ds2, "score", str(new), "--with", str(run), "--out", out])
+    return {"rows": rows, **found, "CPU us a row": 1e6 * found["CPU s"] / rows}
 
 
 def further(found: list[dict]) -> dict:

@@ -22,6 +22,7 @@ ARROWS = {
     "rating": {"pool"},
     "embedding": {"pool"},
     "neighbors": set(),
+    "engine": set(),
     "noise": {"neighbors"},
     "curation": {"noise", "neighbors"},
     "selection": {"neighbors"},
@@ -29,9 +30,9 @@ ARROWS = {
     "proof": {"pool"},
     "runs": {
         "pool", "rating", "embedding", "neighbors", "noise", "curation", "selection", "report",
-        "proof",
+        "proof", "engine",
     },
-    "cli": {"runs", "proof"},
+    "cli": {"runs", "proof", "engine"},
 }  # fmt: skip
 ARRAYS_TOWER = ("neighbors", "noise", "curation", "selection")
 OPTIONAL = {
@@ -46,6 +47,7 @@ OPTIONAL = {
     "peft": ["proof/models.py", "proof/scorer.py"],
     "accelerate": ["proof/train_loop.py"],
     "lm_eval": ["proof/harness.py"],
+    "ray": ["engine/ray.py"],
 }
 
 

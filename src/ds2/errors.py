@@ -57,6 +57,9 @@ class MissingDependencyError(InputError, ImportError):
         line = installing(package, extra=extra)
         super().__init__(f"{purpose} needs the package '{package}'. Install it with: {line}")
 
+    def __reduce__(self) -> tuple[Any, ...]:  # from a worker: its sentence is what it is
+        return InputError, (str(self),)
+
 
 class RunError(Ds2Error):
     """A run folder cannot go on as it is."""

@@ -31,7 +31,11 @@ def test_out_is_a_float16_memory_map_of_the_same_vectors(tmp_path):
     assert vectors.dtype == np.float16
     np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
     np.testing.assert_array_equal(np.load(out), vectors)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["embeddings.json", "embeddings.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "embeddings.json",
+        "embeddings.keys.npy",
+        "embeddings.npy",
+    ]
 
 
 @given(
@@ -127,6 +131,8 @@ def damage(path):
     [
         (lambda npy: npy.unlink(), "'a.npy' is missing"),
         (lambda npy: npy.with_suffix(".json").unlink(), "'a.json' is missing"),
+        (lambda npy: npy.with_suffix(".keys.npy").unlink(), "'a.keys.npy' is missing"),
+        (lambda npy: damage(npy.with_suffix(".keys.npy")), "does not belong"),
         (damage, "does not belong"),
         (lambda npy: npy.write_bytes(npy.read_bytes()[:-10]), "damaged"),
         (lambda npy: npy.with_suffix(".json").write_text("{"), "damaged"),

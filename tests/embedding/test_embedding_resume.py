@@ -29,7 +29,11 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     vectors, report = embed_with_report(TextsOnly(TEXTS), embedder, out=out, batch_size=8)
     assert (len(embedder.seen), report.n_embedded, report.n_reused) == (36, 36, 24)
     np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.json", "e.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "e.json",
+        "e.keys.npy",
+        "e.npy",
+    ]
 
 
 def test_vectors_of_an_older_version_are_spoken_of_in_the_words_of_today(tmp_path):

@@ -127,9 +127,9 @@ def test_cells_give_the_same_by_any_number_of_threads_and_in_any_parts(monkeypat
     monkeypatch.setattr(cells, "CELL_ROWS", 100)
     vectors = clustered(2500, 32, 3)
     rows = np.arange(2500)
-    whole = cells.CellIndex(vectors, 0).search(rows, 12, 6)
+    whole = cells.CellIndex.build(vectors, np.arange(len(vectors)), 0).search(rows, 12, 6)
     monkeypatch.setattr(blocks, "n_threads", lambda: 1)
-    index = cells.CellIndex(vectors, 0)
+    index = cells.CellIndex.build(vectors, np.arange(len(vectors)), 0)
     np.testing.assert_array_equal(index.search(rows, 12, 6), whole)
     parts = [index.search(part, 12, 6) for part in np.array_split(rows[::-1], 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole[::-1])
@@ -141,9 +141,9 @@ def test_a_cell_that_is_too_large_is_cut(monkeypatch):
     rng = np.random.default_rng(4)
     crowd = rng.standard_normal(16) + 0.2 * rng.standard_normal((3000, 16))
     vectors = np.concatenate([crowd, rng.standard_normal((1000, 16))])
-    index = cells.CellIndex(vectors, 0)
+    index = cells.CellIndex.build(vectors, np.arange(len(vectors)), 0)
     every = index.search(np.arange(4000), 32, index.widths[-1])
-    truth = exact.exact_candidates(vectors, np.arange(4000), 10)
+    truth = exact.exact_candidates(vectors, np.arange(4000), np.arange(4000), 10)
     near = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(every, truth, strict=True)])
     assert near > 0.99  # all cells: only the reduced codes are between them
     assert index.largest <= 250

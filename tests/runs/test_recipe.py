@@ -44,7 +44,8 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
     settings = {
         key: value
         for key, value in make_recipe({"pool.path": "p"}).flat().items()
-        if not key.startswith(("train.", "evaluate.", "proof."))  # what is done with a selection
+        # what is done with a selection, and where work is done
+        if not key.startswith(("train.", "evaluate.", "proof.", "engine."))
     }
     used = {stage.name: set(settings_of(stage, settings)) for stage in STAGES}
     assert set(settings) - used.pop("report") == {"schema_version"}

@@ -202,9 +202,15 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "then"), [("embed", "goes on from there"), ("neighbors", "starts anew")]
+    ("stage", "kept"),
+    [
+        ("embed", "embeddings.npy.partial"),
+        ("embed", None),
+        ("neighbors", "neighbors.partial"),
+        ("neighbors", None),
+    ],
 )
-def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, then):
+def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, stage, kept):
     monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
     seen = []
 
@@ -216,6 +222,8 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
             seen.append(sentence)
 
     def stop(job: Job) -> None:
+        if kept:
+            (job.folder / kept).touch()
         job.listener.said("passed on")
         job.listener.progress(12_000, 52_002, "more")
         during.append(reasons(folder, stage))
@@ -227,6 +235,7 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
         run(folder, listener=Heard())
     assert seen == ["passed on", (12_000, 52_002, "more")]
     assert during == ["at 12,000 of 52,002"]
+    then = "goes on from there" if kept else "starts anew"
     assert reasons(folder, stage) == f"stopped at 12,000 of 52,002, {then}"
     assert reasons(folder, "select") == "not made yet"
     other = {"embed": "embed.model=x", "neighbors": "neighbors.k=5"}[stage]

@@ -97,7 +97,9 @@ def test_another_pool_is_scored_from_file_to_parquet(folder, tmp_path):
     assert found["position"] == list(range(300))
     quality = [row["quality"] for row in rows(300, 0, seed=1)]
     assert np.corrcoef(found["score"], quality)[0, 1] > 0.7
-    again = score_pool(str(new), Job.of(folder), out=tmp_path / "two.parquet", processes=2)
+    again = score_pool(
+        str(new), Job.of(folder, {"engine.workers": 2}), out=tmp_path / "two.parquet"
+    )
     assert again.warnings == ()
     assert pq.read_table(tmp_path / "two.parquet").to_pydict() == found
 
@@ -108,7 +110,7 @@ def test_a_pool_that_is_unlike_the_run_s_is_called_so(folder, tmp_path):
         for i in range(120)
     ]
     new = write_rows(tmp_path / "german.jsonl", german)
-    found = score_pool(str(new), Job.of(folder), out=tmp_path / "s.parquet", processes=1)
+    found = score_pool(str(new), Job.of(folder, {"engine.workers": 1}), out=tmp_path / "s.parquet")
     said = " ".join(found.warnings)
     assert "'de'" in said
     assert "times as long" in said
@@ -117,10 +119,10 @@ def test_a_pool_that_is_unlike_the_run_s_is_called_so(folder, tmp_path):
 
 def test_a_scorer_is_fitted_once_and_anew_when_the_ratings_change(folder, tmp_path):
     new = write_rows(tmp_path / "new.jsonl", rows(50, 0, seed=2))
-    score_pool(str(new), Job.of(folder), out=tmp_path / "a.parquet", processes=1)
+    score_pool(str(new), Job.of(folder, {"engine.workers": 1}), out=tmp_path / "a.parquet")
     file = folder / "scorer" / "scorer.safetensors"
     before = file.stat().st_mtime_ns
-    score_pool(str(new), Job.of(folder), out=tmp_path / "b.parquet", processes=1)
+    score_pool(str(new), Job.of(folder, {"engine.workers": 1}), out=tmp_path / "b.parquet")
     assert file.stat().st_mtime_ns == before
 
 

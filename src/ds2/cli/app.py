@@ -157,14 +157,18 @@ def doctor_command(
         "--clear-cache",
         "First empty the cache of vectors and neighbours of all runs.",
     ),
+    cluster: str | None = option(
+        "--cluster ADDRESS", "Also look at the Ray cluster at this address (host:port, or auto)."
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what this machine can run, and what the cache holds."""
+    from ds2.engine import nodes_of
     from ds2.runs.cache import find_cache
 
     if clear_cache and (cache := find_cache()) is not None:
         cache.clear()
-    found = examine()
+    found = examine() | {"cluster": None if cluster is None else nodes_of(cluster)}
     answer(as_json, found, _doctor_lines(found))
     if found["missing"]:
         raise typer.Exit(1)
@@ -183,6 +187,7 @@ OPTIONAL = {
     "tiktoken": "budgets in the tokens of an OpenAI model",
     "umap-learn": "the map of ds2 compare by UMAP",
     "embedding-atlas": "ds2 explore",
+    "ray": "more than one machine: engine.name = 'ray'",
 }
 
 
@@ -221,6 +226,9 @@ def _doctor_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"optional   {name}: {installed or f'not installed (for {opens})'}")
     lines += [f"embedder   {name}: {state}" for name, state in found["embedders"].items()]
     lines.append(f"cache      {_cache_words(found['cache'])}")
+    for node in found["cluster"] or ():
+        has = f"{node['cpus']} CPU, {node['gpus']} GPU, {node['memory_bytes'] / 2**30:.1f} GiB"
+        lines.append(f"node       {node['name']}: {has}")
     missing = found["missing"]
     whole = f"install what is missing: {installing(*missing)}"
     lines.append(f"verdict    {whole if missing else 'everything that a run needs is here'}")

@@ -1,20 +1,20 @@
 """`embed`: a pool's conversations → unit vectors, each different text once, resumable.
 
-Finished vectors are ``x.npy`` and, beside it, ``x.json``: the embedder's name, one key per row, a
-digest of the .npy (a pair that does not belong together is never believed) and the report. While
+Finished vectors are ``x.npy`` and, beside it, ``x.keys.npy`` with one key per row, and ``x.json``:
+the embedder's name, a digest of both (what does not belong together is never believed) and the
+report. While
 they are made, ``x.npy.partial`` grows by one record per text: its key, mixed with the embedder's
 name, and its float16 vector. A killed process leaves whole records and at most one torn one.
 """
 
-import base64
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,9 +29,13 @@ from ds2.embedding.wordllama import WordLlamaEmbedder
 from ds2.errors import InputError, warn
 
 __all__ = [
+    "Chunk",
     "Progress",
+    "Workers",
     "embed",
+    "embed_chunk",
     "embed_with_report",
+    "index_texts",
     "read_report",
     "sample_keys",
     "share_held",
@@ -42,14 +46,33 @@ __all__ = [
 Progress = Callable[[int, int, float, float], None]
 
 BATCH_SIZE = 128
-FORMAT = 1
-#: Rows whose texts are held at once while they are indexed.
-INDEX_ROWS = 1024
+FORMAT = 2
+#: Rows whose texts are held at once while they are indexed, and that one worker indexes at once.
+INDEX_ROWS, INDEX_RANGE = 1024, 65_536
 #: Rows of vectors that are copied, scaled or checked at once.
 BLOCK_ROWS = 16_384
 #: Texts are sorted by length within slices of at most this many rows and characters.
 SLICE_ROWS = 16_384
 SLICE_CHARS = 2**25
+
+
+class Chunk(NamedTuple):
+    """Some rows to embed."""
+
+    start: int  #: they lie in a stretch of the pool that begins here
+    stop: int  #: and ends before this row
+    rows: np.ndarray  #: (m,) ascending
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """Who reads and embeds the texts of a pool, where that is not this process."""
+
+    def index(self, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what `index_texts` finds in each range of rows, in their order."""
+
+    def embed(self, chunks: Iterable[Chunk]) -> Iterator[np.ndarray]:
+        """Yield the vectors of the rows of each chunk, in their order, as `embed_chunk` does."""
 
 
 def embed(
@@ -82,13 +105,15 @@ def embed_with_report(
     batch_size: int = BATCH_SIZE,
     reuse: str | Path | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> tuple[Vectors, EmbeddingReport]:
     """Embed a pool and say what was done.
 
     A text that occurs several times is embedded once. With ``out``, finished batches are kept in
     ``out`` + ".partial"; a process killed at any moment loses at most the batch it was at, and the
-    same call goes on from there. ``out`` itself appears only when it is whole, followed by a .json
-    beside it with the report and the keys by which a later run finds its vectors again.
+    same call goes on from there. ``out`` itself appears only when it is whole, followed by a
+    .keys.npy beside it with the keys by which a later run finds its vectors again, and a .json with
+    the report.
 
     Args:
         pool: the texts, read in slices; a pool, or texts themselves.
@@ -99,6 +124,7 @@ def embed_with_report(
             embedder are the same; by default ``out``, when it is there.
         progress: called after each batch with the different texts done, their total, texts per
             second and seconds left (infinite before the first batch).
+        workers: who reads and embeds; by default this process.
 
     Raises:
         InputError: the pool is empty, a file cannot be read or written, or vectors are unsound.
@@ -114,7 +140,7 @@ def embed_with_report(
     if isinstance(embedder, PrecomputedEmbedder):
         return _take_ready(pool, embedder, path, started_s)
     embedder = WordLlamaEmbedder() if embedder is None else embedder
-    work = _work(pool, embedder, batch_size, progress)
+    work = _work(pool, embedder, batch_size, progress, workers)
     earlier, notes = _open_earlier(reuse, path, embedder)
     if path is not None and reuse is None and np.array_equal(earlier.keys, work.keys):
         return earlier.vectors, _as_it_was(path, work, started_s)
@@ -136,7 +162,7 @@ def embed_with_report(
     report = audited(report, texts, embedder)
     report = replace(report, elapsed_s=time.perf_counter() - started_s)
     if path is not None:
-        _write_report(path, made.digest, work.keys, report)
+        _write_report(path, made.digest, report, work.keys)
         _partial(path).unlink(missing_ok=True)
     return made.vectors, report
 
@@ -147,7 +173,7 @@ def _as_it_was(path: Path, work: "_Work", started_s: float) -> EmbeddingReport:
     held = read_report(path)
     report = replace(held, warnings=sentences(held, work.embedder))
     if report != held:
-        _write_report(path, _read_sidecar(path)["vectors_blake2b"], work.keys, report)
+        _write_facts(path, _read_sidecar(path) | {"report": asdict(report)})
     elapsed_s = time.perf_counter() - started_s
     report = replace(report, n_embedded=0, n_reused=len(work.unique))
     return replace(report, texts_per_s=0.0, elapsed_s=elapsed_s)
@@ -176,9 +202,7 @@ class _Texts:
 
 def vectors_of(pool: TextPool, embedder: Embedder) -> Vectors:
     """(n, d) The unit vectors of a pool that fits into memory, and nothing about them."""
-    return _in_memory(
-        _work(pool, embedder, BATCH_SIZE, None), _open_earlier(None, None, embedder)[0]
-    ).vectors
+    return _in_memory(_work(pool, embedder), _open_earlier(None, None, embedder)[0]).vectors
 
 
 def read_report(path: str | Path) -> EmbeddingReport:
@@ -210,8 +234,8 @@ def share_held(path: Path, embedder: str, keys: np.ndarray) -> float:
     """
     try:
         facts = _read_sidecar(path)
-        held = np.frombuffer(base64.b64decode(facts["keys"] or b""), dtype="<u8")
-    except (InputError, ValueError, TypeError):
+        held = np.load(_keys(path), allow_pickle=False)
+    except (InputError, OSError, ValueError):
         return 0.0
     return float(np.isin(keys, held).mean()) if facts["embedder"] == embedder else 0.0
 
@@ -237,12 +261,14 @@ class _Work:
         sizes: (n,) characters.
         first: (n,) the smallest row with the same text.
         unique: (u,) rows whose text occurs in no earlier row, ascending.
+        workers: who embeds, where it is not this process.
     """
 
     pool: TextPool
     embedder: Embedder
     batch_size: int
     progress: Progress | None
+    workers: Workers | None
     keys: np.ndarray
     sizes: np.ndarray
     first: np.ndarray
@@ -265,33 +291,69 @@ class _Work:
                 self.progress(total - len(rows) + done, total, done / took_s, left_s)
 
         tell()
-        wanted = np.zeros(len(self.keys), dtype=bool)
-        wanted[rows] = True
-        for start, stop in _slices(self.sizes):
-            todo = start + np.flatnonzero(wanted[start:stop])
-            texts = self.pool.texts(start, stop) if len(todo) else []
-            todo = todo[np.argsort(-self.sizes[todo], kind="stable")]
-            for at in range(0, len(todo), self.batch_size):
-                batch = todo[at : at + self.batch_size]
-                vectors = self.embedder.embed([texts[row - start] for row in batch])
-                sink(batch, _checked(vectors, len(batch), self.embedder))
-                done += len(batch)
-                chars += int(self.sizes[batch].sum())
-                tell()
+        for batch, vectors in self._batches(rows):
+            sink(batch, vectors)
+            done += len(batch)
+            chars += int(self.sizes[batch].sum())
+            tell()
         return time.perf_counter() - started_s
 
+    def _batches(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rows and vectors of each batch, or of each chunk that workers return."""
+        chunks = [
+            Chunk(start, stop, todo)
+            for start, stop in _slices(self.sizes)
+            if len(todo := rows[slice(*np.searchsorted(rows, (start, stop)))])
+        ]
+        if self.workers is not None:
+            for chunk, vectors in zip(chunks, self.workers.embed(chunks), strict=True):
+                yield chunk.rows, _checked(vectors, len(chunk.rows), self.embedder)
+            return
+        for chunk in chunks:
+            yield from embed_chunk(self.pool, self.embedder, chunk, self.batch_size)
 
-def _work(pool: TextPool, embedder: Embedder, batch_size: int, progress: Progress | None) -> _Work:
+
+def _work(
+    pool: TextPool,
+    embedder: Embedder,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+) -> _Work:
     """Read every text once, a slice at a time."""
     n = len(pool)
+    ranges = [(start, min(start + INDEX_RANGE, n)) for start in range(0, n, INDEX_RANGE)]
+    found = workers.index(ranges) if workers else (index_texts(pool, *each) for each in ranges)
     keys, sizes = np.empty(n, dtype=np.uint64), np.empty(n, dtype=np.int64)
-    for start in range(0, n, INDEX_ROWS):
-        for row, text in enumerate(pool.texts(start, min(start + INDEX_ROWS, n)), start):
-            keys[row], sizes[row] = _key(text.encode()), len(text)
+    for (start, stop), (some, lengths) in zip(ranges, found, strict=True):
+        keys[start:stop], sizes[start:stop] = some, lengths
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     first = first[inverse].astype(np.int64)
     unique = np.flatnonzero(first == np.arange(n))
-    return _Work(pool, embedder, batch_size, progress, keys, sizes, first, unique)
+    return _Work(pool, embedder, batch_size, progress, workers, keys, sizes, first, unique)
+
+
+def index_texts(pool: TextPool, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) uint64 keys and (m,) lengths in characters of the texts of some rows."""
+    keys = np.empty(stop - start, dtype=np.uint64)
+    sizes = np.empty(stop - start, dtype=np.int64)
+    for at in range(start, stop, INDEX_ROWS):
+        for row, text in enumerate(pool.texts(at, min(at + INDEX_ROWS, stop)), at - start):
+            keys[row], sizes[row] = _key(text.encode()), len(text)
+    return keys, sizes
+
+
+def embed_chunk(
+    pool: TextPool, embedder: Embedder, chunk: Chunk, batch_size: int = BATCH_SIZE
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows and their (m, d) unit vectors, in batches of similar length, longest first."""
+    texts = pool.texts(chunk.start, chunk.stop)
+    sizes = np.array([len(texts[row - chunk.start]) for row in chunk.rows])
+    rows = chunk.rows[np.argsort(-sizes, kind="stable")]
+    for at in range(0, len(rows), batch_size):
+        batch = rows[at : at + batch_size]
+        vectors = embedder.embed([texts[row - chunk.start] for row in batch])
+        yield batch, _checked(vectors, len(batch), embedder)
 
 
 def _key(data: bytes) -> int:
@@ -440,6 +502,10 @@ def _sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def _keys(path: Path) -> Path:
+    return path.with_suffix(".keys.npy")
+
+
 def _write_vectors(path: Path, n: int, dimension: int, block: Callable[[slice], np.ndarray]) -> str:
     """Write (n, dimension) float16 as a .npy, whole or not at all, and return its digest."""
     digest = hashlib.blake2b(digest_size=16)
@@ -453,17 +519,22 @@ def _write_vectors(path: Path, n: int, dimension: int, block: Callable[[slice], 
     return digest.hexdigest()
 
 
-def _write_report(
-    path: Path, digest: str, keys: np.ndarray | None, report: EmbeddingReport
-) -> None:
-    """Write the sidecar of ``path``; ``keys`` None where rows do not belong to texts."""
+def _write_report(path: Path, digest: str, report: EmbeddingReport, keys: np.ndarray) -> None:
+    """Write what lies beside ``path``: the keys, then what vouches for both."""
+    data = keys.astype("<u8")
+    with writing(_keys(path)) as temporary, temporary.open("wb") as file:
+        np.save(file, data, allow_pickle=False)
     facts = {
         "format": FORMAT,
         "embedder": report.embedder,
         "vectors_blake2b": digest,
+        "keys_blake2b": hashlib.blake2b(data.tobytes(), digest_size=16).hexdigest(),
         "report": asdict(report),
-        "keys": None if keys is None else base64.b64encode(keys.astype("<u8").tobytes()).decode(),
     }
+    _write_facts(path, facts)
+
+
+def _write_facts(path: Path, facts: Mapping[str, object]) -> None:
     with writing(_sidecar(path)) as temporary:
         temporary.write_text(json.dumps(facts, indent=1), encoding="ascii")
 
@@ -497,31 +568,33 @@ def _read_stored(path: Path) -> tuple[_Stored, str]:
     facts = _read_sidecar(path)
     try:
         vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        keys = np.frombuffer(base64.b64decode(facts["keys"] or b""), dtype="<u8").astype(np.uint64)
+        keys = np.load(_keys(path), allow_pickle=False).astype(np.uint64)
         whole = vectors.ndim == 2 and vectors.dtype == np.float16 and len(keys) == len(vectors)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
     digest = hashlib.blake2b(digest_size=16)
     for rows in _blocks(len(vectors) if whole else 0):
         digest.update(vectors[rows].tobytes())
-    if not whole or digest.hexdigest() != facts.get("vectors_blake2b"):
+    whole = whole and digest.hexdigest() == facts.get("vectors_blake2b")
+    digest = hashlib.blake2b(keys.astype("<u8").tobytes(), digest_size=16)
+    if not whole or digest.hexdigest() != facts.get("keys_blake2b"):
         raise _damaged(path)
     return _Stored(vectors, keys), str(facts["embedder"])
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     described = _sidecar(path)
-    for needed in (path, described):
+    for needed in (path, described, _keys(path)):
         if not needed.is_file():
             raise InputError(
                 f"There are no vectors to take over at '{path}': '{needed.name}' is missing. "
-                "Embedding with out= writes both files."
+                "Embedding with out= writes all three files."
             )
     try:
         facts = json.loads(described.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(described) from error
-    if not isinstance(facts, dict) or not {"format", "embedder", "report", "keys"} <= facts.keys():
+    if not isinstance(facts, dict) or not {"format", "embedder", "report"} <= facts.keys():
         raise _damaged(described)
     if facts["format"] != FORMAT:
         raise InputError(
@@ -533,7 +606,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        f"'{path}' is damaged, or does not belong to the file beside it. Remove both and embed "
+        f"'{path}' is damaged, or does not belong to the files beside it. Remove them and embed "
         "again."
     )
 
@@ -555,5 +628,5 @@ def _take_ready(
     elapsed_s = time.perf_counter() - started_s
     report = EmbeddingReport(ready.name, dimension, n, n, 0, n, elapsed_s=elapsed_s)
     if path is not None:
-        _write_report(path, digest, None, report)
+        _write_report(path, digest, report, np.empty(0))  # rows do not belong to texts
     return vectors, report

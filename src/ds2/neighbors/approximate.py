@@ -43,11 +43,11 @@ def load_faiss() -> Any:
     return faiss
 
 
-def principal_directions(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """(d, r) orthonormal directions that keep `ENERGY` of the unit rows' squared length."""
-    n = len(vectors)
-    rows = np.random.default_rng(seed).choice(n, size=min(n, DIRECTION_SAMPLE), replace=False)
-    sample = unit_block(vectors, np.sort(rows))
+def principal_directions(vectors: np.ndarray, entries: np.ndarray, seed: int) -> np.ndarray:
+    """(d, r) orthonormal directions that keep `ENERGY` of the squared length of unit rows."""
+    n = len(entries)
+    some = np.random.default_rng(seed).choice(n, size=min(n, DIRECTION_SAMPLE), replace=False)
+    sample = unit_block(vectors, entries[np.sort(some)])
     energy, directions = np.linalg.eigh(sample.T @ sample)
     kept = np.cumsum(energy[::-1]) / energy.sum()
     width = min(len(energy), 16 * int(-(-(np.searchsorted(kept, ENERGY) + 1) // 16)))
@@ -55,7 +55,7 @@ def principal_directions(vectors: np.ndarray, seed: int) -> np.ndarray:
 
 
 class GraphIndex:
-    """HNSW graphs over the rows of ``vectors``; ``search`` may be called with any width.
+    """HNSW graphs over some rows of an array of vectors; ``search`` may be called with any width.
 
     Attributes:
         widths: the search widths that are tried in turn.
@@ -63,11 +63,12 @@ class GraphIndex:
 
     widths = SEARCH_WIDTHS
 
-    def __init__(self, vectors: np.ndarray, seed: int) -> None:
+    def __init__(self, vectors: np.ndarray, entries: np.ndarray, seed: int) -> None:
         self._vectors = vectors
-        self._directions = principal_directions(vectors, seed)
-        self._shards = [np.arange(s, len(vectors), SHARDS) for s in range(SHARDS)]
-        self._added = counter(len(vectors))
+        self._directions = principal_directions(vectors, entries, seed)
+        self._shards = [entries[s::SHARDS] for s in range(SHARDS)]
+        self._large = len(entries) > LARGE
+        self._added = counter(len(entries))
         with ThreadPoolExecutor(SHARDS) as pool:
             self._graphs: list[Any] = list(pool.map(self._build, self._shards))
 
@@ -77,7 +78,7 @@ class GraphIndex:
     def _build(self, rows: np.ndarray) -> Any:
         faiss = load_faiss()
         faiss.omp_set_num_threads(1)  # this thread alone: the build must not depend on timing
-        large = len(self._vectors) > LARGE
+        large = self._large
         graph = faiss.IndexHNSWSQ(
             self._directions.shape[1],
             faiss.ScalarQuantizer.QT_bf16,

@@ -13,6 +13,7 @@ from ds2.progress import steps
 __all__ = [
     "distances_to",
     "in_threads",
+    "n_threads",
     "row_blocks",
     "sort_candidates",
     "stretch_of",
@@ -32,7 +33,9 @@ ROWS = 16_384
 
 
 def n_threads() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use: as many as there are, or as DS2_THREADS says."""
+    if (wanted := os.environ.get("DS2_THREADS", "")).isdecimal():
+        return max(1, int(wanted))
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

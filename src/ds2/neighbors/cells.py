@@ -9,7 +9,8 @@ anywhere with the same result. (cuVS's all-neighbours and DiskANN's build cut a 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,42 +29,71 @@ LEARN_FROM, ROUNDS = 64, 12
 ROWS = 16_384
 
 T = TypeVar("T")
+#: Rows to their codes.
+_Encode = Callable[[np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True, slots=True)
 class CellIndex:
-    """Cells over the rows of ``vectors``; ``search`` may be called with any width.
+    """Cells over some rows of an array of vectors; ``search`` may be called with any width.
 
     Codes lie in the order of the cells, so that a cell is a stretch of them. A row's *place* is
-    where its code lies.
+    where its code lies. The arrays are all there is to it: opened elsewhere they search alike.
 
     Attributes:
-        widths: the numbers of cells that are tried in turn.
+        codes: (n, r) float16, by place.
+        rows: (n,) row numbers, by place.
+        centres: (c, r) float32 of unit length.
+        ends: (c + 1,) the place at which each cell begins.
     """
 
-    def __init__(self, vectors: np.ndarray, seed: int) -> None:
-        directions = principal_directions(vectors, seed)
-        codes = np.empty((len(vectors), directions.shape[1]), dtype=np.float16)
+    codes: np.ndarray
+    rows: np.ndarray
+    centres: np.ndarray
+    ends: np.ndarray
 
-        def encode(rows: slice) -> None:
-            codes[rows] = unit_block(vectors, rows) @ directions
+    @classmethod
+    def build(
+        cls,
+        vectors: np.ndarray,
+        entries: np.ndarray,
+        seed: int,
+        empty: Callable[[tuple[int, int], Any], np.ndarray] = np.empty,
+    ) -> "CellIndex":
+        """Cut rows ``entries`` (n,) of ``vectors`` (m, d) into cells.
 
-        with part(0.0, 0.2):
-            _each(encode, _stretches(len(codes)))
-        with part(0.2, 1.0):
-            self._centres, home = _cut(codes, seed)
-        self._rows = np.argsort(home, kind="stable")
-        self._codes, self._home = codes[self._rows], home[self._rows]
-        self._ends = np.searchsorted(self._home, np.arange(len(self._centres) + 1))
-        self._place = np.empty(len(codes), dtype=np.int64)
-        self._place[self._rows] = np.arange(len(codes))
-        most = len(self._centres)
+        ``empty`` makes the array that the codes, the largest thing of it, are written to.
+        """
+        directions = principal_directions(vectors, entries, seed)
+
+        def encode(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(unit_block(vectors, rows) @ directions, dtype=np.float16)
+
+        with part(0.0, 0.8):
+            centres, home = _cut(encode, entries, seed)
+        order = np.argsort(home, kind="stable")
+        ends = np.searchsorted(home[order], np.arange(len(centres) + 1))
+        rows = entries[order]
+        codes = empty((len(rows), directions.shape[1]), np.float16)
+
+        def place(some: slice) -> None:
+            codes[some] = encode(rows[some])
+
+        with part(0.8, 1.0):
+            _each(place, _stretches(len(rows)))
+        return cls(codes, rows, centres, ends)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The numbers of cells that are tried in turn."""
+        most = len(self.centres)
         quarters = (2**i * quarter // 4 for i in range(20) for quarter in range(4, 8))
-        self.widths = (*sorted({width for width in quarters if width < most}), most)
+        return (*sorted({width for width in quarters if width < most}), most)
 
     @property
     def largest(self) -> int:
         """Rows of the largest cell."""
-        return int(np.diff(self._ends).max())
+        return int(np.diff(self.ends).max())
 
     def search(self, queries: np.ndarray, k: int, width: int) -> np.ndarray:
         """Candidates for the ``k`` most similar rows of some rows, the row itself left out.
@@ -77,75 +107,88 @@ class CellIndex:
             (q, k) row numbers, best first by approximate similarity; −1 where none was found.
         """
         result = np.empty((len(queries), k), dtype=np.int64)
-        places = self._place[queries]
+        places = self.places(queries)
         order = np.argsort(places)  # a block of rows of one cell looks into few others
-        blocks = [order[start : start + BLOCK] for start in range(0, len(order), BLOCK)]
-
-        def visit(block: np.ndarray) -> None:
-            found = self._search(places[block], k, width)
-            result[block] = np.where(found < 0, -1, self._rows[found])
-
-        _each(visit, blocks)
+        result[order] = self.search_places(places[order], k, width)
         return result
+
+    def search_places(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
+        """The same for rows that are given by their places (q,), ascending."""
+        result = np.empty((len(places), k), dtype=np.int64)
+
+        def visit(block: slice) -> None:
+            found = self._search(places[block], k, width)
+            result[block] = np.where(found < 0, -1, self.rows[found])
+
+        _each(visit, _stretches(len(places), BLOCK))
+        return result
+
+    def places(self, queries: np.ndarray) -> np.ndarray:
+        """(q,) the places of some rows."""
+        place = np.empty(int(self.rows.max()) + 1, dtype=np.int64)
+        place[self.rows] = np.arange(len(self.rows))
+        return np.asarray(place[queries])
 
     def compared(self, queries: np.ndarray, width: int) -> float:
         """Rows that each of some rows is compared with, on average."""
-        places = self._place[queries]
-        near = self._nearest(self._codes[places].astype(np.float32), places, width)
-        return float(np.diff(self._ends)[near].sum(axis=1).mean())
+        places = self.places(queries)
+        near = self._nearest(self.codes[places].astype(np.float32), places, width)
+        return float(np.diff(self.ends)[near].sum(axis=1).mean())
 
     def _nearest(self, codes: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
         """(q, width) the cells that are looked into; a row's own is among them."""
-        likeness = codes @ self._centres.T
-        likeness[np.arange(len(places)), self._home[places]] = np.inf
+        likeness = codes @ self.centres.T
+        home = np.searchsorted(self.ends, places, side="right") - 1
+        likeness[np.arange(len(places)), home] = np.inf
         return np.asarray(np.argpartition(-likeness, width - 1, axis=1)[:, :width])
 
     def _search(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """(q, k) places of the candidates of a block of rows, given by their places."""
-        codes = self._codes[places].astype(np.float32)
-        looks = np.zeros((len(places), len(self._centres)), dtype=bool)
+        codes = self.codes[places].astype(np.float32)
+        looks = np.zeros((len(places), len(self.centres)), dtype=bool)
         np.put_along_axis(looks, self._nearest(codes, places, width), True, axis=1)
         best = Best.empty(len(places), k)
         for cell in np.argsort(-looks.sum(axis=0), kind="stable"):  # where most look, first
             asking = np.flatnonzero(looks[:, cell])
             if not len(asking):
                 break
-            for start in range(self._ends[cell], self._ends[cell + 1], TILE):
-                end = min(start + TILE, self._ends[cell + 1])
-                tile = self._codes[start:end].astype(np.float32)
+            for start in range(self.ends[cell], self.ends[cell + 1], TILE):
+                end = min(start + TILE, self.ends[cell + 1])
+                tile = self.codes[start:end].astype(np.float32)
                 so_far = Best(best.rows[asking], best.similarities[asking])
                 found = search_tile(codes[asking], places[asking], start, tile, so_far)
                 best.rows[asking], best.similarities[asking] = found.rows, found.similarities
         return best.rows
 
 
-def _cut(codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit centres (c, d) of the cells, and the cell of each row (n,)."""
-    everyone = np.arange(len(codes))
-    centres = _centres(codes, everyone, seed)
-    home = np.empty(len(codes), dtype=np.int64)
-    _settle(codes, everyone, centres, home)
-    for _ in steps(range(CUTS)):
-        sizes = np.bincount(home, minlength=len(centres))
-        large = np.flatnonzero(sizes > 2 * CELL_ROWS)
-        for cell in large:
-            rows = np.flatnonzero(home == cell)
-            parts = _centres(codes, rows, seed)
-            local = np.empty(len(rows), dtype=np.int64)
-            _settle(codes, rows, parts, local)
-            home[rows] = np.where(local == 0, cell, len(centres) - 1 + local)
-            centres[cell] = parts[0]
-            centres = np.concatenate([centres, parts[1:]])
-        if not len(large):
-            break
+def _cut(encode: _Encode, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit centres (c, r) of the cells of some rows (n,), and the cell of each (n,)."""
+    with part(0.0, 0.2):
+        centres = _centres(encode, rows, seed)
+    with part(0.2, 0.9):
+        home = _nearest_centre(encode, rows, centres)
+    with part(0.9, 1.0):
+        for _ in steps(range(CUTS)):
+            sizes = np.bincount(home, minlength=len(centres))
+            large = np.flatnonzero(sizes > 2 * CELL_ROWS)
+            for cell in large:
+                inside = np.flatnonzero(home == cell)
+                pieces = _centres(encode, rows[inside], seed)
+                local = _nearest_centre(encode, rows[inside], pieces)
+                home[inside] = np.where(local == 0, cell, len(centres) - 1 + local)
+                centres[cell] = pieces[0]
+                centres = np.concatenate([centres, pieces[1:]])
+            if not len(large):
+                break
     return centres, home
 
 
-def _centres(codes: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-    """(c, d) unit centres of some rows, one for `CELL_ROWS` of them."""
+def _centres(encode: _Encode, rows: np.ndarray, seed: int) -> np.ndarray:
+    """(c, r) unit centres of some rows, one for `CELL_ROWS` of them."""
     many = -(-len(rows) // CELL_ROWS)
     rng = np.random.default_rng(seed)
     some = np.sort(rng.choice(rows, size=min(len(rows), LEARN_FROM * many), replace=False))
+    codes = np.concatenate([encode(some[at]) for at in _stretches(len(some))])
 
     def learn() -> np.ndarray:
         faiss = load_faiss()
@@ -154,24 +197,26 @@ def _centres(codes: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
             codes.shape[1], many, niter=ROUNDS, spherical=True, seed=seed,
             min_points_per_centroid=1, max_points_per_centroid=LEARN_FROM,
         )  # fmt: skip
-        found.train(codes[some].astype(np.float32))
+        found.train(codes.astype(np.float32))
         return np.asarray(found.centroids)
 
     with ThreadPoolExecutor(1) as alone:
         return alone.submit(learn).result()
 
 
-def _settle(codes: np.ndarray, rows: np.ndarray, centres: np.ndarray, home: np.ndarray) -> None:
-    """Write the nearest centre of each of some rows into ``home``."""
+def _nearest_centre(encode: _Encode, rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(n,) the nearest of the centres to each of some rows."""
+    home = np.empty(len(rows), dtype=np.int64)
 
     def visit(some: slice) -> None:
-        home[some] = (codes[rows[some]].astype(np.float32) @ centres.T).argmax(axis=1)
+        home[some] = (encode(rows[some]).astype(np.float32) @ centres.T).argmax(axis=1)
 
     _each(visit, _stretches(len(rows)))
+    return home
 
 
-def _stretches(n: int) -> list[slice]:
-    return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+def _stretches(n: int, rows: int = ROWS) -> list[slice]:
+    return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
 
 
 def _each(visit: Callable[[T], None], blocks: Sequence[T]) -> None:

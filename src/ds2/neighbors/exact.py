@@ -19,35 +19,39 @@ BLOCK = 1024
 GROUP = 32
 
 
-def exact_candidates(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """The ``k`` most similar rows for some rows of ``vectors``, best first, never the row itself.
+def exact_candidates(
+    vectors: np.ndarray, entries: np.ndarray, queries: np.ndarray, k: int
+) -> np.ndarray:
+    """The ``k`` most similar entries for some of them, best first, never the row itself.
 
     Args:
-        vectors: (n, d) floats of any length above 0; made unit rows block by block.
-        queries: (q,) row numbers.
+        vectors: (m, d) floats of any length above 0; made unit rows block by block.
+        entries: (n,) the row numbers that are searched, ascending.
+        queries: (q,) row numbers among them.
         k: neighbours to return; at most n − 1.
 
     Returns:
         (q, k) row numbers.
     """
     blocks = [queries[start : start + BLOCK] for start in range(0, len(queries), BLOCK)]
+    places = [np.searchsorted(entries, block) for block in blocks]
     result = np.empty((len(queries), k), dtype=np.int64)
     best = [Best.empty(len(block), k) for block in blocks]
-    for start, tile in steps(_tiles(vectors), -(-len(vectors) // TILE)):
+    for start, tile in steps(_tiles(vectors, entries), -(-len(entries) // TILE)):
 
         def visit(i: int, start: int = start, tile: np.ndarray = tile) -> None:
             unit = unit_block(vectors, blocks[i])
-            best[i] = search_tile(unit, blocks[i], start, tile, best[i])
+            best[i] = search_tile(unit, places[i], start, tile, best[i])
 
         visit_all(visit, range(len(blocks)))
     for i, found in enumerate(best):
-        result[i * BLOCK : i * BLOCK + len(found.rows)] = found.rows
+        result[i * BLOCK : i * BLOCK + len(found.rows)] = entries[found.rows]
     return result
 
 
-def _tiles(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    for start in range(0, len(vectors), TILE):
-        yield start, unit_block(vectors, slice(start, start + TILE))
+def _tiles(vectors: np.ndarray, entries: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(entries), TILE):
+        yield start, unit_block(vectors, entries[start : start + TILE])
 
 
 class Best:

@@ -1,4 +1,13 @@
-"""`find_neighbors`: exact where that is fast, approximate with a measured recall where it pays."""
+"""`find_neighbors`: exact where that is fast, approximate with a measured recall where it pays.
+
+A search in cells can be taken apart: `prepare_cells` does what comes first, `search_stretch` is the
+search for some rows, wherever it is done, and `joined` makes one graph of all stretches.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,15 +21,14 @@ from ds2.neighbors.exact import exact_candidates
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import first_rows, identical_groups
 from ds2.neighbors.recall import RecallSample
-from ds2.progress import part
+from ds2.progress import part, steps
 
-__all__ = ["find_neighbors"]
+__all__ = ["CellSearch", "find_neighbors", "joined", "prepare_cells", "search_stretch"]
 
 #: Up to this many distinct examples the exact search is at least as fast (benchmarks/neighbors.py).
 EXACT_UP_TO = 20_000
-_Index = type[GraphIndex] | type[CellIndex]
-#: The approximate searches by name.
-INDEXES: dict[str, _Index] = {"approximate": GraphIndex, "cells": CellIndex}
+#: Rows of a stretch: what is searched for at once, and what is lost where a worker is.
+STRETCH = 16_384
 #: Candidates beyond k whose exact distances are computed by the exact search.
 SPARE = 6
 
@@ -49,8 +57,8 @@ def find_neighbors(
             pool, which every core works on; or "auto": exact up to 20,000 distinct examples, then
             approximate.
         min_recall: share of the true neighbours that an approximate search must find on a
-            sample of rows. The search is widened until it does; where even the widest does not,
-            the exact search is used.
+            sample of rows. The search is widened until it does; where even the widest does not, the
+            exact search is used ("cells": the widest looks into every cell).
         seed: seeds the samples.
 
     Returns:
@@ -61,10 +69,54 @@ def find_neighbors(
             fewer than k + 1 distinct examples; an unknown method.
     """
     vectors = check_vectors("vectors", vectors)
-    k = check_int("k", k, low=1)
-    method = check_choice("method", method, ("auto", "exact", *INDEXES))
-    min_recall = check_fraction("min_recall", min_recall, open_low=True)
-    seed = check_int("seed", seed, low=0)
+    asked = _Asked.of(k, method, min_recall, seed)
+    labels, entries = _entries(vectors, groups, asked.k)
+    if method == "cells":
+        with part(0.0, 0.4):
+            search = _prepare_cells(vectors, entries, asked, np.empty)
+        with part(0.4, 1.0):
+            found = (search_stretch(vectors, search, *each) for each in steps(search.stretches))
+            return joined(search, found, labels)
+    if method == "approximate" or (method == "auto" and len(entries) > EXACT_UP_TO):
+        with part(0.0, 0.47):
+            reach = _wide_enough(vectors, entries, asked, GraphIndex, _graph_depths)
+            index, width, depth, recall, reached = reach
+        if reached:
+            with part(0.47, 0.95):
+                candidates = index.search(entries, depth, width)
+            with part(0.95, 1.0):
+                near = sort_candidates(vectors, entries, candidates, asked.k)
+            return _graph(labels, [(entries, *near)], asked.k, recall, "approximate")
+    with part(0.0, 0.95):
+        spared = min(asked.k + SPARE, len(entries) - 1)
+        candidates = exact_candidates(vectors, entries, entries, spared)
+    with part(0.95, 1.0):
+        near = sort_candidates(vectors, entries, candidates, asked.k)
+    return _graph(labels, [(entries, *near)], asked.k, 1.0, "exact")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked for, checked."""
+
+    k: int
+    min_recall: float
+    seed: int
+
+    @classmethod
+    def of(cls, k: int, method: str, min_recall: float, seed: int) -> "_Asked":
+        check_choice("method", method, ("auto", "exact", "approximate", "cells"))
+        return cls(
+            check_int("k", k, low=1),
+            check_fraction("min_recall", min_recall, open_low=True),
+            check_int("seed", seed, low=0),
+        )
+
+
+def _entries(
+    vectors: np.ndarray, groups: np.ndarray | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the first row of each row's group, and the rows (e,) that are first of one."""
     if groups is None:
         labels = identical_groups(vectors)
     else:
@@ -76,58 +128,129 @@ def find_neighbors(
             f"'k' must be smaller than the number of distinct examples. Got k = {k} with "
             f"{len(entries)} distinct examples (of {len(vectors)} rows). Lower k or add examples."
         )
-    duplicated = len(entries) < len(vectors)
-    distinct = vectors[entries] if duplicated else vectors
-    exact = method == "exact" or (method == "auto" and len(entries) <= EXACT_UP_TO)
-    index = "approximate" if method == "auto" else method
-    found = None if exact else _approximate(distinct, k, min_recall, seed, INDEXES[index])
-    if found is None:
-        found = _exact(distinct, k)
-    indices, distances, recall = found
-    if duplicated:
-        position = np.empty(len(vectors), dtype=np.int64)
-        position[entries] = np.arange(len(entries))
-        expand = position[labels]
-        indices = entries[indices].astype(np.int32)[expand]
-        distances = distances[expand]
-    return Neighbors(
-        indices=indices,
-        distances=distances,
-        recall=1.0 if recall is None else recall,
-        method="exact" if recall is None else index,
-        groups=labels if duplicated else None,
-    )
+    return labels, entries
 
 
-_Found = tuple[np.ndarray, np.ndarray, float | None]
+def _wide_enough(
+    vectors: np.ndarray,
+    entries: np.ndarray,
+    asked: _Asked,
+    index_of: Callable[..., Any],
+    depths_of: Callable[[int, int], tuple[int, ...]],
+) -> tuple[Any, int, int, float, bool]:
+    """An index, the first width and depth that are sure to reach the recall, it, and True.
+
+    Depth is the number of candidates whose exact distances are computed. Where none reaches the
+    recall it is the widest and deepest, its recall, and False.
+    """
+    with part(0.0, 0.1):
+        sample = RecallSample.draw(vectors, entries, asked.k, asked.seed)
+    with part(0.1, 0.98):
+        index = index_of(vectors, entries, asked.seed)
+    with part(0.98, 1.0):
+        for width in index.widths:
+            depths = [min(one, len(entries) - 1) for one in depths_of(asked.k, width)]
+            tried = index.search(sample.rows, depths[-1], width)
+            for depth in depths:
+                _, distances = sort_candidates(vectors, sample.rows, tried[:, :depth], asked.k)
+                recall, error = sample.recall(distances)
+                if recall - error >= asked.min_recall:
+                    return index, width, depth, recall, True
+    return index, width, depth, recall, False
 
 
-def _exact(vectors: np.ndarray, k: int) -> _Found:
-    rows = np.arange(len(vectors))
-    with part(0.0, 0.95):
-        candidates = exact_candidates(vectors, rows, min(k + SPARE, len(vectors) - 1))
-    with part(0.95, 1.0):
-        return *sort_candidates(vectors, rows, candidates, k), None
+def _graph_depths(k: int, width: int) -> tuple[int, ...]:
+    return (max(3 * k + 2, width // 2),)
 
 
-def _approximate(
-    vectors: np.ndarray, k: int, min_recall: float, seed: int, index_of: _Index
-) -> _Found | None:
-    """The approximate search at the first width that reaches the recall; None if none does."""
-    with part(0.0, 0.04):
-        sample = RecallSample.draw(vectors, k, seed)
-    with part(0.04, 0.46):
-        index = index_of(vectors, seed)
-    rows = np.arange(len(vectors))
-    for width in index.widths:
-        wanted = min(max(3 * k + 2, width // 2), len(vectors) - 1)
-        with part(0.46, 0.47):
-            tried = index.search(sample.rows, wanted, width)
-            _, distances = sort_candidates(vectors, sample.rows, tried, k)
-        recall, error = sample.recall(distances)
-        if recall - error >= min_recall:
-            with part(0.47, 0.95):
-                candidates = index.search(rows, wanted, width)
-            with part(0.95, 1.0):
-                return *sort_candidates(vectors, rows, candidates, k), recall
-    return None
+def _cell_depths(k: int, _: int) -> tuple[int, ...]:
+    """Rows that lie closer than the codes can tell take depth, and no width makes up for it."""
+    return (3 * k + 2, 6 * k + 4, 12 * k + 8)
+
+
+def _graph(
+    labels: np.ndarray,
+    found: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    k: int,
+    recall: float,
+    method: str,
+) -> Neighbors:
+    """The graph of all rows from the first rows of groups, their neighbours and distances."""
+    indices = np.empty((len(labels), k), dtype=np.int32)
+    distances = np.empty((len(labels), k), dtype=np.float32)
+    for rows, near, far in found:
+        indices[rows], distances[rows] = near, far
+    again = np.flatnonzero(labels != np.arange(len(labels)))
+    indices[again], distances[again] = indices[labels[again]], distances[labels[again]]
+    groups = labels if len(again) else None
+    return Neighbors(indices, distances, recall=recall, method=method, groups=groups)
+
+
+@dataclass(frozen=True, slots=True)
+class CellSearch:
+    """A search in cells that is ready: what `search_stretch` needs beside the vectors.
+
+    Attributes:
+        index: the cells.
+        k: neighbours of each example.
+        width: cells that are looked into for each row.
+        depth: candidates whose exact distances are computed for each row.
+        recall: of that width and depth, on a sample.
+    """
+
+    index: CellIndex
+    k: int
+    width: int
+    depth: int
+    recall: float
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """The places from and to which each stretch goes."""
+        n = len(self.index.rows)
+        return [(start, min(start + STRETCH, n)) for start in range(0, n, STRETCH)]
+
+
+def prepare_cells(
+    vectors: Vectors,
+    k: int,
+    *,
+    groups: Groups,
+    min_recall: float,
+    seed: int,
+    empty: Callable[[tuple[int, int], Any], np.ndarray] = np.empty,
+) -> CellSearch:
+    """Do what comes before a search in cells; as `find_neighbors` with ``method="cells"``.
+
+    ``empty`` makes the array of the codes, (n, r) float16.
+    """
+    vectors = check_vectors("vectors", vectors)
+    asked = _Asked.of(k, "cells", min_recall, seed)
+    return _prepare_cells(vectors, _entries(vectors, groups, asked.k)[1], asked, empty)
+
+
+def _prepare_cells(
+    vectors: np.ndarray, entries: np.ndarray, asked: _Asked, empty: Callable[..., np.ndarray]
+) -> CellSearch:
+    build = partial(CellIndex.build, empty=empty)
+    index, width, depth, recall, _ = _wide_enough(vectors, entries, asked, build, _cell_depths)
+    return CellSearch(index, asked.k, width, depth, recall)
+
+
+def search_stretch(
+    vectors: np.ndarray, search: CellSearch, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(m, k) row numbers and distances of the neighbours of the rows at places start … stop."""
+    index, rows = search.index, search.index.rows[start:stop]
+    candidates = index.search_places(np.arange(start, stop), search.depth, search.width)
+    return sort_candidates(vectors, rows, candidates, search.k)
+
+
+def joined(
+    search: CellSearch, found: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndarray
+) -> Neighbors:
+    """The graph from what `search_stretch` found in each stretch, in their order."""
+    rows = search.index.rows
+    stretches = zip(search.stretches, found, strict=True)
+    each = ((rows[start:stop], *near) for (start, stop), near in stretches)
+    return _graph(first_rows(np.asarray(groups)), each, search.k, search.recall, "cells")

@@ -27,12 +27,12 @@ class RecallSample:
     distances: np.ndarray
 
     @classmethod
-    def draw(cls, vectors: np.ndarray, k: int, seed: int) -> "RecallSample":
-        """Choose up to 1,000 rows at random and search them exactly."""
+    def draw(cls, vectors: np.ndarray, entries: np.ndarray, k: int, seed: int) -> "RecallSample":
+        """Choose up to 1,000 of the entries at random and search them exactly."""
         rng = np.random.default_rng(seed)
-        n = len(vectors)
-        rows = np.sort(rng.choice(n, size=min(SAMPLE, n), replace=False))
-        candidates = exact_candidates(vectors, rows, min(k + 1, n - 1))
+        n = len(entries)
+        rows = entries[np.sort(rng.choice(n, size=min(SAMPLE, n), replace=False))]
+        candidates = exact_candidates(vectors, entries, rows, min(k + 1, n - 1))
         _, distances = sort_candidates(vectors, rows, candidates, k)
         return cls(rows, distances)
 

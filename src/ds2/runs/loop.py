@@ -230,7 +230,8 @@ def _how_far(
         return None
     if running:
         return f"at {at}"
-    then = "goes on from there" if stage.resumes else "starts anew"
+    kept = stage.kept and (folder / stage.kept).exists()
+    then = "goes on from there" if kept else "starts anew"
     return f"stopped at {at}, {then}"
 
 

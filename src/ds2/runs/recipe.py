@@ -529,6 +529,24 @@ class CurateSection(Section):
     paper_floor: bool = key(False, "flag at least 0.05 of every score, as the published code does")
 
 
+class EngineSection(Section):
+    """Where embedding, the search in cells and ds2 score work. No result depends on it."""
+
+    name: Literal["here", "ray"] = key(
+        "here", "here: on this machine; ray: on the nodes of a Ray cluster"
+    )
+    workers: Auto | Count = key(
+        "auto", "pieces of work at once; auto: one for each processor, where that pays"
+    )
+    address: Text = key(
+        "local",
+        "ray: host:port of the cluster, auto for the one that this machine belongs to, or "
+        "local for one that is started on this machine",
+    )
+    gpus: float = key(0.0, "ray: GPUs of a worker that embeds (0.5: two share one)", ge=0.0)
+    memory_gb: float = key(0.0, "ray: memory that is set aside for a worker", ge=0.0)
+
+
 class OutputSection(Section):
     """The file to train on."""
 
@@ -567,6 +585,7 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
     proof: ProofSection = ProofSection()
+    engine: EngineSection = EngineSection()
 
     @property
     def rated(self) -> bool:

@@ -1,11 +1,9 @@
 """`ds2 score`: the scorer of a run on another pool, part by part, from file to Parquet."""
 
-import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,11 @@ from ds2.embedding import (
     surface_features,
     vectors_of,
 )
+from ds2.engine import Engine
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.pool import Pool, read_parts
+from ds2.runs.apart import engine_of
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file
 from ds2.runs.frozen import (
@@ -44,16 +44,14 @@ from ds2.runs.steps import covariates_of
 __all__ = ["ScoredPool", "score_pool"]
 
 FOLDER = "scorer"
-#: Rows of a part.
-PART = 8192
+#: Rows of a part; and how large a pool is taken to be whose size nobody knows.
+PART, MANY = 8192, 10**9
 #: Rows of the run and of the new pool that are held against each other.
 LOOK_AT = 2000
 #: The new pool is unlike the run's where so much more of it is in a language, where its answers are
 #: so many times as long or short (median), or where so much of it is farther from every row of the
 #: run than all but 5 % of the run's own rows are.
 OTHER_LANGUAGE, TIMES_AS_LONG, FAR = 0.1, 1.5, 0.2
-
-_MP = get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +65,13 @@ class ScoredPool:
     warnings: tuple[str, ...]  #: how the new pool is unlike the run's
 
 
-def score_pool(
-    new: str | Sequence[str], job: Job, *, out: Path, processes: int | None = None
-) -> ScoredPool:
+def score_pool(new: str | Sequence[str], job: Job, *, out: Path) -> ScoredPool:
     """Score another pool with the scorer of a run, in memory that does not grow with it.
 
     Args:
         new: as `ds2.read_pool` takes it.
         job: the run. Its scorer is fitted and kept in RUN/scorer when it is first needed.
         out: the Parquet file to write.
-        processes: that embed and score; default: one for each processor where the embedder computes
-            here, else one.
 
     Raises:
         InputError: the run's vectors are ready-made, or its ratings cannot be predicted.
@@ -86,16 +80,19 @@ def score_pool(
         embedder = _embedder(job)
         scorer = _scorer(job, embedder)
         own = _own_sample(job)
-    many = processes or (os.cpu_count() if job.recipe.embed.embedder == "wordllama" else 1) or 1
     kinds = {"position": pa.int64(), "id": pa.string(), "score": pa.float32(), "se": pa.float32()}
     schema = pa.schema(kinds)
     job.listener.started("score", "score the pool")
     n, read, seen = 0, 0, list[tuple[Pool, np.ndarray]]()
-    with writing(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        for part, vectors, scores, se in _scored(new, job.folder, many):
+    with (
+        engine_of(job.recipe, MANY, embeds=True) as engine,
+        writing(out) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as file,
+    ):
+        for part, vectors, scores, se in _scored(new, job.folder, engine):
             if len(vectors):
                 seen.append((part.take(np.arange(len(vectors))), vectors))
-            columns = [part.positions, part.table["id"].combine_chunks(), scores, se]
+            columns = [part.positions, part.table["id"], scores, se]
             file.write_table(pa.table(columns, schema=schema))
             n, read = n + len(part), part.n_read
             job.listener.progress(n, 0)
@@ -200,39 +197,38 @@ def _unlike(own: _Sample, new: _Sample) -> Iterator[str]:
 _Part = tuple[Pool, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _scored(new: Any, run: Path, processes: int) -> Iterator[_Part]:
+def _scored(new: Any, run: Path, engine: Engine) -> Iterator[_Part]:
     """The parts of the new pool in order, with vectors of its first rows, scores and errors."""
-    parts, left = read_parts(new, rows=PART), LOOK_AT
-    if processes == 1:
-        _begin(run)
-        for part in parts:
-            yield part, *_score(part.table, left)
-            left = max(left - len(part), 0)
-        return
-    with ProcessPoolExecutor(processes, _MP, _begin, (run,)) as workers:
-        waiting: deque[tuple[Pool, Future[tuple[np.ndarray, np.ndarray, np.ndarray]]]] = deque()
-        for part in parts:
-            waiting.append((part, workers.submit(_score, part.table, left)))
-            left = max(left - len(part), 0)
-            while len(waiting) > 2 * processes:
-                first, found = waiting.popleft()
-                yield first, *found.result()
-        for first, found in waiting:
-            yield first, *found.result()
+    at_work = deque[Pool]()
+
+    def parts() -> Iterator[tuple[pa.Table, int]]:
+        left = LOOK_AT
+        for one in read_parts(new, rows=PART):
+            at_work.append(one)
+            yield one.table, left
+            left = max(left - len(one), 0)
+
+    for found in engine.map(partial(_scoring, run), parts(), what="part"):
+        yield at_work.popleft(), *found
 
 
-_AT_WORK: dict[str, Any] = {}
+_Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _begin(run: Path) -> None:
-    """Load what a process needs, once."""
-    _AT_WORK["embedder"] = choose_embedder(load_recipe(run).embed, run)
-    _AT_WORK["scorer"] = load_scorer(run / FOLDER)
+def _scoring(run: Path) -> Callable[[tuple[pa.Table, int]], _Scored]:
+    """Load what a worker needs, and return what it does.
 
+    That is, of a part: vectors of as many rows as are to be looked at, the first, and the scores
+    and errors of all.
+    """
+    embedder, scorer = choose_embedder(load_recipe(run).embed, run), load_scorer(run / FOLDER)
+    assert isinstance(embedder, Embedder), "the run's vectors are not ready-made"
 
-def _score(table: pa.Table, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vectors of the first ``keep`` rows of a part; the scores and errors of all."""
-    pool = Pool(table, "messages", "")
-    vectors = vectors_of(pool, _AT_WORK["embedder"])
-    found = _AT_WORK["scorer"].predict(vectors, surface_features(pool))
-    return vectors[:keep], found.scores, found.se
+    def score(of: tuple[pa.Table, int]) -> _Scored:
+        table, keep = of
+        pool = Pool(table, "messages", "")
+        vectors = vectors_of(pool, embedder)
+        found = scorer.predict(vectors, surface_features(pool))
+        return vectors[:keep], found.scores, found.se
+
+    return score

@@ -25,7 +25,7 @@ class Stage:
     beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()  #: keys of those sections that cannot; ``*`` stands for any name
     scored: bool = False  #: whether a run without scores has no such stage
-    resumes: bool = False  #: whether one that was stopped goes on where it was
+    kept: str = ""  #: what one that was stopped leaves behind and goes on from, where it is there
 
     @property
     def help(self) -> str:
@@ -60,7 +60,7 @@ STAGES = (
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
         scored=True,
-        resumes=True,
+        kept="ratings.sqlite",
     ),
     Stage(
         "embed",
@@ -69,8 +69,8 @@ STAGES = (
         ignores=("embed.batch_size", "embed.api_key_env"),
         inputs=("embed.path",),
         reads=("pool.arrow",),
-        writes=("embeddings.npy", "embeddings.json"),
-        resumes=True,
+        writes=("embeddings.npy", "embeddings.keys.npy", "embeddings.json"),
+        kept="embeddings.npy.partial",
     ),
     Stage(
         "neighbors",
@@ -78,6 +78,7 @@ STAGES = (
         settings=("neighbors", "seed"),
         reads=("pool.arrow", "embeddings.npy"),
         writes=("neighbors.npz",),
+        kept="neighbors.partial",  # by method "cells"
     ),
     Stage(
         "noise",
@@ -123,7 +124,7 @@ STAGES = (
         "report",
         "write the report",
         settings=("*",),  # the report shows the recipe, up to here
-        ignores=("schema_version", "train.*", "evaluate.*", "proof.*"),
+        ignores=("schema_version", "train.*", "evaluate.*", "proof.*", "engine.*"),
         inputs=("scores.planted", "gold.path"),
         optional=("gold.path",),
         beside=("proof/runs/*/log.jsonl",),

@@ -45,6 +45,7 @@ from ds2.report import (
     page_markdown,
     run_report,
 )
+from ds2.runs.apart import embedders_of, find_by_cells, forget_cells
 from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
@@ -95,18 +96,20 @@ _WORTH_FETCHING = 0.05
 def _embed(job: Job) -> Made:
     wanted, pool, out = job.recipe.embed, job.pool, job.folder / "embeddings.npy"
     embedder = choose_embedder(wanted, job.folder)
-    ready = wanted.embedder == "precomputed"  # which is a file already
-    cache = None if ready else open_cache(job.listener)
+    cache = None if wanted.embedder == "precomputed" else open_cache(job.listener)  # a file already
     fetched = cache is not None and _fetch_vectors(cache, pool, embedder.name, out)
-    _, report = embed_with_report(
-        pool,
-        embedder,
-        out=out,
-        batch_size=wanted.batch_size,
-        progress=lambda done, total, *_: job.listener.progress(done, total),
-    )
+    with embedders_of(job, len(pool)) as workers:
+        _, report = embed_with_report(
+            pool,
+            embedder,
+            out=out,
+            batch_size=wanted.batch_size,
+            progress=lambda done, total, *_: job.listener.progress(done, total),
+            workers=workers,
+        )
     if cache is not None and (report.n_embedded or not fetched):
-        files, about = (out, out.with_suffix(".json")), {"embedder": report.embedder}
+        files = [out.with_suffix(end) for end in (".npy", ".keys.npy", ".json")]
+        about = {"embedder": report.embedder}
         _keep(job, cache, "embed", hash_file(out).sha256, files, about)
     summary = {
         "name": report.embedder,
@@ -142,17 +145,22 @@ def _keep(job: Job, cache: Cache, *entry: Any) -> None:
 
 
 def _neighbors(job: Job) -> Made:
-    vectors = job.folder / "embeddings.npy"
     with part(0.0, 0.1):
         groups = find_duplicates(job.pool)
     wanted = {"seed": job.recipe.seed, **job.recipe.neighbors.model_dump()}
     made_by = [__version__, np.__version__, version("faiss-cpu")]
-    rests_on = hash_file(vectors).sha256, hashlib.sha256(groups.tobytes()).hexdigest()
+    made_from = hash_file(job.folder / "embeddings.npy").sha256
+    rests_on = made_from, hashlib.sha256(groups.tobytes()).hexdigest()
     cache, key = open_cache(job.listener), key_of(wanted, made_by, rests_on)
     fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
     if not fetched:
         with part(0.1, 1.0):
-            save(job.folder, find_neighbors(load_vectors(job.folder), groups=groups, **wanted))
+            vectors = load_vectors(job.folder)
+            if wanted["method"] == "cells":
+                save(job.folder, find_by_cells(job, vectors, groups, key))
+            else:
+                save(job.folder, find_neighbors(vectors, groups=groups, **wanted))
+    forget_cells(job.folder)
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
         _keep(job, cache, "neighbors", key, [job.folder / FILES[Neighbors]])

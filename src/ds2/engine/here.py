@@ -1,0 +1,134 @@
+"""What an engine is, and the one that this machine's processes are.
+
+An engine maps a function over items and yields what it makes of them, in their order, while items
+are taken as they are needed: neither all items nor all results are ever held. What a worker needs
+once (a model, open files) a maker gives it: it is called in the worker, not where the work is
+shared out. Workers write nothing; whoever shares the work out keeps what comes back, so a worker
+that dies costs the items that it was at.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from ds2.errors import RunError
+
+__all__ = ["ALONE", "Engine", "Here", "MakeWorker"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+#: Returns what turns an item into a result. It is sent to workers: a function or a frozen value.
+MakeWorker: TypeAlias = Callable[[], Callable[[Item], Result]]
+
+#: What a worker among others is told: one thread each, since there is one for each processor.
+ALONE = {
+    "DS2_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+#: Items for each worker that are at work or wait for their turn to be yielded.
+AHEAD = 3
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Where work is done."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether workers are other processes than this one."""
+
+    def map(
+        self, make: MakeWorker[Item, Result], items: Iterable[Item], *, what: str
+    ) -> Generator[Result]:
+        """Yield what workers make of items, in their order.
+
+        Args:
+            make: is called once in each worker.
+            items: are taken as they are needed.
+            what: a word for an item ("part"), for errors.
+
+        Raises:
+            Ds2Error: what a worker raised.
+            RunError: a worker died, or failed in a way that nobody foresaw.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This machine: this process where there is one worker, else processes of their own."""
+
+    workers: int = 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether workers are other processes than this one."""
+        return self.workers > 1
+
+    def map(
+        self, make: MakeWorker[Item, Result], items: Iterable[Item], *, what: str
+    ) -> Generator[Result]:
+        """As `Engine.map` says."""
+        if not self.apart:
+            work = make()
+            yield from map(work, items)
+            return
+        context = get_context("spawn")
+        with ProcessPoolExecutor(self.workers, context, _begin, (make,)) as pool:
+            waiting: deque[Future[Any]] = deque()
+            try:
+                for item in items:
+                    waiting.append(pool.submit(_work, item))
+                    if len(waiting) > AHEAD * self.workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            except BrokenProcessPool:
+                raise RunError(
+                    f"A process that worked on a {what} was ended from outside: most often memory "
+                    "ran out. Set fewer 'engine.workers', then run the same command again; what "
+                    "was finished is kept."
+                ) from None
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+
+_AT_WORK: list[Callable[[Any], Any]] = []
+
+
+def _begin(make: MakeWorker[Any, Any]) -> None:
+    """Prepare this process for work; what it needs is made with the first item, whose error it is.
+
+    Libraries that were loaded on the way here have read the environment already.
+    """
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(ALONE)
+    with suppress(RuntimeError):
+        threadpool_limits(1)
+    _AT_WORK[:] = [_Lazy(make)]
+
+
+def _work(item: Any) -> Any:
+    return _AT_WORK[0](item)
+
+
+class _Lazy:
+    """What a maker makes, made at the first call."""
+
+    def __init__(self, make: MakeWorker[Any, Any]) -> None:
+        self._make = make
+        self._made: Callable[[Any], Any] | None = None
+
+    def __call__(self, item: Any) -> Any:
+        if self._made is None:
+            self._made = self._make()
+        return self._made(item)
