@@ -9,7 +9,7 @@ import pytest
 
 import ds2
 from ds2.errors import Ds2Warning
-from ds2.neighbors import blocks
+from ds2.neighbors import blocks, neighborhoods
 from ds2.noise import model
 from ds2.noise.triples import _total
 
@@ -88,3 +88,39 @@ def test_links_of_several_raters_do_not_depend_on_how_many_are_sorted_at_once(mo
     monkeypatch.setattr(blocks, "ROWS", 96)
     for one, other in zip(whole, outcome(scores, neighbors), strict=True):
         same(one, other)
+
+
+def naive_round(neighbors, label):
+    """For each neighbourhood its row nearest to another one, and that other one, row by row."""
+    best = {}
+    for row in range(neighbors.n):
+        for to, far in zip(neighbors.indices[row], neighbors.distances[row], strict=True):
+            away, old = label[to] != label[row], best.get(label[row])
+            if away and (old is None or far < old[0]):
+                best[label[row]] = (far, row, to)
+    return best
+
+
+def test_neighborhoods_join_the_one_that_is_nearest_and_of_equal_ones_the_first():
+    _, neighbors = planted(300)
+    tied = np.round(neighbors.distances, 1).astype(np.float32)
+    neighbors = ds2.Neighbors(neighbors.indices, tied, 1.0, "exact")
+    label = np.arange(300)
+    while len(set(label)) > 15:
+        joins = naive_round(neighbors, label)
+        old = np.unique(label)
+        merged = {one: {one} for one in old}
+        for one, (_, _, to) in joins.items():
+            both = merged[one] | merged[label[to]]
+            for each in both:
+                merged[each] = both
+        joined = np.array([min(merged[one]) for one in label])
+        sizes = {one: (joined == one).sum() for one in set(joined)}
+        large = np.array([sizes[one] > 30 for one in joined])
+        after = np.unique(np.where(large, 1000 + label, joined), return_inverse=True)[1]
+        if len(set(after)) == len(old):
+            break
+        label = after
+    found = neighborhoods(neighbors)
+    pairs = set(zip(found.tolist(), label.tolist(), strict=True))
+    assert len(pairs) == len(set(found)) == len(set(label))
