@@ -23,6 +23,7 @@ __all__ = [
     "locked",
     "parse_toml",
     "read_toml",
+    "spooling",
     "storage_error",
     "sweep",
     "writing",
@@ -44,17 +45,28 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: ``path`` is a folder, has no folder, may not be written, or the disk is full.
     """
+    with spooling(path) as temporary:
+        if path.is_dir():
+            raise InputError(f"{_shown(path)} cannot be written: it is a folder. Name a file.")
+        temporary.open("xb").close()
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        if os.name == "posix":
+            _sync(path.parent)
+
+
+@contextmanager
+def spooling(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` for what is needed while the block runs, and removed after it.
+
+    Raises:
+        InputError: what is written there may not be, or the disk is full; it names ``path``.
+    """
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         with explain_write_errors(path):
-            if path.is_dir():
-                raise InputError(f"{_shown(path)} cannot be written: it is a folder. Name a file.")
-            temporary.open("xb").close()
             yield temporary
-            _sync(temporary)
-            temporary.replace(path)
-            if os.name == "posix":
-                _sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """The pool itself: columns, ids, keys, taking, saving."""
 
+import random
 import subprocess
 import sys
 import tracemalloc
@@ -7,6 +8,7 @@ from collections import deque
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,6 +247,18 @@ def test_rows_come_before_the_file_is_read(tmp_path, suffix):
     assert next(rows)[1] == {"prompt": long}
     with pytest.raises(InputError, match="not UTF-8"):
         deque(rows, maxlen=0)
+
+
+def test_of_a_parquet_file_few_row_groups_are_held(tmp_path):
+    path = tmp_path / "pool.parquet"
+    columns = {"prompt": [str(n) for n in range(12_000)]}
+    columns["response"] = [random.Random(n).randbytes(400).hex() for n in range(12_000)]
+    pq.write_table(pa.table(columns), path, row_group_size=1000)
+    assert path.stat().st_size > 8_000_000
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_file(path).rows:
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < path.stat().st_size * 0.8
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import types
 import warnings
 from collections.abc import Callable
@@ -158,20 +159,44 @@ def test_a_damaged_artefact_is_not_believed(script, folder):
     text = path.read_text()
     stat = path.stat()
     path.write_text(text[:-1] + "!")  # the same size
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - 1))
     assert reasons(folder, "noise") == "noise.json is not what was written"
     run(folder)
     assert script.take_calls() == ["noise"]
     assert path.read_text() == text
 
 
+def test_an_artefact_is_read_again_only_where_its_time_is_another(
+    script, folder, tmp_path, monkeypatch
+):
+    run(folder)
+    script.take_calls()
+    read, hash_file = [], run_folder.hash_file
+
+    def noted(path: Path) -> FileHash:
+        read.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr(run_folder, "hash_file", noted)
+    assert {stage.state for stage in status(folder).stages} == {"fresh"}
+    assert read == []
+    (folder / "neighbors.npz").touch()
+    assert {stage.state for stage in status(folder).stages} == {"fresh"}
+    assert read == ["neighbors.npz"]
+    copy = tmp_path / "copy" / folder.name
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # with new times
+    assert {stage.state for stage in status(copy).stages} == {"fresh"}
+    assert {"pool.arrow", "embeddings.npy", "neighbors.npz"} <= set(read)
+
+
 def test_an_artefact_that_cannot_be_read_is_made_again(script, folder, monkeypatch):
     run(folder)
     script.take_calls()
-    hash_file = run_folder.hash_file
+    (folder / "noise.json").touch()
+    hash_file, forbidden = run_folder.hash_file, (folder / "noise.json").stat().st_mtime_ns
 
     def refuse(path: Path) -> FileHash:
-        if path.name == "noise.json":
+        if path.stat().st_mtime_ns == forbidden:
             raise PermissionError(13, "Permission denied")
         return hash_file(path)
 

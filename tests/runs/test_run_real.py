@@ -176,6 +176,44 @@ def test_the_selection_is_written_in_pick_order(folder):
     assert '"ds2_score": 5,' in (folder / "selected.jsonl").read_text()
 
 
+def test_a_large_selection_is_a_folder_of_parts_that_the_manifest_vouches_for(folder):
+    import datasets
+
+    go(folder, "select.size=25")
+    (folder / "selected").mkdir()
+    (folder / "selected" / "own.txt").write_text("somebody's own")
+    (folder / "selected" / "part-00007.parquet").write_text("of an earlier run")
+    rows = [json.loads(line) for line in (folder / "selected.jsonl").read_text().splitlines()]
+    parts = ("select.size=25", "output.rows_per_file=10")
+    assert done(go(folder, *parts)) == ["select", "report"]
+    names = [path.name for path in sorted((folder / "selected").glob("*.parquet"))]
+    assert names == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    assert not (folder / "selected.jsonl").exists()
+    read = datasets.load_dataset(
+        "parquet",
+        data_files=str(folder / "selected" / "*.parquet"),
+        streaming=True,
+        split="train",
+        cache_dir=str(folder.parent / "cache"),
+    )
+    assert [{k: v for k, v in row.items() if v is not None} for row in read] == [
+        {k: v for k, v in row.items() if v is not None} for row in rows
+    ]
+    assert done(go(folder, *parts)) == []
+    last = folder / "selected" / "part-00002.parquet"
+    data = last.read_bytes()
+    last.write_bytes(data[:-1] + b"!")
+    assert done(go(folder, *parts)) == ["select"]
+    last.unlink()
+    assert done(go(folder, *parts)) == ["select"]
+    assert last.read_bytes() == data
+    go(folder, "select.size=25")
+    assert [
+        json.loads(line) for line in (folder / "selected.jsonl").read_text().splitlines()
+    ] == rows
+    assert [path.name for path in (folder / "selected").iterdir()] == ["own.txt"]
+
+
 def test_a_selection_can_be_the_pool_of_another_run(folder):
     go(folder, "select.size=60")
     shutil.copy(folder / "selected.jsonl", folder.parent / "again.jsonl")

@@ -38,8 +38,8 @@ def init_command(
     pool: list[str] = option(
         "--pool FILE",
         "The pool: a .jsonl, .json, .parquet, .csv or .tsv file, a folder of files, a "
-        "pattern in quotes ('data/*.jsonl'), a saved DatasetDict folder, or hf:org/name. May "
-        "be given several times.",
+        "pattern in quotes ('data/*.jsonl'), any of them also in a store (s3://bucket/key, "
+        "gs://bucket/key), a saved DatasetDict folder, or hf:org/name. May be given several times.",
         default=...,
     ),
     columns: list[str] | None = setting(

@@ -35,13 +35,18 @@ def run_lines(result: "RunOutcome") -> list[str]:
         lines.append(f"{'warnings':<10} {len(result.warnings)}, kept in manifest.json")
     for stage, (label, file) in _PRODUCTS.items():
         if stage in result.summary:
-            lines.append(f"{label:<10} {result.folder / file}")
+            lines.append(f"{label:<10} {_product(result, stage, file)}")
     if last == "report":
         left = result.summary.get("rate", {}).get("unanswered")
         if left:
             lines.append(f"{'partial':<10} {left:,} requests have no reply; they are sent again")
         lines += state_lines(result, result.folder, again=bool(left))
     return lines
+
+
+def _product(result: "RunOutcome", stage: str, usual: str) -> Path:
+    """Where the product of a stage is; a selection in parts is a folder."""
+    return result.folder / str(result.summary[stage].get("file", usual))
 
 
 def state_lines(found: "RunOutcome | Compared", run: Path, *, again: bool = False) -> list[str]:
@@ -68,7 +73,7 @@ def run_document(result: "RunOutcome") -> dict[str, Any]:
         "summary": {name: dict(numbers) for name, numbers in result.summary.items()},
         "warnings": result.warnings,
         "files": {
-            label: result.folder / file
+            label: _product(result, stage, file)
             for stage, (label, file) in _PRODUCTS.items()
             if stage in result.summary
         },

@@ -109,10 +109,10 @@ def _from_archive(archive: "np.lib.npyio.NpzFile", path: Path, array: str | None
 
 
 def _from_column(pool: TextPool, column: str) -> np.ndarray:
-    values = pool.column(column)
-    width = next((len(value) for value in values if isinstance(value, list | tuple)), 0)
-    rows = np.empty((len(values), width), dtype=np.float32)
-    for row, value in enumerate(values):
+    values = getattr(pool, "iter_column", pool.column)  # a list of lists is 30 bytes a number
+    width = next((len(value) for value in values(column) if isinstance(value, list | tuple)), 0)
+    rows = np.empty((len(pool), width), dtype=np.float32)
+    for row, value in enumerate(values(column)):
         if not isinstance(value, list | tuple):
             found = "nothing" if value is None else type(value).__name__
             raise InputError(

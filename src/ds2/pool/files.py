@@ -16,13 +16,14 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase, BufferedReader, BufferedWriter, FileIO, TextIOWrapper
-from pathlib import Path
+from io import BufferedIOBase, BufferedReader, BufferedWriter, FileIO, RawIOBase, TextIOWrapper
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from ds2.errors import InputError
+from ds2.pool.remote import RemoteFile
 from ds2.pool.wording import shown, shown_path
 from ds2.progress import counter
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WRITERS",
+    "File",
     "FileKind",
     "OutRow",
     "check_content",
@@ -38,12 +40,16 @@ __all__ = [
     "encoding_advice",
     "file_kind",
     "open_binary",
+    "parquet_schema",
     "plain_values",
+    "write_parquet",
     "writer",
 ]
 
 OutRow: TypeAlias = dict[str, Any]
 Rows: TypeAlias = Callable[[], Iterator[OutRow]]
+#: A file to read: of this machine, or an object in a store.
+File: TypeAlias = Path | RemoteFile
 
 _CONTAINERS = {
     ".jsonl": "jsonl",
@@ -62,6 +68,8 @@ _MAGIC = {
     b"ARROW1": "is an Arrow file: open it with Pool.load if ds2 wrote it",
 }
 _HEAD = 1 << 16
+#: Bytes that are read at once: of a file, and of an object, where each time is a request.
+_AT_ONCE, _PER_REQUEST = 1 << 18, 1 << 23
 _BATCH = 1024
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -82,7 +90,7 @@ _INSTEAD = {
 }
 
 
-def file_kind(path: Path) -> FileKind:
+def file_kind(path: PurePath | RemoteFile) -> FileKind:
     """Return what the suffix of a file says, or raise `InputError` naming the known ones."""
     name = path.name.lower()
     compression = next((_COMPRESSIONS[s] for s in _COMPRESSIONS if name.endswith(s)), None)
@@ -100,9 +108,13 @@ def file_kind(path: Path) -> FileKind:
     return FileKind(_CONTAINERS[suffix], compression)
 
 
-def check_readable(path: Path) -> None:
+def check_readable(path: File) -> None:
     """Raise `InputError` unless ``path`` is a file with something in it."""
     name = shown_path(path)
+    if isinstance(path, RemoteFile):  # which is there
+        if path.size == 0:
+            raise InputError(f"{name} is empty (0 bytes).")
+        return
     try:
         if not path.exists():
             raise InputError(f"{name} does not exist.{_nearest(path)}")
@@ -123,8 +135,10 @@ def _nearest(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def open_binary(path: Path, compression: str | None) -> Iterator[BufferedIOBase]:
-    """Open a file for reading, decompressed as it is read.
+def open_binary(
+    path: File, compression: str | None, *, at_once: int | None = None
+) -> Iterator[BufferedIOBase]:
+    """Open a file for reading, decompressed as it is read; of an object so many bytes a request.
 
     Raises:
         InputError: it cannot be read, or its compressed data is cut off or damaged.
@@ -132,7 +146,7 @@ def open_binary(path: Path, compression: str | None) -> Iterator[BufferedIOBase]
     name = shown_path(path)
     try:
         with contextlib.ExitStack() as stack:
-            yield _reader(path, compression, stack)
+            yield _reader(path, compression, stack, at_once or _PER_REQUEST)
     except EOFError:
         raise InputError(_cut_off(name)) from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -152,8 +166,12 @@ def _cut_off(name: str) -> str:
     )
 
 
-def _reader(path: Path, compression: str | None, stack: contextlib.ExitStack) -> BufferedIOBase:
-    raw = stack.enter_context(BufferedReader(_Counted(path), buffer_size=1 << 18))
+def _reader(
+    path: File, compression: str | None, stack: contextlib.ExitStack, at_once: int
+) -> BufferedIOBase:
+    plain: RawIOBase = _Counted(path) if isinstance(path, Path) else path.open()
+    size = _AT_ONCE if isinstance(path, Path) else at_once
+    raw = stack.enter_context(BufferedReader(plain, buffer_size=size))
     if compression == "gzip":
         return stack.enter_context(gzip.GzipFile(fileobj=raw))
     if compression == "zstd":
@@ -194,10 +212,10 @@ def writer(path: Path, compression: str | None) -> Iterator[BufferedIOBase]:
             yield raw
 
 
-def check_content(path: Path, kind: FileKind) -> bytes:
+def check_content(path: File, kind: FileKind) -> bytes:
     """Return the first bytes of a file once they can be what its suffix says."""
     name = shown_path(path)
-    with open_binary(path, kind.compression) as stream:
+    with open_binary(path, kind.compression, at_once=_HEAD) as stream:
         head = stream.read(_HEAD)
     if not head:
         raise InputError(f"{name} is empty (0 bytes once decompressed).")
@@ -297,20 +315,36 @@ def _cell(value: object) -> str:
 
 
 def _write_parquet(rows: Rows, stream: BufferedIOBase) -> None:
+    write_parquet(rows(), parquet_schema(rows()), stream)
+
+
+def parquet_schema(rows: Iterator[OutRow]) -> "pyarrow.Schema":
+    """Return the columns that hold all of these rows.
+
+    Raises:
+        InputError: values of one field are of kinds that no column holds together.
+    """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema([])
-    for batch in _batches(rows()):
+    for batch in _batches(rows):
         names = dict.fromkeys(name for row in batch for name in row)
         found = pa.schema([(name, _column(batch, name).type) for name in names])
         try:
             schema = pa.unify_schemas([schema, found], promote_options="permissive")
         except pa.ArrowException as error:
             raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
+    return schema
+
+
+def write_parquet(rows: Iterator[OutRow], schema: "pyarrow.Schema", stream: BufferedIOBase) -> None:
+    """Write rows as Parquet with these columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetWriter(stream, schema, compression="zstd") as out:
-            for batch in _batches(rows()):
+            for batch in _batches(rows):
                 arrays = [_column(batch, field.name, field.type) for field in schema]
                 out.write_batch(pa.record_batch(arrays, schema=schema))
     except pa.ArrowNotImplementedError as error:

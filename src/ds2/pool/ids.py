@@ -12,8 +12,9 @@ from ds2.pool.wording import shown
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["complete_ids", "id_value", "match_ids", "repeated_values"]
+__all__ = ["Places", "complete_ids", "id_value", "match_ids", "repeated_values"]
 
+_BATCH = 1 << 14
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 
@@ -73,17 +74,58 @@ def _fill_ids(
     return pa.chunked_array(chunks, type=pa.string())
 
 
-def repeated_values(values: "pyarrow.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
-    """Return (row of the first occurrence, row) for every row whose value occurred before."""
-    import pyarrow.compute as pc
+def _hashes(texts: "pyarrow.ChunkedArray", of: Callable[[str], str] = str) -> np.ndarray:
+    """(n,) A hash of every text, or of what ``of`` makes of it."""
+    hashes = np.empty(len(texts), dtype=np.int64)
+    for start in range(0, len(texts), _BATCH):
+        some = map(of, texts[start : start + _BATCH].to_pylist())
+        stop = min(start + _BATCH, len(texts))
+        hashes[start:stop] = np.fromiter(map(hash, some), np.int64, stop - start)
+    return hashes
 
-    if pc.count_distinct(values).as_py() == len(values):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    encoded = values.dictionary_encode().unify_dictionaries()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rows = np.flatnonzero(first[inverse] != np.arange(len(codes)))
-    return first[inverse][rows].astype(np.int64), rows.astype(np.int64)
+
+def repeated_values(
+    texts: "pyarrow.ChunkedArray", of: Callable[[str], str] = str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (row of the first occurrence, row) for every row whose text occurred before.
+
+    Texts, or what ``of`` makes of them, are compared only where their hashes are equal: 24 bytes a
+    row, however long they are.
+    """
+    hashes = _hashes(texts, of)
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    same, shared = hashes[1:] == hashes[:-1], np.zeros(len(hashes), dtype=bool)
+    shared[1:] = same
+    shared[:-1] |= same
+    first: dict[str, int] = {}
+    alike = np.sort(order[shared]).tolist()
+    pairs = [(first.setdefault(of(texts[row].as_py()), row), row) for row in alike]
+    found = np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+class Places:
+    """Where in a column each of its texts stands: 16 bytes a row in place of a dict's objects."""
+
+    def __init__(self, texts: "pyarrow.ChunkedArray", of: Callable[[str], str] = str) -> None:
+        self._texts, self._of = texts, of
+        hashes = _hashes(texts, of)
+        self._order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[self._order]
+
+    def find(self, wanted: Sequence[str]) -> np.ndarray:
+        """(m,) The first row of each text, −1 where the column does not hold it."""
+        hashes = np.fromiter(map(hash, wanted), np.int64, len(wanted))
+        first = np.searchsorted(self._hashes, hashes, side="left").tolist()
+        behind = np.searchsorted(self._hashes, hashes, side="right").tolist()
+        rows = np.full(len(wanted), -1, dtype=np.int64)
+        for at, text in enumerate(wanted):
+            for row in self._order[first[at] : behind[at]].tolist():
+                if self._of(self._texts[row].as_py()) == text:
+                    rows[at] = row
+                    break
+        return rows
 
 
 def id_value(text: str) -> str:
@@ -93,24 +135,14 @@ def id_value(text: str) -> str:
     return whole[1] if whole else text
 
 
-def match_ids(known: Sequence[str], wanted: Sequence[str]) -> tuple[np.ndarray, int]:
+def match_ids(known: "pyarrow.ChunkedArray", wanted: Sequence[str]) -> tuple[np.ndarray, int]:
     """Return each wanted id's place among the known, −1 without one, and how many `id_value` found.
 
     Raises nothing: where two known ids have one value, ids are compared as they are.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def places(values: Sequence[str], among: Sequence[str]) -> np.ndarray:
-        found = pc.index_in(pa.array(values, pa.string()), value_set=pa.array(among, pa.string()))
-        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
-
-    rows = places(wanted, known)
+    rows = Places(known).find(wanted)
     left = np.flatnonzero(rows < 0)
-    if not len(left):
+    if not len(left) or len(repeated_values(known, id_value)[0]):  # two ids would be one
         return rows, 0
-    values = list(map(id_value, known))
-    if len(set(values)) < len(values):  # two ids would be one
-        return rows, 0
-    rows[left] = places([id_value(wanted[row]) for row in left.tolist()], values)
+    rows[left] = Places(known, id_value).find([id_value(wanted[row]) for row in left.tolist()])
     return rows, int((rows[left] >= 0).sum())

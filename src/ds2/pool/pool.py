@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
     import pyarrow
 
-__all__ = ["Example", "Message", "Pool", "Reject", "conversation_text", "lines_of", "table_schema"]
+__all__ = [
+    "Example",
+    "Message",
+    "Pool",
+    "Reject",
+    "conversation_text",
+    "lines_of",
+    "table_schema",
+    "take_rows",
+]
 
 _BATCH = 1024
 _TAKE = 1 << 14
@@ -130,13 +139,15 @@ class Pool:
             are internal.
         format: the format of the rows: alpaca, sharegpt, messages or prompt-response.
         origin: where they were read from.
-        rejects: the rows that could not be read.
+        rejects: the rows that could not be read, the first 10,000 of them; a file of rejects that
+            `read_pool` writes has all.
         warnings: what the user should know about the reading.
         id_field: the name of the rows' field for the id.
         source_field: the name of the rows' field for the source.
         named: the columns that the user named, by the part of the conversation that they hold.
         roles: the names of roles that the user gave, and the pool's word for each.
         n_read: the rows that were read, those set aside included.
+        n_rejected: the rows that were set aside.
     """
 
     table: "pyarrow.Table"
@@ -149,6 +160,7 @@ class Pool:
     named: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     n_read: int = 0
+    n_rejected: int = 0
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -204,6 +216,19 @@ class Pool:
         sources: list[str | None] = self.table["source"].to_pylist()
         return sources
 
+    def coded_sources(self) -> tuple[list[str | None], np.ndarray]:
+        """`sources` as the k that there are, in order of first appearance, and (n,) their numbers.
+
+        However many rows there are, each source is one Python object.
+        """
+        import pyarrow as pa
+
+        column = self.table["source"].cast(pa.large_string())  # all names together may be over 2 GB
+        coded = column.dictionary_encode(null_encoding="encode")  # one dictionary for all chunks
+        names = coded.chunk(0).dictionary.to_pylist() if coded.num_chunks else []
+        codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in coded.chunks]
+        return names, np.concatenate([*codes, np.empty(0, np.int32)])
+
     @property
     def lengths(self) -> np.ndarray:
         """The characters of every example's assistant turns, int64 of shape (n,)."""
@@ -225,6 +250,10 @@ class Pool:
         Raises:
             InputError: no row has the field.
         """
+        return list(self.iter_column(name))
+
+    def iter_column(self, name: str) -> Iterator[object]:
+        """Yield what `column` returns, row by row."""
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, n=1, cutoff=0.5)
             hint = f" Did you mean {shown(near[0])}?" if near else ""
@@ -233,14 +262,12 @@ class Pool:
                 f"There are: {shown_names(list(self.columns))}.{hint}"
             )
         held = {self.id_field: "id", self.source_field: "source"}.get(name)
-        values: list[object] = []
         for batch in self.table.select(["extra", "layout", held or "id"]).to_batches():
             for extra, layout, text in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 value = json.loads(extra).get(name) if extra != "{}" else None
                 if value is None and held:
                     value = label(load_layout(layout).get(name), text)
-                values.append(value)
-        return values
+                yield value
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
         """Return the conversations of the rows from ``start`` to ``stop`` as text."""
@@ -274,7 +301,7 @@ class Pool:
             raise InputError(
                 f"'rows' must be in [0, {len(self) - 1}]. Got {wanted[np.argmax(outside)]}."
             )
-        return replace(self, table=_take(self.table, wanted.astype(np.int64)))
+        return replace(self, table=take_rows(self.table, wanted.astype(np.int64)))
 
     def save(self, path: str | Path) -> None:
         """Write the pool as one Arrow file, complete or not at all."""
@@ -321,12 +348,23 @@ class Pool:
         if not about or table.schema != table_schema():
             raise InputError(f"{name} is an Arrow file, but no pool saved by ds2.")
         rejects = tuple(Reject(*reject) for reject in about["rejects"])
+        about.setdefault("n_rejected", len(rejects))  # which a file of an older ds2 lacks
         saved = {**{name: about[name] for name in _SAVED}, "warnings": tuple(about["warnings"])}
         return Pool(table, rejects=rejects, **saved)
 
 
 #: The fields of a pool that its file holds beside the table and the rejects.
-_SAVED = ("format", "origin", "warnings", "id_field", "source_field", "named", "roles", "n_read")
+_SAVED = (
+    "format",
+    "origin",
+    "warnings",
+    "id_field",
+    "source_field",
+    "named",
+    "roles",
+    "n_read",
+    "n_rejected",
+)
 
 
 def _example(row: dict[str, Any]) -> Example:
@@ -345,8 +383,11 @@ def _assistant_lengths(chunk: "pyarrow.ListArray") -> np.ndarray:
     return np.asarray(total[ends[1:]] - total[ends[:-1]], dtype=np.int64)
 
 
-def _take(table: "pyarrow.Table", rows: np.ndarray) -> "pyarrow.Table":
-    """Take rows block by block, so that no text column has to be copied into one piece."""
+def take_rows(table: "pyarrow.Table", rows: np.ndarray) -> "pyarrow.Table":
+    """Take rows block by block, so that no text column has to be copied into one piece.
+
+    Arrow's own ``take`` joins the chunks of a column, which fails above 2 GB of text.
+    """
     import pyarrow as pa
 
     batches = table.to_batches()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 
-from ds2.atomic import writing
+from ds2.atomic import spooling, writing
 from ds2.checks import check_choice, check_fraction, check_int
 from ds2.errors import InputError, warn
 from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, Parsed, detect_format, parse_row
@@ -37,6 +37,8 @@ _ROWS = 4096
 _CHARACTERS = 1 << 24
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _REJECT_TEXT = 200
+#: Rejects that a pool holds, and faults that a sentence names.
+_REJECTS, _SAID = 10_000, 3
 _LINES = 1 << 40
 _NULLS = frozenset({"nan", "none", "null", "<na>"})
 _POOL_ROLES = ("system", "user", "assistant", "tool")
@@ -58,6 +60,7 @@ def read_pool(
     max_bad_share: int | float = 0.05,
     rejects: str | os.PathLike[str] | None = None,
     limit: int | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> Pool:
     """Read a pool of instruction data.
 
@@ -66,7 +69,8 @@ def read_pool(
 
     Args:
         pool: a JSONL, JSON, Parquet, CSV or TSV file (also .gz, .zst), a folder of such files, a
-            pattern (``data/*.jsonl``) or a list of them; a folder written by ``save_to_disk``;
+            pattern (``data/*.jsonl``) or a list of them, on this machine or in an object store
+            (``s3://bucket/key``, ``gs://bucket/key``); a folder written by ``save_to_disk``;
             ``hf:org/name`` with an optional ``:config``; a ``datasets.Dataset``, a DataFrame, an
             Arrow table, or objects.
         format: alpaca, sharegpt, messages or prompt-response; ``auto`` takes what the first
@@ -84,6 +88,8 @@ def read_pool(
         max_bad_share: the largest share of malformed rows to go on with.
         rejects: where to write the rows set aside, as JSONL of file, line, reason and text.
         limit: read so many rows, the first ones, and no more.
+        out: an Arrow file, as `Pool.save` writes it: rows go there while they are read, and the
+            pool is that file, opened, so that memory does not grow with the texts.
 
     Raises:
         InputError: a file cannot be read, holds two formats or none, is cut off, gives an id
@@ -102,23 +108,29 @@ def read_pool(
     for role in called.values():
         check_choice("roles", role, _POOL_ROLES)
     origin, sources, chosen = open_sources(pool, split)
-    with contextlib.ExitStack() as stack:
-        file: TextIO | None = None
-        if rejects is not None:
-            temporary = stack.enter_context(writing(Path(rejects)))
-            file = stack.enter_context(temporary.open("w", encoding="utf-8"))
-        reading = _Reading(sources, format, Names.of(named, called), file)
-        reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
-        (builder,) = reading.steps(id_field, source_field, limit)
-    reading.check(max_bad_share, rejects)
-    table = builder.finish(reading.place)
-    notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
-    for note in notes:
-        warn(note)
-    return Pool(
-        table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
-        named, called, reading.seen,
-    )  # fmt: skip
+    target = None if out is None else Path(out)
+    with contextlib.nullcontext() if target is None else spooling(target) as spool:
+        with contextlib.ExitStack() as stack:
+            file: TextIO | None = None
+            if rejects is not None:
+                temporary = stack.enter_context(writing(Path(rejects)))
+                file = stack.enter_context(temporary.open("w", encoding="utf-8"))
+            reading = _Reading(sources, format, Names.of(named, called), file)
+            reading.stop, reading.keep = on_bad_row == "stop", no_answer == "keep"
+            (builder,) = reading.steps(id_field, source_field, limit, spool=spool)
+        reading.check(max_bad_share, rejects)
+        table = builder.finish(reading.place)
+        notes = (*chosen, *(note for one in sources for note in one.warnings), *reading.notes())
+        for note in notes:
+            warn(note)
+        found = Pool(
+            table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
+            named, called, reading.seen, reading.n_rejected,
+        )  # fmt: skip
+        if target is None:
+            return found
+        found.save(target)
+    return Pool.load(target)
 
 
 def read_parts(pool: Places | Any, *, rows: int = 1 << 14, split: str = "train") -> Iterator[Pool]:
@@ -140,7 +152,6 @@ def read_parts(pool: Places | Any, *, rows: int = 1 << 14, split: str = "train")
     reading = _Reading(sources, "auto", Names.of({}, {}), None)
     for builder in reading.steps("id", "source", None, rows):
         table = builder.finish(reading.place)
-        reading.rejects.clear()
         if len(table):
             yield Pool(table, reading.form, origin, n_read=reading.seen)
 
@@ -159,18 +170,31 @@ class _Reading:
         self.seen = self.n_read = self.n_bad = self.n_preferred = self.n_rendered = 0
         self.n_nulls = 0
         self.unanswered: Counter[str] = Counter()
+        self.malformed: Counter[str] = Counter()
         self.rejects: list[Reject] = []
+        self._first: list[Reject] = []
         self._folded = ""
         self._file = file
         self._auto = form == "auto"
         self._decided = ("", "")
         self._other: str | None = None
 
+    @property
+    def n_rejected(self) -> int:
+        """Rows that were set aside."""
+        return self.n_bad + (0 if self.keep else self.unanswered.total())
+
     def steps(
-        self, id_field: str, source_field: str, limit: int | None, part: int | None = None
+        self,
+        id_field: str,
+        source_field: str,
+        limit: int | None,
+        part: int | None = None,
+        spool: Path | None = None,
     ) -> Iterator["_Builder"]:
         """Read every row, or the first ones, into a builder that is handed out part by part."""
-        builder = None if self._auto else _Builder(self.form, id_field, source_field, self.names)
+        made = functools.partial(_Builder, id_field, source_field, spool)
+        builder = None if self._auto else made(self.form, self.names)
         for number, source in enumerate(steps(self.sources)):
             before = self.seen
             self.source, self._offset = source, number * _LINES
@@ -181,7 +205,7 @@ class _Reading:
                     self._reject(line, row.reason, row.text)
                 elif builder is None and (form := self._detect(row)) is not None:
                     self.form, self._decided = form, (source.name, f"{source.unit} {line:,}")
-                    builder = _Builder(form, id_field, source_field, self.names)
+                    builder = made(form, self.names)
                     self._add(builder, line, row)
                 elif builder is None:
                     found = shown_names(list(row))
@@ -192,7 +216,7 @@ class _Reading:
                     raise self._unknown()
                 if part is not None and builder is not None and len(builder) >= part:
                     yield builder
-                    builder = _Builder(self.form, id_field, source_field, self.names)
+                    builder = made(self.form, self.names)
             if self.seen == limit:
                 break
             if self.seen == before:
@@ -251,15 +275,21 @@ class _Reading:
                 "set on_bad_row to 'reject' to go on without it."
             )
         self.n_bad += 1
-        self._set_aside(line, reason, text)
+        self.malformed[reason.partition(": ")[0]] += 1
+        reject = self._set_aside(line, reason, text)
+        if self.n_bad <= _SAID:
+            self._first.append(reject)
 
-    def _set_aside(self, line: int, reason: str, text: str) -> None:
+    def _set_aside(self, line: int, reason: str, text: str) -> Reject:
         text = text.rstrip("\r\n")
         if self._file is not None:
             entry = {"file": self.source.name, "line": line, "reason": reason, "text": text}
             self._file.write(json.dumps(entry) + "\n")
         short = text if len(text) <= _REJECT_TEXT else text[:_REJECT_TEXT] + "…"
-        self.rejects.append(Reject(self.source.name, line, reason, short))
+        reject = Reject(self.source.name, line, reason, short)
+        if len(self.rejects) < _REJECTS:
+            self.rejects.append(reject)
+        return reject
 
     def _unknown(self) -> InputError:
         first = self.rejects[0]
@@ -277,14 +307,10 @@ class _Reading:
         more = len(self.sources) - 1
         return self.sources[0].name + (f" and {more:,} more" if more else "")
 
-    def _malformed(self) -> list[Reject]:
-        return [reject for reject in self.rejects if reject.reason not in self.unanswered]
-
     def _rejected(self) -> str:
         """Say how many malformed rows were set aside, for which reasons."""
-        kinds = Counter(reject.reason.partition(": ")[0] for reject in self._malformed())
         count = f"{self.n_bad:,} of {self.seen:,} rows were rejected"
-        return f"{self._name()}: {count}: {_counted(kinds)}."
+        return f"{self._name()}: {count}: {_counted(self.malformed)}."
 
     def notes(self) -> list[str]:
         """Return what the user should know of the reading."""
@@ -326,9 +352,9 @@ class _Reading:
         where = f" All are in {shown_path(path)}." if path is not None else ""
         if self.n_bad == self.seen or self.n_bad > share * self.seen:
             unit = self.source.unit
-            first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._malformed()[:3])
+            first = "; ".join(f"{unit} {r.line:,}: {r.reason}" for r in self._first)
             other = f" The rows look like the format {self._other!r}." if self._other else ""
-            roles = any(reject.reason.startswith("unknown role") for reject in self._malformed())
+            roles = any(reason.startswith("unknown role") for reason in self.malformed)
             named = (
                 " Say what a role is: --role NAME=assistant (in Python roles=)." if roles else ""
             )
@@ -363,13 +389,34 @@ def _content_key(turns: Turns) -> bytes:
     return hashlib.blake2b("".join(parts).encode(), digest_size=8).digest()
 
 
+class _Spool:
+    """Batches that go to a file in place of memory, and come back memory-mapped."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        self._path = path
+        self._out = pa.ipc.new_stream(str(path), table_schema())
+
+    def append(self, batch: "pyarrow.RecordBatch") -> None:
+        self._out.write_batch(batch)
+
+    def __iter__(self) -> Iterator["pyarrow.RecordBatch"]:
+        import pyarrow as pa
+
+        self._out.close()
+        return iter(pa.ipc.open_stream(pa.memory_map(str(self._path))))
+
+
 class _Builder:
     """Collects rows of one format; at most one batch of them is held as Python objects."""
 
-    def __init__(self, form: str, id_field: str, source_field: str, names: Names) -> None:
+    def __init__(
+        self, id_field: str, source_field: str, spool: Path | None, form: str, names: Names
+    ) -> None:
         self._form, self._names = form, names
         self._id_field, self._source_field = id_field, source_field
-        self._batches: list[pyarrow.RecordBatch] = []
+        self._batches: list[pyarrow.RecordBatch] | _Spool = [] if spool is None else _Spool(spool)
         self._lines = array("q")
         self._clear()
 
@@ -473,7 +520,8 @@ class _Builder:
 
         if self._roles:
             self._flush()
-        table = pa.Table.from_batches(self._batches, schema=table_schema()).unify_dictionaries()
+        table = pa.Table.from_batches(iter(self._batches), schema=table_schema())
+        table = table.unify_dictionaries()
         self._batches = []
         return table.set_column(0, "id", complete_ids(table, self._lines, place))
 

@@ -9,12 +9,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ds2.errors import InputError
 from ds2.pool.delimited import read_cells
 from ds2.pool.files import (
+    File,
     FileKind,
     check_content,
     check_readable,
@@ -24,6 +24,7 @@ from ds2.pool.files import (
 )
 from ds2.pool.formats import LIST_FIELDS, detect_format
 from ds2.pool.jsonstream import json_fault, looks_cut, read_document, read_values
+from ds2.pool.remote import RemoteFile
 from ds2.pool.turns import MEDIA, BadRowError, from_text
 from ds2.pool.wording import kind_of, shown, shown_path
 
@@ -69,7 +70,7 @@ class RowSource:
     has_header: bool = False
 
 
-def read_file(path: Path, *, headless: bool = False) -> RowSource:
+def read_file(path: File, *, headless: bool = False) -> RowSource:
     """Open a JSONL, JSON, CSV, TSV or Parquet file, plain or compressed, as rows.
 
     With ``headless``, a table whose first row looks like data has its columns numbered.
@@ -123,7 +124,7 @@ def _is_columns(row: Mapping[str, object]) -> bool:
 
 
 def _document_rows(
-    path: Path,
+    path: File,
     kind: FileKind,
     name: str,
     read: Callable[[BufferedIOBase, str], Iterator[tuple[int, object]]],
@@ -140,7 +141,7 @@ def as_row(value: object) -> Row:
     return Fault(f"not an object: the row is {kind_of(value)}", json.dumps(value))
 
 
-def _jsonl_rows(path: Path, kind: FileKind, name: str, end: bytes) -> Iterator[tuple[int, Row]]:
+def _jsonl_rows(path: File, kind: FileKind, name: str, end: bytes) -> Iterator[tuple[int, Row]]:
     with open_binary(path, kind.compression) as stream:
         for number, text in _lines(stream, name, end):
             if not text or text.isspace():
@@ -200,7 +201,7 @@ def _ended(stream: BufferedIOBase, end: bytes) -> Iterator[bytes]:
         yield left
 
 
-def _last_line_cut(name: str, number: int, path: Path) -> str:
+def _last_line_cut(name: str, number: int, path: File) -> str:
     kept = f"keep the {number - 1:,} lines before it with: head -n {number - 1} OLD > NEW"
     return (
         f"{name} is cut off: line {number:,}, the last one, ends inside a row. "
@@ -210,7 +211,7 @@ def _last_line_cut(name: str, number: int, path: Path) -> str:
 
 
 def _table_rows(
-    path: Path, kind: FileKind, name: str, end: bytes, *, notes: list[str], headless: bool
+    path: File, kind: FileKind, name: str, end: bytes, *, notes: list[str], headless: bool
 ) -> Iterator[tuple[int, Row]]:
     usual = "\t" if kind.container == "tsv" else ","
     with open_binary(path, kind.compression) as stream:
@@ -247,7 +248,7 @@ def _with_lists(row: dict[str, object], fields: list[str]) -> Row:
     return row
 
 
-def _parquet_source(path: Path, kind: FileKind, name: str) -> RowSource:
+def _parquet_source(path: File, kind: FileKind, name: str) -> RowSource:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -255,8 +256,9 @@ def _parquet_source(path: Path, kind: FileKind, name: str) -> RowSource:
         if kind.compression:
             with open_binary(path, kind.compression) as stream:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
-        else:
-            file = pq.ParquetFile(path)
+        else:  # unless told otherwise, Arrow would hold the whole file once its rows are asked for
+            place = path.open() if isinstance(path, RemoteFile) else path
+            file = pq.ParquetFile(place, pre_buffer=False)
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is no whole Parquet file: it is cut off or damaged. Copy or download it again."

@@ -6,13 +6,16 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, TypeVar
 
 from ds2.arguments import got
 from ds2.atomic import writing
 from ds2.errors import InputError, RunError
 from ds2.pool.files import WRITERS, file_kind, writer
+from ds2.pool.remote import RemoteFile, is_remote, listed
 from ds2.pool.rows import Fault, Row, RowSource, as_row, batch_rows, read_file, text_columns
 from ds2.pool.wording import shown, shown_names, shown_path
 
@@ -22,7 +25,9 @@ _SPLIT = re.compile(r"(?:^|[-_./])(train|test|validation|valid|val|dev|eval)(?=[
 _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
 #: Files beside a dataset's data that hold no rows.
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "config.json", "metadata.json", "state.json"}
+SomePath = TypeVar("SomePath", bound=PurePath)
 _BATCH = 4096
+_AT_ONCE = 16
 _HUB = "hf:"
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>\w[\w.\- ]*))?", re.ASCII)
 
@@ -37,10 +42,15 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
         place = os.fspath(pool)
         if place.startswith(_HUB):
             return place, [_read_hub(place, split)], []
+        if is_remote(place):
+            name, files, notes = _in_store(place, split)
+            with ThreadPoolExecutor(_AT_ONCE) as threads:  # each start is a request or two
+                opened = [threads.submit(copy_context().run, read_file, file) for file in files]
+                return name, [one.result() for one in opened], notes
         if any((Path(place) / file).is_file() for file in ("dataset_dict.json", "state.json")):
             return place, [_read_saved(Path(place), split)], []
-        files, notes = _files_of(place, split)
-        return place, [read_file(path) for path in files], notes
+        paths, notes = _files_of(place, split)
+        return place, [read_file(path) for path in paths], notes
     listed = list(pool) if isinstance(pool, (list, tuple)) else None
     if listed and is_place(listed):
         sources: list[RowSource] = []
@@ -88,20 +98,41 @@ def _files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:
     """
     path = Path(place)
     if path.is_dir():
-        return _in_folder(path, split)
+        found = [file for file in path.rglob("*") if file.is_file()]
+        return _in_folder(shown_path(path), path, found, split)
     if path.exists() or not glob.has_magic(place):
-        if split != "train":
-            raise InputError(f"{shown_path(place)} is a file and has no splits, so no {split!r}.")
-        return [path], []
-    found = glob.glob(place, recursive=True)  # noqa: PTH207 - a pattern may be absolute
-    files = sorted(map(Path, found), key=_in_order)
-    files = [file for file in files if file.is_file() and _known(file)]
+        return [path], _alone(place, split)
+    matched = map(Path, glob.glob(place, recursive=True))  # noqa: PTH207 - may be absolute
+    return _matching(place, [file for file in matched if file.is_file()]), []
+
+
+def _in_store(place: str, split: str) -> tuple[str, list[RemoteFile], list[str]]:
+    """The same of an address in an object store, and what to call it."""
+    name, files, folder = listed(place)
+    by_key = {PurePosixPath(file.key): file for file in files}
+    if folder is not None:
+        keys, notes = _in_folder(shown_path(name), PurePosixPath(folder), list(by_key), split)
+    elif glob.has_magic(name):
+        keys, notes = _matching(name, list(by_key)), []
+    else:
+        keys, notes = list(by_key), _alone(name, split)
+    return name, [by_key[key] for key in keys], notes
+
+
+def _alone(place: str, split: str) -> list[str]:
+    if split != "train":
+        raise InputError(f"{shown_path(place)} is a file and has no splits, so no {split!r}.")
+    return []
+
+
+def _matching(place: str, found: Sequence[SomePath]) -> list[SomePath]:
+    files = [file for file in sorted(found, key=_in_order) if _known(file)]
     if not files:
         raise InputError(f"{shown_path(place)} matches no file that ds2 reads. Check the pattern.")
-    return files, []
+    return files
 
 
-def _in_order(path: Path) -> list[tuple[int, str]]:
+def _in_order(path: PurePath) -> list[tuple[int, str]]:
     """Sort names as people number them: 2 before 10."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part)
@@ -109,7 +140,7 @@ def _in_order(path: Path) -> list[tuple[int, str]]:
     ]
 
 
-def _known(path: Path) -> bool:
+def _known(path: PurePath) -> bool:
     try:
         file_kind(path)
     except InputError:
@@ -117,10 +148,11 @@ def _known(path: Path) -> bool:
     return path.name.lower() not in _ABOUT and not path.name.startswith((".", "_"))
 
 
-def _in_folder(folder: Path, split: str) -> tuple[list[Path], list[str]]:
-    files = [file for file in folder.rglob("*") if file.is_file() and _known(file)]
+def _in_folder(
+    name: str, folder: PurePath, found: Sequence[SomePath], split: str
+) -> tuple[list[SomePath], list[str]]:
+    files = [file for file in found if _known(file)]
     files = [f for f in files if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
-    name = shown_path(folder)
     if not files:
         raise InputError(
             f"{name} is a folder and no dataset saved by the datasets library, and no file in it "
@@ -131,7 +163,7 @@ def _in_folder(folder: Path, split: str) -> tuple[list[Path], list[str]]:
         raise InputError(
             f"The folder {name} holds files of several kinds ({', '.join(kinds)}): "
             f"{shown_names(sorted(f.name for f in files), 3)}. Name those to read, for example "
-            f"{shown_path(folder / '*.')}{kinds[0]}"
+            f"{name}/*.{kinds[0]}"
         )
     marks = {file: _split_of(file.relative_to(folder)) for file in files}
     splits = sorted({mark for mark in marks.values() if mark})
@@ -153,7 +185,7 @@ def _in_folder(folder: Path, split: str) -> tuple[list[Path], list[str]]:
     return sorted(files, key=_in_order), notes
 
 
-def _split_of(path: Path) -> str | None:
+def _split_of(path: PurePath) -> str | None:
     found = _SPLIT.findall(path.as_posix().lower())
     return _SAME.get(found[-1], found[-1]) if found else None
 

@@ -31,7 +31,15 @@ from ds2.pool.carried import (
     marks_training,
     tools_list,
 )
-from ds2.pool.files import WRITERS, OutRow, file_kind, plain_values, writer
+from ds2.pool.files import (
+    WRITERS,
+    OutRow,
+    file_kind,
+    parquet_schema,
+    plain_values,
+    write_parquet,
+    writer,
+)
 from ds2.pool.formats import FORMATS
 from ds2.pool.layout import conversation_fields, label, load_layout, original_row
 from ds2.pool.layouts import HANDOFFS, LAYOUTS, Kept, arguments_of, beside, shared_turns
@@ -42,7 +50,7 @@ from ds2.pool.wording import shown, shown_names, shown_path
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Handoff", "hand_off", "table_of", "write_pool"]
+__all__ = ["Handoff", "hand_off", "remove_parts", "table_of", "write_parts", "write_pool"]
 
 _BATCH = 1024
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -93,6 +101,58 @@ def write_pool(
     replaced: dict[str, None] = {}
     with writing(target) as temporary, writer(temporary, kind.compression) as stream:
         WRITERS[kind.container](lambda: _rows(pool, format, added, replaced), stream)
+    _say_replaced(replaced, format)
+
+
+def write_parts(
+    pool: Pool,
+    rows: np.ndarray,
+    folder: Path,
+    *,
+    size: int,
+    format: str,
+    columns: Mapping[str, Sequence[object] | np.ndarray],
+) -> None:
+    """Write some rows of a pool as ``part-00000.parquet`` and so on, of at most ``size`` rows each.
+
+    Memory is that of one part. All parts have the same columns, so that they are one dataset.
+
+    Args:
+        pool: all examples.
+        rows: (m,) those to write, in this order.
+        folder: is made where it is not there.
+        size: rows of a file.
+        format: as for `write_pool`.
+        columns: as for `write_pool`, with m values each.
+    """
+    replaced: dict[str, None] = {}
+
+    def lines(start: int, stop: int) -> Iterator[OutRow]:
+        part = pool.take(rows[start:stop])
+        added = {name: values[start:stop] for name, values in columns.items()}
+        return _rows(part, format, _added(part, added, "write"), replaced)
+
+    ends = [(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+    schema = parquet_schema(row for ends_of_part in ends for row in lines(*ends_of_part))
+    with explain_write_errors(folder):
+        folder.mkdir(exist_ok=True)
+    for number, (start, stop) in enumerate(ends):
+        path = folder / f"part-{number:05d}.parquet"
+        with writing(path) as temporary, writer(temporary, None) as stream:
+            write_parquet(lines(start, stop), schema, stream)
+    _say_replaced(replaced, format)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what `write_parts` wrote, and the folder where nothing else is in it."""
+    with explain_write_errors(folder):
+        for path in folder.glob("part-*.parquet"):
+            path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _say_replaced(replaced: Mapping[str, None], format: str) -> None:
     if replaced:
         warn(
             f"The format {format} has fields that the rows had as well; the conversation's own "

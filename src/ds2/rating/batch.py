@@ -454,7 +454,7 @@ class _Work:
         pool = self.session.plan.pool
         for start, hashes in iter_hashes(pool):
             if wanted in hashes:
-                return shown(pool.ids[start + hashes.index(wanted)])
+                return shown(pool[start + hashes.index(wanted)].id)
         return "that is not in the pool"
 
     def _open(self) -> list["Batch"]:

@@ -20,6 +20,7 @@ from ds2.checks import check_rows
 from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.pool.files import WRITERS, OutRow, file_kind, writer
+from ds2.pool.ids import Places
 from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
 from ds2.rating.scale import Scale
@@ -105,7 +106,7 @@ class GoldScores:
         """Write the scores as JSONL that `read_gold` reads, complete or not at all."""
         rows = np.flatnonzero(~np.isnan(self.values)).tolist()
         lines: list[OutRow] = []
-        for row, ident in zip(rows, pool.table["id"].take(rows).to_pylist(), strict=True):
+        for row, ident in zip(rows, pool.take(rows).ids, strict=True):
             lines.append({"id": ident, "score": float(self.values[row])})
             if row in self.notes:
                 lines[-1]["note"] = self.notes[row]
@@ -190,8 +191,7 @@ def read_gold(
     paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
     if not paths:
         raise InputError("Name at least one file of trusted scores.")
-    ids = pool.ids
-    row_of, n = {ident: row for row, ident in enumerate(ids)}, len(ids)
+    n, places = len(pool), Places(pool.table["id"])
     gold = GoldScores(np.full(n, np.nan), used, np.full(n, -1), np.zeros(n, dtype=np.int64), {})
     notes, faults, replaced, n_unscored = dict[int, str](), list[str](), dict[int, str](), 0
     for path in map(Path, paths):
@@ -203,7 +203,7 @@ def read_gold(
                 if isinstance(line, Fault):
                     raise _UnusableError(f"{line.reason}.")
                 names.update(dict.fromkeys(line))
-                row = _row_of(line, row_of, sheet=sheet)
+                row = _row_of(line, places, sheet=sheet)
                 if rows is not None and not rows[row]:
                     continue
                 score = _score(line.get("score"), used)
@@ -216,7 +216,7 @@ def read_gold(
                 continue
             before = gold.values[row]
             if not np.isnan(before) and before != score:
-                replaced[row] = f"{shown(ids[row])} from {before:g} to {score:g} in {where}"
+                replaced[row] = f"{shown(pool[row].id)} from {before:g} to {score:g} in {where}"
             gold.values[row] = score
             if stratum is not None:
                 gold.stratum[row], gold.stratum_rows[row] = stratum
@@ -258,7 +258,7 @@ class _UnusableError(Exception):
     """What is wrong with a line; nothing else in it is used."""
 
 
-def _row_of(line: Mapping[str, object], rows: Mapping[str, int], *, sheet: bool) -> int:
+def _row_of(line: Mapping[str, object], places: Places, *, sheet: bool) -> int:
     """Return the example that a line is about; a spreadsheet may have changed how its id looks."""
     ident = line.get("id")
     if isinstance(ident, int) and not isinstance(ident, bool):
@@ -268,7 +268,7 @@ def _row_of(line: Mapping[str, object], rows: Mapping[str, int], *, sheet: bool)
         raise _UnusableError(f"there is no id, but {found}. Copy it from the sheet.")
     plain = _original(ident)
     idents = (plain.translate(_UNPICTURED), plain, ident) if sheet else (ident,)
-    row = next((rows[ident] for ident in idents if ident in rows), None)
+    row = next((int(row) for row in places.find(idents) if row >= 0), None)
     if row is None:
         raise _UnusableError(
             f"the id {shown(idents[0])} is not in the pool. A spreadsheet may have rewritten it; "

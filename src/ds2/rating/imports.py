@@ -13,8 +13,9 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -80,25 +81,26 @@ def import_ratings(
             no example has a rating.
     """
     notes: list[Note] = []
-    given: Sequence[object]
+    given: Callable[[], Iterable[object]]
     if file is not None:
         check_choice("layout", layout, _LAYOUTS)
         sheet = _read_sheet(Path(file), layout, column, id_column)
-        given = _place(pool, sheet, notes, told=layout != "auto")
+        placed = _place(pool, sheet, notes, told=layout != "auto")
+        given = lambda: placed  # noqa: E731
     elif column is not None:
         given = _pool_values(pool, column)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
     name = rater or column or _file_name(Path(file or ""))
-    values, codes, tops = _numbers(given)
+    values, codes, tops = _numbers(given())
     used = (
         Scale.parse(scale, bins, values=values) if isinstance(scale, str) else scale or Scale.ds2()
     )
     if len(other := np.flatnonzero((tops != used.high) & ~np.isnan(tops))):
-        top = f"{tops[other[0]]:g}"
+        top, value = f"{tops[other[0]]:g}", _nth(given(), int(other[0]))
         raise InputError(
             f"The ratings of {shown(name)} are out of {top}, as example {other[0] + 1:,} says "
-            f"({shown(given[other[0]])}), and the declared scale is {used.low:g} to {used.high:g}. "
+            f"({shown(value)}), and the declared scale is {used.low:g} to {used.high:g}. "
             f'Set scale to the one that they are on, for example "1-{top}" or "0-{top}".'
         )
     hint = _other_scale(values, used)
@@ -107,7 +109,7 @@ def import_ratings(
     rated = codes == 0
     if not rated.any():
         raise InputError(
-            f"No example has a rating from {shown(name)}: {_counted(codes)}.{_odd(given, codes)}"
+            f"No example has a rating from {shown(name)}: {_counted(codes)}.{_odd(given(), codes)}"
             + "".join(f" {note}" for note in hint)
         )
     if not rated.all():
@@ -181,15 +183,17 @@ def import_panel(
     return Ratings.join(found)
 
 
-def _pool_values(pool: Pool, column: str) -> list[object]:
-    """Return a field of the pool, or what lies inside one, dot by dot."""
+def _pool_values(pool: Pool, column: str) -> Callable[[], Iterable[object]]:
+    """Return what yields a field of the pool, or what lies inside one, dot by dot."""
     head, *inner = column.split(".")
     if column in pool.columns or head not in pool.columns:
-        return pool.column(column)
-    values = pool.column(head)
-    for name in inner:
-        values = [_inside(value, name) for value in values]
-        if all(value is None for value in values):
+        return partial(pool.iter_column, column)
+
+    def values(depth: int = len(inner)) -> Iterator[object]:
+        return (reduce(_inside, inner[:depth], value) for value in pool.iter_column(head))
+
+    for depth, name in enumerate(inner, 1):
+        if all(value is None for value in values(depth)):
             raise InputError(f"No row of the pool has {shown(name)} inside {shown(head)}.")
     return values
 
@@ -200,6 +204,10 @@ def _inside(value: object, name: str) -> object:
     if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
         return value[int(name)]
     return None
+
+
+def _nth(values: Iterable[object], place: int) -> object:
+    return next(islice(values, place, None))
 
 
 def _file_name(path: Path) -> str:
@@ -225,9 +233,10 @@ def _numbers(raw: Iterable[object]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
     The third array is what each is said to be out of ("3.5/5"), NaN where it does not say.
     """
-    found = [_number(value) for value in raw]
-    values, codes, tops = (np.array([each[at] for each in found], np.float64) for at in range(3))
-    return values, codes.astype(np.int8), tops
+    kinds = np.dtype([("value", np.float64), ("code", np.int8), ("top", np.float64)])
+    found = np.fromiter(map(_number, raw), kinds)
+    values, codes, tops = (np.ascontiguousarray(found[name]) for name in kinds.names or ())
+    return values, codes, tops
 
 
 def _number(value: object) -> tuple[float, int, float]:
@@ -257,14 +266,14 @@ def _counted(codes: np.ndarray) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counted(codes).items())
 
 
-def _odd(given: Sequence[object], codes: np.ndarray) -> str:
+def _odd(given: Iterable[object], codes: np.ndarray) -> str:
     """Show the first value that is no number."""
     place = next((row for row, code in enumerate(codes) if code == _NO_NUMBER), None)
     if place is None:
         return ""
     return (
-        f" Example {place + 1:,} has {shown(given[place])}: a rating is a number, or text that is "
-        "one. Write numbers in place of words, true or false."
+        f" Example {place + 1:,} has {shown(_nth(given, place))}: a rating is a number, or text "
+        "that is one. Write numbers in place of words, true or false."
     )
 
 
@@ -738,7 +747,7 @@ def _by_id(pool: Pool, sheet: _Sheet) -> tuple[np.ndarray, int, int]:
     for entry in named if sheet.layout == "table" else ():
         if (before := first.setdefault(sheet.ids[entry], entry)) != entry:
             raise _two_ratings(sheet, before, entry)
-    where, loosely = match_ids(pool.ids, [str(sheet.ids[entry]) for entry in named])
+    where, loosely = match_ids(pool.table["id"], [str(sheet.ids[entry]) for entry in named])
     rows = np.full(len(pool), -1, dtype=np.int64)
     for entry, row in zip(named, where.tolist(), strict=True):
         if row >= 0:

@@ -252,7 +252,7 @@ class Ratings(Shown):
     def _each(self, made: Callable[["Ratings"], np.ndarray]) -> np.ndarray:
         return np.column_stack([made(one) for one in self.several]) if self.several else made(self)
 
-    def save(self, path: str | Path, *, ids: Sequence[str] | None = None) -> None:
+    def save(self, path: str | Path, *, ids: Any = None) -> None:
         """Write one Parquet table, complete or not at all.
 
         One rater has the columns ``rating``, ``score``, ``problem`` and, where known, ``spread``,
@@ -261,14 +261,14 @@ class Ratings(Shown):
 
         Args:
             path: where to write.
-            ids: the examples' ids, which become the first column.
+            ids: the examples' ids, a list or an Arrow column; they become the first column.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         columns: dict[str, pyarrow.Array] = {}
         if ids is not None:
-            columns["id"] = pa.array(ids, pa.string())
+            columns["id"] = ids if isinstance(ids, pa.ChunkedArray) else pa.array(ids, pa.string())
         for one, end in zip(self.parts, _ends(self.raters), strict=True):
             added = {name + end: column for name, column in _columns(one).items()}
             if both := set(columns) & set(added):
@@ -326,6 +326,15 @@ def codes_of(problems: Sequence[str | None]) -> np.ndarray:
     return np.array([numbers[problem] for problem in problems], dtype=np.int8)
 
 
+def _codes(problems: "pyarrow.ChunkedArray") -> np.ndarray:
+    """The same of a column, null where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(problems, value_set=pa.array(PROBLEMS, pa.string())).fill_null(-1)
+    return np.asarray(places.to_numpy() + 1, dtype=np.int8)
+
+
 def _stacked(columns: Sequence[np.ndarray | None]) -> np.ndarray | None:
     """Return columns side by side, NaN in the place of one that is not there; None without any."""
     known = next((column for column in columns if column is not None), None)
@@ -375,8 +384,8 @@ def _read(table: "pyarrow.Table", about: dict[str, Any], end: str, path: str) ->
             return None
         return np.asarray(table[name + end].to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    problems = table[f"problem{end}"].cast(pa.string()).to_pylist()
-    unknown = {problem for problem in set(problems) if problem is not None} - set(PROBLEMS)
+    problems = table[f"problem{end}"].cast(pa.string())
+    unknown = set(problems.unique().to_pylist()) - {None, *PROBLEMS}
     if unknown:
         raise InputError(
             f"{path} names the problem {shown(min(unknown))}, which this version of ds2 does not "
@@ -390,7 +399,7 @@ def _read(table: "pyarrow.Table", about: dict[str, Any], end: str, path: str) ->
     assert values is not None
     return Ratings(
         values,
-        codes_of(problems),
+        _codes(problems),
         Scale(low, high, tuple(cuts)),
         about["rater"],
         tuple(Note(code, numbers) for code, numbers in notes),

@@ -143,8 +143,9 @@ class Results(Chosen):
     @cached_property
     def bias(self) -> tuple[BiasRow, ...]:
         """What scores go with beside quality, before and after curation."""
-        labels: dict[str, Sequence[str | None]] = {
-            "source": self.pool.sources,
+        sources, codes = self.pool.coded_sources()
+        labels: dict[str, Sequence[str | None] | np.ndarray] = {
+            "source": np.array(sources, dtype=object)[codes],
             "language": self._languages(),
             "content": content_types(self.pool),
         }

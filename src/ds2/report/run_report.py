@@ -431,21 +431,22 @@ def _selection(found: Chosen) -> Iterator[Part]:
     selection, pool, rows = found.selection, found.pool, found.selection.rows
     if isinstance(found, Results):
         levels = to_levels(found.curation.scores, found.n_scores)
-        scores = ["unrated" if level < 0 else str(level) for level in levels.tolist()]
-        yield against_pool("by score", "By curated score", scores, rows, sorted(set(scores)))
-    if set(pool.sources) <= {None}:
+        labels = ["unrated", *map(str, range(found.n_scores))]
+        there = sorted(labels[level + 1] for level in np.unique(levels))
+        yield against_pool("by score", "By curated score", labels, levels + 1, rows, order=there)
+    sources, of_each = pool.coded_sources()
+    if set(sources) <= {None}:
         yield "No example names a source."
     else:
-        sources = ["(no source)" if source is None else source for source in pool.sources]
-        yield against_pool("by source", "By source", sources, rows)
+        named = ["(no source)" if source is None else source for source in sources]
+        yield against_pool("by source", "By source", named, of_each, rows)
     lengths = np.asarray(pool.lengths)
     inner = np.unique(np.quantile(lengths, (0.2, 0.4, 0.6, 0.8), method="lower"))
-    codes = np.searchsorted(inner, lengths, side="left")
-    ends = {c: (lengths[codes == c].min(), lengths[codes == c].max()) for c in np.unique(codes)}
-    words = {c: f"{a:,}" if a == b else f"{a:,} to {b:,}" for c, (a, b) in ends.items()}
+    fifths, codes = np.unique(np.searchsorted(inner, lengths, side="left"), return_inverse=True)
+    ends = [(of.min(), of.max()) for of in (lengths[codes == c] for c in range(len(fifths)))]
+    words = [f"{a:,}" if a == b else f"{a:,} to {b:,}" for a, b in ends]
     title = "By characters of the answer, in fifths of the pool"
-    fifths = [words[code] for code in codes.tolist()]
-    yield against_pool("by length", title, fifths, rows, list(words.values()))
+    yield against_pool("by length", title, words, codes, rows, order=words)
     yield _tail(found.tail, rows)
     lines = [line for line in Counter(selection.dropped).most_common() if line[1]]
     if lines:
@@ -554,8 +555,8 @@ def _pool(found: Chosen) -> Iterator[Part]:
         "Read from": pool.origin,
         "Format": pool.format,
         "Examples": len(pool),
-        "Sources": len(set(pool.sources) - {None}),
-        "Rows set aside": len(pool.rejects),
+        "Sources": len(set(pool.coded_sources()[0]) - {None}),
+        "Rows set aside": pool.n_rejected,
         "Characters of an answer, median": int(np.median(lengths)),
         "Characters of an answer, most": int(lengths.max()),
         **rated,

@@ -22,18 +22,31 @@ EACH, TEXT = 25, 150
 
 
 def against_pool(
-    key: str, title: str, labels: Sequence[str], rows: np.ndarray, order: Sequence[str] = ()
+    key: str,
+    title: str,
+    labels: Sequence[str],
+    codes: np.ndarray,
+    rows: np.ndarray,
+    *,
+    order: Sequence[str] = (),
 ) -> Table:
-    """How many examples of the pool and of the selection have each label; small ones together."""
-    pool, chosen = Counter(labels), Counter(labels[row] for row in rows.tolist())
-    names = order or sorted(pool, key=lambda name: (-pool[name], name))
-    counts = [(name, pool[name], chosen[name]) for name in names[:MOST_SOURCES]]
+    """How many examples of the pool and of the selection have each label; small ones together.
+
+    ``codes`` are the numbers of the examples' labels; without an ``order`` the largest comes first.
+    """
+    pool, chosen = Counter[str](), Counter[str]()
+    for counts, of in ((pool, codes), (chosen, codes[rows])):
+        for name, count in zip(labels, np.bincount(of, minlength=len(labels)), strict=True):
+            counts[name] += int(count)
+    there = [name for name in pool if pool[name]]
+    names = order or sorted(there, key=lambda name: (-pool[name], name))
+    each = [(name, pool[name], chosen[name]) for name in names[:MOST_SOURCES]]
     rest = names[MOST_SOURCES:]
     if rest:
-        here, there = (sum(part[name] for name in rest) for part in (pool, chosen))
-        counts.append((f"({len(rest):,} smaller sources)", here, there))
-    n, m = max(len(labels), 1), max(len(rows), 1)
-    lines = [(name, here, here / n, there, there / m) for name, here, there in counts]
+        here, inside = (sum(part[name] for name in rest) for part in (pool, chosen))
+        each.append((f"({len(rest):,} smaller sources)", here, inside))
+    n, m = max(len(codes), 1), max(len(rows), 1)
+    lines = [(name, here, here / n, there, there / m) for name, here, there in each]
     heads = "group, pool, of the pool: share, selected, of the selection: share"
     return table(key, title, heads, lines, bars=(2, 4))
 
@@ -70,20 +83,20 @@ def rows_table(found: Chosen) -> Table:
     stability = found.stability if isinstance(found, Results) else None
     stable = () if stability is None else stability.tolist()
     again = dict(zip(found.selection.rows.tolist(), stable, strict=bool(stable)))
-    ids, sources, lengths = found.pool.ids, found.pool.sources, found.pool.lengths
-    place = iter(found.pool.take([row for _, rows in kinds for row in rows]).texts())
+    lengths, shown = found.pool.lengths, found.pool.take([row for _, rows in kinds for row in rows])
+    place = zip(shown.ids, shown.sources, shown.texts(), strict=True)
     lines = [
         (
-            short(ids[row], 40),
+            short(ident, 40),
             kind,
-            short(sources[row] or "", 30),
+            short(source or "", 30),
             *(values[row] for values in found.scores.values()),
             *((again.get(row),) if again else ()),
             int(lengths[row]),
-            short(join(excerpt(next(place), TEXT)), TEXT + 40),
+            short(join(excerpt(text, TEXT)), TEXT + 40),
         )
         for kind, rows in kinds
-        for row in rows
+        for row, (ident, source, text) in zip(rows, place, strict=False)
     ]
     known = "".join(f"{name}: score, " for name in found.scores)
     chosen = "selected again: share, " if again else ""
@@ -162,9 +175,9 @@ def scored_parts(found: Results) -> Iterator[Part]:
             "All rows are ranked by their expected score, given all that is known of them. More is "
             "known of a rated row, so it is more often far up or far down."
         )
-        basis = np.where(scored, "scored", "rated").tolist()
-        title = "In the pool and in the selection"
-        yield against_pool("by basis", title, basis, found.selection.rows, ("rated", "scored"))
+        basis = ("rated", "scored")
+        title, codes = "In the pool and in the selection", scored.astype(int)
+        yield against_pool("by basis", title, basis, codes, found.selection.rows, order=basis)
     yield _curve(skill)
     title = "What ratings and the scorer's predictions go with"
     yield goes_with("scorer goes with", title, skill.bias, ("ratings", "predictions"))

@@ -286,7 +286,7 @@ def save_plan(
     for place, side in enumerate(sides):
         members[side.rows, place] = True
     columns = {
-        "id": pool.table["id"].combine_chunks(),
+        "id": pool.table["id"],
         "seat": seat,
         "stratum": plan.stratum,
         "prediction": plan.predictions,

@@ -106,7 +106,7 @@ def side_of(contest: Contest, name: str) -> Side:
             table, facts = read_table(path / "selection.parquet")
         except FileNotFoundError:
             raise InputError(f"'{name}' holds no selection.parquet: run ds2 there first.") from None
-        rows, _ = match_ids(pool.ids, table["id"].to_pylist())
+        rows, _ = match_ids(pool.table["id"], table["id"].to_pylist())
         if (rows < 0).any():
             raise InputError(f"{(rows < 0).sum():,} of the rows selected in '{name}' are not here.")
         draw = ", this draw" if METHODS[facts["method"]].at_random else ""

@@ -93,7 +93,7 @@ class Contest:
         wanted = self.job.recipe.select
         if lacks := self.materials.lacking(method):
             return lacks
-        if "sources" in needs and len(set(self.materials.pool.sources)) < 2:
+        if "sources" in needs and len(self.materials.pool.coded_sources()[0]) < 2:
             return "The pool names no two sources, so this is the same as random."
         if "values" in needs and wanted.values and method not in (*named, wanted.method):
             return (
@@ -235,7 +235,7 @@ def _judge(
         except InputError:
             failed.append(method)
     made_of = contest.materials
-    sources = made_of.sources if len(set(made_of.pool.sources)) > 1 else None
+    sources = made_of.sources if len(made_of.pool.coded_sources()[0]) > 1 else None
     lengths = made_of.pool.lengths
     ends = np.unique(np.quantile(lengths[eligible], np.linspace(0, 1, _LENGTHS + 1)[1:-1]))
     of_length = np.searchsorted(ends, lengths)

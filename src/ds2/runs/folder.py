@@ -21,9 +21,10 @@ from ds2._version import __version__
 from ds2.atomic import locked as lock
 from ds2.atomic import writing
 from ds2.errors import InputError, RunBusyError, upgrading
+from ds2.pool.remote import fingerprint, is_remote
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import HUB, check_exists, resolve_path
-from ds2.runs.stages import Stage, owner_of, settings_of
+from ds2.runs.stages import Stage, files_of, owner_of, settings_of
 
 __all__ = [
     "DONE",
@@ -48,7 +49,10 @@ LOCK, HOLDER = ".lock", ".lock.pid"
 
 @dataclass(frozen=True, slots=True)
 class FileHash:
-    """What a file held when it was hashed. ``mtime_ns`` is 0 where it does not matter."""
+    """What a file held when it was hashed, and how large and old it was.
+
+    A file that has both still is taken for unchanged: ``mtime_ns`` is 0 where that is not known.
+    """
 
     sha256: str
     size: int
@@ -246,11 +250,15 @@ def hash_inputs(
 ) -> dict[str, FileHash]:
     """Hash the files that a stage reads beside artefacts, by key of the recipe or by their name.
 
-    A file whose size and modification time are as ``known`` is not read again.
+    A file whose size and modification time are as ``known`` is not read again. Of objects in a
+    store nothing is read: their names, sizes and times are what is hashed.
     """
     settings = recipe.flat()
     hashes = {}
     for key, value in _named_files(stage, settings):
+        if key.startswith("pool.path") and is_remote(value):
+            hashes[key] = FileHash(*fingerprint(value))
+            continue
         path = resolve_path(folder, value)
         if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
             continue
@@ -311,18 +319,24 @@ def _unlike(
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
             yield f"{artefact} has changed"
     yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
-    for name in stage.writes:
+    for name in files_of(stage, record.settings):
         if fault := _fault(folder / name, record.writes.get(name)):
             yield f"{name} {fault}"
 
 
 def _fault(path: Path, expected: FileHash | None) -> str:
-    """Say what is wrong with an artefact; nothing where it is what was written."""
-    if not path.is_file():
+    """Say what is wrong with an artefact; nothing where it is what was written.
+
+    It is read only where its modification time is another one, as in a copy of the folder. So a
+    change that keeps size and time is not seen: that of a disk that fails, or of a program that
+    sets the time back. Whoever fears either sets a new time (``touch``), and all is read.
+    """
+    if not path.exists():
         return "is missing"
     try:
-        if expected is not None and path.stat().st_size == expected.size:
-            return "" if hash_file(path).sha256 == expected.sha256 else "is not what was written"
+        if expected is not None and (path.is_dir() or path.stat().st_size == expected.size):
+            same = hash_input(path, expected).sha256 == expected.sha256
+            return "" if same else "is not what was written"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return "is not what was written"

@@ -61,7 +61,7 @@ _FACTS = b"ds2"
 ARRAYS, REST, SCORER_VERSION = "scorer.safetensors", "scorer.json", 1
 
 
-def save(folder: Path, value: Any, more: Mapping[str, pa.Array] | None = None) -> None:
+def save(folder: Path, value: Any, more: Mapping[str, Any] | None = None) -> None:
     """Write a value into its file of the run folder; ``more`` are columns beside its own."""
     path = folder / FILES[type(value)]
     if path.suffix == ".json":
@@ -111,7 +111,7 @@ def load_vectors(folder: Path) -> np.ndarray:
 def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> None:
     """Write columns as Parquet: (n,) arrays, (n, k) ones column by column, None as nulls."""
     n = next(len(column) for column in columns.values() if column is not None)
-    parts: dict[str, pa.Array] = {}
+    parts: dict[str, pa.Array | pa.ChunkedArray] = {}
     for name, column in columns.items():
         if isinstance(column, np.ndarray) and column.ndim == 2:
             each = enumerate(column.T, _FIRST.get(name, 1))
@@ -121,7 +121,8 @@ def write_table(path: Path, columns: Mapping[str, Any], facts: Any = None) -> No
         elif isinstance(column, np.ndarray) and column.dtype.kind == "f":
             parts[name] = pa.array(column.astype(np.float64), from_pandas=True)
         else:
-            parts[name] = column if isinstance(column, pa.Array) else pa.array(column)
+            arrow = isinstance(column, (pa.Array, pa.ChunkedArray))
+            parts[name] = column if arrow else pa.array(column)
     metadata = {_FACTS: json.dumps(plain(facts or {}), allow_nan=False).encode()}
     with writing(path) as temporary:
         table = pa.table(parts).replace_schema_metadata(metadata)

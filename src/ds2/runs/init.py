@@ -27,6 +27,7 @@ from ds2.runs.recipe_file import (
     HUB,
     RECIPE,
     check_exists,
+    is_elsewhere,
     load_recipe,
     make_recipe,
     places_of,
@@ -103,7 +104,7 @@ def init_run(
             holds another run or cannot be written.
     """
     places = [pool] if isinstance(pool, str) else list(pool)
-    found = [each if each.startswith(HUB) else _existing("--pool", each) for each in places]
+    found = [each if is_elsewhere(each) else _existing("--pool", each) for each in places]
     wanted: dict[str, Any] = {
         **(_PAPER if paper else {}),
         "pool.path": found[0] if len(found) == 1 else found,

@@ -20,7 +20,7 @@ from ds2.runs.folder import (
     Manifest,
     StageRecord,
     Verdict,
-    hash_file,
+    hash_input,
     hash_inputs,
     judge,
     lock_holder,
@@ -30,7 +30,7 @@ from ds2.runs.folder import (
 )
 from ds2.runs.job import Ask, Job, Listener, hearing, telling
 from ds2.runs.planted import load_planted
-from ds2.runs.stages import STAGES, Stage, owner_of, settings_of, stages_of, stages_until
+from ds2.runs.stages import STAGES, Stage, files_of, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
         settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
-        writes={name: hash_file(folder / name) for name in stage.writes},
+        writes={name: hash_input(folder / name) for name in files_of(stage, settings)},
         versions=found,
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(warned),

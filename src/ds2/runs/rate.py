@@ -13,6 +13,7 @@ import numpy as np
 from ds2.errors import InputError, RunError, warn
 from ds2.keys import random_order_keys
 from ds2.pool import Pool
+from ds2.pool.ids import Places
 from ds2.pool.wording import shown
 from ds2.rating import (
     PROBLEMS,
@@ -63,7 +64,7 @@ def rate_pool(job: Job) -> Made:
     panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
     if not panel.several:  # one of several is named in the report
         _check_tells_apart(panel)
-    panel.save(job.folder / "ratings.parquet", ids=pool.ids)
+    panel.save(job.folder / "ratings.parquet", ids=pool.table["id"])
     return Made(_summary(panel), panel.warnings)
 
 
@@ -395,11 +396,11 @@ def prompt_of(
     asked = rubric.form if asked == "auto" else asked
     row = 0
     if example is not None:
-        if example not in (ids := pool.ids):
+        row = int(Places(pool.table["id"]).find([example])[0])
+        if row < 0:
             raise InputError(
-                f"No example has the id {shown(example)}. The first is {shown(ids[0])}."
+                f"No example has the id {shown(example)}. The first is {shown(pool[0].id)}."
             )
-        row = ids.index(example)
     builder = PromptBuilder(
         rubric,
         nonce,

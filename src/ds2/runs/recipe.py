@@ -360,7 +360,8 @@ class PoolSection(Section):
     path: Several = key(
         ...,
         "the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
-        'a pattern, "data/*.jsonl", a list of them, a saved DatasetDict folder, or hf:org/name',
+        'a pattern, "data/*.jsonl", also in a store (s3://bucket/key, gs://bucket/key), a list of '
+        "them, a saved DatasetDict folder, or hf:org/name",
     )
     format: Literal["auto", "alpaca", "sharegpt", "messages", "prompt-response"] = key(
         "auto", "how a row is laid out; auto detects it and says what it found"
@@ -495,6 +496,12 @@ class CurateSection(Section):
         "examples without any rating are scored by a scorer learned from the others, "
         "or left out; auto scores them where they are a tenth of the pool or more",
     )
+    fit_rows: int = key(
+        1_000_000,
+        "weights are learned on so many rated examples at most, in whole "
+        "neighbourhoods, and applied to all",
+        ge=100,
+    )
     doubtful: Literal["replace", "drop"] = key(
         "replace",
         "a rating that curation puts in the other half of the scale is replaced, or "
@@ -546,6 +553,11 @@ class OutputSection(Section):
 
     format: Literal["messages", "alpaca", "sharegpt", "prompt-response"] = key(
         "messages", "the layout of selected.jsonl"
+    )
+    rows_per_file: Natural = key(
+        0,
+        "for a large selection: a folder selected/ of Parquet files of so many rows in the place "
+        "of selected.jsonl; 0 is selected.jsonl",
     )
 
 

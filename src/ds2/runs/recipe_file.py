@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 from ds2.atomic import parse_toml
 from ds2.errors import InputError, upgrading
+from ds2.pool.remote import is_remote
 from ds2.runs.recipe import RECIPE_VERSION, PoolSection, RaterSection, Recipe
 from ds2.runs.stages import STAGES
 
@@ -35,6 +36,7 @@ __all__ = [
     "check_exists",
     "choices_of",
     "field_of",
+    "is_elsewhere",
     "load_recipe",
     "make_recipe",
     "parse_overrides",
@@ -118,8 +120,13 @@ def resolve_path(folder: Path, path: str) -> Path:
 
 
 def source_of(folder: Path, path: str) -> str | Path:
-    """Return where a pool is that a recipe in ``folder`` names: on the hub, or a file."""
-    return path if path.startswith(HUB) else resolve_path(folder, path)
+    """Return where a pool is that a recipe in ``folder`` names: a file, or somewhere else."""
+    return path if is_elsewhere(path) else resolve_path(folder, path)
+
+
+def is_elsewhere(path: str) -> bool:
+    """Say whether a pool is on the hub or in an object store."""
+    return path.startswith(HUB) or is_remote(path)
 
 
 def places_of(folder: Path, wanted: PoolSection) -> str | Path | list[str | Path]:
@@ -337,7 +344,7 @@ def _located(key: str, text: str) -> str:
     before, mark, path = text.partition(_BEHIND[key]) if key in _BEHIND else ("", "", text)
     names = key in PATH_KEYS or (key in _BEHIND and bool(path))
     names = names or (key in _IF_THERE and Path(path).expanduser().exists())
-    if not names or path.startswith(HUB):
+    if not names or is_elsewhere(path):
         return text
     return f"{before}{mark}{Path(path).expanduser().absolute()}"
 

@@ -75,7 +75,7 @@ def plan_run_rerating(job: Job, *, budget: int, noise_se: float | None = None) -
         )  # fmt: skip
         rows = np.concatenate([plan.rows, drawn])
         gain = np.concatenate([plan.gain, np.full(len(drawn), np.nan)])
-        ids = pool.table["id"].take(rows).to_pylist()
+        ids = pool.take(rows).ids
         with writing(folder / RERATE) as temporary, temporary.open("w", encoding="utf-8") as file:
             for ident, row, more in zip(ids, rows, gain, strict=True):
                 line = {

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,10 @@ from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool, count_tokens, find_contaminated, read_pool, write_pool
 from ds2.pool.ids import id_value, match_ids
+from ds2.pool.pool import take_rows
 from ds2.pool.rows import Fault, read_file
 from ds2.pool.wording import shown, shown_path
+from ds2.pool.write import remove_parts, write_parts
 from ds2.progress import part
 from ds2.proof import measure_likelihoods
 from ds2.report import in_words, of_selection
@@ -105,7 +107,9 @@ class Materials:
     @property
     def sources(self) -> np.ndarray:
         """(n,) Where every example comes from."""
-        return np.array([source or "" for source in self.pool.sources])
+        names, codes = self.pool.coded_sources()
+        labels: np.ndarray = np.array([name or "" for name in names], dtype=object)[codes]
+        return labels
 
     @property
     def near(self) -> dict[str, Any]:
@@ -157,7 +161,7 @@ class Materials:
 
 
 def select_subset(job: Job) -> Made:
-    """Write selection.parquet, dropped.parquet and selected.jsonl."""
+    """Write selection.parquet, dropped.parquet and selected.jsonl, or selected/ in its place."""
     wanted = job.recipe.select
     material = load_materials(job, {wanted.method})
     limits = constraints_of(job, material)
@@ -176,6 +180,8 @@ def select_subset(job: Job) -> Made:
         "dropped": dict(selection.dropped),
         "kept": None if stability is None else stability.kept,
     }
+    if job.recipe.output.rows_per_file:
+        summary["file"] = "selected"
     longer = in_words(
         of_selection(material.pool.lengths, selection.rows),
         control=job.recipe.curate.control,
@@ -247,11 +253,11 @@ def _write(
     if curated is not None and curated.scored is not None:  # which were scored, and how well
         scores |= {"se": curated.se, "basis": np.where(curated.scored, "scored", "rated")}
     known = {name: None if of is None else of[rows] for name, of in scores.items()}
-    ids = pool.table["id"].combine_chunks()
+    ids = pool.table.select(["id"])
     columns = {
         "rank": np.arange(1, len(rows) + 1),
         "row": rows,
-        "id": ids.take(pa.array(rows)),
+        "id": take_rows(ids, rows)["id"],
         **known,
         "stability": None if stability is None else stability.probability[rows],
         "long_tail": material.tail[rows],
@@ -262,7 +268,7 @@ def _write(
     reasons = np.repeat([why for why, _ in parts], [len(part) for _, part in parts])
     dropped = {
         "row": left,
-        "id": ids.take(pa.array(left)),
+        "id": take_rows(ids, left)["id"],
         "reason": pa.array(reasons.tolist(), pa.string()),
     }
     write_table(job.folder / "dropped.parquet", dropped)
@@ -272,8 +278,14 @@ def _write(
         if values is not None and name != "confidence"
     }
     of_each |= {"ds2_long_tail": material.tail[rows], "ds2_reason": selection.reasons}
-    selected = job.folder / "selected.jsonl"
-    write_pool(pool.take(rows), selected, format=job.recipe.output.format, columns=of_each)
+    one, many = job.folder / "selected.jsonl", job.folder / "selected"
+    form, size = job.recipe.output.format, job.recipe.output.rows_per_file
+    remove_parts(many)
+    if size:
+        write_parts(pool, rows, many, size=size, format=form, columns=of_each)
+        one.unlink(missing_ok=True)
+    else:
+        write_pool(pool.take(rows), one, format=form, columns=of_each)
 
 
 def without_doubtful(asked: Constraints | None, material: Materials) -> Constraints:
@@ -335,13 +347,19 @@ def _quota(quota: QuotaSetting, labels: np.ndarray) -> Iterator[Quota]:
 
 def _labels(by: str, pool: Pool) -> np.ndarray:
     if by == "source":
-        values: Sequence[object] = pool.sources
-    elif by == "language":
+        names, codes = pool.coded_sources()
+        labels: np.ndarray = np.array(names, dtype=object)[codes]
+        return labels
+    values: Iterator[object]
+    if by == "language":
         starts = range(0, len(pool), 1024)
-        values = [one for i in starts for one in identify_languages(pool.texts(i, i + 1024))]
+        values = (one for i in starts for one in identify_languages(pool.texts(i, i + 1024)))
     else:
-        values = pool.column(by)
-    return np.array([None if value is None else str(value) for value in values], dtype=object)
+        values = pool.iter_column(by)
+    held: dict[str, str] = {}  # each text once
+    texts = (None if value is None else str(value) for value in values)
+    once = (text if text is None else held.setdefault(text, text) for text in texts)
+    return np.fromiter(once, dtype=object, count=len(pool))
 
 
 def _scores(values: np.ndarray) -> list[Any]:
@@ -433,7 +451,7 @@ def _targets(job: Job, _: Pool) -> np.ndarray:
 def _numbers(pool: Pool, column: str) -> np.ndarray:
     """(n,) A column as numbers, NaN where it holds none."""
     found = np.full(len(pool), np.nan)
-    for row, value in enumerate(pool.column(column)):
+    for row, value in enumerate(pool.iter_column(column)):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             found[row] = value
     if np.isnan(found).all():
@@ -482,7 +500,7 @@ def rows_of_ids(pool: Pool, path: Path) -> np.ndarray:
     ids = [_id(line, place, name, as_json) for place, line in enumerate(lines, 1) if line.strip()]
     if not ids:
         raise InputError(f"{name} lists no id. Write one a line.")
-    rows, _ = match_ids(pool.ids, ids)
+    rows, _ = match_ids(pool.table["id"], ids)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         raise InputError(

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from ds2.errors import InputError
 
-__all__ = ["STAGES", "Stage", "owner_of", "settings_of", "stages_of", "stages_until"]
+__all__ = ["STAGES", "Stage", "files_of", "owner_of", "settings_of", "stages_of", "stages_until"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,12 @@ STAGES = (
 def owner_of(artefact: str) -> Stage:
     """Return the stage that writes ``artefact``."""
     return next(stage for stage in STAGES if artefact in stage.writes)
+
+
+def files_of(stage: Stage, settings: Mapping[str, object]) -> tuple[str, ...]:
+    """Return what a stage writes with these settings: a selection in parts is a folder."""
+    one, parts = "selected.jsonl", bool(settings.get("output.rows_per_file"))
+    return tuple("selected" if parts and name == one else name for name in stage.writes)
 
 
 def stages_of(*, rated: bool) -> tuple[Stage, ...]:

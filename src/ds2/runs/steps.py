@@ -78,12 +78,12 @@ def _pool(job: Job) -> Made:
         pool = read_pool(
             places_of(job.folder, wanted),
             rejects=job.folder / "rejects.jsonl",
+            out=job.folder / "pool.arrow",
             **wanted.model_dump(exclude={"path"}),
         )
-    pool.save(job.folder / "pool.arrow")
     summary = {
         "n_examples": len(pool),
-        "n_rejected": len(pool.rejects),
+        "n_rejected": pool.n_rejected,
         "format": pool.format,
     }
     return Made(summary, pool.warnings)
@@ -208,8 +208,7 @@ def _curate(job: Job) -> Made:
         warnings=_with_names(fresh, panel.raters),
         next_evidence=following,
     )
-    ids = pool.table["id"].combine_chunks()
-    save(job.folder, curation, {"id": ids, "row": np.arange(len(pool))})
+    save(job.folder, curation, {"id": pool.table["id"], "row": np.arange(len(pool))})
     summary = {
         "method": curation.method,
         "gate": curation.gate,
@@ -328,8 +327,10 @@ def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> di
     found = {}
     if "length" in names:
         found["length"] = np.log1p(pool.lengths.astype(np.float64))
-    if "source" in names and len(set(pool.sources)) > 1:
-        found["source"] = np.array([source or "" for source in pool.sources])
+    if "source" in names:
+        sources, codes = pool.coded_sources()
+        if len(sources) > 1:
+            found["source"] = np.array([name or "" for name in sources], dtype=object)[codes]
     if "content" in names:
         found["content"] = np.array(content_types(pool))
     return found
