@@ -1,30 +1,13 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ds2
 from ds2.levels import level_shares, nearest_level, rank_shares, split_levels, to_levels
-from ds2.rating import GoldScores
 
 
 def test_a_value_half_way_belongs_to_the_lower_level():
     values = np.array([0.0, 0.5, 0.51, 1.5, 2.5, 3.5, 4.499, np.nan])
     np.testing.assert_array_equal(nearest_level(values), [0, 0, 1, 1, 2, 3, 4, np.nan])
-
-
-@pytest.mark.parametrize("scale", [ds2.Scale.ds2(), ds2.Scale.levels(6), ds2.Scale(0, 1, (0.5,))])
-def test_levels_of_ratings_round_to_the_scores_that_the_scale_gives(scale):
-    values = np.unique(
-        [scale.low, *scale.cuts, scale.high, *np.linspace(scale.low, scale.high, 91)]
-    )
-    unknown = np.full(len(values), -1)
-    gold = GoldScores(values, scale, stratum=unknown, stratum_rows=unknown)
-    np.testing.assert_array_equal(nearest_level(gold.levels()), scale.to_scores(values))
-    if scale == ds2.Scale.ds2():
-        np.testing.assert_array_equal(
-            nearest_level(gold.levels())[np.isin(values, [5.5, 7.5])], [1, 3]
-        )
 
 
 def test_the_level_scale_keeps_the_order_and_the_shares():

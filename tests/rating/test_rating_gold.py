@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
+from ds2.levels import nearest_level
 from ds2.pool import read_pool
 from ds2.pool.rows import read_file
 from ds2.rating import GoldScores, Scale, read_gold, write_gold_sheet
@@ -205,14 +206,17 @@ def test_weights_are_stratum_over_scored_and_refuse_mixed_plans(pool, tmp_path):
     assert "one plan of strata" in mixed.warnings[0]
 
 
-def test_levels_round_to_the_scores_of_the_scale():
-    for scale in (Scale.ds2(), Scale.levels(6), Scale.parse("0-100", [10, 20, 50, 90])):
-        values = np.linspace(scale.low, scale.high, 400)
-        inside = ~np.isin(values, scale.cuts)
-        gold = GoldScores(values, scale, np.full(400, -1), np.zeros(400, dtype=int))
-        levels = gold.levels()
-        np.testing.assert_array_equal(np.round(levels)[inside], scale.to_scores(values)[inside])
-        assert (np.diff(levels) > 0).all()
+@pytest.mark.parametrize("scale", [Scale.ds2(), Scale.levels(6), Scale(0, 1, (0.5,)),
+                                   Scale.parse("0-100", [10, 20, 50, 90])])  # fmt: skip
+def test_levels_round_to_the_scores_of_the_scale(scale):
+    values = np.unique([*np.linspace(scale.low, scale.high, 400), *scale.cuts])
+    unknown = np.full(len(values), -1)
+    levels = GoldScores(values, scale, stratum=unknown, stratum_rows=unknown).levels()
+    np.testing.assert_array_equal(nearest_level(levels), scale.to_scores(values))
+    assert (np.diff(levels) > 0).all()
+
+
+def test_values_on_levels_are_levels():
     values = np.array([0, 2.5, np.nan, 5])
     gold = GoldScores(values, Scale.levels(6), np.full(4, -1), np.zeros(4, dtype=int))
     np.testing.assert_array_equal(gold.levels(), values)
