@@ -73,6 +73,13 @@ def test_every_package_is_in_the_map():
     assert packages == set(ARROWS)
     modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__"}
     assert modules == BASE
+    root = SOURCE.parents[1]
+    told = re.findall(r"^  (\w+)/ ", (root / "README.md").read_text("utf-8"), re.M)
+    assert set(told) == packages
+    drawn = (
+        (root / "CONTRIBUTING.md").read_text("utf-8").partition("```text")[2].partition("```")[0]
+    )
+    assert packages <= set(re.findall(r"\w+", drawn))
 
 
 @pytest.mark.parametrize("package", list(ARROWS))
