@@ -385,10 +385,14 @@ def filled_store(folder):
     path = folder / "s.sqlite"
     pool = make_pool(folder, 40)
     rate(pool, ScriptedRater(), store=path)
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
+    changed(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     return pool, path
+
+
+def changed(path, *commands):
+    """Do something to a store; return how many rows each command changed."""
+    with closing(sqlite3.connect(path)) as db, db:
+        return [db.execute(command).rowcount for command in commands]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -421,11 +425,12 @@ def test_a_damaged_store_is_said_and_never_believed(tmp_path, seed):
 
 def test_a_store_of_the_first_version_goes_on(tmp_path):
     pool, path = filled_store(tmp_path)
-    with sqlite3.connect(path) as db:
-        db.execute("DROP TABLE reserved")
-        db.execute("ALTER TABLE replies DROP COLUMN checksum")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
+    changed(
+        path,
+        "DROP TABLE reserved",
+        "ALTER TABLE replies DROP COLUMN checksum",
+        "PRAGMA user_version = 1",
+    )
     again = ScriptedRater()
     assert not np.isnan(rate(pool, again, store=path).values).any()
     assert again.prompts == []
@@ -442,9 +447,7 @@ def test_a_store_of_the_first_version_goes_on(tmp_path):
 def test_a_store_that_forgot_whose_replies_it_has_is_damaged(tmp_path, change):
     """Otherwise everything would be asked for, and paid, again."""
     pool, path = filled_store(tmp_path)
-    with sqlite3.connect(path) as db:
-        assert db.execute(change).rowcount == 1
-    db.close()
+    assert changed(path, change) == [1]
     again = ScriptedRater()
     with pytest.raises(InputError, match="damaged"):
         quietly(pool, again, store=path)
@@ -469,9 +472,7 @@ def test_a_store_that_forgot_whose_replies_it_has_is_damaged(tmp_path, change):
 def test_a_store_with_more_or_less_in_it_is_damaged(tmp_path, change):
     """A trigger eats replies, a negative amount makes room below the cap."""
     pool, path = filled_store(tmp_path)
-    with sqlite3.connect(path) as db:
-        db.execute(change)
-    db.close()
+    changed(path, change)
     with pytest.raises(InputError, match="damaged"):
         quietly(pool, ScriptedRater(), store=path)
 

@@ -298,17 +298,6 @@ def test_repeats_are_a_random_part_asked_afresh(tmp_path):
     assert len(more.prompts) == 20, "more repeats hold the earlier ones"
 
 
-def test_expected_form_gives_real_ratings_with_their_spread(tmp_path):
-    import math
-
-    def answer(prompt, number):
-        return Answer("B", "stop", top_logprobs={"A": math.log(0.5), "B": math.log(0.5)})
-
-    result = rate(make_pool(tmp_path, 5), ScriptedRater(answer, form="expected"))
-    assert result.values == pytest.approx([9.5] * 5)
-    assert result.spread == pytest.approx([0.5] * 5)
-
-
 def test_several_raters_are_stored_apart_and_one_may_fail(tmp_path):
     good = ScriptedRater(name="good")
     bad = ScriptedRater(
