@@ -206,14 +206,11 @@ def test_weights_are_stratum_over_scored_and_refuse_mixed_plans(pool, tmp_path):
     assert "one plan of strata" in mixed.warnings[0]
 
 
-@pytest.mark.parametrize("scale", [Scale.ds2(), Scale.levels(6), Scale(0, 1, (0.5,)),
-                                   Scale.parse("0-100", [10, 20, 50, 90])])  # fmt: skip
-def test_levels_round_to_the_scores_of_the_scale(scale):
-    values = np.unique([*np.linspace(scale.low, scale.high, 400), *scale.cuts])
-    unknown = np.full(len(values), -1)
-    levels = GoldScores(values, scale, stratum=unknown, stratum_rows=unknown).levels()
-    np.testing.assert_array_equal(nearest_level(levels), scale.to_scores(values))
-    assert (np.diff(levels) > 0).all()
+def test_gold_between_two_ratings_has_the_level_that_the_scale_gives():
+    values, unknown = np.array([5.5, 7.5, np.nan, 4.5, 8.5]), np.full(5, -1)
+    levels = GoldScores(values, Scale.ds2(), stratum=unknown, stratum_rows=unknown).levels()
+    np.testing.assert_array_equal(nearest_level(levels), [1, 3, np.nan, 0, 4])
+    np.testing.assert_array_equal(nearest_level(levels), Scale.ds2().to_scores(values))
 
 
 def test_values_on_levels_are_levels():
