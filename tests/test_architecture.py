@@ -14,8 +14,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ds2"
 BASE = {
-    "errors", "arguments", "arrays", "checks", "keys", "atomic", "endpoints", "levels", "measures",
-    "progress", "shown", "_version",
+    "errors", "arguments", "arrays", "checks", "keys", "atomic", "endpoints", "labels", "levels",
+    "measures", "progress", "shown", "_version",
 }  # fmt: skip
 ARROWS = {
     "pool": set(),

@@ -60,7 +60,7 @@ def test_votes_equal_the_naive_ones():
     neighbors = ds2.find_neighbors(vectors, 4)
     drawn = rng.random(150) < 0.4
     ballot = Ballot.build(scores, neighbors, 4)
-    votes = ballot.votes(drawn)
+    (votes,) = ballot.votes(np.where(drawn, ballot.scores, np.int8(-1))[:, None])
     expected = naive_votes(scores, neighbors, drawn, 4)
     rated = np.flatnonzero(~np.isnan(scores))
     assert set(np.flatnonzero(ballot.of_row >= 0)) == set(rated)

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -212,3 +214,22 @@ def test_bad_input_is_named(change, sentence, untyped):
 def test_no_rows_at_all_is_named():
     with pytest.raises(InputError, match="was given no rows"):
         ds2.select(size=3, method="random")
+
+
+def test_a_method_that_compares_rows_is_refused_above_so_many_of_them(monkeypatch):
+    pool = ds2.simulate(300, seed=0)
+    monkeypatch.setattr(sys.modules["ds2.selection.select"], "MOST_COMPARED", 200)
+
+    def chosen(method, **limits):
+        constraints = ds2.Constraints(**limits)
+        return ds2.select(
+            pool.scores, size=20, vectors=pool.vectors, method=method, constraints=constraints
+        )
+
+    with pytest.raises(
+        InputError, match=r"above 200 of them, and 300 can be chosen\..*'min_score'"
+    ):
+        chosen("k-center")
+    assert (pool.scores >= 3).sum() <= 200
+    assert len(chosen("k-center", min_score=3).rows) == 20
+    assert len(chosen("ds2-no-diversity").rows) == 20

@@ -170,6 +170,7 @@ class Choice:
         judgements: the evidence.
         evidence: the same as rows of a table.
         gains: candidate → gain over raw in the leading figure, all evidence together.
+        case: what was judged: the pool, or the part of it that teaches.
         unstable: candidates that were shown better and left out by rule 4.
     """
 
@@ -178,6 +179,7 @@ class Choice:
     judgements: tuple[Judgement, ...]
     evidence: tuple[Evidence, ...]
     gains: Mapping[str, Interval]
+    case: Case
     unstable: tuple[str, ...] = ()
 
 
@@ -207,6 +209,7 @@ def choose(case: Case, objective: str) -> Choice:
         judgements=tuple(judgements),
         evidence=_table(judgements, chosen),
         gains=gains,
+        case=case,
         unstable=tuple(unstable),
     )
 

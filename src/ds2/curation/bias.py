@@ -29,9 +29,10 @@ import numpy as np
 from ds2.arrays import Scores, Values
 from ds2.checks import check_rows, check_scores
 from ds2.errors import InputError
+from ds2.labels import each, encode
 from ds2.levels import rank_shares
 from ds2.measures import Interval, Measured, correlation_ratio, measure, residuals
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.noise.panel import LEAST_GOLD, mean_z
 
 __all__ = [
@@ -131,17 +132,19 @@ def remove_covariate(
     column = _column("covariate", covariate, len(scores))
     basis = _basis(column)
     usable = ~np.isnan(scores) & ~column.missing
-    near = neighbors.indices
-    known = usable[near]
-    counts = known.sum(axis=1)
+    near, blocks = neighbors.indices, row_blocks(neighbors.n)
+    counts = np.concatenate([usable[near[block]].sum(axis=1) for block in blocks])
     rows = np.flatnonzero(usable & (counts > 0))
     if not basis.shape[1] or len(rows) <= basis.shape[1] + 1:  # one label says nothing
         return scores.copy()
 
     def departure(column: np.ndarray) -> np.ndarray:
         filled = np.where(usable, column, 0.0)
-        around = (filled[near[rows]] * known[rows]).sum(axis=1) / counts[rows]
-        return np.asarray(filled[rows] - around)
+        around = [
+            (filled[of] * usable[of]).sum(axis=1)
+            for of in (near[rows[block]] for block in row_blocks(len(rows)))
+        ]
+        return np.asarray(filled[rows] - np.concatenate(around) / counts[rows])
 
     inside = np.column_stack([departure(one) for one in basis.T])
     slope, *_ = np.linalg.lstsq(inside, departure(scores), rcond=1e-9)
@@ -230,13 +233,16 @@ def _column(name: str, values: np.ndarray | Sequence[object], n: int) -> _Column
     if np.issubdtype(array.dtype, np.number):
         numbers = array.astype(np.float64)
         return _Column(numbers, None, ~np.isfinite(numbers))
-    gaps = [v is None or (isinstance(v, float) and np.isnan(v)) for v in array.tolist()]
-    missing = np.array(gaps, dtype=bool)
-    words = np.array(["" if gap else str(v) for v, gap in zip(array, missing, strict=True)])
-    _, codes = np.unique(words, return_inverse=True)
-    codes = codes.reshape(-1).astype(np.int64)
-    codes[missing] = -1
-    return _Column(None, codes, missing)
+    places, words = encode(_word(one) for one in each(array))
+    of = {word: code for code, word in enumerate(sorted({str(word or "") for word in words}))}
+    codes = np.array([-1 if w is None else of[str(w)] for w in words], dtype=np.int64)[places]
+    return _Column(None, codes, codes < 0)
+
+
+def _word(label: object) -> str | None:
+    """A label as text; None where it is missing."""
+    gap = label is None or (isinstance(label, float) and np.isnan(label))
+    return None if gap else str(label)
 
 
 def _grouped(codes: np.ndarray) -> np.ndarray:

@@ -116,6 +116,7 @@ def fused_posterior(
     means: NeighborMeans,
     *,
     gold: np.ndarray | None = None,
+    learns: np.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[Posterior, Posterior]:
     """The posteriors of two raters or more: without the neighbours, and with them.
@@ -125,14 +126,18 @@ def fused_posterior(
         n_scores: s.
         means: the neighbours.
         gold: (n,) trusted scores that enter T as known rows, or None.
+        learns: (n,) marks of the rows that T, p and rho are learned from; None: all.
         seed: of the fit's starts.
     """
-    T, p = solve_raters(scores, n_scores, gold=gold, seed=seed)
+    some = slice(None) if learns is None else np.flatnonzero(learns)
+    T, p = solve_raters(
+        scores[some], n_scores, gold=None if gold is None else gold[some], seed=seed
+    )
     values = class_values(T, p)
     votes = _likelihoods(scores, T)
     rated = ~np.isnan(scores).all(axis=1)
     alone = Posterior(_posterior(votes, p, rated), values, 0.0)
-    rho, reach = _trust(votes, scores, p, means)
+    rho, reach = _trust(votes, scores, p, means, learns)
     if rho == 0:
         return alone, alone
     near = _near(votes, p, rated, means)[:, :, REACH.index(reach)]
@@ -164,7 +169,11 @@ def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMe
 
 
 def _trust(
-    votes: np.ndarray, scores: np.ndarray, p: np.ndarray, means: NeighborMeans
+    votes: np.ndarray,
+    scores: np.ndarray,
+    p: np.ndarray,
+    means: NeighborMeans,
+    learns: np.ndarray | None,
 ) -> tuple[float, int]:
     """The rho and the reach under which each rater's scores are likeliest, given the others'."""
     gain = np.zeros((len(GRID), len(REACH)))
@@ -173,6 +182,7 @@ def _trust(
         rated = ~np.isnan(scores[:, others]).all(axis=1)
         near = _near(votes[:, others], p, rated, means)
         judged = rated & ~np.isnan(scores[:, m])
+        judged = judged if learns is None else judged & learns
         told, own = votes[judged][:, others].prod(axis=1, dtype=np.float64), votes[judged, m]
         before, after = told @ p, (told * own) @ p
         for place in range(len(REACH)):
@@ -218,7 +228,7 @@ class Case:
         gold_weights: (n,) 0 where there is no gold.
         n_scores: s.
         neighbors: the graph.
-        means: its means.
+        means: prepares its means, the first time that they are asked for.
         folds: (n,) for cross-fitting; whole neighbourhoods.
         blocks: (n,) for intervals; whole neighbourhoods.
         panel: what the raters are to each other.
@@ -227,6 +237,7 @@ class Case:
         seed: for the fits' starts.
         inputs: what a scorer learns from, or None.
         order: (n,) the smallest are learned from first.
+        learns: (n,) marks of the rows that anything is learned from; None: all of them.
         fitted: posteriors that two candidates share, once they are there.
     """
 
@@ -238,7 +249,7 @@ class Case:
     gold_weights: np.ndarray
     n_scores: int
     neighbors: Neighbors
-    means: NeighborMeans
+    means: Callable[[], NeighborMeans]
     folds: np.ndarray
     blocks: np.ndarray
     panel: Panel
@@ -247,6 +258,7 @@ class Case:
     seed: int
     inputs: Inputs | None = None
     order: np.ndarray | None = None
+    learns: np.ndarray | None = None
     fitted: dict[tuple[int, ...], tuple[Posterior, Posterior]] = field(default_factory=dict)
 
     @property
@@ -295,7 +307,7 @@ def scored_alone(case: Case) -> Candidate:
     team = case.everyone
     rating = mean_z(case.values[:, team.mean])
     predicted = predictions(case, team.mean).mean(axis=1)
-    return scores_unseen(rating, case.means, case.folds, predicted)
+    return scores_unseen(rating, case.means(), case.folds, predicted, learns=case.learns)
 
 
 def predictions(case: Case, raters: np.ndarray) -> np.ndarray:
@@ -312,10 +324,13 @@ def _predicted(case: Case, inputs: Inputs, rater: int) -> np.ndarray:
     if known.sum() < LEAST or np.ptp(column[known]) == 0:
         raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
     assert case.order is not None, "comes with the inputs"
-    decides = (column, case.folds, case.order, np.array(case.seed))
+    some = np.empty(0) if case.learns is None else case.learns
+    decides = (column, case.folds, case.order, np.array(case.seed), some)
     key = b"".join(hashlib.sha256(one.tobytes()).digest() for one in decides)
     if key not in inputs.memo:
-        found = cross_fit(column, inputs, case.folds, case.order, seed=case.seed)
+        found = cross_fit(
+            column, inputs, case.folds, case.order, learns=case.learns, seed=case.seed
+        )
         inputs.memo[key] = found.values
     return inputs.memo[key]
 
@@ -329,11 +344,12 @@ def _soft(case: Case, team: Team, predicted: np.ndarray | None) -> Candidate:
     return soft_scores(
         case.values[:, team.heard],
         Witnesses(extra, case.gold, case.gold_weights),
-        case.means,
+        case.means(),
         case.folds,
         case.n_scores,
         spread=case.spread[:, team.heard],
         predicted=predicted,
+        learns=case.learns,
     )
 
 
@@ -352,8 +368,9 @@ def _posteriors(case: Case, team: Team, final: bool) -> tuple[Posterior, Posteri
         case.fitted[key] = fused_posterior(
             case.scores[:, team.heard],
             case.n_scores,
-            case.means,
+            case.means(),
             gold=case.gold if taught else None,
+            learns=case.learns,
             seed=case.seed,
         )
     return case.fitted[key]
@@ -368,6 +385,7 @@ def soft_scores(
     *,
     spread: np.ndarray | None = None,
     predicted: np.ndarray | None = None,
+    learns: np.ndarray | None = None,
 ) -> Candidate:
     """Predict the truth of every row from weights learned on the other folds.
 
@@ -383,6 +401,7 @@ def soft_scores(
         spread: (n, u) how uncertain the raters call their ratings, NaN where they do not.
         predicted: (n, u) each rater's rating as a scorer predicts it, that has not seen it; rows
             without any rating are scored too then.
+        learns: (n,) marks of the rows to learn from; None: all.
 
     Raises:
         NoEvidence: where no rater has a witness, or raters do not agree.
@@ -392,15 +411,21 @@ def soft_scores(
     se, unseen = result.copy(), result.copy()
     for fold in range(folds.max() + 1):
         held = folds == fold
+        train = ~held if learns is None else learns & ~held
         part = _Fit.learn(
-            values, stated, witnesses, means, predicted, train=~held, n_scores=n_scores
+            values, stated, witnesses, means, predicted, train=train, n_scores=n_scores
         )
         result[held], se[held], unseen[held] = part.predict(held, unrated=predicted is not None)
     return Candidate(np.round(result, 9), se, unseen=np.round(unseen, 9))
 
 
 def scores_unseen(
-    rating: np.ndarray, means: NeighborMeans, folds: np.ndarray, predicted: np.ndarray
+    rating: np.ndarray,
+    means: NeighborMeans,
+    folds: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    learns: np.ndarray | None = None,
 ) -> Candidate:
     """Predict the rating of every row from the neighbours' and a scorer's word, never its own.
 
@@ -412,13 +437,15 @@ def scores_unseen(
         means: the neighbours.
         folds: (n,) whole neighbourhoods share a fold.
         predicted: (n,) the rating as a scorer predicts it that has not seen it.
+        learns: (n,) marks of the rows to learn from; None: all.
     """
+    known = ~np.isnan(rating) if learns is None else learns & ~np.isnan(rating)
     near = np.column_stack([means(rating[:, None])[:, 0], predicted])
     result = np.full(len(rating), np.nan)
     se = result.copy()
     for fold in range(folds.max() + 1):
         held = folds == fold
-        train = ~held & ~np.isnan(rating)
+        train = ~held & known
         centre, spread = near[train].mean(axis=0), near[train].std(axis=0)
         unit = np.divide(near - centre, spread, out=np.zeros_like(near), where=spread > 1e-6)
         G = unit[train].T @ unit[train] / train.sum()

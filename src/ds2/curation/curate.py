@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Shaped
@@ -18,6 +19,7 @@ from ds2.checks import (
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import calibrated, covariate_columns, remove_covariate
 from ds2.curation.candidates import CANDIDATES, Candidate, Case, scored_alone
+from ds2.curation.learned import learned_words, learning_rows, part_of
 from ds2.curation.learners import Inputs
 from ds2.curation.moments import NeighborMeans, NoEvidence
 from ds2.curation.result import Curation, Evidence
@@ -71,6 +73,7 @@ def curate(
     vectors: Vectors | None = None,
     features: Features | None = None,
     unrated: str = "auto",
+    fit_rows: int = 1_000_000,
     keys: Keys | None = None,
     seed: int = 0,
 ) -> Curation:
@@ -146,6 +149,9 @@ def curate(
         unrated: with ``vectors``, what becomes of rows without any rating: "score" them, "leave"
             them, or "auto": score them where they are a tenth of the pool or more. They are left
             where the scorer does not predict held-out ratings above chance.
+        fit_rows: where more rows than that are rated, what "auto", "soft", "fused" and "scorer"
+            learn they learn on so many at most, in whole neighbourhoods, those with trusted scores
+            first; it is applied to all. A warning says so.
         keys: (n,) whole numbers that identify the content (Pool.keys), so that the order of the
             rows does not matter. Default: the row number.
         seed: the same seed gives the same curation.
@@ -170,14 +176,14 @@ def curate(
         gate=check_choice("gate", gate, ("warn", "refuse", "off")),
         min_lift=check_fraction("min_lift", min_lift),
     )
-    seed = check_int("seed", seed, low=0)
+    seed, most = check_int("seed", seed, low=0), check_int("fit_rows", fit_rows, low=100)
     table, each, n_scores = _read(scores, noise, neighbors.n)
     order = check_keys(keys, neighbors.n)
     trusted, weights = check_gold(gold, neighbors.n, n_scores, gold_weights)
     unseen = np.isnan(table).all(axis=1)
     check_choice("unrated", unrated, UNRATED)
     trusted, weights = np.where(unseen, np.nan, trusted), np.where(unseen, 0.0, weights)
-    given = _same_shape("expected", expected, table, n_scores)
+    again = _same_shape("repeats", repeats, table, n_scores)
     inputs = None if vectors is None else Inputs.of(vectors, features)
     if inputs is not None:
         check_rows("vectors", inputs.vectors, neighbors.n)
@@ -192,14 +198,14 @@ def curate(
     seen = covariates or {}
     case = Case(
         scores=table,
-        values=np.where(np.isnan(given) | np.isnan(table), table, given),
+        values=_values(expected, table, n_scores),
         spread=_spread(spread, table),
-        repeats=_same_shape("repeats", repeats, table, n_scores),
+        repeats=again,
         gold=heard.gold,
         gold_weights=heard.weights,
         n_scores=n_scores,
         neighbors=neighbors,
-        means=NeighborMeans.build(neighbors),
+        means=cache(lambda: NeighborMeans.build(neighbors)),
         folds=deal(labels, order, N_FOLDS, seed, 0),
         blocks=blocks,
         panel=heard.panel,
@@ -208,6 +214,14 @@ def curate(
         seed=seed,
         inputs=inputs,
         order=random_order_keys(order, seed, LEARNING),
+        learns=learning_rows(
+            labels,
+            order,
+            ~unseen,
+            (heard.weights > 0) | ~np.isnan(again).all(axis=1),
+            most=most,
+            seed=seed,
+        ),
     )
     choice: Choice | None = None
     used = method == "ds2"
@@ -217,7 +231,7 @@ def curate(
         method = "scorer"
     elif method == "auto":
         with part(share, rest):
-            choice = choose(case, objective)
+            choice = choose(case if case.learns is None else part_of(case), objective)
         method, candidate = choice.name, _final(case, choice)
         said = (*said, *choice_warnings(case, choice))
     else:
@@ -254,6 +268,7 @@ def curate(
             *heard.sentences,
             *said,
             *gate_says,
+            *(learned_words(case) if choice or method not in ("raw", "ds2") else ()),
             *shared_bias(case, seen, trusted=heard.agrees),
         ),
         se=se,
@@ -261,9 +276,9 @@ def curate(
         scored=scored,
         skill=skill,
         raw=raw,
-        next_evidence=_next(case, choice, heard.contradiction),
+        next_evidence=_next(choice, heard.contradiction),
         contradiction=heard.contradiction,
-        gold_needed=gold_needed(case, choice) if choice else 0,
+        gold_needed=gold_needed(choice.case, choice) if choice else 0,
     )
     for sentence in result.warnings:
         warn(sentence)
@@ -279,11 +294,11 @@ def _outcome(gate: str, *, used: bool, fired: bool) -> str:
     return "off" if gate == "off" else "passed"
 
 
-def _next(case: Case, choice: Choice | None, contradiction: str) -> str:
+def _next(choice: Choice | None, contradiction: str) -> str:
     """What evidence to ask for next; empty where nothing was chosen by evidence."""
     if choice is None:
         return ""
-    return SCORE_AGAIN if contradiction else next_evidence(case, choice)
+    return SCORE_AGAIN if contradiction else next_evidence(choice.case, choice)
 
 
 def _asked_for(case: Case, name: str) -> Candidate:
@@ -301,6 +316,8 @@ def _asked_for(case: Case, name: str) -> Candidate:
 def _final(case: Case, choice: Choice) -> Candidate:
     """What was chosen; gold, which has judged, may now teach a posterior too."""
     chosen = choice.candidates[choice.name]
+    if case.learns is not None:  # judged on a part: now for all rows
+        chosen = CANDIDATES[choice.name](case, case.everyone, False)
     if chosen.posterior is None or not case.has_gold:
         return chosen
     taught = CANDIDATES[choice.name](case, case.everyone, True)
@@ -393,9 +410,17 @@ def _filled(case: Case, values: np.ndarray) -> np.ndarray:
     return np.where(gone, said, values)
 
 
+def _values(expected: object, table: np.ndarray, n_scores: int) -> np.ndarray:
+    """(n, r) the scores, expected ones in their place where there are any."""
+    if expected is None:
+        return table
+    given = _same_shape("expected", expected, table, n_scores)
+    return np.where(np.isnan(given) | np.isnan(table), table, given)
+
+
 def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> np.ndarray:
     if given is None:
-        return np.full(table.shape, np.nan)
+        return np.broadcast_to(np.nan, table.shape)
     array = check_table(name, given, n_rows=len(table), n_scores=n_scores, whole=False)
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
@@ -405,7 +430,7 @@ def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> n
 def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
     """(n, r) floats of the shape of ``scores``, 0 or more, NaN where unknown."""
     if spread is None:
-        return np.full(scores.shape, np.nan)
+        return np.broadcast_to(np.nan, scores.shape)
     try:
         table = np.asarray(spread, dtype=np.float64).reshape(scores.shape)
     except (TypeError, ValueError):
@@ -492,6 +517,8 @@ def _score_rest(
         return None, None, ()
     left = f"{int(rows.sum()):,} rows without a rating were left without a score:"
     rating = to_levels(mean_z(case.values[:, case.everyone.mean]), reference_shares(case))
+    if case.learns is not None:
+        rating = np.where(case.learns, rating, np.nan)
     try:
         skill = fit_scorer(
             rating,

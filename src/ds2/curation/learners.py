@@ -227,11 +227,13 @@ class Learned:
         at = float(linear.intercept_ - centre @ slope)
         return cls(slope, at, idf, word_slope, word_at, basis, Trees.of(trees))
 
-    def predict(self, inputs: Inputs) -> np.ndarray:
-        """(n, 3) what each learner says of each row, in the order of `LEARNERS`."""
-        result = np.empty((len(inputs), len(LEARNERS)))
-        for start in range(0, len(inputs), BLOCK):
-            part = inputs.take(slice(start, start + BLOCK))
+    def predict(self, inputs: Inputs, rows: np.ndarray | None = None) -> np.ndarray:
+        """(n, 3) what each learner says of each row, or of ``rows``, in the order of `LEARNERS`."""
+        n = len(inputs) if rows is None else len(rows)
+        result = np.empty((n, len(LEARNERS)))
+        for start in range(0, n, BLOCK):
+            block = slice(start, start + BLOCK)
+            part = inputs.take(block if rows is None else rows[block])
             here = result[start : start + BLOCK]
             here[:, 0] = part.dense() @ self.slope + self.at
             here[:, 1] = _weighed(part.words, self.idf) @ self.word_slope + self.word_at

@@ -141,7 +141,8 @@ def _both_ways(columns: np.ndarray, weights: np.ndarray) -> Any:
     from scipy.sparse import csr_array
 
     n, k = columns.shape
-    pointers = np.arange(n + 1) * k
+    small = 2 * n * k < 2**31  # numbers of half the size do
+    pointers = np.arange(n + 1, dtype=np.int32 if small else np.int64) * k
     directed = csr_array((weights.ravel(), columns.ravel(), pointers), shape=(n, n))
     return (directed + directed.T).tocsr()
 

@@ -220,6 +220,7 @@ def cross_fit(
     *,
     part: float = 1.0,
     basis: np.ndarray | None = None,
+    learns: np.ndarray | None = None,
     seed: int = 0,
 ) -> CrossFit:
     """Predict every row by learners that did not see it.
@@ -234,25 +235,27 @@ def cross_fit(
         order: (n,) the smallest are learned from first; at most `MOST`.
         part: learn from this share of the known rows.
         basis: (d, c) as found before, or None.
+        learns: (n,) marks of the rows to learn from; None: all.
         seed: of the trees.
     """
     known = ~np.isnan(target)
+    told = known if learns is None else known & learns
     if basis is None:
         basis = components(inputs.vectors, _first(np.arange(len(target)), order, MOST))
     said = np.zeros((len(target), len(LEARNERS)))
     n_folds = int(folds.max()) + 1
     for fold in range(n_folds):
         held = np.flatnonzero(known & (folds == fold))
-        rows = np.flatnonzero(known & (folds != fold))
+        rows = np.flatnonzero(told & (folds != fold))
         rows = _first(rows, order, min(MOST, int(np.ceil(part * len(rows)))))
         learned = Learned.learn(inputs.take(rows), target[rows], basis, seed)
-        said[held] = learned.predict(inputs.take(held))
+        said[held] = learned.predict(inputs, held)
         for start in range(0, len(target), BLOCK):
             block = np.flatnonzero(~known[start : start + BLOCK]) + start
             said[block] += learned.predict(inputs.take(block)) / n_folds
-    values = blend_of(said[known], target[known])(said)
+    values = blend_of(said[told], target[told])(said)
     for fold in range(n_folds):
-        held, others = known & (folds == fold), known & (folds != fold)
+        held, others = known & (folds == fold), told & (folds != fold)
         values[held] = blend_of(said[others], target[others])(said[held])
     return CrossFit(values, said, basis)
 

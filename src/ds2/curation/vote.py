@@ -15,13 +15,14 @@ flagged. Flags and suggestions are averaged over the draws.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import cycle, islice
 
 import numpy as np
 
 from ds2.keys import random_order_keys
-from ds2.neighbors import Neighbors, in_threads
+from ds2.neighbors import Neighbors, in_threads, row_blocks, stretch_of
 from ds2.noise import TransitionEstimate
+from ds2.noise.triples import scores_at, small_scores, tally
 from ds2.progress import steps
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 PAPER_FLOOR = 0.05
 #: The largest share of a score that is ever flagged.
 CEILING = 0.95
+#: Draws that are voted on at once: 1, 2, 4 or 8.
+TOGETHER = 4
 #: Stream of random order for ties in agreement; draws use the streams from 0.
 TIES = 2**32
 
@@ -71,7 +74,7 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """The votes of one draw.
+    """The votes of one draw, on some examples.
 
     Attributes:
         agreement: (r,) v[observed] / ‖v‖₂; 1 where nothing has any weight.
@@ -91,70 +94,69 @@ class Ballot:
     Exact duplicates with one score are one example here, however many rows they are.
 
     Attributes:
+        neighbors: the graph.
+        n_scores: s.
         rows: (r,) a rated row for each entry and each score that its rows were given.
         of_row: (n,) the place in ``rows`` that speaks for a row; −1 where unrated.
         entry: (r,) the entry each belongs to.
-        own: (r,) their scores.
-        own_weight: (r,) the weight of the own score.
-        weights: (r, n) sparse, 1 − distance of each neighbour.
-        links: (r, n) sparse, 1 at each neighbour.
-        hot: (n, s) one-hot entry scores, zeros where unrated.
+        own: (r,) their scores, as small ints.
+        scores: (n,) entry scores, −1 where unrated, likewise.
     """
 
+    neighbors: Neighbors
+    n_scores: int
     rows: np.ndarray
     of_row: np.ndarray
     entry: np.ndarray
     own: np.ndarray
-    own_weight: np.ndarray
-    weights: Any
-    links: Any
-    hot: np.ndarray
+    scores: np.ndarray
 
     @classmethod
     def build(cls, scores: np.ndarray, neighbors: Neighbors, n_scores: int) -> "Ballot":
         """Prepare the votes of a pool; ``scores`` (n,) whole numbers, NaN where unrated."""
-        from scipy.sparse import csr_array
+        small = small_scores(scores)
+        rows = entry = np.flatnonzero(small >= 0)
+        of_row = np.full(len(scores), -1, dtype=np.int32)
+        of_row[rows] = np.arange(len(rows))
+        if neighbors.groups is not None:
+            _, first, place = np.unique(
+                neighbors.groups[rows].astype(np.int64) * n_scores + small[rows],
+                return_index=True,
+                return_inverse=True,
+            )
+            of_row[rows] = place.reshape(-1)
+            rows = rows[first]
+            entry = neighbors.groups[rows]
+        shared = small_scores(neighbors.entry_scores(scores))
+        return cls(neighbors, n_scores, rows, of_row, entry, small[rows], shared)
 
-        rated = np.flatnonzero(~np.isnan(scores))
-        entry = rated if neighbors.groups is None else neighbors.groups[rated]
-        _, first, place = np.unique(
-            entry * n_scores + scores[rated].astype(np.int64),
-            return_index=True,
-            return_inverse=True,
-        )
-        rows, entry = rated[first], entry[first]
-        of_row = np.full(len(scores), -1)
-        of_row[rated] = place.reshape(-1)
-        distances = neighbors.distances[rows].astype(np.float64)
-        nearest, second = distances[:, 0], distances[:, min(1, neighbors.k - 1)]
-        columns = neighbors.indices[rows].ravel()
-        pointers = np.arange(len(rows) + 1) * neighbors.k
-        shape = (len(rows), neighbors.n)
-        near = np.clip(1 - distances, 0, None).ravel()
-        shared = neighbors.entry_scores(scores)
-        return cls(
-            rows=rows,
-            of_row=of_row,
-            entry=entry,
-            own=scores[rows].astype(np.int64),
-            own_weight=np.clip(1 - (2 * nearest - second), 0, None),
-            weights=csr_array((near, columns, pointers), shape=shape),
-            links=csr_array((np.ones(len(columns)), columns, pointers), shape=shape),
-            hot=(shared[:, None] == np.arange(n_scores)).astype(np.float64),
-        )
+    def votes(self, drawn: np.ndarray, block: slice = slice(None)) -> list[Votes]:
+        """Count the votes of some draws.
 
-    def votes(self, drawn: np.ndarray) -> Votes:
-        """Count the votes of one draw; ``drawn`` (n,) marks the entries that are in it."""
-        voters = self.hot * drawn[:, None]
-        tally = self.weights @ voters
-        everyone = np.arange(len(self.rows))
-        tally[everyone, self.own] += self.own_weight
-        norm = np.sqrt((tally**2).sum(axis=1))
-        agreement = np.divide(
-            tally[everyone, self.own], norm, out=np.ones(len(norm)), where=norm > 0
-        )
-        accompanied = self.links @ voters.any(axis=1).astype(np.float64) > 0
-        return Votes(agreement, tally.argmax(axis=1), accompanied & drawn[self.entry])
+        Args:
+            drawn: (n, w) int8, for each draw the entry scores of the entries that are in it, −1 at
+                the others; w as in `scores_at`.
+            block: of the examples.
+        """
+        rows, own = stretch_of(self.rows[block]), self.own[block]
+        distances = self.neighbors.distances[rows].astype(np.float64)
+        nearest, second = distances[:, 0], distances[:, min(1, self.neighbors.k - 1)]
+        weights = np.clip(1 - distances, 0, None)
+        own_weight = np.clip(1 - (2 * nearest - second), 0, None)
+        near = scores_at(drawn, self.neighbors.indices[rows])
+        inside = scores_at(drawn, self.entry[block]) >= 0
+        everyone, anyone = np.arange(len(own)), np.ones(near.shape[1], dtype=bool)
+        found = []
+        for draw in range(drawn.shape[1]):
+            votes = tally(near[:, :, draw], self.n_scores, weights)
+            votes[everyone, own] += own_weight
+            norm = np.sqrt((votes**2).sum(axis=1))
+            agreement = np.divide(
+                votes[everyone, own], norm, out=np.ones(len(norm)), where=norm > 0
+            )
+            visited = ((near[:, :, draw] >= 0) @ anyone) & inside[:, draw]
+            found.append(Votes(agreement, votes.argmax(axis=1), visited))
+        return found
 
 
 def error_shares(noise: TransitionEstimate, *, paper_floor: bool = False) -> np.ndarray:
@@ -192,49 +194,93 @@ def flag_by_vote(
     """
     n_scores = len(shares)
     ballot = Ballot.build(scores, neighbors, n_scores)
-    entries = np.flatnonzero(np.bincount(ballot.entry, minlength=neighbors.n))
+    entries = ballot.entry[np.diff(ballot.entry, prepend=-1) > 0]
     entry_keys = keys
     if neighbors.groups is not None:  # the first row of a group holds its group's smallest
         entry_keys = keys.copy()
         np.minimum.at(entry_keys, neighbors.groups, keys)
     tie_order = random_order_keys(entry_keys, seed, TIES)[ballot.entry]
-    flags = np.zeros(len(ballot.rows))
-    suggested = np.zeros((len(ballot.rows), n_scores))
-    visits = np.zeros(len(ballot.rows))
+    blocks = row_blocks(len(ballot.rows))
 
-    def vote(chosen: np.ndarray) -> tuple[np.ndarray, Votes]:
-        drawn = np.zeros(neighbors.n, dtype=bool)
-        drawn[entries[chosen]] = True
-        votes = ballot.votes(drawn)
-        return _lowest(votes, ballot.own, shares, tie_order), votes
+    def cast() -> Iterator[tuple[np.ndarray, slice]]:
+        draws = balanced_draws(entry_keys[entries], n_draws, draw_share, seed)
+        while some := list(islice(draws, TOGETHER)):
+            width = next(width for width in (1, 2, 4, 8) if width >= len(some))
+            drawn = np.full((neighbors.n, width), -1, dtype=np.int8)
+            for draw, chosen in enumerate(some):
+                drawn[entries[chosen], draw] = ballot.scores[entries[chosen]]
+            yield from ((drawn, block) for block in blocks)
 
-    draws = balanced_draws(entry_keys[entries], n_draws, draw_share, seed)
-    held = 8 * (2 * n_scores + 5) * neighbors.n
-    for lowest, votes in steps(in_threads(vote, draws, each=held), n_draws):
-        flags += lowest
-        visits += votes.visited
-        suggested[np.flatnonzero(votes.visited), votes.suggestion[votes.visited]] += 1
-    everyone = np.arange(len(visits))
-    rate = (flags + 1) / (visits + 2)
-    share = (suggested + 1) / (visits[:, None] + n_scores)
-    share[everyone, ballot.own] = -1.0
-    best = share.argmax(axis=1)
-    found = (rate, share[everyone, best] * rate, np.where(visits > 0, best, np.nan))
-    return Flags(*(np.where(ballot.of_row >= 0, x[ballot.of_row], np.nan) for x in found))
+    r = len(ballot.rows)
+    counts = _Counts.of(r, n_scores, n_draws)
+    agreement, visited = np.empty((TOGETHER, r)), np.empty((TOGETHER, r), dtype=bool)
+    at_work = -(-n_draws // TOGETHER) * len(blocks)
+    found = steps(in_threads(lambda one: ballot.votes(*one), cast()), at_work)
+    for votes, block in zip(found, cycle(blocks), strict=False):
+        for draw, one in enumerate(votes):
+            agreement[draw, block], visited[draw, block] = one.agreement, one.visited
+            counts.add(one, block)
+        if block is blocks[-1]:
+            for draw in range(len(votes)):
+                lowest = _lowest(agreement[draw], visited[draw], ballot.own, shares, tie_order)
+                counts.flags[lowest] += 1
+    return counts.averages(ballot)
 
 
-def _lowest(votes: Votes, own: np.ndarray, shares: np.ndarray, tie_order: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What the draws have said so far: (r,) flags, (r,) visits, and (r, s) suggestions."""
+
+    flags: np.ndarray
+    visits: np.ndarray
+    suggested: np.ndarray
+
+    @classmethod
+    def of(cls, r: int, n_scores: int, n_draws: int) -> "_Counts":
+        small = np.min_scalar_type(n_draws)
+        return cls(np.zeros(r, small), np.zeros(r, small), np.zeros((r, n_scores), small))
+
+    def add(self, votes: Votes, block: slice) -> None:
+        self.visits[block] += votes.visited
+        seen = np.flatnonzero(votes.visited)
+        self.suggested[block][seen, votes.suggestion[seen]] += 1
+
+    def averages(self, ballot: Ballot) -> Flags:
+        """For every row of the pool."""
+        found = np.full((3, len(ballot.of_row)), np.nan)
+        for block in row_blocks(len(ballot.of_row)):
+            rated = np.flatnonzero(ballot.of_row[block] >= 0)
+            at = ballot.of_row[block][rated]
+            everyone, visits = np.arange(len(at)), self.visits[at].astype(np.float64)
+            rate = (self.flags[at].astype(np.float64) + 1) / (visits + 2)
+            share = self.suggested[at].astype(np.float64) + 1
+            share /= visits[:, None] + ballot.n_scores
+            share[everyone, ballot.own[at]] = -1.0
+            best = share.argmax(axis=1)
+            found[0, block][rated] = rate
+            found[1, block][rated] = share[everyone, best] * rate
+            found[2, block][rated] = np.where(visits > 0, best, np.nan)
+        return Flags(*found)
+
+
+def _lowest(
+    agreement: np.ndarray,
+    visited: np.ndarray,
+    own: np.ndarray,
+    shares: np.ndarray,
+    tie_order: np.ndarray,
+) -> np.ndarray:
     """(r,) marks, of the visited examples of each score, the share with the lowest agreement."""
     flagged = np.zeros(len(own), dtype=bool)
     for score in np.flatnonzero(shares > 0):
-        rows = np.flatnonzero(votes.visited & (own == score))
+        rows = np.flatnonzero(visited & (own == score))
         wanted = round(shares[score] * len(rows))
         if wanted == 0:
             continue
-        agreement = votes.agreement[rows]
-        limit = np.partition(agreement, wanted - 1)[wanted - 1]
-        below = rows[agreement < limit]
-        level = rows[agreement == limit]
+        agreed = agreement[rows]
+        limit = np.partition(agreed, wanted - 1)[wanted - 1]
+        below = rows[agreed < limit]
+        level = rows[agreed == limit]
         level = level[np.argsort(tie_order[level], kind="stable")]
         flagged[below] = True
         flagged[level[: wanted - len(below)]] = True
@@ -256,13 +302,14 @@ def balanced_draws(keys: np.ndarray, n_draws: int, share: float, seed: int) -> I
     """
     n = len(keys)
     left_out = n - round(share * n)
-    deck = np.empty(0, dtype=np.int64)
+    small = np.min_scalar_type(n)
+    deck = np.empty(0, dtype=small)
     n_decks = 0
     for _ in range(n_draws):
         dealt = deck[:left_out]
         deck = deck[left_out:]
         if len(dealt) < left_out:
-            fresh = np.lexsort((keys, random_order_keys(keys, seed, n_decks)))
+            fresh = np.lexsort((keys, random_order_keys(keys, seed, n_decks))).astype(small)
             n_decks += 1
             again = np.isin(fresh, dealt)
             deck = np.concatenate([fresh[~again], fresh[again]])

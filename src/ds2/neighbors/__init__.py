@@ -1,6 +1,6 @@
 """Who is near whom: one search over the pool, and the graph it leaves."""
 
-from ds2.neighbors.blocks import in_threads, n_threads
+from ds2.neighbors.blocks import in_threads, n_threads, row_blocks, stretch_of
 from ds2.neighbors.cells import CellIndex
 from ds2.neighbors.find import (
     CellSearch,
@@ -11,7 +11,7 @@ from ds2.neighbors.find import (
 )
 from ds2.neighbors.graph import Neighbors
 from ds2.neighbors.groups import identical_groups
-from ds2.neighbors.neighborhoods import deal, neighborhoods
+from ds2.neighbors.neighborhoods import deal, neighborhoods, some_of
 
 __all__ = [
     "CellIndex",
@@ -25,5 +25,8 @@ __all__ = [
     "n_threads",
     "neighborhoods",
     "prepare_cells",
+    "row_blocks",
     "search_stretch",
+    "some_of",
+    "stretch_of",
 ]

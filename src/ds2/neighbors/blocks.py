@@ -14,7 +14,9 @@ __all__ = [
     "distances_to",
     "in_threads",
     "n_threads",
+    "row_blocks",
     "sort_candidates",
+    "stretch_of",
     "unit_block",
     "visit_all",
 ]
@@ -26,6 +28,8 @@ Result = TypeVar("Result")
 DECIMALS = 6
 #: Bytes that the threads of one piece of work hold together.
 TOGETHER = 2**31
+#: Rows of a block, where what is made of a row is small.
+ROWS = 16_384
 
 
 def n_threads() -> int:
@@ -35,6 +39,18 @@ def n_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def row_blocks(n: int) -> list[slice]:
+    """The rows 0 … n − 1 as blocks, so that what is made of one fits into a cache."""
+    return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+
+
+def stretch_of(rows: np.ndarray) -> slice | np.ndarray:
+    """Ascending row numbers, as a slice where they follow one on another: it copies nothing."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
 
 
 def in_threads(

@@ -29,7 +29,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ds2.measures import Z
-from ds2.neighbors import in_threads
+from ds2.neighbors import in_threads, stretch_of
+from ds2.neighbors.blocks import ROWS
 from ds2.noise.em import TINY
 from ds2.noise.estimate import MIN_COUNT
 from ds2.noise.simulation import draw_scores
@@ -37,10 +38,9 @@ from ds2.noise.triples import (
     Counted,
     Fit,
     ScoreGraph,
-    count_triples,
     fit_triples,
     misfit,
-    one_hot,
+    tally,
 )
 from ds2.progress import part, steps
 
@@ -60,8 +60,8 @@ FLAT = 1e-9
 EDGE = 1e-6
 #: A bootstrap fit starts at the estimate, so that fewer steps are enough.
 BOOTSTRAP_TOLERANCE, BOOTSTRAP_STEPS = 1e-5, 2000
-#: Rounds that are fitted at once.
-CHUNK = 20
+#: Rounds that are counted at once (1, 2, 4 or 8), and that are fitted at once.
+TOGETHER, CHUNK = 8, 20
 #: Neighbours' true scores are never taken as certain, even where rho is 1.
 MAX_COUPLING = 0.9
 #: How many values of rho the range is taken over.
@@ -137,14 +137,18 @@ def probable_scores(graph: ScoreGraph, T: np.ndarray, p: np.ndarray, rho: float)
     and the true scores that the first pass gave its neighbours, which removes most of the
     roughness that single wrong neighbours leave.
     """
-    s = graph.n_scores
-    adjacency = graph.adjacency(graph.indices.shape[1])
-    own = np.log(np.maximum(p, TINY)) + _log(T).T[graph.own]
-    near = adjacency @ one_hot(graph.scores, s)
-    first = (own + near.astype(np.float64) @ _log(rho * T + (1 - rho) * graph.observed).T).argmax(1)
-    near = adjacency @ one_hot(graph.spread(first), s)
+    s, k = graph.n_scores, graph.indices.shape[1]
+    own = np.log(np.maximum(p, TINY)) + _log(T).T
     held = min(rho, MAX_COUPLING)
-    return np.asarray((own + near @ _log(held * np.eye(s) + (1 - held) * p).T).argmax(axis=1))
+    scores = graph.scores
+    for near in (rho * T + (1 - rho) * graph.observed, held * np.eye(s) + (1 - held) * p):
+        told = _log(near).T
+        found = np.empty(len(graph.rows), dtype=np.int8)
+        for block in graph.blocks:
+            h = tally(graph.near(block, k, scores), s)
+            found[block] = (own[graph.own[block]] + h @ told).argmax(axis=1)
+        scores = graph.spread(found)
+    return found
 
 
 def _log(probability: np.ndarray) -> np.ndarray:
@@ -156,19 +160,23 @@ def bootstrap_fits(
 ) -> Bootstrap:
     """Draw the observed scores ``n_rounds`` times and fit each; same seed, same rounds."""
     graph, T, p = counted.graph, fit.matrix[0], fit.prior[0]
-    adjacency = graph.adjacency(counted.used)
     true = probable_scores(graph, T, p, rho)
 
-    def count(stream: np.random.SeedSequence) -> np.ndarray:
-        rng = np.random.default_rng(stream)
-        drawn = draw_scores(T, true, rng)
-        near = adjacency @ one_hot(graph.spread(drawn), graph.n_scores)
-        return count_triples(one_hot(drawn, graph.n_scores), near)
+    def count(streams: list[np.random.SeedSequence]) -> np.ndarray:
+        drawn = np.full((len(graph.scores), TOGETHER), -1, dtype=np.int8)
+        for place, stream in enumerate(streams):
+            rng = np.random.default_rng(stream)
+            for block in graph.blocks:
+                rows = stretch_of(graph.rows[block])
+                drawn[rows, place] = draw_scores(T, true[block], rng)
+        own = drawn[stretch_of(graph.rows), : len(streams)]
+        return graph.triples(own, drawn, counted.used, graph.n_scores)
 
     streams = np.random.SeedSequence(seed).spawn(n_rounds)
-    held = 16 * graph.n_scores * len(graph.own)
+    rounds = [streams[at : at + TOGETHER] for at in range(0, n_rounds, TOGETHER)]
+    held = 2 * TOGETHER * len(graph.scores) + ROWS * (24 * counted.used + 32 * graph.n_scores)
     with part(0.0, 0.75):
-        tables = np.array(list(steps(in_threads(count, streams, each=held), n_rounds)))
+        tables = np.concatenate(list(steps(in_threads(count, rounds, each=held), len(rounds))))
     with part(0.75, 1.0):
         fits = [
             fit_triples(

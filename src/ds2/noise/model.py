@@ -35,7 +35,7 @@ import numpy as np
 
 from ds2.levels import split_levels
 from ds2.measures import student
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.noise.em import TINY, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.order import in_order, in_stochastic_order
@@ -55,6 +55,9 @@ PRIOR_EXAMPLES, PRIOR_PAIRS = 1.0, 1.0
 SHARES = (0.2, 0.6)
 #: Groups of blocks of the jackknife, and EM steps of a fit without one.
 GROUPS, GROUP_STEPS = 10, 90
+#: Numbers of a table of slopes that are squared at once, links that are sorted by block at once,
+#: and codes that may be marked in place of being sorted.
+AT_ONCE, LINKS_AT_ONCE, MOST_CODES = 2**27, 2**22, 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +154,28 @@ class Links:
         u = len(patterns.counts)
         rated = patterns.rated[patterns.of_row] & neighbors.entries()
         rows = np.flatnonzero(rated)
-        label = rng.permutation(neighbors.n)
+        label = rng.permutation(neighbors.n).astype(np.int32)
         for _ in range(BLOCK_ROUNDS):  # each joins the least numbered around it
-            label = np.minimum(label, label[neighbors.indices].min(axis=1))
-        blocks = np.unique(label, return_inverse=True)[1].reshape(-1)
+            around = [label[neighbors.indices[of]].min(axis=1) for of in row_blocks(len(label))]
+            label = np.minimum(label, np.concatenate(around))
+        blocks = _ranks(label, neighbors.n)[1]
         if u**2 > most and len(rows) * n_neighbors > most:
             n_neighbors = min(n_neighbors, 2)
             rows = np.sort(rng.permutation(rows)[: most // n_neighbors])
-        near = neighbors.indices[rows, :n_neighbors]
-        known = rated[near]
-        weight = np.where(known, 1.0 / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)[known]
-        a = np.broadcast_to(patterns.of_row[rows][:, None], near.shape)[known]
-        b = patterns.of_row[near][known]
-        distinct, place = np.unique(np.minimum(a, b) * u + np.maximum(a, b), return_inverse=True)
-        place = place.reshape(-1)
-        ends = np.broadcast_to(blocks[rows][:, None], near.shape)[known], blocks[near][known]
-        by_block, across = _touching(*ends, place, weight, len(distinct))
+        parts = []
+        for block in row_blocks(len(rows)):
+            near = neighbors.indices[rows[block], :n_neighbors]
+            known = rated[near]
+            weight = 1.0 / np.maximum(known.sum(axis=1), 1)
+            each = np.repeat(np.arange(len(known)), known.sum(axis=1))
+            a, b = patterns.of_row[rows[block]][each], patterns.of_row[near[known]]
+            pair = np.minimum(a, b) * u + np.maximum(a, b)
+            parts.append((pair, weight[each], blocks[rows[block]][each], blocks[near[known]]))
+        pair, weight, *ends = (np.concatenate(side) for side in zip(*parts, strict=True))
+        del parts
+        distinct, place = _ranks(pair, u * u)
+        del pair
+        by_block, across = _touching(ends[0], ends[1], place, weight, len(distinct))
         return cls(
             first=distinct // u,
             second=distinct % u,
@@ -185,8 +194,27 @@ class Links:
 
     def spread(self, slopes: np.ndarray) -> np.ndarray:
         """Sum over blocks of the squares of their ``slopes`` (m, d): what spreads the estimate."""
-        touching, twice = self.by_block @ slopes, self.across @ slopes
-        return np.asarray(touching.T @ touching - twice.T @ twice)
+        return np.asarray(_squares(self.by_block, slopes) - _squares(self.across, slopes))
+
+
+def _squares(table: Any, slopes: np.ndarray) -> np.ndarray:
+    """(d, d) Σ over the rows of ``table`` (b, m), some of them at once."""
+    total = np.zeros((slopes.shape[1],) * 2)
+    step = max(1, AT_ONCE // slopes.shape[1])
+    for start in range(0, table.shape[0], step):
+        part = table[start : start + step] @ slopes
+        total += part.T @ part
+    return total
+
+
+def _ranks(codes: np.ndarray, above: int) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones of some codes below ``above``, ascending, and the place of each there."""
+    if above > MOST_CODES + len(codes):
+        distinct, place = np.unique(codes, return_inverse=True)
+        return distinct, place.reshape(-1).astype(np.int32)
+    present = np.zeros(above, dtype=bool)
+    present[codes] = True
+    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[codes]
 
 
 def _touching(
@@ -196,22 +224,27 @@ def _touching(
 
     Within one block they count once; the second is what the first counts twice.
     """
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array, vstack
 
-    def table(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> Any:
-        height = int(rows.max()) + 1 if len(rows) else 1
+    def table(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, height: int) -> Any:
         return csr_array((values, (rows, columns)), shape=(height, width))
 
-    apart = a != b
-    by_block = table(
-        np.concatenate([a, b[apart]]),
-        np.concatenate([place, place[apart]]),
-        np.concatenate([weight, weight[apart]]),
-    )
-    low, high = np.minimum(a, b)[apart], np.maximum(a, b)[apart]
     each = int(max(a.max(initial=0), b.max(initial=0))) + 1
-    between = np.unique(low * each + high, return_inverse=True)[1]
-    return by_block, table(between.reshape(-1), place[apart], weight[apart])
+    step = -(-each * LINKS_AT_ONCE // max(len(a), 1))
+    apart, low = a != b, np.minimum(a, b)
+    by_block, across = [], []
+    for start in range(0, each, step):  # some blocks at once
+        height = min(step, each - start)
+        one, two = (np.flatnonzero(end // step == start // step) for end in (a, b))
+        two = two[apart[two]]
+        both = np.concatenate([one, two])
+        rows = np.concatenate([a[one], b[two]]) - start
+        by_block.append(table(rows, place[both], weight[both], height))
+        here = np.flatnonzero(apart & (low // step == start // step))
+        code = low[here].astype(np.int64) * each + np.maximum(a[here], b[here])
+        different, between = np.unique(code, return_inverse=True)
+        across.append(table(between.reshape(-1), place[here], weight[here], len(different)))
+    return vstack(by_block, format="csr"), vstack(across, format="csr")
 
 
 def _distinct(

@@ -33,7 +33,6 @@ with q the observed marginal. In the soft model lift = rho · (Σ_i p[i] Σ_a T[
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -41,7 +40,8 @@ from ds2.arrays import Consensus
 from ds2.checks import check_int
 from ds2.errors import InputError
 from ds2.measures import Interval, Z
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks, stretch_of
+from ds2.neighbors.blocks import ROWS
 from ds2.noise.em import TINY, TOLERANCE, State, accelerate, diagonal_starts, ordinal_shares
 from ds2.progress import steps
 
@@ -51,13 +51,14 @@ __all__ = [
     "Lift",
     "ScoreGraph",
     "Triples",
-    "count_triples",
     "fit_triples",
     "kappa_of",
     "measure_lift",
     "misfit",
-    "one_hot",
     "pick_neighbors",
+    "scores_at",
+    "small_scores",
+    "tally",
 ]
 
 #: A neighbour of higher rank is counted while its lift is at least this share of the first two's.
@@ -81,7 +82,7 @@ class ScoreGraph:
         rows: (e,) row numbers of the rated entries.
         own: (e,) their scores, 0 … s − 1.
         scores: (n,) entry scores as small ints, −1 where unrated.
-        indices: (e, k) row numbers of their neighbours, nearest first.
+        indices: (n, k) row numbers of every row's neighbours, nearest first.
         n_scores: s.
     """
 
@@ -94,15 +95,19 @@ class ScoreGraph:
     @classmethod
     def build(cls, scores: np.ndarray, neighbors: Neighbors, n_scores: int) -> "ScoreGraph":
         """Take the rated entries of a pool; ``scores`` (n,) whole numbers, NaN where unrated."""
-        shared = neighbors.entry_scores(scores)
-        rows = np.flatnonzero(neighbors.entries() & ~np.isnan(shared))
-        small = np.where(np.isnan(shared), -1, shared).astype(np.int8)
-        return cls(rows, small[rows], small, neighbors.indices[rows], n_scores)
+        small = small_scores(neighbors.entry_scores(scores))
+        rows = np.flatnonzero(neighbors.entries() & (small >= 0))
+        return cls(rows, small[rows], small, neighbors.indices, n_scores)
 
     @property
     def observed(self) -> np.ndarray:
         """(s,) Share of each score among the rated entries."""
         return np.bincount(self.own, minlength=self.n_scores) / len(self.own)
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The places of the rated entries, block by block."""
+        return row_blocks(len(self.rows))
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """(n,) int8 with ``values`` (e,) at the rated entries and −1 elsewhere."""
@@ -110,14 +115,24 @@ class ScoreGraph:
         result[self.rows] = values
         return result
 
-    def adjacency(self, n_neighbors: int) -> Any:
-        """(e, n) sparse matrix with a 1 for each of an entry's first ``n_neighbors``."""
-        from scipy.sparse import csr_array
+    def near(self, block: slice, n_neighbors: int, scores: np.ndarray | None = None) -> np.ndarray:
+        """(b, n_neighbors) The scores of a block's neighbours, −1 where unrated.
 
-        e, n = len(self.rows), len(self.scores)
-        columns = np.ascontiguousarray(self.indices[:, :n_neighbors]).ravel()
-        pointers = np.arange(e + 1) * n_neighbors
-        return csr_array((np.ones(len(columns), np.float32), columns, pointers), shape=(e, n))
+        In the place of the entries' own, ``scores`` (n,), or several at once: (n, w) as `scores_at`
+        takes them, which gives (b, n_neighbors, w).
+        """
+        near = self.indices[stretch_of(self.rows[block]), :n_neighbors]
+        if scores is not None and scores.ndim == 2:
+            return scores_at(scores, near)
+        return np.asarray((self.scores if scores is None else scores)[near])
+
+    def agreeing(self, n_neighbors: int) -> np.ndarray:
+        """(e, n_neighbors) int8: whether neighbours have the own score, −1 where unrated."""
+        found = np.empty((len(self.rows), n_neighbors), dtype=np.int8)
+        for block in self.blocks:
+            near = self.near(block, n_neighbors)
+            found[block] = np.where(near < 0, -1, near == self.own[block][:, None])
+        return found
 
     def count(self, n_neighbors: int, again: np.ndarray | None = None) -> np.ndarray:
         """c3[a, b, c]: joint frequency of the own score and those of two of the neighbours.
@@ -128,40 +143,80 @@ class ScoreGraph:
         Returns:
             (s, s, s), or (s + s², s, s) with ``again``.
         """
-        s = self.n_scores
-        own_hot = one_hot(self.own, s)
+        s, own = self.n_scores, self.own
+        n_own = s
         if again is not None:
-            twice = s + self.own.astype(np.int64) * s + again
-            own_hot = one_hot(np.where(again >= 0, twice, self.own), s + s * s)
-        near = self.adjacency(n_neighbors) @ one_hot(self.scores, self.n_scores)
-        return count_triples(own_hot, near)
+            own = np.where(again >= 0, s + own.astype(np.int64) * s + again, own)
+            n_own = s + s * s
+        (table,) = self.triples(own[:, None], self.scores[:, None], n_neighbors, n_own)
+        return np.asarray(table)
+
+    def triples(
+        self, own: np.ndarray, scores: np.ndarray, n_neighbors: int, n_own: int
+    ) -> np.ndarray:
+        """Frequencies of (own, neighbour, neighbour) over all pairs of an example's neighbours.
+
+        With h[x] the number of neighbours of score x, the ordered pairs (b, c) of two different
+        neighbours number h[b]·h[c] − [b = c]·h[b]; nothing loops over pairs. What is summed are
+        whole numbers, so blocks may be added in any order.
+
+        Args:
+            own: (e, t) 0 … n_own − 1, of t tables.
+            scores: (n, w) of all rows, −1 where unrated, as `scores_at` takes them; w ≥ t.
+            n_neighbors: among how many nearest neighbours.
+            n_own: a.
+
+        Returns:
+            (t, a, s, s), symmetric in the last two axes, each summing to 1 (all zeros without any
+            pair).
+        """
+        s = self.n_scores
+        tables = np.zeros((own.shape[1], n_own, s, s))
+        for block in self.blocks:
+            near = self.near(block, n_neighbors, scores)
+            for place, table in enumerate(tables):
+                h, mine = tally(near[:, :, place], s), own[block, place]
+                order = np.argsort(mine, kind="stable")
+                ends = np.searchsorted(mine[order], np.arange(n_own + 1))
+                h = h[order]
+                for a in np.flatnonzero(np.diff(ends)):
+                    part = h[ends[a] : ends[a + 1]]
+                    table[a] += part.T @ part - np.diag(np.ones(len(part)) @ part)
+        totals = np.array([table.sum() for table in tables])[:, None, None, None]
+        return np.asarray(tables / np.where(totals > 0, totals, 1))
 
 
-def one_hot(scores: np.ndarray, n_scores: int) -> np.ndarray:
-    """(n, s) float32 with a 1 at each row's score; all zeros where the score is −1."""
-    return np.asarray(scores[:, None] == np.arange(n_scores), dtype=np.float32)
+def scores_at(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(…, w) the rows of a table (n, w) of int8, w = 1, 2, 4 or 8: so wide each is one number.
+
+    Where a row lies in memory is what takes time, however much is read there.
+    """
+    width = scores.shape[1]
+    found = scores.view(f"u{width}")[:, 0][rows]
+    return np.asarray(found.view(np.int8)).reshape(*rows.shape, width)
 
 
-def count_triples(own: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Frequencies of (own, neighbour, neighbour) over all pairs of an example's neighbours.
+def small_scores(scores: np.ndarray) -> np.ndarray:
+    """(n,) int8 whole-number scores, −1 where NaN."""
+    return np.asarray(np.nan_to_num(scores, nan=-1.0), dtype=np.int8)
 
-    With h[x] the number of neighbours of score x, the ordered pairs (b, c) of two different
-    neighbours number h[b]·h[c] − [b = c]·h[b]; nothing loops over pairs.
+
+def tally(scores: np.ndarray, n_scores: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """(b, s) the weight that each score has in its row, added from left to right.
 
     Args:
-        own: (e, a) one row per example, a 1 at its score.
-        near: (e, s) how many of its neighbours have each score.
-
-    Returns:
-        (a, s, s), symmetric in the last two axes, summing to 1 (all zeros without any pair).
+        scores: (b, k) int8, −1 for none.
+        n_scores: s.
+        weights: (b, k) of each, or None: 1.
     """
-    n_scores = near.shape[1]
-    table = np.empty((own.shape[1], n_scores, n_scores))
-    for a in range(own.shape[1]):
-        h = near[own[:, a] > 0].astype(np.float64)
-        table[a] = h.T @ h - np.diag(h.sum(axis=0))
-    total = table.sum()
-    return np.asarray(table / total if total > 0 else table)
+    from scipy.sparse import csr_array
+
+    b, k = scores.shape
+    columns = np.minimum(scores.view(np.uint8), n_scores).astype(np.int32)  # −1 is the largest
+    given = np.ones(b * k) if weights is None else weights.ravel()
+    pointers = np.arange(0, b * k + 1, k, dtype=np.int32)
+    table = csr_array((given, columns.ravel(), pointers), shape=(b, n_scores + 1))
+    return np.asarray(table.toarray()[:, :n_scores])
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +239,44 @@ class Lift(Interval):
     n_pairs: int = 0
 
 
-def measure_lift(graph: ScoreGraph, k: int, *, first: int = 0) -> Lift:
-    """Lift over the neighbours of rank ``first`` … ``k`` − 1 (0 is the nearest).
+def measure_lift(graph: ScoreGraph, k: int) -> Lift:
+    """Lift over the first ``k`` neighbours.
 
     The interval allows for pairs that share an example (dyadic-robust variance: Aronow, Samii and
     Assenova 2015) and for the marginal being estimated from the same scores.
     """
     q = graph.observed
     chance = float((q**2).sum())
-    near = graph.scores[graph.indices[:, first:k]]
-    known = near >= 0
-    n_pairs = int(known.sum())
+    equal = graph.agreeing(k)
+    n_equal, n_pairs = int((equal > 0).sum()), int((equal >= 0).sum())
     if n_pairs == 0 or chance >= 1.0:
         agreement = 1.0 if n_pairs else float("nan")
         return Lift(float("nan"), k=k, agreement=agreement, chance=chance, n_pairs=n_pairs)
-    equal = near == graph.own[:, None]
-    agreement = float(equal[known].mean())
+    agreement = n_equal / n_pairs
     value = (agreement - chance) / (1 - chance)
-    centred = np.where(known, equal - agreement, 0.0) / (n_pairs * (1 - chance))
+    centred = np.array([0 - agreement, 1 - agreement, 0.0]) / (n_pairs * (1 - chance))  # [−1]: none
     slope = 2 * (1 - agreement) / (1 - chance) ** 2
-    marginal = slope * (q[graph.own] - chance) / len(graph.own)
-    error = _standard_error(graph, centred, graph.indices[:, first:k], marginal)
+    marginal = slope * (q - chance) / len(graph.own)
+    # from each example's influence, through all of its pairs and through the marginal
+    by_row = np.zeros(len(graph.scores))
+    for block in graph.blocks:
+        targets = graph.indices[stretch_of(graph.rows[block]), :k]
+        np.add.at(by_row, targets.ravel(), centred[equal[block]].ravel())
+    for block in graph.blocks:
+        by_row[graph.rows[block]] += centred[equal[block]].sum(axis=1) - marginal[graph.own[block]]
+    once = _total(centred**2, equal.ravel())  # each pair stands at both of its ends
+    error = float(np.sqrt(max(float((by_row**2).sum()) - once, once)))
     low, high = value - Z * error, value + Z * error
     return Lift(value, low, high, k=k, agreement=agreement, chance=chance, n_pairs=n_pairs)
 
 
-def _standard_error(
-    graph: ScoreGraph, pairs: np.ndarray, targets: np.ndarray, marginal: np.ndarray
-) -> float:
-    """From each example's influence, through all of its pairs and through the marginal."""
-    by_row = np.bincount(targets.ravel(), weights=pairs.ravel(), minlength=len(graph.scores))
-    by_row[graph.rows] += pairs.sum(axis=1) - marginal
-    once = float((pairs**2).sum())  # each pair stands at both of its ends
-    return float(np.sqrt(max(float((by_row**2).sum()) - once, once)))
+def _total(values: np.ndarray, codes: np.ndarray) -> float:
+    """Σ values[codes], halving as numpy does, so that the sum is that of the whole array."""
+    if len(codes) <= ROWS:
+        return float(values[codes].sum())
+    half = len(codes) // 2
+    half -= half % 8
+    return _total(values, codes[:half]) + _total(values, codes[half:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +486,7 @@ class Counted:
             )
         told = counts
         if repeats is not None and n_scores <= MOST_LEVELS:
-            again = neighbors.entry_scores(repeats)[graph.rows]
-            told = graph.count(used, np.where(np.isnan(again), -1, again).astype(np.int64))
+            told = graph.count(used, small_scores(neighbors.entry_scores(repeats))[graph.rows])
         return cls(graph, counts, told, used, strength, kappa_of(counts))
 
     @property
@@ -495,9 +554,11 @@ def pick_neighbors(graph: ScoreGraph, wanted: int | str) -> int:
         return check_int("n_neighbors", wanted, low=2, high=k)
     from scipy.optimize import isotonic_regression
 
-    by_rank = np.array([measure_lift(graph, r + 1, first=r).value for r in range(k)])
-    if np.isnan(by_rank).any():
+    chance, equal = float((graph.observed**2).sum()), graph.agreeing(k)
+    n_pairs = (equal >= 0).sum(axis=0)
+    if chance >= 1.0 or not n_pairs.all():
         return 2
+    by_rank = ((equal > 0).sum(axis=0) / n_pairs - chance) / (1 - chance)
     falling = isotonic_regression(by_rank, increasing=False).x
     kept = falling >= LIFT_KEPT * by_rank[:2].mean()
     kept[:2] = True

@@ -496,6 +496,12 @@ class CurateSection(Section):
         "examples without any rating are scored by a scorer learned from the others, "
         "or left out; auto scores them where they are a tenth of the pool or more",
     )
+    fit_rows: int = key(
+        1_000_000,
+        "weights are learned on so many rated examples at most, in whole "
+        "neighbourhoods, and applied to all",
+        ge=100,
+    )
     doubtful: Literal["replace", "drop"] = key(
         "replace",
         "a rating that curation puts in the other half of the scale is replaced, or "

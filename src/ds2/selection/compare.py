@@ -26,6 +26,7 @@ from ds2.arrays import Keys, Lengths, Mask, Rows, Values, Vectors
 from ds2.checks import check_int, check_rows, check_vectors
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
+from ds2.labels import each, encode
 from ds2.measures import Interval
 from ds2.neighbors import Neighbors
 from ds2.neighbors.blocks import unit_block
@@ -139,7 +140,7 @@ def compare_selections(
         check_rows("vectors", vectors, n)
         radius, n_sampled = float(np.median(neighbors.distances[:, -1])), min(SAMPLE, n)
     extent = None if lengths is None else np.asarray(lengths, dtype=np.float64)
-    labels = None if sources is None else np.asarray(sources).astype(str)
+    labels = None if sources is None else np.asarray(sources)
     columns = {name: np.asarray(v, dtype=np.float64) for name, v in (values or {}).items()}
     named = (*columns.items(), ("lengths", extent), ("sources", labels), ("neighbors", tail))
     for name, column in named:
@@ -162,7 +163,7 @@ def compare_selections(
                 redundancy=redundancy,
                 nearest=nearest,
                 length=float("nan") if extent is None else float(extent[rows].mean()),
-                sources={} if labels is None else _shares(labels[rows]),
+                sources={} if labels is None else _shares(labels[rows].astype(str)),
             )
         )
     overlap, chance = _overlaps(list(chosen.values()), n)
@@ -391,7 +392,8 @@ def _strata(
     if sources is None:
         return [(np.flatnonzero(drawn_from), len(chosen))]
     check_rows("sources", sources, len(drawn_from))
-    labels = np.unique(np.asarray(sources).astype(str), return_inverse=True)[1].reshape(-1)
+    codes, names = encode(str(one) for one in each(np.asarray(sources)))
+    labels = np.argsort(np.argsort(np.array(names)))[codes]
     wanted = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)
     return [
         (np.flatnonzero(drawn_from & (labels == label)), int(size))

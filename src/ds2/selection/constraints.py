@@ -12,7 +12,7 @@ import numpy as np
 
 from ds2.checks import check_choice, check_fraction, check_int, check_rows
 from ds2.errors import InputError
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.selection.near import find_near_duplicates
 
 __all__ = [
@@ -56,6 +56,14 @@ class Quota:
         """The label as a message may show it: short, with nothing in it that can act."""
         text = self.label if isinstance(self.label, str) else str(self.label)
         return f"{self.name} {text!r}" if len(text) <= 40 else f"{self.name} {text[:40]!r}…"
+
+    def counts(self) -> np.ndarray:
+        """(n,) Whether a row has the label."""
+        labels = np.asarray(self.labels)
+        found = np.empty(len(labels), dtype=bool)
+        for block in row_blocks(len(labels)):
+            found[block] = labels[block].astype(object) == self.label
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +146,7 @@ def _check_quota(quota: Quota, n: int, budget: bool) -> None:
             f"The quota for {quota.words} asks for a minimum share under a budget in tokens, where "
             "the number of rows is not known before. Give the minimum in rows."
         )
-    if not (labels.astype(object) == quota.label).any():
+    if not quota.counts().any():
         there = sorted({str(label) for label in labels.tolist() if label is not None})
         near = get_close_matches(str(quota.label), there, n=1, cutoff=0.5)
         hint = f" Did you mean {replace(quota, label=near[0]).words}?" if near else ""
@@ -169,7 +177,7 @@ def _row_list(name: str, rows: object, n: int) -> np.ndarray:
         raise InputError(
             f"'{name}' must be row numbers in [0, {n - 1}]. Got {array[outside.argmax()]}."
         )
-    return np.asarray(list(dict.fromkeys(array.tolist())), dtype=np.int64)
+    return array[np.sort(np.unique(array, return_index=True)[1])].astype(np.int64)
 
 
 def eligible_rows(
@@ -208,7 +216,7 @@ def eligible_rows(
         one reason, the first of these.
     """
     n, must = len(keys), given_rows(constraints.must_have)
-    free = ~np.isin(np.arange(n), must)
+    free = ~_marks(n, must)
     alive = np.ones(n, dtype=bool)
     dropped: dict[str, np.ndarray] = {}
 
@@ -219,9 +227,7 @@ def eligible_rows(
             dropped[reason] = np.union1d(dropped.get(reason, rows), rows)
 
     def copies_of(rows: np.ndarray) -> np.ndarray:
-        if groups is None:
-            return np.isin(np.arange(n), rows)
-        return np.isin(groups, groups[rows])
+        return _marks(n, rows) if groups is None else np.isin(groups, groups[rows])
 
     others = dict(excluded)
     drop("unrated", others.pop("unrated", ~alive) & free)
@@ -234,6 +240,8 @@ def eligible_rows(
         if lowest is None:
             raise InputError("'min_score' needs 'scores'. Pass them.")
         drop("below the minimum score", ~(lowest >= constraints.min_score) & free)
+    if groups is None and constraints.near_duplicate is None:
+        return np.flatnonzero(alive), dropped
     best = np.zeros(n) if scores is None else np.nan_to_num(scores, nan=-np.inf)
     order = np.lexsort((keys, -best, free))
     order = np.concatenate([must, order[len(must) :]])
@@ -250,8 +258,15 @@ def eligible_rows(
             neighbors=neighbors,
             keep=must[alive[must]],
         )
-        drop("near-duplicate", np.isin(np.arange(n), near.rows))
+        drop("near-duplicate", _marks(n, near.rows))
     return np.flatnonzero(alive), dropped
+
+
+def _marks(n: int, rows: np.ndarray) -> np.ndarray:
+    """(n,) True at some rows."""
+    found = np.zeros(n, dtype=bool)
+    found[rows] = True
+    return found
 
 
 def given_rows(rows: np.ndarray | None) -> np.ndarray:
@@ -263,7 +278,7 @@ def constraint_words(constraints: Constraints, size: int | None, rows: np.ndarra
     """What is asked for, in words: the minimums that too few of some rows are there for, or all."""
     short = []
     for quota in constraints.quotas:
-        there = int((np.asarray(quota.labels).astype(object)[rows] == quota.label).sum())
+        there = int(quota.counts()[rows].sum())
         least = (quota.minimum or 0) * (1 if quota.of == "rows" else size or 0)
         if there < least:
             short.append(f"{_ends(quota)[0]} (of which {there:,} can be chosen)")

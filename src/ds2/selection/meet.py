@@ -90,7 +90,7 @@ class Program:
         group = np.zeros(n, dtype=np.int64)
         masks = []
         for quota in quotas:
-            masks.append(np.asarray(quota.labels).astype(object) == quota.label)
+            masks.append(quota.counts())
             _, group = np.unique(2 * group + masks[-1], return_inverse=True)
         cost = np.zeros(n, dtype=np.int64)
         if budget is not None and constraints.tokens is not None:
@@ -224,6 +224,9 @@ def clash(rows: np.ndarray, size: int | None, constraints: Constraints, n: int) 
         n: how many rows the pool has.
     """
     must = given_rows(constraints.must_have)
+    plain = not constraints.quotas and constraints.max_tokens is None and not len(must)
+    if plain and size is not None and 0 < size <= len(rows):
+        return None
     out = must[~np.isin(must, rows)]
     if len(out):
         named = ", ".join(map(str, out[:5].tolist())) + (", …" if len(out) > 5 else "")
@@ -280,8 +283,9 @@ def choose(line: np.ndarray, size: int | None, constraints: Constraints, n: int)
         return None
     taken = walk.take()
     last = taken[-1] if len(taken) else -1
-    passed = {i: why for i, why in walk.passed() if i < last}
-    kept = min((i for i, why in passed.items() if why == _KEPT), default=len(line))
+    passed = {why: places[places < last] for why, places in walk.passed().items()}
+    passed = {why: places for why, places in passed.items() if len(places)}
+    kept = passed[_KEPT][0] if _KEPT in passed else len(line)
     for row in line[taken[taken > kept]].tolist():
         quotas = zip(constraints.quotas, program.member[:, program.of[row]], strict=True)
         asked = [quota.words for quota, counts in quotas if counts and quota.minimum]
@@ -289,14 +293,9 @@ def choose(line: np.ndarray, size: int | None, constraints: Constraints, n: int)
     rows = line[taken]
     if size is not None and constraints.max_tokens is None:
         rows = _minimums_first(rows, must, size, program)
-    dropped: dict[str, list[int]] = {}
-    for i, why in passed.items():
-        dropped.setdefault(why, []).append(int(line[i]))
-    return Chosen(
-        np.concatenate([must, rows]),
-        notes,
-        {why: np.array(out, dtype=np.int64) for why, out in dropped.items()},
-    )
+    in_turn = sorted(passed.items(), key=lambda one: int(one[1][0]))
+    dropped = {why: line[places].astype(np.int64) for why, places in in_turn}
+    return Chosen(np.concatenate([must, rows]), notes, dropped)
 
 
 class _Walk:
@@ -346,10 +345,11 @@ class _Walk:
                 at = int(run[m]) + 1
         return np.flatnonzero(self._taken)
 
-    def passed(self) -> list[tuple[int, str]]:
-        """The places of the line that are not taken though their cell was tried, and why not."""
-        out = np.flatnonzero(~self._taken & ~self._open[self._cell])
-        return list(zip(out.tolist(), self._why[self._cell[out]].tolist(), strict=True))
+    def passed(self) -> dict[str, np.ndarray]:
+        """Why places of the line are not taken though their cell was tried, and which those are."""
+        out = ~self._taken & ~self._open[self._cell]
+        reasons = dict.fromkeys(self._why[~self._open].tolist())
+        return {why: np.flatnonzero(out & (self._why == why)[self._cell]) for why in reasons}
 
     def _longest(self, cells: np.ndarray) -> int:
         """How many of the next rows, given by their cells, can be taken one after the other.

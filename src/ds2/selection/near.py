@@ -17,7 +17,7 @@ import numpy as np
 from ds2.arrays import Rows, Vectors
 from ds2.checks import check_fraction, check_vectors
 from ds2.errors import InputError
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.neighbors.blocks import DECIMALS, unit_block
 
 __all__ = ["Near", "NearDuplicates", "find_near", "find_near_duplicates"]
@@ -162,14 +162,19 @@ def _graph_pairs(
     label = np.arange(neighbors.n) if neighbors.groups is None else neighbors.groups
     place = np.full(neighbors.n, -1, dtype=np.int64)
     place[label[line]] = copy_of
-    near = neighbors.distances[line] <= distance + ROOM
-    own, column = np.nonzero(near)
-    other = place[neighbors.indices[line[own], column]]
-    own, other = copy_of[own[other >= 0]], other[other >= 0]
+    crowded = np.empty(len(line), dtype=bool)
+    pairs = [(np.empty(0, np.int64),) * 2]
+    for block in row_blocks(len(line)):
+        near = neighbors.distances[line[block]] <= distance + ROOM
+        crowded[block] = near.all(axis=1)
+        own, column = np.nonzero(near)
+        own += block.start
+        other = place[neighbors.indices[line[own], column]]
+        pairs.append((copy_of[own[other >= 0]], other[other >= 0]))
+    own, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     late, early = np.maximum(own, other), np.minimum(own, other)
     order = np.lexsort((early, late))
-    crowded = near.all(axis=1) & (copy_of == np.arange(len(line)))
-    return late[order], early[order], crowded
+    return late[order], early[order], crowded & (copy_of == np.arange(len(line)))
 
 
 def _thin(

@@ -14,6 +14,7 @@ from ds2.arrays import Groups, Keys, Lengths, Prior, Rows, Scores, Values, Vecto
 from ds2.checks import check_choice, check_fraction, check_int, check_scores, check_vectors
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
+from ds2.labels import each, encode
 from ds2.neighbors import Neighbors, find_neighbors, identical_groups
 from ds2.selection.constraints import Constraints, check_constraints, eligible_rows, given_rows
 from ds2.selection.inputs import RATING, Inputs, Method
@@ -28,6 +29,8 @@ N_LEVELS = 6
 #: How many times the rows wanted a greedy method orders, one after the other, until all that is
 #: chosen stands in its order.
 LENGTHS = (2, 8, 32)
+#: Rows that a method may compare with each other.
+MOST_COMPARED = 10_000_000
 COMPLETES = "completes the selection under the constraints"
 
 
@@ -257,6 +260,12 @@ def prepare(
         vectors=vectors,
         neighbors=neighbors,
     )
+    if rule.cost != "sort" and len(rows) > MOST_COMPARED:
+        raise InputError(
+            f"method '{name}' compares rows with each other, which takes too long above "
+            f"{MOST_COMPARED:,} of them, and {len(rows):,} can be chosen. Leave fewer, the best "
+            "ones by 'min_score', or take 'ds2'."
+        )
     said = clash(rows, count, limits, n)
     if said is not None:
         listed = ", ".join(f"{len(out):,} {reason}" for reason, out in dropped.items())
@@ -375,8 +384,7 @@ def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
             )
         if name == "sources":  # numbers in the order of their first row; None is a source too
-            codes: dict[object, int] = {}
-            found[name] = np.array([codes.setdefault(one, len(codes)) for one in array.tolist()])
+            found[name] = encode(each(array))[0]
         else:
             found[name] = _finite(name, array)
     if "vectors" in rule.needs:
@@ -423,10 +431,10 @@ def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
 def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
     """Order the eligible rows by the method and choose from them what the constraints allow.
 
-    A method that sorts orders all of them. A greedy one, where a longer order costs more, orders
-    what is wanted; under quotas or a budget twice that, and more where it is not enough; then rows
-    that it did not come to complete the selection, best score first, unless its own rule ends the
-    order.
+    What is wanted is ordered, or all rows, where a longer order costs no more. Under quotas or a
+    budget a greedy method, where it does, orders twice that, and more where it is not enough; then
+    rows that it did not come to complete the selection, best score first, unless its own rule ends
+    the order.
 
     Raises:
         InputError: the method's own rule leaves too few rows.
@@ -445,15 +453,17 @@ def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
                 rest = rest[np.argsort(-inputs.scores[rest], kind="stable")]
             line = np.concatenate([order, rest])
         chosen = choose(inputs.rows[line], ready.size, constraints, ready.n)
-        place_of = dict(zip(inputs.rows[order].tolist(), order.tolist(), strict=True))
+        place_of = np.full(ready.n, -1)
+        place_of[inputs.rows[order]] = order
         if chosen is not None and (
             length == lengths[-1]
             or len(order) < length
-            or all(row in place_of or row in chosen.notes for row in chosen.rows.tolist())
+            or all(place_of[row] >= 0 or row in chosen.notes for row in chosen.rows.tolist())
         ):
             sentences = []
             for row in chosen.rows.tolist():
-                parts = [reason(place_of[row])] if row in place_of else []
+                place = int(place_of[row])
+                parts = [reason(place)] if place >= 0 else []
                 parts += [chosen.notes[row]] if row in chosen.notes else []
                 sentences.append("; ".join(parts) or COMPLETES)
             return chosen, tuple(sentences)
@@ -470,12 +480,9 @@ def _lengths(
 ) -> list[int]:
     """How many rows the method is asked to order, one attempt after the other."""
     all_rows = len(inputs.rows)
-    bound = bool(constraints.quotas) or constraints.max_tokens is not None
-    if method.cost == "sort" or not all_rows:
-        return [all_rows]
-    if not bound:
+    if not constraints.quotas and constraints.max_tokens is None:
         return [min(inputs.size, all_rows)]
-    if method.cost == "whole":
+    if method.cost != "greedy" or not all_rows:
         return [all_rows]
     wanted = [times * inputs.size for times in (LENGTHS[:1] if size is None else LENGTHS)]
     if method.ends:
