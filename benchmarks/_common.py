@@ -97,11 +97,12 @@ def fresh_process(code: str, *arguments: str, env: dict[str, str] | None = None)
 def watched(words: list[str]) -> dict:
     """Run a program; its CPU seconds and peak memory with all it starts, and its wall time (Linux).
 
-    Memory is what the processes hold together (PSS): shared pages count once, mapped files too.
+    "own MB" is what the processes hold of their own, "peak MB" that and the pages of files that
+    are mapped into memory, which the system takes back when it needs them.
     """
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    stop, seconds, peak = threading.Event(), dict[str, float](), [0.0]
+    stop, seconds, peak = threading.Event(), dict[str, float](), {"Pss_Anon": 0.0, "Pss": 0.0}
     watch = threading.Thread(target=_watch, args=(process.pid, stop, seconds, peak))
     watch.start()
     fault = process.stderr.read().decode()
@@ -110,10 +111,11 @@ def watched(words: list[str]) -> dict:
     if status:
         sys.exit(f"{words[-1]}: {fault[-2000:]}")
     wall = time.perf_counter() - start
-    return {"CPU s": sum(seconds.values()), "wall s": wall, "peak MB": peak[0]}
+    memory = {"own MB": peak["Pss_Anon"], "peak MB": peak["Pss"]}
+    return {"CPU s": sum(seconds.values()), "wall s": wall, **memory}
 
 
-def _watch(pid: int, stop: threading.Event, seconds: dict[str, float], peak: list[float]) -> None:
+def _watch(pid: int, stop: threading.Event, seconds: dict, peak: dict) -> None:
     """Keep the CPU seconds of a process and all below it, and the largest sum of their memory."""
     tick = os.sysconf("SC_CLK_TCK")
     while not stop.wait(0.1):
@@ -129,14 +131,15 @@ def _watch(pid: int, stop: threading.Event, seconds: dict[str, float], peak: lis
         while grown:
             more = {one for one, parent in parents.items() if parent in family} - family
             family, grown = family | more, bool(more)
-        total = 0.0
+        total = dict.fromkeys(peak, 0.0)
         for one in family & used.keys():
             seconds[one] = used[one]
-            with contextlib.suppress(OSError, StopIteration):
-                lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-                kb = next(line.split()[1] for line in lines if line.startswith("Pss:"))
-                total += int(kb) / 1024
-        peak[0] = max(peak[0], total)
+            with contextlib.suppress(OSError):
+                lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()[1:]
+                held = dict(line.split(":") for line in lines)
+                for name in total:
+                    total[name] += int(held[name].split()[0]) / 1024
+        peak.update({name: max(peak[name], total[name]) for name in peak})
 
 
 def total_variation(a: np.ndarray, b: np.ndarray) -> float:
