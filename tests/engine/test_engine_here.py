@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +74,96 @@ def test_what_the_maker_raises_keeps_its_sentence(workers):
 def test_a_worker_that_is_killed_is_one_sentence():
     with pytest.raises(RunError, match=r"worked on a part was ended from outside.*engine\.workers"):
         list(Here(2).map(dying, range(3), what="part"))
+
+
+#: What users write: no guard around what starts processes.
+SCRIPT = """
+import sys
+from ds2.engine import Here
+from test_engine_here import sleeping
+print("begun", flush=True)
+for pid in Here(2).map(sleeping, [0, 0, *sys.argv[1:]], what="part"):
+    print(pid, flush=True)
+"""
+
+
+def sleeping():
+    def work(seconds):
+        time.sleep(float(seconds))
+        return os.getpid()
+
+    return work
+
+
+@pytest.fixture
+def script(tmp_path):
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+
+    def start(*seconds):
+        return subprocess.Popen(
+            [sys.executable, file, *map(str, seconds)],
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def test_a_script_without_a_guard_is_not_run_again(script):
+    out, _ = script().communicate(timeout=60)
+    assert out.splitlines()[0] == "begun"
+    assert len(out.splitlines()) == 3, out
+
+
+def started(process):
+    """The process ids of workers, once both are at work for long."""
+    assert process.stdout.readline() == "begun\n"
+    return {int(process.stdout.readline()) for _ in range(2)}
+
+
+def gone(pid):
+    for _ in range(200):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what became of a process")
+def test_ctrl_c_ends_workers_in_the_middle_of_their_work_and_they_say_nothing(script):
+    process = script(600, 600)
+    workers = started(process)
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 30
+    assert out.count("Traceback") == out.count("KeyboardInterrupt") == 1  # the script's own
+    assert all(map(gone, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what became of a process")
+def test_workers_end_with_the_process_that_started_them(script):
+    process = script(600, 600)
+    workers = started(process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert all(map(gone, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what became of a process")
+def test_work_is_ended_that_nobody_waits_for():
+    with opened_engine("here", workers=2, address="local", gpus=0, memory_gb=0) as engine:
+        found = engine.map(sleeping, [0, 0, 600, 600], what="part")
+        workers = {next(found), next(found)}  # and the rest is not asked for
+    assert all(map(gone, workers))
 
 
 def test_the_engine_of_this_machine_by_name():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ds2.engine.here import Engine, Here, MakeWorker
+from ds2.engine.here import Engine, Here, MakeWorker, end_workers
 
 __all__ = ["Engine", "Here", "MakeWorker", "nodes_of", "opened_engine"]
 
@@ -27,7 +27,10 @@ def opened_engine(
         RunError: there is no cluster at the address.
     """
     if name == "here":
-        yield Here(workers)
+        try:
+            yield Here(workers)
+        finally:
+            end_workers()  # of a map that was left in its middle
         return
     from ds2.engine.ray import joined
 

@@ -8,18 +8,23 @@ that dies costs the items that it was at.
 """
 
 import os
+import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from threading import Thread
+from types import ModuleType
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from ds2.errors import RunError
 
-__all__ = ["ALONE", "Engine", "Here", "MakeWorker"]
+__all__ = ["ALONE", "Engine", "Here", "MakeWorker", "end_workers"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -80,8 +85,7 @@ class Here:
             work = make()
             yield from map(work, items)
             return
-        context = get_context("spawn")
-        with ProcessPoolExecutor(self.workers, context, _begin, (make,)) as pool:
+        with ProcessPoolExecutor(self.workers, _Spawning(), _begin, (make,)) as pool:
             waiting: deque[Future[Any]] = deque()
             try:
                 for item in items:
@@ -96,9 +100,39 @@ class Here:
                     "ran out. Set fewer 'engine.workers', then run the same command again; what "
                     "was finished is kept."
                 ) from None
-            finally:
-                for future in waiting:
-                    future.cancel()
+            except BaseException:  # nobody waits for what is being worked on
+                end_workers()
+                raise
+
+
+def end_workers() -> None:
+    """End the processes that still work for this one."""
+    for process in active_children():
+        if isinstance(process, _Worker):
+            process.terminate()
+
+
+class _Worker(SpawnProcess):
+    """A process that does not run the script of the user's again, which may have no guard.
+
+    Ctrl-C goes to all processes of a terminal: the one that shares the work out hears it.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - its name in the standard library
+        script, mask = sys.modules["__main__"], getattr(signal, "pthread_sigmask", None)
+        before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else ()
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            sys.modules["__main__"] = script
+            if mask:
+                mask(signal.SIG_SETMASK, before)
+
+
+class _Spawning(SpawnContext):
+    Process = _Worker
 
 
 _AT_WORK: list[Callable[[Any], Any]] = []
@@ -114,7 +148,14 @@ def _begin(make: MakeWorker[Any, Any]) -> None:
     os.environ.update(ALONE)
     with suppress(RuntimeError):
         threadpool_limits(1)
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     _AT_WORK[:] = [_Lazy(make)]
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when the one that shares the work out is gone, however it went."""
+    parent.join()
+    os._exit(1)
 
 
 def _work(item: Any) -> Any:
