@@ -1,5 +1,8 @@
 """Stages that are shared out: the same bytes as alone, and what was done is not done again."""
 
+import os
+import shutil
+
 import pytest
 from small_pool import make_rows, write_rows
 
@@ -75,6 +78,28 @@ def test_a_stopped_search_goes_on_with_what_was_found(tmp_path, monkeypatch, wor
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list(folder.glob("neighbors.partial/part-*.npz"))) == 5
     assert written == [folder]
+
+
+DAMAGE = {
+    "cut off": lambda kept: (kept / "part-00000.npz").write_bytes(b"PK\3\4 and no more"),
+    "empty": lambda kept: (kept / "part-00001.npz").write_bytes(b""),
+    "of other rows": lambda kept: shutil.copy(kept / "part-00000.npz", kept / "part-00004.npz"),
+    "without facts": lambda kept: (kept / "search.json").unlink(),
+    "without codes": lambda kept: (kept / "codes.npy").unlink(),
+    "with cut codes": lambda kept: os.truncate(kept / "codes.npy", 1000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_damaged_of_a_stopped_search_is_searched_again(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr("ds2.runs.job.EVERY_S", 0.0)
+    whole, _ = made(tmp_path / "whole", workers=1)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        made(folder, Stopping("neighbors"), workers=1)
+    DAMAGE[damage](folder / "neighbors.partial")
+    again, _ = made(folder, workers=1)
+    assert again == whole
 
 
 def test_what_was_found_with_other_settings_is_not_taken_over(tmp_path, monkeypatch):

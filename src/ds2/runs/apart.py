@@ -8,12 +8,14 @@ stopped goes on with what was kept.
 import json
 import platform
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -140,7 +142,7 @@ def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -
     with part(0.0, 0.35):
         search = _prepared(job, vectors, groups, key)
     files = {each: kept / f"part-{i:05d}.npz" for i, each in enumerate(search.stretches)}
-    left = [each for each, file in files.items() if not file.is_file()]
+    left = [each for each, file in files.items() if _kept(file, *each) is None]
     with part(0.35, 1.0), engine_of(job.recipe, len(vectors), embeds=False) as engine:
         make = partial(_searching, job.folder, _numbers(search))
         found = engine.map(make, left, what="stretch of rows")
@@ -148,7 +150,8 @@ def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -
             near, far = next(found)
             with writing(files[each]) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, indices=near, distances=far)
-    return joined(search, map(_pair, files.values()), groups)
+    every = (_kept(file, *each) for each, file in files.items())
+    return joined(search, (pair for pair in every if pair is not None), groups)
 
 
 def forget_cells(folder: Path) -> None:
@@ -156,9 +159,14 @@ def forget_cells(folder: Path) -> None:
     shutil.rmtree(folder / KEPT, ignore_errors=True)
 
 
-def _pair(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(file, allow_pickle=False) as found:
-        return found["indices"], found["distances"]
+def _kept(file: Path, start: int, stop: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """What was found for a stretch; None where it was not searched, or the file is damaged."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+            near, far = found["indices"], found["distances"]
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+        return None
+    return (near, far) if len(near) == len(far) == stop - start else None
 
 
 def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> CellSearch:
