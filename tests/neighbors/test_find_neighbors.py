@@ -149,6 +149,18 @@ def test_a_cell_that_is_too_large_is_cut(monkeypatch):
     assert index.largest <= 250
 
 
+def test_rows_of_small_cells_find_as_many_neighbors_as_any(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 20)
+    rng = np.random.default_rng(5)
+    centre = np.minimum(rng.geometric(0.1, 600) - 1, 39)  # few rows around the last ones
+    vectors = rng.standard_normal((40, 16))[centre] + 0.05 * rng.standard_normal((600, 16))
+    index = cells.CellIndex.build(vectors, np.arange(600), 0)
+    assert np.diff(index.ends).min() < 10
+    found = find_neighbors(vectors, 10, method="cells", min_recall=0.3)
+    assert found.indices.min() >= 0
+    assert np.isfinite(found.distances).all()
+
+
 def test_exact_search_steps_in_where_no_width_reaches_the_recall(monkeypatch):
     vectors = clustered(1500, 48, 1)
     monkeypatch.setattr("ds2.neighbors.approximate.GraphIndex.widths", (16,))

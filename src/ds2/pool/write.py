@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ds2.atomic import explain_write_errors, writing
+from ds2.atomic import explain_write_errors, sweep, writing
 from ds2.checks import check_choice
 from ds2.errors import InputError, warn
 from ds2.pool.carried import (
@@ -145,6 +145,7 @@ def write_parts(
 
 def remove_parts(folder: Path) -> None:
     """Remove what `write_parts` wrote, and the folder where nothing else is in it."""
+    sweep(folder)  # what a killed process was at
     with explain_write_errors(folder):
         for path in folder.glob("part-*.parquet"):
             path.unlink()
