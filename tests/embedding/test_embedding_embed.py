@@ -8,7 +8,14 @@ from embedding_fakes import HashEmbedder, TextsOnly, hash_vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2.embedding import compute, embed, embed_with_report, read_report
+from ds2.embedding import (
+    compute,
+    embed,
+    embed_with_report,
+    read_report,
+    sample_keys,
+    share_held,
+)
 from ds2.errors import Ds2Warning, InputError
 
 TEXTS = [f"user: question {i}\nassistant: {'answer ' * (i * 7 % 11)}" for i in range(50)]
@@ -135,6 +142,8 @@ def damage(path):
         (lambda npy: damage(npy.with_suffix(".keys.npy")), "does not belong"),
         (damage, "does not belong"),
         (lambda npy: npy.write_bytes(npy.read_bytes()[:-10]), "damaged"),
+        (lambda npy: npy.write_bytes(b""), "damaged"),
+        (lambda npy: npy.with_suffix(".keys.npy").write_bytes(b""), "damaged"),
         (lambda npy: npy.with_suffix(".json").write_text("{"), "damaged"),
         (lambda npy: npy.with_suffix(".json").write_text("[]"), "damaged"),
         (
@@ -155,6 +164,14 @@ def test_what_cannot_be_reused_is_one_sentence(tmp_path, spoil, sentence):
     vectors = embed(TextsOnly(TEXTS), embedder, out=npy)
     assert len(embedder.seen) == 50, "a damaged file must never be believed"
     np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-3)
+
+
+def test_a_file_of_keys_that_is_empty_holds_none(tmp_path):
+    npy, embedder, keys = tmp_path / "a.npy", HashEmbedder(), sample_keys(TextsOnly(TEXTS))
+    embed(TextsOnly(TEXTS), embedder, out=npy)
+    assert share_held(npy, embedder.name, keys) == 1
+    npy.with_suffix(".keys.npy").write_bytes(b"")
+    assert share_held(npy, embedder.name, keys) == 0
 
 
 def test_progress_tells_done_total_rate_and_time_left(tmp_path):

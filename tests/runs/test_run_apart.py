@@ -86,6 +86,7 @@ DAMAGE = {
     "of other rows": lambda kept: shutil.copy(kept / "part-00000.npz", kept / "part-00004.npz"),
     "without facts": lambda kept: (kept / "search.json").unlink(),
     "without codes": lambda kept: (kept / "codes.npy").unlink(),
+    "with empty rows": lambda kept: (kept / "rows.npy").write_bytes(b""),
     "with cut codes": lambda kept: os.truncate(kept / "codes.npy", 1000),
 }
 

@@ -235,7 +235,7 @@ def share_held(path: Path, embedder: str, keys: np.ndarray) -> float:
     try:
         facts = _read_sidecar(path)
         held = np.load(_keys(path), allow_pickle=False)
-    except (InputError, OSError, ValueError):
+    except (InputError, OSError, ValueError, EOFError):
         return 0.0
     return float(np.isin(keys, held).mean()) if facts["embedder"] == embedder else 0.0
 
@@ -570,7 +570,7 @@ def _read_stored(path: Path) -> tuple[_Stored, str]:
         vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         keys = np.load(_keys(path), allow_pickle=False).astype(np.uint64)
         whole = vectors.ndim == 2 and vectors.dtype == np.float16 and len(keys) == len(vectors)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, EOFError) as error:  # EOFError: an empty file
         raise _damaged(path) from error
     digest = hashlib.blake2b(digest_size=16)
     for rows in _blocks(len(vectors) if whole else 0):

@@ -177,7 +177,7 @@ def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Ce
         said = json.loads(facts.read_bytes())
         if said["key"] == key:
             return CellSearch(_opened(kept), **said["search"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         pass  # there is none, or half of one
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
