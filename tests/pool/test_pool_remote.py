@@ -79,6 +79,7 @@ def test_files_folders_and_patterns_are_read_as_those_of_a_disk(store, tmp_path)
          "s3://data/pools/part-??.jsonl"],
         "s3://data/deep/*/x.jsonl.gz",
         "s3://data/deep/**/*.parquet",
+        "S3://data/pools",
     ):  # fmt: skip
         pool = read_pool(place, out=tmp_path / "pool.arrow")
         assert pool.table.equals(wanted.table), place
@@ -205,7 +206,9 @@ def test_keys_do_not_belong_into_an_address(place):
     assert SECRET not in str(raised.value)
 
 
-def test_a_run_reads_a_store_and_sees_what_changes_there_without_reading(store, tmp_path):
+def test_a_run_reads_a_store_and_sees_what_changes_there_without_reading(
+    store, tmp_path, monkeypatch
+):
     store("pools/a.jsonl", _lines(alpaca_rows(20, score=3)))
     folder = tmp_path / "run"
     init_run(folder, pool="s3://data/pools/*.jsonl", settings={"scores.scale": "levels:6"})
@@ -222,5 +225,12 @@ def test_a_run_reads_a_store_and_sees_what_changes_there_without_reading(store, 
     store("pools/b.jsonl", _lines(alpaca_rows(5, input="b")))
     run(folder, until="pool", overrides={"pool.path": "s3://data/pools"})
     assert read_manifest(folder).stages["pool"].summary["n_examples"] == 25
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        pool, *rest = status(folder).stages
+        assert (pool.state, "cannot be reached" in pool.reasons[0]) == ("failed", True)
+        assert len(rest) == 7
+        with pytest.raises(RunError, match="cannot be reached"):
+            run(folder, until="pool")
     with pytest.raises(InputError, match=r"'dota'"):
         init_run(tmp_path / "other", pool="s3://dota/a.jsonl")

@@ -159,10 +159,11 @@ def _opened(place: str) -> tuple[Any, str, str]:
             f"environment, never from the address: {_KEYS['s3']}; {_KEYS['gs']}."
         )
     scheme, _, rest = bare.partition("://")
+    scheme = scheme.lower()
     bucket, _, key = rest.partition("/")
     if not bucket.removeprefix("anonymous@"):
         raise InputError(f"{shown_path(bare)} names no bucket. Write {scheme}://BUCKET/KEY.")
-    if scheme.lower() != "s3" and _PATIENCE not in query:
+    if scheme != "s3" and _PATIENCE not in query:
         query += f"{'&' if query else ''}{_PATIENCE}=30"
     with _explained(bare):  # a key may hold what a URI may not
         system, root = FileSystem.from_uri(f"{scheme}://{bucket}{'?' if query else ''}{query}")

@@ -162,7 +162,10 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
         elif refused := refusal(recipe, stage.name):
             verdicts.append(Verdict(stage.name, "failed", (str(refused),)))
         else:
-            verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
+            try:
+                verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
+            except RunError as error:  # the store of the pool cannot be reached
+                verdict = Verdict(stage.name, "failed", (str(error),))
             settings = settings_of(stage, recipe.flat())
             far = _how_far(folder, stage, settings, running=pid is not None)
             if far is not None and verdict.state not in DONE:
