@@ -142,6 +142,11 @@ def test_init_twice_is_once_and_another_run_is_kept(tmp_path, monkeypatch):
         assert "'run' is a run folder already" in other.stderr
         assert change in recipe.read_text()
     recipe.unlink()
+    Path("run/selected").mkdir()
+    Path("run/selected/part-00000.parquet").write_text("mine")
+    held = invoke("init", "run", "--pool", "pool.jsonl")
+    assert held.exit_code == 2
+    assert "'run' holds 'selected', which a run would replace" in held.stderr
     Path("run/selected.jsonl").write_text("mine")
     held = invoke("init", "run", "--pool", "pool.jsonl")
     assert held.exit_code == 2

@@ -183,6 +183,7 @@ def test_a_large_selection_is_a_folder_of_parts_that_the_manifest_vouches_for(fo
     (folder / "selected").mkdir()
     (folder / "selected" / "own.txt").write_text("somebody's own")
     (folder / "selected" / "part-00007.parquet").write_text("of an earlier run")
+    (folder / "selected" / ".part-00000.parquet.01234567.tmp").write_text("of one that was killed")
     rows = [json.loads(line) for line in (folder / "selected.jsonl").read_text().splitlines()]
     parts = ("select.size=25", "output.rows_per_file=10")
     assert done(go(folder, *parts)) == ["select", "report"]

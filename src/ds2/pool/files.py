@@ -351,7 +351,9 @@ def write_parquet(rows: Iterator[OutRow], schema: "pyarrow.Schema", stream: Buff
         raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
 
 
-_NO_PARQUET = "Parquet cannot hold these rows; write .jsonl instead."
+_NO_PARQUET = (
+    "Parquet cannot hold these rows; write .jsonl instead (in a run: output.rows_per_file = 0)."
+)
 
 
 def _column(

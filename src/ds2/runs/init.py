@@ -33,7 +33,7 @@ from ds2.runs.recipe_file import (
     places_of,
     render_recipe,
 )
-from ds2.runs.stages import STAGES
+from ds2.runs.stages import PARTS, STAGES
 from ds2.runs.unrated import METHOD, refusal
 
 __all__ = ["init_run"]
@@ -289,7 +289,7 @@ def _holds(folder: Path, recipe: Recipe) -> bool:
             f"'{folder}' is a run folder already, and its recipe.toml says something else. Edit "
             "that file, or name another folder."
         )
-    files = [*(file for stage in STAGES for file in stage.writes), MANIFEST]
+    files = [*(file for stage in STAGES for file in stage.writes), PARTS, MANIFEST]
     if left := next((file for file in files if (folder / file).exists()), None):
         raise InputError(
             f"'{folder}' holds '{left}', which a run would replace. Name another folder, or "

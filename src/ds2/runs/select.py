@@ -32,6 +32,7 @@ from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
 from ds2.runs.recipe_file import source_of
+from ds2.runs.stages import PARTS
 from ds2.runs.unrated import required
 from ds2.selection import (
     Constraints,
@@ -181,7 +182,7 @@ def select_subset(job: Job) -> Made:
         "kept": None if stability is None else stability.kept,
     }
     if job.recipe.output.rows_per_file:
-        summary["file"] = "selected"
+        summary["file"] = PARTS
     longer = in_words(
         of_selection(material.pool.lengths, selection.rows),
         control=job.recipe.curate.control,
@@ -278,7 +279,7 @@ def _write(
         if values is not None and name != "confidence"
     }
     of_each |= {"ds2_long_tail": material.tail[rows], "ds2_reason": selection.reasons}
-    one, many = job.folder / "selected.jsonl", job.folder / "selected"
+    one, many = job.folder / "selected.jsonl", job.folder / PARTS
     form, size = job.recipe.output.format, job.recipe.output.rows_per_file
     remove_parts(many)
     if size:

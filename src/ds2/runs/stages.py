@@ -6,7 +6,20 @@ from fnmatch import fnmatchcase
 
 from ds2.errors import InputError
 
-__all__ = ["STAGES", "Stage", "files_of", "owner_of", "settings_of", "stages_of", "stages_until"]
+__all__ = [
+    "PARTS",
+    "STAGES",
+    "Stage",
+    "files_of",
+    "owner_of",
+    "settings_of",
+    "stages_of",
+    "stages_until",
+]
+
+
+#: The folder of a selection in parts, in the place of selected.jsonl.
+PARTS = "selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +165,7 @@ def owner_of(artefact: str) -> Stage:
 def files_of(stage: Stage, settings: Mapping[str, object]) -> tuple[str, ...]:
     """Return what a stage writes with these settings: a selection in parts is a folder."""
     one, parts = "selected.jsonl", bool(settings.get("output.rows_per_file"))
-    return tuple("selected" if parts and name == one else name for name in stage.writes)
+    return tuple(PARTS if parts and name == one else name for name in stage.writes)
 
 
 def stages_of(*, rated: bool) -> tuple[Stage, ...]:
