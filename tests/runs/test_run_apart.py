@@ -1,5 +1,6 @@
 """Stages that are shared out: the same bytes as alone, and what was done is not done again."""
 
+import errno
 import os
 import shutil
 
@@ -101,6 +102,20 @@ def test_what_is_damaged_of_a_stopped_search_is_searched_again(tmp_path, monkeyp
     DAMAGE[damage](folder / "neighbors.partial")
     again, _ = made(folder, workers=1)
     assert again == whole
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="not of this system")
+def test_a_disk_that_has_no_room_for_the_codes_is_one_sentence(tmp_path, monkeypatch):
+    def full(_file, start, length):
+        assert start == 0
+        assert length >= 199 * 16 * 2
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.posix_fallocate", full)
+        with pytest.raises(InputError, match=r"The disk is full: '.*codes\.npy' could not"):
+            made(tmp_path / "run", workers=1)
+    assert made(tmp_path / "run", workers=1)[0] == made(tmp_path / "whole", workers=1)[0]
 
 
 def test_what_was_found_with_other_settings_is_not_taken_over(tmp_path, monkeypatch):

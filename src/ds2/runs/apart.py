@@ -6,6 +6,7 @@ stopped goes on with what was kept.
 """
 
 import json
+import os
 import platform
 import shutil
 import zlib
@@ -19,7 +20,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ds2.atomic import writing
+from ds2.atomic import explain_write_errors, writing
 from ds2.embedding import Chunk, Embedder, embed_chunk, index_texts
 from ds2.engine import Engine, opened_engine
 from ds2.errors import InputError
@@ -183,7 +184,11 @@ def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Ce
     kept.mkdir()
 
     def empty(shape: tuple[int, int], kind: Any) -> np.ndarray:
-        return np.lib.format.open_memmap(kept / "codes.npy", "w+", kind, shape)
+        codes = np.lib.format.open_memmap(kept / "codes.npy", "w+", kind, shape)
+        if hasattr(os, "posix_fallocate"):  # writing to a map would end the process on a full disk
+            with explain_write_errors(kept / "codes.npy"), (kept / "codes.npy").open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, codes.offset + codes.nbytes)
+        return codes
 
     search = prepare_cells(
         vectors,

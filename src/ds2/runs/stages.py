@@ -91,7 +91,7 @@ STAGES = (
         settings=("neighbors", "seed"),
         reads=("pool.arrow", "embeddings.npy"),
         writes=("neighbors.npz",),
-        kept="neighbors.partial",  # by method "cells"
+        kept="neighbors.partial/search.json",  # by method "cells", once it is prepared
     ),
     Stage(
         "noise",
