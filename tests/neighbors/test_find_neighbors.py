@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ds2.errors import InputError
-from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors
+from ds2.errors import Ds2Warning, InputError
+from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors, prepare_cells
 from ds2.neighbors.groups import first_rows, identical_groups
 
 
@@ -147,6 +147,30 @@ def test_a_cell_that_is_too_large_is_cut(monkeypatch):
     near = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(every, truth, strict=True)])
     assert near > 0.99  # all cells: only the reduced codes are between them
     assert index.largest <= 250
+
+
+def test_rows_that_are_all_but_equal_do_not_make_the_search_look_into_every_cell(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    rng = np.random.default_rng(5)
+    kinds = np.repeat(rng.standard_normal((20, 32)), 200, axis=0)
+    vectors = (kinds + 1e-2 * rng.standard_normal(kinds.shape)).astype(np.float32)
+    with pytest.warns(Ds2Warning, match=r"finds 0\.\d+ of the nearest .* and not 0\.99"):
+        found = find_neighbors(vectors, 10, method="cells", min_recall=0.99)
+    assert found.recall < 0.95
+    assert (found.indices // 200 == np.arange(4000)[:, None] // 200).all()
+    searched = prepare_cells(vectors, 10, groups=np.arange(4000), min_recall=0.5, seed=0)
+    assert searched.width < len(searched.index.centres) / 2
+
+
+def test_a_row_in_a_small_cell_is_looked_for_in_others(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    rng = np.random.default_rng(6)
+    crowd = rng.standard_normal(16) + 0.05 * rng.standard_normal((1500, 16))
+    lonely = 3 * rng.standard_normal((12, 16))
+    vectors = np.concatenate([crowd, lonely])
+    found = find_neighbors(vectors, 10, method="cells", min_recall=0.01)
+    assert (np.diff(np.sort(found.indices, axis=1), axis=1) > 0).all()
+    assert found.indices.min() >= 0
 
 
 def test_exact_search_steps_in_where_no_width_reaches_the_recall(monkeypatch):
