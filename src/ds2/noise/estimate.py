@@ -192,7 +192,7 @@ def dominant(T: np.ndarray, effective: np.ndarray) -> bool:
 def describe(
     estimate: TransitionEstimate,
     neighbors: Neighbors,
-    names: Sequence[str],
+    names: Sequence[str] = (),
     aside: Collection[int] = (),
 ) -> tuple[str, ...]:
     """One sentence for each thing that limits the estimate; empty where nothing does.
@@ -200,7 +200,7 @@ def describe(
     Args:
         estimate: what was found.
         neighbors: the graph.
-        names: what sentences call the raters.
+        names: what sentences call the raters, where there are several.
         aside: raters of whom all is said: they run against the others, or are another once more.
     """
     return (*_about_rho(estimate), *_about_data(estimate, neighbors, names, aside))
