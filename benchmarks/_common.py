@@ -118,7 +118,7 @@ def watched(words: list[str]) -> dict:
 def _watch(pid: int, stop: threading.Event, seconds: dict, peak: dict) -> None:
     """Keep the CPU seconds of a process and all below it, and the largest sum of their memory."""
     tick = os.sysconf("SC_CLK_TCK")
-    while not stop.wait(0.1):
+    while not stop.wait(0.25):
         parents, used = {}, {}
         for place in Path("/proc").glob("[0-9]*"):
             try:

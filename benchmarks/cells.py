@@ -54,7 +54,7 @@ for width in index.widths:
     found = [sample.recall(sort_candidates(vectors, sample.rows, near[:, :depth], 10)[1])[0]
              for depth in (32, 64, 128)]
     recall = found[-1]
-    out["widths"].append([width, *found, index.compared(sample.rows, 128, width)])
+    out["widths"].append([width, *found, index.compared(sample.rows, width)])
     if recall > 0.995:
         break
 print(json.dumps(out))

@@ -53,6 +53,9 @@ def drawn(job, vectors, groups, key):
 
 if sys.argv[3] == "random":
     steps.find_by_cells = drawn
+if sys.argv[3] == "small":
+    import ds2.neighbors.find as find
+    find.STRETCH = 5000
 overrides = dict(one.split("=") for one in sys.argv[4:])
 overrides = {key: int(v) if v.isdecimal() else v for key, v in overrides.items()}
 run(Path(sys.argv[1]), until=sys.argv[2], overrides=overrides)
@@ -138,16 +141,16 @@ def by_kill(rows: int, kills: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         run = make_run(Path(place), rows)
         measured(run, "embed", "cells")
-        measured(run, "neighbors", "cells")
+        measured(run, "neighbors", "small")
         whole = (run / "neighbors.npz").read_bytes()
         redone, done_in_all, killed = 0, 0, 0
         while killed < kills:
             (run / "neighbors.npz").unlink(missing_ok=True)
             kept: set[str] = set()
             while True:
-                words = [sys.executable, "-c", RUN, str(run), "neighbors", "cells"]
+                words = [sys.executable, "-c", RUN, str(run), "neighbors", "small"]
                 process = subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL)
-                ends = time.monotonic() + rng.uniform(4.0, 12.0) if killed < kills else np.inf
+                ends = time.monotonic() + rng.uniform(3.0, 10.0) if killed < kills else np.inf
                 while process.poll() is None and time.monotonic() < ends:
                     time.sleep(0.02)
                 if process.poll() is not None:

@@ -6,12 +6,11 @@ The public names, in the order of a run: `read_pool`, `import_ratings`, `embed`,
 is fast.
 """
 
-from inspect import isfunction
+from types import FunctionType
 
 import lazy_loader
 
 from ds2._version import __version__ as __version__
-from ds2.arguments import guarded
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
@@ -19,6 +18,8 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> object:
     """Load a public name; a function says which argument it lacks, and the call that makes it."""
     found = _load(name)
-    if isfunction(found):
+    if isinstance(found, FunctionType):
+        from ds2.arguments import guarded
+
         found = globals()[name] = guarded(found)
     return found

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from ds2.errors import InputError
-from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors
+from ds2.errors import Ds2Warning, InputError
+from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors, prepare_cells
 from ds2.neighbors.groups import first_rows, identical_groups
+from ds2.neighbors.recall import RecallSample
 
 
 def naive(vectors, k, labels=None):
@@ -149,16 +150,38 @@ def test_a_cell_that_is_too_large_is_cut(monkeypatch):
     assert index.largest <= 250
 
 
-def test_rows_of_small_cells_find_as_many_neighbors_as_any(monkeypatch):
-    monkeypatch.setattr(cells, "CELL_ROWS", 20)
+def test_rows_that_are_all_but_equal_do_not_make_the_search_look_into_every_cell(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
     rng = np.random.default_rng(5)
-    centre = np.minimum(rng.geometric(0.1, 600) - 1, 39)  # few rows around the last ones
-    vectors = rng.standard_normal((40, 16))[centre] + 0.05 * rng.standard_normal((600, 16))
-    index = cells.CellIndex.build(vectors, np.arange(600), 0)
-    assert np.diff(index.ends).min() < 10
-    found = find_neighbors(vectors, 10, method="cells", min_recall=0.3)
-    assert found.indices.min() >= 0
+    kinds = np.repeat(rng.standard_normal((20, 32)), 200, axis=0)
+    vectors = (kinds + 1e-2 * rng.standard_normal(kinds.shape)).astype(np.float32)
+    with pytest.warns(Ds2Warning, match=r"finds 0\.\d+ of the nearest .* and not 0\.99"):
+        found = find_neighbors(vectors, 10, method="cells", min_recall=0.99)
+    assert found.recall < 0.95
+    assert (found.indices // 200 == np.arange(4000)[:, None] // 200).all()
+    searched = prepare_cells(vectors, 10, groups=np.arange(4000), min_recall=0.5, seed=0)
+    assert searched.width < len(searched.index.centres) / 2
+
+
+def test_a_search_that_finds_none_of_the_nearest_still_gives_neighbors(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    monkeypatch.setattr(RecallSample, "recall", lambda *_: (0.0, 0.0))
+    vectors = clustered(1000, 16, 0)
+    with pytest.warns(Ds2Warning, match=r"finds 0\.000 of the nearest"):
+        found = find_neighbors(vectors, 10, method="cells")
+    assert found.recall == 0
     assert np.isfinite(found.distances).all()
+
+
+def test_a_row_in_a_small_cell_is_looked_for_in_others(monkeypatch):
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    rng = np.random.default_rng(6)
+    crowd = rng.standard_normal(16) + 0.05 * rng.standard_normal((1500, 16))
+    lonely = 3 * rng.standard_normal((12, 16))
+    vectors = np.concatenate([crowd, lonely])
+    found = find_neighbors(vectors, 10, method="cells", min_recall=0.01)
+    assert (np.diff(np.sort(found.indices, axis=1), axis=1) > 0).all()
+    assert found.indices.min() >= 0
 
 
 def test_exact_search_steps_in_where_no_width_reaches_the_recall(monkeypatch):

@@ -11,9 +11,17 @@ from ds2.report import Page, State
 from ds2.selection import Curves, FrontierCurve, FrontierPoint, frontier_curve, size_curve
 
 GOLD = Evidence(
-    0.6, 0.4, 0.8, "soft", "gold: Spearman", chosen=True, difference=Interval(0.1, 0.02, 0.2), n=90
+    0.6,
+    0.4,
+    0.8,
+    "soft",
+    "gold: Spearman",
+    chosen=True,
+    difference=Interval(0.1, 0.02, 0.2),
+    n=90,
+    judge="gold",
 )
-HELD_OUT = replace(GOLD, measure="rater 'b' held out: Spearman")
+HELD_OUT = replace(GOLD, measure="rater 'b' held out: Spearman", judge="rater")
 
 
 def state_of(stages: Stages, n_gold: int = 0, **changed) -> State:

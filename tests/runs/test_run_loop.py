@@ -231,7 +231,7 @@ def test_another_version_of_ds2_redoes_everything(script, folder, monkeypatch):
     [
         ("embed", "embeddings.npy.partial"),
         ("embed", None),
-        ("neighbors", "neighbors.partial"),
+        ("neighbors", "neighbors.partial/search.json"),
         ("neighbors", None),
     ],
 )
@@ -248,6 +248,7 @@ def test_status_says_how_far_a_stopped_stage_is(script, folder, monkeypatch, sta
 
     def stop(job: Job) -> None:
         if kept:
+            (job.folder / kept).parent.mkdir(exist_ok=True)
             (job.folder / kept).touch()
         job.listener.said("passed on")
         job.listener.progress(12_000, 52_002, "more")

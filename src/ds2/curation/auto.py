@@ -261,7 +261,7 @@ def _judges(
         fits = _fits(case, case.without(j))
         held.append(fits)
         weights = np.ones(len(case.values))
-        name = f"rater {j + 1} held out"
+        name = f"{case.names[j]} held out"
         judges.append(Judge(name, case.scores[:, j], weights, load, shown(fits)))
     return judges, held
 
@@ -432,6 +432,7 @@ def _table(judgements: list[Judgement], chosen: str) -> tuple[Evidence, ...]:
                 Evidence(
                     ends.value, ends.low, ends.high, name, found.measure,
                     chosen=name == chosen, difference=gain, n=found.n,
+                    judge="gold" if found.judge == "gold" else "rater",
                 )
             )  # fmt: skip
     return tuple(rows)

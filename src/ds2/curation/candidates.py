@@ -232,6 +232,7 @@ class Case:
         folds: (n,) for cross-fitting; whole neighbourhoods.
         blocks: (n,) for intervals; whole neighbourhoods.
         panel: what the raters are to each other.
+        names: (r,) what sentences call them.
         voted: (n, r) scores after method "ds2" on each rater.
         fixed: (n, c) covariates as columns, without which a gain must be seen as well; c may be 0.
         seed: for the fits' starts.
@@ -253,6 +254,7 @@ class Case:
     folds: np.ndarray
     blocks: np.ndarray
     panel: Panel
+    names: tuple[str, ...]
     voted: np.ndarray
     fixed: np.ndarray
     seed: int

@@ -74,6 +74,7 @@ def curate(
     features: Features | None = None,
     unrated: str = "auto",
     fit_rows: int = 1_000_000,
+    names: Sequence[str] | None = None,
     keys: Keys | None = None,
     seed: int = 0,
 ) -> Curation:
@@ -152,6 +153,7 @@ def curate(
         fit_rows: where more rows than that are rated, what "auto", "soft", "fused" and "scorer"
             learn they learn on so many at most, in whole neighbourhoods, those with trusted scores
             first; it is applied to all. A warning says so.
+        names: (r,) what sentences call the raters. Default: "rater 1" and so on.
         keys: (n,) whole numbers that identify the content (Pool.keys), so that the order of the
             rows does not matter. Default: the row number.
         seed: the same seed gives the same curation.
@@ -189,11 +191,11 @@ def curate(
         check_rows("vectors", inputs.vectors, neighbors.n)
     labels = neighborhoods(neighbors)
     blocks = deal(labels, order, N_BLOCKS, seed, 1)
-    heard = hear(table, trusted, weights, blocks)
+    heard = hear(table, trusted, weights, blocks, names)
     share, rest = (0.6, 0.95) if len(each) > 1 else (0.8, 1.0)
     with part(0.0, share):
         voted, flags, gate_says = vote_each(
-            table, neighbors, each, voting, method=method, keys=order, seed=seed
+            table, neighbors, each, voting, method=method, names=heard.names, keys=order, seed=seed
         )
     seen = covariates or {}
     case = Case(
@@ -209,6 +211,7 @@ def curate(
         folds=deal(labels, order, N_FOLDS, seed, 0),
         blocks=blocks,
         panel=heard.panel,
+        names=heard.names,
         voted=voted,
         fixed=covariate_columns(seen, neighbors.n),
         seed=seed,

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ds2.levels import split_levels
+from ds2.measures import Z
 from ds2.neighbors import Neighbors
 from ds2.noise import factor
 
@@ -190,7 +191,7 @@ def shared_loadings(
     found, variance = _from_raters(matrix, off)
     signal = np.outer(found, found)
     agreement = (signal * matrix * off).sum() / np.sqrt(max(2 * (signal**2 * off).sum(), 1e-300))
-    agree = agreement > 1.96 and not (m == 2 and matrix[0, 1] <= 0)
+    agree = agreement > Z and not (m == 2 and matrix[0, 1] <= 0)
     if with_gold is None:
         if not agree:
             raise NoEvidence("the raters do not agree with each other above chance")

@@ -27,6 +27,7 @@ class Evidence(Interval):
         chosen: whether the candidate was applied.
         difference: how much more than raw; NaN for raw itself and for lift.
         n: rows it rests on.
+        judge: "gold", or "rater" for one who was held out; empty for lift.
     """
 
     candidate: str = ""
@@ -34,6 +35,7 @@ class Evidence(Interval):
     chosen: bool = False
     difference: Interval = field(default_factory=lambda: Interval(float("nan")))
     n: int = 0
+    judge: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

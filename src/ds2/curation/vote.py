@@ -13,7 +13,7 @@ has another true score: in each of many draws, those with the lowest agreement v
 flagged. Flags and suggestions are averaged over the draws.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
@@ -328,6 +328,7 @@ def vote_each(
     voting: Voting,
     *,
     method: str,
+    names: Sequence[str],
     keys: np.ndarray,
     seed: int,
 ) -> tuple[np.ndarray, Flags | None, tuple[str, ...]]:
@@ -349,7 +350,8 @@ def vote_each(
         # the gate: the lower end of lift's interval, or a lift that is not defined
         if method == "ds2" and voting.gate != "off" and not one.lift.low >= voting.min_lift:
             sentence = gate_sentence(one, voting.min_lift, refused=voting.gate == "refuse")
-            found.append(sentence if len(noise) == 1 else f"Rater {i + 1}: {sentence}")
+            who = names[i][0].upper() + names[i][1:]
+            found.append(sentence if len(noise) == 1 else f"{who}: {sentence}")
             if voting.gate == "refuse":
                 continue
         flags = flag_by_vote(

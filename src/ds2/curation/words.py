@@ -9,7 +9,7 @@ from ds2.curation.auto import Choice
 from ds2.curation.bias import association, is_number
 from ds2.curation.candidates import Case
 from ds2.levels import level_shares
-from ds2.measures import Measured, effective_rows, measure, spearman, weighted_sum
+from ds2.measures import Measured, Z, effective_rows, measure, spearman, weighted_sum
 from ds2.noise.panel import LEAST_GOLD
 
 __all__ = ["choice_warnings", "gold_needed", "next_evidence", "shared_bias"]
@@ -17,7 +17,7 @@ __all__ = ["choice_warnings", "gold_needed", "next_evidence", "shared_bias"]
 #: A gain or a loss in agreement that is worth knowing about.
 WORTH = 0.1
 #: Standard errors between nothing and a gain that is found 4 times of 5 (two-sided 5 %).
-POWER = 1.96 + 0.84
+POWER = Z + 0.84
 #: Scores that go with a covariate at least so, and surely so, are said to.
 GOES_WITH, SURELY = 0.1, 0.05
 #: Trusted scores that go with it so much, as a share of what scores do, show that quality does.

@@ -129,34 +129,24 @@ class CellIndex:
         place[self.rows] = np.arange(len(self.rows))
         return np.asarray(place[queries])
 
-    def compared(self, queries: np.ndarray, k: int, width: int) -> float:
+    def compared(self, queries: np.ndarray, width: int) -> float:
         """Rows that each of some rows is compared with, on average."""
         places = self.places(queries)
-        looks = self._looks(self.codes[places].astype(np.float32), places, k, width)
-        return float((looks @ np.diff(self.ends)).mean())
+        near = self._nearest(self.codes[places].astype(np.float32), places, width)
+        return float(np.diff(self.ends)[near].sum(axis=1).mean())
 
-    def _looks(self, codes: np.ndarray, places: np.ndarray, k: int, width: int) -> np.ndarray:
-        """(q, c) marks of the cells that are looked into; a row's own is among them.
-
-        They are ``width``, and more for a row that would not find ``k`` others in so many.
-        """
+    def _nearest(self, codes: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+        """(q, width) the cells that are looked into; a row's own is among them."""
         likeness = codes @ self.centres.T
         home = np.searchsorted(self.ends, places, side="right") - 1
         likeness[np.arange(len(places)), home] = np.inf
-        looks = np.zeros(likeness.shape, dtype=bool)
-        near = np.argpartition(-likeness, width - 1, axis=1)[:, :width]
-        np.put_along_axis(looks, near, True, axis=1)
-        sizes = np.diff(self.ends)
-        few = np.flatnonzero(looks @ sizes <= k)
-        order = np.argsort(-likeness[few], axis=1, kind="stable")
-        nearer = np.cumsum(sizes[order], axis=1) - sizes[order]
-        looks[few[:, None], order] |= nearer <= k
-        return looks
+        return np.asarray(np.argpartition(-likeness, width - 1, axis=1)[:, :width])
 
     def _search(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """(q, k) places of the candidates of a block of rows, given by their places."""
         codes = self.codes[places].astype(np.float32)
-        looks = self._looks(codes, places, k, width)
+        looks = np.zeros((len(places), len(self.centres)), dtype=bool)
+        np.put_along_axis(looks, self._nearest(codes, places, width), True, axis=1)
         best = Best.empty(len(places), k)
         for cell in np.argsort(-looks.sum(axis=0), kind="stable"):  # where most look, first
             asking = np.flatnonzero(looks[:, cell])

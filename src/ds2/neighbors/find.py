@@ -13,7 +13,7 @@ import numpy as np
 
 from ds2.arrays import Groups, Vectors
 from ds2.checks import check_choice, check_fraction, check_int, check_rows, check_vectors
-from ds2.errors import InputError
+from ds2.errors import InputError, warn
 from ds2.neighbors.approximate import GraphIndex
 from ds2.neighbors.blocks import sort_candidates
 from ds2.neighbors.cells import CellIndex
@@ -29,6 +29,9 @@ __all__ = ["CellSearch", "find_neighbors", "joined", "prepare_cells", "search_st
 EXACT_UP_TO = 20_000
 #: Rows of a stretch: what is searched for at once, and what is lost where a worker is.
 STRETCH = 16_384
+#: A width that finds so much more of the true neighbours is worth it; so many that do not in
+#: succession end the search for one.
+GAIN, WIDER = 0.0005, 3
 #: Candidates beyond k whose exact distances are computed by the exact search.
 SPARE = 6
 
@@ -57,8 +60,9 @@ def find_neighbors(
             pool, which every core works on; or "auto": exact up to 20,000 distinct examples, then
             approximate.
         min_recall: share of the true neighbours that an approximate search must find on a
-            sample of rows. The search is widened until it does; where even the widest does not, the
-            exact search is used ("cells": the widest looks into every cell).
+            sample of rows. The search is widened until it does; where it does not, the exact search
+            is used. "cells" then stays with the width after which no wider one finds more, and
+            warns: many rows are all but equal.
         seed: seeds the samples.
 
     Returns:
@@ -141,12 +145,13 @@ def _wide_enough(
     """An index, the first width and depth that are sure to reach the recall, it, and True.
 
     Depth is the number of candidates whose exact distances are computed. Where none reaches the
-    recall it is the widest and deepest, its recall, and False.
+    recall, it is the first width after which no wider one found more, its recall, and False.
     """
     with part(0.0, 0.1):
         sample = RecallSample.draw(vectors, entries, asked.k, asked.seed)
     with part(0.1, 0.98):
         index = index_of(vectors, entries, asked.seed)
+    found, no_more = (0, 0, -1.0), 0
     with part(0.98, 1.0):
         for width in index.widths:
             depths = [min(one, len(entries) - 1) for one in depths_of(asked.k, width)]
@@ -156,7 +161,12 @@ def _wide_enough(
                 recall, error = sample.recall(distances)
                 if recall - error >= asked.min_recall:
                     return index, width, depth, recall, True
-    return index, width, depth, recall, False
+            no_more = no_more + 1 if recall < found[2] + GAIN else 0
+            if not no_more:
+                found = width, depth, recall
+            elif no_more == WIDER:
+                break
+    return index, *found, False
 
 
 def _graph_depths(k: int, width: int) -> tuple[int, ...]:
@@ -233,7 +243,13 @@ def _prepare_cells(
     vectors: np.ndarray, entries: np.ndarray, asked: _Asked, empty: Callable[..., np.ndarray]
 ) -> CellSearch:
     build = partial(CellIndex.build, empty=empty)
-    index, width, depth, recall, _ = _wide_enough(vectors, entries, asked, build, _cell_depths)
+    found = _wide_enough(vectors, entries, asked, build, _cell_depths)
+    index, width, depth, recall, reached = found
+    if not reached:
+        warn(
+            f"The search in cells finds {recall:.3f} of the nearest neighbours, and not "
+            f"{asked.min_recall:g}: many rows are so alike that wider ones find no more."
+        )
     return CellSearch(index, asked.k, width, depth, recall)
 
 
@@ -241,9 +257,16 @@ def search_stretch(
     vectors: np.ndarray, search: CellSearch, start: int, stop: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(m, k) row numbers and distances of the neighbours of the rows at places start … stop."""
-    index, rows = search.index, search.index.rows[start:stop]
-    candidates = index.search_places(np.arange(start, stop), search.depth, search.width)
-    return sort_candidates(vectors, rows, candidates, search.k)
+    index, places, width = search.index, np.arange(start, stop), search.width
+    candidates = index.search_places(places, search.depth, width)
+    near, far = sort_candidates(vectors, index.rows[places], candidates, search.k)
+    while len(few := np.flatnonzero(near[:, -1] < 0)):  # where the cells are small
+        width *= 2
+        candidates = index.search_places(places[few], search.depth, min(width, index.widths[-1]))
+        near[few], far[few] = sort_candidates(
+            vectors, index.rows[places[few]], candidates, search.k
+        )
+    return near, far
 
 
 def joined(

@@ -1,6 +1,6 @@
 """The result of a noise estimate: what is known of a rater's errors, how well, and in words."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -190,16 +190,20 @@ def dominant(T: np.ndarray, effective: np.ndarray) -> bool:
 
 
 def describe(
-    estimate: TransitionEstimate, neighbors: Neighbors, aside: Collection[int] = ()
+    estimate: TransitionEstimate,
+    neighbors: Neighbors,
+    names: Sequence[str] = (),
+    aside: Collection[int] = (),
 ) -> tuple[str, ...]:
     """One sentence for each thing that limits the estimate; empty where nothing does.
 
     Args:
         estimate: what was found.
         neighbors: the graph.
+        names: what sentences call the raters, where there are several.
         aside: raters of whom all is said: they run against the others, or are another once more.
     """
-    return (*_about_rho(estimate), *_about_data(estimate, neighbors, aside))
+    return (*_about_rho(estimate), *_about_data(estimate, neighbors, names, aside))
 
 
 def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
@@ -240,7 +244,10 @@ def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
 
 
 def _about_data(
-    estimate: TransitionEstimate, neighbors: Neighbors, aside: Collection[int]
+    estimate: TransitionEstimate,
+    neighbors: Neighbors,
+    names: Sequence[str],
+    aside: Collection[int],
 ) -> Iterator[str]:
     """What of the estimate rests on too little, or does not fit."""
     few = np.flatnonzero(estimate.effective_counts < MIN_COUNT)
@@ -257,7 +264,7 @@ def _about_data(
     wrong = np.argwhere(off)
     if len(wrong):
         pairs = ", ".join(
-            f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", rater {at[0] + 1})" if at[1:] else ")")
+            f"{at[-1]} (as {likeliest[tuple(at)]}" + (f", {names[at[0]]})" if at[1:] else ")")
             for at in wrong[:MOST_PAIRS].tolist()
         )
         if len(wrong) > MOST_PAIRS:

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from ds2.arrays import Scores
 from ds2.checks import check_gold, check_int, check_table
 from ds2.levels import nearest_level
-from ds2.noise.panel import Panel, look_at
+from ds2.noise.panel import Panel, called, look_at
 
 __all__ = [
     "SwappedLevels",
@@ -180,9 +180,9 @@ def find_swapped_levels(
     n_scores = check_int("n_scores", n_scores, low=2, high=100)
     values = check_table("scores", scores, n_scores=n_scores)
     trusted, _ = check_gold(gold, len(values), n_scores)
-    called = names or tuple(f"rater {m + 1}" for m in range(values.shape[1]))
+    who = called(names, values.shape[1])
     return swapped_levels(
-        values, n_scores, look_at(values), trusted, names=called, false_alarm=false_alarm
+        values, n_scores, look_at(values), trusted, names=who, false_alarm=false_alarm
     )
 
 

@@ -77,6 +77,7 @@ class Heard:
             nothing is concluded from them. Empty otherwise.
         gold: (n,) trusted scores; all NaN where they contradict the ratings.
         weights: (n,) theirs, 0 where there is none.
+        names: (r,) what sentences call the raters.
     """
 
     panel: Panel
@@ -84,6 +85,7 @@ class Heard:
     contradiction: str
     gold: np.ndarray
     weights: np.ndarray
+    names: tuple[str, ...]
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -91,8 +93,24 @@ class Heard:
         return (*self.panel.sentences, *((self.contradiction,) if self.contradiction else ()))
 
 
+def called(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
+    """What each of ``n`` raters is called in a sentence: by default "rater 1" and so on.
+
+    Raises:
+        InputError: ``names`` are not as many.
+    """
+    found = tuple(f"rater {m + 1}" for m in range(n)) if names is None else tuple(names)
+    if len(found) != n:
+        raise InputError(f"'names' must have one for each of the {n} raters. Got {len(found)}.")
+    return found
+
+
 def hear(
-    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, blocks: np.ndarray | None = None
+    scores: np.ndarray,
+    gold: np.ndarray,
+    weights: np.ndarray,
+    blocks: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> Heard:
     """Look at the raters, and at trusted scores, before anything is concluded from either.
 
@@ -101,16 +119,18 @@ def hear(
         gold: (n,) trusted scores, NaN where unknown.
         weights: (n,) inverse inclusion probabilities, 0 where unknown.
         blocks: (n,) rows that do not tell more than one (neighbourhoods), for the intervals.
+        names: (r,) what sentences call the raters.
 
     Raises:
         InputError: raters that cancel each other out.
     """
-    _check_mean(scores)
-    panel = look_at(scores, blocks, gold=gold, weights=weights)
-    agrees, contradiction = _check_trust(scores, gold, weights, panel)
+    names = called(names, scores.shape[1])
+    _check_mean(scores, names)
+    panel = look_at(scores, blocks, gold=gold, weights=weights, names=names)
+    agrees, contradiction = _check_trust(scores, gold, weights, panel, names)
     if contradiction or (panel.opposed and not agrees):
         gold, weights = np.full(len(gold), np.nan), np.zeros(len(gold))
-    return Heard(panel, agrees, contradiction, gold, weights)
+    return Heard(panel, agrees, contradiction, gold, weights, names)
 
 
 def mean_z(values: np.ndarray) -> np.ndarray:
@@ -131,7 +151,7 @@ def mean_z(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(mean, 9) + 0.0)  # equal in theory is equal here
 
 
-def _check_mean(scores: np.ndarray) -> None:
+def _check_mean(scores: np.ndarray, names: Sequence[str]) -> None:
     """Stop where raters cancel out: their mean is the same (nearly) everywhere, they are not."""
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     several = (~np.isnan(scores)).sum(axis=1) >= 2
@@ -140,9 +160,9 @@ def _check_mean(scores: np.ndarray) -> None:
     mean = mean_z(scores)[several]
     if mean.std() >= CANCELLED / np.sqrt(len(told)):
         return
-    names = " and ".join(f"rater {m + 1}" for m in told)
+    who = " and ".join(names[m] for m in told)
     raise InputError(
-        f"The mean of the raters is the same for nearly every example: {names} cancel each other "
+        f"The mean of the raters is the same for nearly every example: {who} cancel each other "
         "out, as the mirror image of a column does. Turn the scale of one of them round, or leave "
         "one out."
     )
@@ -154,6 +174,7 @@ def look_at(
     *,
     gold: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> Panel:
     """Find columns that are one rater, raters who run against the others, and the agreement.
 
@@ -162,7 +183,9 @@ def look_at(
         blocks: (n,) rows that do not tell more than one (neighbourhoods), for the intervals.
         gold: (n,) trusted scores: nobody is left out who goes with them.
         weights: (n,) of the gold rows.
+        names: (r,) what sentences call the raters.
     """
+    names = called(names, scores.shape[1])
     told = [m for m, column in enumerate(scores.T) if _largest_share(column) < 1]
     same, mirrored = _groups(scores, told)
     rated = (~np.isnan(scores)).sum(axis=0)
@@ -186,15 +209,19 @@ def look_at(
         opposed=opposed,
         agrees=not opposed and (some or _mean(inside).low > 0),
         sentences=(
-            *_columns_words(constant if scores.shape[1] > 1 else (), same, mirrored),
-            *_against_words(contrary, opposed, pairs, heard),
-            *_alike_words(pairs, heard, scores),
+            *_columns_words(constant if scores.shape[1] > 1 else (), same, mirrored, names),
+            *_against_words(contrary, opposed, pairs, heard, names),
+            *_alike_words(pairs, heard, scores, names),
         ),
     )
 
 
 def _check_trust(
-    scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, panel: Panel
+    scores: np.ndarray,
+    gold: np.ndarray,
+    weights: np.ndarray,
+    panel: Panel,
+    names: Sequence[str],
 ) -> tuple[bool, str]:
     """Whether trusted scores are seen to go with the ratings, and a sentence where they do not."""
     heard = list(panel.heard or range(scores.shape[1]))
@@ -214,13 +241,15 @@ def _check_trust(
         found = _mean([one for one in each if not np.isnan(one.value)])
         if found.low > 0 or len(friends) > len(foes):
             return True, ""
-        return False, _against_gold(found, friends if foes else [], foes, n)
+        return False, _against_gold(found, friends if foes else [], foes, n, names)
     if found.low > 0 or friends:
         return True, ""
-    return False, _against_gold(found, [], [], n)
+    return False, _against_gold(found, [], [], n, names)
 
 
-def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) -> str:
+def _against_gold(
+    found: Interval, friends: list[int], foes: list[int], n: int, names: Sequence[str]
+) -> str:
     """What to say of gold that is not shown to go with the ratings; empty: it is too little."""
     nothing = "so nothing was concluded from them"
     figure = (
@@ -233,8 +262,8 @@ def _against_gold(found: Interval, friends: list[int], foes: list[int], n: int) 
     )
     if friends:
         return (
-            f"The trusted scores go with {_listed(friends).lower()} and against "
-            f"{_listed(foes).lower()}, {nothing}: one that is upside down makes them look so, and "
+            f"The trusted scores go with {_listed(friends, names)} and against "
+            f"{_listed(foes, names)}, {nothing}: one that is upside down makes them look so, and "
             f"so do trusted scores that are. Turn that scale round. {check}"
         )
     if found.high < 0:
@@ -379,18 +408,20 @@ def _columns_words(
     constant: tuple[int, ...],
     same: tuple[tuple[int, ...], ...],
     mirrored: tuple[tuple[int, int], ...],
+    names: Sequence[str],
 ) -> Iterator[str]:
     for m in constant:
-        yield f"Rater {m + 1} gave one score to everything: it tells nothing, and was not heard."
+        who = _starting([m], names)
+        yield f"{who} gave one score to everything: it tells nothing, and was not heard."
     for group in same:
         yield (
-            f"{_listed(group)} gave the same scores, or scores that are equal after a map of their "
-            "levels: they count as one rater. Was a column named twice?"
+            f"{_starting(group, names)} gave the same scores, or scores that are equal after a map "
+            "of their levels: they count as one rater. Was a column named twice?"
         )
     for pair in mirrored:
         yield (
-            f"{_listed(pair)} are mirror images: they cancel each other out, and neither was "
-            "heard. Turn the scale of one of them round, or leave it out."
+            f"{_starting(pair, names)} are mirror images: they cancel each other out, and neither "
+            "was heard. Turn the scale of one of them round, or leave it out."
         )
 
 
@@ -399,24 +430,28 @@ def _against_words(
     opposed: bool,
     pairs: dict[tuple[int, int], Measured],
     heard: tuple[int, ...],
+    names: Sequence[str],
 ) -> Iterator[str]:
     for m in contrary:
         against = [one.value for pair, one in pairs.items() if m in pair and set(pair) & set(heard)]
         yield (
-            f"Rater {m + 1} runs against the others (correlation {np.mean(against):.2f}) and "
-            "was left out. If its scale is upside down, turn it round."
+            f"{_starting([m], names)} runs against the others (correlation "
+            f"{np.mean(against):.2f}) and was left out. If its scale is upside down, turn it round."
         )
     if opposed:
         worst = min(pairs, key=lambda pair: pairs[pair].value)
         yield (
-            f"{_listed(worst)} run against each other (correlation "
+            f"{_starting(worst, names)} run against each other (correlation "
             f"{pairs[worst].value:.2f}), and no majority says who is right: only trusted scores "
             "can tell. Turn a scale that is upside down round, or leave one out."
         )
 
 
 def _alike_words(
-    pairs: dict[tuple[int, int], Measured], heard: tuple[int, ...], scores: np.ndarray
+    pairs: dict[tuple[int, int], Measured],
+    heard: tuple[int, ...],
+    scores: np.ndarray,
+    names: Sequence[str],
 ) -> Iterator[str]:
     """Pairs whose errors go together, by the one-factor model; it takes four raters to see."""
     if len(heard) < 4:
@@ -428,12 +463,17 @@ def _alike_words(
     for a, b in factor.freed:
         if errors[a, b] > ALIKE:
             yield (
-                f"{_listed((heard[a], heard[b]))} agree with each other more than their agreement "
-                "with the others allows: they share errors, and count as less than two."
+                f"{_starting((heard[a], heard[b]), names)} agree with each other more than their "
+                "agreement with the others allows: they share errors, and count as less than two."
             )
 
 
-def _listed(raters: Sequence[int]) -> str:
-    names = [f"rater {m + 1}" for m in raters]
-    text = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+def _listed(raters: Sequence[int], names: Sequence[str]) -> str:
+    *some, last = (names[m] for m in raters)
+    return " and ".join(part for part in (", ".join(some), last) if part)
+
+
+def _starting(raters: Sequence[int], names: Sequence[str]) -> str:
+    """The same at the start of a sentence."""
+    text = _listed(raters, names)
     return text[0].upper() + text[1:]

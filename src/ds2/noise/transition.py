@@ -1,5 +1,6 @@
 """`estimate_transition`: raters' errors, from what neighbours, other raters and gold say."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,7 @@ def estimate_transition(
     gold: Scores | None = None,
     gold_weights: Values | None = None,
     repeats: Shaped[np.ndarray, "n *r"] | None = None,
+    names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TransitionEstimate:
     """Estimate the score transition matrix T and the prior p.
@@ -70,6 +72,7 @@ def estimate_transition(
         gold_weights: (n,) inverse inclusion probabilities of the gold rows; default equal.
         repeats: (n,) or (n, r) second, fresh scores of the same raters, NaN where there are none;
             used for one rater, from 30 rows on. (Of several raters, the others say more.)
+        names: (r,) what sentences call the raters. Default: "rater 1" and so on.
         seed: the same seed gives the same estimate.
 
     Returns:
@@ -106,7 +109,7 @@ def estimate_transition(
             raise InputError(
                 f"'repeats' must have the shape of 'scores', {values.shape}. Got {again.shape}."
             )
-    heard = hear(values, trusted, weights)
+    heard = hear(values, trusted, weights, names=names)
     panel, trusted, weights = heard.panel, heard.gold, heard.weights
     if int((weights > 0).sum()) < MIN_GOLD:
         trusted, weights = np.full(n, np.nan), np.zeros(n)
@@ -122,7 +125,7 @@ def estimate_transition(
             gold=trusted,
             gold_weights=weights,
             rho=given,
-            names=tuple(f"rater {m + 1}" for m in distinct),
+            names=tuple(heard.names[m] for m in distinct),
         )
     else:
         estimate = estimate_one(
@@ -138,7 +141,11 @@ def estimate_transition(
         estimate = for_each_column(estimate, values, distinct, first)
     believed = () if panel.opposed else panel.heard
     aside = set(range(values.shape[1])) - set(believed) if values.shape[1] > 1 else ()
-    sentences = (*heard.sentences, *estimate.warnings, *describe(estimate, neighbors, aside))
+    sentences = (
+        *heard.sentences,
+        *estimate.warnings,
+        *describe(estimate, neighbors, heard.names, aside),
+    )
     for sentence in sentences:
         warn(sentence)
     return replace(estimate, warnings=sentences)

@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from ds2.measures import Z
 from ds2.report import charts
 from ds2.report.model import (
     Fact,
@@ -29,7 +30,6 @@ __all__ = ["proof_report"]
 
 Values = Mapping[str, Any]
 _MORE = 1.02  # what arms may differ in tokens or updates before it is said
-_Z = 1.96
 #: By verdict: of arms that ds2 trained, of models that somebody did, and how settled it is.
 _ANSWERS: Mapping[str, tuple[str, str, Tone]] = {
     "better": (
@@ -199,7 +199,7 @@ def _difference(document: Values, place: int, one: Values, ends: tuple[float, fl
         for _, found in rows
     ]
     spans = [
-        charts.Span(label, found["value"], found["low"], found["high"], _Z * (part[0] or 0.0))
+        charts.Span(label, found["value"], found["low"], found["high"], Z * (part[0] or 0.0))
         for (label, found), part in zip(rows, noise, strict=True)
     ]
     worse, better = (one["b"], one["a"]) if one["higher_is_better"] else (one["a"], one["b"])

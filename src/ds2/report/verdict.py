@@ -419,8 +419,8 @@ def _cases(found: Results) -> Iterator[State]:
     curation, n_gold = found.curation, int(found.noise.n_gold)
     parts = found.ratings.parts
     judged = [row for row in curation.evidence if row.chosen and isfinite(row.low)]
-    gold = [row for row in judged if row.measure.startswith("gold")]
-    held_out = [row for row in judged if "held out" in row.measure]
+    gold = [row for row in judged if row.judge == "gold"]
+    held_out = [row for row in judged if row.judge == "rater"]
     collect = COLLECT.format(n=max(curation.gold_needed, LEAST_GOLD))
     if outside := found.n_outside:
         reason = f"{outside:,} ratings lie outside the declared scale and count as missing."

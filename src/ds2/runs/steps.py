@@ -5,7 +5,6 @@ run that was stopped and resumed computes exactly what an uninterrupted one does
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -67,9 +66,6 @@ __all__ = [
     "curation_of",
     "noise_of",
 ]
-
-
-_NUMBERED = re.compile(r"\b([Rr])ater (\d+)\b")
 
 
 def _pool(job: Job) -> Made:
@@ -188,7 +184,7 @@ def _noise(job: Job) -> Made:
         "n_neighbors": noise.n_neighbors,
         "converged": bool(noise.converged),
     }
-    return Made(summary, _with_names(noise.warnings, panel.raters))
+    return Made(summary, noise.warnings)
 
 
 def _curate(job: Job) -> Made:
@@ -197,17 +193,7 @@ def _curate(job: Job) -> Made:
     gold = load_gold(job, pool, panel.scale)
     curation = curation_of(job.recipe, pool, panel, graph, noise, gold=gold, vectors=vectors)
     fresh = [one for one in curation.warnings if one not in noise.warnings]  # each is said once
-    (following,) = _with_names([curation.next_evidence], panel.raters)
-    measures = _with_names([row.measure for row in curation.evidence], panel.raters)
-    curation = replace(
-        curation,
-        evidence=tuple(
-            replace(row, measure=measure)
-            for row, measure in zip(curation.evidence, measures, strict=True)
-        ),
-        warnings=_with_names(fresh, panel.raters),
-        next_evidence=following,
-    )
+    curation = replace(curation, warnings=tuple(fresh))
     save(job.folder, curation, {"id": pool.table["id"], "row": np.arange(len(pool))})
     summary = {
         "method": curation.method,
@@ -254,6 +240,7 @@ def noise_of(
         neighbors,
         n_scores=panel.n_scores,
         repeats=repeats,
+        names=_called(panel),
         seed=recipe.seed,
         **trusted,
         **(recipe.noise.model_dump() | other),
@@ -295,6 +282,7 @@ def curation_of(
         covariates=covariates_of(pool),
         control=covariates_of(pool, recipe.curate.control),
         calibrate=covariates_of(pool, recipe.curate.calibrate),
+        names=_called(panel),
         keys=pool.keys,
         seed=recipe.seed,
         **_trusted(gold),
@@ -312,14 +300,9 @@ def _trusted(gold: GoldScores | None) -> dict[str, Any]:
     return {} if gold is None else {"gold": gold.levels(), "gold_weights": gold.weights()}
 
 
-def _with_names(sentences: Sequence[str], raters: Sequence[str]) -> tuple[str, ...]:
-    """Put the names of raters where sentences number them, from 1; one rater has no number."""
-
-    def name(found: re.Match[str]) -> str:
-        number = int(found[2])
-        return f"{found[1]}ater '{raters[number - 1]}'" if number <= len(raters) else found[0]
-
-    return tuple(_NUMBERED.sub(name, sentence) for sentence in sentences)
+def _called(panel: Ratings) -> tuple[str, ...]:
+    """What sentences call the raters."""
+    return tuple(f"rater '{name}'" for name in panel.raters)
 
 
 def covariates_of(pool: Pool, names: Sequence[str] = ("length", "source")) -> dict[str, np.ndarray]:
@@ -394,7 +377,7 @@ def _of_scores(job: Job, pool: Pool) -> dict[str, Any]:
         true = unheard(import_ratings, pool, column=column, scale=panel.scale)
     return {
         "ratings": panel,
-        "noise": replace(noise, warnings=_with_names(noise.warnings, panel.raters)),
+        "noise": noise,
         "curation": load(Curation, job.folder),
         "stability": None if stability.null_count == len(stability) else stability.to_numpy(),
         "planted": load_planted(job.recipe, job.folder),

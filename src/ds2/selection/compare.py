@@ -27,7 +27,7 @@ from ds2.checks import check_int, check_rows, check_vectors
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.labels import each, encode
-from ds2.measures import Interval
+from ds2.measures import Interval, Z
 from ds2.neighbors import Neighbors
 from ds2.neighbors.blocks import unit_block
 from ds2.progress import counter
@@ -332,8 +332,8 @@ def against_random(
         chosen=mean,
         random=usual,
         difference=mean - usual,
-        low=mean - usual - 1.96 * error,
-        high=mean - usual + 1.96 * error,
+        low=mean - usual - Z * error,
+        high=mean - usual + Z * error,
         draws=draws,
         beaten=float((draws < mean).mean()),
         n=n_chosen,
