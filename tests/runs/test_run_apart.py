@@ -81,6 +81,17 @@ def test_a_stopped_search_goes_on_with_what_was_found(tmp_path, monkeypatch, wor
     assert written == [folder]
 
 
+def test_a_search_that_goes_on_warns_as_one_in_one_piece_does(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds2.runs.job.EVERY_S", 0.0)
+    monkeypatch.setattr("ds2.neighbors.find.RecallSample.recall", lambda *_: (0.5, 0.0))
+    _, whole = made(tmp_path / "whole", workers=1)
+    assert any("finds 0.500 of the nearest" in says for says in whole.warnings)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "run", Stopping("neighbors"), workers=1)
+    _, again = made(tmp_path / "run", workers=1)
+    assert again.warnings == whole.warnings
+
+
 DAMAGE = {
     "cut off": lambda kept: (kept / "part-00000.npz").write_bytes(b"PK\3\4 and no more"),
     "empty": lambda kept: (kept / "part-00001.npz").write_bytes(b""),

@@ -206,6 +206,7 @@ class CellSearch:
         width: cells that are looked into for each row.
         depth: candidates whose exact distances are computed for each row.
         recall: of that width and depth, on a sample.
+        short_of: the recall that was asked for, where it was not reached; otherwise 0.
     """
 
     index: CellIndex
@@ -213,6 +214,7 @@ class CellSearch:
     width: int
     depth: int
     recall: float
+    short_of: float = 0.0
 
     @property
     def stretches(self) -> list[tuple[int, int]]:
@@ -245,12 +247,8 @@ def _prepare_cells(
     build = partial(CellIndex.build, empty=empty)
     found = _wide_enough(vectors, entries, asked, build, _cell_depths)
     index, width, depth, recall, reached = found
-    if not reached:
-        warn(
-            f"The search in cells finds {recall:.3f} of the nearest neighbours, and not "
-            f"{asked.min_recall:g}: many rows are so alike that wider ones find no more."
-        )
-    return CellSearch(index, asked.k, width, depth, recall)
+    short_of = 0.0 if reached else asked.min_recall
+    return CellSearch(index, asked.k, width, depth, recall, short_of)
 
 
 def search_stretch(
@@ -273,6 +271,11 @@ def joined(
     search: CellSearch, found: Iterable[tuple[np.ndarray, np.ndarray]], groups: np.ndarray
 ) -> Neighbors:
     """The graph from what `search_stretch` found in each stretch, in their order."""
+    if search.short_of:
+        warn(
+            f"The search in cells finds {search.recall:.3f} of the nearest neighbours, and not "
+            f"{search.short_of:g}: many rows are so alike that wider ones find no more."
+        )
     rows = search.index.rows
     stretches = zip(search.stretches, found, strict=True)
     each = ((rows[start:stop], *near) for (start, stop), near in stretches)

@@ -128,6 +128,8 @@ def _seen(folder: Path) -> Path:
 KEPT = "neighbors.partial"
 #: The arrays of an index, each a file; the codes are mapped into memory.
 INDEX = ("codes", "rows", "centres", "ends")
+#: What a search is beside its index.
+NUMBERS = ("k", "width", "depth", "recall", "short_of")
 
 
 def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Neighbors:
@@ -209,7 +211,7 @@ def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Ce
 
 def _numbers(search: CellSearch) -> dict[str, Any]:
     """What a search is beside its index."""
-    return {name: getattr(search, name) for name in ("k", "width", "depth", "recall")}
+    return {name: getattr(search, name) for name in NUMBERS}
 
 
 def _opened(kept: Path) -> CellIndex:
