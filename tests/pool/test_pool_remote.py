@@ -234,3 +234,9 @@ def test_a_run_reads_a_store_and_sees_what_changes_there_without_reading(
             run(folder, until="pool")
     with pytest.raises(InputError, match=r"'dota'"):
         init_run(tmp_path / "other", pool="s3://dota/a.jsonl")
+
+
+@pytest.mark.parametrize("address", ["https://example.org/pool.jsonl", "s3a://b/pool.jsonl"])
+def test_an_address_of_another_kind_says_which_are_read(address):
+    with pytest.raises(InputError, match=r"ds2 knows s3://, gs:// and hf:org/name. Download"):
+        read_pool(address)

@@ -32,9 +32,9 @@ def opened_engine(
         finally:
             end_workers()  # of a map that was left in its middle
         return
-    from ds2.engine.ray import joined
+    from ds2.engine.ray import cluster_at
 
-    with joined(address, workers=workers, gpus=gpus, memory_gb=memory_gb) as engine:
+    with cluster_at(address, workers=workers, gpus=gpus, memory_gb=memory_gb) as engine:
         yield engine
 
 
@@ -45,7 +45,7 @@ def nodes_of(address: str) -> list[dict[str, Any]]:
         MissingDependencyError: Ray is not installed.
         RunError: there is no cluster at the address.
     """
-    from ds2.engine.ray import joined, nodes
+    from ds2.engine.ray import cluster_at, nodes
 
-    with joined(address, workers=0, gpus=0.0, memory_gb=0.0):
+    with cluster_at(address, workers=0, gpus=0.0, memory_gb=0.0):
         return nodes()

@@ -19,7 +19,7 @@ from typing import Any
 from ds2.engine.here import AHEAD, ALONE, Item, MakeWorker, Result
 from ds2.errors import Ds2Error, MissingDependencyError, RunError
 
-__all__ = ["Ray", "joined", "nodes"]
+__all__ = ["Ray", "cluster_at", "nodes"]
 
 #: How often the work on one item is begun again after its worker or node was lost.
 RETRIES = 3
@@ -30,7 +30,7 @@ KNOCK_S = 10.0
 
 
 @contextmanager
-def joined(address: str, *, workers: int, gpus: float, memory_gb: float) -> Iterator["Ray"]:
+def cluster_at(address: str, *, workers: int, gpus: float, memory_gb: float) -> Iterator["Ray"]:
     """Join a cluster, or start one on this machine (``local``), and leave it afterwards."""
     ray = _ray()
     ours = not ray.is_initialized()

@@ -22,7 +22,7 @@ from ds2.progress import counter
 
 __all__ = ["RemoteFile", "fingerprint", "is_remote", "listed"]
 
-_REMOTE = re.compile(r"(s3|gs|gcs)://", re.IGNORECASE)
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 #: What an address holds before its bucket, and the one such word that is no secret.
 _USER = re.compile(r"://[^/?]*@")
 _ANYBODY = "://anonymous@"
@@ -42,7 +42,7 @@ _KEYS = {
 
 
 def is_remote(place: object) -> bool:
-    """Say whether a place is an address in an object store."""
+    """Say whether a place is an address, as those in an object store are, and no path."""
     return isinstance(place, str) and _REMOTE.match(place) is not None
 
 
@@ -160,6 +160,11 @@ def _opened(place: str) -> tuple[Any, str, str]:
         )
     scheme, _, rest = bare.partition("://")
     scheme = scheme.lower()
+    if scheme not in ("s3", "gs", "gcs"):
+        raise InputError(
+            f"{shown_path(bare)} cannot be read: of addresses ds2 knows s3://, gs:// and "
+            "hf:org/name. Download the file first."
+        )
     bucket, _, key = rest.partition("/")
     if not bucket.removeprefix("anonymous@"):
         raise InputError(f"{shown_path(bare)} names no bucket. Write {scheme}://BUCKET/KEY.")
