@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,3 +163,35 @@ def test_eta_is_unbiased_where_labels_say_nothing_and_right_where_they_do():
     assert np.mean(null) < 0.01 < np.mean(np.square(uncorrected)) - 0.005
     assert held_null / 300 > 0.93
     assert 0.9 <= held / 300 <= 0.99
+
+
+@pytest.mark.parametrize("collinear", [False, True])
+def test_eta_with_columns_held_fixed_is_that_of_a_regression_on_labels(collinear):
+    rng = np.random.default_rng(4)
+    group = np.concatenate([np.arange(6), rng.integers(0, 6, 294)])
+    fixed = rng.standard_normal((300, 2)) + 0.2 * group[:, None]
+    if collinear:  # one of the labels is held fixed itself
+        fixed = np.column_stack([fixed, group == 2])
+    y = rng.standard_normal(300) + 0.3 * group + fixed[:, 0]
+
+    def unexplained(*columns):
+        table = np.column_stack([np.ones(300), *columns])
+        return np.square(y - table @ np.linalg.lstsq(table, y, rcond=None)[0]).sum()
+
+    labels = (group[:, None] == np.arange(6)).astype(float)
+    share = 1 - unexplained(fixed, labels) / unexplained(fixed)
+    c = fixed.shape[1]
+    corrected = 1 - (1 - share) * (299 - c) / (300 - 6 - c)
+    found, _ = correlation_ratio(group, y, fixed)
+    assert found.value == pytest.approx(np.sqrt(corrected), abs=1e-12)
+
+
+def test_thousands_of_labels_take_no_column_each():
+    rng = np.random.default_rng(5)
+    group = np.arange(60_000) % 3000
+    fixed, y = rng.standard_normal((60_000, 1)), rng.standard_normal(60_000)
+    tracemalloc.start()
+    correlation_ratio(group, y, fixed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60_000 * 200  # a column for each label would be 24,000 bytes a row

@@ -219,16 +219,20 @@ def correlation_ratio(
     """
     n, g = len(y), int(group.max()) + 1
     c = 0 if fixed is None else fixed.shape[1]
+    sizes = np.bincount(group, minlength=g)
+
+    def within(column: np.ndarray) -> np.ndarray:
+        means = np.bincount(group, weights=column, minlength=g) / sizes
+        return np.asarray(column - means[group])
+
     rest = residuals(y, fixed) if fixed is not None and c else y - y.mean()
+    # What labels and columns leave together is what the columns leave within labels (Frisch-Waugh).
+    left = within(y)
     if c and fixed is not None:
-        dummies = np.asarray(group[:, None] == np.arange(1, g), dtype=np.float64)
-        inside = np.column_stack([residuals(column, fixed) for column in dummies.T])
-        slope, *_ = np.linalg.lstsq(inside, rest, rcond=1e-9)
-        fitted = inside @ slope
-    else:
-        fitted = (np.bincount(group, weights=rest, minlength=g) / np.bincount(group, minlength=g))[
-            group
-        ]
+        inside = np.column_stack([within(column) for column in fixed.T])
+        slope, *_ = np.linalg.lstsq(inside, left, rcond=1e-9)
+        left -= inside @ slope
+    fitted = rest - left
     total, freedom = float((rest * rest).mean()), n - g - c
     if total < TINY or freedom < 1:
         return Measured(float("nan"), np.zeros(n), float(n)), Interval(float("nan"))

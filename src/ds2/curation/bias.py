@@ -198,9 +198,8 @@ def covariate_columns(
     parts = [np.empty((n, 0))]
     for name, values in covariates.items():
         column = _column(name, values, n)
-        basis = np.empty((n, 0)) if column.missing.all() else _basis(column)
-        if basis.shape[1] <= MOST_LABELS:
-            parts.append(basis)
+        if not column.missing.all() and not _many_labels(column):
+            parts.append(_basis(column))
     return np.column_stack(parts)
 
 
@@ -251,6 +250,14 @@ def _grouped(codes: np.ndarray) -> np.ndarray:
     rare = counts[codes] < RARE
     merged = np.where(rare, len(counts), codes)
     return np.asarray(np.unique(merged, return_inverse=True)[1].reshape(-1))
+
+
+def _many_labels(column: _Column) -> bool:
+    """Whether a column has more labels, rare ones put together, than are held fixed."""
+    if column.codes is None:
+        return False
+    codes = np.where(column.missing, 0, column.codes)
+    return int(_grouped(codes).max(initial=0)) > MOST_LABELS
 
 
 def _basis(column: _Column, rows: np.ndarray | None = None) -> np.ndarray:
