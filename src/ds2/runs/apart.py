@@ -41,7 +41,7 @@ from ds2.runs.frozen import load_vectors
 from ds2.runs.job import Job
 from ds2.runs.recipe import EmbedSection, Recipe
 
-__all__ = ["embedders_of", "engine_of", "find_by_cells", "forget_cells"]
+__all__ = ["embedders_of", "engine_of", "find_by_cells"]
 
 #: From so many rows on, starting processes is worth it.
 WORTH_IT = 50_000
@@ -155,11 +155,6 @@ def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -
                 np.savez(file, allow_pickle=False, indices=near, distances=far)
     every = (_kept(file, *each) for each, file in files.items())
     return joined(search, (pair for pair in every if pair is not None), groups)
-
-
-def forget_cells(folder: Path) -> None:
-    """Remove what a search kept, once its graph is written."""
-    shutil.rmtree(folder / KEPT, ignore_errors=True)
 
 
 def _kept(file: Path, start: int, stop: int) -> tuple[np.ndarray, np.ndarray] | None:

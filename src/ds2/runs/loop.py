@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -275,6 +276,8 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     )
     manifest = manifest.with_stage(stage.name, record)
     manifest.write(folder)
+    if stage.spent:  # not before: a run that is killed in between goes on from it
+        shutil.rmtree(folder / stage.spent, ignore_errors=True)
     with suppress(OSError):
         (folder / NOTE).unlink(missing_ok=True)
     return manifest

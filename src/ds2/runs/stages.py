@@ -39,6 +39,7 @@ class Stage:
     ignores: tuple[str, ...] = ()  #: keys of those sections that cannot; ``*`` stands for any name
     scored: bool = False  #: whether a run without scores has no such stage
     kept: str = ""  #: what one that was stopped leaves behind and goes on from, where it is there
+    spent: str = ""  #: a folder that is of no use once the manifest vouches for the stage
 
     @property
     def help(self) -> str:
@@ -92,6 +93,7 @@ STAGES = (
         reads=("pool.arrow", "embeddings.npy"),
         writes=("neighbors.npz",),
         kept="neighbors.partial/search.json",  # by method "cells", once it is prepared
+        spent="neighbors.partial",
     ),
     Stage(
         "noise",

@@ -44,7 +44,7 @@ from ds2.report import (
     page_markdown,
     run_report,
 )
-from ds2.runs.apart import embedders_of, find_by_cells, forget_cells
+from ds2.runs.apart import embedders_of, find_by_cells
 from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
@@ -156,7 +156,6 @@ def _neighbors(job: Job) -> Made:
                 save(job.folder, find_by_cells(job, vectors, groups, key))
             else:
                 save(job.folder, find_neighbors(vectors, groups=groups, **wanted))
-    forget_cells(job.folder)
     neighbors = load(Neighbors, job.folder)
     if cache is not None and not fetched:
         _keep(job, cache, "neighbors", key, [job.folder / FILES[Neighbors]])
