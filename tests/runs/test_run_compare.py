@@ -147,7 +147,7 @@ def test_a_judge_is_curated_without_as_the_run_curates(tmp_path, monkeypatch):
     # the run's, and one a judge; what "fused" refuses of one rater "auto" takes
     assert [len(each) for each in calls.values()] == [3, 5]
     for (own, *others), but in zip(calls.values(), ({"n_bootstrap"}, {"method"}), strict=True):
-        data = {"expected", "spread", "repeats", "covariates", "control", "keys"}
+        data = {"expected", "spread", "repeats", "covariates", "control", "keys", "names"}
         for other in others:
             assert set(other) == set(own)
             for name in set(own) - data - but:
