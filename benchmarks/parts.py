@@ -149,6 +149,7 @@ def by_kill(rows: int, kills: int) -> None:
             kept: set[str] = set()
             while True:
                 words = [sys.executable, "-c", RUN, str(run), "neighbors", "small"]
+                began = time.time()
                 process = subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL)
                 ends = time.monotonic() + rng.uniform(3.0, 10.0) if killed < kills else np.inf
                 while process.poll() is None and time.monotonic() < ends:
@@ -158,6 +159,8 @@ def by_kill(rows: int, kills: int) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 killed += 1
+                if (run / "manifest.json").stat().st_mtime > began:
+                    break  # it was done, and only had to end
                 now = {path.name for path in run.glob("neighbors.partial/part-*.npz")}
                 redone += len(kept - now)
                 done_in_all += len(now - kept)
