@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import active_children, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
@@ -135,7 +136,7 @@ class _Spawning(SpawnContext):
     Process = _Worker
 
 
-_AT_WORK: list[Callable[[Any], Any]] = []
+_AT_WORK: list[MakeWorker[Any, Any]] = []
 
 
 def _begin(make: MakeWorker[Any, Any]) -> None:
@@ -149,7 +150,7 @@ def _begin(make: MakeWorker[Any, Any]) -> None:
     with suppress(RuntimeError):
         threadpool_limits(1)
     Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
-    _AT_WORK[:] = [_Lazy(make)]
+    _AT_WORK[:] = [cache(make)]
 
 
 def _end_with(parent: Any) -> None:
@@ -159,17 +160,4 @@ def _end_with(parent: Any) -> None:
 
 
 def _work(item: Any) -> Any:
-    return _AT_WORK[0](item)
-
-
-class _Lazy:
-    """What a maker makes, made at the first call."""
-
-    def __init__(self, make: MakeWorker[Any, Any]) -> None:
-        self._make = make
-        self._made: Callable[[Any], Any] | None = None
-
-    def __call__(self, item: Any) -> Any:
-        if self._made is None:
-            self._made = self._make()
-        return self._made(item)
+    return _AT_WORK[0]()(item)

@@ -41,9 +41,10 @@ def n_threads() -> int:
     return os.cpu_count() or 1
 
 
-def row_blocks(n: int) -> list[slice]:
-    """The rows 0 … n − 1 as blocks, so that what is made of one fits into a cache."""
-    return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+def row_blocks(n: int, rows: int | None = None) -> list[slice]:
+    """The rows 0 … n − 1 as blocks of `ROWS`, or of so many, so that one fits into a cache."""
+    size = rows or ROWS
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def stretch_of(rows: np.ndarray) -> slice | np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ds2.neighbors.approximate import load_faiss, principal_directions
-from ds2.neighbors.blocks import unit_block, visit_all
+from ds2.neighbors.blocks import row_blocks, unit_block, visit_all
 from ds2.neighbors.exact import BLOCK, TILE, Best, search_tile
 from ds2.progress import part, steps
 
@@ -25,8 +25,6 @@ __all__ = ["CellIndex"]
 CELL_ROWS, CUTS = 8000, 4
 #: Rows for each cell that k-means learns from, and its rounds.
 LEARN_FROM, ROUNDS = 64, 12
-#: Rows that are encoded, or find their cell, at once.
-ROWS = 16_384
 
 T = TypeVar("T")
 #: Rows to their codes.
@@ -80,7 +78,7 @@ class CellIndex:
             codes[some] = encode(rows[some])
 
         with part(0.8, 1.0):
-            _each(place, _stretches(len(rows)))
+            _each(place, row_blocks(len(rows)))
         return cls(codes, rows, centres, ends)
 
     @property
@@ -120,7 +118,7 @@ class CellIndex:
             found = self._search(places[block], k, width)
             result[block] = np.where(found < 0, -1, self.rows[found])
 
-        _each(visit, _stretches(len(places), BLOCK))
+        _each(visit, row_blocks(len(places), BLOCK))
         return result
 
     def places(self, queries: np.ndarray) -> np.ndarray:
@@ -188,7 +186,7 @@ def _centres(encode: _Encode, rows: np.ndarray, seed: int) -> np.ndarray:
     many = -(-len(rows) // CELL_ROWS)
     rng = np.random.default_rng(seed)
     some = np.sort(rng.choice(rows, size=min(len(rows), LEARN_FROM * many), replace=False))
-    codes = np.concatenate([encode(some[at]) for at in _stretches(len(some))])
+    codes = np.concatenate([encode(some[at]) for at in row_blocks(len(some))])
 
     def learn() -> np.ndarray:
         faiss = load_faiss()
@@ -211,12 +209,8 @@ def _nearest_centre(encode: _Encode, rows: np.ndarray, centres: np.ndarray) -> n
     def visit(some: slice) -> None:
         home[some] = (encode(rows[some]).astype(np.float32) @ centres.T).argmax(axis=1)
 
-    _each(visit, _stretches(len(rows)))
+    _each(visit, row_blocks(len(rows)))
     return home
-
-
-def _stretches(n: int, rows: int = ROWS) -> list[slice]:
-    return [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
 
 
 def _each(visit: Callable[[T], None], blocks: Sequence[T]) -> None:

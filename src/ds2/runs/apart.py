@@ -45,16 +45,19 @@ __all__ = ["embedders_of", "engine_of", "find_by_cells"]
 
 #: From so many rows on, starting processes is worth it.
 WORTH_IT = 50_000
-#: Embedders whose work one processor does alone; others share it out themselves.
-ALONE = ("wordllama", "model2vec")
+#: Embedders whose work keeps one processor busy; others use all, a GPU or an endpoint.
+ONE_CORE = ("wordllama", "model2vec")
 
 
-def engine_of(recipe: Recipe, n: int, *, embeds: bool) -> AbstractContextManager[Engine]:
-    """Open the engine of a recipe for a stage that works on ``n`` rows, and ``embeds`` or not."""
+def engine_of(recipe: Recipe, n: int | None, *, embeds: bool) -> AbstractContextManager[Engine]:
+    """Open the engine of a recipe for work on ``n`` rows, None where nobody knows how many.
+
+    ``embeds`` says whether an embedder is part of it.
+    """
     wanted, workers = recipe.engine, recipe.engine.workers
     if workers == "auto":
-        alone = not embeds or recipe.embed.embedder in ALONE
-        here = n_threads() if alone and n >= WORTH_IT else 1
+        shared = not embeds or recipe.embed.embedder in ONE_CORE
+        here = n_threads() if shared and (n is None or n >= WORTH_IT) else 1
         workers = here if wanted.name == "here" else 0
     return opened_engine(
         wanted.name,

@@ -44,8 +44,8 @@ from ds2.runs.steps import covariates_of
 __all__ = ["ScoredPool", "score_pool"]
 
 FOLDER = "scorer"
-#: Rows of a part; and how large a pool is taken to be whose size nobody knows.
-PART, MANY = 8192, 10**9
+#: Rows of a part.
+PART = 8192
 #: Rows of the run and of the new pool that are held against each other.
 LOOK_AT = 2000
 #: The new pool is unlike the run's where so much more of it is in a language, where its answers are
@@ -85,7 +85,7 @@ def score_pool(new: str | Sequence[str], job: Job, *, out: Path) -> ScoredPool:
     job.listener.started("score", "score the pool")
     n, read, seen = 0, 0, list[tuple[Pool, np.ndarray]]()
     with (
-        engine_of(job.recipe, MANY, embeds=True) as engine,
+        engine_of(job.recipe, None, embeds=True) as engine,
         writing(out) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as file,
     ):
