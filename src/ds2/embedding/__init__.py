@@ -17,6 +17,7 @@ from ds2.embedding.compute import (
     read_report,
     sample_keys,
     share_held,
+    vectors_digest,
     vectors_of,
 )
 from ds2.embedding.embedder import Embedder
@@ -54,5 +55,6 @@ __all__ = [
     "share_held",
     "surface_features",
     "unread_languages",
+    "vectors_digest",
     "vectors_of",
 ]

@@ -2,9 +2,9 @@
 
 Finished vectors are ``x.npy`` and, beside it, ``x.keys.npy`` with one key per row, and ``x.json``:
 the embedder's name, a digest of both (what does not belong together is never believed) and the
-report. While
-they are made, ``x.npy.partial`` grows by one record per text: its key, mixed with the embedder's
-name, and its float16 vector. A killed process leaves whole records and at most one torn one.
+report. While they are made, ``x.npy.partial`` grows by one record per text: its key, mixed with the
+embedder's name, and its float16 vector. A killed process leaves whole records and at most one torn
+one.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ __all__ = [
     "read_report",
     "sample_keys",
     "share_held",
+    "vectors_digest",
     "vectors_of",
 ]
 
@@ -218,6 +219,15 @@ def read_report(path: str | Path) -> EmbeddingReport:
         return EmbeddingReport(**{**report, "unknown_languages": languages, "warnings": warned})
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(_sidecar(Path(path))) from error
+
+
+def vectors_digest(path: str | Path) -> str:
+    """Return the digest of the vectors at ``path`` (the .npy), as it was written with them.
+
+    Raises:
+        InputError: as `read_report`.
+    """
+    return str(_read_sidecar(Path(path))["vectors_blake2b"])
 
 
 def sample_keys(pool: TextPool, most: int = 1000) -> np.ndarray:

@@ -26,6 +26,7 @@ from ds2.embedding import (
     sample_keys,
     share_held,
     surface_features,
+    vectors_digest,
 )
 from ds2.neighbors import Neighbors, find_neighbors
 from ds2.noise import TransitionEstimate, estimate_transition
@@ -48,7 +49,7 @@ from ds2.runs.apart import embedders_of, find_by_cells
 from ds2.runs.ask import load_gold
 from ds2.runs.cache import Cache, key_of, open_cache
 from ds2.runs.embedder import choose_embedder
-from ds2.runs.folder import hash_file, write_text
+from ds2.runs.folder import write_text
 from ds2.runs.frozen import FILES, load, load_vectors, observed_of, read_table, save
 from ds2.runs.job import Job, Made, unheard
 from ds2.runs.planted import load_planted
@@ -106,7 +107,7 @@ def _embed(job: Job) -> Made:
     if cache is not None and (report.n_embedded or not fetched):
         files = [out.with_suffix(end) for end in (".npy", ".keys.npy", ".json")]
         about = {"embedder": report.embedder}
-        _keep(job, cache, "embed", hash_file(out).sha256, files, about)
+        _keep(job, cache, "embed", vectors_digest(out), files, about)
     summary = {
         "name": report.embedder,
         "dimension": report.dimension,
@@ -145,7 +146,7 @@ def _neighbors(job: Job) -> Made:
         groups = find_duplicates(job.pool)
     wanted = {"seed": job.recipe.seed, **job.recipe.neighbors.model_dump()}
     made_by = [__version__, np.__version__, version("faiss-cpu")]
-    made_from = hash_file(job.folder / "embeddings.npy").sha256
+    made_from = vectors_digest(job.folder / "embeddings.npy")
     rests_on = made_from, hashlib.sha256(groups.tobytes()).hexdigest()
     cache, key = open_cache(job.listener), key_of(wanted, made_by, rests_on)
     fetched = cache is not None and cache.fetch("neighbors", key, job.folder)
