@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from raters_sample import distance, estimate
+from raters_sample import distance, estimate, rater, scored
 
 import ds2
 from ds2.errors import Ds2Warning, InputError
@@ -218,3 +218,15 @@ def test_rows_that_trusted_scores_name_are_not_called_uncertain():
     named = describe(replace(swapped, rho_source="gold"), neighbors)
     assert any("the rater's doing" in sentence for sentence in named)
     assert not any("not certain" in sentence for sentence in named)
+
+
+def test_a_level_without_data_does_not_hide_whose_levels_are_swapped():
+    pool = ds2.simulate(3000, seed=4)
+    true = np.minimum(pool.true_scores, 4)
+    scores = scored(true, [rater(0.8)] * 3)
+    scores = np.where(scores == 5, 4, scores)
+    second = scores[:, 1]
+    scores[:, 1] = np.select([second == 1, second == 2], [2, 1], second)
+    found = estimate(scores, ds2.find_neighbors(pool.vectors), n_bootstrap=0)
+    assert any("Not enough data for true score 5:" in said for said in found.warnings)
+    assert any("1 (as 2, rater 2), 2 (as 1, rater 2)" in said for said in found.warnings)

@@ -252,9 +252,9 @@ def _about_data(
     """What of the estimate rests on too little, or does not fit."""
     few = np.flatnonzero(estimate.effective_counts < MIN_COUNT)
     if len(few):
-        names = ", ".join(str(score) for score in few)
+        levels = ", ".join(map(str, few))
         yield (
-            f"Not enough data for true score {names}: fewer than {MIN_COUNT} examples, so those "
+            f"Not enough data for true score {levels}: fewer than {MIN_COUNT} examples, so those "
             "rows of the matrix have no intervals and should not be read."
         )
     likeliest = estimate.matrix.argmax(axis=-1)
