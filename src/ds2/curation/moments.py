@@ -17,13 +17,13 @@ widens the reach where it is short and dampens examples that are near to everyth
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ds2.levels import split_levels
 from ds2.measures import Z
 from ds2.neighbors import Neighbors
+from ds2.neighbors.blocks import row_blocks
 from ds2.noise import factor
 
 __all__ = [
@@ -71,15 +71,20 @@ class NoEvidence(Exception):  # noqa: N818 (no fault of the caller: a finding, t
 class NeighborMeans:
     """Similarity-weighted means over a graph; exact duplicates are one entry.
 
+    An edge counts both ways without being held both ways: sums over the lists that name an entry
+    are taken as those lists are read.
+
     Attributes:
-        near: (e, e) sparse weights 1 − distance among the two nearest, both ways.
-        all: (e, e) the same among all neighbours.
+        near: (e, 2) the two nearest entries of each, and the weights 1 − distance.
+        all: (e, k) the same of all neighbours.
+        mutual: (e, k) marks of the neighbours that have the entry in their own list.
         rows: (e,) row numbers of the entries.
         entry: (n,) the entry of each row, as a place in ``rows``.
     """
 
-    near: Any
-    all: Any
+    near: "_Lists"
+    all: "_Lists"
+    mutual: np.ndarray
     rows: np.ndarray
     entry: np.ndarray
 
@@ -87,17 +92,22 @@ class NeighborMeans:
     def build(cls, neighbors: Neighbors) -> "NeighborMeans":
         """Prepare the sums over a graph, in memory linear in n · k."""
         rows = np.flatnonzero(neighbors.entries())
-        place = np.zeros(neighbors.n, dtype=np.int32)
-        place[rows] = np.arange(len(rows), dtype=np.int32)
-        first = np.arange(neighbors.n) if neighbors.groups is None else neighbors.groups
-        columns = place[neighbors.indices[rows]]
-        weights = np.clip(1 - neighbors.distances[rows], 0, None).astype(np.float32)
-        return cls(
-            near=_both_ways(columns[:, :2], weights[:, :2]),
-            all=_both_ways(columns, weights),
-            rows=rows,
-            entry=place[first],
-        )
+        entry, columns, distances = rows, neighbors.indices, neighbors.distances
+        if neighbors.groups is not None:
+            place = np.zeros(neighbors.n, dtype=np.int32)
+            place[rows] = np.arange(len(rows), dtype=np.int32)
+            entry, columns, distances = (
+                place[neighbors.groups],
+                place[columns[rows]],
+                distances[rows],
+            )
+        weights = np.clip(1 - distances, 0, None).astype(np.float32, copy=False)
+        mutual = np.empty(columns.shape, dtype=bool)
+        for some in row_blocks(len(rows)):
+            own = np.arange(some.start, some.stop)[:, None, None]
+            mutual[some] = (columns[columns[some]] == own).any(axis=2)
+        near = _Lists(*(np.ascontiguousarray(of[:, :2]) for of in (columns, weights)))
+        return cls(near, _Lists(columns, weights), mutual, rows, entry)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Means of each column over the neighbours that have a value; 0 where none has.
@@ -111,15 +121,19 @@ class NeighborMeans:
             (n, c, 3) float32, in the order of `MEANS`.
         """
         own, weight = self._at_entries(values)
-        near, _ = _mean(self.near, own, weight)
-        once, mass = _mean(self.all, own, weight)
-        twice, reached = _mean(self.all, once, (mass > 0).astype(np.float32))
+        found = np.empty((*own.shape, len(MEANS)), dtype=np.float32)
+        found[..., 0], _ = self.near.mean(own, weight)
+        found[..., 1], mass = self.all.mean(own, weight)
+        twice, reached = self.all.mean(found[..., 1], (mass > 0).astype(np.float32))
         # of the ways of two steps some come back: their share of the mean is the row's own value
-        back = self.all.power(2) @ np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
+        inverse = np.divide(1, mass, out=np.zeros_like(mass), where=mass > 0)
+        back = self.all.squared().sums(inverse, self.mutual)
         share = np.divide(back * weight, reached, out=np.zeros_like(back), where=reached > 0)
         away = 1 - np.minimum(share, 1)
-        twice = np.divide(twice - share * own, away, out=np.zeros_like(twice), where=away > 1e-3)
-        return np.asarray(np.stack([near, once, twice], axis=2)[self.entry])
+        found[..., 2] = np.divide(
+            twice - share * own, away, out=np.zeros_like(twice), where=away > 1e-3
+        )
+        return found if len(self.rows) == len(values) else found[self.entry]
 
     def _at_entries(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(e, c) mean value of each entry's rows, 0 where none has one, and a 1 where one has."""
@@ -138,20 +152,41 @@ class NeighborMeans:
         return mean.astype(np.float32), (count > 0).astype(np.float32)
 
 
-def _both_ways(columns: np.ndarray, weights: np.ndarray) -> Any:
-    from scipy.sparse import csr_array
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """A weighted graph, as the lists of its entries: (e, k) names and (e, k) float32 weights."""
 
-    n, k = columns.shape
-    small = 2 * n * k < 2**31  # numbers of half the size do
-    pointers = np.arange(n + 1, dtype=np.int32 if small else np.int64) * k
-    directed = csr_array((weights.ravel(), columns.ravel(), pointers), shape=(n, n))
-    return (directed + directed.T).tocsr()
+    columns: np.ndarray
+    weights: np.ndarray
 
+    def sums(self, values: np.ndarray, mutual: np.ndarray | None = None) -> np.ndarray:
+        """(e, c) Weighted sums of (e, c) values over both the named and the naming.
 
-def _mean(graph: Any, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    total = graph @ (values * weight)
-    mass = np.broadcast_to(graph @ (weight[:, :1] if weight.all() else weight), total.shape)
-    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0), mass
+        Args:
+            values: float32.
+            mutual: (e, k) marks of those that are both, for weights that are squares: the square
+                of w + w is four w², two of which are the sum's already.
+        """
+        from scipy.sparse import csr_array
+
+        n, k = self.columns.shape
+        small = n * k < 2**31  # numbers of half the size do
+        starts = np.arange(n + 1, dtype=np.int32 if small else np.int64) * k
+        named, shape = self.columns.ravel(), (n, n)
+        naming = csr_array((self.weights.ravel(), named, starts), shape=shape).T
+        weights = self.weights if mutual is None else self.weights * (1 + 2 * mutual.view(np.int8))
+        found = csr_array((weights.ravel(), named, starts), shape=shape) @ values
+        found += naming @ values
+        return np.asarray(found)
+
+    def mean(self, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(e, c) Weighted means of the values whose weight is 1, and the weights they rest on."""
+        total = self.sums(values * weight)
+        mass = np.broadcast_to(self.sums(weight[:, :1] if weight.all() else weight), total.shape)
+        return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0), mass
+
+    def squared(self) -> "_Lists":
+        return _Lists(self.columns, self.weights**2)
 
 
 def correlations(z: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

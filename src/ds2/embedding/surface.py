@@ -6,6 +6,7 @@ letters or digits, lower-cased; scripts that are written without spaces count by
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from math import log1p, sqrt
 from typing import Protocol, runtime_checkable
 
@@ -126,11 +127,11 @@ def surface_features(
     return csr_array(vstack(parts, format="csr"))
 
 
-def content_types(pool: TurnPool) -> list[str]:
-    """What each example's answer mostly is, one of `CONTENT`, by its surface."""
+def content_types(pool: TurnPool, step: int = 1) -> list[str]:
+    """What the answer of every ``step``-th example mostly is, one of `CONTENT`, by its surface."""
     return [
         _content("\n".join(text for role, text in turns if role == "assistant")[:_LOOK_AT])
-        for turns in pool.turns()
+        for turns in islice(pool.turns(), 0, None, step)
     ]
 
 

@@ -57,7 +57,7 @@ SHARES = (0.2, 0.6)
 GROUPS, GROUP_STEPS = 10, 90
 #: Numbers of a table of slopes that are squared at once, links that are sorted by block at once,
 #: and codes that may be marked in place of being sorted.
-AT_ONCE, LINKS_AT_ONCE, MOST_CODES = 2**27, 2**22, 2**24
+AT_ONCE, LINKS_AT_ONCE, MOST_CODES = 2**23, 2**22, 2**24
 
 
 @dataclass(frozen=True, slots=True)

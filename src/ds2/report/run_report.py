@@ -98,11 +98,12 @@ def run_report(found: Chosen) -> Page:
 def _about_scores(found: Results) -> tuple[tuple[Named, ...], dict[str, tuple[str, ...]]]:
     """The sections that a run without scores does not have, and what those stages said."""
     raters, rater_notes = rater_tables(found)
+    some = "" if found.bias_step == 1 else f" Measured on one example in {found.bias_step}."
     bias = goes_with(
         *("bias", "What else the scores go with", found.bias, ("raw", "curated")),
         says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
         "1 is all). A bias that raters or neighbours share is in both; only trusted scores can "
-        "tell it from quality.",
+        f"tell it from quality.{some}",
     )
     parts = (
         ("scores", "Scores, raw and curated", "Scores", [_scores(found), bias]),
