@@ -42,7 +42,7 @@ OPTIONAL = {
     "openai": ["embedding/openai.py", "endpoints.py", "rating/wire.py"],
     "xllamacpp": ["rating/local_server.py"],
     "tiktoken": ["pool/tokens.py"],
-    "torch": ["proof/scorer.py", "proof/train_loop.py"],
+    "torch": ["neighbors/device.py", "proof/scorer.py", "proof/train_loop.py"],
     "transformers": ["proof/models.py", "proof/scorer.py"],
     "peft": ["proof/models.py", "proof/scorer.py"],
     "accelerate": ["proof/train_loop.py"],

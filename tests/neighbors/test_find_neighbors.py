@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.neighbors import Neighbors, blocks, cells, exact, find_neighbors, prepare_cells
+from ds2.neighbors import Neighbors, blocks, cells, device, exact, find_neighbors, prepare_cells
 from ds2.neighbors.groups import first_rows, identical_groups
 from ds2.neighbors.recall import RecallSample
 
@@ -135,6 +135,44 @@ def test_cells_give_the_same_by_any_number_of_threads_and_in_any_parts(monkeypat
     parts = [index.search(part, 12, 6) for part in np.array_split(rows[::-1], 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole[::-1])
     assert not (whole == rows[:, None]).any()
+
+
+@pytest.mark.slow
+def test_a_device_of_pytorch_finds_what_processors_find(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(cells, "CELL_ROWS", 100)
+    vectors = clustered(2500, 32, 3)
+    rows = np.arange(2500)
+    index = cells.CellIndex.build(vectors, rows, 0)
+    on = "cpu", index.codes, index.centres, index.ends
+    places, search = index.places(rows), device.search_on(*on)
+    found = search(places, 12, 6)
+    assert not (found == places[:, None]).any()
+    whole = index.search(rows, 12, 6)
+    assert (np.sort(index.rows[found]) == np.sort(whole)).mean() > 0.999  # ties in the last bits
+    inside = np.diff(index.ends)[np.searchsorted(index.ends, places[0], side="right") - 1]
+    assert (search(places[:1], 300, 1) >= 0).sum() == inside - 1  # not so many are in one cell
+
+
+@pytest.mark.slow
+def test_a_graph_that_a_device_found_is_the_same():
+    pytest.importorskip("torch")
+    vectors = clustered(3000, 24, 6)
+    here, there = (find_neighbors(vectors, method="cells", device=on) for on in ("cpu", "cpu:0"))
+    np.testing.assert_array_equal(there.indices, here.indices)
+    np.testing.assert_array_equal(there.distances, here.distances)
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there_is_said():
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match="'device' is 'nowhere', which PyTorch cannot use"):
+        find_neighbors(clustered(500, 8, 0), method="cells", device="nowhere")
+
+
+def test_a_device_is_for_cells_only():
+    with pytest.raises(InputError, match="'device' is used by method 'cells' only"):
+        find_neighbors(clustered(500, 8, 0), device="cuda")
 
 
 def test_a_cell_that_is_too_large_is_cut(monkeypatch):

@@ -42,6 +42,15 @@ def test_shared_out_work_gives_the_same_bytes(tmp_path):
     assert not (tmp_path / "shared" / "neighbors.partial").exists()
 
 
+@pytest.mark.slow
+def test_a_run_may_search_on_a_device_of_pytorch(tmp_path):
+    pytest.importorskip("torch")
+    here, _ = made(tmp_path / "here")
+    settings = {"neighbors.device": "cpu:0"}  # a device like any other: it goes the way of a GPU
+    run(tmp_path / "here", until="neighbors", overrides=settings)
+    assert [(tmp_path / "here" / name).read_bytes() for name in MADE] == here
+
+
 class Stopping(Listener):
     """Stops a stage when it is half done."""
 

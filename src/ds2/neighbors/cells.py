@@ -9,13 +9,14 @@ anywhere with the same result. (cuVS's all-neighbours and DiskANN's build cut a 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ds2.neighbors.approximate import load_faiss, principal_directions
 from ds2.neighbors.blocks import row_blocks, unit_block, visit_all
+from ds2.neighbors.device import Visit, search_on
 from ds2.neighbors.exact import BLOCK, TILE, Best, search_tile
 from ds2.progress import part, steps
 
@@ -43,12 +44,15 @@ class CellIndex:
         rows: (n,) row numbers, by place.
         centres: (c, r) float32 of unit length.
         ends: (c + 1,) the place at which each cell begins.
+        device: what the products are made on: "cpu", or a device of PyTorch.
     """
 
     codes: np.ndarray
     rows: np.ndarray
     centres: np.ndarray
     ends: np.ndarray
+    device: str = "cpu"
+    _elsewhere: list[Visit] = field(default_factory=list, repr=False)
 
     @classmethod
     def build(
@@ -57,6 +61,7 @@ class CellIndex:
         entries: np.ndarray,
         seed: int,
         empty: Callable[[tuple[int, int], Any], np.ndarray] = np.empty,
+        device: str = "cpu",
     ) -> "CellIndex":
         """Cut rows ``entries`` (n,) of ``vectors`` (m, d) into cells.
 
@@ -79,7 +84,7 @@ class CellIndex:
 
         with part(0.8, 1.0):
             _each(place, row_blocks(len(rows)))
-        return cls(codes, rows, centres, ends)
+        return cls(codes, rows, centres, ends, device)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -113,12 +118,17 @@ class CellIndex:
     def search_places(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """The same for rows that are given by their places (q,), ascending."""
         result = np.empty((len(places), k), dtype=np.int64)
+        search = self._search if self.device == "cpu" else self._on_device()
 
         def visit(block: slice) -> None:
-            found = self._search(places[block], k, width)
+            found = search(places[block], k, width)
             result[block] = np.where(found < 0, -1, self.rows[found])
 
-        _each(visit, row_blocks(len(places), BLOCK))
+        if self.device == "cpu":
+            _each(visit, row_blocks(len(places), BLOCK))
+        else:
+            for block in row_blocks(len(places)):
+                visit(block)
         return result
 
     def places(self, queries: np.ndarray) -> np.ndarray:
@@ -139,6 +149,12 @@ class CellIndex:
         home = np.searchsorted(self.ends, places, side="right") - 1
         likeness[np.arange(len(places)), home] = np.inf
         return np.asarray(np.argpartition(-likeness, width - 1, axis=1)[:, :width])
+
+    def _on_device(self) -> Visit:
+        """The search on the device, on which the codes stay."""
+        if not self._elsewhere:
+            self._elsewhere.append(search_on(self.device, self.codes, self.centres, self.ends))
+        return self._elsewhere[0]
 
     def _search(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """(q, k) places of the candidates of a block of rows, given by their places."""

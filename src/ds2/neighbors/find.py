@@ -43,6 +43,7 @@ def find_neighbors(
     groups: Groups | None = None,
     method: str = "auto",
     min_recall: float = 0.99,
+    device: str = "cpu",
     seed: int = 0,
 ) -> Neighbors:
     """Find the ``k`` nearest neighbours of every example by cosine distance.
@@ -63,6 +64,8 @@ def find_neighbors(
             sample of rows. The search is widened until it does; where it does not, the exact search
             is used. "cells" then stays with the width after which no wider one finds more, and
             warns: many rows are all but equal.
+        device: of "cells": "cpu", or a device of PyTorch, such as "cuda", that holds the cells and
+            searches them.
         seed: seeds the samples.
 
     Returns:
@@ -70,10 +73,11 @@ def find_neighbors(
 
     Raises:
         InputError: vectors of the wrong shape or with NaN, infinity or zero rows; ``k`` below 1;
-            fewer than k + 1 distinct examples; an unknown method.
+            fewer than k + 1 distinct examples; an unknown method; a device that is not there, or
+            that the method does not use.
     """
     vectors = check_vectors("vectors", vectors)
-    asked = _Asked.of(k, method, min_recall, seed)
+    asked = _Asked.of(k, method, min_recall, seed, device)
     labels, entries = _entries(vectors, groups, asked.k)
     if method == "cells":
         with part(0.0, 0.4):
@@ -106,14 +110,20 @@ class _Asked:
     k: int
     min_recall: float
     seed: int
+    device: str
 
     @classmethod
-    def of(cls, k: int, method: str, min_recall: float, seed: int) -> "_Asked":
+    def of(cls, k: int, method: str, min_recall: float, seed: int, device: str) -> "_Asked":
         check_choice("method", method, ("auto", "exact", "approximate", "cells"))
+        if device != "cpu" and method != "cells":
+            raise InputError(
+                f"'device' is used by method 'cells' only. Got '{device}', '{method}'."
+            )
         return cls(
             check_int("k", k, low=1),
             check_fraction("min_recall", min_recall, open_low=True),
             check_int("seed", seed, low=0),
+            device,
         )
 
 
@@ -230,6 +240,7 @@ def prepare_cells(
     groups: Groups,
     min_recall: float,
     seed: int,
+    device: str = "cpu",
     empty: Callable[[tuple[int, int], Any], np.ndarray] = np.empty,
 ) -> CellSearch:
     """Do what comes before a search in cells; as `find_neighbors` with ``method="cells"``.
@@ -237,14 +248,14 @@ def prepare_cells(
     ``empty`` makes the array of the codes, (n, r) float16.
     """
     vectors = check_vectors("vectors", vectors)
-    asked = _Asked.of(k, "cells", min_recall, seed)
+    asked = _Asked.of(k, "cells", min_recall, seed, device)
     return _prepare_cells(vectors, _entries(vectors, groups, asked.k)[1], asked, empty)
 
 
 def _prepare_cells(
     vectors: np.ndarray, entries: np.ndarray, asked: _Asked, empty: Callable[..., np.ndarray]
 ) -> CellSearch:
-    build = partial(CellIndex.build, empty=empty)
+    build = partial(CellIndex.build, empty=empty, device=asked.device)
     found = _wide_enough(vectors, entries, asked, build, _cell_depths)
     index, width, depth, recall, reached = found
     short_of = 0.0 if reached else asked.min_recall

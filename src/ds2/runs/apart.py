@@ -52,18 +52,19 @@ ONE_CORE = ("wordllama", "model2vec")
 def engine_of(recipe: Recipe, n: int | None, *, embeds: bool) -> AbstractContextManager[Engine]:
     """Open the engine of a recipe for work on ``n`` rows, None where nobody knows how many.
 
-    ``embeds`` says whether an embedder is part of it.
+    ``embeds`` says whether an embedder is part of it, and not the search for neighbours.
     """
     wanted, workers = recipe.engine, recipe.engine.workers
+    on_gpu = recipe.neighbors.device != "cpu"
     if workers == "auto":
-        shared = not embeds or recipe.embed.embedder in ONE_CORE
+        shared = recipe.embed.embedder in ONE_CORE if embeds else not on_gpu
         here = n_threads() if shared and (n is None or n >= WORTH_IT) else 1
         workers = here if wanted.name == "here" else 0
     return opened_engine(
         wanted.name,
         workers=workers,
         address=wanted.address,
-        gpus=wanted.gpus if embeds else 0.0,
+        gpus=wanted.gpus if embeds or on_gpu else 0.0,
         memory_gb=wanted.memory_gb,
     )
 
@@ -150,7 +151,7 @@ def find_by_cells(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -
     files = {each: kept / f"part-{i:05d}.npz" for i, each in enumerate(search.stretches)}
     left = [each for each, file in files.items() if _kept(file, *each) is None]
     with part(0.35, 1.0), engine_of(job.recipe, len(vectors), embeds=False) as engine:
-        make = partial(_searching, job.folder, _numbers(search))
+        make = partial(_searching, job.folder, _numbers(search), job.recipe.neighbors.device)
         found = engine.map(make, left, what="stretch of rows")
         for each in steps(left):
             near, far = next(found)
@@ -177,7 +178,7 @@ def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Ce
     try:
         said = json.loads(facts.read_bytes())
         if said["key"] == key:
-            return CellSearch(_opened(kept), **said["search"])
+            return CellSearch(_opened(kept, wanted.device), **said["search"])
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         pass  # there is none, or half of one
     shutil.rmtree(kept, ignore_errors=True)
@@ -196,6 +197,7 @@ def _prepared(job: Job, vectors: np.ndarray, groups: np.ndarray, key: str) -> Ce
         groups=groups,
         min_recall=wanted.min_recall,
         seed=job.recipe.seed,
+        device=wanted.device,
         empty=empty,
     )
     if isinstance(search.index.codes, np.memmap):
@@ -212,14 +214,16 @@ def _numbers(search: CellSearch) -> dict[str, Any]:
     return {name: getattr(search, name) for name in NUMBERS}
 
 
-def _opened(kept: Path) -> CellIndex:
-    arrays = (np.load(kept / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in INDEX)
-    return CellIndex(*arrays)
+def _opened(kept: Path, device: str) -> CellIndex:
+    codes, rows, centres, ends = (
+        np.load(kept / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in INDEX
+    )
+    return CellIndex(codes, rows, centres, ends, device)
 
 
 def _searching(
-    folder: Path, wanted: Mapping[str, Any]
+    folder: Path, wanted: Mapping[str, Any], device: str
 ) -> Callable[[tuple[int, int]], tuple[np.ndarray, np.ndarray]]:
     vectors = load_vectors(_seen(folder))
-    search = CellSearch(_opened(folder / KEPT), **wanted)
+    search = CellSearch(_opened(folder / KEPT, device), **wanted)
     return lambda places: search_stretch(vectors, search, *places)

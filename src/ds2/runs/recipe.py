@@ -460,6 +460,7 @@ class NeighborsSection(Section):
         "auto", "auto takes the approximate index where it pays; cells is for many cores"
     )
     min_recall: float = key(0.99, "measured recall that approximate search reaches", gt=0.0, le=1.0)
+    device: str = key("cpu", "what searches cells: cpu, or a device of PyTorch, such as cuda")
 
 
 class NoiseSection(Section):
@@ -544,7 +545,9 @@ class EngineSection(Section):
         "ray: host:port of the cluster, auto for the one that this machine belongs to, or "
         "local for one that is started on this machine",
     )
-    gpus: float = key(0.0, "ray: GPUs of a worker that embeds (0.5: two share one)", ge=0.0)
+    gpus: float = key(
+        0.0, "ray: GPUs of a worker that embeds, or searches on one (0.5: two share one)", ge=0.0
+    )
     memory_gb: float = key(0.0, "ray: memory that is set aside for a worker", ge=0.0)
 
 
