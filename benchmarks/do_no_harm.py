@@ -12,6 +12,7 @@ Where raters share a bias, only gold can tell, and auto without gold must say so
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import sys
@@ -66,7 +67,8 @@ def measured(pool: Pool, seed: int, sizes: tuple[int, ...]) -> dict:
         gold[known] = pool.truth[known]
         rest = np.where(np.isnan(gold), pool.truth, np.nan)
         of = {name: spearman(one.scores, rest) for name, one in found.items()}
-        of["soft"] = spearman(run("soft", gold=gold).scores, rest)
+        with contextlib.suppress(ds2.InputError):  # nothing that it could be learned from
+            of["soft"] = spearman(run("soft", gold=gold).scores, rest)
         chosen = run("auto", gold=gold)
         value = spearman(chosen.scores, rest)
         figures[f"regret {size}"] = max(of.values()) - value

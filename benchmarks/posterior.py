@@ -17,8 +17,9 @@ from _common import json_line, table
 from harm_search import draw, spearman
 
 import ds2
-from ds2.curation.candidates import _likelihoods, fused_posterior
+from ds2.curation.candidates import fused_posterior
 from ds2.curation.moments import NeighborMeans
+from ds2.noise.model import Patterns, looks
 from ds2.noise.order import class_values
 from ds2.noise.panel import look_at
 from ds2.noise.several import _fit
@@ -39,13 +40,12 @@ def posteriors(scores: np.ndarray, s: int, neighbors: ds2.Neighbors) -> dict[str
     found = _fit(scores, neighbors, Wanted(s, "auto", None, 0, 2, 0), look_at(scores))
     T, p, J = found.matrix, found.prior, found.model.split(found.state)[1]
     value, rated = class_values(T, p), ~np.isnan(scores).all(axis=1)
-    votes = _likelihoods(scores, T)
-    looks = np.where(rated[:, None], votes.prod(axis=1, dtype=float), 1.0)
-    looks /= looks.max(axis=1, keepdims=True)
-    told = np.log(np.maximum(looks @ (J / np.maximum(p[:, None], 1e-12)).T, 1e-300))
+    patterns = Patterns.build(scores, None, s)
+    likely = looks(patterns.one_hot(s), T)[0][patterns.of_row]
+    told = np.log(np.maximum(likely @ (J / np.maximum(p[:, None], 1e-12)).T, 1e-300))
     result = {"now": now.expected, "without neighbours": alone.expected}
     for name, (k, w) in WAYS.items():
-        logs = np.log(np.maximum(looks * p, 1e-300)) + w * told[neighbors.indices[:, :k]].mean(
+        logs = np.log(np.maximum(likely * p, 1e-300)) + w * told[neighbors.indices[:, :k]].mean(
             axis=1
         )
         mass = np.exp(logs - logs.max(axis=1, keepdims=True))

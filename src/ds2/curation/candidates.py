@@ -47,7 +47,9 @@ from ds2.curation.moments import (
     shrunk,
 )
 from ds2.curation.scorer import LEAST, cross_fit
-from ds2.neighbors import Neighbors
+from ds2.neighbors import Neighbors, row_blocks
+from ds2.noise.em import TINY
+from ds2.noise.model import Patterns, looks, shares
 from ds2.noise.order import class_values
 from ds2.noise.panel import Panel, mean_z
 from ds2.noise.several import solve_raters
@@ -72,8 +74,6 @@ WEIGHT_SD, RESIDUAL = 0.3, 0.7
 GRID = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97])
 #: Which means of `NeighborMeans` may stand for the neighbours: all of them, or one step further.
 REACH = (1, 2)
-#: Many raters make any row of ratings unlikely: nothing above this may be taken for 0.
-SMALLEST = 1e-250
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,67 +133,59 @@ def fused_posterior(
     T, p = solve_raters(
         scores[some], n_scores, gold=None if gold is None else gold[some], seed=seed
     )
-    values = class_values(T, p)
-    votes = _likelihoods(scores, T)
-    rated = ~np.isnan(scores).all(axis=1)
-    alone = Posterior(_posterior(votes, p, rated), values, 0.0)
-    rho, reach = _trust(votes, scores, p, means, learns)
+    patterns = Patterns.build(scores, None, n_scores)
+    of_row, values = patterns.of_row, class_values(T, p)
+    likely = looks(patterns.one_hot(n_scores), T)[0]
+    own = np.where(patterns.rated[:, None], shares(likely, p), np.nan)
+    alone = Posterior(own[of_row], values, 0.0)
+    rho, reach = _trust(patterns, T, p, means, learns)
     if rho == 0:
         return alone, alone
-    near = _near(votes, p, rated, means)[:, :, REACH.index(reach)]
-    return alone, Posterior(_posterior(votes, (1 - rho) * p + rho * near, rated), values, rho)
+    near = means(own.astype(np.float32)[of_row])[:, :, reach]
+    found = np.empty_like(alone.shares)
+    for rows in row_blocks(len(of_row)):
+        prior = (1 - rho) * p + rho * _normal(near[rows], p)
+        found[rows] = shares(likely[of_row[rows]], prior)
+    found[np.isnan(alone.shares)] = np.nan
+    return alone, Posterior(found, values, rho)
 
 
-def _likelihoods(scores: np.ndarray, T: np.ndarray) -> np.ndarray:
-    """(n, m, s) float32 T_m[i, a_m]; 1 where the rating is missing."""
-    known = ~np.isnan(scores)
-    at = np.where(known, scores, 0).astype(np.int64)
-    result = np.ones((*scores.shape, T.shape[1]), dtype=np.float32)
-    for m in range(scores.shape[1]):
-        result[known[:, m], m] = T[m].T[at[known[:, m], m]]
-    return result
-
-
-def _posterior(votes: np.ndarray, prior: np.ndarray, rated: np.ndarray) -> np.ndarray:
-    """(n, s) normalised; NaN in rows that are not rated."""
-    mass = prior * votes.prod(axis=1, dtype=np.float64)
-    total = mass.sum(axis=1, keepdims=True)
-    return np.where(rated[:, None], mass / np.maximum(total, SMALLEST), np.nan)
-
-
-def _near(votes: np.ndarray, p: np.ndarray, rated: np.ndarray, means: NeighborMeans) -> np.ndarray:
-    """(n, s, 2) mean posterior of the neighbours at each `REACH`; p where none is rated."""
-    near = means(_posterior(votes, p, rated))[:, :, REACH].astype(np.float64)
-    total = near.sum(axis=1, keepdims=True)
-    return np.where(total > 0, near / np.maximum(total, SMALLEST), p[:, None])
+def _normal(near: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """(n, s) shares that neighbours' posteriors (n, s) are on average; p where none is rated."""
+    total = near.sum(axis=1, keepdims=True, dtype=np.float64)
+    return np.where(total > 0, near / np.maximum(total, TINY), p)
 
 
 def _trust(
-    votes: np.ndarray,
-    scores: np.ndarray,
+    patterns: Patterns,
+    T: np.ndarray,
     p: np.ndarray,
     means: NeighborMeans,
     learns: np.ndarray | None,
 ) -> tuple[float, int]:
     """The rho and the reach under which each rater's scores are likeliest, given the others'."""
-    gain = np.zeros((len(GRID), len(REACH)))
-    for m in range(votes.shape[1]):
-        others = np.delete(np.arange(votes.shape[1]), m)
-        rated = ~np.isnan(scores[:, others]).all(axis=1)
-        near = _near(votes[:, others], p, rated, means)
-        judged = rated & ~np.isnan(scores[:, m])
-        judged = judged if learns is None else judged & learns
-        told, own = votes[judged][:, others].prod(axis=1, dtype=np.float64), votes[judged, m]
-        before, after = told @ p, (told * own) @ p
-        for place in range(len(REACH)):
-            mixed = told * near[judged, :, place]
-            nearby, nearby_after = mixed.sum(axis=1), (mixed * own).sum(axis=1)
-            for step, rho in enumerate(GRID):
-                predicted = (1 - rho) * after + rho * nearby_after
-                total = (1 - rho) * before + rho * nearby
-                gain[step, place] += np.log(
-                    np.maximum(predicted, SMALLEST) / np.maximum(total, SMALLEST)
-                ).sum()
+    gain, s = np.zeros((len(GRID), len(REACH))), len(p)
+    hot = patterns.one_hot(s)
+    for m in range(len(T)):
+        others = hot.copy()
+        others[:, m * s : (m + 1) * s] = 0.0
+        likely, heard = looks(others, T)[0], np.asarray(others.any(axis=1))
+        theirs = np.where(heard[:, None], shares(likely, p), np.nan).astype(np.float32)
+        near = means(theirs[patterns.of_row])
+        own = likely * (hot[:, m * s : (m + 1) * s] @ T[m].T)
+        judged = (heard & (patterns.scores[:, m] >= 0))[patterns.of_row]
+        rows = np.flatnonzero(judged if learns is None else judged & learns)
+        for block in row_blocks(len(rows)):
+            each = [likelihood[patterns.of_row[rows[block]]] for likelihood in (own, likely)]
+            for place, reach in enumerate(REACH):
+                by_near = _normal(near[rows[block], :, reach], p)
+                alone, nearby = ([(one * q).sum(axis=1) for one in each] for q in (p, by_near))
+                for step, rho in enumerate(GRID):
+                    predicted, total = (
+                        np.maximum((1 - rho) * one + rho * other, TINY)
+                        for one, other in zip(alone, nearby, strict=True)
+                    )
+                    gain[step, place] += np.log(predicted / total).sum()
     best = divmod(int(gain.argmax()), len(REACH))
     return float(GRID[best[0]]), REACH[best[1]]
 

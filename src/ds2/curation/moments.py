@@ -22,8 +22,7 @@ import numpy as np
 
 from ds2.levels import split_levels
 from ds2.measures import Z
-from ds2.neighbors import Neighbors
-from ds2.neighbors.blocks import row_blocks
+from ds2.neighbors import Neighbors, row_blocks
 from ds2.noise import factor
 
 __all__ = [

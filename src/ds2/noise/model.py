@@ -41,7 +41,7 @@ from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.order import in_order, in_stochastic_order
 from ds2.progress import part, steps
 
-__all__ = ["Links", "Model", "Patterns", "Solved"]
+__all__ = ["Links", "Model", "Patterns", "Solved", "looks", "shares"]
 
 #: Rounds of joining an example to the least numbered among its neighbours.
 BLOCK_ROUNDS = 1
@@ -112,6 +112,31 @@ class Patterns:
     def log_gold(self) -> np.ndarray:
         """(u, s) Log of the gold shares, 0 where there is none."""
         return np.asarray(np.log(np.maximum(self.gold, 1e-300)))
+
+
+def looks(
+    hot: np.ndarray, T: np.ndarray, log_gold: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """How likely each pattern is in each class, its largest value 1, and the log of what that was.
+
+    Args:
+        hot: (u, r·s) a 1 at each rater's score; a rater of zeros says nothing.
+        T: (r, s, s) the raters' matrices.
+        log_gold: (u, s) what is known of the classes beside.
+
+    Returns:
+        (u, s) and (u,).
+    """
+    logs = np.log(np.maximum(T, TINY))
+    terms = hot @ logs.transpose(0, 2, 1).reshape(-1, T.shape[1]) + log_gold
+    top = terms.max(axis=1)
+    return np.exp(terms - top[:, None]), top
+
+
+def shares(likely: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """The posterior (u, s) of what `looks` says, for a prior (s,) or one of each row (u, s)."""
+    mass = likely * prior
+    return np.asarray(mass / np.maximum(mass.sum(axis=1, keepdims=True), TINY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,10 +356,7 @@ class Model:
 
     def looks(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """L of each pattern (u, s), its largest value 1, and the log of what that was (u,)."""
-        logs = np.log(np.maximum(T, TINY))
-        terms = self.hot @ logs.transpose(0, 2, 1).reshape(-1, self.s) + self.log_gold
-        top = terms.max(axis=1)
-        return np.exp(terms - top[:, None]), top
+        return looks(self.hot, T, self.log_gold)
 
     def data_likelihood(self, state: State) -> float:
         """Log-likelihood of what was said, without the priors' part."""
@@ -370,8 +392,7 @@ class Model:
     def posterior(self, state: State) -> np.ndarray:
         """(u, s) P(true = i) of each pattern, given its own ratings; without links."""
         T, p = self.split(state)
-        mass = self.looks(T)[0] * p
-        return np.asarray(mass / np.maximum(mass.sum(axis=1, keepdims=True), TINY))
+        return shares(self.looks(T)[0], p)
 
     def covariance(self, state: State) -> np.ndarray:
         """Covariance of the free numbers behind T, and J or p (see `ds2.noise.intervals`)."""
