@@ -223,6 +223,8 @@ def everyone_rated(scores: np.ndarray, made: dict) -> list[dict]:
 
 def main() -> None:
     quick, embedder = "--quick" in sys.argv, "--embedder" in sys.argv
+    if quick and "--picture" in sys.argv:
+        sys.exit("A picture needs every size: leave out --quick.")
     pool, vectors, features, scores = prepared(quick, embedder, "--active" in sys.argv)
     made = {
         "vectors": vectors,
