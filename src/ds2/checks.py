@@ -221,7 +221,7 @@ def check_gold(
     if gold is None:
         if weights is not None:
             raise InputError("'gold_weights' needs 'gold'. Pass both, or neither.")
-        return np.full(n_rows, np.nan), np.zeros(n_rows)
+        return np.broadcast_to(np.nan, n_rows), np.broadcast_to(0.0, n_rows)
     table = check_table("gold", gold, n_rows=n_rows, whole=False)
     if table.shape[1] != 1:
         raise InputError(f"'gold' must have one score per example, shape (n,). Got {table.shape}.")

@@ -195,9 +195,8 @@ def choose(case: Case, objective: str) -> Choice:
         candidates = _fits(case, case.everyone)
     with part(share, 1.0):
         judges, held = _judges(case, candidates, objective)
-    judgements = [
-        found for one in judges for found in judge(one, case.blocks, objective, case.fixed)
-    ]
+    fixed = case.fixed()
+    judgements = [found for one in judges for found in judge(one, case.blocks, objective, fixed)]
     gains, shown, by_gold = _gains(judgements, candidates, objective)
     unstable = [
         name for name in shown if name not in by_gold and not _as_judged(name, candidates, held)

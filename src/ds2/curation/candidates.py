@@ -226,7 +226,8 @@ class Case:
         panel: what the raters are to each other.
         names: (r,) what sentences call them.
         voted: (n, r) scores after method "ds2" on each rater.
-        fixed: (n, c) covariates as columns, without which a gain must be seen as well; c may be 0.
+        fixed: makes (n, c) columns of covariates, without which a gain must be seen as well; c may
+            be 0.
         seed: for the fits' starts.
         inputs: what a scorer learns from, or None.
         order: (n,) the smallest are learned from first.
@@ -248,7 +249,7 @@ class Case:
     panel: Panel
     names: tuple[str, ...]
     voted: np.ndarray
-    fixed: np.ndarray
+    fixed: Callable[[], np.ndarray]
     seed: int
     inputs: Inputs | None = None
     order: np.ndarray | None = None

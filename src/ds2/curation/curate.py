@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Shaped
@@ -181,10 +181,9 @@ def curate(
     seed, most = check_int("seed", seed, low=0), check_int("fit_rows", fit_rows, low=100)
     table, each, n_scores = _read(scores, noise, neighbors.n)
     order = check_keys(keys, neighbors.n)
-    trusted, weights = check_gold(gold, neighbors.n, n_scores, gold_weights)
     unseen = np.isnan(table).all(axis=1)
+    trusted, weights = _gold_of_rated(unseen, gold, n_scores, gold_weights)
     check_choice("unrated", unrated, UNRATED)
-    trusted, weights = np.where(unseen, np.nan, trusted), np.where(unseen, 0.0, weights)
     again = _same_shape("repeats", repeats, table, n_scores)
     inputs = None if vectors is None else Inputs.of(vectors, features)
     if inputs is not None:
@@ -213,10 +212,10 @@ def curate(
         panel=heard.panel,
         names=heard.names,
         voted=voted,
-        fixed=covariate_columns(seen, neighbors.n),
+        fixed=partial(covariate_columns, seen, neighbors.n),
         seed=seed,
         inputs=inputs,
-        order=random_order_keys(order, seed, LEARNING),
+        order=None if inputs is None else random_order_keys(order, seed, LEARNING),
         learns=learning_rows(
             labels,
             order,
@@ -428,6 +427,16 @@ def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> n
     if array.shape != table.shape:
         raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
     return array
+
+
+def _gold_of_rated(
+    unseen: np.ndarray, gold: object, n_scores: int, weights: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `check_gold`, and none on rows without a rating."""
+    trusted, weighs = check_gold(gold, len(unseen), n_scores, weights)
+    if gold is None:
+        return trusted, weighs
+    return np.where(unseen, np.nan, trusted), np.where(unseen, 0.0, weighs)
 
 
 def _spread(spread: object, scores: np.ndarray) -> np.ndarray:

@@ -101,7 +101,7 @@ def part_of(case: Case) -> Case:
         folds=take(case.folds, 0),
         blocks=take(case.blocks, 0),
         voted=take(case.voted, none),
-        fixed=take(case.fixed, 0),
+        fixed=lambda: take(case.fixed(), 0),
         inputs=None if case.inputs is None else case.inputs.take(np.append(rows, rows[0])),
         order=None if case.order is None else take(case.order, np.iinfo(np.uint64).max),
         learns=None,

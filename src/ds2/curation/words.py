@@ -9,7 +9,7 @@ from ds2.curation.auto import Choice
 from ds2.curation.bias import association, is_number
 from ds2.curation.candidates import Case
 from ds2.levels import level_shares
-from ds2.measures import Measured, Z, effective_rows, measure, spearman, weighted_sum
+from ds2.measures import Measured, Z, effective_rows, measure, spearman, thinned, weighted_sum
 from ds2.noise.panel import LEAST_GOLD
 
 __all__ = ["choice_warnings", "gold_needed", "next_evidence", "shared_bias"]
@@ -75,7 +75,8 @@ def _goes_with(
     *,
     trusted: bool,
 ) -> str:
-    found = [association(case.values[:, m], covariate, case.blocks) for m in raters]
+    some = thinned(len(case.values))
+    found = [association(case.values[some, m], covariate[some], case.blocks[some]) for m in raters]
     seen = [one for one in found if one is not None]
     signs = []
     for one in seen:

@@ -11,6 +11,7 @@ from ds2.arrays import Scores, Transition, Values
 from ds2.curation import BiasRow, Curation, measure_bias
 from ds2.embedding import EmbeddingReport, content_types, identify_languages
 from ds2.levels import nearest_level
+from ds2.measures import thinned
 from ds2.neighbors import Neighbors
 from ds2.noise import MIN_COUNT, TransitionEstimate
 from ds2.pool import Pool
@@ -24,8 +25,6 @@ __all__ = ["Chosen", "Results", "Truth", "mean", "moves", "to_levels"]
 LEAST_CELL = 0.02
 #: Examples whose language is told: enough for a correlation, and bounded.
 SAMPLE = 2000
-#: Examples on which it is measured what scores go with: its intervals are then 0.004 wide.
-MOST = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,7 @@ class Results(Chosen):
     @property
     def bias_step(self) -> int:
         """One example in so many is looked at for `bias`."""
-        return -(-len(self.pool) // MOST) or 1
+        return int(thinned(len(self.pool)).step)
 
     @cached_property
     def bias(self) -> tuple[BiasRow, ...]:
