@@ -134,6 +134,18 @@ def test_pairs_are_counted_as_by_hand(pool):
         assert counted[key] == pytest.approx(weight)
 
 
+def test_of_very_many_pairs_some_are_counted(pool, joint, monkeypatch):
+    monkeypatch.setattr("ds2.noise.model.MOST_LINKS", 4000)
+    _, scores, neighbors = pool
+    patterns, rng = Patterns.build(scores, None, 6), np.random.default_rng(0)
+    links = Links.build(patterns, neighbors, 5, rng, most=10**6)
+    assert links.counts.sum() == pytest.approx(2000)  # an example's two nearest weigh 1 together
+    some = estimate(scores, neighbors)
+    assert distance(some.matrix, joint.matrix) < 0.05
+    wider = np.diff(some.intervals, axis=0).mean() / np.diff(joint.intervals, axis=0).mean()
+    assert 1 < wider < np.sqrt(len(scores) / 2000) * 1.5
+
+
 def test_the_same_seed_gives_the_same_estimate(pool, joint):
     again = estimate(pool[1], pool[2])
     np.testing.assert_array_equal(again.matrix, joint.matrix)

@@ -58,6 +58,8 @@ GROUPS, GROUP_STEPS = 10, 90
 #: Numbers of a table of slopes that are squared at once, links that are sorted by block at once,
 #: and codes that may be marked in place of being sorted.
 AT_ONCE, LINKS_AT_ONCE, MOST_CODES = 2**23, 2**22, 2**24
+#: Pairs of rows that are counted where few patterns occur: some 100 bytes each.
+MOST_LINKS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class Links:
             neighbors: the graph.
             n_neighbors: how many of each example's neighbours are counted.
             rng: chooses examples where there are too many pairs, and the blocks.
-            most: distinct pairs.
+            most: pairs, where more patterns occur than can all be met.
         """
         u = len(patterns.counts)
         rated = patterns.rated[patterns.of_row] & neighbors.entries()
@@ -184,9 +186,10 @@ class Links:
             around = [label[neighbors.indices[of]].min(axis=1) for of in row_blocks(len(label))]
             label = np.minimum(label, np.concatenate(around))
         blocks = _ranks(label, neighbors.n)[1]
-        if u**2 > most and len(rows) * n_neighbors > most:
+        limit = most if u**2 > most else MOST_LINKS
+        if len(rows) * n_neighbors > limit:
             n_neighbors = min(n_neighbors, 2)
-            rows = np.sort(rng.permutation(rows)[: most // n_neighbors])
+            rows = np.sort(rng.permutation(rows)[: limit // n_neighbors])
         parts = []
         for block in row_blocks(len(rows)):
             near = neighbors.indices[rows[block], :n_neighbors]
