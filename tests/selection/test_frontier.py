@@ -142,6 +142,25 @@ def test_a_large_pool_is_measured_on_a_part_of_it(pool):
     assert len(set(tight.rows.tolist())) == 60
 
 
+def test_the_best_may_lie_close_together_and_memory_does_not_grow(monkeypatch):
+    rng, found = np.random.default_rng(0), []
+    vectors = rng.standard_normal((2000, 8)).astype(np.float32)
+    vectors[:600] = vectors[0] + 1e-2 * rng.standard_normal((600, 8))  # all of them near all
+    scores = np.where(np.arange(2000) < 600, 5.0, 1.0)
+    reach = frontier._find_reach
+    monkeypatch.setattr(frontier, "_find_reach", lambda *a: found.append(reach(*a)) or found[-1])
+    sizes = {"PAIRS": 40_000, "CANDIDATES": 500, "OTHERS": 500}
+    with mock.patch.multiple(frontier, **sizes):
+        ds2.select(
+            scores,
+            vectors=vectors,
+            neighbors=ds2.find_neighbors(vectors),
+            size=50,
+            method="frontier",
+        )
+    assert len(found[0].near) < 1.5 * sizes["PAIRS"]
+
+
 def test_every_size_can_be_asked_for(pool):
     for size in (1, 2, 700, 1200):
         assert len(set(select(pool, size).rows.tolist())) == size

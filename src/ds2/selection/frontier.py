@@ -36,8 +36,9 @@ __all__ = ["frontier_orders", "order_frontier"]
 CANDIDATES, PER_PICK, OTHERS = 25_000, 4, 25_000
 #: Pairs of near rows that are held at once: about 4 bytes each.
 PAIRS = 50_000_000
-#: Rows drawn to find out what random selections are like.
-SAMPLE = 4_000
+#: Rows drawn to find out what random selections are like, and candidates to find out how many pairs
+#: there will be.
+SAMPLE, PROBE = 4_000, 1_000
 BLOCK, TILE = 2_048, 8_192
 ROUNDS = 10
 
@@ -146,10 +147,13 @@ def _find_reach(inputs: Inputs, size: int) -> _Reach:
     error = float(repeated.std()) / len(repeated) ** 0.5 if len(repeated) < e else 0.0
     coverage, redundancy = float(covered.mean()), max(float(repeated.mean()) - 2 * error, 0.0)
     c, more = min(e, max(CANDIDATES, PER_PICK * size)), OTHERS
-    pairs = c * min(e, c + more) * float(counts.mean()) / e
-    shrink = min(1.0, (PAIRS / pairs) ** 0.5)
-    c, more = max(size, int(c * shrink)), int(more * shrink)
     best = np.argsort(-scores, kind="stable")[:c]
+    probe = unit_block(vectors, rows[best[:: -(-c // PROBE)]])  # the best may lie close together
+    alike = float((probe @ probe.T >= limit).mean()) - 1 / len(probe)  # not with itself
+    dense = max(float(counts.mean()) / e, alike)
+    shrink = min(1.0, (PAIRS / (c * min(e, c + more) * dense)) ** 0.5)
+    c, more = max(size, int(c * shrink)), int(more * shrink)
+    best = best[:c]
     rest = np.setdiff1d(np.arange(e), best)[:more]  # in the random order of places
     points = unit_block(vectors, rows[np.concatenate([best, rest])])
     weight = np.ones(len(points))
