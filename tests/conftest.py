@@ -1,12 +1,15 @@
 """Shared set-up: every named array type in ds2 is checked at run time while the tests run."""
 
 import os
+import signal
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
 os.environ["DS2_CACHE"] = "off"  # nobody's own cache is read or changed; a test names one
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background: tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SOURCE = Path(__file__).parents[1] / "src"
 TYPED = [
