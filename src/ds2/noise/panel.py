@@ -16,6 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ds2.checks import check_gold
 from ds2.errors import InputError
 from ds2.measures import Interval, Measured, measure, weighted_sum
 from ds2.noise.factor import error_correlations, one_factor
@@ -129,7 +130,7 @@ def hear(
     panel = look_at(scores, blocks, gold=gold, weights=weights, names=names)
     agrees, contradiction = _check_trust(scores, gold, weights, panel, names)
     if contradiction or (panel.opposed and not agrees):
-        gold, weights = np.full(len(gold), np.nan), np.zeros(len(gold))
+        gold, weights = check_gold(None, len(gold), None)
     return Heard(panel, agrees, contradiction, gold, weights, names)
 
 

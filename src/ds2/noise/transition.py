@@ -112,7 +112,7 @@ def estimate_transition(
     heard = hear(values, trusted, weights, names=names)
     panel, trusted, weights = heard.panel, heard.gold, heard.weights
     if int((weights > 0).sum()) < MIN_GOLD:
-        trusted, weights = np.full(n, np.nan), np.zeros(n)
+        trusted, weights = check_gold(None, n, None)
     first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
     distinct = np.setdiff1d(first, panel.constant)
     if not len(distinct):

@@ -142,26 +142,26 @@ class Results(Chosen):
         return bool((curated[np.isfinite(curated)] % 1 != 0).any())
 
     @property
-    def bias_step(self) -> int:
-        """One example in so many is looked at for `bias`."""
-        return int(thinned(len(self.pool)).step)
+    def bias_rows(self) -> slice:
+        """The examples that are looked at for `bias`."""
+        return thinned(len(self.pool))
 
     @cached_property
     def bias(self) -> tuple[BiasRow, ...]:
         """What scores go with beside quality, before and after curation."""
-        step = self.bias_step
-        rows = np.arange(0, len(self.pool), step)
+        some = self.bias_rows
+        rows = np.arange(len(self.pool))[some]
         sources, codes = self.pool.coded_sources()
         labels: dict[str, Sequence[str | None] | np.ndarray] = {
-            "source": np.array(sources, dtype=object)[codes[rows]],
+            "source": np.array(sources, dtype=object)[codes[some]],
             "language": self._languages(rows),
-            "content": content_types(self.pool, step),
+            "content": content_types(self.pool, some.step),
         }
         return measure_bias(
-            self.raw[rows],
-            self.curation.scores[rows],
+            self.raw[some],
+            self.curation.scores[some],
             {
-                LENGTH: self.pool.lengths[rows].astype(np.float64),
+                LENGTH: self.pool.lengths[some].astype(np.float64),
                 "place in the pool": rows.astype(np.float64),
                 **{name: of for name, of in labels.items() if len(set(of) - {None}) > 1},
             },

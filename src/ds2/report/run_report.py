@@ -98,7 +98,8 @@ def run_report(found: Chosen) -> Page:
 def _about_scores(found: Results) -> tuple[tuple[Named, ...], dict[str, tuple[str, ...]]]:
     """The sections that a run without scores does not have, and what those stages said."""
     raters, rater_notes = rater_tables(found)
-    some = "" if found.bias_step == 1 else f" Measured on one example in {found.bias_step}."
+    step = found.bias_rows.step
+    some = "" if step == 1 else f" Measured on one example in {step}."
     bias = goes_with(
         *("bias", "What else the scores go with", found.bias, ("raw", "curated")),
         says="Spearman's correlation for numbers, the correlation ratio eta for labels (0 is none, "
