@@ -117,8 +117,9 @@ def watched(words: list[str]) -> dict:
 
 def _watch(pid: int, stop: threading.Event, seconds: dict, peak: dict) -> None:
     """Keep the CPU seconds of a process and all below it, and the largest sum of their memory."""
-    tick = os.sysconf("SC_CLK_TCK")
-    while not stop.wait(0.25):
+    tick, took = os.sysconf("SC_CLK_TCK"), 0.0
+    while not stop.wait(max(0.25, 20 * took)):  # a look at gigabytes in memory takes a while
+        began = time.perf_counter()
         parents, used = {}, {}
         for place in Path("/proc").glob("[0-9]*"):
             try:
@@ -140,6 +141,7 @@ def _watch(pid: int, stop: threading.Event, seconds: dict, peak: dict) -> None:
                 for name in total:
                     total[name] += int(held[name].split()[0]) / 1024
         peak.update({name: max(peak[name], total[name]) for name in peak})
+        took = time.perf_counter() - began
 
 
 def total_variation(a: np.ndarray, b: np.ndarray) -> float:

@@ -201,6 +201,15 @@ def test_what_a_class_holds_has_a_reader():
     assert not unread
 
 
+def test_tests_take_from_a_face_what_it_has():
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and re.match(r"ds2\.\w+\.", node.module or ""):
+                room = node.module.split(".")[1]
+                face = set(_exported(SOURCE / room / "__init__.py"))
+                assert not face & {alias.name for alias in node.names}, f"{path}: {node.module}"
+
+
 def _exported(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":

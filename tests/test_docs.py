@@ -195,7 +195,7 @@ def named_command(words):
 
 
 def test_every_command_line_of_a_page_exists():
-    from ds2.runs.recipe_file import parse_overrides
+    from ds2.runs import parse_overrides
 
     lines = list(command_lines())
     assert lines
@@ -209,7 +209,7 @@ def test_every_command_line_of_a_page_exists():
 
 
 def test_every_recipe_key_that_a_page_names_exists():
-    from ds2.runs.recipe_file import make_recipe
+    from ds2.runs import make_recipe
     from ds2.runs.stages import STAGES
 
     recipe = make_recipe({"pool.path": "x"})
@@ -224,8 +224,7 @@ def test_every_recipe_key_that_a_page_names_exists():
 
 
 def test_every_part_of_a_recipe_that_a_page_shows_is_one():
-    from ds2.runs.recipe import Recipe
-    from ds2.runs.recipe_file import make_recipe
+    from ds2.runs import Recipe, make_recipe
 
     shown = [tomllib.loads(b.text) for p in HAND_WRITTEN for b in blocks(p) if b.language == "toml"]
     parts = [part for part in shown if set(part) <= set(Recipe.model_fields)]

@@ -18,6 +18,7 @@ __all__ = [
     "check_fraction",
     "check_gold",
     "check_int",
+    "check_like",
     "check_positive",
     "check_rows",
     "check_scores",
@@ -204,6 +205,21 @@ def check_table(
         ):
             top = "" if n_scores is None else f" in 0 … {n_scores - 1}"
             raise InputError(f"'{label}' must hold finite numbers{top} (NaN where missing).")
+    return table
+
+
+def check_like(name: str, given: object, scores: np.ndarray, n_scores: int) -> np.ndarray:
+    """Return numbers in [0, n_scores − 1], NaN where missing, in the shape (n, r) of ``scores``.
+
+    None is NaN everywhere.
+    """
+    if given is None:
+        return np.broadcast_to(np.nan, scores.shape)
+    table = check_table(name, given, n_rows=len(scores), n_scores=n_scores, whole=False)
+    if table.shape != scores.shape:
+        raise InputError(
+            f"'{name}' must have the shape of 'scores', {scores.shape}. Got {table.shape}."
+        )
     return table
 
 

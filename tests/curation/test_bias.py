@@ -4,7 +4,7 @@ from auto_sample import curated, prepared, seen, some
 from scipy import stats
 
 import ds2
-from ds2.curation.bias import measure_bias, remove_covariate
+from ds2.curation import measure_bias, remove_covariate
 from ds2.errors import InputError
 from ds2.measures import residuals
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds2.curation.gold import plan_gold
+from ds2.curation import plan_gold
 from ds2.errors import InputError
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from ds2.curation.rerate import combine_ratings, normal_posterior, plan_rerating
+from ds2.curation import combine_ratings, normal_posterior, plan_rerating
 from ds2.errors import InputError
 
 

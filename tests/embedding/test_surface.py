@@ -5,7 +5,7 @@ import pytest
 
 import ds2
 from ds2.arrays import N_WORDS
-from ds2.embedding.surface import FIGURES, content_types
+from ds2.embedding import FIGURES, content_types
 
 
 def rows(*pairs):

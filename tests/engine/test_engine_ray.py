@@ -15,8 +15,7 @@ from ds2.cli.app import app
 from ds2.engine import opened_engine
 from ds2.errors import InputError, RunError
 from ds2.pool import read_parts
-from ds2.runs import init_run, run
-from ds2.runs.job import Job
+from ds2.runs import Job, init_run, run
 from ds2.runs.score import score_pool
 
 ray = pytest.importorskip("ray")

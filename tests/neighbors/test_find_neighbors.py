@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.neighbors import Neighbors, blocks, cells, device, exact, find_neighbors, prepare_cells
-from ds2.neighbors.groups import first_rows, identical_groups
+from ds2.neighbors import (
+    Neighbors,
+    blocks,
+    cells,
+    device,
+    exact,
+    find_neighbors,
+    identical_groups,
+    prepare_cells,
+)
+from ds2.neighbors.groups import first_rows
 from ds2.neighbors.recall import RecallSample
 
 

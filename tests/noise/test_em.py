@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from ds2.noise import simulate
 from ds2.noise.em import State, diagonal_starts
-from ds2.noise.simulation import simulate
 from ds2.noise.triples import Triples, expected_triples, fit_triples
 
 T = simulate(10).transition

@@ -8,8 +8,7 @@ import pytest
 from pool_files import MESSAGES, PROMPT, alpaca_rows, write_lines
 
 from ds2.errors import Ds2Warning, InputError, MissingDependencyError
-from ds2.pool import read_pool
-from ds2.pool.tokens import count_tokens
+from ds2.pool import count_tokens, read_pool
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from ds2.runs.job import Listener
+from ds2.runs import Listener
 
 
 def sha(text):

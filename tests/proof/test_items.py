@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds2.errors import InputError
-from ds2.proof import compare_arms, detectable_effect
+from ds2.proof import Noise, compare_arms, detectable_effect
 from ds2.proof.items import ItemValues, measure
-from ds2.proof.power import Noise, critical_value, detectable, p_value, power_at
+from ds2.proof.power import critical_value, detectable, p_value, power_at
 
 
 def draw(seed, *, n=300, seeds=(3, 3), run_sd=0.05, effect=0.0, flips=0.5, cluster=1):

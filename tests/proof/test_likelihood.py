@@ -8,8 +8,8 @@ import pytest
 
 import ds2
 from ds2.errors import InputError
-from ds2.proof import likelihood
-from ds2.proof.likelihood import measure_likelihoods, tokens_of
+from ds2.proof import likelihood, measure_likelihoods
+from ds2.proof.likelihood import tokens_of
 from ds2.proof.scorer import load_scorer
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,8 @@ import pytest
 from ds2.errors import InputError
 from ds2.proof.arms import Score
 from ds2.proof.train_plan import Training
-from ds2.runs import make_recipe
+from ds2.runs import Job, Listener, make_recipe
 from ds2.runs.evaluate_step import Evaluation
-from ds2.runs.job import Job, Listener
 from ds2.runs.proof_arms import Arm
 from ds2.runs.proof_loop import _means
 from ds2.runs.proof_plan import Plan, _tokens, _updates, check_proof

@@ -16,7 +16,7 @@ from llm_server import Endpoint, Step, rating_of, rating_text
 from rating_fakes import CANARY as KEY
 from rating_fakes import ScriptedRater, make_pool
 
-from ds2.embedding.openai import OpenAIEmbedder
+from ds2.embedding import OpenAIEmbedder
 from ds2.endpoints import masked
 from ds2.errors import Ds2Error, Ds2Warning, InputError, RunBusyError, RunError
 from ds2.rating import Answer, ChatRater, Failure, Limits, Prompt, Rubric, Store, rate, reparse

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ds2.proof import compare_arms
-from ds2.proof.arms import Arms
+from ds2.proof import Arms, compare_arms
 from ds2.proof.words import comparison_document
 
 TASKS = ("mmlu", "truthfulqa_mc2", "gsm8k_cot", "bbh_cot_fewshot", "tydiqa_goldp")

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ds2.pool import Message, read_pool
-from ds2.rating import Scale
-from ds2.rating.gold import read_gold
+from ds2.rating import Scale, read_gold
 from ds2.report import GoldItem, gold_choices, render_gold_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")

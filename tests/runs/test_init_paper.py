@@ -8,8 +8,7 @@ import pytest
 from small_pool import Heard, make_rows, write_rows
 
 from ds2.errors import InputError
-from ds2.runs import compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
-from ds2.runs.job import Job
+from ds2.runs import Job, compare_run, init_run, load_recipe, make_recipe, parse_overrides, run
 from ds2.selection import METHODS
 
 #: What arXiv 2410.10877 states, by the recipe's keys.

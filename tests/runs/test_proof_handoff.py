@@ -15,7 +15,7 @@ from ds2.cli.app import app
 from ds2.errors import InputError
 from ds2.proof.encode import encode
 from ds2.proof.templates import load_template
-from ds2.runs.job import Job
+from ds2.runs import Job
 from ds2.runs.proof_handoff import read_plan, write_proof
 from ds2.runs.proof_plan import make_plan
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ds2.cli.app import app
 from ds2.errors import InputError
-from ds2.runs.job import Job
+from ds2.runs import Job
 from ds2.runs.proof_loop import prove, prove_planted, swapped
 from ds2.runs.proof_plan import Cost
 

@@ -12,8 +12,7 @@ from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.proof.power import smallest_effects, worth_it
 from ds2.proof.train_plan import plan_updates
-from ds2.runs import Listener
-from ds2.runs.job import Job
+from ds2.runs import Job, Listener
 from ds2.runs.proof_arms import Counter
 from ds2.runs.proof_plan import PLAN, Cost, freeze, make_plan, within_budget
 

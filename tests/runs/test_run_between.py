@@ -15,6 +15,7 @@ from ds2.errors import InputError
 from ds2.pool import Pool
 from ds2.rating import Scale
 from ds2.runs import (
+    Job,
     add_gold,
     compare_run,
     plan_run_between,
@@ -23,7 +24,6 @@ from ds2.runs import (
     write_gold_sheets,
 )
 from ds2.runs.ask import found_between
-from ds2.runs.job import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 N, SIZE, MINE = 400, 60, range(100, 200)

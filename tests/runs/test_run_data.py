@@ -6,9 +6,8 @@ import pytest
 
 from ds2.errors import InputError
 from ds2.pool import Pool
-from ds2.runs import init_run, load_recipe, run, status
+from ds2.runs import Job, init_run, load_recipe, run, status
 from ds2.runs.export import export
-from ds2.runs.job import Job
 
 WORDS = ["river", "bread", "clock", "map", "tea", "glass", "snow", "coal", "wool", "salt"]
 QUICK = {"noise.n_bootstrap": 0, "select.stability_rounds": 0, "select.size": 5}

@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError
-from ds2.runs import add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
+from ds2.runs import Job, add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
 from ds2.runs.export import export, publish
-from ds2.runs.job import Job
 from ds2.selection import Selection
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

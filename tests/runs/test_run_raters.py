@@ -14,6 +14,7 @@ from ds2.errors import InputError, RunError
 from ds2.pool import read_pool
 from ds2.rating import Panel, Store
 from ds2.runs import (
+    Job,
     collect_batches,
     parse_overrides,
     prompt_of,
@@ -21,7 +22,6 @@ from ds2.runs import (
     status,
     write_batches,
 )
-from ds2.runs.job import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")
 CANARY = "sk-canary-5f3a9c"

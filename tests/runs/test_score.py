@@ -14,10 +14,7 @@ import ds2
 from ds2.cli.app import app
 from ds2.pool import Pool, read_parts
 from ds2.rating import Panel
-from ds2.runs import init_run, run
-from ds2.runs.frozen import load
-from ds2.runs.job import Job
-from ds2.runs.rerate import plan_run_rerating
+from ds2.runs import Job, init_run, load, plan_run_rerating, run
 from ds2.runs.score import score_pool
 
 pytestmark = pytest.mark.filterwarnings("ignore::ds2.errors.Ds2Warning")

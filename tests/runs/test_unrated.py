@@ -13,14 +13,21 @@ import ds2
 from ds2.cli.app import app
 from ds2.errors import InputError
 from ds2.report.breadth import breadth_findings, methods_by_breadth, methods_state
-from ds2.runs import compare_run, init_run, load_recipe, parse_overrides, run, status
+from ds2.runs import (
+    Job,
+    compare_run,
+    init_run,
+    load,
+    load_recipe,
+    parse_overrides,
+    plan_run_between,
+    plan_run_rerating,
+    run,
+    status,
+    write_gold_sheets,
+)
 from ds2.runs import export as export_module
-from ds2.runs.ask import write_gold_sheets
-from ds2.runs.between import plan_run_between
 from ds2.runs.export import export, publish
-from ds2.runs.frozen import load
-from ds2.runs.job import Job
-from ds2.runs.rerate import plan_run_rerating
 from ds2.runs.unrated import methods_without_scores
 from ds2.selection import ComparedSelection, Selection
 

@@ -13,6 +13,7 @@ from ds2.checks import (
     check_fraction,
     check_gold,
     check_int,
+    check_like,
     check_rows,
     check_table,
 )
@@ -184,7 +185,7 @@ def curate(
     unseen = np.isnan(table).all(axis=1)
     trusted, weights = _gold_of_rated(unseen, gold, n_scores, gold_weights)
     check_choice("unrated", unrated, UNRATED)
-    again = _same_shape("repeats", repeats, table, n_scores)
+    again = check_like("repeats", repeats, table, n_scores)
     inputs = None if vectors is None else Inputs.of(vectors, features)
     if inputs is not None:
         check_rows("vectors", inputs.vectors, neighbors.n)
@@ -416,17 +417,8 @@ def _values(expected: object, table: np.ndarray, n_scores: int) -> np.ndarray:
     """(n, r) the scores, expected ones in their place where there are any."""
     if expected is None:
         return table
-    given = _same_shape("expected", expected, table, n_scores)
+    given = check_like("expected", expected, table, n_scores)
     return np.where(np.isnan(given) | np.isnan(table), table, given)
-
-
-def _same_shape(name: str, given: object, table: np.ndarray, n_scores: int) -> np.ndarray:
-    if given is None:
-        return np.broadcast_to(np.nan, table.shape)
-    array = check_table(name, given, n_rows=len(table), n_scores=n_scores, whole=False)
-    if array.shape != table.shape:
-        raise InputError(f"'{name}' must have the shape of 'scores'. Got {array.shape}.")
-    return array
 
 
 def _gold_of_rated(

@@ -9,7 +9,8 @@ anywhere with the same result. (cuVS's all-neighbours and DiskANN's build cut a 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ T = TypeVar("T")
 _Encode = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CellIndex:
     """Cells over some rows of an array of vectors; ``search`` may be called with any width.
 
@@ -52,7 +53,6 @@ class CellIndex:
     centres: np.ndarray
     ends: np.ndarray
     device: str = "cpu"
-    _elsewhere: list[Visit] = field(default_factory=list, repr=False)
 
     @classmethod
     def build(
@@ -118,7 +118,7 @@ class CellIndex:
     def search_places(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """The same for rows that are given by their places (q,), ascending."""
         result = np.empty((len(places), k), dtype=np.int64)
-        search = self._search if self.device == "cpu" else self._on_device()
+        search = self._search if self.device == "cpu" else self._on_device
 
         def visit(block: slice) -> None:
             found = search(places[block], k, width)
@@ -150,11 +150,10 @@ class CellIndex:
         likeness[np.arange(len(places)), home] = np.inf
         return np.asarray(np.argpartition(-likeness, width - 1, axis=1)[:, :width])
 
+    @cached_property
     def _on_device(self) -> Visit:
         """The search on the device, on which the codes stay."""
-        if not self._elsewhere:
-            self._elsewhere.append(search_on(self.device, self.codes, self.centres, self.ends))
-        return self._elsewhere[0]
+        return search_on(self.device, self.codes, self.centres, self.ends)
 
     def _search(self, places: np.ndarray, k: int, width: int) -> np.ndarray:
         """(q, k) places of the candidates of a block of rows, given by their places."""

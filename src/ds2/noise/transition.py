@@ -7,8 +7,15 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_fraction, check_gold, check_int, check_positive, check_table
-from ds2.errors import InputError, warn
+from ds2.checks import (
+    check_fraction,
+    check_gold,
+    check_int,
+    check_like,
+    check_positive,
+    check_table,
+)
+from ds2.errors import warn
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate, describe
 from ds2.noise.panel import hear
@@ -102,13 +109,7 @@ def estimate_transition(
     values = check_table("scores", scores, n_rows=n, n_scores=wanted.n_scores)
     given = None if rho == "auto" else check_fraction("rho", rho, open_low=True)
     trusted, weights = check_gold(gold, n, wanted.n_scores, gold_weights)
-    again = np.full(values.shape, np.nan)
-    if repeats is not None:
-        again = check_table("repeats", repeats, n_rows=n, n_scores=wanted.n_scores, whole=False)
-        if again.shape != values.shape:
-            raise InputError(
-                f"'repeats' must have the shape of 'scores', {values.shape}. Got {again.shape}."
-            )
+    again = check_like("repeats", repeats, values, wanted.n_scores)
     heard = hear(values, trusted, weights, names=names)
     panel, trusted, weights = heard.panel, heard.gold, heard.weights
     if int((weights > 0).sum()) < MIN_GOLD:
