@@ -208,10 +208,12 @@ def check_table(
     return table
 
 
-def check_like(name: str, given: object, scores: np.ndarray, n_scores: int) -> np.ndarray:
-    """Return numbers in [0, n_scores − 1], NaN where missing, in the shape (n, r) of ``scores``.
+def check_like(
+    name: str, given: object, scores: np.ndarray, n_scores: int | None = None
+) -> np.ndarray:
+    """Return finite numbers, NaN where missing, in the shape (n, r) of ``scores``.
 
-    None is NaN everywhere.
+    They lie in [0, n_scores − 1] where that is given. None is NaN everywhere.
     """
     if given is None:
         return np.broadcast_to(np.nan, scores.shape)
@@ -274,9 +276,8 @@ def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
     return np.where(np.isnan(array), 0.0, array)
 
 
-def check_rows(name: str, array: np.ndarray, n_rows: int | None) -> None:
-    """Raise `InputError` unless ``array`` has ``n_rows`` rows (any number when None)."""
-    if n_rows is not None and array.shape[0] != n_rows:
-        raise InputError(
-            f"'{name}' must have {n_rows} rows, one per example. Got {array.shape[0]}."
-        )
+def check_rows(name: str, array: object, n_rows: int | None) -> None:
+    """Raise `InputError` unless an array or list has ``n_rows`` rows (any number when None)."""
+    found = (*np.shape(array), 0)[0]
+    if n_rows is not None and found != n_rows:
+        raise InputError(f"'{name}' must have {n_rows} rows, one per example. Got {found}.")

@@ -87,7 +87,7 @@ def test_a_spread_is_checked_and_reaches_the_soft_scores(pair):
     truth = pool.true_scores
     assert agreement(told.scores, truth) > agreement(plain.scores, truth) + 0.02
     for bad in (-spread, spread[:, 0], spread + np.inf):
-        with pytest.raises(InputError, match="'spread'"):
+        with pytest.raises(InputError, match="'spread"):
             quiet(*data, method="soft", spread=bad)
 
 
@@ -222,6 +222,7 @@ def test_expected_scores_stand_in_for_whole_ones():
             r"'gold_weights' must be finite and 0 or more\. Got inf",
         ),
         ({"expected": np.zeros(2000)}, "'expected' must have the shape of 'scores'"),
+        ({"spread": np.zeros((2, 2000))}, "'spread' must have 2000 rows"),
     ],
 )
 def test_bad_evidence_is_named(pair, change, sentence, untyped):

@@ -197,3 +197,33 @@ def test_bad_input_is_one_sentence(untyped):
     plan = plan_gold_between(curated, [(a, b)], size=50)
     with pytest.raises(InputError, match="gold"):
         gold_between(plan, np.zeros(3))
+
+
+def test_a_pair_of_which_all_is_known_asks_for_nothing():
+    truth, curated, a, b = pool()
+    gold = np.full(len(truth), np.nan)
+    known = np.setxor1d(a, b)
+    gold[known] = truth[known]
+    plan = plan_gold_between(curated, [(a, b), (a, np.arange(600, 900))], size=60, gold=gold)
+    found, other = gold_between(plan, scored(plan, truth))
+    assert found.value == pytest.approx(difference(truth, a, b))
+    assert found.low == found.high == found.value
+    assert other.low < other.high
+
+
+def test_gold_of_no_row_is_none():
+    _, curated, a, b = pool()
+    plans = [
+        plan_gold_between(curated, [(a, b)], size=60, gold=gold)
+        for gold in (None, np.full(len(curated), np.nan))
+    ]
+    np.testing.assert_array_equal(plans[0].rows, plans[1].rows)
+
+
+def test_selections_that_differ_in_copies_alone_are_told():
+    _, curated, a, b = pool()
+    copies = np.arange(len(curated))
+    copies[1] = 0
+    pairs = [(a, b), (np.array([0, 5]), np.array([1, 5]))]
+    with pytest.raises(InputError, match="differ in exact copies alone"):
+        plan_gold_between(curated, pairs, size=60, groups=copies)

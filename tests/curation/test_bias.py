@@ -240,3 +240,27 @@ def test_control_takes_out_what_raters_share(swayed):
         right = [stats.spearmanr(one, truth).statistic for one in (plain, freed)]
         assert right[1] > right[0]
         assert 0 <= freed.min() <= freed.max() <= 5
+
+
+def test_numbers_of_numpy_in_a_list_are_numbers():
+    rng = np.random.default_rng(0)
+    length, scores = rng.integers(1, 500, 200), rng.integers(0, 6, 200)
+    of_array, of_list = (
+        measure_bias(scores, scores, {"length": covariate})[0]
+        for covariate in (length, list(length))
+    )
+    assert of_list == of_array
+    assert of_list.measure == "spearman"
+
+
+def test_thousands_of_labels_take_no_column_each(monkeypatch):
+    wide = []
+    real = np.linalg.lstsq
+    monkeypatch.setattr(
+        np.linalg, "lstsq", lambda a, b, **k: wide.append(a.shape) or real(a, b, **k)
+    )
+    rng = np.random.default_rng(0)
+    neighbors = ds2.find_neighbors(rng.standard_normal((2000, 4)).astype(np.float32))
+    labels = [f"source {i}" for i in rng.integers(0, 300, 2000)]
+    remove_covariate(rng.standard_normal(2000), labels, neighbors)
+    assert wide == [(2000, 50)]

@@ -95,3 +95,13 @@ def test_curate_takes_it():
     gap = [scores[code].mean() - scores[~code].mean() for scores in (plain.scores, found.scores)]
     assert gap[0] < -0.3
     assert abs(gap[1]) < 0.15
+
+
+def test_without_a_label_nothing_is_moved():
+    ratings = np.random.default_rng(0).integers(0, 6, (N, 3)).astype(float)
+    values, gold = ratings.mean(axis=1), ratings[:, 0]
+    none = np.full(N, None)
+    some = np.where(np.arange(N) < 5, "a", none)  # fewer than 20 trusted scores have a label
+    for weights in (np.ones(N), np.zeros(N)):
+        np.testing.assert_array_equal(calibrated(values, none, ratings, gold, weights), values)
+        assert np.isfinite(calibrated(values, some, ratings, gold, weights)).all()

@@ -329,3 +329,32 @@ def test_a_noise_estimate_of_other_scores_is_refused(pool):
     other[0] = np.nan
     with pytest.raises(InputError, match="estimated from other scores"):
         ds2.curate(other, neighbors, noise)
+
+
+def test_what_nobody_heard_has_rated_is_not_known_exactly():
+    rng = np.random.default_rng(0)
+    pool = ds2.simulate(600, seed=0)
+    neighbors = ds2.find_neighbors(pool.vectors)
+    truth = pool.true_scores[:, None]
+    scores = np.clip(np.rint(truth + rng.normal(0, 0.6, (600, 3))), 0, 5)
+    scores[:, 2] = 5 - scores[:, 2]  # runs against the others, and is left out
+    scores[500:, :2] = np.nan
+    with pytest.warns(Ds2Warning, match="runs against the others"):
+        noise = ds2.estimate_transition(scores, neighbors, n_scores=6, n_bootstrap=0)
+    for method in ("soft", "fused"):
+        with pytest.warns(Ds2Warning, match="runs against the others"):
+            found = ds2.curate(scores, neighbors, noise, method=method)
+        assert np.isfinite(found.scores).all()
+        assert found.se[500:].min() >= found.se[:500].max()
+
+
+def test_raters_whose_gate_refused_are_raw():
+    rng = np.random.default_rng(0)
+    neighbors = ds2.find_neighbors(rng.standard_normal((400, 4)).astype(np.float32))
+    scores = rng.integers(0, 6, (400, 2)).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Ds2Warning)
+        each = [ds2.estimate_transition(s, neighbors, n_scores=6, n_bootstrap=0) for s in scores.T]
+        found = ds2.curate(scores, neighbors, each, method="ds2", gate="refuse")
+    assert found.method == "raw"
+    assert found.gate == "fired"

@@ -216,3 +216,13 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
         combine_ratings(scores, se, scores, noise_se=np.ones(10))
     with pytest.raises(InputError, match="All 'scores' are equal"):
         normal_posterior(se, noise_se=0.5)
+
+
+def test_an_unknown_error_is_not_certainty():
+    scores, se = np.array([1.0, 2.0, np.nan]), np.array([0.5, np.nan, np.nan])
+    for call in (
+        lambda: plan_rerating(scores, se, size=1, budget=1, noise_se=1.0),
+        lambda: combine_ratings(scores, se, np.ones(3), noise_se=1.0),
+    ):
+        with pytest.raises(InputError, match=r"'se' must be finite .* in row 1"):
+            call()

@@ -211,3 +211,51 @@ def test_other_vectors_features_and_too_few_scores_are_refused(made, scorer):
     noise = ds2.estimate_transition(ratings, neighbors, n_scores=6, n_bootstrap=0)
     with pytest.raises(ds2.InputError, match=r"vectors=ds2\.embed"):
         ds2.curate(ratings, neighbors, noise, method="scorer")
+
+
+def test_what_the_scorer_knows_is_told_whichever_way_it_runs(made):
+    vectors, features, *_ = made
+    length = features.toarray()[:, 0]
+    scores = np.where(np.arange(N) < RATED, length, np.nan)
+    for sign in (1, -1):
+        skill = ds2.fit_scorer(
+            scores, vectors, features, covariates={"length": sign * length}
+        ).skill
+        assert "Most of what the scorer knows is length" in skill.says()[0]
+
+
+@pytest.mark.parametrize("rows", [RATED, N + 1])
+def test_covariates_of_another_length_are_named(made, rows):
+    vectors, _, ratings, *_ = made
+    scores = part_of(ratings).mean(axis=1)
+    with pytest.raises(ds2.InputError, match=f"'length' must have {N} rows"):
+        ds2.fit_scorer(scores, vectors, covariates={"length": np.arange(rows)})
+
+
+def test_ratings_of_one_neighbourhood_teach_no_scorer():
+    vectors = np.eye(8, dtype=np.float32)[np.repeat(np.arange(8), [150, *[20] * 7])]
+    scores = np.where(np.arange(290) < 150, np.arange(290) % 6, np.nan)
+    neighbors = ds2.find_neighbors(vectors, k=3)
+    with pytest.raises(ds2.InputError, match="all rows with a score are in one"):
+        ds2.fit_scorer(scores, vectors, neighbors=neighbors)
+
+
+@pytest.mark.parametrize("second", [60, "constant"])
+def test_a_second_rater_who_teaches_nothing_leaves_rows_without_a_score(made, second):
+    scores = part_of(made[2])
+    if second == "constant":
+        scores[~np.isnan(scores[:, 1]), 1] = 3
+    else:
+        scores[np.flatnonzero(~np.isnan(scores[:, 1]))[second:], 1] = np.nan
+    with pytest.warns(ds2.Ds2Warning, match="left without a score"):
+        found = curated(made, scores)
+    np.testing.assert_array_equal(np.isnan(found.scores), np.isnan(scores).all(axis=1))
+
+
+def test_one_rater_of_all_rows_is_scored_by_the_scorer_and_its_neighbours(made):
+    ratings, quality = made[2], made[3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = curated(made, ratings[:, 0], method="scorer")
+    raw = spearmanr(ratings[:, 0], quality)[0]
+    assert spearmanr(found.scores, quality)[0] > raw

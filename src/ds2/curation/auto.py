@@ -317,7 +317,9 @@ def _gains(
         shown = shown or (
             fixed
             and _rises(seen, objective)
-            and all(_allows(one.gain(name), seen[one.figure]) for one in by_gold)
+            and all(
+                _allows(one.gain(name), seen[one.figure]) for one in by_gold if one.figure in seen
+            )
         )
         if name in alone or shown:
             better[name] = seen.get("given", leading).value

@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
-from ds2.checks import check_int, check_positive, check_rows, check_scores
+from ds2.checks import check_int, check_like, check_positive, check_rows, check_scores
 from ds2.curation.gold import deal_seats, draw_rows, first_of, known_labels
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
@@ -170,7 +170,7 @@ def plan_gold_between(
     n = len(values)
     order_keys = check_keys(keys, n)
     seed = check_int("seed", seed, low=0)
-    known = np.full(n, np.nan) if gold is None else check_scores("gold", gold, n_rows=n)
+    known = check_like("gold", gold, values[:, None])[:, 0]
     predictions = np.where(np.isnan(values), np.nanmean(values), values)
     labels, first = known_labels(groups, keys, n), np.arange(n)
     if labels is not None:  # one with a score already stands for the others
@@ -182,6 +182,10 @@ def plan_gold_between(
         w[b] -= 1 / len(b)
         together = np.bincount(first, w, n)
         contrasts[:, q] = np.where(np.abs(together) > SAME * np.abs(w).max(), together, 0.0)
+        if not contrasts[:, q].any():
+            raise InputError(
+                "The two selections differ in exact copies alone: there is nothing to decide."
+            )
     needed = (contrasts != 0).any(axis=1)
     known = np.where(needed, known, np.nan)
     stratum = _strata(contrasts, predictions, needed & np.isnan(known), seed)
@@ -390,4 +394,5 @@ def _claims(contrasts: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     """(h,) What part of the scores each stratum should have: Neyman's, spreads taken as equal."""
     inside = stratum >= 0
     sums = np.stack([np.bincount(stratum[inside], np.abs(w[inside])) for w in contrasts.T])
-    return np.asarray((sums / sums.sum(axis=1, keepdims=True)).mean(axis=0))
+    open_ = sums.any(axis=1)  # a pair whose rows all have a score asks for none
+    return np.asarray((sums[open_] / sums[open_].sum(axis=1, keepdims=True)).mean(axis=0))

@@ -23,6 +23,7 @@ scale, an offset of means falls short of its best rows.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def remove_covariate(
     departure from theirs, and the fitted part is taken off. What the covariate explains *between*
     neighbourhoods stays: topics that call for long answers may keep their scores, an answer that
     is long for its topic loses what that length brought. Numbers enter as a cubic of their rank,
-    labels as one column each.
+    labels as one column each, all but the 50 most frequent together.
 
     Args:
         values: (n,) curated scores, NaN where unrated.
@@ -203,6 +204,18 @@ def covariate_columns(
     return np.column_stack(parts)
 
 
+def part_of_covariates(
+    covariates: Mapping[str, np.ndarray | Sequence[object]], rows: np.ndarray, n: int
+) -> dict[str, np.ndarray | Sequence[object]]:
+    """The same of some rows."""
+    for name, values in covariates.items():
+        check_rows(name, values, n)
+    return {
+        name: values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows]
+        for name, values in covariates.items()
+    }
+
+
 def label_codes(name: str, labels: np.ndarray | Sequence[object], n: int) -> np.ndarray:
     """(n,) a code 0 … l − 1 for each label, −1 where it is missing."""
     codes = _column(name, labels, n).codes
@@ -224,7 +237,7 @@ def _column(name: str, values: np.ndarray | Sequence[object], n: int) -> _Column
     if isinstance(values, np.ndarray):
         array = values
     else:
-        plain = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        plain = all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
         array = np.array(list(values), dtype=np.float64 if plain else object)
     if array.ndim != 1:
         raise InputError(f"The covariate '{name}' must have shape (n,). Got {array.shape}.")
@@ -244,11 +257,12 @@ def _word(label: object) -> str | None:
     return None if gap else str(label)
 
 
-def _grouped(codes: np.ndarray) -> np.ndarray:
-    """Codes 0 … g − 1, those on few rows put together."""
+def _grouped(codes: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Codes 0 … g − 1, those on few rows put together, and all but the ``most`` most frequent."""
     counts = np.bincount(codes)
-    rare = counts[codes] < RARE
-    merged = np.where(rare, len(counts), codes)
+    own = np.zeros(len(counts), dtype=bool)
+    own[np.argsort(-counts, kind="stable")[:most]] = True
+    merged = np.where((own & (counts >= RARE))[codes], codes, len(counts))
     return np.asarray(np.unique(merged, return_inverse=True)[1].reshape(-1))
 
 
@@ -270,7 +284,7 @@ def _basis(column: _Column, rows: np.ndarray | None = None) -> np.ndarray:
         return np.column_stack([rank, rank**2, rank**3])
     assert column.codes is not None
     codes = np.where(column.missing, 0, column.codes)
-    group = _grouped(codes[use])
+    group = _grouped(codes[use], MOST_LABELS)
     return np.asarray(group[:, None] == np.arange(1, group.max(initial=0) + 1), dtype=np.float64)
 
 
@@ -364,13 +378,15 @@ def calibrated(
         (n,) values of the same mean, not clipped to the scale.
 
     Raises:
-        InputError: neither 20 trusted scores nor three raters.
+        InputError: neither 20 trusted scores of rows with a label nor three raters.
     """
     codes = label_codes("calibrate", labels, len(values))
     n_labels = int(codes.max()) + 1
     known = ~np.isnan(values) & (codes >= 0)
-    if (gold_weights > 0).sum() >= LEAST_GOLD:
-        rows = np.flatnonzero(known & (gold_weights > 0))
+    if not known.any():
+        return values.copy()
+    rows = np.flatnonzero(known & (gold_weights > 0))
+    if len(rows) >= LEAST_GOLD:
         of, w = codes[rows], gold_weights[rows]  # a / b of each label
         v, g = (one[rows] - _by_label(one[rows], of, w, n_labels)[0][of] for one in (values, gold))
         power = float(w @ v**2)
@@ -389,8 +405,9 @@ def calibrated(
         errors = np.sqrt((sure**2).mean(axis=0) / len(of)) * unit
     else:
         raise InputError(
-            f"To calibrate by label takes {LEAST_GOLD} trusted scores or {LEAST_RATERS} raters: "
-            "one rater, or two who differ, do not say who gives a kind of row too little."
+            f"To calibrate by label takes {LEAST_GOLD} trusted scores of rows with a label, or "
+            f"{LEAST_RATERS} raters: one rater, or two who differ, do not say who gives a kind of "
+            "row too little."
         )
     moved = np.where(known, _shrunk(means, errors)[codes], 0.0)
     return np.asarray(values + moved - moved[known].mean() * known)

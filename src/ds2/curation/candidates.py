@@ -318,6 +318,8 @@ def _predicted(case: Case, inputs: Inputs, rater: int) -> np.ndarray:
     known = ~np.isnan(column)
     if known.sum() < LEAST or np.ptp(column[known]) == 0:
         raise NoEvidence(f"a scorer learns from {LEAST} ratings or more that are not all equal")
+    if np.ptp(case.folds[known]) == 0:
+        raise NoEvidence("all rated rows are in one neighbourhood")
     assert case.order is not None, "comes with the inputs"
     some = np.empty(0) if case.learns is None else case.learns
     decides = (column, case.folds, case.order, np.array(case.seed), some)

@@ -19,7 +19,7 @@ from ds2.checks import (
 )
 from ds2.curation.auto import Choice, choose, reference_shares
 from ds2.curation.bias import calibrated, covariate_columns, remove_covariate
-from ds2.curation.candidates import CANDIDATES, Candidate, Case, scored_alone
+from ds2.curation.candidates import CANDIDATES, Candidate, Case, Team, scored_alone
 from ds2.curation.learned import learned_words, learning_rows, part_of
 from ds2.curation.learners import Inputs
 from ds2.curation.moments import NeighborMeans, NoEvidence
@@ -239,8 +239,9 @@ def curate(
         said = (*said, *choice_warnings(case, choice))
     else:
         candidate = _asked_for(case, method)
-        if method == "ds2" and len(each) == 1 and flags is None:
-            method = "raw"  # the gate refused
+        refused = len(gate_says) if gate == "refuse" else 0
+        if method == "ds2" and refused == sum(one is not None for one in each):
+            method = "raw"  # nobody was corrected
     values, se, raw = _on_levels(
         case,
         method,
@@ -258,6 +259,7 @@ def curate(
     if len(each) == 1 and each[0] is not None and not evidence:
         lift, chosen = each[0].lift, method == "ds2"
         evidence = (Evidence(lift.value, lift.low, lift.high, "ds2", "lift", chosen=chosen),)
+    judged = choice is not None and choice.judgements
     result = Curation(
         scores=values,
         observed=np.asarray(scores, dtype=np.float64),
@@ -271,7 +273,7 @@ def curate(
             *heard.sentences,
             *said,
             *gate_says,
-            *(learned_words(case) if choice or method not in ("raw", "ds2") else ()),
+            *(learned_words(case) if judged or method not in ("raw", "ds2") else ()),
             *shared_bias(case, seen, trusted=heard.agrees),
         ),
         se=se,
@@ -308,6 +310,8 @@ def _asked_for(case: Case, name: str) -> Candidate:
     """The candidate that was named, from every rater that is there."""
     team = replace(case.everyone, mean=np.arange(case.n_raters))
     try:
+        if name == "scorer" and case.n_raters == 1:
+            return _scored(case, team)
         return CANDIDATES[name](case, team, True)
     except NoEvidence as reason:
         raise InputError(
@@ -346,6 +350,7 @@ def _on_levels(
         raw = to_levels(mean_z(case.values), shares)
     whole = case.n_raters == 1 and name in ("raw", "ds2")
     posterior, se = candidate.posterior, None
+    spread = float(np.sqrt(shares @ levels**2 - (shares @ levels) ** 2))
     if whole:
         values = (raw if name == "raw" else case.voted[:, 0]).copy()
     else:
@@ -353,7 +358,9 @@ def _on_levels(
         if posterior is not None:
             se = posterior.se
         elif candidate.se is not None:
-            se = candidate.se * float(np.sqrt(shares @ levels**2 - (shares @ levels) ** 2))
+            se = candidate.se * spread
+        if se is not None:  # of rows that were filled
+            se = np.where(np.isnan(se) & ~np.isnan(values), spread, se)
     for covariate in control.values():
         values = remove_covariate(values, covariate, case.neighbors)
     for labels in calibrate.values():
@@ -433,14 +440,9 @@ def _gold_of_rated(
 
 def _spread(spread: object, scores: np.ndarray) -> np.ndarray:
     """(n, r) floats of the shape of ``scores``, 0 or more, NaN where unknown."""
-    if spread is None:
-        return np.broadcast_to(np.nan, scores.shape)
-    try:
-        table = np.asarray(spread, dtype=np.float64).reshape(scores.shape)
-    except (TypeError, ValueError):
-        raise InputError("'spread' must hold numbers in the shape of 'scores'.") from None
-    if ((table < 0) | np.isinf(table)).any():
-        raise InputError("'spread' must be finite and 0 or more (NaN where unknown).")
+    table = check_like("spread", spread, scores)
+    if (table < 0).any():
+        raise InputError("'spread' must be 0 or more (NaN where unknown).")
     return table
 
 
@@ -538,7 +540,14 @@ def _score_rest(
     if not skill.explains:
         return None, skill, (f"{left} {skill.says()[0]}",)
     try:
-        found = CANDIDATES["scorer"](case, case.everyone, True)
-    except NoEvidence:  # nobody says what of a rating is the rater's own
-        found = scored_alone(case)
-    return found, skill, skill.says()
+        return _scored(case, case.everyone), skill, skill.says()
+    except NoEvidence as reason:
+        return None, skill, (f"{left} {reason}.",)
+
+
+def _scored(case: Case, team: Team) -> Candidate:
+    """What the scorer and raters say; it and the neighbours, where nobody says who errs how."""
+    try:
+        return CANDIDATES["scorer"](case, team, True)
+    except NoEvidence:
+        return scored_alone(case)

@@ -91,7 +91,7 @@ def plan_rerating(
     Args:
         scores: (n,) what the true scores are expected to be (posterior means), NaN where nothing
             is known.
-        se: (n,) their standard errors, 0 or more.
+        se: (n,) their standard errors, 0 or more; where there is no score they do not count.
         size: how many rows are to be selected.
         budget: how much may be spent: ratings, or units of ``cost``.
         noise_se: standard deviation of one more rating around the true score, on the scale of
@@ -125,7 +125,7 @@ def plan_rerating(
     if not (np.isfinite(prices).all() and (prices > 0).all()):
         raise InputError("'cost' must be finite and above 0 for every row.")
     noise, prices = np.broadcast_to(noise, (n,))[rows], prices[rows]
-    known = _Known(values[rows], _errors(se, n)[rows], noise, size)
+    known = _Known(values[rows], _errors(se, values)[rows], noise, size)
     gain, top_of_all = known.gain()
     order_keys = check_keys(keys, n)[rows]
     shuffle = random_order_keys(order_keys, seed, stream=102)
@@ -177,7 +177,7 @@ def combine_ratings(
             f"'noise_se' must be one number, one for each column ({r},) or one for each row "
             f"({n}, 1). Got {noise.shape}."
         )
-    errors = np.maximum(_errors(se, len(before)), TINY)
+    errors = np.maximum(_errors(se, before), TINY)
     prior = np.where(np.isnan(before), 0.0, 1 / errors**2)
     weights = np.where(np.isnan(table), 0.0, 1 / np.broadcast_to(noise, table.shape) ** 2)
     total = prior + weights.sum(axis=1)
@@ -320,9 +320,15 @@ def _solve(decreasing: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
-def _errors(se: np.ndarray, n: int) -> np.ndarray:
-    check_rows("se", se, n)
-    errors: np.ndarray = np.nan_to_num(np.asarray(se, dtype=np.float64), nan=0.0)
-    if (errors < 0).any() or np.isinf(errors).any():
-        raise InputError("'se' must hold finite standard errors, 0 or more.")
+def _errors(se: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(n,) standard errors, 0 where there is no score."""
+    check_rows("se", se, len(scores))
+    errors: np.ndarray = np.where(np.isnan(scores), 0.0, np.asarray(se, dtype=np.float64))
+    wrong = ~(errors >= 0) | np.isinf(errors)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"'se' must be finite and 0 or more where there is a score. Got {errors[row]:g} in row "
+            f"{row}. Of what is not known at all it is the spread of all scores."
+        )
     return errors

@@ -19,7 +19,7 @@ import numpy as np
 
 from ds2.arrays import Features, Keys, Scores, Values, Vectors
 from ds2.checks import check_int, check_rows, check_scores
-from ds2.curation.bias import BiasRow, covariate_columns, measure_bias
+from ds2.curation.bias import BiasRow, covariate_columns, measure_bias, part_of_covariates
 from ds2.curation.learners import (
     BLOCK,
     LEARNERS,
@@ -100,7 +100,11 @@ class Skill(Shown):
         said = []
         for row in self.bias:
             share = row.raw.value**2 / max(self.agreement.value**2, 1e-9)
-            if row.raw.low > 0 and share >= 0.5 and self.given.value < self.agreement.value / 2:
+            if (
+                (row.raw.low > 0 or row.raw.high < 0)
+                and share >= 0.5
+                and self.given.value < self.agreement.value / 2
+            ):
                 said.append(
                     f"Most of what the scorer knows is {row.covariate}: it explains "
                     f"{min(share, 1):.0%} of what the scorer does; with it held fixed the "
@@ -283,7 +287,8 @@ def fit_scorer(
         seed: the same seed gives the same scorer.
 
     Raises:
-        InputError: shapes that do not fit, or fewer than 100 scores, or all of them equal.
+        InputError: shapes that do not fit, or fewer than 100 scores, or all of them equal or in
+            one neighbourhood.
     """
     target = check_scores("scores", scores)
     inputs = Inputs.of(vectors, features)
@@ -299,10 +304,16 @@ def fit_scorer(
     if neighbors is not None:
         check_rows("neighbors", neighbors.indices, len(target))
     rows = np.flatnonzero(known)
+    seen = part_of_covariates(covariates or {}, rows, len(target))
     labels = np.arange(len(target)) if neighbors is None else neighborhoods(neighbors)
     _, labels = np.unique(labels[rows], return_inverse=True)
     content, target, inputs = content[rows], target[rows], inputs.take(rows)
     folds = deal(labels, content, N_FOLDS, seed, 0)
+    if np.ptp(folds) == 0:
+        raise InputError(
+            "A scorer is judged on neighbourhoods that it has not seen, and all rows with a score "
+            "are in one."
+        )
     blocks = deal(labels, content, N_BLOCKS, seed, 1)
     order = random_order_keys(content, seed, LEARNING)
     basis = None
@@ -318,7 +329,6 @@ def fit_scorer(
             curve.pop(), sizes.pop()
         curve.append(measure("spearman", found.values, target).by_block(blocks, N_BLOCKS))
         sizes.append(size)
-    seen = {name: np.asarray(values)[rows] for name, values in (covariates or {}).items()}
     blend, given = blend_of(found.said, target), Interval(float("nan"))
     fixed = covariate_columns(seen, len(rows))
     if fixed.shape[1]:
