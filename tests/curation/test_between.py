@@ -202,7 +202,7 @@ def test_bad_input_is_one_sentence(untyped):
 def test_a_pair_of_which_all_is_known_asks_for_nothing():
     truth, curated, a, b = pool()
     gold = np.full(len(truth), np.nan)
-    known = np.setxor1d(a, b)
+    known = np.union1d(a, b)
     gold[known] = truth[known]
     plan = plan_gold_between(curated, [(a, b), (a, np.arange(600, 900))], size=60, gold=gold)
     found, other = gold_between(plan, scored(plan, truth))

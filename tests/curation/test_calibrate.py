@@ -78,7 +78,7 @@ def test_a_label_of_three_rows_is_not_believed():
 def test_two_raters_and_no_gold_do_not_tell():
     _, kinds, ratings = planted(raters=2)
     none = np.full(N, np.nan)
-    with pytest.raises(ds2.InputError, match="20 trusted scores or 3 raters"):
+    with pytest.raises(ds2.InputError, match="20 trusted scores of rows with a label, or 3 raters"):
         calibrated(ratings.mean(axis=1), kinds, ratings, none, np.zeros(N))
 
 

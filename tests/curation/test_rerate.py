@@ -206,7 +206,7 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
     ):
         with pytest.raises(InputError, match=words):
             plan_rerating(scores, se, **{**good, **change})
-    with pytest.raises(InputError, match="'se' must hold finite"):
+    with pytest.raises(InputError, match="'se' must be finite"):
         plan_rerating(scores, -se, **good)
     with pytest.raises(InputError, match="'se' must have 10 rows"):
         plan_rerating(scores, se[:3], **good)
