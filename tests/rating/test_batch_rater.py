@@ -117,6 +117,17 @@ def test_days_may_pass_between_sending_and_collecting(server, tmp_path):
     assert len(requests_sent(server)) == N
 
 
+@pytest.mark.parametrize("status", ["IN_PROGRESS", "in_queue", "new words"])
+def test_a_batch_has_ended_only_when_its_status_is_known_to_be_final(server, tmp_path, status):
+    server.end = "COMPLETED"
+    server.advance, advance = lambda batch: batch | {"status": status}, server.advance
+    for _ in range(2):
+        quiet(batches(server, tmp_path).run, wait_s=0)
+    server.advance = advance
+    assert batches(server, tmp_path).run(poll_s=0).values.tolist() == EXPECTED
+    assert len(requests_sent(server)) == N
+
+
 def test_what_is_in_flight_is_not_sent_when_the_pool_grows(server, tmp_path):
     server.ready = False
     quiet(batches(server, tmp_path).run, wait_s=0)

@@ -584,7 +584,12 @@ class BatchFolder:
 # -- the endpoint's side --------------------------------------------------------------------------
 
 _ENDPOINT = "/v1/chat/completions"
-_OPEN = ("validating", "in_progress", "finalizing", "cancelling")
+#: Statuses of a batch that has ended, in the words of several providers. What has any other is still
+#: at work: to take it for ended would send, and pay for, everything again.
+_ENDED = frozenset(
+    "completed succeeded success done ended finished failed error expired timeout_exceeded cancelled "
+    "canceled".split()
+)
 _LABEL = "ds2"
 _RECENT, _TRIES = 500, 5
 #: The most bytes of a file of results.
@@ -602,7 +607,7 @@ def _name(given: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """What the endpoint says of a batch, in its own words.
+    """What the endpoint says of a batch, in its own words; ``status`` in lower case.
 
     ``n_done`` requests have an outcome; ``files`` are those of results, the one with errors last;
     ``errors`` says why the batch as a whole was refused.
@@ -616,7 +621,7 @@ class BatchStatus:
     @property
     def open(self) -> bool:
         """Whether it is still going on."""
-        return self.status in _OPEN
+        return self.status not in _ENDED
 
 
 def _explained(
@@ -692,7 +697,7 @@ class BatchClient:
         done = [getattr(batch.request_counts, name, 0) for name in ("completed", "failed")]
         said = [str(error.message) for error in (batch.errors and batch.errors.data) or ()]
         return BatchStatus(
-            status=clean(str(batch.status), self._key),
+            status=clean(str(batch.status), self._key).lower(),
             n_done=sum(one for one in done if isinstance(one, int)),
             files=tuple(_name(one) for one in (batch.output_file_id, batch.error_file_id) if one),
             errors=clean("; ".join(said), self._key),
