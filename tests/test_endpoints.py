@@ -65,6 +65,17 @@ def test_an_address_is_shown_without_credentials():
     assert shown == "https://host.example:8000/v1"
 
 
+@pytest.mark.parametrize(
+    "address", ["http://bob:s3cret@host:1", "socks5://s3cret@host", "x://bob:s3@cret@host/a@b"]
+)
+def test_a_message_is_shown_without_the_users_of_its_addresses(address):
+    said = clean(f"407, url='{address}' (see https://host/s@x) {address}", "")
+    assert "s3" not in said
+    assert "cret" not in said
+    assert said.count("://***@host") == 2
+    assert "https://host/s@x" in said
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=30), st.text("abcXYZ-123", min_size=12))
 def test_no_text_keeps_the_key(text, key):
     for told in (text + key, key + text, f"{text} {key[:8]}…{key[-5:]} {text}"):

@@ -34,6 +34,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _LONGEST, _LOOKED_AT = 300, 100_000
 #: A shorter key is in too many texts to be taken out of them.
 _SHORTEST_KEY = 8
+_USER = re.compile(r"://[^\s/?#]*@")
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
 
 
@@ -192,10 +193,14 @@ def public_address(url: str) -> str:
 
 
 def clean(text: str, key: str) -> str:
-    """Return foreign text as one line, not long, without the key or what looks like one."""
+    """Return foreign text as one line, not long, without the key or what looks like one.
+
+    What an address holds before its host, as that of a proxy, is taken out, too.
+    """
     if key:
         text = text.replace(key, "***")
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[:_LOOKED_AT]).split())
+    text = _USER.sub("://***@", text[:_LOOKED_AT])
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     text = text[: 2 * _LONGEST]  # the search below takes the square of a word's length
     if len(key) >= 12:  # endpoints quote the first or last letters of a wrong key
         text = re.sub(rf"\S*(?:{re.escape(key[:6])}|{re.escape(key[-4:])})\S*", "***", text)
