@@ -604,12 +604,10 @@ class BatchFolder:
 # -- the endpoint's side --------------------------------------------------------------------------
 
 _ENDPOINT = "/v1/chat/completions"
-#: Statuses of a batch that has ended, in the words of several providers. What has any other is still
-#: at work: to take it for ended would send, and pay for, everything again.
-_ENDED = frozenset(
-    "completed succeeded success done ended finished failed error expired timeout_exceeded cancelled "
-    "canceled".split()
-)
+#: Statuses of a batch that has ended, in the words of several providers. What has any other is
+#: still at work: to take it for ended would send, and pay for, everything again.
+_DONE = ("completed", "succeeded", "success", "done", "ended", "finished")
+_ENDED = (*_DONE, "failed", "error", "expired", "timeout_exceeded", "cancelled", "canceled")
 _LABEL = "ds2"
 _RECENT, _TRIES = 500, 5
 #: The most bytes of a file of results.
