@@ -255,6 +255,7 @@ class ChatClient:
 
     async def open(self) -> None:
         """Let the openai library write a request, and take it down in place of sending it."""
+        options = connection(self._base_url)
         httpx = _http_library(self._openai.DefaultAsyncHttpxClient)
         written: list[Any] = []
 
@@ -281,14 +282,15 @@ class ChatClient:
             name: value for name, value in first.headers.items() if not name.startswith(_NOT_SENT)
         } | {"accept-encoding": "identity"}
         self._address = str(first.url)
-        options = connection(self._base_url)
         self._proxy = proxy_of(self._address)
         self._session = self._aiohttp.ClientSession(
             connector=_connector(
                 self._aiohttp,
                 lambda: self._headers.update(connection="close"),
                 limit=self._most + 8,
-                ssl=httpx.create_ssl_context(options.get("verify", True)),
+                ssl=httpx.create_ssl_context(
+                    options.get("verify", True), trust_env=options["trust_env"]
+                ),
             ),
             timeout=self._aiohttp.ClientTimeout(
                 total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S
