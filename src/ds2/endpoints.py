@@ -34,6 +34,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _LONGEST, _LOOKED_AT = 300, 100_000
 #: A shorter key is in too many texts to be taken out of them.
 _SHORTEST_KEY = 8
+_USER = re.compile(r"://[^\s/?#]*@")
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|Bearer)[-_ ][\w*.…-]{6,}")
 
 
@@ -62,6 +63,11 @@ def read_key(variable: str | None, base_url: str | None, who: str) -> str:
         return ""
     name = variable or KEY_VARIABLE
     key = os.environ.get(name, "").strip()
+    if odd := [c for c in key if not (c.isascii() and c.isprintable())]:
+        raise InputError(
+            f"The key in the environment variable '{name}' holds the character {odd[0]!r}, which "
+            "no key has: copy it again, without quotation marks and line ends."
+        )
     if not key:
         raise InputError(
             f"{who} needs a key and the environment variable '{name}' is not set. Set it, or name "
@@ -87,14 +93,24 @@ def connection(base_url: str | None) -> dict[str, Any]:
 
     No redirection is followed: a key and a text go where they were meant to go. What is on this
     machine is asked directly, whatever proxy the environment names.
+
+    Raises:
+        InputError: the file of authorities that the environment names cannot be read.
     """
     parts = urlsplit(base_url or OPENAI)
-    options: dict[str, Any] = {"follow_redirects": False}
-    if _is_loopback(parts.hostname or ""):
-        options["trust_env"] = False
-        if parts.scheme == "https":
-            authority = os.environ.get("SSL_CERT_FILE")
-            options["verify"] = ssl.create_default_context(cafile=authority)
+    near = _is_loopback(parts.hostname or "")
+    options: dict[str, Any] = {"follow_redirects": False, "trust_env": not near}
+    if parts.scheme == "https" or not near:  # the library reads the file for any address far away
+        authority = os.environ.get("SSL_CERT_FILE")
+        try:
+            context = ssl.create_default_context(cafile=authority)
+        except OSError as error:
+            raise InputError(
+                f"The file {authority!r} that the environment variable SSL_CERT_FILE names cannot "
+                f"be read as certificates ({error.strerror or error}). Correct it, or unset it."
+            ) from None
+        if near:
+            options["verify"] = context
     return options
 
 
@@ -165,13 +181,16 @@ def address_of(base_url: str | None) -> str:
         InputError: it is no address, or holds what belongs elsewhere.
     """
     address = OPENAI if base_url is None else base_url
-    begins = re.match(r"https?://[^/\s]", address) and address.isprintable()
-    if not begins or not public_address(address):
+    try:
+        parts = urlsplit(address)
+        whole = parts.port != 0 and address.isprintable()
+    except ValueError:
+        whole = False
+    if not whole or not re.match(r"https?://[^/\s]", address):
         raise InputError(
-            "'base_url' must be an address that begins with http:// or https://, such as "
-            f"'http://localhost:8000/v1'. Got {public_address(address)!r}."
+            "'base_url' must be an address that begins with http:// or https:// and a host, such "
+            f"as 'http://localhost:8000/v1'. Got {public_address(address.rpartition('@')[2])!r}."
         )
-    parts = urlsplit(address)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(
             "'base_url' must hold no user, password, '?' or '#': it is shown in messages. Name the "
@@ -192,10 +211,14 @@ def public_address(url: str) -> str:
 
 
 def clean(text: str, key: str) -> str:
-    """Return foreign text as one line, not long, without the key or what looks like one."""
+    """Return foreign text as one line, not long, without the key or what looks like one.
+
+    What an address holds before its host, as that of a proxy, is taken out, too.
+    """
     if key:
         text = text.replace(key, "***")
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[:_LOOKED_AT]).split())
+    text = _USER.sub("://***@", text[:_LOOKED_AT])
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     text = text[: 2 * _LONGEST]  # the search below takes the square of a word's length
     if len(key) >= 12:  # endpoints quote the first or last letters of a wrong key
         text = re.sub(rf"\S*(?:{re.escape(key[:6])}|{re.escape(key[-4:])})\S*", "***", text)

@@ -116,6 +116,9 @@ def test_an_endpoint_can_stand_in_the_address_and_is_no_part_of_the_name(
         ("s3://data/cut.parquet", "s3://data/cut.parquet is no whole Parquet file"),
         ("s3://data/cut.jsonl.gz", "s3://data/cut.jsonl.gz is cut off"),
         ("s3://data/pool.jsonl?foo=1", "s3://data/pool.jsonl cannot be read: .*foo"),
+        (f"s3://AKIA:{SECRET}@data/pool.jsonl", "holds a name or a key before its '@'"),
+        (f"s3://AKIA:a/b{SECRET}@data/pool.jsonl", "holds a name or a key before its '@'"),
+        ("s3://data/a:b@c.jsonl", "s3://data/a:b@c.jsonl does not exist."),
         ("s3:///pool.jsonl", "names no bucket. Write s3://BUCKET/KEY."),
     ],
 )

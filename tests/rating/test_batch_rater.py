@@ -117,6 +117,17 @@ def test_days_may_pass_between_sending_and_collecting(server, tmp_path):
     assert len(requests_sent(server)) == N
 
 
+@pytest.mark.parametrize("status", ["IN_PROGRESS", "in_queue", "new words"])
+def test_a_batch_has_ended_only_when_its_status_is_known_to_be_final(server, tmp_path, status):
+    server.end = "COMPLETED"
+    server.advance, advance = lambda batch: batch | {"status": status}, server.advance
+    for _ in range(2):
+        quiet(batches(server, tmp_path).run, wait_s=0)
+    server.advance = advance
+    assert batches(server, tmp_path).run(poll_s=0).values.tolist() == EXPECTED
+    assert len(requests_sent(server)) == N
+
+
 def test_what_is_in_flight_is_not_sent_when_the_pool_grows(server, tmp_path):
     server.ready = False
     quiet(batches(server, tmp_path).run, wait_s=0)
@@ -164,6 +175,38 @@ def test_a_process_that_ends_while_sending_sends_nothing_twice(
     assert batches(server, tmp_path).run(poll_s=0).values.tolist() == EXPECTED
     assert len(server.batches) == 1
     assert len(requests_sent(server)) == N
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_never_became_a_batch_is_sent_by_its_own_setup_alone(
+    server, tmp_path, monkeypatch, refused
+):
+    """The endpoint refused to make the batch, or the process ended before it did."""
+    prices = {"small": {"input": 1.0, "output": 1.0}, "other": {"input": 1.0, "output": 1.0}}
+    create = BatchClient.create
+
+    def ends(self, *arguments):
+        if not refused:
+            raise KeyboardInterrupt
+        server.plan = [400]
+        return create(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchClient, "create", ends)
+        with pytest.raises(InputError if refused else KeyboardInterrupt):
+            batches(server, tmp_path, prices=prices).run()
+    with Store(tmp_path / "ratings.sqlite") as store:
+        assert (store.spent(lambda _: None) == 0) == refused
+    other = BatchRater("other", base_url=server.url, api_key_env="BATCH_KEY")
+    elsewhere = BatchServer()
+    elsewhere.reply = server.reply
+    with elsewhere:
+        there = BatchRater("small", base_url=elsewhere.url, api_key_env="BATCH_KEY")
+        for rater, at in ((other, server), (there, elsewhere)):
+            ratings = batches(server, tmp_path, rater=rater).run(poll_s=0)
+            assert ratings.values.tolist() == EXPECTED
+            assert len(at.batches) == 1
+            assert len(requests_sent(at)) == N
 
 
 def test_a_process_that_ends_while_collecting_pays_nothing_twice(server, tmp_path, monkeypatch):

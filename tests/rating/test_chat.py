@@ -19,6 +19,7 @@ from rating_fakes import CANARY, make_pool
 from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.rating import ChatRater, Failure, Rater, Rubric, rate
 from ds2.rating.wire import Target, read_body
+from ds2.rating.wire import refusal as refused
 
 
 def rater(endpoint, model="m", **settings):
@@ -225,6 +226,34 @@ def test_every_failure_has_its_name(tmp_path, step, problem):
         result, _ = quietly(make_pool(tmp_path, 12), chat, store=tmp_path / "s.sqlite")
     assert result.problems == {problem: 1}
     assert result.problem_of_row(2) == problem
+
+
+GEMINI = (
+    "You exceeded your current quota, please check your plan and billing details. For more see "
+    "https://ai.google.dev/gemini-api/docs/rate-limits. * Quota exceeded for metric: "
+    "generativelanguage.googleapis.com/generate_content_requests_per_minute, limit: 10 "
+    "Please retry "
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "reason", "after_s"),
+    [
+        ([{"error": {"code": 429, "message": GEMINI + "in 2.3s."}}], {}, "rate limited", 2.3),
+        ({"error": {"message": GEMINI, "details": [{"retryDelay": "7s"}]}}, {}, "rate limited", 7),
+        ({"error": {"message": GEMINI}}, {"Retry-After": "3"}, "rate limited", 3),
+        ({"error": {"message": "Try again in 1m2.5s."}}, {}, "rate limited", 62.5),
+        ({"error": {"message": "Retry after 26 seconds."}}, {}, "rate limited", 26),
+        ({"error": {"message": "Please try again in 20ms."}}, {}, "rate limited", 0.02),
+        ({"error": {"message": GEMINI}}, {}, "quota", None),
+        ({"error": {"code": "insufficient_quota"}}, {"retry-after": "3"}, "quota", None),
+    ],
+)
+def test_who_says_when_to_try_again_has_an_account(body, headers, reason, after_s):
+    for told in (body, json.dumps(body).encode()):
+        failure = refused(429, told, headers, Target("m", "http://host/v1", ""))
+        assert (failure.reason, failure.fatal) == (reason, reason == "quota")
+        assert failure.retry_after_s == pytest.approx(after_s)
 
 
 def test_retry_after_is_honoured(tmp_path):

@@ -148,6 +148,18 @@ def test_the_rating_in_a_review(tmp_path):
     assert ratings.problems == {"missing": 2, "unparsable": 3}
 
 
+@pytest.mark.parametrize("rating", ["3/5", "3 out of 5\nFine.", "I say so. Score: 3/5."])
+@pytest.mark.parametrize("name", ["review", "rating"])
+def test_a_review_on_another_scale_is_refused(pool, tmp_path, name, rating):
+    """As a rating of a column is."""
+    rows = [{**example(n), "generation": example(n)["output"], name: rating} for n in range(N)]
+    path = write(tmp_path / "reviews.jsonl", rows)
+    with pytest.raises(InputError, match="out of 5, as example 1 says"):
+        import_ratings(pool, file=path)
+    values = said(pool, file=path, scale="1-5")[0].values
+    assert set(values[~np.isnan(values)]) == {3.0}
+
+
 def distilled(number, **more):
     row = example(number)
     return {"instruction": f"{row['instruction']} {row['input']}", "model_name": "m", **more}

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import time
 import unicodedata
 
 import pytest
@@ -152,6 +153,14 @@ def test_a_false_head_of_a_turn_is_quoted(head):
 )
 def test_other_lines_are_not_quoted(line):
     assert neutralise(f"a\n{line}", MARK) == f"a\n{line}"
+
+
+@pytest.mark.parametrize("piece", ["_", "ab_", "_ab<", " ", "#", "<", "[", "[[:1", "x|", "a "])
+@pytest.mark.parametrize("start", ["<", "## input", "system", "[[", "<|"])
+def test_the_time_goes_by_the_length(start, piece):
+    begun = time.process_time()
+    neutralise(start + piece * (200_000 // len(piece)) + "x", MARK)
+    assert time.process_time() - begun < 10, "the square of the length takes minutes"
 
 
 def test_the_mark_depends_on_the_nonce_alone():

@@ -23,8 +23,9 @@ from ds2.progress import counter
 __all__ = ["RemoteFile", "fingerprint", "is_remote", "listed"]
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-#: What an address holds before its bucket, and the one such word that is no secret.
-_USER = re.compile(r"://[^/?]*@")
+#: What an address holds before its bucket, and the one such word that is no secret. A secret may
+#: hold a slash; no bucket holds a colon.
+_USER = re.compile(r"://(?:[^/?]*|[^/?:]*:[^?]*)@")
 _ANYBODY = "://anonymous@"
 _MAGIC = re.compile(r"[*?\[]")
 _QUERY = re.compile(r"\?[^?/]+=[^?]*$")  # a pattern may hold a question mark, too

@@ -329,7 +329,7 @@ class _Work:
             self._recover(client)
             self.recovered = True
         n_done = 0
-        for batch in self._open():
+        for batch in self._left(sent=True):
             status = client.status(str(batch.batch_id))
             if status.open:
                 n_done += status.n_done
@@ -343,17 +343,18 @@ class _Work:
             paths = (self.folder.requests(secrets.token_hex(8)) for _ in count())
             for path, n, most_usd in self.write(budget, codes, paths):  # known before it is sent
                 token = path.stem.rpartition("-")[2]
-                batch = self.folder.update(Batch(token, self.tag, n, most_usd, at=time.time()))
+                batch = Batch(token, self.tag, n, most_usd, self.rater.endpoint, at=time.time())
+                self.folder.update(batch)
                 self.store.add(reserved=[batch.reserved(self.setup.model)])
                 self._send(client, batch)
-        left = self._open()
+        left = self._left(sent=True)
         return BatchProgress(len(left), sum(batch.n for batch in left), n_done, self.collected)
 
     def missing(self) -> np.ndarray:
         """Return what has no outcome and is in no open batch, as `plan_jobs` numbers it."""
         flying = {
             key[1:]
-            for batch in self._open()
+            for batch in self._left(sent=True)
             for _, row in _rows(self.folder.requests(batch.token))
             if (key := read_request_id((row or {}).get("custom_id"))) is not None
         }
@@ -457,31 +458,51 @@ class _Work:
                 return shown(pool[start + hashes.index(wanted)].id)
         return "that is not in the pool"
 
-    def _open(self) -> list["Batch"]:
-        return [one for one in self.folder.load() if one.tag == self.tag and not one.collected]
+    def _left(self, *, sent: bool) -> list["Batch"]:
+        """Return the batches of this setup that are not done with: those sent, or half sent."""
+        return [
+            one
+            for one in self.folder.load()
+            if one.tag == self.tag and not one.collected and (one.batch_id is not None) == sent
+        ]
 
     def _recover(self, client: "BatchClient") -> None:
-        """Finish sending what a process that ended had begun to send, and send nothing twice."""
-        for batch in self.folder.load():
-            if batch.batch_id is None and not batch.collected:
+        """Find what a process that ended had begun to send here, so that nothing is sent twice.
+
+        What never became a batch is missing, and sent as all else that is.
+        """
+        for batch in self._left(sent=False):
+            if batch.endpoint in (None, self.rater.endpoint):
                 if (found := client.find(batch.token)) is not None:
                     self.folder.update(batch, batch_id=found)
                 else:
-                    self._send(client, batch)
+                    self._close(batch)
         known = [self.folder.requests(one.token) for one in self.folder.load() if not one.collected]
         for path in set(self.folder.path.glob("*.jsonl")) - set(known):
             path.unlink(missing_ok=True)
 
     def _send(self, client: "BatchClient", batch: "Batch") -> None:
-        if batch.file_id is None:
-            sent = client.upload(self.folder.requests(batch.token))
-            batch = self.folder.update(batch, file_id=sent)
-        self.folder.update(batch, batch_id=client.create(str(batch.file_id), batch.token))
+        try:
+            file_id = client.upload(self.folder.requests(batch.token))
+            self.folder.update(batch, batch_id=client.create(file_id, batch.token))
+        except InputError:  # refused: there is no such batch
+            self._close(batch)
+            raise
+
+    def _close(self, batch: "Batch", left_usd: float = 0.0, over: float = 0.0) -> None:
+        """Be done with a batch that cost ``left_usd`` beside its replies, ``over`` × the most."""
+        model = self.setup.model
+        self.store.add(
+            settled={batch.reserved(model).number: left_usd},
+            learned={model: over * self.store.factor(model)} if over > 1 else {},
+        )
+        self.folder.update(batch, collected=True)
+        self.folder.requests(batch.token).unlink(missing_ok=True)
 
     def _collect(self, client: "BatchClient", batch: "Batch", status: "BatchStatus") -> None:
         """Bring the results of a batch that has ended into the store."""
-        folder, model = self.folder, self.setup.model
-        paths = [folder.path / f"results-{batch.token}-{n}.jsonl" for n in range(len(status.files))]
+        folder = self.folder.path
+        paths = [folder / f"results-{batch.token}-{n}.jsonl" for n in range(len(status.files))]
         for path, file_id in zip(paths, status.files, strict=True):
             client.download(file_id, path)
         intake = self.ingest(paths)
@@ -489,12 +510,8 @@ class _Work:
         known = intake.known and len(intake.seen) >= batch.n  # a line that is missing was billed
         left_usd = 0.0 if known else max(0.0, batch.most_usd - intake.cost_usd)
         over = intake.cost_usd / batch.most_usd if batch.most_usd else 0.0
-        self.store.add(
-            settled={batch.reserved(model).number: left_usd},
-            learned={model: over * self.store.factor(model)} if over > 1 else {},
-        )
-        folder.update(batch, collected=True)
-        for path in (*paths, folder.requests(batch.token)):
+        self._close(batch, left_usd, over)
+        for path in paths:
             path.unlink(missing_ok=True)
         never = self.store.totals(self.number)["requests"] == 0
         if status.status == "failed" or (never and status.status != "expired"):
@@ -515,17 +532,18 @@ class Batch:
     """One batch.
 
     It carries ``token``, random text, as metadata, so that it can be found again; ``tag`` is of the
-    setup, see `setup_tag`; ``most_usd`` is 0 where no price is known. The ids are the endpoint's,
-    None until it said them. ``collected``: every result is in the store. ``at`` is when it was
-    sent, seconds since 1970.
+    setup, see `setup_tag`; ``most_usd`` is 0 where no price is known. ``endpoint`` is where it was
+    sent, ``batch_id`` what it is called there: None until that is known. ``collected``: every
+    result is in the store, or there is no such batch. ``at`` is when it was sent, seconds since
+    1970.
     """
 
     token: str
     tag: str
     n: int
     most_usd: float = 0.0
+    endpoint: str | None = None
     batch_id: str | None = None
-    file_id: str | None = None
     collected: bool = False
     at: float = 0.0
 
@@ -561,10 +579,12 @@ class BatchFolder:
             raw = json.loads(self._state.read_text("utf-8"))
             if raw["version"] != _VERSION:
                 raise ValueError(raw["version"])
+            for one in raw["batches"]:
+                one.pop("file_id", None)  # earlier versions wrote it
             return tuple(Batch(**one) for one in raw["batches"])
         except FileNotFoundError:
             return ()
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise InputError(
                 f"{shown_path(self._state)} is no list of batches of this version of ds2. If it "
                 "was changed by hand, restore it: it knows what was sent and is paid for."
@@ -584,7 +604,10 @@ class BatchFolder:
 # -- the endpoint's side --------------------------------------------------------------------------
 
 _ENDPOINT = "/v1/chat/completions"
-_OPEN = ("validating", "in_progress", "finalizing", "cancelling")
+#: Statuses of a batch that has ended, in the words of several providers. What has any other is
+#: still at work: to take it for ended would send, and pay for, everything again.
+_DONE = ("completed", "succeeded", "success", "done", "ended", "finished")
+_ENDED = (*_DONE, "failed", "error", "expired", "timeout_exceeded", "cancelled", "canceled")
 _LABEL = "ds2"
 _RECENT, _TRIES = 500, 5
 #: The most bytes of a file of results.
@@ -602,7 +625,7 @@ def _name(given: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """What the endpoint says of a batch, in its own words.
+    """What the endpoint says of a batch, in its own words; ``status`` in lower case.
 
     ``n_done`` requests have an outcome; ``files`` are those of results, the one with errors last;
     ``errors`` says why the batch as a whole was refused.
@@ -616,7 +639,7 @@ class BatchStatus:
     @property
     def open(self) -> bool:
         """Whether it is still going on."""
-        return self.status in _OPEN
+        return self.status not in _ENDED
 
 
 def _explained(
@@ -692,7 +715,7 @@ class BatchClient:
         done = [getattr(batch.request_counts, name, 0) for name in ("completed", "failed")]
         said = [str(error.message) for error in (batch.errors and batch.errors.data) or ()]
         return BatchStatus(
-            status=clean(str(batch.status), self._key),
+            status=clean(str(batch.status), self._key).lower(),
             n_done=sum(one for one in done if isinstance(one, int)),
             files=tuple(_name(one) for one in (batch.output_file_id, batch.error_file_id) if one),
             errors=clean("; ".join(said), self._key),

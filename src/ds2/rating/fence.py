@@ -165,7 +165,7 @@ _TURN = re.compile(
     rf"^[ \t]*(?:(?:[^\w\s>]|_){{1,4}}[ \t]*|[0-9]{{1,2}}[.)][ \t]*)?(?:{_ROLES})"
     r"(?:[ \t]+(?:prompt|message|note|notice|override|update|turn|instruction)|提示|消息|指令)?"
     r"[\])}*_\"'`”’»]*[ \t]*(?:\([^()\n]{0,40}\)[ \t]*)?:"
-    rf"|^[ \t]*#+[ \t]*(?:{_HEADINGS})[ \t]*:?[ \t]*#*[ \t]*$",
+    rf"|^[ \t]*#+[ \t]*(?:{_HEADINGS})[ \t]*(?::[ \t]*)?(?:#+[ \t]*)?$",
     re.MULTILINE,
 )
 #: The control tokens of the chat templates of models that were current in CONTROL_DATE: one list,
@@ -176,7 +176,7 @@ _TAG_NAMES = (
     r"reasoning|answer|tools?|toolcalls?|functions?|parameter|(?:function|parameter)=[^<>\n]{0,60}|"
     r"invoke|sys|system|system-reminder|developer|user|human|assistant|model|bot|turn|channel|example|"
     r"instructions?|image|audio|video|steps|escape|filename|ctrl\d+|unused\d+|0x[0-9a-f]{2}|"
-    r"(?:seed|minimax|antml|longcat|hy|kimi|co)[:_]\w{1,40}|\w*_\w*"
+    r"(?:seed|minimax|antml|longcat|hy|kimi|co)[:_]\w{1,40}|[^\W_]*_\w*"
 )
 #: Shapes of control tokens, and lines like those of the fence.
 _CONTROL = (

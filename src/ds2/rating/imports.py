@@ -387,8 +387,9 @@ _PROMPTS = ("instruction", "prompt", "instructions")
 _ODA = ("Q_scores", "QA_scores", "A_scores")
 _MARKERS = ("###Instruction:", "### Input:", "### Response:")
 _DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)"
-_FIRST = re.compile(rf"\s*({_DIGITS})\s*(?:(?:/|out of)\s*\d+)?\s*\.?\s*(?:\n|$)", re.ASCII)
-_NAMED = re.compile(rf"\b(?:score|rating)\s*[:=]\s*({_DIGITS})(?![\d.])", re.ASCII | re.I)
+_RATED = rf"({_DIGITS}(?:\s*(?:/|out of)\s*\d+)?)"
+_FIRST = re.compile(rf"\s*{_RATED}\s*\.?\s*(?:\n|$)", re.ASCII)
+_NAMED = re.compile(rf"\b(?:score|rating)\s*[:=]\s*{_RATED}(?!\.?\d)", re.ASCII | re.I)
 
 
 @dataclass(slots=True)
@@ -563,11 +564,11 @@ def _read_reviews(sheet: _Sheet, rows: _Rows, column: str | None, id_column: str
 
 
 def _rating_in(value: object) -> object:
-    """Return the number that a review begins with or names, `_ELSE` where there is none."""
+    """Return the rating that a review begins with or names ("4", "4/5"), `_ELSE` without one."""
     if not isinstance(value, str) or not value.strip():
         return value
     found = _FIRST.match(value) or _NAMED.search(value)
-    return float(found[1]) if found else _ELSE
+    return found[1] if found else _ELSE
 
 
 def _triplet_key(triplet: object) -> int | None:

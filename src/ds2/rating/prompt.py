@@ -34,6 +34,7 @@ def shorten(
     each: int,
     count: Callable[[str], int],
     note: Callable[[str], str],
+    safe: Callable[[str], str],
 ) -> tuple[list[str | None], int]:
     """Make turns fit into ``room`` tokens together.
 
@@ -41,7 +42,8 @@ def shorten(
     middle, and a line of ours says so in its place. Where the allowance would be below 64 tokens,
     whole turns are left out between the beginning, the middle and the end of the conversation; the
     first and the last stay. Every turn costs ``each`` tokens beside its text; ``note`` makes a line
-    of ours from what it should say.
+    of ours from what it should say; ``safe`` is done to what a cut leaves: a line begins or ends
+    there.
 
     Returns:
         The texts in the same order, None where a turn is left out; and the characters left out.
@@ -58,7 +60,7 @@ def shorten(
         if at in gone:
             out[at], lost = None, len(text)
         elif size > allowance:
-            out[at], lost = _cut_middle(text, size, allowance, count, note)
+            out[at], lost = _cut_middle(text, size, allowance, count=count, note=note, safe=safe)
         else:
             continue
         left_out += lost
@@ -103,14 +105,20 @@ def _allowance(sizes: Sequence[int], room: int) -> int:
 
 
 def _cut_middle(
-    text: str, size: int, allowance: int, count: Callable[[str], int], note: Callable[[str], str]
+    text: str,
+    size: int,
+    allowance: int,
+    *,
+    count: Callable[[str], int],
+    note: Callable[[str], str],
+    safe: Callable[[str], str],
 ) -> tuple[str, int]:
     keep = len(text) * allowance // size
     while True:
         head, tail = (keep + 1) // 2, keep // 2
         lost = len(text) - keep
         middle = note(f"{lost:,} characters left out")
-        shorter = f"{text[:head]}\n{middle}\n{text[len(text) - tail :]}"
+        shorter = f"{safe(text[:head])}\n{middle}\n{safe(text[len(text) - tail :])}"
         if keep == 0 or count(shorter) <= allowance:
             return shorter, lost
         keep = keep * 9 // 10
@@ -227,6 +235,7 @@ class PromptBuilder:
                 each=each,
                 count=self._count,
                 note=self._line,
+                safe=lambda text: neutralise(text, self._mark),
             )
         example = "\n".join(self._turns(messages, texts))
         start, end = self._line(_START), self._line(_END)

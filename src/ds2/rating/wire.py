@@ -9,6 +9,7 @@ directly. benchmarks/rating_throughput.py measures both.
 import asyncio
 import importlib
 import json
+import re
 import select
 import time
 import weakref
@@ -254,6 +255,7 @@ class ChatClient:
 
     async def open(self) -> None:
         """Let the openai library write a request, and take it down in place of sending it."""
+        options = connection(self._base_url)
         httpx = _http_library(self._openai.DefaultAsyncHttpxClient)
         written: list[Any] = []
 
@@ -280,14 +282,15 @@ class ChatClient:
             name: value for name, value in first.headers.items() if not name.startswith(_NOT_SENT)
         } | {"accept-encoding": "identity"}
         self._address = str(first.url)
-        options = connection(self._base_url)
         self._proxy = proxy_of(self._address)
         self._session = self._aiohttp.ClientSession(
             connector=_connector(
                 self._aiohttp,
                 lambda: self._headers.update(connection="close"),
                 limit=self._most + 8,
-                ssl=httpx.create_ssl_context(options.get("verify", True)),
+                ssl=httpx.create_ssl_context(
+                    options.get("verify", True), trust_env=options["trust_env"]
+                ),
             ),
             timeout=self._aiohttp.ClientTimeout(
                 total=self._timeout_s + _GRACE_S, sock_connect=_CONNECT_S
@@ -400,8 +403,9 @@ def _http_library(client: type) -> Any:
     return importlib.import_module(base.__module__.partition(".")[0])
 
 
-#: What a provider calls an empty account; other words with "quota" in them mean a rate limit.
-_NO_MONEY = ("insufficient_quota", "billing", "insufficient balance", "insufficient credit")
+#: What a provider calls an empty account; other words with "quota" in them mean a rate limit. So
+#: does a mere mention of billing where it says when to try again.
+_NO_MONEY = ("insufficient_quota", "billing_", "insufficient balance", "insufficient credit")
 _TOO_LONG = ("context_length_exceeded", "context length", "context size", "maximum context")
 _FILTERED = ("content_filter", "moderation", "flagged", "content management policy")
 
@@ -466,7 +470,8 @@ def refusal(status: int, body: object, headers: Mapping[str, str], about: Target
         where = public_address(clean(given.get("location", ""), key)) or "another address"
         sentence = f"{answered}: it sends on to {where}. Set base_url to that."
         return Failure("bad request", sentence, fatal=True)
-    reason = _reason(status, f"{code} {said}".lower())
+    after_s = _retry_after_s(given, body)
+    reason = _reason(status, f"{code} {said}".lower(), after_s)
     if reason in _REMEDIES:
         unkeyed = reason == "no access" and about.key == ""
         remedy = _NO_KEY if unkeyed else _REMEDIES[reason]
@@ -476,15 +481,16 @@ def refusal(status: int, body: object, headers: Mapping[str, str], about: Target
         reason,
         f"{answered}: {said}".rstrip(" :.") + ".",
         retryable=passes,
-        retry_after_s=_retry_after_s(given) if passes else None,
+        retry_after_s=after_s if passes else None,
         away=status in _AWAY,
     )
 
 
-def _reason(status: int, told: str) -> str:
-    """Return the failure's name, for a status and the endpoint's words in lower case."""
+def _reason(status: int, told: str, after_s: float | None) -> str:
+    """Return the failure's name, for a status, the endpoint's words in lower case and its wait."""
     if status == 429:
-        return "quota" if any(word in told for word in _NO_MONEY) else "rate limited"
+        empty = any(word in told for word in _NO_MONEY) or ("billing" in told and after_s is None)
+        return "quota" if empty else "rate limited"
     if status in (400, 403, 413, 422):
         if any(word in told for word in _FILTERED):
             return "refused"
@@ -527,8 +533,18 @@ _REMEDIES = {
 }
 
 
-def _retry_after_s(given: Mapping[str, str]) -> float | None:
-    """Read ``retry-after-ms`` or ``retry-after``, in seconds or as a date."""
+_TIME = r"(\d{1,9}(?:\.\d{1,9})?)[ ]?(milli|ms|h|m|s)[a-z]{0,9}"
+#: "Please try again in 1m2.5s", "retry after 26 seconds", '"retryDelay": "2s"'.
+_LATER = re.compile(
+    rf"(?:try again|retry)(?:[ _-]?(?:in|after|delay))?[\s\"':\\]{{1,8}}((?:{_TIME} ?){{1,4}})",
+    re.I,
+)
+_SECONDS = {"milli": 1e-3, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_WORDS = 100_000
+
+
+def _retry_after_s(given: Mapping[str, str], body: object) -> float | None:
+    """Read ``retry-after-ms`` or ``retry-after``, in seconds or as a date, or the body's words."""
     after = given.get("retry-after", "")
     with suppress(ValueError):
         if "retry-after-ms" in given:
@@ -536,7 +552,10 @@ def _retry_after_s(given: Mapping[str, str]) -> float | None:
         return max(0.0, float(after))
     with suppress(TypeError, ValueError):
         return max(0.0, parsedate_to_datetime(after).timestamp() - time.time())
-    return None
+    told = body[:_WORDS].decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    if (found := _LATER.search(told[:_WORDS])) is None:
+        return None
+    return sum(float(n) * _SECONDS[unit.lower()] for n, unit in re.findall(_TIME, found[1], re.I))
 
 
 def _told(body: object, key: str) -> tuple[str, str]:
