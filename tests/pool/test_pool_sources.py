@@ -1,5 +1,6 @@
 """Several files, rows in memory, columns and roles by name, tables as people write them."""
 
+import contextlib
 import json
 
 import pandas as pd
@@ -193,6 +194,28 @@ def test_quotes_in_a_tsv_are_text_but_where_a_spreadsheet_wrote_them(tmp_path):
         "two\nlines",
         "a\tb",
     ]
+
+
+@pytest.mark.parametrize("more", [{}, {"score": 3}])
+@pytest.mark.parametrize("after", ["", "\nAnn\t4", "\n\nAnn is 4.\n"])
+def test_tables_in_a_cell_come_back_from_a_tsv(tmp_path, more, after):
+    rows = [{"prompt": "Q", "response": f"name\tage\nBob\t3{after}", **more}] * 3
+    write_pool(read_pool(rows), tmp_path / "p.tsv", format="prompt-response")
+    assert answers(tmp_path / "p.tsv") == [rows[0]["response"]] * 3
+    text = (tmp_path / "p.tsv").read_bytes().replace(b"\r\n", b"\n").rstrip(b"\n")
+    if after:
+        assert answers(written(tmp_path, "p.tsv", text)) == [rows[0]["response"]] * 3
+
+
+@pytest.mark.parametrize("between", ["A\tB\n" * 3, "A\tB\n\nA\tB\nbroken\n"])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_quote_in_a_tsv_swallows_no_rows(tmp_path, between, end):
+    text = f'instruction\toutput\nQ\t"open\n{between}Q\tlast"{end}'
+    told = pytest.warns(Ds2Warning) if "broken" in between else contextlib.nullcontext()
+    with told:
+        pool = read_pool(written(tmp_path, "p.tsv", text), max_bad_share=1.0)
+    said = [example.messages[-1].content for example in pool]
+    assert said == ['"open', *["B"] * between.count("B"), 'last"']
 
 
 def test_a_quote_that_swallows_rows_of_a_csv_is_told(tmp_path):
