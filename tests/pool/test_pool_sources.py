@@ -236,6 +236,32 @@ def test_turns_as_python_writes_them_are_read_and_nothing_is_run(tmp_path):
         read_pool(written(tmp_path, "p.csv", f'messages\n"{numpy}"\n'))
 
 
+@pytest.mark.parametrize("answer", ['["apple", "pear"]', "[1, 2, 3]", "[]", "[{}]"])
+def test_a_list_in_a_cell_that_is_no_list_of_turns_is_a_text(tmp_path, answer):
+    rows = [{"prompt": "Name some", "completion": answer}]
+    pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
+    write_lines(tmp_path / "p.jsonl", rows)
+    assert answers(tmp_path / "p.csv") == answers(tmp_path / "p.jsonl") == [answer]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"contents": ["one", "two"]}, "A"),
+        ({"dialogue": "[1] hello"}, "A"),
+        ({"messages": []}, "A"),
+        ({"dialog": ["one", "two"], "answer": ""}, "two"),
+        ({"conversations": [{"human": "one", "assistant": "two"}]}, "two"),
+    ],
+)
+def test_a_prompt_and_an_answer_win_over_a_list_that_is_no_conversation(tmp_path, more, said):
+    row = {"question": "Q", "answer": "A", **more}
+    assert answers([row]) == [said]
+    cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()}
+    pd.DataFrame([cells]).to_csv(tmp_path / "p.csv", index=False)
+    assert answers(tmp_path / "p.csv") == [said]
+
+
 @pytest.mark.parametrize(
     ("encoding", "named", "text"),
     [

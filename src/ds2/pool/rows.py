@@ -4,6 +4,7 @@ Every reader yields (line, row): a row is a dict, or a `Fault` where the file ho
 fault of the file as a whole (cut off, wrong encoding, not what its suffix says) is an `InputError`.
 """
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from ds2.pool.files import (
 from ds2.pool.formats import LIST_FIELDS, detect_format
 from ds2.pool.jsonstream import json_fault, looks_cut, read_document, read_values
 from ds2.pool.remote import RemoteFile
-from ds2.pool.turns import MEDIA, BadRowError, from_text
+from ds2.pool.turns import MEDIA, BadRowError, from_text, is_turn
 from ds2.pool.wording import kind_of, shown, shown_path
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ _BATCH = 4096
 _read_json = json.JSONDecoder().decode
 _SAMPLE = 1 << 18
 #: Fields whose cell may be a list of turns.
-_LISTED = frozenset((*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"))
+_ALWAYS_LISTS = frozenset((*LIST_FIELDS, "history"))
+_LISTED = _ALWAYS_LISTS | {"prompt", "completion", "chosen", "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,16 +237,15 @@ def _table_rows(
         notes += found.notes
 
 
-def _with_lists(row: dict[str, object], fields: list[str]) -> Row:
+def _with_lists(row: dict[str, object], fields: list[str]) -> dict[str, object]:
     """Read the cells of some fields that hold a list of turns; every other cell stays text."""
     for field in fields:
         cell = row.get(field)
         if isinstance(cell, str) and cell.lstrip()[:1] == "[":
-            try:
-                row[field] = from_text(cell, field)
-            except BadRowError as error:
-                if field in LIST_FIELDS or field == "history":
-                    return Fault(str(error), cell)
+            with contextlib.suppress(BadRowError):  # it is a text, or `parse_row` says what it is
+                listed = from_text(cell)
+                of_turns = isinstance(listed, list) and all(map(is_turn, listed)) and listed
+                row[field] = listed if of_turns or field in _ALWAYS_LISTS else cell
     return row
 
 

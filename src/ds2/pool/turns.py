@@ -33,6 +33,7 @@ __all__ = [
     "from_text",
     "is_caller",
     "is_result",
+    "is_round",
     "is_turn",
     "medium_of",
     "parse_turns",
@@ -217,7 +218,7 @@ def parse_turns(
         if len(turn) == 2 and type(content) is str and type(name) is str and name in plain:
             turns.append((plain[name], content))
             told.append(None)
-        elif len(turn) == 2 and (both := _round(turn)):
+        elif both := _round(turn):
             turns += both
             told += [None, None]
         else:
@@ -228,9 +229,14 @@ def parse_turns(
     return turns, told
 
 
+def is_round(value: Mapping[str, object]) -> bool:
+    """Say whether an object holds what was asked and what was said, and nothing else."""
+    return bool(_round(value))
+
+
 def _round(turn: Mapping[str, object]) -> Turns:
-    """Return the two turns of an object that holds what was asked and what was said."""
-    for asked, said in _ROUNDS:
+    """Return the two turns of an object that is a round; else nothing."""
+    for asked, said in _ROUNDS if len(turn) == 2 else ():
         one, other = turn.get(asked), turn.get(said)
         if type(one) is str and type(other) is str:
             return [("user", one), ("assistant", other)]
