@@ -6,6 +6,7 @@ The row itself is kept as it was (`ds2.pool.layout`).
 """
 
 import ast
+import itertools
 import json
 import re
 import warnings
@@ -222,8 +223,13 @@ def parse_turns(
             turns += both
             told += [None, None]
         else:
-            turns.append(_read_turn(turn, number, roles, default, usual))
-            told.append(turn)
+            read = _read_turn(turn, number, roles, default, usual)
+            apart = [turn] if read[0] == "assistant" else _apart(turn)
+            if len(apart) == 1:
+                turns.append(read)
+            else:
+                turns += [_read_turn(each, number, roles, default, usual) for each in apart]
+            told += apart
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
     return turns, told
@@ -241,6 +247,15 @@ def _round(turn: Mapping[str, object]) -> Turns:
         if type(one) is str and type(other) is str:
             return [("user", one), ("assistant", other)]
     return []
+
+
+def _apart(turn: dict[str, object]) -> list[dict[str, object]]:
+    """Return a turn as turns of which each holds only what tools gave back, or none of it."""
+    key = _content_key(turn)
+    content = turn.get(key)
+    if not isinstance(content, list) or not any(map(is_result, content)):
+        return [turn]
+    return [{**turn, key: list(parts)} for _, parts in itertools.groupby(content, is_result)]
 
 
 def _content_key(turn: Mapping[str, object]) -> str:
