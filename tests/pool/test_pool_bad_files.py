@@ -78,6 +78,8 @@ def test_a_folder_of_several_kinds_of_files_names_them(tmp_path):
         ("pool.csv", "prompt,response\n", "holds no rows"),
         ("pool.csv", "a,b,a\n1,2,3\n", "column 'a' twice"),
         ("pool.csv", "prompt,response\na,b\nc,'d\ne", "is cut off: line 4"),
+        ("pool.csv", b"prompt,response\na,caf\xe9", "not UTF-8: line 2 holds the byte 0xe9"),
+        ("pool.tsv", b"prompt\tresponse\na\tcaf\xe9", "not UTF-8: line 2 holds the byte 0xe9"),
         ("pool.csv", 'prompt,response\na,b\nc,"d\ne\n', "inside the quoted field of the row that"),
         ("pool.csv", '"prompt,response\n', "no readable header"),
         ("pool.parquet", "nonsense", "is no Parquet file"),

@@ -145,7 +145,7 @@ def as_row(value: object) -> Row:
 
 def _jsonl_rows(path: File, kind: FileKind, name: str, end: bytes) -> Iterator[tuple[int, Row]]:
     with open_binary(path, kind.compression) as stream:
-        for number, text in _lines(stream, name, end):
+        for number, text in _lines(stream, name, end, as_cut=True):
             if not text or text.isspace():
                 continue
             try:
@@ -174,15 +174,21 @@ def _values_of(text: str, error: json.JSONDecodeError) -> list[Row]:
     return rows if len(rows) == len(values) else [fault]
 
 
-def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tuple[int, str]]:
-    """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark."""
+def _lines(
+    stream: BufferedIOBase, name: str, end: bytes, *, as_cut: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark.
+
+    With ``as_cut``, a file that ends inside a character is read up to it.
+    """
     lines = stream if end == b"\n" else _ended(stream, end)
     for number, raw in enumerate(lines, start=1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            if error.reason == "unexpected end of data" and not raw.endswith(b"\n"):
+            at_end = error.reason == "unexpected end of data" and not raw.endswith(b"\n")
+            if as_cut and at_end:
                 text = line[: error.start].decode("utf-8")
             else:
                 sample = line + b"".join(itertools.islice(stream, 500))
