@@ -173,6 +173,13 @@ def test_files_as_people_write_them(tmp_path, name, text, said):
     assert all(not e.extra for e in pool)
 
 
+def test_spaces_before_a_cell_are_its_own_where_the_header_has_none(tmp_path):
+    text = '"prompt, raw",prompt,response\nx,q,    def f(): pass\n'
+    assert answers(written(tmp_path, "p.csv", text)) == ["    def f(): pass"]
+    text = '"id", "prompt", "response"\n"x", "q", "a, b"\n'
+    assert answers(written(tmp_path, "p.csv", text)) == ["a, b"]
+
+
 def test_one_json_object_that_is_a_row_is_a_pool(tmp_path):
     assert answers(written(tmp_path, "p.json", json.dumps(QA[0], indent=2))) == ["It is 0."]
 

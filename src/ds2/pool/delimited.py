@@ -81,8 +81,7 @@ def read_cells(
     if separator == "\t":
         rows = _tab_rows(texts)
     else:
-        spaced = bool(first) and f"{separator} " in first[0][1]
-        rows = _csv_rows(texts, name, separator, spaced)
+        rows = _csv_rows(texts, name, separator, _spaced(first, separator))
     try:
         number, header, text = next(rows, (1, [], ""))
     except InputError:
@@ -118,6 +117,15 @@ def _separator(texts: Sequence[str], usual: str) -> str:
             if separator == usual:
                 break
     return best
+
+
+def _spaced(lines: Sequence[tuple[int, str]], separator: str) -> bool:
+    """Say whether the separator has a space behind it wherever it stands in the first line."""
+    try:
+        cells = next(csv.reader((text for _, text in lines), delimiter=separator), [])
+    except csv.Error:
+        return False
+    return len(cells) > 1 and all(cell[:1] == " " for cell in cells[1:])
 
 
 class _Remembered:
