@@ -1,14 +1,16 @@
 """Several files, rows in memory, columns and roles by name, tables as people write them."""
 
 import contextlib
+import datetime
 import json
+import warnings
 
 import pandas as pd
 import pytest
 from pool_files import ALPACA, MESSAGES, alpaca_rows, write_lines
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool import find_contaminated, read_pool, write_pool
+from ds2.pool import find_contaminated, keep_rows, read_pool, write_pool
 
 QA = alpaca_rows(4)
 LINES = "".join(json.dumps(row) + "\n" for row in QA)
@@ -135,6 +137,28 @@ def test_names_in_capitals_are_taken_and_said(tmp_path):
     path = write_lines(tmp_path / "p.jsonl", [{"Question": "Why?", "Answer": "So."}])
     with pytest.warns(Ds2Warning, match="the columns 'Question', 'Answer' were taken"):
         assert answers(path) == ["So."]
+
+
+def test_rows_in_memory_are_kept_as_they_are_read(tmp_path):
+    import pyarrow as pa
+
+    at = pa.array([datetime.datetime(2020, 1, 1)] * 2)
+    table = pa.table({"prompt": ["a", "b"], "response": ["c", "d"], "at": at})
+    for pool in (table, [{**ALPACA, "at": 3}, {**ALPACA, "output": "half \ud83d"}]):
+        keep_rows(pool, tmp_path / "kept.jsonl")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Ds2Warning)
+            first, again = (read_pool(p, max_bad_share=1.0) for p in (pool, tmp_path / "kept.jsonl"))
+        assert again.ids == first.ids
+        assert again.column("at") == first.column("at")
+
+
+def test_rows_in_memory_that_are_nested_too_deeply_are_set_aside():
+    deep = []
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.warns(Ds2Warning, match=r"rejected: a value is nested too deeply \(1\)"):
+        assert len(read_pool([{**ALPACA, "x": deep}, ALPACA], max_bad_share=1.0)) == 1
 
 
 def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):

@@ -284,7 +284,8 @@ def _finite(value: object) -> object:
 
 def _write_jsonl(rows: Rows, stream: BufferedIOBase) -> None:
     for row in rows():
-        stream.write(_as_json(row).encode() + b"\n")
+        # Half a character is written as JSON escapes it.
+        stream.write(_as_json(row).encode(errors="backslashreplace") + b"\n")
 
 
 def _write_json(rows: Rows, stream: BufferedIOBase) -> None:

@@ -313,10 +313,28 @@ def batch_rows(
     number = 0
     try:
         for batch in batches:
-            for row in batch.to_pylist():
+            try:
+                rows = batch.to_pylist()
+            except (ValueError, OverflowError):  # text that is not UTF-8, a date after 9999
+                raise InputError(_unreadable(batch, name, number)) from None
+            for row in rows:
                 number += 1
                 yield number, {**row, **left} if left else row
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is damaged after row {number:,}. Copy or download it again."
         ) from None
+
+
+def _unreadable(batch: "pyarrow.RecordBatch", name: str, before: int) -> str:
+    """Say which value of a batch is none for Python; so many rows stand before the batch."""
+    for column, values in zip(batch.schema.names, batch.columns, strict=True):
+        for number, value in enumerate(values, before + 1):
+            try:
+                value.as_py()
+            except (ValueError, OverflowError) as error:
+                return (
+                    f"{name}, row {number:,}: the value in {shown(column)} cannot be read: "
+                    f"{shown(str(error), 100)}. Correct it, or leave the column out."
+                )
+    return f"{name}: rows after row {before:,} cannot be read."

@@ -73,7 +73,7 @@ def is_place(pool: Any) -> bool:
 
 
 def keep_rows(pool: Any, path: Path) -> None:
-    """Write the rows of a pool that is in memory as JSONL, as they are.
+    """Write the rows of a pool that is in memory as JSONL, as `ds2.read_pool` would take them.
 
     Raises:
         InputError: it is no pool, or a row is no object.
@@ -84,7 +84,7 @@ def keep_rows(pool: Any, path: Path) -> None:
         for number, row in source.rows:
             if isinstance(row, Fault):
                 raise InputError(f"{source.name}, {source.unit} {number:,}: {row.reason}.")
-            yield row
+            yield {name: _plain(value) for name, value in row.items()}
 
     with writing(path) as temporary, writer(temporary, None) as stream:
         WRITERS["jsonl"](rows, stream)
@@ -294,7 +294,10 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
 
 def _objects(rows: Iterable[Any]) -> Iterator[tuple[int, Row]]:
     for at, row in enumerate(rows, 1):
-        yield at, as_row(_plain(row))
+        try:
+            yield at, as_row(_plain(row))
+        except RecursionError:
+            yield at, Fault("a value is nested too deeply", "")
 
 
 def _plain(value: Any) -> object:
