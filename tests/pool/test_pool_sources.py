@@ -148,7 +148,9 @@ def test_rows_in_memory_are_kept_as_they_are_read(tmp_path):
         keep_rows(pool, tmp_path / "kept.jsonl")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Ds2Warning)
-            first, again = (read_pool(p, max_bad_share=1.0) for p in (pool, tmp_path / "kept.jsonl"))
+            first, again = (
+                read_pool(p, max_bad_share=1.0) for p in (pool, tmp_path / "kept.jsonl")
+            )
         assert again.ids == first.ids
         assert again.column("at") == first.column("at")
 
@@ -159,6 +161,26 @@ def test_rows_in_memory_that_are_nested_too_deeply_are_set_aside():
         deep = [deep]
     with pytest.warns(Ds2Warning, match=r"rejected: a value is nested too deeply \(1\)"):
         assert len(read_pool([{**ALPACA, "x": deep}, ALPACA], max_bad_share=1.0)) == 1
+
+
+def test_bytes_of_rows_in_memory_are_left_out_and_said(tmp_path):
+    rows = [{**ALPACA, "x": b"hello", "y": [{"bytes": b"z"}]}, {"instruction": b"a", "output": "b"}]
+    with pytest.warns(Ds2Warning, match="binary data in 'x', 'y', 'instruction'"):
+        pool = read_pool(rows)
+    assert pool[0].extra == {"x": None, "y": [{"bytes": None}]}
+    assert pool[1].messages[0].content == ""
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table([["a"], ["b"], ["c"], ["d"]], names=["prompt", "response", "x", "x"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    frame = pd.DataFrame([list("abcd")], columns=table.column_names)
+    for pool in (table, tmp_path / "p.parquet", frame):
+        with pytest.raises(InputError, match="has the column 'x' twice"):
+            read_pool(pool)
 
 
 def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
@@ -184,6 +206,7 @@ def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
         ("p.json", "\n".join(json.dumps(row, indent=1) for row in QA), ""),
         ("p.json", ",\n".join(json.dumps(row, indent=1) for row in QA), ""),
         ("p.json", LINES, ""),
+        ("p.json", LINES.replace('{"', '{  "', 1).replace("  ", " " * 70_000, 1), ""),
     ],
 )
 def test_files_as_people_write_them(tmp_path, name, text, said):

@@ -279,9 +279,7 @@ def _open_turns(
     return [out]
 
 
-def _open_result(
-    part: Mapping[str, Any], embedded: dict[str, list[object]]
-) -> dict[str, Any]:
+def _open_result(part: Mapping[str, Any], embedded: dict[str, list[object]]) -> dict[str, Any]:
     out: dict[str, Any] = {"role": "tool"}
     out["content"] = _open_content(part.get("content", part.get("text")), out, embedded)
     if part.get("tool_use_id"):

@@ -9,14 +9,14 @@ import csv
 import itertools
 import re
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ds2.errors import InputError
 from ds2.pool.wording import shown
 
-__all__ = ["Cells", "looks_like_data", "read_cells"]
+__all__ = ["Cells", "check_columns", "looks_like_data", "read_cells"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED = 50
@@ -233,12 +233,16 @@ def _unquoted(cell: str, quoted: bool) -> str:
     return inner.replace('""', '"')
 
 
+def check_columns(names: Sequence[str], name: str) -> None:
+    """Raise `InputError` where a table has two columns of one name."""
+    twice = next((each for each, count in Counter(names).items() if each and count > 1), None)
+    if twice is not None:
+        raise InputError(f"{name} has the column {shown(twice)} twice. Rename one.")
+
+
 def _header(cells: list[str], name: str) -> list[str]:
     names = [cell.strip() for cell in cells]
-    named = [cell for cell in names if cell]
-    repeated = [cell for at, cell in enumerate(named) if cell in named[:at]]
-    if repeated:
-        raise InputError(f"{name} has the column {shown(repeated[0])} twice. Rename one.")
+    check_columns(names, name)
     blank = 0
     for at, cell in enumerate(names):
         if not cell:

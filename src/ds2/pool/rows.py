@@ -7,13 +7,13 @@ fault of the file as a whole (cut off, wrong encoding, not what its suffix says)
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from ds2.errors import InputError
-from ds2.pool.delimited import read_cells
+from ds2.pool.delimited import check_columns, read_cells
 from ds2.pool.files import (
     File,
     FileKind,
@@ -32,7 +32,16 @@ from ds2.pool.wording import kind_of, shown, shown_path
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Fault", "Row", "RowSource", "as_row", "batch_rows", "read_file", "text_columns"]
+__all__ = [
+    "Fault",
+    "Row",
+    "RowSource",
+    "as_row",
+    "batch_rows",
+    "binary_left_out",
+    "read_file",
+    "text_columns",
+]
 
 _BATCH = 4096
 _read_json = json.JSONDecoder().decode
@@ -280,17 +289,25 @@ def text_columns(
 ) -> tuple[list[str] | None, tuple[str, ...], dict[str, object]]:
     """Return the columns that a pool can keep (None: all), a warning for binary data, and what
     stands for media that were left out.
+
+    Raises:
+        InputError: two columns have one name.
     """  # noqa: D205
+    check_columns(schema.names, name)
     binary = [field.name for field in schema if _is_binary(field.type)]
     if not binary:
         return None, (), {}
     columns = [column for column in schema.names if column not in binary]
-    listed = ", ".join(shown(column) for column in binary)
     left: dict[str, object] = {
         column: [{"bytes": None}] for column in binary if column.removesuffix("s") in MEDIA
     }
-    note = f"{name}: left out what a pool cannot keep, binary data in {listed}."
-    return columns, (note,), left
+    return columns, (binary_left_out(name, binary),), left
+
+
+def binary_left_out(name: str, columns: Iterable[str]) -> str:
+    """Return the warning for columns with binary data."""
+    listed = ", ".join(map(shown, columns))
+    return f"{name}: left out what a pool cannot keep, binary data in {listed}."
 
 
 def _is_binary(kind: "pyarrow.DataType") -> bool:
