@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import struct
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,6 +79,8 @@ def test_a_folder_of_several_kinds_of_files_names_them(tmp_path):
         ("pool.csv", "prompt,response\n", "holds no rows"),
         ("pool.csv", "a,b,a\n1,2,3\n", "column 'a' twice"),
         ("pool.csv", "prompt,response\na,b\nc,'d\ne", "is cut off: line 4"),
+        ("pool.csv", b"prompt,response\na,caf\xe9", "not UTF-8: line 2 holds the byte 0xe9"),
+        ("pool.tsv", b"prompt\tresponse\na\tcaf\xe9", "not UTF-8: line 2 holds the byte 0xe9"),
         ("pool.csv", 'prompt,response\na,b\nc,"d\ne\n', "inside the quoted field of the row that"),
         ("pool.csv", '"prompt,response\n', "no readable header"),
         ("pool.parquet", "nonsense", "is no Parquet file"),
@@ -162,6 +165,23 @@ def test_cut_compressed_data(tmp_path, suffix):
     path = tmp_path / f"pool.jsonl{suffix}"
     path.write_bytes(whole[: len(whole) // 2])
     assert "its compressed data ends too early" in error(path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, 10**15], pa.timestamp("s")),
+        pa.Array.from_buffers(
+            pa.string(), 2, [None, pa.py_buffer(struct.pack("3i", 0, 1, 2)), pa.py_buffer(b"a\xff")]
+        ),
+    ],
+)
+def test_a_value_of_a_table_that_python_cannot_hold_is_named(tmp_path, values):
+    table = pa.table({"prompt": ["a", "b"], "response": ["c", "d"], "x": values})
+    pq.write_table(table, tmp_path / "pool.parquet")
+    for pool in (tmp_path / "pool.parquet", table):
+        with pytest.raises(InputError, match="row 2: the value in 'x' cannot be read"):
+            read_pool(pool)
 
 
 def test_a_cut_parquet_file(tmp_path):

@@ -1,13 +1,16 @@
 """Several files, rows in memory, columns and roles by name, tables as people write them."""
 
+import contextlib
+import datetime
 import json
+import warnings
 
 import pandas as pd
 import pytest
 from pool_files import ALPACA, MESSAGES, alpaca_rows, write_lines
 
 from ds2.errors import Ds2Warning, InputError
-from ds2.pool import find_contaminated, read_pool, write_pool
+from ds2.pool import find_contaminated, keep_rows, read_pool, write_pool
 
 QA = alpaca_rows(4)
 LINES = "".join(json.dumps(row) + "\n" for row in QA)
@@ -136,6 +139,50 @@ def test_names_in_capitals_are_taken_and_said(tmp_path):
         assert answers(path) == ["So."]
 
 
+def test_rows_in_memory_are_kept_as_they_are_read(tmp_path):
+    import pyarrow as pa
+
+    at = pa.array([datetime.datetime(2020, 1, 1)] * 2)
+    table = pa.table({"prompt": ["a", "b"], "response": ["c", "d"], "at": at})
+    for pool in (table, [{**ALPACA, "at": 3}, {**ALPACA, "output": "half \ud83d"}]):
+        keep_rows(pool, tmp_path / "kept.jsonl")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Ds2Warning)
+            first, again = (
+                read_pool(p, max_bad_share=1.0) for p in (pool, tmp_path / "kept.jsonl")
+            )
+        assert again.ids == first.ids
+        assert again.column("at") == first.column("at")
+
+
+def test_rows_in_memory_that_are_nested_too_deeply_are_set_aside():
+    deep = []
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.warns(Ds2Warning, match=r"rejected: a value is nested too deeply \(1\)"):
+        assert len(read_pool([{**ALPACA, "x": deep}, ALPACA], max_bad_share=1.0)) == 1
+
+
+def test_bytes_of_rows_in_memory_are_left_out_and_said(tmp_path):
+    rows = [{**ALPACA, "x": b"hello", "y": [{"bytes": b"z"}]}, {"instruction": b"a", "output": "b"}]
+    with pytest.warns(Ds2Warning, match="binary data in 'x', 'y', 'instruction'"):
+        pool = read_pool(rows)
+    assert pool[0].extra == {"x": None, "y": [{"bytes": None}]}
+    assert pool[1].messages[0].content == ""
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table([["a"], ["b"], ["c"], ["d"]], names=["prompt", "response", "x", "x"])
+    pq.write_table(table, tmp_path / "p.parquet")
+    frame = pd.DataFrame([list("abcd")], columns=table.column_names)
+    for pool in (table, tmp_path / "p.parquet", frame):
+        with pytest.raises(InputError, match="has the column 'x' twice"):
+            read_pool(pool)
+
+
 def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
     pool = read_pool(write_lines(tmp_path / "p.jsonl", [{**ALPACA, "id": 7.0}]))
     assert pool.ids == ["7"]
@@ -159,6 +206,7 @@ def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
         ("p.json", "\n".join(json.dumps(row, indent=1) for row in QA), ""),
         ("p.json", ",\n".join(json.dumps(row, indent=1) for row in QA), ""),
         ("p.json", LINES, ""),
+        ("p.json", LINES.replace('{"', '{  "', 1).replace("  ", " " * 70_000, 1), ""),
     ],
 )
 def test_files_as_people_write_them(tmp_path, name, text, said):
@@ -170,6 +218,13 @@ def test_files_as_people_write_them(tmp_path, name, text, said):
         pool = read_pool(path)
     assert [e.messages[-1].content for e in pool] == [row["output"] for row in QA]
     assert all(not e.extra for e in pool)
+
+
+def test_spaces_before_a_cell_are_its_own_where_the_header_has_none(tmp_path):
+    text = '"prompt, raw",prompt,response\nx,q,    def f(): pass\n'
+    assert answers(written(tmp_path, "p.csv", text)) == ["    def f(): pass"]
+    text = '"id", "prompt", "response"\n"x", "q", "a, b"\n'
+    assert answers(written(tmp_path, "p.csv", text)) == ["a, b"]
 
 
 def test_one_json_object_that_is_a_row_is_a_pool(tmp_path):
@@ -195,6 +250,28 @@ def test_quotes_in_a_tsv_are_text_but_where_a_spreadsheet_wrote_them(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("more", [{}, {"score": 3}])
+@pytest.mark.parametrize("after", ["", "\nAnn\t4", "\n\nAnn is 4.\n"])
+def test_tables_in_a_cell_come_back_from_a_tsv(tmp_path, more, after):
+    rows = [{"prompt": "Q", "response": f"name\tage\nBob\t3{after}", **more}] * 3
+    write_pool(read_pool(rows), tmp_path / "p.tsv", format="prompt-response")
+    assert answers(tmp_path / "p.tsv") == [rows[0]["response"]] * 3
+    text = (tmp_path / "p.tsv").read_bytes().replace(b"\r\n", b"\n").rstrip(b"\n")
+    if after:
+        assert answers(written(tmp_path, "p.tsv", text)) == [rows[0]["response"]] * 3
+
+
+@pytest.mark.parametrize("between", ["A\tB\n" * 3, "A\tB\n\nA\tB\nbroken\n"])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_quote_in_a_tsv_swallows_no_rows(tmp_path, between, end):
+    text = f'instruction\toutput\nQ\t"open\n{between}Q\tlast"{end}'
+    told = pytest.warns(Ds2Warning) if "broken" in between else contextlib.nullcontext()
+    with told:
+        pool = read_pool(written(tmp_path, "p.tsv", text), max_bad_share=1.0)
+    said = [example.messages[-1].content for example in pool]
+    assert said == ['"open', *["B"] * between.count("B"), 'last"']
+
+
 def test_a_quote_that_swallows_rows_of_a_csv_is_told(tmp_path):
     text = 'instruction,output\nA,"B\nC,D\nE,F\nG,H"\nI,J\n'
     with pytest.warns(Ds2Warning, match="a quoted cell that begins in line 2 goes over lines"):
@@ -211,6 +288,32 @@ def test_turns_as_python_writes_them_are_read_and_nothing_is_run(tmp_path):
     numpy = "[{'role': 'user', 'content': 'a'}\n {'role': 'assistant', 'content': 'b'}]"
     with pytest.raises(InputError, match="as numpy prints arrays"):
         read_pool(written(tmp_path, "p.csv", f'messages\n"{numpy}"\n'))
+
+
+@pytest.mark.parametrize("answer", ['["apple", "pear"]', "[1, 2, 3]", "[]", "[{}]"])
+def test_a_list_in_a_cell_that_is_no_list_of_turns_is_a_text(tmp_path, answer):
+    rows = [{"prompt": "Name some", "completion": answer}]
+    pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False)
+    write_lines(tmp_path / "p.jsonl", rows)
+    assert answers(tmp_path / "p.csv") == answers(tmp_path / "p.jsonl") == [answer]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"contents": ["one", "two"]}, "A"),
+        ({"dialogue": "[1] hello"}, "A"),
+        ({"messages": []}, "A"),
+        ({"dialog": ["one", "two"], "answer": ""}, "two"),
+        ({"conversations": [{"human": "one", "assistant": "two"}]}, "two"),
+    ],
+)
+def test_a_prompt_and_an_answer_win_over_a_list_that_is_no_conversation(tmp_path, more, said):
+    row = {"question": "Q", "answer": "A", **more}
+    assert answers([row]) == [said]
+    cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()}
+    pd.DataFrame([cells]).to_csv(tmp_path / "p.csv", index=False)
+    assert answers(tmp_path / "p.csv") == [said]
 
 
 @pytest.mark.parametrize(

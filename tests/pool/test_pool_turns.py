@@ -521,6 +521,70 @@ def test_the_word_for_a_medium_is_a_word_where_no_tool_replaces_it(tmp_path):
     assert found["messages"][0]["content"] == "What is <image> in SVG?"
 
 
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "unsloth", "parquet"])
+def test_the_word_for_a_medium_is_a_word_beside_pictures_and_among_parts(tmp_path, tool):
+    parts = [{**TEXT, "text": "Explain <video>"}, {**TEXT, "text": "and <image>"}]
+    rows = [{"messages": [{**USER, "content": parts}, SAID]}]
+    if tool != "unsloth":  # which holds no pictures
+        seen = {**USER, "content": "<image>How do I say <video>?"}
+        rows.append({"messages": [seen, SAID], "images": ["a.png"]})
+    with pytest.warns(Ds2Warning, match="it is handed over as a word"):
+        done = hand_off(pool_of(tmp_path, *rows), tmp_path / "out", tool=tool, lossy=True)
+    found = done.files[0].read_bytes()
+    if tool == "parquet":
+        found = json.dumps(pq.read_table(done.files[0]).to_pylist()).encode()
+    assert found.count(b"<video>") == len(rows)
+    assert b"and <image>" in found
+
+
+def shot(*content):
+    use = {"type": "tool_use", "id": "t1", "name": "shot", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [*content]}
+    return [USER, {"role": "assistant", "content": [use]}, result, SAID]
+
+
+def test_a_picture_that_a_tool_gave_back_goes_over_or_is_missed(tmp_path):
+    asked, call, result, said = shot(IMAGE)
+    row = {"messages": [asked, call, {**USER, "content": [result]}, said]}
+    found, _ = handed(tmp_path, pool_of(tmp_path, row), "trl")
+    assert found["images"] == ["https://example.org/a.png"]
+    back = {"role": "tool", "content": [{"type": "image"}], "tool_call_id": "t1"}
+    assert found["messages"][2] == back
+    with pytest.raises(InputError, match=r"images \(1\)"):
+        handed(tmp_path, pool_of(tmp_path, row), "unsloth")
+
+
+def test_what_a_tool_gave_back_beside_words_of_the_user_is_the_tools(tmp_path):
+    asked, call, result, said = shot({**TEXT, "text": "42"})
+    row = {"messages": [asked, call, {**USER, "content": [result, TEXT]}, said]}
+    pool = pool_of(tmp_path, row)
+    found, _ = handed(tmp_path, pool, "trl")
+    assert found["messages"][2:4] == [
+        {"role": "tool", "content": "42", "tool_call_id": "t1"},
+        {"role": "user", "content": "Why?"},
+    ]
+    write_pool(pool, tmp_path / "again.jsonl", format="messages")
+    (again,) = rows_of(tmp_path / "again.jsonl")
+    assert again["messages"] == row["messages"]
+
+
+def test_all_thoughts_of_a_turn_are_kept(tmp_path):
+    thoughts = [{"type": "thinking", "thinking": text} for text in ("One.", "Two.")]
+    said = {"role": "assistant", "content": [thoughts[0], TEXT, thoughts[1], TEXT]}
+    found, _ = handed(tmp_path, pool_of(tmp_path, {"messages": [USER, said]}), "trl")
+    assert found["messages"][1]["reasoning_content"] == "One.\n\nTwo."
+
+
+def test_a_call_that_is_not_to_be_learned_is_none_in_sharegpt(tmp_path):
+    asked, call, result, said = shot()
+    result = {"role": "tool", "content": "42"}
+    pool = pool_of(tmp_path, {"messages": [asked, {**call, "weight": 0}, result, said]})
+    write_pool(pool, tmp_path / "out.jsonl", format="sharegpt")
+    (found,) = rows_of(tmp_path / "out.jsonl")
+    assert found["conversations"][1]["from"] == "function_call"
+    assert found["conversations"][1]["weight"] == 0
+
+
 def test_pictures_inside_a_table_are_missed_when_they_are_needed(tmp_path):
     import pyarrow as pa
 

@@ -14,7 +14,7 @@ import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +211,7 @@ def _place(found: Conversation, kind: str, listed: list[object]) -> None:
             found.marked |= {kind}
     elif not placed:
         first = next((turn for turn in found.turns if turn["role"] == "user"), found.turns[0])
-        first["content"] = [{"type": kind}] * len(listed) + parts_of(first["content"])
+        first["content"] = [{"type": kind}] * len(listed) + parts_of(first["content"], ())
         found.media[MEDIA[kind]] = listed
     elif placed == len(listed):
         found.media[MEDIA[kind]] = listed
@@ -263,11 +263,7 @@ def _open_turns(
         content = [content]
     if isinstance(content, list) and role == "tool" and any(is_result(part) for part in content):
         results = [part for part in content if isinstance(part, dict)]
-        return [
-            {"role": "tool", "content": content_text(part.get("content", part.get("text"))),
-             **({"tool_call_id": part["tool_use_id"]} if part.get("tool_use_id") else {})}
-            for part in results
-        ]  # fmt: skip
+        return [_open_result(part, embedded) for part in results]
     out: dict[str, Any] = {"role": "developer" if name == "developer" else role}
     calls = calls_in(turn)
     called = bool(calls) and is_caller(turn)
@@ -281,6 +277,14 @@ def _open_turns(
         ]  # fmt: skip
     out.update({key: turn[key] for key in _KEPT if turn.get(key) is not None})
     return [out]
+
+
+def _open_result(part: Mapping[str, Any], embedded: dict[str, list[object]]) -> dict[str, Any]:
+    out: dict[str, Any] = {"role": "tool"}
+    out["content"] = _open_content(part.get("content", part.get("text")), out, embedded)
+    if part.get("tool_use_id"):
+        out["tool_call_id"] = part["tool_use_id"]
+    return out
 
 
 def _open_content(
@@ -303,7 +307,9 @@ def _open_content(
                 embedded.setdefault(kind, []).append(part)
             continue
         if kind in {"thinking", "reasoning"}:
-            out["reasoning_content"] = content_text(part.get(kind) or part.get("text"))
+            thought = content_text(part.get(kind) or part.get("text"))
+            before = out.get("reasoning_content")
+            out["reasoning_content"] = f"{before}\n\n{thought}" if before else thought
         elif medium is None:
             parts.append({"type": "text", "text": content_text([part])})
         else:
@@ -329,12 +335,12 @@ def _payload(part: Mapping[str, Any], medium: str) -> object:
     return held
 
 
-def parts_of(content: object) -> list[dict[str, Any]]:
-    """Return a content as parts; ``<image>`` and its like become parts of their own."""
+def parts_of(content: object, kinds: Collection[str]) -> list[dict[str, Any]]:
+    """Return a content as parts; ``<image>`` becomes one of its own where it is of the kinds."""
     if isinstance(content, list):
-        split = (parts_of(p["text"]) if p["type"] == "text" else [p] for p in content)
+        split = (parts_of(p["text"], kinds) if p["type"] == "text" else [p] for p in content)
         return [piece for pieces in split for piece in pieces]
-    pieces = _PLACEHOLDER.split(str(content))
+    pieces = re.split(f"<({'|'.join(kinds)})>", str(content)) if kinds else [str(content)]
     parts: list[dict[str, Any]] = []
     for at, piece in enumerate(pieces):
         if at % 2:

@@ -9,13 +9,14 @@ import csv
 import itertools
 import re
 import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ds2.errors import InputError
 from ds2.pool.wording import shown
 
-__all__ = ["Cells", "looks_like_data", "read_cells"]
+__all__ = ["Cells", "check_columns", "looks_like_data", "read_cells"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED = 50
@@ -80,8 +81,7 @@ def read_cells(
     if separator == "\t":
         rows = _tab_rows(texts)
     else:
-        spaced = bool(first) and f"{separator} " in first[0][1]
-        rows = _csv_rows(texts, name, separator, spaced)
+        rows = _csv_rows(texts, name, separator, _spaced(first, separator))
     try:
         number, header, text = next(rows, (1, [], ""))
     except InputError:
@@ -119,11 +119,21 @@ def _separator(texts: Sequence[str], usual: str) -> str:
     return best
 
 
+def _spaced(lines: Sequence[tuple[int, str]], separator: str) -> bool:
+    """Say whether the separator has a space behind it wherever it stands in the first line."""
+    try:
+        cells = next(csv.reader((text for _, text in lines), delimiter=separator), [])
+    except csv.Error:
+        return False
+    return len(cells) > 1 and all(cell[:1] == " " for cell in cells[1:])
+
+
 class _Remembered:
     """Lines for the csv module, which does not say where a row began or what it read."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
+        self.again: deque[tuple[int, str]] = deque()
         self.number = 0
         self.last = ""
         self.begun: list[str] = []
@@ -132,7 +142,7 @@ class _Remembered:
         return self
 
     def __next__(self) -> str:
-        self.number, self.last = next(self._lines)
+        self.number, self.last = self.again.popleft() if self.again else next(self._lines)
         self.begun.append(self.last)
         return self.last
 
@@ -170,8 +180,9 @@ def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
             width = len(cells)
         elif not line.strip():
             continue
-        open_end = cells[-1][:1] == '"' and cells[-1].count('"') % 2 == 1
-        whole = '"' in line and (len(cells) != width or open_end) and _joined(texts, raw, width)
+        begun = '"' in line and any(cell[:1] == '"' for cell in cells)
+        unlike = begun and (len(cells) != width or line.count('"') % 2)
+        whole = _joined(texts, raw, width) if unlike else None
         texts.begun = []
         if whole:
             yield number, *whole
@@ -179,26 +190,37 @@ def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
             yield number, [_unquoted(cell, quoted) for cell in cells], raw
 
 
-def _joined(texts: _Remembered, text: str, width: int) -> tuple[list[str], str] | None:
-    """Read a row that a quoted cell carries over tabs or line ends, where the line is none."""
-    alone = len(text.split("\t")) == width
-    held: list[tuple[int, str]] = []
-    while text.count('"') % 2 and len(held) < 10_000 and (more := next(texts, None)) is not None:
-        held.append((texts.number, more))
-        row_of_its_own = len(more.split("\t")) == width != 1
-        if row_of_its_own and alone:
-            break  # the quote was text
-        text += more
-        if row_of_its_own:
-            break  # it closes here or it was text
+def _joined(texts: _Remembered, first: str, width: int) -> tuple[list[str], str] | None:
+    """Read a row that a quoted cell carries over tabs or line ends.
+
+    None where the quote is text: every line up to the one that closes it is a row of its own, or
+    more of those between are than of all are not. A line is none where it ends otherwise than the
+    last one, which ends the row: `ds2.write_pool` ends rows with a carriage return and a line feed.
+    """
+    lines, left = [first], texts.number
+    odd = first.count('"') % 2
+    while odd and len(lines) < 10_000 and (more := next(texts, None)) is not None:
+        lines.append(more)
+        odd ^= more.count('"') % 2
+    text, end = "".join(lines), _end(lines[-1])
     try:
         rows = list(csv.reader([text], delimiter="\t", strict=True))
     except csv.Error:
         rows = []
-    if len(rows) == 1 and len(rows[0]) == width:
+    own = [
+        len(line.split("\t")) == width != 1 and (_end(line) == end or not end)
+        for line in lines
+        if line.strip()
+    ]
+    is_text = all(own) or sum(own[1:-1]) > own.count(False)
+    if len(rows) == 1 and len(rows[0]) == width and not is_text:
         return rows[0], text
-    texts._lines = itertools.chain(held, texts._lines)
+    texts.again.extendleft(reversed([*enumerate(lines[1:], left + 1)]))
     return None
+
+
+def _end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
 
 
 def _unquoted(cell: str, quoted: bool) -> str:
@@ -211,12 +233,16 @@ def _unquoted(cell: str, quoted: bool) -> str:
     return inner.replace('""', '"')
 
 
+def check_columns(names: Sequence[str], name: str) -> None:
+    """Raise `InputError` where a table has two columns of one name."""
+    twice = next((each for each, count in Counter(names).items() if each and count > 1), None)
+    if twice is not None:
+        raise InputError(f"{name} has the column {shown(twice)} twice. Rename one.")
+
+
 def _header(cells: list[str], name: str) -> list[str]:
     names = [cell.strip() for cell in cells]
-    named = [cell for cell in names if cell]
-    repeated = [cell for at, cell in enumerate(named) if cell in named[:at]]
-    if repeated:
-        raise InputError(f"{name} has the column {shown(repeated[0])} twice. Rename one.")
+    check_columns(names, name)
     blank = 0
     for at, cell in enumerate(names):
         if not cell:

@@ -68,6 +68,8 @@ _MAGIC = {
     b"ARROW1": "is an Arrow file: open it with Pool.load if ds2 wrote it",
 }
 _HEAD = 1 << 16
+#: Bytes of a line of JSON from which on it is the whole document.
+_LONG_LINE = 1 << 24
 #: Bytes that are read at once: of a file, and of an object, where each time is a request.
 _AT_ONCE, _PER_REQUEST = 1 << 18, 1 << 23
 _BATCH = 1024
@@ -217,6 +219,8 @@ def check_content(path: File, kind: FileKind) -> bytes:
     name = shown_path(path)
     with open_binary(path, kind.compression, at_once=_HEAD) as stream:
         head = stream.read(_HEAD)
+        if kind.container == "json" and b"\n" not in head:  # a row a line, or one line in all?
+            head += stream.readline(_LONG_LINE) + stream.read(_HEAD)
     if not head:
         raise InputError(f"{name} is empty (0 bytes once decompressed).")
     if kind.container == "parquet":
@@ -284,7 +288,8 @@ def _finite(value: object) -> object:
 
 def _write_jsonl(rows: Rows, stream: BufferedIOBase) -> None:
     for row in rows():
-        stream.write(_as_json(row).encode() + b"\n")
+        # Half a character is written as JSON escapes it.
+        stream.write(_as_json(row).encode(errors="backslashreplace") + b"\n")
 
 
 def _write_json(rows: Rows, stream: BufferedIOBase) -> None:

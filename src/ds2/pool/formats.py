@@ -29,6 +29,7 @@ from ds2.pool.turns import (
     filled,
     from_text,
     is_caller,
+    is_round,
     is_turn,
     medium_of,
     parse_turns,
@@ -178,15 +179,21 @@ def detect_format(row: Mapping[str, object], names: Names = NAMES) -> str | None
     if names.form is not None:
         return names.form
     listed = _turn_field(row, names)
-    if listed is not None:
-        return _list_format(row[listed], listed)
+    first = None if listed is None else _first_turn(row[listed])
+    named = len(names.parts["turns"]) == 1  # by the user
+    if listed is not None and (named or first is not None):
+        return _list_format(first, listed)
     for form, prompt, answer in (
         ("alpaca", "instruction", "output"),
         ("prompt-response", "prompt", "answer"),
     ):
         asked, said = _named(row, names.parts[prompt]), _named(row, names.parts[answer])
-        if asked is not None and said is not None and asked != said:
+        if asked is None or said is None or asked == said:
+            continue
+        if listed is None or (filled(row[asked]) and filled(row[said])):
             return form
+    if listed is not None:
+        return _list_format(None, listed)
     return "prompt-response" if _transcript(row, names) is not None else None
 
 
@@ -219,11 +226,16 @@ def _listed(text: str) -> object | None:
         return None
 
 
-def _list_format(value: object, name: str) -> str:
+def _first_turn(value: object) -> dict[str, object] | None:
+    """Return the first turn of a list of turns or rounds, None where it is none."""
     turns = _listed(value) if isinstance(value, str) else value
     turns = by_column(turns) if isinstance(turns, dict) else turns
     first = turns[0] if isinstance(turns, list) and turns else None
-    keys = role_keys(first) if isinstance(first, dict) else None
+    return first if isinstance(first, dict) and (is_turn(first) or is_round(first)) else None
+
+
+def _list_format(first: dict[str, object] | None, name: str) -> str:
+    keys = None if first is None else role_keys(first)
     if keys is not None:
         return "sharegpt" if keys[0] == "from" else "messages"
     return "messages" if name not in ("conversations", "conversation") else "sharegpt"

@@ -122,7 +122,7 @@ def _turns(turns: Sequence[OutRow], example: Conversation, kept: Kept) -> list[O
     """Turns, but for what the layout cannot hold."""
     media: dict[str, Iterator[object]] = {}
     if kept.in_parts:
-        media = {kind: iter(example.media.get(plural, ())) for kind, plural in MEDIA.items()}
+        media = {k: iter(example.media[each]) for k, each in MEDIA.items() if each in example.media}
     as_they_are = not (kept.in_parts or kept.marked)
     out = []
     for turn in turns:
@@ -141,8 +141,8 @@ def _turns(turns: Sequence[OutRow], example: Conversation, kept: Kept) -> list[O
             said["content"] = _kept_text(content, kept)
         else:
             said["content"] = [
-                _filled(part, media, kept) for part in parts_of(content)
-                if part["type"] == "text" or MEDIA[part["type"]] in kept.beside
+                _filled(part, media, kept) for part in parts_of(content, media)
+                if _stays(part, kept)
             ]  # fmt: skip
         if kept.marked and turn["role"] == "assistant":
             said["train"] = not untrained(turn)
@@ -150,6 +150,10 @@ def _turns(turns: Sequence[OutRow], example: Conversation, kept: Kept) -> list[O
             said |= {k: v for k, v in turn.items() if k not in said and k != "tool_calls"}
         out.append(said)
     return out
+
+
+def _stays(part: Mapping[str, Any], kept: Kept) -> bool:
+    return part["type"] == "text" or MEDIA.get(part["type"]) in kept.beside
 
 
 def _filled(
@@ -168,12 +172,13 @@ def _filled(
 
 def _kept_text(content: object, kept: Kept) -> str:
     """A content as a text, without the places of media that are left out."""
+    if isinstance(content, list):
+        content = [part for part in content if _stays(part, kept)]
     text = content if type(content) is str else content_text(content)
     if "<" not in text:
         return text
     for kind, plural in MEDIA.items():
-        gone = isinstance(content, list) or plural in kept.left or kept.tool == "llama-factory"
-        if gone and plural not in kept.beside:
+        if (plural in kept.left or kept.tool == "llama-factory") and plural not in kept.beside:
             text = text.replace(f"<{kind}>", "")
     return text
 
@@ -355,14 +360,15 @@ def _own_shared(example: Conversation, _: Kept) -> list[OutRow]:
     out: list[OutRow] = []
     for turn in example.turns:
         calls = [call_of(call) or {} for call in turn.get("tool_calls") or ()]
+        more = {k: v for k, v in turn.items() if k not in ("role", "content", "tool_calls")}
         if turn["content"] or not calls or any(key in turn for key in REASONING):
-            more = {k: v for k, v in turn.items() if k not in ("role", "content", "tool_calls")}
             name = names.get(turn["role"], turn["role"])
             out.append({"from": name, "value": turn["content"], **more})
         if calls:
             said = [{k: v for k, v in call.items() if v is not None} for call in calls]
             text = _json(said[0] if len(said) == 1 else said)
-            out.append({"from": "function_call", "value": text})
+            more = {k: v for k, v in more.items() if k not in REASONING}
+            out.append({"from": "function_call", "value": text, **more})
     return [{"conversations": out}]
 
 

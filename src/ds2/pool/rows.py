@@ -4,15 +4,16 @@ Every reader yields (line, row): a row is a dict, or a `Fault` where the file ho
 fault of the file as a whole (cut off, wrong encoding, not what its suffix says) is an `InputError`.
 """
 
+import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from ds2.errors import InputError
-from ds2.pool.delimited import read_cells
+from ds2.pool.delimited import check_columns, read_cells
 from ds2.pool.files import (
     File,
     FileKind,
@@ -25,19 +26,29 @@ from ds2.pool.files import (
 from ds2.pool.formats import LIST_FIELDS, detect_format
 from ds2.pool.jsonstream import json_fault, looks_cut, read_document, read_values
 from ds2.pool.remote import RemoteFile
-from ds2.pool.turns import MEDIA, BadRowError, from_text
+from ds2.pool.turns import MEDIA, BadRowError, from_text, is_turn
 from ds2.pool.wording import kind_of, shown, shown_path
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Fault", "Row", "RowSource", "as_row", "batch_rows", "read_file", "text_columns"]
+__all__ = [
+    "Fault",
+    "Row",
+    "RowSource",
+    "as_row",
+    "batch_rows",
+    "binary_left_out",
+    "read_file",
+    "text_columns",
+]
 
 _BATCH = 4096
 _read_json = json.JSONDecoder().decode
 _SAMPLE = 1 << 18
 #: Fields whose cell may be a list of turns.
-_LISTED = frozenset((*LIST_FIELDS, "history", "prompt", "completion", "chosen", "rejected"))
+_ALWAYS_LISTS = frozenset((*LIST_FIELDS, "history"))
+_LISTED = _ALWAYS_LISTS | {"prompt", "completion", "chosen", "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,7 @@ def as_row(value: object) -> Row:
 
 def _jsonl_rows(path: File, kind: FileKind, name: str, end: bytes) -> Iterator[tuple[int, Row]]:
     with open_binary(path, kind.compression) as stream:
-        for number, text in _lines(stream, name, end):
+        for number, text in _lines(stream, name, end, as_cut=True):
             if not text or text.isspace():
                 continue
             try:
@@ -172,15 +183,21 @@ def _values_of(text: str, error: json.JSONDecodeError) -> list[Row]:
     return rows if len(rows) == len(values) else [fault]
 
 
-def _lines(stream: BufferedIOBase, name: str, end: bytes = b"\n") -> Iterator[tuple[int, str]]:
-    """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark."""
+def _lines(
+    stream: BufferedIOBase, name: str, end: bytes, *, as_cut: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Yield (number, line) with line ends kept, decoded as UTF-8 with or without a mark.
+
+    With ``as_cut``, a file that ends inside a character is read up to it.
+    """
     lines = stream if end == b"\n" else _ended(stream, end)
     for number, raw in enumerate(lines, start=1):
         line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            if error.reason == "unexpected end of data" and not raw.endswith(b"\n"):
+            at_end = error.reason == "unexpected end of data" and not raw.endswith(b"\n")
+            if as_cut and at_end:
                 text = line[: error.start].decode("utf-8")
             else:
                 sample = line + b"".join(itertools.islice(stream, 500))
@@ -235,16 +252,15 @@ def _table_rows(
         notes += found.notes
 
 
-def _with_lists(row: dict[str, object], fields: list[str]) -> Row:
+def _with_lists(row: dict[str, object], fields: list[str]) -> dict[str, object]:
     """Read the cells of some fields that hold a list of turns; every other cell stays text."""
     for field in fields:
         cell = row.get(field)
         if isinstance(cell, str) and cell.lstrip()[:1] == "[":
-            try:
-                row[field] = from_text(cell, field)
-            except BadRowError as error:
-                if field in LIST_FIELDS or field == "history":
-                    return Fault(str(error), cell)
+            with contextlib.suppress(BadRowError):  # it is a text, or `parse_row` says what it is
+                listed = from_text(cell)
+                of_turns = isinstance(listed, list) and all(map(is_turn, listed)) and listed
+                row[field] = listed if of_turns or field in _ALWAYS_LISTS else cell
     return row
 
 
@@ -273,17 +289,25 @@ def text_columns(
 ) -> tuple[list[str] | None, tuple[str, ...], dict[str, object]]:
     """Return the columns that a pool can keep (None: all), a warning for binary data, and what
     stands for media that were left out.
+
+    Raises:
+        InputError: two columns have one name.
     """  # noqa: D205
+    check_columns(schema.names, name)
     binary = [field.name for field in schema if _is_binary(field.type)]
     if not binary:
         return None, (), {}
     columns = [column for column in schema.names if column not in binary]
-    listed = ", ".join(shown(column) for column in binary)
     left: dict[str, object] = {
         column: [{"bytes": None}] for column in binary if column.removesuffix("s") in MEDIA
     }
-    note = f"{name}: left out what a pool cannot keep, binary data in {listed}."
-    return columns, (note,), left
+    return columns, (binary_left_out(name, binary),), left
+
+
+def binary_left_out(name: str, columns: Iterable[str]) -> str:
+    """Return the warning for columns with binary data."""
+    listed = ", ".join(map(shown, columns))
+    return f"{name}: left out what a pool cannot keep, binary data in {listed}."
 
 
 def _is_binary(kind: "pyarrow.DataType") -> bool:
@@ -306,10 +330,28 @@ def batch_rows(
     number = 0
     try:
         for batch in batches:
-            for row in batch.to_pylist():
+            try:
+                rows = batch.to_pylist()
+            except (ValueError, OverflowError):  # text that is not UTF-8, a date after 9999
+                raise InputError(_unreadable(batch, name, number)) from None
+            for row in rows:
                 number += 1
                 yield number, {**row, **left} if left else row
     except (pa.ArrowException, OSError):
         raise InputError(
             f"{name} is damaged after row {number:,}. Copy or download it again."
         ) from None
+
+
+def _unreadable(batch: "pyarrow.RecordBatch", name: str, before: int) -> str:
+    """Say which value of a batch is none for Python; so many rows stand before the batch."""
+    for column, values in zip(batch.schema.names, batch.columns, strict=True):
+        for number, value in enumerate(values, before + 1):
+            try:
+                value.as_py()
+            except (ValueError, OverflowError) as error:
+                return (
+                    f"{name}, row {number:,}: the value in {shown(column)} cannot be read: "
+                    f"{shown(str(error), 100)}. Correct it, or leave the column out."
+                )
+    return f"{name}: rows after row {before:,} cannot be read."

@@ -13,10 +13,20 @@ from typing import Any, TypeVar
 
 from ds2.arguments import got
 from ds2.atomic import writing
-from ds2.errors import InputError, RunError
+from ds2.errors import InputError, RunError, warn
+from ds2.pool.delimited import check_columns
 from ds2.pool.files import WRITERS, file_kind, writer
 from ds2.pool.remote import RemoteFile, is_remote, listed
-from ds2.pool.rows import Fault, Row, RowSource, as_row, batch_rows, read_file, text_columns
+from ds2.pool.rows import (
+    Fault,
+    Row,
+    RowSource,
+    as_row,
+    batch_rows,
+    binary_left_out,
+    read_file,
+    text_columns,
+)
 from ds2.pool.wording import shown, shown_names, shown_path
 
 __all__ = ["is_place", "keep_rows", "open_sources"]
@@ -29,6 +39,7 @@ SomePath = TypeVar("SomePath", bound=PurePath)
 _BATCH = 4096
 _AT_ONCE = 16
 _HUB = "hf:"
+_BYTES = (bytes, bytearray, memoryview)
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?::(?P<config>\w[\w.\- ]*))?", re.ASCII)
 
 
@@ -73,7 +84,7 @@ def is_place(pool: Any) -> bool:
 
 
 def keep_rows(pool: Any, path: Path) -> None:
-    """Write the rows of a pool that is in memory as JSONL, as they are.
+    """Write the rows of a pool that is in memory as JSONL, as `ds2.read_pool` would take them.
 
     Raises:
         InputError: it is no pool, or a row is no object.
@@ -84,10 +95,12 @@ def keep_rows(pool: Any, path: Path) -> None:
         for number, row in source.rows:
             if isinstance(row, Fault):
                 raise InputError(f"{source.name}, {source.unit} {number:,}: {row.reason}.")
-            yield row
+            yield {name: _plain(value) for name, value in row.items()}
 
     with writing(path) as temporary, writer(temporary, None) as stream:
         WRITERS["jsonl"](rows, stream)
+    for note in source.warnings:
+        warn(note)
 
 
 def _files_of(place: str, split: str = "train") -> tuple[list[Path], list[str]]:
@@ -272,8 +285,9 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
         return _from_dataset(pool[split], f"the DatasetDict's {split}")
     if hasattr(pool, "to_dict") and hasattr(pool, "columns") and hasattr(pool, "iloc"):
         columns = [str(column) for column in pool.columns]
+        check_columns(columns, "the DataFrame")
         frame = pool.set_axis(columns, axis=1)
-        return RowSource("the DataFrame", "row", _objects(frame.to_dict("records")))
+        return _objects("the DataFrame", frame.to_dict("records"))
     if hasattr(pool, "__arrow_c_stream__") and hasattr(pool, "columns"):  # polars
         import pyarrow as pa
 
@@ -285,25 +299,48 @@ def _in_memory(pool: Any, listed: list[Any] | None, split: str) -> RowSource:
         return RowSource("the table", "row", batch_rows(iter(batches), "the table", left), notes)
     rows = isinstance(pool, Iterable) and not isinstance(pool, Mapping)
     if listed is not None or (rows and not hasattr(pool, "shape")):  # which columns have
-        return RowSource("the list", "row", _objects(listed if listed is not None else pool))
+        return _objects("the list", listed if listed is not None else pool)
     raise InputError(
         "A pool is a path, a list of paths, hf:org/name, a Dataset, a DataFrame, an Arrow table or "
         f"a list of objects. Got {got(pool)}."
     )
 
 
-def _objects(rows: Iterable[Any]) -> Iterator[tuple[int, Row]]:
-    for at, row in enumerate(rows, 1):
-        yield at, as_row(_plain(row))
+def _objects(name: str, rows: Iterable[Any]) -> RowSource:
+    notes: list[str] = []
+
+    def numbered() -> Iterator[tuple[int, Row]]:
+        binary: dict[str, None] = {}
+        for at, row in enumerate(rows, 1):
+            try:
+                plain = as_row(_plain(row))
+                columns = row.items() if isinstance(row, Mapping) else ()
+                binary |= {str(column): None for column, value in columns if _holds_bytes(value)}
+            except RecursionError:
+                plain = Fault("a value is nested too deeply", "")
+            notes[:] = [binary_left_out(name, binary)] if binary else []
+            yield at, plain
+
+    return RowSource(name, "row", numbered(), notes)
+
+
+def _holds_bytes(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, _BYTES)
+    return any(map(_holds_bytes, value))
 
 
 def _plain(value: Any) -> object:
-    """Return a value as JSON knows it: no arrays, no numbers of numpy's, null for NaN."""
+    """Return a value as JSON knows it: no arrays or numbers of numpy's, null for NaN and bytes."""
+    if isinstance(value, _BYTES):
+        return None
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(each) for each in value]
     if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124
         return None

@@ -6,6 +6,7 @@ The row itself is kept as it was (`ds2.pool.layout`).
 """
 
 import ast
+import itertools
 import json
 import re
 import warnings
@@ -33,6 +34,7 @@ __all__ = [
     "from_text",
     "is_caller",
     "is_result",
+    "is_round",
     "is_turn",
     "medium_of",
     "parse_turns",
@@ -217,24 +219,43 @@ def parse_turns(
         if len(turn) == 2 and type(content) is str and type(name) is str and name in plain:
             turns.append((plain[name], content))
             told.append(None)
-        elif len(turn) == 2 and (both := _round(turn)):
+        elif both := _round(turn):
             turns += both
             told += [None, None]
         else:
-            turns.append(_read_turn(turn, number, roles, default, usual))
-            told.append(turn)
+            read = _read_turn(turn, number, roles, default, usual)
+            apart = [turn] if read[0] == "assistant" else _apart(turn)
+            if len(apart) == 1:
+                turns.append(read)
+            else:
+                turns += [_read_turn(each, number, roles, default, usual) for each in apart]
+            told += apart
     if not turns:
         raise BadRowError(f"no turns: {shown(field)} is an empty list")
     return turns, told
 
 
+def is_round(value: Mapping[str, object]) -> bool:
+    """Say whether an object holds what was asked and what was said, and nothing else."""
+    return bool(_round(value))
+
+
 def _round(turn: Mapping[str, object]) -> Turns:
-    """Return the two turns of an object that holds what was asked and what was said."""
-    for asked, said in _ROUNDS:
+    """Return the two turns of an object that is a round; else nothing."""
+    for asked, said in _ROUNDS if len(turn) == 2 else ():
         one, other = turn.get(asked), turn.get(said)
         if type(one) is str and type(other) is str:
             return [("user", one), ("assistant", other)]
     return []
+
+
+def _apart(turn: dict[str, object]) -> list[dict[str, object]]:
+    """Return a turn as turns of which each holds only what tools gave back, or none of it."""
+    key = _content_key(turn)
+    content = turn.get(key)
+    if not isinstance(content, list) or not any(map(is_result, content)):
+        return [turn]
+    return [{**turn, key: list(parts)} for _, parts in itertools.groupby(content, is_result)]
 
 
 def _content_key(turn: Mapping[str, object]) -> str:
