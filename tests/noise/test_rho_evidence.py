@@ -59,6 +59,15 @@ def test_repeats_find_rho_where_a_rater_only_scatters():
         assert any("Repeats show only how a rater scatters" in said for said in found.warnings)
 
 
+def test_repeats_between_levels_count_as_the_nearest():
+    pool, neighbors = prepared(0.5, 1, n=800)
+    again = some(scored(pool.true_scores, [pool.transition], missing=0.0)[:, 0], 300)
+    whole = estimate(pool.scores, neighbors, repeats=again, n_bootstrap=0)
+    near = estimate(pool.scores, neighbors, repeats=np.maximum(again - 1e-9, 0), n_bootstrap=0)
+    assert near.rho == whole.rho
+    np.testing.assert_array_equal(near.matrix, whole.matrix)
+
+
 @pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.slow), 0.5, 1.0])
 def test_the_range_holds_the_truth_without_evidence(rho):
     held, widths = [], []
