@@ -118,7 +118,7 @@ def for_each_column(
         estimate: of the distinct columns, in their order.
         values: (n, r) all columns.
         distinct: (d,) which columns those are.
-        first: (r,) the column that each of them is.
+        first: (r,) the column that each of them is heard through.
     """
     s = len(estimate.prior)
     place = [int(np.flatnonzero(distinct == f)[0]) if f in distinct else 0 for f in first]
@@ -149,9 +149,15 @@ def for_each_column(
 
 
 def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
-    """(s, s) Share of each level of the other at each level of the one; itself where unknown."""
+    """(s, s) Share of each level of the other at each level of the one; itself where unknown.
+
+    A rater who gave one score only says it at every level.
+    """
     if one is other or np.array_equal(one, other, equal_nan=True):
         return np.eye(s)
+    given = np.unique(other[~np.isnan(other)]).astype(np.int64)
+    if len(given) == 1:
+        return np.asarray(np.eye(s)[np.repeat(given, s)])
     both = ~np.isnan(one) & ~np.isnan(other)
     code = one[both].astype(np.int64) * s + other[both].astype(np.int64)
     counts = np.bincount(code, minlength=s * s).reshape(s, s) + 1e-6 * np.eye(s)

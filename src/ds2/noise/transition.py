@@ -116,7 +116,7 @@ def estimate_transition(
     panel, trusted, weights = heard.panel, heard.gold, heard.weights
     if int((weights > 0).sum()) < MIN_GOLD:
         trusted, weights = check_gold(None, n, None)
-    first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
+    first = np.array(panel.speaks)
     distinct = np.setdiff1d(first, panel.constant)
     if not len(distinct):
         distinct = first[:1]
