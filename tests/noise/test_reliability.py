@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -162,3 +163,12 @@ def test_weights_of_gold_that_are_none_are_named():
     for wrong in (-1.0, np.inf):
         with pytest.raises(InputError, match="'gold_weights' must be finite and 0 or more"):
             measure_reliability(scores, gold=scores[:, 0], gold_weights=np.full(400, wrong))
+
+
+def test_memory_grows_with_the_rows_and_not_with_their_square():
+    scores = np.random.default_rng(0).normal(size=(3000, 3))
+    tracemalloc.start()
+    measure_reliability(scores, n_bootstrap=2)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3000 * 1000

@@ -29,7 +29,7 @@ from ds2.arrays import Scores, Values
 from ds2.checks import check_choice, check_gold, check_int, check_rows, check_table, check_weights
 from ds2.measures import MEASURES, Interval, Z, measure
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
-from ds2.noise.model import Patterns
+from ds2.noise.model import distinct_rows
 
 __all__ = ["Agreement", "Reliability", "agreement", "agreement_difference", "measure_reliability"]
 
@@ -178,16 +178,15 @@ def measure_reliability(
 
 def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows of scores and how often each occurs, so that a resampling costs nothing."""
-    codes = np.full(values.shape, np.nan)
-    size = 1
-    for m, column in enumerate(values.T):
+    codes = np.zeros(values.T.shape, dtype=np.int64)
+    base = []
+    for code, column in zip(codes, values.T, strict=True):
         known = ~np.isnan(column)
-        levels, codes[known, m] = np.unique(column[known], return_inverse=True)
-        size = max(size, len(levels))
-    patterns = Patterns.build(codes, None, size)
-    first = np.full(len(patterns.counts), len(values))
-    np.minimum.at(first, patterns.of_row, np.arange(len(values)))
-    return values[first], patterns.counts
+        levels, place = np.unique(column[known], return_inverse=True)
+        code[known] = 1 + place
+        base.append(len(levels) + 1)
+    first, _, counts = distinct_rows(list(codes), base)
+    return values[first], counts.astype(np.float64)
 
 
 def _from_gold(
