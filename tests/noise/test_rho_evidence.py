@@ -135,6 +135,22 @@ def test_weighted_gold_counts_as_its_effective_number():
     np.testing.assert_allclose(D, [[scale, 1.5 * scale], [0.0, 1.5 * scale]])
 
 
+def test_a_rho_that_is_given_is_assumed_whatever_else_there_is():
+    pool, neighbors = prepared(1.0, 2, n=800)
+    gold, other = some(pool.true_scores, 60), scored(pool.true_scores, [rater(0.6)])[:, 0]
+    both = np.column_stack([pool.scores, other])
+    for scores, evidence, rests in (
+        (pool.scores, gold, "gold"),
+        (both, None, "raters"),
+        (both, gold, "gold"),
+    ):
+        found = estimate(scores, neighbors, gold=evidence, rho=1e-3, n_bootstrap=0, n_starts=1)
+        for one in (found, found.rater(0)):
+            assert (one.rho, one.rho_source, one.rho_interval) == (1e-3, "assumed", (0.0, 1.0))
+            assert one.matrix_source == rests
+        assert not any("would settle it" in said for said in found.warnings)
+
+
 def test_little_evidence_is_no_evidence():
     pool, neighbors = prepared(1.0, 2, n=800)
     plain = estimate(pool.scores, neighbors, n_bootstrap=10)

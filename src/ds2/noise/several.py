@@ -53,14 +53,15 @@ def estimate_several(
     with part(0.0, 0.6):
         joint = _fit(values, neighbors, wanted, panel)
     found, ends = joint.rho()
-    used = float(np.clip(found if rho is None else rho, RHO_FLOOR, 1.0))
+    used = float(np.clip(found, RHO_FLOOR, 1.0)) if rho is None else rho
+    source = "raters" if rho is None else "assumed"
     plain = replace(wanted, n_bootstrap=0)
     raters: list[TransitionEstimate | None] = []
     with part(0.6, 1.0):
         for column in steps(values.T):
             try:
                 one = estimate_single(column, neighbors, plain, rho=used, ranged=False).estimate
-                raters.append(replace(one, rho_source="raters"))
+                raters.append(replace(one, rho_source=source, matrix_source="raters"))
             except InputError:  # too few rated neighbours of its own
                 raters.append(None)
     rated = (~np.isnan(values)).any(axis=1)
@@ -97,8 +98,9 @@ def estimate_several(
         n_missing=int((~rated).sum()),
         n_bootstrap=0,
         warnings=(),
-        rho_source="raters",
-        rho_interval=ends,
+        rho_source=source,
+        rho_interval=ends if rho is None else (0.0, 1.0),
+        matrix_source="raters",
         raters=tuple(raters),
     )
     if (gold_weights > 0).any():
@@ -230,7 +232,8 @@ def _corrected(
         matrix=matrix,
         intervals=intervals,
         range=intervals,
-        rho_source="gold",
+        rho_source="gold" if estimate.rho_source == "raters" else "assumed",
+        matrix_source="gold",
         n_gold=len(rows),
         diagonal_dominant=dominant(matrix, estimate.effective_counts),
     )
