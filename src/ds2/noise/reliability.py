@@ -26,7 +26,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_choice, check_gold, check_int, check_rows, check_table, check_weights
+from ds2.checks import (
+    check_choice,
+    check_column,
+    check_gold,
+    check_int,
+    check_table,
+    check_weights,
+)
 from ds2.measures import MEASURES, Interval, Z, measure
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
 from ds2.noise.model import distinct_rows
@@ -354,10 +361,11 @@ def agreement_difference(
 
 def _agreement(columns: list[Values], gold: Values, weights: Values | None, name: str) -> Agreement:
     check_choice("measure", name, MEASURES)
-    y = np.asarray(gold, dtype=np.float64)
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    for array in arrays:
-        check_rows("values", array, len(y))
+    y = check_column("gold", gold, numbers=True)
+    arrays = [
+        check_column(of, column, len(y), numbers=True)
+        for of, column in zip(("values", "baseline"), columns, strict=False)
+    ]
     w = np.ones(len(y)) if weights is None else check_weights("weights", weights, len(y))
     known = ~np.isnan(y) & (w > 0)
     present = known & ~np.any([np.isnan(array) for array in arrays], axis=0)
