@@ -15,10 +15,14 @@ from ds2.errors import InputError
 
 __all__ = [
     "check_choice",
+    "check_column",
+    "check_finite",
     "check_fraction",
     "check_gold",
+    "check_index",
     "check_int",
     "check_like",
+    "check_mask",
     "check_positive",
     "check_rows",
     "check_scores",
@@ -60,6 +64,14 @@ def check_positive(name: str, value: object, *, zero: bool = False) -> float:
     return number
 
 
+def check_finite(name: str, value: object) -> float:
+    """Return ``value`` as a finite float, or raise `InputError`."""
+    number = _real(name, value)
+    if not np.isfinite(number):
+        raise InputError(f"'{name}' must be a finite number. Got {value}.")
+    return number
+
+
 def _real(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError(f"'{name}' must be a number. Got {got(value)}.")
@@ -74,6 +86,53 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value).lower(), allowed, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise InputError(f"'{name}' must be one of {', '.join(allowed)}. Got {got(value)}.{hint}")
+
+
+def check_column(
+    name: str, values: object, n_rows: int | None = None, *, numbers: bool = False
+) -> np.ndarray:
+    """Return one value per example as an array (n,), of floats where they must be ``numbers``."""
+    try:
+        array = np.asarray(values, dtype=np.float64 if numbers else None)
+    except (TypeError, ValueError):
+        what = "numbers (NaN where there is none)" if numbers else "one value per example"
+        raise InputError(f"'{name}' must hold {what}. Got {got(values)}.{remedy(name)}") from None
+    if array.ndim != 1:
+        raise InputError(
+            f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
+        )
+    check_rows(name, array, n_rows)
+    return array
+
+
+def check_index(name: str, rows: object, n_rows: int | None) -> np.ndarray:
+    """Return row numbers as (m,) int64, each in [0, n_rows − 1] (of any size when None)."""
+    array = np.asarray(rows)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        marks = " Pass np.flatnonzero of the marks." if array.dtype == bool else ""
+        raise InputError(
+            f"'{name}' must be row numbers. Got {array.dtype} of {array.shape}.{marks}"
+        )
+    outside = (array < 0) | (array >= (np.inf if n_rows is None else n_rows))
+    if outside.any():
+        top = "…" if n_rows is None else n_rows - 1
+        raise InputError(
+            f"'{name}' must be row numbers in [0, {top}]. Got {array[outside.argmax()]}."
+        )
+    return array.astype(np.int64)
+
+
+def check_mask(name: str, marks: object, n_rows: int) -> np.ndarray:
+    """Return a yes or no per example as (n,) bools."""
+    array = check_column(name, marks)
+    if array.dtype != bool:
+        raise InputError(
+            f"'{name}' must be True or False for each of the {n_rows} rows. Got {array.dtype}."
+        )
+    check_rows(name, array, n_rows)
+    return array
 
 
 def check_vectors(name: str, vectors: object) -> np.ndarray:
@@ -262,10 +321,7 @@ def check_gold(
 
 def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
     """Return inverse inclusion probabilities as (n,) floats, 0 where there is none."""
-    array = np.asarray(weights, dtype=np.float64)
-    if array.ndim != 1:
-        raise InputError(f"'{name}' must have shape (n,). Got {array.shape}.")
-    check_rows(name, array, n_rows)
+    array = check_column(name, weights, n_rows, numbers=True)
     wrong = (array < 0) | np.isinf(array)
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ds2.engine import Here, opened_engine
+from ds2.engine.ray import rooms
 from ds2.errors import InputError, MissingDependencyError, RunError
 
 
@@ -63,6 +64,22 @@ def test_what_a_worker_raises_is_raised_here(workers):
     assert [next(found) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(InputError, match="row 3 is empty"):
         next(found)
+
+
+def broken():
+    return lambda item: 1 // item
+
+
+def test_what_nobody_foresaw_names_the_work():
+    with pytest.raises(RunError, match=r"work on a part failed in a process: ZeroDivisionError"):
+        list(Here(2).map(broken, [1, 0], what="part"))
+
+
+def test_a_map_that_is_closed_leaves_others_at_work():
+    one, other = (Here(2).map(sleeping, [0.1] * 9, what="part") for _ in range(2))
+    next(one), next(other)
+    other.close()
+    assert len(list(one)) == 8
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -164,6 +181,12 @@ def test_work_is_ended_that_nobody_waits_for():
         found = engine.map(sleeping, [0, 0, 600, 600], what="part")
         workers = {next(found), next(found)}  # and the rest is not asked for
     assert all(map(gone, workers))
+
+
+def test_a_node_has_room_for_workers_that_it_could_hold_alone():
+    node = {"cpus": 8, "gpus": 2, "memory_bytes": 16 * 2**30}
+    needs = [(0, 0), (1, 0), (0.5, 0), (0, 6), (0, 17), (1, 16)]
+    assert [rooms(node, *each) for each in needs] == [8, 2, 4, 2, 0, 1]
 
 
 def test_the_engine_of_this_machine_by_name():

@@ -118,11 +118,16 @@ def test_a_part_that_always_kills_its_worker_stops(engine):
         list(engine.map(dying, [0], what="part"))
 
 
-def test_a_cluster_without_room_is_one_sentence(cluster, monkeypatch):
+@pytest.mark.parametrize(
+    ("gpus", "memory_gb", "words"),
+    [(1, 0, "1 GPUs"), (0, 4000, "4000 GiB of memory"), (1, 2, "1 GPUs and 2 GiB of memory")],
+)
+def test_a_cluster_without_room_is_one_sentence(cluster, monkeypatch, gpus, memory_gb, words):
     monkeypatch.setattr("ds2.engine.ray.LOOK_S", 1.0)
+    asked = {"gpus": gpus, "memory_gb": memory_gb}
     with (
-        opened_engine("ray", workers=1, address=cluster.address, gpus=1, memory_gb=0) as engine,
-        pytest.raises(RunError, match=r"no processor with 1 GPUs left to work on"),
+        opened_engine("ray", workers=1, address=cluster.address, **asked) as engine,
+        pytest.raises(RunError, match=f"no processor with {words} left to work on"),
     ):
         list(engine.map(dying, [0], what="part"))
 

@@ -119,6 +119,12 @@ def clustered(n, dim, seed):
 
 
 @pytest.mark.parametrize("method", ["approximate", "cells"])
+def test_a_seed_may_have_more_than_31_bits(method):
+    found = find_neighbors(clustered(300, 8, 0), 5, method=method, seed=2**40 + 1)
+    assert found.recall >= 0.99
+
+
+@pytest.mark.parametrize("method", ["approximate", "cells"])
 def test_approximate_search_reaches_its_recall_and_repeats_itself(method, monkeypatch):
     monkeypatch.setattr(cells, "CELL_ROWS", 150)
     vectors = clustered(4000, 48, 0)
@@ -267,6 +273,7 @@ def test_a_group_has_the_lower_median_of_its_scores_whatever_the_order():
         ({"method": "exat"}, "Did you mean 'exact'"),
         ({"min_recall": 1.5}, "'min_recall' must be a fraction"),
         ({"groups": np.zeros(3, int)}, "'groups' must have 40 rows"),
+        ({"groups": np.zeros((40, 2))}, "'groups' must have one value per example"),
         ({"vectors": np.ones(4)}, r"shape \(rows, dimensions\). Got shape \(4,\)"),
         ({"vectors": np.ones((40, 3), int)}, "floating-point"),
     ],

@@ -60,6 +60,11 @@ def test_bad_input_is_named(untyped):
         agreement(np.ones(3), np.ones(3), measure="speerman")
     with pytest.raises(InputError, match="'values' must have 3 rows"):
         agreement(np.ones(2), np.ones(3))
+    for wrong in (np.ones((3, 2)), ["a", "b", "c"]):
+        with pytest.raises(InputError, match="'values' must h"):
+            agreement(wrong, np.ones(3))
+        with pytest.raises(InputError, match="'gold' must h"):
+            agreement(np.ones(3), wrong)
     with pytest.raises(
         InputError, match=r"'weights' must be finite and 0 or more. Got -1 in row 1"
     ):

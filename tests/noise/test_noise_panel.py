@@ -75,6 +75,23 @@ def test_a_copy_changes_nothing_for_the_others(pool):
     assert not any("rater 1 and rater 3" in sentence.lower() for sentence in found.warnings)
 
 
+def test_of_a_rater_twice_the_fuller_column_is_counted(pool, alone):
+    _, scores, neighbors = pool
+    sparse = np.where(np.arange(1200) < 55, scores[:, 0], np.nan)
+    for columns in ([scores[:, 0], sparse], [sparse, scores[:, 0]]):
+        found = estimate(np.column_stack(columns), neighbors)
+        assert found.n_examples == alone.n_examples
+        np.testing.assert_array_equal(found.matrix, [alone.matrix] * 2)
+
+
+def test_a_rater_of_one_score_says_it_whatever_is_true(pool):
+    _, scores, neighbors = pool
+    half = np.arange(1200) < 600
+    for rated in (~half, half & (scores[:, 0] > 0)):  # without common rows, and without a level
+        both = np.column_stack([np.where(half, scores[:, 0], np.nan), np.where(rated, 5, np.nan)])
+        np.testing.assert_allclose(estimate(both, neighbors).matrix[1], np.eye(6)[[5] * 6])
+
+
 def test_a_rater_and_its_mirror_image_stop_the_run(pool, alone):
     _, scores, neighbors = pool
     both = np.column_stack([scores[:, 0], 5 - scores[:, 0]])

@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -157,8 +158,42 @@ def test_raters_that_share_no_row_get_no_figure_and_no_numerical_warning():
     assert np.isnan(found.low).all()
 
 
+@pytest.mark.parametrize("with_gold", [False, True])
+def test_a_rater_of_whom_nothing_is_known_is_left_out_and_named(with_gold):
+    truth, scores = judged((0.6, 0.7, 0.8, 0.5), n=800)
+    gold = truth + 10 if with_gold else None
+    plain = measure_reliability(scores, gold=gold, n_bootstrap=5)
+    more = np.column_stack([scores[:, :2], np.full(800, 3.0), scores[:, 2:]])
+    found = measure_reliability(more, gold=gold, n_bootstrap=5)
+    assert found.together == pytest.approx(plain.together)
+    assert found.with_next == pytest.approx(plain.with_next)
+    assert found.weights == pytest.approx(np.insert(plain.weights, 2, 0.0))
+    assert found.contribution[2] == 0
+    assert "No reliability is known of rater 3" in found.notes[0]
+    assert not any("known of" in note for note in plain.notes)
+
+
+def test_the_scale_of_gold_weights_says_nothing():
+    truth, scores = judged((0.6, 0.7, 0.8), n=60)
+    one, other = (
+        measure_reliability(scores, gold=truth + 10, gold_weights=np.full(60, w), n_bootstrap=9)
+        for w in (1.0, 1 / 60)
+    )
+    assert other.effective_low == pytest.approx(one.effective_low)
+    assert other.effective_high == pytest.approx(one.effective_high)
+
+
 def test_weights_of_gold_that_are_none_are_named():
     _, scores = judged([0.8, 0.8], n=400)
     for wrong in (-1.0, np.inf):
         with pytest.raises(InputError, match="'gold_weights' must be finite and 0 or more"):
             measure_reliability(scores, gold=scores[:, 0], gold_weights=np.full(400, wrong))
+
+
+def test_memory_grows_with_the_rows_and_not_with_their_square():
+    scores = np.random.default_rng(0).normal(size=(3000, 3))
+    tracemalloc.start()
+    measure_reliability(scores, n_bootstrap=2)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3000 * 1000

@@ -59,6 +59,15 @@ def test_repeats_find_rho_where_a_rater_only_scatters():
         assert any("Repeats show only how a rater scatters" in said for said in found.warnings)
 
 
+def test_repeats_between_levels_count_as_the_nearest():
+    pool, neighbors = prepared(0.5, 1, n=800)
+    again = some(scored(pool.true_scores, [pool.transition], missing=0.0)[:, 0], 300)
+    whole = estimate(pool.scores, neighbors, repeats=again, n_bootstrap=0)
+    near = estimate(pool.scores, neighbors, repeats=np.maximum(again - 1e-9, 0), n_bootstrap=0)
+    assert near.rho == whole.rho
+    np.testing.assert_array_equal(near.matrix, whole.matrix)
+
+
 @pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.slow), 0.5, 1.0])
 def test_the_range_holds_the_truth_without_evidence(rho):
     held, widths = [], []
@@ -124,6 +133,22 @@ def test_weighted_gold_counts_as_its_effective_number():
     D = gold_counts(shares, np.array([0.0, 1.0, np.nan]), np.array([1.0, 3.0, 9.0]))
     scale = 4 / 10  # (Σ w)/(Σ w²) over the two rated rows
     np.testing.assert_allclose(D, [[scale, 1.5 * scale], [0.0, 1.5 * scale]])
+
+
+def test_a_rho_that_is_given_is_assumed_whatever_else_there_is():
+    pool, neighbors = prepared(1.0, 2, n=800)
+    gold, other = some(pool.true_scores, 60), scored(pool.true_scores, [rater(0.6)])[:, 0]
+    both = np.column_stack([pool.scores, other])
+    for scores, evidence, rests in (
+        (pool.scores, gold, "gold"),
+        (both, None, "raters"),
+        (both, gold, "gold"),
+    ):
+        found = estimate(scores, neighbors, gold=evidence, rho=1e-3, n_bootstrap=0, n_starts=1)
+        for one in (found, found.rater(0)):
+            assert (one.rho, one.rho_source, one.rho_interval) == (1e-3, "assumed", (0.0, 1.0))
+            assert one.matrix_source == rests
+        assert not any("would settle it" in said for said in found.warnings)
 
 
 def test_little_evidence_is_no_evidence():

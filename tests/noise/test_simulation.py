@@ -35,6 +35,8 @@ def test_the_same_seed_gives_the_same_pool():
     ("settings", "sentence"),
     [
         ({"n": 0}, "'n' must be a whole number at least 1"),
+        ({"n_scores": 200}, r"'n_scores' must be a whole number in \[1, 100\]"),
+        ({"seed": -1}, "'seed' must be a whole number at least 0"),
         ({"clusterability": 1.2}, "'clusterability' must be a fraction"),
         ({"transition": np.eye(5)}, r"shapes \(6, 6\) and \(6,\)"),
         ({"prior": np.full(6, 0.5)}, "'prior' must sum to 1"),

@@ -215,7 +215,7 @@ def test_rows_that_trusted_scores_name_are_not_called_uncertain():
     found = estimate(pool.scores, neighbors, n_bootstrap=0)
     swapped = replace(found, matrix=found.matrix[[1, 0, 2, 3, 4, 5]], diagonal_dominant=False)
     assert any("not certain" in sentence for sentence in describe(swapped, neighbors))
-    named = describe(replace(swapped, rho_source="gold"), neighbors)
+    named = describe(replace(swapped, matrix_source="gold"), neighbors)
     assert any("the rater's doing" in sentence for sentence in named)
     assert not any("not certain" in sentence for sentence in named)
 

@@ -460,11 +460,19 @@ def test_what_cannot_be_read_or_believed_comes_first(stages: Stages, tmp_path: P
 
 @pytest.mark.parametrize(("source", "words"), [("gold", "Trusted"), ("raters", "The raters")])
 def test_where_evidence_found_rho_nobody_is_sent_for_a_second_rater(stages, source, words) -> None:
-    page = with_lift(stages, 0.3, rho_source=source, rho=0.54).page()
+    page = with_lift(stages, 0.3, rho_source=source, matrix_source=source, rho=0.54).page()
     text = said(page.findings[ASSUMPTION])
     assert words in text
     assert "by ρ = 0.54" in text
     assert "A second rater" not in text
+    assert "is therefore a range" not in text
+
+
+def test_a_rho_that_was_given_is_nobodys_finding(stages) -> None:
+    page = with_lift(stages, 0.3, rho_source="assumed", matrix_source="raters", rho=0.54).page()
+    text = said(page.findings[ASSUMPTION])
+    assert "was given: ρ = 0.54" in text
+    assert "One rater's scores" not in text
     assert "is therefore a range" not in text
 
 

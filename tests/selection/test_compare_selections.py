@@ -66,10 +66,38 @@ def test_what_is_not_given_is_nan_and_not_a_guess():
     assert found.n_sampled == 0
 
 
-@pytest.mark.parametrize("rows", [[], [5], [-1, 2]])
-def test_rows_outside_the_pool_are_named(rows):
-    with pytest.raises(InputError, match="The selection 'bad'"):
-        compare_selections({"bad": np.array(rows, dtype=int)}, 5)
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "The selection 'bad' is empty"),
+        ([5], "bad.* must be row numbers in .0, 4.. Got 5"),
+        ([-1, 2], "bad.* must be row numbers in .0, 4.. Got -1"),
+        ([True, False, True, True, True], "bad.* must be row numbers. Got bool"),
+    ],
+)
+def test_rows_outside_the_pool_are_named(rows, words, untyped):
+    with pytest.raises(InputError, match=words):
+        compare_selections({"bad": np.array(rows, dtype=None if rows else int)}, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rows": np.arange(40) < 9}, r"'rows' must be row numbers.*np\.flatnonzero"),
+        ({"rows": [40]}, "'rows' must be row numbers in .0, 39.. Got 40"),
+        ({"eligible": np.arange(20)}, "'eligible' must be True or False for each of the 40 rows"),
+        ({"eligible": np.ones(20, bool)}, "'eligible' must have 40 rows"),
+        ({"values": ["a"] * 40}, "'values' must hold numbers"),
+    ],
+)
+def test_bad_input_to_a_comparison_with_random_is_one_sentence(change, words, untyped):
+    given = {"values": np.arange(40.0), "rows": np.arange(9), **change}
+    with pytest.raises(InputError, match=words):
+        against_random(given.pop("values"), given.pop("rows"), **given)
+
+
+def test_an_empty_selection_has_no_figure(untyped):
+    assert np.isnan(against_random(np.arange(40.0), []).difference)
 
 
 def test_a_selection_by_the_value_itself_beats_every_draw_and_a_random_one_does_not():

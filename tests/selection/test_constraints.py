@@ -269,6 +269,7 @@ def test_the_sentence_says_what_clashes_and_what_is_possible(constraints, senten
         (Constraints(near_duplicate=1.2), "'near_duplicate' must be a fraction"),
         (Constraints(near_duplicate=0.9), "need 'vectors' or 'neighbors'"),
         (Constraints(min_score=np.nan), "'min_score' must be a finite number"),
+        (Constraints(min_score="3"), "'min_score' must be a number. Got '3'"),
         (Constraints(min_score=2), "'min_score' needs 'scores'"),
         (Constraints(must_have=np.array([15])), r"'must_have' must be row numbers in \[0, 14\]"),
         (Constraints(must_not=np.array([0.5])), "'must_not' must be row numbers"),

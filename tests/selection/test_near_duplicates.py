@@ -110,6 +110,13 @@ def test_crowded_rows_need_vectors():
         find_near_duplicates(np.arange(40), similarity=0.9)
 
 
+def test_marks_are_no_row_numbers(untyped):
+    vectors = clustered(0, 40, spread=0.01)
+    for order, words in ((np.arange(40) < 9, "Got bool"), (np.array([40]), "in .0, 39.. Got 40")):
+        with pytest.raises(InputError, match=f"'order' must be row numbers.*{words}"):
+            find_near_duplicates(order, similarity=0.9, vectors=vectors)
+
+
 def test_rows_that_are_kept_stay_and_stand_for_others():
     vectors = np.ones((4, 3), dtype=np.float32)
     found = find_near_duplicates(

@@ -189,6 +189,8 @@ def test_a_share_of_the_pool_is_a_size():
         ({"scores": object()}, "'scores' must be an array of shape .n,. or None. Got object"),
         ({"tail": np.ones((50, 2))}, r"'tail' must have one value per example"),
         ({"vectors": np.ones((49, 3))}, "'vectors' has 49"),
+        ({"vectors": np.ones(50)}, r"'vectors' must be a table.* Got shape \(50,\)"),
+        ({"groups": np.ones((50, 2))}, "'groups' must have one value per example"),
         ({"size": 51}, "asks for 51 rows, and the pool has 50"),
         ({"size": "many"}, "must be a number of rows or a share"),
         ({"size": True}, "must be a number of rows or a share"),

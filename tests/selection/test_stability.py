@@ -152,6 +152,15 @@ def test_a_large_pool_takes_seconds():
     assert np.isfinite(found.probability).all()
 
 
+def test_one_rater_moves_no_row(untyped, pool):
+    scores, _, tail = pool
+    for raters in (scores, scores[:, None]):
+        found = selection_stability(
+            scores, tail, size=10, raters=raters, resample_rows=False, n_draws=3
+        )
+        assert found.kept == 1
+
+
 def test_bad_input_to_stability_is_one_sentence(untyped, pool):
     scores, neighbors, tail = pool
     for bad, words in (
@@ -160,6 +169,8 @@ def test_bad_input_to_stability_is_one_sentence(untyped, pool):
         ({"method": "random"}, "'method' must be one of ds2, top-score"),
         ({"size": 601}, "601 rows"),
         ({"se": tail[:5]}, "'se' must have 600 rows"),
+        ({"groups": np.zeros((600, 2))}, "'groups' must have one value per example"),
+        ({"raters": np.ones((5, 2))}, "'raters' must have 600 rows"),
         ({"groups": np.zeros(600, dtype=int)}, "1 can be selected"),
     ):
         with pytest.raises(InputError, match=words):

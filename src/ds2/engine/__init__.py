@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ds2.engine.here import Engine, Here, MakeWorker, end_workers
+from ds2.engine.here import Engine, Here, MakeWorker
 
 __all__ = ["Engine", "Here", "MakeWorker", "nodes_of", "opened_engine"]
 
@@ -27,10 +27,11 @@ def opened_engine(
         RunError: there is no cluster at the address.
     """
     if name == "here":
+        here = Here(workers)
         try:
-            yield Here(workers)
+            yield here
         finally:
-            end_workers()  # of a map that was left in its middle
+            here.end()
         return
     from ds2.engine.ray import cluster_at
 

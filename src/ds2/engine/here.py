@@ -15,17 +15,17 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing import active_children, parent_process
+from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from ds2.errors import RunError
+from ds2.errors import Ds2Error, RunError
 
-__all__ = ["ALONE", "Engine", "Here", "MakeWorker", "end_workers"]
+__all__ = ["ALONE", "Engine", "Here", "MakeWorker"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,6 +72,7 @@ class Here:
     """This machine: this process where there is one worker, else processes of their own."""
 
     workers: int = 1
+    _maps: list["_Spawning"] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def apart(self) -> bool:
@@ -86,15 +87,17 @@ class Here:
             work = make()
             yield from map(work, items)
             return
-        with ProcessPoolExecutor(self.workers, _Spawning(), _begin, (make,)) as pool:
+        spawning = _Spawning()
+        self._maps.append(spawning)
+        with ProcessPoolExecutor(self.workers, spawning, _begin, (make,)) as pool:
             waiting: deque[Future[Any]] = deque()
             try:
                 for item in items:
                     waiting.append(pool.submit(_work, item))
                     if len(waiting) > AHEAD * self.workers:
-                        yield waiting.popleft().result()
+                        yield _result(waiting.popleft(), what)
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft(), what)
             except BrokenProcessPool:
                 raise RunError(
                     f"A process that worked on a {what} was ended from outside: most often memory "
@@ -102,15 +105,24 @@ class Here:
                     "was finished is kept."
                 ) from None
             except BaseException:  # nobody waits for what is being worked on
-                end_workers()
+                spawning.end()
                 raise
+            finally:
+                self._maps.remove(spawning)
+
+    def end(self) -> None:
+        """End the processes of maps that were left in their middle."""
+        for spawning in self._maps:
+            spawning.end()
 
 
-def end_workers() -> None:
-    """End the processes that still work for this one."""
-    for process in active_children():
-        if isinstance(process, _Worker):
-            process.terminate()
+def _result(future: Future[Any], what: str) -> Any:
+    try:
+        return future.result()
+    except (Ds2Error, BrokenProcessPool):
+        raise
+    except Exception as error:
+        raise RunError(f"The work on a {what} failed in a process: {error!r}.") from error
 
 
 class _Worker(SpawnProcess):
@@ -133,7 +145,19 @@ class _Worker(SpawnProcess):
 
 
 class _Spawning(SpawnContext):
-    Process = _Worker
+    """What starts the processes of one map, and ends them."""
+
+    def __init__(self) -> None:
+        self._started: list[_Worker] = []
+
+    def Process(self, *given: Any, **more: Any) -> _Worker:  # type: ignore[override]  # noqa: N802
+        self._started.append(_Worker(*given, **more))
+        return self._started[-1]
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.is_alive():
+                process.terminate()
 
 
 _AT_WORK: list[MakeWorker[Any, Any]] = []

@@ -107,7 +107,10 @@ class Ray:
 
     def _at_once(self) -> int:
         """Workers that the cluster has room for now."""
-        return self.workers or rooms(resources(), self.gpus)
+        return self.workers or self._rooms()
+
+    def _rooms(self) -> int:
+        return sum(rooms(node, self.gpus, self.memory_gb) for node in nodes())
 
     def _result(self, waiting: deque[Any], what: str) -> Any:
         """The result of the item that was sent first."""
@@ -115,12 +118,13 @@ class Ray:
         from ray.exceptions import RayError, RayTaskError
 
         while not ray.wait([waiting[0]], timeout=LOOK_S)[0]:
-            if not rooms(resources(), self.gpus):
+            if not self._rooms():
+                needs = [f"{self.gpus:g} GPUs"] if self.gpus else []
+                needs += [f"{self.memory_gb:g} GiB of memory"] if self.memory_gb else []
                 raise RunError(
-                    "The cluster has no processor"
-                    + (f" with {self.gpus:g} GPUs" if self.gpus else "")
-                    + " left to work on. Add nodes, then run the same command again; what was "
-                    "finished is kept."
+                    f"The cluster has no processor{' with ' * bool(needs)}{' and '.join(needs)} "
+                    "left to work on. Add nodes, or ask for less in 'engine', then run the same "
+                    "command again; what was finished is kept."
                 )
         reference = waiting.popleft()
         try:
@@ -138,12 +142,6 @@ class Ray:
             ) from None
 
 
-def resources() -> Mapping[str, float]:
-    """What the cluster has that this process has joined: CPU, GPU, memory (bytes), by name."""
-    found: Mapping[str, float] = _ray().cluster_resources()
-    return found
-
-
 def nodes() -> list[dict[str, Any]]:
     """The nodes of the cluster that are alive: name, processors, GPUs, bytes of memory."""
     return [
@@ -158,10 +156,12 @@ def nodes() -> list[dict[str, Any]]:
     ]
 
 
-def rooms(found: Mapping[str, float], gpus: float) -> int:
-    """Workers that these resources hold."""
-    cpus = int(found.get("CPU", 0))
-    return min(cpus, int(found.get("GPU", 0) / gpus)) if gpus else cpus
+def rooms(node: Mapping[str, Any], gpus: float, memory_gb: float) -> int:
+    """Workers that one of `nodes` holds: each has all that it needs from one node."""
+    held = [node["cpus"]]
+    held += [int(node["gpus"] / gpus)] if gpus else []
+    held += [int(node["memory_bytes"] / (memory_gb * 2**30))] if memory_gb else []
+    return int(min(held))
 
 
 _AT_WORK: dict[str, Callable[[Any], Any]] = {}

@@ -207,7 +207,7 @@ def _centres(encode: _Encode, rows: np.ndarray, seed: int) -> np.ndarray:
         faiss = load_faiss()
         faiss.omp_set_num_threads(1)  # this thread alone: sums must not depend on timing
         found = faiss.Kmeans(
-            codes.shape[1], many, niter=ROUNDS, spherical=True, seed=seed,
+            codes.shape[1], many, niter=ROUNDS, spherical=True, seed=seed % 2**31,
             min_points_per_centroid=1, max_points_per_centroid=LEARN_FROM,
         )  # fmt: skip
         found.train(codes.astype(np.float32))

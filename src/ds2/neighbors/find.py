@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ds2.arrays import Groups, Vectors
-from ds2.checks import check_choice, check_fraction, check_int, check_rows, check_vectors
+from ds2.checks import check_choice, check_column, check_fraction, check_int, check_vectors
 from ds2.errors import InputError, warn
 from ds2.neighbors.approximate import GraphIndex
 from ds2.neighbors.blocks import sort_candidates
@@ -134,8 +134,7 @@ def _entries(
     if groups is None:
         labels = identical_groups(vectors)
     else:
-        check_rows("groups", np.asarray(groups), len(vectors))
-        labels = first_rows(np.asarray(groups))
+        labels = first_rows(check_column("groups", groups, len(vectors)))
     entries = np.flatnonzero(labels == np.arange(len(vectors)))
     if len(entries) < k + 1:
         raise InputError(

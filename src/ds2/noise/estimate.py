@@ -71,8 +71,11 @@ class TransitionEstimate(Shown):
         n_missing: examples without a score.
         n_bootstrap: bootstrap rounds behind the intervals.
         warnings: plain sentences.
-        rho_source: what rho rests on: "assumed", "gold", "repeats" or "raters".
+        rho_source: what rho rests on: "gold", "repeats" or "raters"; "assumed" where it was given,
+            or nothing tells.
         rho_interval: 95 % interval of rho; 0 to 1 where it is assumed.
+        matrix_source: what the matrix rests on beside a rater's own scores: "neighbors" alone, or
+            "gold", "repeats" or "raters" as well, whether or not rho was given.
         n_gold: gold rows that were used.
         raters: of several raters, each one's estimate from its own scores and its neighbours',
             at ``rho``; None for a rater whose scores have too few rated neighbours.
@@ -102,6 +105,7 @@ class TransitionEstimate(Shown):
     warnings: tuple[str, ...]
     rho_source: str = "assumed"
     rho_interval: tuple[float, float] = (0.0, 1.0)
+    matrix_source: str = "neighbors"
     n_gold: int = 0
     raters: tuple["TransitionEstimate | None", ...] = ()
 
@@ -180,6 +184,7 @@ class TransitionEstimate(Shown):
             diagonal_dominant=dominant(matrix, self.effective_counts),
             rho_source=self.rho_source,
             rho_interval=self.rho_interval,
+            matrix_source=self.matrix_source,
             n_gold=self.n_gold,
         )
 
@@ -209,10 +214,10 @@ def describe(
 def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
     """How far neighbours share true scores, and how much of the matrix that leaves open."""
     lift, width, rho = estimate.lift, estimate.range_width, estimate.rho
-    assumed = estimate.rho_source == "assumed"
+    alone = estimate.matrix_source == "neighbors"
     if np.isnan(lift.value):
         yield "All scores are equal, so neighbours tell nothing about the rater's errors."
-    elif assumed and not lift.low >= LOW_LIFT:
+    elif alone and not lift.low >= LOW_LIFT:
         wide = ""
         if not np.isnan(width):
             wide = f" (its cells range over {width:.2f} on average)"
@@ -225,18 +230,18 @@ def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
             f"matrix at rho = {rho:g} as its noisiest end{wide}. A second rater or "
             "trusted scores would settle it."
         )
-    if assumed and not lift.low < LOW_LIFT and width > WIDE_RANGE:
+    if alone and not lift.low < LOW_LIFT and width > WIDE_RANGE:
         yield (
             f"The cells of the matrix range over {width:.2f} on average over every "
             "plausible rho, which is not informative. A second rater or trusted scores would "
             "narrow it."
         )
-    if estimate.rho_source == "repeats":
+    if estimate.matrix_source == "repeats":
         yield (
             "Repeats show only how a rater scatters around its own opinion: what it gets wrong "
             "every time counts as true in this matrix."
         )
-    elif not assumed and rho < LOW_LIFT:
+    elif estimate.rho_source != "assumed" and rho < LOW_LIFT:
         yield (
             f"Neighbours hardly share a true score (rho {rho:.2f}), so they should not "
             "correct anyone's scores."
@@ -270,7 +275,7 @@ def _about_data(
         if len(wrong) > MOST_PAIRS:
             pairs += f" and {len(wrong) - MOST_PAIRS} more"
         why = "Which row belongs to which score is then not certain."
-        if estimate.rho_source == "gold":
+        if estimate.matrix_source == "gold":
             why = "Trusted scores name the rows, so that is the rater's doing."
         yield f"Some true scores are most often observed as another score: {pairs}. {why}"
     if estimate.fit > estimate.fit_expected:  # NaN: not known, nothing to say

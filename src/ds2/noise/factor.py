@@ -102,11 +102,16 @@ def error_correlations(R: np.ndarray, loadings: np.ndarray) -> np.ndarray:
 def combined(R: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, float]:
     """Best linear combination of z-scored raters: weights R⁻¹ λ, and √(λᵀ R⁻¹ λ).
 
-    That is its correlation with the truth.
+    That is its correlation with the truth. A rater of unknown loading is left out: its weight is 0.
     """
-    r = len(R)
-    if r == 0 or np.isnan(loadings).any():
-        return np.full(r, np.nan), float("nan")
+    known = ~np.isnan(loadings)
+    if not known.any():
+        return np.full(len(R), np.nan), float("nan")
+    if not known.all():
+        some, value = combined(R[np.ix_(known, known)], loadings[known])
+        weights = np.zeros(len(R))
+        weights[known] = some
+        return weights, value
     filled = np.where(np.isnan(R), np.outer(loadings, loadings), R)
     values, vectors = np.linalg.eigh(filled)
     inverse = (vectors / np.maximum(values, 1e-3)) @ vectors.T

@@ -41,7 +41,7 @@ from ds2.noise.intervals import covariance, log_odds_interval, prior_information
 from ds2.noise.order import in_order, in_stochastic_order
 from ds2.progress import part, steps
 
-__all__ = ["Links", "Model", "Patterns", "Solved", "looks", "shares"]
+__all__ = ["Links", "Model", "Patterns", "Solved", "distinct_rows", "looks", "shares"]
 
 #: Rounds of joining an example to the least numbered among its neighbours.
 BLOCK_ROUNDS = 1
@@ -91,7 +91,7 @@ class Patterns:
         code[~np.isnan(trusted)] = 1 + place
         columns = [*(small.T + 1), code]
         base = [n_scores + 1] * r + [len(values) + 1]
-        first, of_row, counts = _distinct(columns, base)
+        first, of_row, counts = distinct_rows(columns, base)
         levels = np.vstack([np.ones(n_scores), split_levels(values, n_scores)])
         return cls(
             small[first].astype(np.int16),
@@ -275,7 +275,7 @@ def _touching(
     return vstack(by_block, format="csr"), vstack(across, format="csr")
 
 
-def _distinct(
+def distinct_rows(
     columns: list[np.ndarray], base: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First row, inverse and counts of the distinct rows."""

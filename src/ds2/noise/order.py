@@ -201,7 +201,7 @@ def swapped_levels(
     table = values if np.isnan(trusted).all() else np.column_stack([values, trusted])
     scaled = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-12)
     r = values.shape[1]
-    aside = {*panel.constant, *panel.contrary, *(m for group in panel.same for m in group[1:])}
+    aside = {*panel.constant, *panel.contrary, *(m for m in range(r) if panel.speaks[m] != m)}
     bar = -float(ndtri(false_alarm / (n_scores * (n_scores - 1) / 2)))
     found = []
     for m in range(r):

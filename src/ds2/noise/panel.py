@@ -47,6 +47,7 @@ class Panel:
     Attributes:
         constant: raters who gave one score only, or none: they tell nothing.
         same: groups of raters whose columns are equal, or equal after a monotone map.
+        speaks: (r,) the rater that each is heard through: of its group the one with most ratings.
         contrary: raters who run against the others.
         heard: the others, one of each group and no mirror images: those whose word counts.
         opposed: whether raters run against each other and no majority says who is right.
@@ -56,6 +57,7 @@ class Panel:
 
     constant: tuple[int, ...]
     same: tuple[tuple[int, ...], ...]
+    speaks: tuple[int, ...]
     contrary: tuple[int, ...]
     heard: tuple[int, ...]
     opposed: bool
@@ -191,8 +193,9 @@ def look_at(
     same, mirrored = _groups(scores, told)
     rated = (~np.isnan(scores)).sum(axis=0)
     cancelled = {m for pair in mirrored for m in pair}
-    others = {m for group in same for m in group if m != max(group, key=lambda m: int(rated[m]))}
-    distinct = [m for m in told if m not in cancelled | others]
+    fullest = {m: max(group, key=lambda one: int(rated[one])) for group in same for m in group}
+    speaks = tuple(fullest.get(m, m) for m in range(scores.shape[1]))
+    distinct = [m for m in told if m not in cancelled and speaks[m] == m]
     pairs = _correlations(scores, distinct, blocks)
     contrary, opposed = _against(pairs, distinct)
     if gold is not None and any(_goes_with(scores[:, m], gold, weights, 3) for m in contrary):
@@ -205,6 +208,7 @@ def look_at(
     return Panel(
         constant=constant,
         same=same,
+        speaks=speaks,
         contrary=tuple(sorted(everyone)),
         heard=heard,
         opposed=opposed,

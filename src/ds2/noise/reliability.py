@@ -26,10 +26,17 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Scores, Values
-from ds2.checks import check_choice, check_gold, check_int, check_rows, check_table, check_weights
+from ds2.checks import (
+    check_choice,
+    check_column,
+    check_gold,
+    check_int,
+    check_table,
+    check_weights,
+)
 from ds2.measures import MEASURES, Interval, Z, measure
 from ds2.noise.factor import Factor, combined, correlations, error_correlations, one_factor
-from ds2.noise.model import Patterns
+from ds2.noise.model import distinct_rows
 
 __all__ = ["Agreement", "Reliability", "agreement", "agreement_difference", "measure_reliability"]
 
@@ -55,7 +62,8 @@ class Reliability:
             that is not identified (no gold).
         effective_low: lower end of its 95 % interval.
         effective_high: upper end; with four raters or more, and without gold, all that is known.
-        weights: (r,) of the best linear combination of the z-scored raters, summing to 1.
+        weights: (r,) of the best linear combination of the z-scored raters, summing to 1; 0 of a
+            rater whose reliability is not known.
         together: correlation of that combination with the truth.
         without: (r,) the same when each rater in turn is left out.
         with_next: the same with one more rater like the average of these.
@@ -141,7 +149,8 @@ def measure_reliability(
         source = "gold"
     else:
         found, rounds = one_factor(R, shared), []
-        source = "none" if r == 1 else "equal" if r == 2 else "raters"
+        heard = int((~np.isnan(found.loadings)).sum()) or r
+        source = "none" if r == 1 else "equal" if heard == 2 else "raters"
         n = round(counts.sum())
         if r > 1:
             drawn = rng.multinomial(n, counts / n, size=n_rounds).astype(np.float64)
@@ -172,28 +181,28 @@ def measure_reliability(
         with_next=_with_next(R, found),
         n=int(((~np.isnan(values)).sum(axis=1) >= 2).sum()),
         n_gold=len(rows),
-        notes=_notes(source, r, found, len(rows)),
+        notes=_notes(source, found, len(rows)),
     )
 
 
 def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows of scores and how often each occurs, so that a resampling costs nothing."""
-    codes = np.full(values.shape, np.nan)
-    size = 1
-    for m, column in enumerate(values.T):
+    codes = np.zeros(values.T.shape, dtype=np.int64)
+    base = []
+    for code, column in zip(codes, values.T, strict=True):
         known = ~np.isnan(column)
-        levels, codes[known, m] = np.unique(column[known], return_inverse=True)
-        size = max(size, len(levels))
-    patterns = Patterns.build(codes, None, size)
-    first = np.full(len(patterns.counts), len(values))
-    np.minimum.at(first, patterns.of_row, np.arange(len(values)))
-    return values[first], patterns.counts
+        levels, place = np.unique(column[known], return_inverse=True)
+        code[known] = 1 + place
+        base.append(len(levels) + 1)
+    first, _, counts = distinct_rows(list(codes), base)
+    return values[first], counts.astype(np.float64)
 
 
 def _from_gold(
     rows: np.ndarray, weights: np.ndarray, R: np.ndarray, n_rounds: int, rng: np.random.Generator
 ) -> tuple[Factor, list[Factor]]:
     """Loadings from gold rows (g, r + 1), the gold score last, with weights (g,)."""
+    weights = weights / weights.mean()  # their scale says nothing; counts are held against it
     loads = [agreement(column, rows[:, -1], weights, measure="pearson") for column in rows.T[:-1]]
     value, low, high = (
         np.array([getattr(load, part) for load in loads]) for part in ("value", "low", "high")
@@ -230,12 +239,14 @@ def _effective(R: np.ndarray, loadings: np.ndarray) -> float:
 
 def _with_next(R: np.ndarray, found: Factor) -> float:
     """With one more rater of the average loading and the average error correlation."""
+    known = ~np.isnan(found.loadings)
+    some = np.ix_(known, known)
+    R, errors, loadings = R[some], found.errors[some], found.loadings[known]
     r = len(R)
-    loadings = found.loadings
-    if np.isnan(loadings).any():
+    if r == 0:
         return float("nan")
     average = float(np.sqrt((loadings**2).mean()))
-    apart = found.errors[~np.eye(r, dtype=bool)]
+    apart = errors[~np.eye(r, dtype=bool)]
     shared = (
         float(np.clip(np.nanmean(apart), 0.0, 1.0)) if r > 1 and not np.isnan(apart).all() else 0
     )
@@ -245,8 +256,16 @@ def _with_next(R: np.ndarray, found: Factor) -> float:
     return combined(grown, np.append(loadings, average))[1]
 
 
-def _notes(source: str, r: int, found: Factor, n_gold: int) -> tuple[str, ...]:
-    notes = []
+def _notes(source: str, found: Factor, n_gold: int) -> tuple[str, ...]:
+    unknown = np.flatnonzero(np.isnan(found.loadings))
+    notes, r = [], len(found.loadings) - len(unknown)
+    if len(unknown) and source != "none":
+        who = ", ".join(f"rater {m + 1}" for m in unknown)
+        notes.append(
+            f"No reliability is known of {who}: one score only, or too few rows in common with the "
+            f"{'trusted scores' if source == 'gold' else 'others'}. What the raters reach together "
+            "leaves such a rater out."
+        )
     if 0 < n_gold < MIN_GOLD:
         notes.append(f"{n_gold} gold rows are too few for a reliability; {MIN_GOLD} are needed.")
     if source == "none":
@@ -342,10 +361,11 @@ def agreement_difference(
 
 def _agreement(columns: list[Values], gold: Values, weights: Values | None, name: str) -> Agreement:
     check_choice("measure", name, MEASURES)
-    y = np.asarray(gold, dtype=np.float64)
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns]
-    for array in arrays:
-        check_rows("values", array, len(y))
+    y = check_column("gold", gold, numbers=True)
+    arrays = [
+        check_column(of, column, len(y), numbers=True)
+        for of, column in zip(("values", "baseline"), columns, strict=False)
+    ]
     w = np.ones(len(y)) if weights is None else check_weights("weights", weights, len(y))
     known = ~np.isnan(y) & (w > 0)
     present = known & ~np.any([np.isnan(array) for array in arrays], axis=0)

@@ -53,14 +53,15 @@ def estimate_several(
     with part(0.0, 0.6):
         joint = _fit(values, neighbors, wanted, panel)
     found, ends = joint.rho()
-    used = float(np.clip(found if rho is None else rho, RHO_FLOOR, 1.0))
+    used = float(np.clip(found, RHO_FLOOR, 1.0)) if rho is None else rho
+    source = "raters" if rho is None else "assumed"
     plain = replace(wanted, n_bootstrap=0)
     raters: list[TransitionEstimate | None] = []
     with part(0.6, 1.0):
         for column in steps(values.T):
             try:
                 one = estimate_single(column, neighbors, plain, rho=used, ranged=False).estimate
-                raters.append(replace(one, rho_source="raters"))
+                raters.append(replace(one, rho_source=source, matrix_source="raters"))
             except InputError:  # too few rated neighbours of its own
                 raters.append(None)
     rated = (~np.isnan(values)).any(axis=1)
@@ -97,8 +98,9 @@ def estimate_several(
         n_missing=int((~rated).sum()),
         n_bootstrap=0,
         warnings=(),
-        rho_source="raters",
-        rho_interval=ends,
+        rho_source=source,
+        rho_interval=ends if rho is None else (0.0, 1.0),
+        matrix_source="raters",
         raters=tuple(raters),
     )
     if (gold_weights > 0).any():
@@ -118,7 +120,7 @@ def for_each_column(
         estimate: of the distinct columns, in their order.
         values: (n, r) all columns.
         distinct: (d,) which columns those are.
-        first: (r,) the column that each of them is.
+        first: (r,) the column that each of them is heard through.
     """
     s = len(estimate.prior)
     place = [int(np.flatnonzero(distinct == f)[0]) if f in distinct else 0 for f in first]
@@ -149,9 +151,15 @@ def for_each_column(
 
 
 def _map_of(one: np.ndarray, other: np.ndarray, s: int) -> np.ndarray:
-    """(s, s) Share of each level of the other at each level of the one; itself where unknown."""
+    """(s, s) Share of each level of the other at each level of the one; itself where unknown.
+
+    A rater who gave one score only says it at every level.
+    """
     if one is other or np.array_equal(one, other, equal_nan=True):
         return np.eye(s)
+    given = np.unique(other[~np.isnan(other)]).astype(np.int64)
+    if len(given) == 1:
+        return np.asarray(np.eye(s)[np.repeat(given, s)])
     both = ~np.isnan(one) & ~np.isnan(other)
     code = one[both].astype(np.int64) * s + other[both].astype(np.int64)
     counts = np.bincount(code, minlength=s * s).reshape(s, s) + 1e-6 * np.eye(s)
@@ -224,7 +232,8 @@ def _corrected(
         matrix=matrix,
         intervals=intervals,
         range=intervals,
-        rho_source="gold",
+        rho_source="gold" if estimate.rho_source == "raters" else "assumed",
+        matrix_source="gold",
         n_gold=len(rows),
         diagonal_dominant=dominant(matrix, estimate.effective_counts),
     )

@@ -56,7 +56,7 @@ def simulate(
 
     Args:
         n: examples.
-        n_scores: levels of the score.
+        n_scores: levels of the score, up to 100.
         transition: (s, s) rows true, columns observed. Default: a rater who is right 60 % of the
             time at the ends of the scale and in its middle, and errs to near levels more often.
         prior: (s,) Default: a hump in the middle.
@@ -69,10 +69,10 @@ def simulate(
         `SimulatedPool`.
 
     Raises:
-        InputError: shapes that do not fit, rows that do not sum to 1, fewer rows than scores.
+        InputError: shapes that do not fit, rows that do not sum to 1, settings out of range.
     """
     n = check_int("n", n, low=1)
-    s = check_int("n_scores", n_scores, low=1)
+    s = check_int("n_scores", n_scores, low=1, high=100)
     share = check_fraction("clusterability", clusterability)
     size = check_int("cluster_size", cluster_size, low=1)
     dim = check_int("dim", dim, low=2)
@@ -84,7 +84,7 @@ def simulate(
             f"'transition' and 'prior' must have shapes ({s}, {s}) and ({s},) for n_scores = {s}. "
             f"Got {T.shape} and {p.shape}."
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_int("seed", seed, low=0))
     cluster = rng.permutation(n) // size
     centres = _unit(rng.standard_normal((int(cluster.max()) + 1, dim)))
     offsets = _unit(rng.standard_normal((n, dim)))

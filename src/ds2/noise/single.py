@@ -353,7 +353,7 @@ def estimate_one(
     low, high = (
         float(grid[min(int(np.searchsorted(order, q)), len(grid) - 1)]) for q in (0.025, 0.975)
     )
-    effective = counted.n * prior
+    effective, source = counted.n * prior, "gold" if len(rows) else "repeats"
     return replace(
         single.estimate,
         matrix=found.matrix,
@@ -361,8 +361,9 @@ def estimate_one(
         rho=float((chances * grid).sum()),
         range=found.intervals,
         rho_range=(low, high),
-        rho_interval=(low, high),
-        rho_source="gold" if len(rows) else "repeats",
+        rho_interval=(low, high) if rho is None else (0.0, 1.0),
+        rho_source=source if rho is None else "assumed",
+        matrix_source=source,
         intervals=None if rounds is None else found.intervals,
         effective_counts=effective,
         diagonal_dominant=dominant(found.matrix, effective),

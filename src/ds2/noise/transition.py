@@ -16,6 +16,7 @@ from ds2.checks import (
     check_table,
 )
 from ds2.errors import warn
+from ds2.levels import nearest_level
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import TransitionEstimate, describe
 from ds2.noise.panel import hear
@@ -78,7 +79,8 @@ def estimate_transition(
             from 10 rows on.
         gold_weights: (n,) inverse inclusion probabilities of the gold rows; default equal.
         repeats: (n,) or (n, r) second, fresh scores of the same raters, NaN where there are none;
-            used for one rater, from 30 rows on. (Of several raters, the others say more.)
+            fractions count as the nearest level. Used for one rater, from 30 rows on. (Of several
+            raters, the others say more.)
         names: (r,) what sentences call the raters. Default: "rater 1" and so on.
         seed: the same seed gives the same estimate.
 
@@ -109,12 +111,12 @@ def estimate_transition(
     values = check_table("scores", scores, n_rows=n, n_scores=wanted.n_scores)
     given = None if rho == "auto" else check_fraction("rho", rho, open_low=True)
     trusted, weights = check_gold(gold, n, wanted.n_scores, gold_weights)
-    again = check_like("repeats", repeats, values, wanted.n_scores)
+    again = nearest_level(check_like("repeats", repeats, values, wanted.n_scores))
     heard = hear(values, trusted, weights, names=names)
     panel, trusted, weights = heard.panel, heard.gold, heard.weights
     if int((weights > 0).sum()) < MIN_GOLD:
         trusted, weights = check_gold(None, n, None)
-    first = np.array([panel.group_of(m)[0] for m in range(values.shape[1])])
+    first = np.array(panel.speaks)
     distinct = np.setdiff1d(first, panel.constant)
     if not len(distinct):
         distinct = first[:1]

@@ -203,15 +203,17 @@ def _noise(found: Results) -> Iterator[Part]:
 
 
 def _range(found: Results, span: np.ndarray, rho: str) -> Table:
-    noise, assumed = found.first, found.first.rho_source == "assumed"
+    noise, alone = found.first, found.first.matrix_source == "neighbors"
     least, most = found.error_ends or (noise.error_rate, noise.error_rate)
     low, high = map(decimal, noise.rho_range)
     ends = np.sort(np.stack([found.matrix(end).diagonal() for end in span]), axis=0)
     plausible = (
         f"The scores alone do not fix it: anything from {low}, the least that the neighbours' "
         f"agreement allows, to {high} is plausible."
-        if assumed
+        if alone
         else f"Anything from {low} to {high} fits the evidence."
+        if low != high
+        else f"Here it is {low}."
     )
     return table(
         "range",
@@ -224,7 +226,7 @@ def _range(found: Results, span: np.ndarray, rho: str) -> Table:
         says="ρ says how much more often than by chance neighbours share a true score: 0 is "
         f"chance, 1 is always. {plausible} Over that range, chance included, "
         f"{either_share(least, most)} of the scores are wrong."
-        + (" A second rater or trusted (gold) scores narrow it." if assumed else ""),
+        + (" A second rater or trusted (gold) scores narrow it." if alone else ""),
     )
 
 

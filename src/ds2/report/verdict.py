@@ -131,7 +131,7 @@ _NOISE: dict[str, tuple[str, str]] = {
     "each": (
         "Wrong scores by rater{roughly}: {each}.",
         "From what the raters say of the same example and of its neighbours (ρ\u00a0=\u00a0{rho}, "
-        "found from {source}). It takes the raters' errors as independent given the true score: "
+        "{source}). It takes the raters' errors as independent given the true score: "
         "what they get wrong together is not in it.",
     ),
 }
@@ -142,7 +142,7 @@ def _how_noisy(found: Results) -> Finding:
     error = float(noise.error_rate)
     low, high = found.error_ends or (error, error)
     span = either_share(low, high)
-    if len(found.ratings.raters) > 1 and noise.rho_source != "assumed":
+    if len(found.ratings.raters) > 1 and noise.matrix_source != "neighbors":
         case = "each"
     elif not isfinite(error):
         case = "no data"
@@ -158,6 +158,7 @@ def _how_noisy(found: Results) -> Finding:
     elif case == "range" and high - low <= 0.1 and state == "strong":
         tone = "clear"
     rates = zip(found.ratings.raters, found.noise.error_rates, strict=True)
+    source = _SOURCES.get(noise.rho_source)
     values = {
         "rho": decimal(noise.rho),
         "rho_low": decimal(noise.rho_range[0]),
@@ -167,7 +168,7 @@ def _how_noisy(found: Results) -> Finding:
         "bound": f"{'At most' if share(low, 0) == share(high, 0) else 'Perhaps'} {span}",
         "roughly": ", very roughly" if unnamed else "",
         "each": ", ".join(f"{name} {share(rate, 0)}" for name, rate in rates),
-        "source": _SOURCES.get(noise.rho_source, "the raters"),
+        "source": f"found from {source}" if source else "as it was given",
     }
     answer, rests = (text.format(**values) for text in _NOISE[case])
     named = case in ("each", "assumed", "range")
@@ -183,12 +184,12 @@ _UNNAMED = (
 
 def _rows_unnamed(found: Results) -> bool:
     """Whether nothing says which row of the matrix belongs to which true score."""
-    return not found.first.diagonal_dominant and found.first.rho_source != "gold"
+    return not found.first.diagonal_dominant and found.first.matrix_source != "gold"
 
 
 def intervals_from(found: Results) -> str:
     """Say what the intervals of the matrix rest on."""
-    if found.first.rho_source == "gold":
+    if found.first.matrix_source == "gold":
         return "the trusted scores and what the others allow"
     rounds = found.first.n_bootstrap
     return plural(rounds, "bootstrap round") if rounds else "the curvature of the likelihood"
@@ -205,7 +206,7 @@ def _how_sure(found: Results) -> Finding:
     thin = np.flatnonzero(~found.known.any(axis=1)).tolist()
     rho = f"ρ\u00a0=\u00a0{decimal(noise.rho)}"
     limits = _which(
-        (noise.rho_source != "gold", _SHARED),
+        (noise.matrix_source != "gold", _SHARED),
         (
             thin,
             f"Not enough data for {'score' if len(thin) == 1 else 'scores'} "
@@ -271,8 +272,11 @@ def _assumption(found: Results) -> Finding:
     noise, state = found.first, standing(found)
     answer, meaning, tone = _STANDING[state]
     source = _SOURCES.get(noise.rho_source)
-    if state in ("weak", "partial") and source is None:
+    if state in ("weak", "partial") and noise.matrix_source == "neighbors":
         meaning = f"{_EITHER} One rater's scores cannot tell the two apart. {meaning}"
+    elif state in ("weak", "partial") and source is None:
+        given = f"ρ\u00a0=\u00a0{decimal(noise.rho)}"
+        meaning = f"{_EITHER} How often neighbours share it was given: {given}."
     elif state in ("weak", "partial"):
         meaning = (
             f"{_EITHER} {str(source).capitalize()} tell the two apart here: neighbours share it "

@@ -23,7 +23,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Keys, Lengths, Mask, Rows, Values, Vectors
-from ds2.checks import check_int, check_rows, check_vectors
+from ds2.checks import (
+    check_column,
+    check_index,
+    check_int,
+    check_mask,
+    check_rows,
+    check_vectors,
+)
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.labels import each, encode
@@ -139,13 +146,13 @@ def compare_selections(
         vectors = check_vectors("vectors", vectors)
         check_rows("vectors", vectors, n)
         radius, n_sampled = float(np.median(neighbors.distances[:, -1])), min(SAMPLE, n)
-    extent = None if lengths is None else np.asarray(lengths, dtype=np.float64)
-    labels = None if sources is None else np.asarray(sources)
-    columns = {name: np.asarray(v, dtype=np.float64) for name, v in (values or {}).items()}
-    named = (*columns.items(), ("lengths", extent), ("sources", labels), ("neighbors", tail))
-    for name, column in named:
-        if column is not None:
-            check_rows(name, column, n)
+    extent = None if lengths is None else check_column("lengths", lengths, n, numbers=True)
+    labels = None if sources is None else check_column("sources", sources, n)
+    columns = {
+        name: check_column(name, column, n, numbers=True) for name, column in (values or {}).items()
+    }
+    if tail is not None:
+        check_rows("neighbors", tail, n)
     parts = []
     done = counter(sum(map(len, chosen.values())))
     for name, rows in chosen.items():
@@ -203,14 +210,9 @@ def _nearest(
 
 
 def _rows(name: str, rows: np.ndarray, n: int) -> np.ndarray:
-    found = np.unique(np.asarray(rows))
+    found = np.unique(check_index(f"selections[{name!r}]", rows, n))
     if len(found) == 0:
         raise InputError(f"The selection '{name}' is empty. Leave it out.")
-    if found[0] < 0 or found[-1] >= n:
-        raise InputError(
-            f"The selection '{name}' has row {found[0] if found[0] < 0 else found[-1]}, and the "
-            f"pool has {n}."
-        )
     return found
 
 
@@ -303,15 +305,13 @@ def against_random(
     """
     known, w = _weighed(values, weights)
     n = len(known)
-    chosen = np.unique(np.asarray(rows))
-    if len(chosen) and (chosen[0] < 0 or chosen[-1] >= n):
-        raise InputError(f"'rows' must be in [0, {n - 1}]. Got {chosen[0]} to {chosen[-1]}.")
+    chosen = np.unique(check_index("rows", rows, n))
     n_draws = check_int("n_draws", n_draws, low=20)
     rng = np.random.default_rng(check_int("seed", seed, low=0))
     s = np.zeros(n)
     s[chosen] = 1.0
-    drawn_from = np.ones(n, bool) if eligible is None else np.asarray(eligible) | (s > 0)
-    check_rows("eligible", drawn_from, n)
+    drawn_from = np.ones(n, bool) if eligible is None else check_mask("eligible", eligible, n)
+    drawn_from = drawn_from | (s > 0)
     strata = _strata(drawn_from, chosen, sources)
     pi = np.zeros(n)
     for members, size in strata:
@@ -378,9 +378,9 @@ def against_selection(
 
 def _weighed(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """(n,) Values, 0 where unknown, and their weights, 0 there."""
-    v = np.asarray(values, dtype=np.float64)
+    v = check_column("values", values, numbers=True)
     if weights is not None:
-        check_rows("weights", weights, len(v))
+        weights = check_column("weights", weights, len(v), numbers=True)
     w = np.where(np.isnan(v), 0.0, 1.0 if weights is None else np.nan_to_num(weights))
     return np.where(w > 0, v, 0.0), w
 
@@ -391,8 +391,8 @@ def _strata(
     """Rows to draw from and how many of them, one pair a source (or one for all)."""
     if sources is None:
         return [(np.flatnonzero(drawn_from), len(chosen))]
-    check_rows("sources", sources, len(drawn_from))
-    codes, names = encode(str(one) for one in each(np.asarray(sources)))
+    labels = check_column("sources", sources, len(drawn_from))
+    codes, names = encode(str(one) for one in each(labels))
     labels = np.argsort(np.argsort(np.array(names)))[codes]
     wanted = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)
     return [

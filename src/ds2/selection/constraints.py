@@ -10,7 +10,14 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from ds2.checks import check_choice, check_fraction, check_int, check_rows
+from ds2.checks import (
+    check_choice,
+    check_finite,
+    check_fraction,
+    check_index,
+    check_int,
+    check_rows,
+)
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors, row_blocks
 from ds2.selection.near import find_near_duplicates
@@ -109,8 +116,8 @@ def check_constraints(constraints: Constraints, n: int) -> Constraints:
         tokens = _costs(constraints.tokens, n)
     if constraints.near_duplicate is not None:
         check_fraction("near_duplicate", constraints.near_duplicate, open_low=True)
-    if constraints.min_score is not None and not np.isfinite(constraints.min_score):
-        raise InputError(f"'min_score' must be a finite number. Got {constraints.min_score}.")
+    if constraints.min_score is not None:
+        check_finite("min_score", constraints.min_score)
     for quota in constraints.quotas:
         _check_quota(quota, n, constraints.max_tokens is not None)
     return replace(
@@ -167,17 +174,8 @@ def _costs(tokens: object, n: int) -> np.ndarray:
 
 def _row_list(name: str, rows: object, n: int) -> np.ndarray:
     """Row numbers without repeats, in the order given; empty for None."""
-    array = np.asarray([] if rows is None else rows)
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"'{name}' must be row numbers. Got {array.dtype} of {array.shape}.")
-    outside = (array < 0) | (array >= n)
-    if outside.any():
-        raise InputError(
-            f"'{name}' must be row numbers in [0, {n - 1}]. Got {array[outside.argmax()]}."
-        )
-    return array[np.sort(np.unique(array, return_index=True)[1])].astype(np.int64)
+    array = check_index(name, [] if rows is None else rows, n)
+    return array[np.sort(np.unique(array, return_index=True)[1])]
 
 
 def eligible_rows(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.arrays import Rows, Vectors
-from ds2.checks import check_fraction, check_vectors
+from ds2.checks import check_fraction, check_index, check_vectors
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors, row_blocks
 from ds2.neighbors.blocks import DECIMALS, unit_block
@@ -115,11 +115,12 @@ def find_near_duplicates(
         `NearDuplicates`.
 
     Raises:
-        InputError: vectors are needed and were not given.
+        InputError: vectors are needed and were not given, or rows that are not in the pool.
     """
     distance = _distance(similarity)
-    first = np.empty(0, np.int64) if keep is None else np.asarray(keep, dtype=np.int64)
-    line = np.asarray(order, dtype=np.int64)
+    n = neighbors.n if neighbors is not None else None if vectors is None else len(vectors)
+    first = check_index("keep", [] if keep is None else keep, n)
+    line = check_index("order", order, n)
     line, n_kept = np.concatenate([first, line[~np.isin(line, first)]]), len(first)
     copy_of = np.arange(len(line))
     late = early = np.empty(0, np.int64)

@@ -11,7 +11,14 @@ from jaxtyping import Float
 
 from ds2.arguments import remedy
 from ds2.arrays import Groups, Keys, Lengths, Prior, Rows, Scores, Values, Vectors
-from ds2.checks import check_choice, check_fraction, check_int, check_scores, check_vectors
+from ds2.checks import (
+    check_choice,
+    check_column,
+    check_fraction,
+    check_int,
+    check_scores,
+    check_vectors,
+)
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.labels import each, encode
@@ -244,7 +251,7 @@ def prepare(
         "keep": check_fraction("keep", keep),
         "prior": check_prior(prior),
     }
-    labels = None if groups is None else np.asarray(groups)
+    labels = None if groups is None else check_column("groups", groups, n)
     if groups is None and neighbors is not None:
         labels = neighbors.groups
     elif groups is None and vectors is not None:
@@ -337,6 +344,11 @@ def _common_length(given: Mapping[str, Any]) -> int:
             raise InputError(
                 f"'{name}' must be an array with one row per example. Got {type(value).__name__}."
             )
+        if name == "vectors" and len(shape) != 2:
+            raise InputError(
+                f"'vectors' must be a table of shape (rows, dimensions). Got shape {shape}."
+                f"{remedy(name)}"
+            )
         sizes[name] = int(shape[0])
     if not sizes:
         raise InputError("select() was given no rows: pass 'scores', 'keys' or 'neighbors'.")
@@ -378,11 +390,7 @@ def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("tail", "lengths", "sources"):
         if given.get(name) is None or (name == "sources" and name not in rule.needs):
             continue
-        array = np.asarray(given[name])
-        if array.ndim != 1:
-            raise InputError(
-                f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
-            )
+        array = check_column(name, given[name])
         if name == "sources":  # numbers in the order of their first row; None is a source too
             found[name] = encode(each(array))[0]
         else:

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ds2.arrays import Groups, Keys, Prior, Scores, Values
-from ds2.checks import check_choice, check_int, check_rows, check_scores
+from ds2.checks import check_choice, check_column, check_int, check_scores, check_table
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
@@ -110,9 +110,12 @@ def selection_stability(
         if neighbors is None:
             raise InputError("method 'ds2' needs 'tail' or 'neighbors'. Pass one of them.")
         tail = long_tail_scores(neighbors)
-    for label, array in (("tail", tail), ("raters", raters), ("se", se), ("groups", groups)):
-        if array is not None:
-            check_rows(label, array, n)
+    if raters is not None:
+        raters = check_table("raters", raters, n_rows=n, whole=False)
+    tail, se = (
+        None if array is None else check_column(label, array, n, numbers=True)
+        for label, array in (("tail", tail), ("se", se))
+    )
     if neighbors is not None and neighbors.n != n:
         raise InputError(f"'neighbors' must have {n} rows, one per example. Got {neighbors.n}.")
     given = {
@@ -131,7 +134,7 @@ def selection_stability(
         order_keys,
         excluded={"unrated": np.isnan(values)},
         scores=values,
-        groups=None if labels is None else np.asarray(labels),
+        groups=None if labels is None else check_column("groups", labels, n),
     )
     if count > len(rows):
         raise InputError(f"'size' asks for {count} rows, and {len(rows)} can be selected.")
