@@ -7,6 +7,7 @@ the form the caller works with. None of them changes its argument.
 import difflib
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -332,8 +333,8 @@ def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
     return np.where(np.isnan(array), 0.0, array)
 
 
-def check_rows(name: str, array: object, n_rows: int | None) -> None:
+def check_rows(name: str, array: Any, n_rows: int | None) -> None:
     """Raise `InputError` unless an array or list has ``n_rows`` rows (any number when None)."""
-    found = (*np.shape(array), 0)[0]
+    found = array.shape[0] if hasattr(array, "shape") else len(array)
     if n_rows is not None and found != n_rows:
         raise InputError(f"'{name}' must have {n_rows} rows, one per example. Got {found}.")

@@ -259,7 +259,6 @@ def curate(
     if len(each) == 1 and each[0] is not None and not evidence:
         lift, chosen = each[0].lift, method == "ds2"
         evidence = (Evidence(lift.value, lift.low, lift.high, "ds2", "lift", chosen=chosen),)
-    judged = choice is not None and choice.judgements
     result = Curation(
         scores=values,
         observed=np.asarray(scores, dtype=np.float64),
@@ -273,7 +272,7 @@ def curate(
             *heard.sentences,
             *said,
             *gate_says,
-            *(learned_words(case) if judged or method not in ("raw", "ds2") else ()),
+            *(learned_words(case) if _has_learned(method, choice) else ()),
             *shared_bias(case, seen, trusted=heard.agrees),
         ),
         se=se,
@@ -288,6 +287,11 @@ def curate(
     for sentence in result.warnings:
         warn(sentence)
     return result
+
+
+def _has_learned(method: str, choice: Choice | None) -> bool:
+    """Whether anything was learned, or judged, on a part of the pool if it is large."""
+    return method not in ("raw", "ds2") or (choice is not None and bool(choice.judgements))
 
 
 def _outcome(gate: str, *, used: bool, fired: bool) -> str:

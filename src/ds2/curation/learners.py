@@ -221,7 +221,7 @@ class Learned:
         if idf.any():
             words = Ridge(WORD_RIDGE, solver="sparse_cg").fit(_weighed(inputs.words, idf), target)
             word_slope, word_at = words.coef_, float(words.intercept_)
-        trees = HistGradientBoostingRegressor(**TREES, random_state=seed)
+        trees = HistGradientBoostingRegressor(**TREES, random_state=seed % 2**32)
         with threadpool_limits(1):  # more threads cost more than they bring, on so few rows
             trees.fit(_shown(inputs, basis), target)
         at = float(linear.intercept_ - centre @ slope)
