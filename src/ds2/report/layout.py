@@ -102,7 +102,7 @@ def _umap(start: np.ndarray, neighbors: Neighbors, seed: int) -> np.ndarray:
             n_neighbors=indices.shape[1],
             init=begin,
             n_epochs=EPOCHS,
-            random_state=seed,
+            random_state=seed % 2**32,
             n_jobs=1,
             force_approximation_algorithm=True,
             precomputed_knn=(indices.astype(np.int64), distances.astype(np.float32), None),
