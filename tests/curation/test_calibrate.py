@@ -105,3 +105,11 @@ def test_without_a_label_nothing_is_moved():
     for weights in (np.ones(N), np.zeros(N)):
         np.testing.assert_array_equal(calibrated(values, none, ratings, gold, weights), values)
         assert np.isfinite(calibrated(values, some, ratings, gold, weights)).all()
+
+
+def test_labels_that_differ_in_nothing_stay_where_they_are():
+    values, kinds = np.full(N, 2.0), np.where(np.arange(N) % 2, "a", "b")
+    gold = np.full(N, 2.0)
+    with np.errstate(all="raise"):
+        found = calibrated(values, kinds, values[:, None], gold, np.ones(N))
+    np.testing.assert_array_equal(found, values)

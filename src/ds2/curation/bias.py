@@ -432,7 +432,8 @@ def _shrunk(means: np.ndarray, errors: np.ndarray) -> np.ndarray:
     seen = np.isfinite(errors)
     if seen.sum() < 2:
         return np.zeros(len(means))
-    weight = np.where(seen, 1 / np.maximum(errors, 1e-9) ** 2, 0.0)
+    errors = np.maximum(errors, 1e-9)
+    weight = np.where(seen, 1 / errors**2, 0.0)
     centre = float(np.average(means, weights=weight))
     # DerSimonian and Laird (1986)
     excess = float(weight @ (means - centre) ** 2) - (seen.sum() - 1)
