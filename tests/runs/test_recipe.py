@@ -260,3 +260,12 @@ def test_what_cannot_change_a_reply_does_not_make_ratings_stale():
 )
 def test_columns_of_scores(tmp_path, value, says):
     assert says in refusal(tmp_path, f"[pool]\npath='p'\n[scores]\ncolumn={value}")
+
+
+@pytest.mark.parametrize("section", ["raters.b", "embed"])
+def test_an_address_with_a_secret_is_refused_unshown(tmp_path, section):
+    text = f"[pool]\npath='p'\n[{section}]\nbase_url='https://me:s3cret@host/v1?api-key=K3Y'"
+    sentence = refusal(tmp_path, text)
+    assert "must hold no user, password" in sentence
+    assert "s3cret" not in sentence
+    assert "K3Y" not in sentence

@@ -167,7 +167,7 @@ def rerate_command(
         lines += [
             f"{found.n_first:,} of them were never rated, {found.n_random:,} drawn at random, so "
             "that what is rated still speaks for the pool. To rate these:",
-            f"  ds2 run {name} --set rate.also=rerate.jsonl",
+            f"  ds2 run {name} --set rate.also={quote(str(found.path))}",
         ]
     if found.worth and found.n > found.n_first:
         lines.append(

@@ -79,7 +79,7 @@ def rubric_show_command(
     *,
     example: str | None = option("--example ID", "The example's id. Default: the first one."),
     form: str | None = option(
-        "--form",
+        "--form FORM",
         "The reply form: structured, json, text or expected. Default: that of the "
         "recipe's first rater.",
     ),

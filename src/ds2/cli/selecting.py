@@ -99,8 +99,15 @@ def select_command(
     ]
     for row in sizes:
         row["sizes"] = int(row["sizes"])
-        row["precision"] = None if isnan(row["precision"]) else row["precision"]
-    answer(as_json, {"run": str(run), "by_size": sizes, "by_dial": dial}, lines)
+    known = [
+        [{name: _known(value) for name, value in row.items()} for row in rows]
+        for rows in (sizes, dial)
+    ]
+    answer(as_json, {"run": str(run), "by_size": known[0], "by_dial": known[1]}, lines)
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 @app.command("explore", short_help="Explore the pool in a browser on this machine.")

@@ -42,7 +42,7 @@ def export(
 ) -> Handoff:
     """Write the selection in the files that a training tool reads, as ``ds2 export`` says."""
     chosen, columns = _selected(job, plain)
-    target = job.folder / tool if out is None else out
+    target = job.folder / tool if out is None else out.absolute() if out.name == "" else out
 
     def write(pool: Pool, place: Path, more: dict[str, np.ndarray] | None = None) -> Handoff:
         return unheard(

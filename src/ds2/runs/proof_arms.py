@@ -246,7 +246,10 @@ def _order(
         other["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
     if name == "top-score" and required(material.curated).observed.ndim == 2:
         raw = other["raw"] = required(material.curated).observed[:, 0]
-    rated = np.ones(len(material.pool), bool) if raw is None else ~np.isnan(raw)
+    has_score = raw
+    if name in _DRAWN and material.curated is not None:
+        has_score = material.curated.scores  # a random row may be one that a scorer scored
+    rated = np.ones(len(material.pool), bool) if has_score is None else ~np.isnan(has_score)
     size = int(rated.sum()) if groups is None else len(np.unique(groups[rated]))
     rows = material.select(method, size, **other).rows
     rows = np.asarray(rows[free[rows]])

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from ds2.endpoints import address_of
+
 __all__ = [
     "RECIPE_VERSION",
     "EmbedSection",
@@ -23,6 +25,15 @@ __all__ = [
 ]
 
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _address(value: str) -> str:
+    """Refuse a secret before it is written anywhere."""
+    address_of(value)
+    return value
+
+
+Address = Annotated[Text, AfterValidator(_address)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -93,7 +104,7 @@ class RaterSection(Section):
         "batch hands files to a batch API",
     )
     model: Text | None = key(None, "the model's name at the endpoint; local: a .gguf file")
-    base_url: Text | None = key(None, "the endpoint, when it is not api.openai.com")
+    base_url: Address | None = key(None, "the endpoint, when it is not api.openai.com")
     api_key_env: Text | None = key(
         None, "the environment variable that holds the endpoint's key; OpenAI's own: OPENAI_API_KEY"
     )
@@ -303,7 +314,7 @@ class EvaluateSection(Section):
     engine: Literal["hf", "vllm", "api"] = key(
         "hf", "what runs the models: transformers, vLLM, or an endpoint"
     )
-    base_url: Text | None = key(None, "api: the endpoint of the model")
+    base_url: Address | None = key(None, "api: the endpoint of the model")
     batch: Text = key("auto", "items at once: auto, or a number")
 
 
@@ -441,7 +452,7 @@ class EmbedSection(Section):
         "reads sixteen languages, needs a small package and is slower",
     )
     model: Text | None = key(None, "the model's name, where there is a choice")
-    base_url: Text | None = key(None, "openai: the endpoint, when it is not api.openai.com")
+    base_url: Address | None = key(None, "openai: the endpoint, when it is not api.openai.com")
     api_key_env: Text | None = key(
         None,
         "openai: the environment variable that holds the endpoint's key; OpenAI's own: "

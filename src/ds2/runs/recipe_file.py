@@ -260,6 +260,8 @@ def _explain(key: str, details: "Sequence[ErrorDetails]") -> str:
         return f"'{key}' is missing. Add it."
     if kind == "extra_forbidden":
         return _explain_unknown_key(key)
+    if kind == "value_error":  # of ours: it shows as much of the value as may be shown
+        return f"'{key}': {details[0]['ctx']['error']}"
     got = repr(value) if len(repr(value)) <= 80 else repr(value)[:80] + "…"
     if kind == "model_type":
         return f"'{key}' must be a section, written [{key}]. Got {got}."
