@@ -1,6 +1,9 @@
 """The line to paste that installs what is missing is one for this environment."""
 
+import copy
 import json
+import pickle
+import re
 import tomllib
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -46,3 +49,26 @@ def test_a_newer_ds2_comes_from_where_this_one_came(came, line, tmp_path, monkey
         (tmp_path / "direct_url.json").write_text(json.dumps(came))
     monkeypatch.setattr(errors, "_metadata", lambda: PathDistribution(tmp_path))
     assert errors.upgrading() == line
+
+
+def test_a_caution_is_its_sentence_and_survives_copies_and_processes():
+    one = errors.Caution("low-lift", "Mind this.", lift=0.1)
+    assert one == "Mind this."
+    for other in (copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert (other, other.code, other.figures) == ("Mind this.", "low-lift", {"lift": 0.1})
+
+
+def test_the_page_of_the_run_folder_knows_every_code_and_no_other():
+    root = Path(__file__).parents[1]
+    made = set()
+    for file in (root / "src" / "ds2").rglob("*.py"):
+        for call in re.findall(r"\bCaution\(\s*(\"[^,]*),", file.read_text()):
+            made |= set(re.findall(r'"([a-z-]+)"', call))
+    page = (root / "docs" / "run-folder.md").read_text().split("## Warnings by code")[1]
+    table = page.split("## ")[0].split("| --- | --- |")[1]
+    told = {
+        code
+        for row in table.splitlines()
+        for code in re.findall("`([a-z-]+)`", row[: row.find("|", 1)])
+    }
+    assert made == told

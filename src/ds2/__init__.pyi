@@ -35,6 +35,7 @@ from .embedding import (
     surface_features as surface_features,
 )
 from .errors import (
+    Caution as Caution,
     Ds2Error as Ds2Error,
     Ds2Warning as Ds2Warning,
     InputError as InputError,

@@ -12,11 +12,13 @@ catches `Ds2Error` in one place and prints the message without a traceback.
 
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from shlex import quote
 from typing import Any
 
 __all__ = [
+    "Caution",
     "Ds2Error",
     "Ds2Warning",
     "InputError",
@@ -71,6 +73,30 @@ class RunBusyError(RunError):
 
 class Ds2Warning(UserWarning):
     """Something that the user should know and that does not stop the work."""
+
+
+class Caution(str):
+    """Such a thing as a value: the sentence, and what a program can go by in its place.
+
+    Args:
+        code: what is the matter; it stays when the wording changes.
+        says: the sentence.
+        figures: the numbers and names in it, JSON values.
+    """
+
+    code: str
+    figures: Mapping[str, Any]
+
+    def __new__(cls, code: str, says: str, **figures: Any) -> "Caution":
+        """Make the sentence, with its code and figures beside it."""
+        self = super().__new__(cls, says)
+        self.code, self.figures = code, figures
+        return self
+
+    def __getnewargs_ex__(
+        self,
+    ) -> tuple[tuple[str, str], dict[str, Any]]:  # copies, other processes
+        return (self.code, str(self)), dict(self.figures)
 
 
 def installing(*packages: str, extra: str | None = None) -> str:

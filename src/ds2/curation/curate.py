@@ -27,7 +27,7 @@ from ds2.curation.result import Curation, Evidence
 from ds2.curation.scorer import LEARNING, N_BLOCKS, N_FOLDS, Errors, Skill, fit_scorer
 from ds2.curation.vote import Voting, vote_each
 from ds2.curation.words import choice_warnings, gold_needed, next_evidence, shared_bias
-from ds2.errors import InputError, warn
+from ds2.errors import Caution, InputError, warn
 from ds2.keys import check_keys, random_order_keys
 from ds2.levels import nearest_level, to_levels
 from ds2.neighbors import Neighbors, deal, neighborhoods
@@ -281,7 +281,7 @@ def curate(
         skill=skill,
         raw=raw,
         next_evidence=_next(choice, heard.contradiction),
-        contradiction=heard.contradiction,
+        contradiction=str(heard.contradiction or ""),
         gold_needed=gold_needed(choice.case, choice) if choice else 0,
     )
     for sentence in result.warnings:
@@ -303,7 +303,7 @@ def _outcome(gate: str, *, used: bool, fired: bool) -> str:
     return "off" if gate == "off" else "passed"
 
 
-def _next(choice: Choice | None, contradiction: str) -> str:
+def _next(choice: Choice | None, contradiction: Caution | None) -> str:
     """What evidence to ask for next; empty where nothing was chosen by evidence."""
     if choice is None:
         return ""
@@ -504,7 +504,7 @@ def _score_rest(
     *,
     covariates: Covariates,
     keys: np.ndarray,
-) -> tuple[Candidate | None, Skill | None, tuple[str, ...]]:
+) -> tuple[Candidate | None, Skill | None, tuple[Caution, ...]]:
     """Score every row where a part of the pool has no rating, or say why not.
 
     Predictions are shrunk and ratings are not, so that a mixture of both would fill the top with
@@ -525,7 +525,12 @@ def _score_rest(
     asked = method in ("auto", "scorer") and to_be_scored(rows, unrated)
     if not asked or case.inputs is None:
         return None, None, ()
-    left = f"{int(rows.sum()):,} rows without a rating were left without a score:"
+    n = int(rows.sum())
+
+    def left(reason: object) -> tuple[Caution]:
+        says = f"{n:,} rows without a rating were left without a score: {reason}"
+        return (Caution("rows-left-unscored", says, rows=n),)
+
     rating = to_levels(mean_z(case.values[:, case.everyone.mean]), reference_shares(case))
     if case.learns is not None:
         rating = np.where(case.learns, rating, np.nan)
@@ -540,13 +545,13 @@ def _score_rest(
             seed=case.seed,
         ).skill
     except InputError as reason:
-        return None, None, (f"{left} {reason}",)
+        return None, None, left(reason)
     if not skill.explains:
-        return None, skill, (f"{left} {skill.says()[0]}",)
+        return None, skill, left(skill.says()[0])
     try:
         return _scored(case, case.everyone), skill, skill.says()
     except NoEvidence as reason:
-        return None, skill, (f"{left} {reason}.",)
+        return None, skill, left(f"{reason}.")
 
 
 def _scored(case: Case, team: Team) -> Candidate:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ds2.curation.candidates import Case
 from ds2.curation.moments import NeighborMeans
+from ds2.errors import Caution
 from ds2.neighbors import Neighbors, some_of
 
 __all__ = ["learned_words", "learning_rows", "part_of"]
@@ -46,15 +47,20 @@ def learning_rows(
     return found if found.any() else None
 
 
-def learned_words(case: Case) -> tuple[str, ...]:
+def learned_words(case: Case) -> tuple[Caution, ...]:
     """On how many rows was learned what all have; empty where all teach."""
     if case.learns is None:
         return ()
     rated = ~np.isnan(case.scores).all(axis=1)
-    return (
-        f"Learned on {int((rated & case.learns).sum()):,} of {int(rated.sum()):,} rated rows, in "
-        "whole neighbourhoods, and applied to all ('fit_rows').",
+    some, n = int((rated & case.learns).sum()), int(rated.sum())
+    said = Caution(
+        "learned-on-part",
+        f"Learned on {some:,} of {n:,} rated rows, in whole neighbourhoods, and applied to all "
+        "('fit_rows').",
+        rows=some,
+        of=n,
     )
+    return (said,)
 
 
 def part_of(case: Case) -> Case:

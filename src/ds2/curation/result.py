@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 
 from ds2.arrays import Mask, Scores, Values
 from ds2.curation.scorer import Skill
+from ds2.errors import Caution
 from ds2.measures import Interval
 from ds2.shown import Shown
 
@@ -54,7 +55,7 @@ class Curation(Shown):
         suggestion: (n,) the best other score; NaN where unrated or never visited; None likewise.
         gate: what that of method "ds2" said: "passed", "fired" or "off"; "unused" by the others.
         evidence: what the choice went by.
-        warnings: plain sentences.
+        warnings: sentences, each with a code that a program can go by.
         se: (n,) standard error of a score, in levels; of a row that was scored, that of the rating
             it would have got. None for methods that have none.
         posterior: (n, s) P(true score); None likewise.
@@ -77,7 +78,7 @@ class Curation(Shown):
     suggestion: Values | None
     gate: str
     evidence: tuple[Evidence, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     se: Values | None = None
     posterior: Float[np.ndarray, "n s"] | None = None
     scored: Mask | None = None

@@ -29,7 +29,7 @@ from ds2.curation.learners import (
     blend_of,
     components,
 )
-from ds2.errors import InputError
+from ds2.errors import Caution, InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.measures import Interval, Measured, Z, measure, measure_given, weighted_sum
 from ds2.neighbors import Neighbors, deal, neighborhoods
@@ -89,15 +89,21 @@ class Skill(Shown):
         """Whether predictions go with the ratings above chance."""
         return bool(self.agreement.low > 0)
 
-    def says(self) -> tuple[str, ...]:
+    def says(self) -> tuple[Caution, ...]:
         """What a user should know, a sentence each."""
         if not self.explains:
-            return (
+            said = Caution(
+                "scorer-blind",
                 f"A scorer learned from {self.n:,} ratings does not predict the others: Spearman "
                 f"{self.agreement.value:.2f} [{self.agreement.low:.2f}, "
                 f"{self.agreement.high:.2f}]. Rate more rows, or select among those rated.",
+                spearman=self.agreement.value,
+                low=self.agreement.low,
+                high=self.agreement.high,
+                n=self.n,
             )
-        said = []
+            return (said,)
+        found = []
         for row in self.bias:
             share = row.raw.value**2 / max(self.agreement.value**2, 1e-9)
             if (
@@ -105,12 +111,18 @@ class Skill(Shown):
                 and share >= 0.5
                 and self.given.value < self.agreement.value / 2
             ):
-                said.append(
+                said = Caution(
+                    "scorer-knows-covariate",
                     f"Most of what the scorer knows is {row.covariate}: it explains "
                     f"{min(share, 1):.0%} of what the scorer does; with it held fixed the "
-                    f"agreement is {self.given.value:.2f} instead of {self.agreement.value:.2f}."
+                    f"agreement is {self.given.value:.2f} instead of {self.agreement.value:.2f}.",
+                    covariate=row.covariate,
+                    share=min(share, 1.0),
+                    spearman=self.agreement.value,
+                    given=self.given.value,
                 )
-        return tuple(said)
+                found.append(said)
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

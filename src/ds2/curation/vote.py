@@ -19,6 +19,7 @@ from itertools import cycle, islice
 
 import numpy as np
 
+from ds2.errors import Caution
 from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors, in_threads, row_blocks, stretch_of
 from ds2.noise import TransitionEstimate
@@ -331,7 +332,7 @@ def vote_each(
     names: Sequence[str],
     keys: np.ndarray,
     seed: int,
-) -> tuple[np.ndarray, Flags | None, tuple[str, ...]]:
+) -> tuple[np.ndarray, Flags | None, tuple[Caution, ...]]:
     """Method "ds2" on each rater, behind its gate.
 
     Nothing is voted on where the method has no use for it, or a rater has too few scores. With
@@ -342,16 +343,15 @@ def vote_each(
         fired say.
     """
     voted = scores.copy()
-    found: list[str] = []
+    found: list[Caution] = []
     flags = None
     for i, one in enumerate(steps(noise)):
         if one is None or method not in ("auto", "ds2"):
             continue
         # the gate: the lower end of lift's interval, or a lift that is not defined
         if method == "ds2" and voting.gate != "off" and not one.lift.low >= voting.min_lift:
-            sentence = gate_sentence(one, voting.min_lift, refused=voting.gate == "refuse")
-            who = names[i][0].upper() + names[i][1:]
-            found.append(sentence if len(noise) == 1 else f"{who}: {sentence}")
+            who = "" if len(noise) == 1 else names[i]
+            found.append(_gated(one, voting.min_lift, who, refused=voting.gate == "refuse"))
             if voting.gate == "refuse":
                 continue
         flags = flag_by_vote(
@@ -368,8 +368,8 @@ def vote_each(
     return voted, flags if len(noise) == 1 else None, tuple(found)
 
 
-def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) -> str:
-    """What the gate found and what would settle it."""
+def _gated(noise: TransitionEstimate, min_lift: float, name: str, *, refused: bool) -> Caution:
+    """What the gate found, of a rater by this name if there are several, and what would tell."""
     lift = noise.lift
     if lift.low != lift.low:
         found = "Neighbour agreement cannot be measured (all scores are equal)."
@@ -385,4 +385,13 @@ def gate_sentence(noise: TransitionEstimate, min_lift: float, *, refused: bool) 
         if refused
         else "The correction was made all the same (gate = 'warn')."
     )
-    return f"{found} {done} A second rater, or trusted scores, would settle which it is."
+    says = f"{found} {done} A second rater, or trusted scores, would settle which it is."
+    return Caution(
+        "gate-refused" if refused else "gate-warned",
+        f"{name[0].upper()}{name[1:]}: {says}" if name else says,
+        **({"rater": name} if name else {}),
+        lift=lift.value,
+        low=lift.low,
+        high=lift.high,
+        least=min_lift,
+    )

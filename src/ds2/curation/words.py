@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from ds2.curation.auto import Choice
 from ds2.curation.bias import association, is_number
 from ds2.curation.candidates import Case
+from ds2.errors import Caution
 from ds2.levels import level_shares
 from ds2.measures import Measured, Z, effective_rows, measure, spearman, thinned, weighted_sum
 from ds2.noise.panel import LEAST_GOLD
@@ -28,19 +30,25 @@ SHARED = 0.05
 GOLD_RELIABILITY = 0.85
 
 
-def choice_warnings(case: Case, choice: Choice) -> tuple[str, ...]:
+def choice_warnings(case: Case, choice: Choice) -> tuple[Caution, ...]:
     """What a reader must know before believing the choice."""
     found = []
     silent = len(case.panel.heard) > 1 and not case.panel.agrees and not case.panel.opposed
     if silent and not case.has_gold:
-        found.append(
+        said = Caution(
+            "raters-disagree",
             "The raters do not agree with each other above chance, so they cannot judge what each "
             "other says: the mean of their scores was kept. Trusted scores would tell which of "
-            "them to believe."
+            "them to believe.",
         )
+        found.append(said)
     found += [
-        f"Method '{name}' would gain, by what the raters say of each other, but the fit to all of "
-        "them is not what the fits without one of them were: it was not used."
+        Caution(
+            "unstable-method",
+            f"Method '{name}' would gain, by what the raters say of each other, but the fit to all "
+            "of them is not what the fits without one of them were: it was not used.",
+            method=name,
+        )
         for name in choice.unstable
     ]
     return tuple(found)
@@ -48,7 +56,7 @@ def choice_warnings(case: Case, choice: Choice) -> tuple[str, ...]:
 
 def shared_bias(
     case: Case, covariates: Mapping[str, np.ndarray | Sequence[object]], *, trusted: bool
-) -> tuple[str, ...]:
+) -> tuple[Caution, ...]:
     """Name what scores go with beside quality, as far as it can be seen.
 
     A covariate is named where at least two raters go with it (or the only one does), unless gold
@@ -74,7 +82,7 @@ def _goes_with(
     covariate: np.ndarray | Sequence[object],
     *,
     trusted: bool,
-) -> str:
+) -> Caution | None:
     some = thinned(len(case.values))
     found = [association(case.values[some, m], covariate[some], case.blocks[some]) for m in raters]
     seen = [one for one in found if one is not None]
@@ -84,28 +92,34 @@ def _goes_with(
         if abs(one.value) >= GOES_WITH and (ends.low > SURELY or ends.high < -SURELY):
             signs.append(np.sign(one.value))
     if not seen or max(signs.count(1), signs.count(-1)) < min(2, len(raters)):
-        return ""
+        return None
     figure = "Spearman" if is_number(covariate) else "correlation ratio"
     values = " and ".join(f"{one.value:.2f}" for one in seen[:3])
     more = ", …" if len(seen) > 3 else ""
     said = f"The scores go with {name} ({figure} {values}{more})"
+    figures: dict[str, Any] = {"covariate": name, "raters": [one.value for one in seen]}
     away = f'control = ["{name}"] takes it out.'
     gold = association(case.gold, covariate, None, case.gold_weights) if trusted else None
     if gold is None:
-        return f"{said}. That can be quality, or a bias: only trusted scores can tell, and {away}"
+        says = f"{said}. That can be quality, or a bias: only trusted scores can tell, and {away}"
+        return Caution("goes-with", says, **figures)
+    figures["gold"] = gold.value
     sign = float(np.sign(np.mean([one.value for one in seen])))
     mean, ends = float(np.mean([abs(one.value) for one in seen])), (gold * sign).interval()
     if ends.high < mean:
-        return f"{said}, more than trusted scores do ({gold.value:.2f}): that is bias, and {away}"
+        says = f"{said}, more than trusted scores do ({gold.value:.2f}): that is bias, and {away}"
+        return Caution("bias", says, **figures)
     if ends.low > 0 and gold.value * sign >= AS_MUCH * mean:
-        return ""
-    return (
+        return None
+    return Caution(
+        "goes-with",
         f"{said}. That can be quality, or a bias: the trusted scores ({gold.value:.2f}) are too "
-        f"few to tell, and {away}"
+        f"few to tell, and {away}",
+        **figures,
     )
 
 
-def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:
+def _shared_errors(case: Case, raters: list[int]) -> tuple[Caution, ...]:
     """Raters that agree with each other by more than their agreement with gold explains.
 
     R[i, j] = λ_i λ_j + shared, and λ_i is rater i's correlation with gold over that of gold with
@@ -134,11 +148,16 @@ def _shared_errors(case: Case, raters: list[int]) -> tuple[str, ...]:
     ends = mean.interval()
     if not ends.low > SHARED:
         return ()
-    return (
+    said = Caution(
+        "shared-errors",
         "The raters share errors that the trusted scores do not: they agree with each other by "
         f"{mean.value:.2f} more (95 % interval {ends.low:.2f} to {ends.high:.2f}) than their "
         "agreement with the trusted scores explains.",
+        more=mean.value,
+        low=ends.low,
+        high=ends.high,
     )
+    return (said,)
 
 
 def _kept_by_levels(shares: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ds2.arrays import Prior, PriorBounds, Transition, TransitionBounds
 from ds2.checks import check_int
-from ds2.errors import InputError
+from ds2.errors import Caution, InputError
 from ds2.neighbors import Neighbors
 from ds2.noise.triples import Lift
 from ds2.shown import Shown, heat_map
@@ -70,7 +70,7 @@ class TransitionEstimate(Shown):
         n_examples: distinct examples with a score.
         n_missing: examples without a score.
         n_bootstrap: bootstrap rounds behind the intervals.
-        warnings: plain sentences.
+        warnings: sentences, each with a code that a program can go by.
         rho_source: what rho rests on: "gold", "repeats" or "raters"; "assumed" where it was given,
             or nothing tells.
         rho_interval: 95 % interval of rho; 0 to 1 where it is assumed.
@@ -102,7 +102,7 @@ class TransitionEstimate(Shown):
     n_examples: int
     n_missing: int
     n_bootstrap: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     rho_source: str = "assumed"
     rho_interval: tuple[float, float] = (0.0, 1.0)
     matrix_source: str = "neighbors"
@@ -199,7 +199,7 @@ def describe(
     neighbors: Neighbors,
     names: Sequence[str] = (),
     aside: Collection[int] = (),
-) -> tuple[str, ...]:
+) -> tuple[Caution, ...]:
     """One sentence for each thing that limits the estimate; empty where nothing does.
 
     Args:
@@ -211,40 +211,54 @@ def describe(
     return (*_about_rho(estimate), *_about_data(estimate, neighbors, names, aside))
 
 
-def _about_rho(estimate: TransitionEstimate) -> Iterator[str]:
+def _about_rho(estimate: TransitionEstimate) -> Iterator[Caution]:
     """How far neighbours share true scores, and how much of the matrix that leaves open."""
     lift, width, rho = estimate.lift, estimate.range_width, estimate.rho
     alone = estimate.matrix_source == "neighbors"
     if np.isnan(lift.value):
-        yield "All scores are equal, so neighbours tell nothing about the rater's errors."
+        yield Caution(
+            "equal-scores",
+            "All scores are equal, so neighbours tell nothing about the rater's errors.",
+        )
     elif alone and not lift.low >= LOW_LIFT:
         wide = ""
         if not np.isnan(width):
             wide = f" (its cells range over {width:.2f} on average)"
             if not estimate.range_informative:
                 wide = f" (its range over plausible rho, {width:.2f} wide, is not informative)"
-        yield (
+        yield Caution(
+            "low-lift",
             f"Neighbours agree little more than by chance (lift {lift.value:.2f}, "
             f"95 % interval {lift.low:.2f} to {lift.high:.2f}): either the rater is very noisy, or "
             "neighbours do not share a true score. The scores alone cannot tell which, so read the "
             f"matrix at rho = {rho:g} as its noisiest end{wide}. A second rater or "
-            "trusted scores would settle it."
+            "trusted scores would settle it.",
+            lift=lift.value,
+            low=lift.low,
+            high=lift.high,
+            rho=rho,
+            width=width,
         )
     if alone and not lift.low < LOW_LIFT and width > WIDE_RANGE:
-        yield (
+        yield Caution(
+            "wide-range",
             f"The cells of the matrix range over {width:.2f} on average over every "
             "plausible rho, which is not informative. A second rater or trusted scores would "
-            "narrow it."
+            "narrow it.",
+            width=width,
         )
     if estimate.matrix_source == "repeats":
-        yield (
+        yield Caution(
+            "repeats-only",
             "Repeats show only how a rater scatters around its own opinion: what it gets wrong "
-            "every time counts as true in this matrix."
+            "every time counts as true in this matrix.",
         )
     elif estimate.rho_source != "assumed" and rho < LOW_LIFT:
-        yield (
+        yield Caution(
+            "low-rho",
             f"Neighbours hardly share a true score (rho {rho:.2f}), so they should not "
-            "correct anyone's scores."
+            "correct anyone's scores.",
+            rho=rho,
         )
 
 
@@ -253,14 +267,16 @@ def _about_data(
     neighbors: Neighbors,
     names: Sequence[str],
     aside: Collection[int],
-) -> Iterator[str]:
+) -> Iterator[Caution]:
     """What of the estimate rests on too little, or does not fit."""
     few = np.flatnonzero(estimate.effective_counts < MIN_COUNT)
     if len(few):
         levels = ", ".join(map(str, few))
-        yield (
+        yield Caution(
+            "few-examples",
             f"Not enough data for true score {levels}: fewer than {MIN_COUNT} examples, so those "
-            "rows of the matrix have no intervals and should not be read."
+            "rows of the matrix have no intervals and should not be read.",
+            levels=few.tolist(),
         )
     likeliest = estimate.matrix.argmax(axis=-1)
     off = (estimate.effective_counts >= MIN_COUNT) & (likeliest != np.arange(len(estimate.prior)))
@@ -277,23 +293,38 @@ def _about_data(
         why = "Which row belongs to which score is then not certain."
         if estimate.matrix_source == "gold":
             why = "Trusted scores name the rows, so that is the rater's doing."
-        yield f"Some true scores are most often observed as another score: {pairs}. {why}"
+        yield Caution(
+            "moved-levels",
+            f"Some true scores are most often observed as another score: {pairs}. {why}",
+            cells=[[*at, int(likeliest[tuple(at)])] for at in wrong.tolist()],
+        )
     if estimate.fit > estimate.fit_expected:  # NaN: not known, nothing to say
-        yield (
+        yield Caution(
+            "misfit",
             f"The model does not fit the counts well (misfit {estimate.fit:.3f}, "
             f"{estimate.fit_expected:.3f} is exceeded once in 20): neighbours do not share the "
-            f"true score as often as rho = {estimate.rho:g} says."
+            f"true score as often as rho = {estimate.rho:g} says.",
+            misfit=estimate.fit,
+            expected=estimate.fit_expected,
         )
     if not estimate.converged:
-        yield f"EM had not converged after {estimate.iterations} steps; read the matrix with care."
+        yield Caution(
+            "not-converged",
+            f"EM had not converged after {estimate.iterations} steps; read the matrix with care.",
+            steps=estimate.iterations,
+        )
     near = float((neighbors.distances[:, 0] < NEAR_DISTANCE).mean())
     if near >= NEAR_SHARE and estimate.lift.low >= LOW_LIFT:  # else they are not scored alike
-        yield (
+        yield Caution(
+            "near-duplicates",
             f"{near:.0%} of the examples have a near-duplicate (distance below {NEAR_DISTANCE}), "
-            "which a rater scores alike; the rater looks less noisy than it is."
+            "which a rater scores alike; the rater looks less noisy than it is.",
+            share=near,
         )
     missing = estimate.n_missing / (estimate.n_examples + estimate.n_missing)
     if missing >= MISSING_SHARE:
-        yield (
-            f"{missing:.0%} of the examples have no score; the estimate speaks of the others only."
+        yield Caution(
+            "missing-scores",
+            f"{missing:.0%} of the examples have no score; the estimate speaks of the others only.",
+            share=missing,
         )

@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from ds2.arrays import Scores
 from ds2.checks import check_gold, check_int, check_table
+from ds2.errors import Caution
 from ds2.levels import nearest_level
 from ds2.noise.panel import Panel, called, look_at
 
@@ -41,6 +42,8 @@ UNUSED = 0.005
 FALSE_ALARM = 0.001
 #: Each judge counts as saying so from this many standard errors.
 SAYS_SO = 1.64
+#: Until all pairs of a rater are known.
+_UNSAID = Caution("swapped-levels", "")
 #: A level with fewer common rows is not judged.
 MIN_ROWS = 10
 
@@ -151,7 +154,7 @@ class SwappedLevels:
     z: float
     judges: tuple[int, ...]
     certain: bool
-    sentence: str
+    sentence: Caution
 
 
 def find_swapped_levels(
@@ -218,7 +221,7 @@ def swapped_levels(
                 continue
             who = tuple(j if j < r else -1 for j in said)
             found.append(
-                SwappedLevels(m, low, high, float(gaps[0]), float(zs[0]), who, certain, "")
+                SwappedLevels(m, low, high, float(gaps[0]), float(zs[0]), who, certain, _UNSAID)
             )
     found.sort(key=lambda case: -case.z)
     own = {m: [case for case in found if case.rater == m] for m in range(r)}
@@ -255,7 +258,7 @@ def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.nd
     return means, errors
 
 
-def _words(name: str, cases: list[SwappedLevels]) -> str:
+def _words(name: str, cases: list[SwappedLevels]) -> Caution:
     """One sentence for all pairs of levels of one rater, the clearest first."""
     first = cases[0]
     pairs = [f"{case.lower} and {case.higher}" for case in cases]
@@ -265,9 +268,8 @@ def _words(name: str, cases: list[SwappedLevels]) -> str:
         f"{first.lower} higher than those of level {first.higher} (by {first.gap:.2f} standard "
         f"deviations){more}."
     )
+    then = "It may as well be the other rater's levels; a third rater or gold would tell."
     if first.certain:
-        return (
-            f"{text} Look whether the levels were swapped, or whether unrated rows stand as "
-            f"{first.lower}."
-        )
-    return f"{text} It may as well be the other rater's levels; a third rater or gold would tell."
+        then = f"Look whether the levels were swapped, or unrated rows stand as {first.lower}."
+    pairs_of_levels = [[case.lower, case.higher] for case in cases]
+    return Caution("swapped-levels", f"{text} {then}", rater=name, levels=pairs_of_levels)

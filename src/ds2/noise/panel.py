@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from ds2.checks import check_gold
-from ds2.errors import InputError
+from ds2.errors import Caution, InputError
 from ds2.measures import Interval, Measured, measure, weighted_sum
 from ds2.noise.factor import error_correlations, one_factor
 
@@ -62,7 +62,7 @@ class Panel:
     heard: tuple[int, ...]
     opposed: bool
     agrees: bool
-    sentences: tuple[str, ...]
+    sentences: tuple[Caution, ...]
 
     def group_of(self, rater: int) -> tuple[int, ...]:
         """The raters that are this one, itself among them."""
@@ -77,7 +77,7 @@ class Heard:
         panel: what the raters are to each other.
         agrees: whether trusted scores are seen to go with them.
         contradiction: one sentence where they do not go with them at all, or go against them: then
-            nothing is concluded from them. Empty otherwise.
+            nothing is concluded from them. None otherwise.
         gold: (n,) trusted scores; all NaN where they contradict the ratings.
         weights: (n,) theirs, 0 where there is none.
         names: (r,) what sentences call the raters.
@@ -85,13 +85,13 @@ class Heard:
 
     panel: Panel
     agrees: bool
-    contradiction: str
+    contradiction: Caution | None
     gold: np.ndarray
     weights: np.ndarray
     names: tuple[str, ...]
 
     @property
-    def sentences(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[Caution, ...]:
         """What a user should know."""
         return (*self.panel.sentences, *((self.contradiction,) if self.contradiction else ()))
 
@@ -227,16 +227,16 @@ def _check_trust(
     weights: np.ndarray,
     panel: Panel,
     names: Sequence[str],
-) -> tuple[bool, str]:
+) -> tuple[bool, Caution | None]:
     """Whether trusted scores are seen to go with the ratings, and a sentence where they do not."""
     heard = list(panel.heard or range(scores.shape[1]))
     mean = mean_z(scores[:, heard])
     n = int((~np.isnan(gold) & ~np.isnan(mean) & (weights > 0)).sum())
     if n < LEAST_GOLD:
-        return False, ""
+        return False, None
     found = measure("spearman", mean, gold, weights).interval()
     if np.isnan(found.value):
-        return False, ""
+        return False, None
     friends, foes = (
         [m for m in heard if _goes_with(scores[:, m], sign * gold, weights, len(heard) + 1)]
         for sign in (1, -1)
@@ -245,17 +245,17 @@ def _check_trust(
         each = [measure("spearman", scores[:, m], gold, weights) for m in heard]
         found = _mean([one for one in each if not np.isnan(one.value)])
         if found.low > 0 or len(friends) > len(foes):
-            return True, ""
+            return True, None
         return False, _against_gold(found, friends if foes else [], foes, n, names)
     if found.low > 0 or friends:
-        return True, ""
+        return True, None
     return False, _against_gold(found, [], [], n, names)
 
 
 def _against_gold(
     found: Interval, friends: list[int], foes: list[int], n: int, names: Sequence[str]
-) -> str:
-    """What to say of gold that is not shown to go with the ratings; empty: it is too little."""
+) -> Caution | None:
+    """What to say of gold that is not shown to go with the ratings; None: it is too little."""
     nothing = "so nothing was concluded from them"
     figure = (
         f"(Spearman {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
@@ -265,23 +265,30 @@ def _against_gold(
         "Have 20 of them scored a second time: where the second scores go with the first, the "
         "ratings are at fault, otherwise whoever scored."
     )
+    figures = {"spearman": found.value, "low": found.low, "high": found.high, "n": n}
     if friends:
-        return (
+        return Caution(
+            "gold-against-raters",
             f"The trusted scores go with {_listed(friends, names)} and against "
             f"{_listed(foes, names)}, {nothing}: one that is upside down makes them look so, and "
-            f"so do trusted scores that are. Turn that scale round. {check}"
+            f"so do trusted scores that are. Turn that scale round. {check}",
+            **figures,
         )
     if found.high < 0:
-        return (
+        return Caution(
+            "gold-against-ratings",
             f"The trusted scores run against the ratings {figure}, {nothing}. One of the two "
-            f"scales is probably upside down, or another column was read. {check}"
+            f"scales is probably upside down, or another column was read. {check}",
+            **figures,
         )
     if found.high < UNRELATED:
-        return (
+        return Caution(
+            "gold-unrelated",
             f"The trusted scores do not go with the ratings at all {figure}, {nothing}: the wrong "
-            f"column, a careless scorer, or ratings that carry nothing. {check}"
+            f"column, a careless scorer, or ratings that carry nothing. {check}",
+            **figures,
         )
-    return ""
+    return None
 
 
 def _goes_with(
@@ -414,19 +421,27 @@ def _columns_words(
     same: tuple[tuple[int, ...], ...],
     mirrored: tuple[tuple[int, int], ...],
     names: Sequence[str],
-) -> Iterator[str]:
+) -> Iterator[Caution]:
     for m in constant:
         who = _starting([m], names)
-        yield f"{who} gave one score to everything: it tells nothing, and was not heard."
+        yield Caution(
+            "constant-rater",
+            f"{who} gave one score to everything: it tells nothing, and was not heard.",
+            rater=names[m],
+        )
     for group in same:
-        yield (
+        yield Caution(
+            "same-rater",
             f"{_starting(group, names)} gave the same scores, or scores that are equal after a map "
-            "of their levels: they count as one rater. Was a column named twice?"
+            "of their levels: they count as one rater. Was a column named twice?",
+            raters=[names[m] for m in group],
         )
     for pair in mirrored:
-        yield (
+        yield Caution(
+            "mirrored-raters",
             f"{_starting(pair, names)} are mirror images: they cancel each other out, and neither "
-            "was heard. Turn the scale of one of them round, or leave it out."
+            "was heard. Turn the scale of one of them round, or leave it out.",
+            raters=[names[m] for m in pair],
         )
 
 
@@ -436,19 +451,26 @@ def _against_words(
     pairs: dict[tuple[int, int], Measured],
     heard: tuple[int, ...],
     names: Sequence[str],
-) -> Iterator[str]:
+) -> Iterator[Caution]:
     for m in contrary:
         against = [one.value for pair, one in pairs.items() if m in pair and set(pair) & set(heard)]
-        yield (
+        yield Caution(
+            "contrary-rater",
             f"{_starting([m], names)} runs against the others (correlation "
-            f"{np.mean(against):.2f}) and was left out. If its scale is upside down, turn it round."
+            f"{np.mean(against):.2f}) and was left out. If its scale is upside down, turn it "
+            "round.",
+            rater=names[m],
+            correlation=float(np.mean(against)),
         )
     if opposed:
         worst = min(pairs, key=lambda pair: pairs[pair].value)
-        yield (
+        yield Caution(
+            "opposed-raters",
             f"{_starting(worst, names)} run against each other (correlation "
             f"{pairs[worst].value:.2f}), and no majority says who is right: only trusted scores "
-            "can tell. Turn a scale that is upside down round, or leave one out."
+            "can tell. Turn a scale that is upside down round, or leave one out.",
+            raters=[names[m] for m in worst],
+            correlation=pairs[worst].value,
         )
 
 
@@ -457,7 +479,7 @@ def _alike_words(
     heard: tuple[int, ...],
     scores: np.ndarray,
     names: Sequence[str],
-) -> Iterator[str]:
+) -> Iterator[Caution]:
     """Pairs whose errors go together, by the one-factor model; it takes four raters to see."""
     if len(heard) < 4:
         return
@@ -467,9 +489,12 @@ def _alike_words(
     errors = error_correlations(R, factor.loadings)
     for a, b in factor.freed:
         if errors[a, b] > ALIKE:
-            yield (
+            yield Caution(
+                "raters-alike",
                 f"{_starting((heard[a], heard[b]), names)} agree with each other more than their "
-                "agreement with the others allows: they share errors, and count as less than two."
+                "agreement with the others allows: they share errors, and count as less than two.",
+                raters=[names[heard[a]], names[heard[b]]],
+                correlation=float(errors[a, b]),
             )
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from ds2.atomic import writing
 from ds2.curation import Curation, Scorer
 from ds2.embedding import FIGURES
-from ds2.errors import InputError
+from ds2.errors import Caution, InputError
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool.wording import shown_path
@@ -189,6 +189,8 @@ def plain(value: Any, arrays: dict[str, np.ndarray] | None = None, name: str = "
         return None
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
+    if isinstance(value, Caution):
+        return {"code": value.code, "says": str(value), "figures": plain(value.figures)}
     if is_dataclass(value):
         return {
             one.name: plain(getattr(value, one.name), arrays, f"{name}.{one.name}".strip("."))
@@ -201,13 +203,20 @@ def plain(value: Any, arrays: dict[str, np.ndarray] | None = None, name: str = "
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
+def _caution(raw: Mapping[str, Any] | str) -> Caution:
+    """A warning; older files hold its sentence alone."""
+    if isinstance(raw, str):
+        return Caution("", raw)
+    return Caution(raw["code"], raw["says"], **raw["figures"])
+
+
 def thawed(hint: Any, raw: Any, arrays: Mapping[str, np.ndarray] = {}, name: str = "") -> Any:
     """Return the value of an annotated type from what `plain` made of it."""
     kind = _members(hint)[0]
     if name in arrays or raw is None:
         return arrays.get(name, np.nan if hint is float else None)
-    if _is_array(kind):
-        return np.array(raw, dtype=np.float64)
+    if kind is Caution or _is_array(kind):
+        return _caution(raw) if kind is Caution else np.array(raw, dtype=np.float64)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
         parts = {
