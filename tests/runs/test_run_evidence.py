@@ -14,7 +14,16 @@ from typer.testing import CliRunner
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError
-from ds2.runs import Job, add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
+from ds2.runs import (
+    Job,
+    add_gold,
+    load,
+    parse_overrides,
+    plan_run_between,
+    plan_run_rerating,
+    run,
+    write_gold_sheets,
+)
 from ds2.runs.export import export, publish
 from ds2.selection import Selection
 
@@ -60,6 +69,47 @@ def test_a_larger_plan_extends_a_smaller_one_and_asks_for_nothing_twice(folder, 
     add_gold(Job.of(folder), [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
     with pytest.raises(InputError, match="Ask for a larger --size"):
         write_gold_sheets(Job.of(folder), size=50)
+
+
+@pytest.mark.parametrize("name", ["gold-sheet.csv", "gold-sheet.jsonl"])
+def test_a_sheet_that_somebody_has_filled_in_is_not_written_over(folder, name):
+    write_gold_sheets(Job.of(folder), size=30)
+    write_gold_sheets(Job.of(folder), size=30)  # an empty one is
+    sheet = folder / name
+    text = sheet.read_text(encoding="utf-8")
+    filled = text.replace('"score": null', '"score": 3', 4).replace(",,,", ",4,,", 4)
+    assert filled != text
+    sheet.write_text(filled, encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.glob("gold-*")}
+    for ask in (
+        lambda: write_gold_sheets(Job.of(folder), size=40),
+        lambda: plan_run_between(Job.of(folder), [("run", "random")]),
+    ):
+        with pytest.raises(InputError, match=rf"{name}' holds 4 scores .* --add .*{name}"):
+            ask()
+    assert {path: path.read_bytes() for path in folder.glob("gold-*")} == before
+    add_gold(Job.of(folder), [sheet])
+    assert write_gold_sheets(Job.of(folder), size=40).n_new == 36
+
+
+@pytest.mark.parametrize(
+    ("line", "lost"),
+    [
+        ({"id": "r2", "score": 2, "annotator": "ann"}, "the columns 'annotator' would be lost"),
+        ({"id": "elsewhere", "score": 2}, "1 lines that are not the one score of an example"),
+        ({"id": "r1", "score": 2}, "1 lines that are not"),
+    ],
+)
+def test_a_file_of_trusted_scores_of_the_users_own_loses_nothing(folder, tmp_path, line, lost):
+    own = write_rows(tmp_path / "own.jsonl", [{"id": "r1", "score": 1}, line])
+    before = own.read_bytes()
+    more = write_rows(tmp_path / "more.jsonl", [{"id": "r3", "score": 3}])
+    with pytest.raises(InputError, match=f"own.jsonl' would be written anew, and {lost}"):
+        add_gold(Job.of(folder, {"gold.path": str(own)}), [more])
+    assert own.read_bytes() == before
+    added = add_gold(Job.of(folder), [own, more])  # what the sentence says
+    assert added.n_scored >= 2
+    assert own.read_bytes() == before
 
 
 def test_a_sheet_without_a_usable_score_is_an_error_and_changes_nothing(folder, tmp_path):
