@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError
+from ds2.pool import Pool
+from ds2.proof import Likelihoods
 from ds2.runs import (
     Job,
     add_gold,
@@ -239,6 +241,26 @@ def test_a_column_of_the_pool_orders_the_selection(folder):
     assert max(values) == max(v["ppl"] for v in rows if v["ppl"] is not None)
     with pytest.raises(InputError, match=r"select\.values"):
         selected(folder, "select.method=ifd")
+
+
+def test_likelihoods_are_those_of_the_model_that_is_there_now(folder, monkeypatch):
+    measured = []
+
+    def measure(pool: Pool, model: str, **_: object) -> Likelihoods:
+        measured.append(model)
+        values = np.arange(len(pool)) * 1.0
+        return Likelihoods(values, values, {}, model)
+
+    monkeypatch.setattr("ds2.runs.select.measure_likelihoods", measure)
+    (folder / "model").mkdir()
+    (folder / "model" / "weights").write_text("1")
+    asked = ("select.method=perplexity", "select.likelihood_model=model")
+    selected(folder, *asked)
+    selected(folder, *asked, "select.size=5")
+    assert measured == [str(folder / "model")]  # which is in the recipe's folder
+    (folder / "model" / "weights").write_text("2")
+    selected(folder, *asked, "select.size=5")
+    assert len(measured) == 2
 
 
 def test_curation_controls_for_length_when_asked(folder):

@@ -124,6 +124,30 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(script, folder, set
     assert script.take_calls() == redone
 
 
+@pytest.mark.parametrize(
+    ("key", "stage"),
+    [
+        ("select.tokenizer", "select"),
+        ("select.likelihood_model", "select"),
+        ("embed.model", "embed"),
+        ("raters.local.model", "rate"),
+    ],
+)
+def test_what_may_be_a_file_is_an_input_where_it_is_one(script, folder, tmp_path, key, stage):
+    run(folder, overrides={key: "org/name"})
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "weights").write_text("1")
+    setting = f"{key}={place}"
+    run(folder, overrides=parse_overrides([setting]))
+    assert set(states(folder, setting).values()) == {"fresh"}
+    (place / "weights").write_text("2 and more")
+    assert f"the file that {key} names has changed" in reasons(folder, stage, setting)
+    script.take_calls()
+    run(folder, overrides=parse_overrides([setting]))
+    assert script.take_calls()[0] == stage
+
+
 def test_a_setting_that_is_not_given_is_called_so(script, folder):
     run(folder, overrides={"scores.true_column": "t"})
     assert reasons(folder, "report") == "scores.true_column is now not given, was 't'"
@@ -407,9 +431,9 @@ def test_gold_need_not_be_there_and_what_rests_on_it_follows_when_it_comes_and_g
     run(folder)
     script.take_calls()
     (folder / "gold.jsonl").write_text("scored")
-    assert "gold.path names has changed" in reasons(folder, "curate")
+    assert "gold.path names is new" in reasons(folder, "curate")
     run(folder)
     assert script.take_calls() == ["noise", "curate", "select", "report"]
     assert set(states(folder).values()) == {"fresh"}
     (folder / "gold.jsonl").unlink()
-    assert "gold.path names has changed" in reasons(folder, "noise")
+    assert "gold.path names is gone" in reasons(folder, "noise")

@@ -52,6 +52,7 @@ class FileHash:
     """What a file held when it was hashed, and how large and old it was.
 
     A file that has both still is taken for unchanged: ``mtime_ns`` is 0 where that is not known.
+    Of several files it is a number that stands for the names, sizes and times of all.
     """
 
     sha256: str
@@ -81,7 +82,8 @@ def hash_file(path: Path) -> FileHash:
 def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
     """Hash a file, a whole folder or what a pattern matches, outside the run folder.
 
-    Where size and modification time are those of ``known``, its hash is taken over unread.
+    Where size and modification time are those of ``known``, and the names of files in a folder,
+    its hash is taken over unread.
     """
     if path.is_dir():
         return _hash_files(path, [file for file in path.rglob("*") if file.is_file()], known)
@@ -95,16 +97,19 @@ def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
 
 
 def _hash_files(folder: Path, files: list[Path], known: FileHash | None) -> FileHash:
-    files = sorted(files)
-    stats = [path.stat() for path in files]
-    size = sum(stat.st_size for stat in stats)
-    newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    if known and (known.size, known.mtime_ns) == (size, newest):
+    stats = {path: path.stat() for path in sorted(files)}
+    size = sum(stat.st_size for stat in stats.values())
+    seen = "".join(
+        f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+        for path, stat in stats.items()
+    )
+    mark = int(hashlib.sha256(seen.encode()).hexdigest()[:12], 16)
+    if known and (known.size, known.mtime_ns) == (size, mark):
         return known
     digest = hashlib.sha256()
-    for path in files:
+    for path in stats:
         digest.update(f"{path.relative_to(folder)}\0{hash_file(path).sha256}\n".encode())
-    return FileHash(digest.hexdigest(), size, newest)
+    return FileHash(digest.hexdigest(), size, mark)
 
 
 @contextmanager
@@ -253,14 +258,14 @@ def hash_inputs(
     A file whose size and modification time are as ``known`` is not read again. Of objects in a
     store nothing is read: their names, sizes and times are what is hashed.
     """
-    settings = recipe.flat()
-    hashes = {}
+    settings, hashes = recipe.flat(), {}
+    optional = (*stage.optional, *stage.named)
     for key, value in _named_files(stage, settings):
         if key.startswith("pool.path") and is_remote(value):
             hashes[key] = FileHash(*fingerprint(value))
             continue
         path = resolve_path(folder, value)
-        if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
+        if any(fnmatch.fnmatchcase(key, one) for one in optional) and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -277,7 +282,7 @@ def hash_inputs(
 
 def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The files that a stage's inputs name, by key; a list's have their place behind the key."""
-    for pattern in stage.inputs:
+    for pattern in (*stage.inputs, *stage.named):
         for key in fnmatch.filter(settings, pattern):
             value = settings[key]
             many = isinstance(value, list)
@@ -304,7 +309,9 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
     before, after = ({k: one.sha256 for k, one in of.items()} for of in (record.inputs, there))
     for key in sorted({*before, *after}):
         if before.get(key) != after.get(key):
-            yield f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
+            gone = "is gone" if key not in after else "is new"
+            now = "has changed" if key in before and key in after else gone
+            yield f"{key} {now}" if "/" in key else f"the file that {key} names {now}"
 
 
 def _unlike(
