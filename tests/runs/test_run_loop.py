@@ -150,7 +150,15 @@ def test_what_may_be_a_file_is_an_input_where_it_is_one(script, folder, tmp_path
 
 def test_a_setting_that_is_not_given_is_called_so(script, folder):
     run(folder, overrides={"scores.true_column": "t"})
-    assert reasons(folder, "report") == "scores.true_column is now not given, was 't'"
+    said = "made with scores.true_column = 't', given with --set; without it that is not given"
+    assert reasons(folder, "report") == said
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("# true_column =", 'true_column = "t"'))
+    assert states(folder)["report"] == "fresh"
+    recipe.write_text(recipe.read_text().replace('true_column = "t"', "# true_column ="))
+    run(folder)
+    recipe.write_text(recipe.read_text().replace("# true_column =", 'true_column = "u"'))
+    assert reasons(folder, "report") == "scores.true_column is now 'u', was not given"
 
 
 def test_a_changed_pool_redoes_everything_and_a_touched_one_nothing(script, folder):
@@ -322,6 +330,66 @@ def test_a_failure_is_remembered_and_forgotten(script, folder):
     run(folder)
     assert script.take_calls() == ["noise", "curate", "select", "report"]
     assert set(states(folder).values()) == {"fresh"}
+
+
+def test_a_failure_is_one_no_more_where_its_cause_may_be_gone(script, folder):
+    def fail(job: Job) -> None:
+        raise InputError("'rho' is wrong.")
+
+    run(folder, until="neighbors")
+    script.hooks["noise"] = fail
+    with pytest.raises(InputError):
+        run(folder, overrides={"noise.rho": 0.5})
+    assert states(folder, "noise.rho=0.5")["noise"] == "failed"
+    assert states(folder)["noise"] == "missing"
+    with pytest.raises(InputError):
+        run(folder)
+    assert states(folder)["noise"] == "failed"
+    (folder / "gold.jsonl").write_text("scored")
+    assert reasons(folder, "noise") == "not made yet"
+    (folder / "gold.jsonl").unlink()
+    seen = []
+    script.hooks["noise"] = lambda job: seen.append(states(folder)["noise"])
+    run(folder)
+    assert seen == ["missing"]  # while it runs, the try before is not the last
+    pool = folder.parent / "pool.jsonl"
+    pool.rename(folder.parent / "away")
+    with pytest.raises(InputError):
+        run(folder)
+    assert states(folder)["pool"] == "failed"
+    (folder.parent / "away").rename(pool)
+    assert set(states(folder).values()) == {"fresh"}
+
+
+def test_a_stage_that_runs_with_other_settings_is_seen(script, folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
+    run(folder)
+    seen = []
+
+    def look(job: Job) -> None:
+        job.listener.progress(3, 4)
+        seen.append(reasons(folder, "select"))
+
+    script.hooks["select"] = look
+    run(folder, overrides={"select.size": 5})
+    assert seen == ["at 3 of 4, with other settings than these"]
+
+
+def test_a_store_that_cannot_be_reached_says_nothing_of_what_was_made(script, folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.folder.fingerprint", lambda place: ("a" * 64, 1, 1))
+    recipe, pool = folder / "recipe.toml", str(folder.parent / "pool.jsonl")
+    recipe.write_text(recipe.read_text().replace(pool, "s3://bucket/pool.jsonl"))
+    script.STEPS["pool"] = lambda job: Made(
+        {"n": [(job.folder / name).write_text("x") for name in ("pool.arrow", "rejects.jsonl")]}
+    )
+    run(folder)
+
+    def fail(place: str) -> None:
+        raise RunError("The store cannot be reached.")
+
+    monkeypatch.setattr("ds2.runs.folder.fingerprint", fail)
+    assert set(states(folder).values()) == {"unknown", "fresh"}
+    assert reasons(folder, "pool") == "The store cannot be reached"
 
 
 def test_an_unexpected_error_is_remembered_and_raised(script, folder):

@@ -159,6 +159,7 @@ class StageRecord:
     seconds: float  #: how long it took
     warnings: tuple[str, ...]  #: what the user should know
     summary: Mapping[str, object]  #: a few numbers, as JSON
+    given: tuple[str, ...] = ()  #: keys of settings that were given with --set, not in the recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +168,25 @@ class Manifest:
 
     stages: Mapping[str, StageRecord] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    #: what that try was made from: it writes nothing
+    tries: Mapping[str, StageRecord] = field(default_factory=dict)
 
     def with_stage(self, name: str, record: StageRecord) -> "Manifest":
         """Return a manifest in which the stage is finished."""
-        failures = {key: value for key, value in self.failures.items() if key != name}
-        return Manifest(stages={**self.stages, name: record}, failures=failures)
+        return replace(self.without_failure(name), stages={**self.stages, name: record})
 
-    def with_failure(self, name: str, sentence: str) -> "Manifest":
+    def without_failure(self, name: str) -> "Manifest":
+        """Return a manifest that knows of no failure of the stage."""
+        failures, tries = (
+            {key: value for key, value in of.items() if key != name}
+            for of in (self.failures, self.tries)
+        )
+        return Manifest(self.stages, failures, tries)
+
+    def with_failure(self, name: str, sentence: str, tried: StageRecord) -> "Manifest":
         """Return a manifest in which the last try of the stage failed."""
-        return replace(self, failures={**self.failures, name: sentence})
+        failures, tries = {**self.failures, name: sentence}, {**self.tries, name: tried}
+        return Manifest(self.stages, failures, tries)
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json``, whole or not at all."""
@@ -215,8 +226,8 @@ class Verdict:
 
     stage: str  #: its name
     #: ``done`` (just now), ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped``
-    #: (the run has no scores), or ``partial``: fresh for what comes after it, with something left
-    #: to ask for
+    #: (the run has no scores), ``unknown`` (made, and the store of its pool cannot be reached), or
+    #: ``partial``: fresh for what comes after it, with something left to ask for
     state: str
     reasons: tuple[str, ...] = ()  #: why it is not fresh, as sentences without a full stop
     seconds: float | None = None  #: how long making it took: now, or, of a status, when it was made
@@ -230,7 +241,13 @@ def judge(
     Stages that are ``stale`` come first and may change this one.
     """
     record = manifest.stages.get(stage.name)
-    failure = manifest.failures.get(stage.name)
+    failure, tried = manifest.failures.get(stage.name), manifest.tries.get(stage.name)
+    if failure is not None and tried is not None:  # with what is there now it may go well
+        since = (
+            *_changed(stage, recipe, tried, folder),
+            *_other_reads(stage, tried, manifest, stale),
+        )
+        failure = None if any(one not in failure for one in since) else failure
     if record is None:
         if failure is not None:
             return Verdict(stage.name, "failed", (failure,))
@@ -297,7 +314,11 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
     for key in sorted({*wanted, *record.settings}):
         pair = wanted.get(key), record.settings.get(key)
         now, was = ("not given" if setting is None else repr(setting) for setting in pair)
-        if pair[0] != pair[1]:
+        if pair[0] == pair[1]:
+            continue
+        if key in record.given:
+            yield f"made with {key} = {was}, given with --set; without it that is {now}"
+        else:
             yield f"{key} is now {now}, was {was}"
     if record.versions.get("ds2") != __version__:
         yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
@@ -314,10 +335,10 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
             yield f"{key} {now}" if "/" in key else f"the file that {key} names {now}"
 
 
-def _unlike(
-    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+def _other_reads(
+    stage: Stage, record: StageRecord, manifest: Manifest, stale: frozenset[str]
 ) -> Iterator[str]:
-    """What of artefacts, of earlier stages and its own, is not as it was."""
+    """What of the artefacts of earlier stages is not as it was."""
     for artefact in stage.reads:
         owner = owner_of(artefact).name
         made = manifest.stages.get(owner)
@@ -326,6 +347,13 @@ def _unlike(
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
             yield f"{artefact} has changed"
     yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
+
+
+def _unlike(
+    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+) -> Iterator[str]:
+    """What of artefacts, of earlier stages and its own, is not as it was."""
+    yield from _other_reads(stage, record, manifest, stale)
     for name in files_of(stage, record.settings):
         if fault := _fault(folder / name, record.writes.get(name)):
             yield f"{name} {fault}"
