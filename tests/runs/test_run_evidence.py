@@ -24,8 +24,10 @@ from ds2.runs import (
     plan_run_between,
     plan_run_rerating,
     run,
+    status,
     write_gold_sheets,
 )
+from ds2.runs.compare import curves_of
 from ds2.runs.export import export, publish
 from ds2.selection import Selection
 
@@ -163,6 +165,25 @@ def test_a_control_has_random_examples_of_the_same_lengths(folder):
         sorted(len(row["messages"][-1]["content"]) for row in rows) for rows in (own, control)
     ]
     assert np.abs(np.mean(lengths[0]) - np.mean(lengths[1])) < 5
+
+
+def test_a_run_that_cannot_be_written_can_be_read(folder, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    files = sorted(folder.rglob("*"))
+    made = export(Job.of(folder), tool="trl", out=tmp_path / "out")
+    assert made.n == len(load(Selection, folder).rows)
+    assert curves_of(Job.of(folder)).by_size.sizes.tolist()
+    assert {one.state for one in status(folder).stages} == {"fresh"}
+    assert {one.state for one in run(folder).stages} == {"fresh"}
+    with pytest.raises(InputError, match=r"lock.* cannot be written"):
+        run(folder, overrides={"select.size": 5})
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=r"lock.* cannot be written"):
+        plan_run_between(Job.of(folder), [("run", "length")])
+    assert sorted(folder.rglob("*")) == files
 
 
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):

@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ __all__ = [
     "hash_file",
     "hash_input",
     "hash_inputs",
+    "held",
     "judge",
     "lock_holder",
     "locked",
@@ -128,6 +129,18 @@ def locked(folder: Path) -> Iterator[None]:
     with lock(folder / LOCK, busy):
         write_text(holder, str(os.getpid()))
         yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[InputError | None]:
+    """As `locked`; where the folder cannot be written, yield why not: what is in it can be read."""
+    with ExitStack() as stack:
+        refused = None
+        try:
+            stack.enter_context(locked(folder))
+        except InputError as error:
+            refused = error
+        yield refused
 
 
 def lock_holder(folder: Path) -> int | None:

@@ -24,9 +24,9 @@ from ds2.runs.folder import (
     Verdict,
     hash_input,
     hash_inputs,
+    held,
     judge,
     lock_holder,
-    locked,
     read_manifest,
     write_json,
 )
@@ -111,8 +111,9 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
     if until == "report":  # which comes last: a fault in its file is better said first
         load_planted(recipe, folder)
     outcomes = []
-    with locked(folder):
-        sweep(folder)
+    with held(folder) as refused:
+        if refused is None:
+            sweep(folder)
         manifest = read_manifest(folder)
         for name in every:
             stage = own.get(name)
@@ -126,6 +127,8 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
             )
             if verdict.state in DONE and not asks:
                 outcomes.append(replace(verdict, seconds=0.0))
+            elif refused is not None:
+                raise refused
             else:
                 listener.started(stage.name, stage.title)
                 if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
@@ -145,10 +148,17 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
 
 @contextmanager
 def opened(job: Job, until: str) -> Iterator[None]:
-    """Bring the stage ``until`` up to date, and hold the folder while the block works on it."""
+    """Bring the stage ``until`` up to date, and hold the folder while the block works on it.
+
+    Raises:
+        InputError: the block writes, and the folder cannot be written.
+    """
     bring_up(job, until)
-    with locked(job.folder):
-        yield
+    with held(job.folder) as refused:
+        try:
+            yield
+        except OSError as error:
+            raise error if refused is None else refused from None
 
 
 def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunOutcome:
