@@ -450,6 +450,18 @@ def test_an_input_that_changes_while_it_is_read_is_not_believed(script, folder):
     assert "pool" not in read_manifest(folder).stages
 
 
+def test_a_training_may_write_its_log_while_the_report_is_made(script, folder):
+    log = folder / "proof" / "runs" / "selection-s0" / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("1\n")
+    script.hooks["report"] = lambda job: log.write_text("1\n2\n")
+    run(folder)
+    assert reasons(folder, "report") == f"{log.relative_to(folder).as_posix()} has changed"
+    script.hooks["report"] = lambda job: log.unlink()
+    run(folder)
+    assert reasons(folder, "report").endswith("log.jsonl is gone")
+
+
 def test_a_missing_pool_is_named_with_its_neighbour(script, folder):
     pool = folder.parent / "pool.jsonl"
     pool.rename(folder.parent / "pool2.jsonl")

@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ __all__ = [
     "Manifest",
     "StageRecord",
     "Verdict",
+    "hash_beside",
     "hash_file",
     "hash_input",
     "hash_inputs",
@@ -283,7 +284,7 @@ def judge(
 def hash_inputs(
     stage: Stage, recipe: Recipe, folder: Path, known: Mapping[str, FileHash]
 ) -> dict[str, FileHash]:
-    """Hash the files that a stage reads beside artefacts, by key of the recipe or by their name.
+    """Hash the files that the recipe names and a stage reads, by key of the recipe.
 
     A file whose size and modification time are as ``known`` is not read again. Of objects in a
     store nothing is read: their names, sizes and times are what is hashed.
@@ -304,9 +305,16 @@ def hash_inputs(
             raise InputError(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
+    return hashes
+
+
+def hash_beside(stage: Stage, folder: Path, known: Mapping[str, FileHash]) -> dict[str, FileHash]:
+    """Hash the files of the run folder that a stage reads and none writes, by their name."""
+    hashes = {}
     for path in sorted(path for pattern in stage.beside for path in folder.glob(pattern)):
         name = path.relative_to(folder).as_posix()
-        hashes[name] = hash_input(path, known.get(name))
+        with suppress(FileNotFoundError):  # whoever writes it begins anew
+            hashes[name] = hash_input(path, known.get(name))
     return hashes
 
 
@@ -337,6 +345,7 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
         yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
     try:
         there = hash_inputs(stage, recipe, folder, record.inputs)
+        there |= hash_beside(stage, folder, record.inputs)
     except InputError as error:
         yield str(error).rstrip(".")
         return

@@ -22,6 +22,7 @@ from ds2.runs.folder import (
     Manifest,
     StageRecord,
     Verdict,
+    hash_beside,
     hash_input,
     hash_inputs,
     held,
@@ -281,13 +282,14 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     heard, shared = hearing(job.listener), told(telling(job.listener))
     with _noting_failure(tried, stage, manifest, folder), heard as warned, shared:
         known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
-        inputs |= hash_inputs(stage, recipe, folder, known)
+        before = hash_inputs(stage, recipe, folder, known)
+        inputs |= before | hash_beside(stage, folder, known)
         made = STEPS[stage.name](job)
         for sentence in made.warnings:
             warn(sentence)
-        after = hash_inputs(stage, recipe, folder, inputs)
-        for key in {*inputs, *after}:
-            if key not in inputs or key not in after or after[key].sha256 != inputs[key].sha256:
+        after = hash_inputs(stage, recipe, folder, before)  # a log beside may grow meanwhile
+        for key in {*before, *after}:
+            if key not in before or key not in after or after[key].sha256 != before[key].sha256:
                 raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
     record = replace(
         tried,
