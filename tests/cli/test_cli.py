@@ -348,7 +348,7 @@ def test_status_shows_a_failure_and_who_works_here(folder, steps):
         (RunError("stuck"), 1, "error: stuck\n"),
         (OSError(28, "No space left on device"), 2, "The disk is full"),
         (OSError(30, "Read-only file system"), 2, "read-only"),
-        (KeyboardInterrupt(), 130, "Give the same command again to go on behind them."),
+        (KeyboardInterrupt(), 130, "The same command goes on behind them."),
     ],
 )
 def test_errors_become_sentences_and_exit_codes(folder, steps, error, code, says):

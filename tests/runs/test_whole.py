@@ -64,7 +64,7 @@ def test_a_call_that_is_refused_changes_nothing(tmp_path, rows):
         ds2.run([rows[0], 3], scores="score", folder=folder)
     assert not folder.exists()
     folder.mkdir()
-    with pytest.raises(ds2.InputError, match="select.method"):
+    with pytest.raises(ds2.InputError, match=r"select\.method"):
         ds2.run(rows, scores="score", settings={"select.method": "none"}, folder=folder)
     assert not list(folder.iterdir())
     own = write_rows(folder / "rows.jsonl", rows[:3])

@@ -191,10 +191,8 @@ class Manifest:
 
     def without_failure(self, name: str) -> "Manifest":
         """Return a manifest that knows of no failure of the stage."""
-        failures, tries = (
-            {key: value for key, value in of.items() if key != name}
-            for of in (self.failures, self.tries)
-        )
+        failures = {key: value for key, value in self.failures.items() if key != name}
+        tries = {key: value for key, value in self.tries.items() if key != name}
         return Manifest(self.stages, failures, tries)
 
     def with_failure(self, name: str, sentence: str, tried: StageRecord) -> "Manifest":

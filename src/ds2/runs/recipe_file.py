@@ -122,7 +122,7 @@ def resolve_path(folder: Path, path: str) -> Path:
 
 
 def named_in(folder: Path, name: str) -> str:
-    """Return the file or folder that a recipe in ``folder`` names where there is one, or the name."""
+    """Return the file that a recipe in ``folder`` means by a name, or, where there is none, it."""
     path = resolve_path(folder, name)
     return str(path) if path.exists() else name
 

@@ -76,12 +76,13 @@ def score_pool(new: str | Sequence[str], job: Job, *, out: Path) -> ScoredPool:
         out: the Parquet file to write.
 
     Raises:
-        InputError: the pool cannot be read, or the file not be written; the run's vectors are ready-made, or its ratings cannot be predicted.
+        InputError: the pool cannot be read, or the file not be written; the run's vectors are
+            ready-made, or its ratings cannot be predicted.
     """
     if file_kind(out) != FileKind("parquet", None):
         raise InputError(
-            f"Scores are written as Parquet, and {shown_path(out)} is named otherwise. Let its name "
-            "end in .parquet."
+            f"Scores are written as Parquet, and {shown_path(out)} is named otherwise. Let its "
+            "name end in .parquet."
         )
     check_writable(out)
     next(read_parts(new, rows=1), None)  # what cannot be read is better said before the stages run
