@@ -219,6 +219,10 @@ def test_an_artefact_is_read_again_only_where_its_time_is_another(
     shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # with new times
     assert {stage.state for stage in status(copy).stages} == {"fresh"}
     assert {"pool.arrow", "embeddings.npy", "neighbors.npz"} <= set(read)
+    run(copy)
+    read.clear()
+    assert {stage.state for stage in status(copy).stages} == {"fresh"}
+    assert read == []
 
 
 def test_an_artefact_that_cannot_be_read_is_made_again(script, folder, monkeypatch):

@@ -42,6 +42,7 @@ __all__ = [
     "lock_holder",
     "locked",
     "read_manifest",
+    "retimed",
     "write_json",
     "write_text",
 ]
@@ -277,6 +278,25 @@ def judge(
     if failure is not None:
         return Verdict(stage.name, "failed", (failure,))
     return Verdict(stage.name, "stale", reasons)
+
+
+def retimed(manifest: Manifest, name: str, folder: Path) -> Manifest:
+    """Return a manifest that has the times of a fresh stage's files as they are now, in a copy.
+
+    It is written where it says something new.
+    """
+    record = manifest.stages[name]
+    writes = {
+        file: replace(of, mtime_ns=(folder / file).stat().st_mtime_ns)
+        for file, of in record.writes.items()
+        if (folder / file).is_file()
+    }
+    if writes.items() <= record.writes.items():
+        return manifest
+    record = replace(record, writes={**record.writes, **writes})
+    manifest = replace(manifest, stages={**manifest.stages, name: record})
+    manifest.write(folder)
+    return manifest
 
 
 def hash_inputs(

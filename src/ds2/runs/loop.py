@@ -29,6 +29,7 @@ from ds2.runs.folder import (
     judge,
     lock_holder,
     read_manifest,
+    retimed,
     write_json,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing, telling
@@ -128,6 +129,8 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
             )
             if verdict.state in DONE and not asks:
                 outcomes.append(replace(verdict, seconds=0.0))
+                if refused is None:
+                    manifest = retimed(manifest, name, folder)
             elif refused is not None:
                 raise refused
             else:
