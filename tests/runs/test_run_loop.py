@@ -150,7 +150,7 @@ def test_what_may_be_a_file_is_an_input_where_it_is_one(script, folder, tmp_path
 
 def test_a_setting_that_is_not_given_is_called_so(script, folder):
     run(folder, overrides={"scores.true_column": "t"})
-    said = "made with scores.true_column = 't', given with --set; without it that is not given"
+    said = "scores.true_column is now not given, was 't' by --set"
     assert reasons(folder, "report") == said
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("# true_column =", 'true_column = "t"'))

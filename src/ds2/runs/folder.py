@@ -353,12 +353,8 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
     for key in sorted({*wanted, *record.settings}):
         pair = wanted.get(key), record.settings.get(key)
         now, was = ("not given" if setting is None else repr(setting) for setting in pair)
-        if pair[0] == pair[1]:
-            continue
-        if key in record.given:
-            yield f"made with {key} = {was}, given with --set; without it that is {now}"
-        else:
-            yield f"{key} is now {now}, was {was}"
+        if pair[0] != pair[1]:
+            yield f"{key} is now {now}, was {was}{' by --set' if key in record.given else ''}"
     if record.versions.get("ds2") != __version__:
         yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
     try:
