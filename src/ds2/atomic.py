@@ -19,6 +19,7 @@ from typing import Any
 from ds2.errors import InputError, RunBusyError
 
 __all__ = [
+    "check_writable",
     "explain_write_errors",
     "locked",
     "parse_toml",
@@ -46,14 +47,24 @@ def writing(path: Path) -> Iterator[Path]:
         InputError: ``path`` is a folder, has no folder, may not be written, or the disk is full.
     """
     with spooling(path) as temporary:
-        if path.is_dir():
-            raise InputError(f"{_shown(path)} cannot be written: it is a folder. Name a file.")
-        temporary.open("xb").close()
+        _begin(path, temporary)
         yield temporary
         _sync(temporary)
         temporary.replace(path)
         if os.name == "posix":
             _sync(path.parent)
+
+
+def _begin(path: Path, temporary: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{_shown(path)} cannot be written: it is a folder. Name a file.")
+    temporary.open("xb").close()
+
+
+def check_writable(path: Path) -> None:
+    """Raise what `writing` would raise at once: better before work than after it."""
+    with spooling(path) as temporary:
+        _begin(path, temporary)
 
 
 @contextmanager

@@ -85,6 +85,16 @@ def folder(tmp_path) -> Path:
     return tmp_path / "run"
 
 
+def test_a_rate_is_counted_from_the_first_sign_of_progress(monkeypatch):
+    now = 9_000.0
+    monkeypatch.setattr("ds2.cli.progress.time.monotonic", lambda: now)
+    pace = progress.Pace()
+    assert pace.count(1000, 0) == "1,000"
+    now += 2.0
+    assert pace.count(1500, 0) == "1,500 (250 per second)"
+    assert pace.count(0, 10) == "0 of 10"  # of something else
+
+
 def test_version_and_help():
     assert invoke("--version").stdout == f"ds2 {__version__}\n"
     shown = invoke("--help")
@@ -338,7 +348,7 @@ def test_status_shows_a_failure_and_who_works_here(folder, steps):
         (RunError("stuck"), 1, "error: stuck\n"),
         (OSError(28, "No space left on device"), 2, "The disk is full"),
         (OSError(30, "Read-only file system"), 2, "read-only"),
-        (KeyboardInterrupt(), 130, "Give the same command again to go on."),
+        (KeyboardInterrupt(), 130, "The same command goes on behind them."),
     ],
 )
 def test_errors_become_sentences_and_exit_codes(folder, steps, error, code, says):

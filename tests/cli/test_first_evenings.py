@@ -223,5 +223,5 @@ def test_what_was_tried_out_is_not_what_is_exported_and_both_say_so(evening):
     said = evening.type("ds2 run run --set select.size=40")
     assert "select.size=40: for this command alone. To keep it for the next ones, write it" in said
     said = evening.type("ds2 export run --tool trl")
-    assert "made anew: select.size is now 50, was 40" in said
+    assert "made anew: select.size is now 50, was 40 by --set" in said
     assert "(50 examples)" in said

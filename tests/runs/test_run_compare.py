@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
-from ds2.runs import Job, compare_run, load, parse_overrides
+from ds2.runs import Job, compare_run, load, parse_overrides, run
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -65,6 +65,14 @@ def numbers(folder) -> dict:
 def rows(document: dict, key: str, name: str = "method") -> dict[str, dict]:
     """The rows of a table by their first column."""
     return {row[name]: row for row in document["tables"][key]["rows"]}
+
+
+def test_a_page_names_the_run_from_wherever_it_was_made(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    run(Path(), overrides={"report.title": "t"})
+    assert "ds2 gold run\n" in (folder / "report.md").read_text(encoding="utf-8")
+    compare_run(Job.of(Path()), methods=["ds2", "random"])
+    assert "''" not in json.loads((folder / "compare.json").read_text())["state"]["command"]
 
 
 def test_every_method_takes_part_or_says_why_not(numbers):

@@ -14,7 +14,20 @@ from typer.testing import CliRunner
 from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError
-from ds2.runs import Job, add_gold, load, parse_overrides, plan_run_rerating, run, write_gold_sheets
+from ds2.pool import Pool
+from ds2.proof import Likelihoods
+from ds2.runs import (
+    Job,
+    add_gold,
+    load,
+    parse_overrides,
+    plan_run_between,
+    plan_run_rerating,
+    run,
+    status,
+    write_gold_sheets,
+)
+from ds2.runs.compare import curves_of
 from ds2.runs.export import export, publish
 from ds2.selection import Selection
 
@@ -60,6 +73,47 @@ def test_a_larger_plan_extends_a_smaller_one_and_asks_for_nothing_twice(folder, 
     add_gold(Job.of(folder), [fill(folder / "gold-sheet.jsonl", tmp_path / "second.jsonl")])
     with pytest.raises(InputError, match="Ask for a larger --size"):
         write_gold_sheets(Job.of(folder), size=50)
+
+
+@pytest.mark.parametrize("name", ["gold-sheet.csv", "gold-sheet.jsonl"])
+def test_a_sheet_that_somebody_has_filled_in_is_not_written_over(folder, name):
+    write_gold_sheets(Job.of(folder), size=30)
+    write_gold_sheets(Job.of(folder), size=30)  # an empty one is
+    sheet = folder / name
+    text = sheet.read_text(encoding="utf-8")
+    filled = text.replace('"score": null', '"score": 3', 4).replace(",,,", ",4,,", 4)
+    assert filled != text
+    sheet.write_text(filled, encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.glob("gold-*")}
+    for ask in (
+        lambda: write_gold_sheets(Job.of(folder), size=40),
+        lambda: plan_run_between(Job.of(folder), [("run", "random")]),
+    ):
+        with pytest.raises(InputError, match=rf"{name}' holds 4 scores .* --add .*{name}"):
+            ask()
+    assert {path: path.read_bytes() for path in folder.glob("gold-*")} == before
+    add_gold(Job.of(folder), [sheet])
+    assert write_gold_sheets(Job.of(folder), size=40).n_new == 36
+
+
+@pytest.mark.parametrize(
+    ("line", "lost"),
+    [
+        ({"id": "r2", "score": 2, "annotator": "ann"}, "the columns 'annotator' would be lost"),
+        ({"id": "elsewhere", "score": 2}, "1 lines that are not the one score of an example"),
+        ({"id": "r1", "score": 2}, "1 lines that are not"),
+    ],
+)
+def test_a_file_of_trusted_scores_of_the_users_own_loses_nothing(folder, tmp_path, line, lost):
+    own = write_rows(tmp_path / "own.jsonl", [{"id": "r1", "score": 1}, line])
+    before = own.read_bytes()
+    more = write_rows(tmp_path / "more.jsonl", [{"id": "r3", "score": 3}])
+    with pytest.raises(InputError, match=f"own.jsonl' would be written anew, and {lost}"):
+        add_gold(Job.of(folder, {"gold.path": str(own)}), [more])
+    assert own.read_bytes() == before
+    added = add_gold(Job.of(folder), [own, more])  # what the sentence says
+    assert added.n_scored >= 2
+    assert own.read_bytes() == before
 
 
 def test_a_sheet_without_a_usable_score_is_an_error_and_changes_nothing(folder, tmp_path):
@@ -111,6 +165,30 @@ def test_a_control_has_random_examples_of_the_same_lengths(folder):
         sorted(len(row["messages"][-1]["content"]) for row in rows) for rows in (own, control)
     ]
     assert np.abs(np.mean(lengths[0]) - np.mean(lengths[1])) < 5
+
+
+def test_a_run_that_cannot_be_written_can_be_read(folder, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    files = sorted(folder.rglob("*"))
+    made = export(Job.of(folder), tool="trl", out=tmp_path / "out")
+    assert made.n == len(load(Selection, folder).rows)
+    assert curves_of(Job.of(folder)).by_size.sizes.tolist()
+    assert {one.state for one in status(folder).stages} == {"fresh"}
+    assert {one.state for one in run(folder).stages} == {"fresh"}
+    with pytest.raises(InputError, match=r"lock.* cannot be written"):
+        run(folder, overrides={"select.size": 5})
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=r"lock.* cannot be written"):
+        plan_run_between(Job.of(folder), [("run", "length")])
+    assert sorted(folder.rglob("*")) == files
+
+
+def test_a_sample_that_nobody_rates_is_warned_of(folder):
+    found = run(folder, until="rate", overrides={"rate.sample": 20})
+    assert any(text.startswith("'rate.sample' is how many") for text in found.warnings)
 
 
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):
@@ -189,6 +267,26 @@ def test_a_column_of_the_pool_orders_the_selection(folder):
     assert max(values) == max(v["ppl"] for v in rows if v["ppl"] is not None)
     with pytest.raises(InputError, match=r"select\.values"):
         selected(folder, "select.method=ifd")
+
+
+def test_likelihoods_are_those_of_the_model_that_is_there_now(folder, monkeypatch):
+    measured = []
+
+    def measure(pool: Pool, model: str, **_: object) -> Likelihoods:
+        measured.append(model)
+        values = np.arange(len(pool)) * 1.0
+        return Likelihoods(values, values, {}, model)
+
+    monkeypatch.setattr("ds2.runs.select.measure_likelihoods", measure)
+    (folder / "model").mkdir()
+    (folder / "model" / "weights").write_text("1")
+    asked = ("select.method=perplexity", "select.likelihood_model=model")
+    selected(folder, *asked)
+    selected(folder, *asked, "select.size=5")
+    assert measured == [str(folder / "model")]  # which is in the recipe's folder
+    (folder / "model" / "weights").write_text("2")
+    selected(folder, *asked, "select.size=5")
+    assert len(measured) == 2
 
 
 def test_curation_controls_for_length_when_asked(folder):

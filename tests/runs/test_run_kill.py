@@ -123,7 +123,7 @@ def test_an_interrupt_says_how_to_go_on_and_a_second_process_is_told(whole, tmp_
     os.close(writer)
     assert process.returncode == 130
     assert (out, err.count("Traceback")) == ("", 0)
-    assert "Give the same command again to go on." in err
+    assert "The same command goes on behind them." in err
     assert status(folder).pid is None
 
 

@@ -124,9 +124,41 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(script, folder, set
     assert script.take_calls() == redone
 
 
+@pytest.mark.parametrize(
+    ("key", "stage"),
+    [
+        ("select.tokenizer", "select"),
+        ("select.likelihood_model", "select"),
+        ("embed.model", "embed"),
+        ("raters.local.model", "rate"),
+    ],
+)
+def test_what_may_be_a_file_is_an_input_where_it_is_one(script, folder, tmp_path, key, stage):
+    run(folder, overrides={key: "org/name"})
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "weights").write_text("1")
+    setting = f"{key}={place}"
+    run(folder, overrides=parse_overrides([setting]))
+    assert set(states(folder, setting).values()) == {"fresh"}
+    (place / "weights").write_text("2 and more")
+    assert f"the file that {key} names has changed" in reasons(folder, stage, setting)
+    script.take_calls()
+    run(folder, overrides=parse_overrides([setting]))
+    assert script.take_calls()[0] == stage
+
+
 def test_a_setting_that_is_not_given_is_called_so(script, folder):
     run(folder, overrides={"scores.true_column": "t"})
-    assert reasons(folder, "report") == "scores.true_column is now not given, was 't'"
+    said = "scores.true_column is now not given, was 't' by --set"
+    assert reasons(folder, "report") == said
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("# true_column =", 'true_column = "t"'))
+    assert states(folder)["report"] == "fresh"
+    recipe.write_text(recipe.read_text().replace('true_column = "t"', "# true_column ="))
+    run(folder)
+    recipe.write_text(recipe.read_text().replace("# true_column =", 'true_column = "u"'))
+    assert reasons(folder, "report") == "scores.true_column is now 'u', was not given"
 
 
 def test_a_changed_pool_redoes_everything_and_a_touched_one_nothing(script, folder):
@@ -187,6 +219,10 @@ def test_an_artefact_is_read_again_only_where_its_time_is_another(
     shutil.copytree(folder, copy, copy_function=shutil.copyfile)  # with new times
     assert {stage.state for stage in status(copy).stages} == {"fresh"}
     assert {"pool.arrow", "embeddings.npy", "neighbors.npz"} <= set(read)
+    run(copy)
+    read.clear()
+    assert {stage.state for stage in status(copy).stages} == {"fresh"}
+    assert read == []
 
 
 def test_an_artefact_that_cannot_be_read_is_made_again(script, folder, monkeypatch):
@@ -300,6 +336,66 @@ def test_a_failure_is_remembered_and_forgotten(script, folder):
     assert set(states(folder).values()) == {"fresh"}
 
 
+def test_a_failure_is_one_no_more_where_its_cause_may_be_gone(script, folder):
+    def fail(job: Job) -> None:
+        raise InputError("'rho' is wrong.")
+
+    run(folder, until="neighbors")
+    script.hooks["noise"] = fail
+    with pytest.raises(InputError):
+        run(folder, overrides={"noise.rho": 0.5})
+    assert states(folder, "noise.rho=0.5")["noise"] == "failed"
+    assert states(folder)["noise"] == "missing"
+    with pytest.raises(InputError):
+        run(folder)
+    assert states(folder)["noise"] == "failed"
+    (folder / "gold.jsonl").write_text("scored")
+    assert reasons(folder, "noise") == "not made yet"
+    (folder / "gold.jsonl").unlink()
+    seen = []
+    script.hooks["noise"] = lambda job: seen.append(states(folder)["noise"])
+    run(folder)
+    assert seen == ["missing"]  # while it runs, the try before is not the last
+    pool = folder.parent / "pool.jsonl"
+    pool.rename(folder.parent / "away")
+    with pytest.raises(InputError):
+        run(folder)
+    assert states(folder)["pool"] == "failed"
+    (folder.parent / "away").rename(pool)
+    assert set(states(folder).values()) == {"fresh"}
+
+
+def test_a_stage_that_runs_with_other_settings_is_seen(script, folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.loop.NOTE_EVERY_S", 0.0)
+    run(folder)
+    seen = []
+
+    def look(job: Job) -> None:
+        job.listener.progress(3, 4)
+        seen.append(reasons(folder, "select"))
+
+    script.hooks["select"] = look
+    run(folder, overrides={"select.size": 5})
+    assert seen == ["at 3 of 4, with other settings than these"]
+
+
+def test_a_store_that_cannot_be_reached_says_nothing_of_what_was_made(script, folder, monkeypatch):
+    monkeypatch.setattr("ds2.runs.folder.fingerprint", lambda place: ("a" * 64, 1, 1))
+    recipe, pool = folder / "recipe.toml", str(folder.parent / "pool.jsonl")
+    recipe.write_text(recipe.read_text().replace(pool, "s3://bucket/pool.jsonl"))
+    script.STEPS["pool"] = lambda job: Made(
+        {"n": [(job.folder / name).write_text("x") for name in ("pool.arrow", "rejects.jsonl")]}
+    )
+    run(folder)
+
+    def fail(place: str) -> None:
+        raise RunError("The store cannot be reached.")
+
+    monkeypatch.setattr("ds2.runs.folder.fingerprint", fail)
+    assert set(states(folder).values()) == {"unknown", "fresh"}
+    assert reasons(folder, "pool") == "The store cannot be reached"
+
+
 def test_an_unexpected_error_is_remembered_and_raised(script, folder):
     script.hooks["embed"] = lambda job: {}["a bug"]
     with pytest.raises(KeyError):
@@ -358,6 +454,18 @@ def test_an_input_that_changes_while_it_is_read_is_not_believed(script, folder):
     assert "pool" not in read_manifest(folder).stages
 
 
+def test_a_training_may_write_its_log_while_the_report_is_made(script, folder):
+    log = folder / "proof" / "runs" / "selection-s0" / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("1\n")
+    script.hooks["report"] = lambda job: log.write_text("1\n2\n")
+    run(folder)
+    assert reasons(folder, "report") == f"{log.relative_to(folder).as_posix()} has changed"
+    script.hooks["report"] = lambda job: log.unlink()
+    run(folder)
+    assert reasons(folder, "report").endswith("log.jsonl is gone")
+
+
 def test_a_missing_pool_is_named_with_its_neighbour(script, folder):
     pool = folder.parent / "pool.jsonl"
     pool.rename(folder.parent / "pool2.jsonl")
@@ -407,9 +515,9 @@ def test_gold_need_not_be_there_and_what_rests_on_it_follows_when_it_comes_and_g
     run(folder)
     script.take_calls()
     (folder / "gold.jsonl").write_text("scored")
-    assert "gold.path names has changed" in reasons(folder, "curate")
+    assert "gold.path names is new" in reasons(folder, "curate")
     run(folder)
     assert script.take_calls() == ["noise", "curate", "select", "report"]
     assert set(states(folder).values()) == {"fresh"}
     (folder / "gold.jsonl").unlink()
-    assert "gold.path names has changed" in reasons(folder, "noise")
+    assert "gold.path names is gone" in reasons(folder, "noise")

@@ -101,6 +101,28 @@ def test_another_pool_is_scored_from_file_to_parquet(folder, tmp_path):
     assert pq.read_table(tmp_path / "two.parquet").to_pydict() == found
 
 
+@pytest.mark.parametrize(
+    ("new", "out", "says"),
+    [
+        ("nowhere.jsonl", "s.parquet", "nowhere.jsonl does not exist"),
+        ("new.jsonl", "nowhere/s.parquet", "nowhere' does not exist"),
+        ("new.jsonl", "folder.parquet", "it is a folder"),
+        ("new.jsonl", "s.jsonl", "Scores are written as Parquet, and .*s.jsonl is named otherwise"),
+        ("new.jsonl", "s.txt", "its suffix must be one of"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_said_before_the_stages(tmp_path, new, out, says):
+    write_rows(tmp_path / "new.jsonl", rows(20, 0))
+    (tmp_path / "folder.parquet").mkdir()
+    pool = write_rows(tmp_path / "pool.jsonl", rows(40))
+    settings = {"scores.column": "score", "scores.scale": "levels:6"}
+    init_run(tmp_path / "run", pool=str(pool), settings=settings)
+    files = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ds2.InputError, match=says):
+        score_pool(str(tmp_path / new), Job.of(tmp_path / "run"), out=tmp_path / out)
+    assert sorted(tmp_path.rglob("*")) == files
+
+
 def test_a_pool_that_is_unlike_the_run_s_is_called_so(folder, tmp_path):
     german = [
         {"instruction": f"Frage {i}?", "output": "Das ist ein ziemlich langer deutscher Satz. " * 9}

@@ -45,7 +45,13 @@ def test_a_folder_is_hashed_by_names_and_contents(tmp_path):
     first = hash_input(folder)
     assert hash_input(folder, first) is first
     (folder / "train" / "a").rename(folder / "train" / "b")
-    assert hash_input(folder).sha256 != first.sha256
+    assert hash_input(folder, first).sha256 != first.sha256
+    (folder / "train" / "c").write_bytes(b"2")
+    pattern, second = Path(f"{folder}/train/*"), hash_input(folder)
+    both = hash_input(pattern)
+    (folder / "train" / "b").rename(folder / "train" / "d")  # each file keeps its size and time
+    assert hash_input(folder, second).sha256 != second.sha256
+    assert hash_input(pattern, both).sha256 != both.sha256
 
 
 def test_a_second_writer_is_told_who_works_here(tmp_path):

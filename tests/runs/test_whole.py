@@ -58,6 +58,33 @@ def test_a_folder_is_kept_and_gone_on_with(tmp_path, rows):
         ds2.run([rows[0], 3], scores="score")
 
 
+def test_a_call_that_is_refused_changes_nothing(tmp_path, rows):
+    folder = tmp_path / "run"
+    with pytest.raises(ds2.InputError, match="row 2: "):
+        ds2.run([rows[0], 3], scores="score", folder=folder)
+    assert not folder.exists()
+    folder.mkdir()
+    with pytest.raises(ds2.InputError, match=r"select\.method"):
+        ds2.run(rows, scores="score", settings={"select.method": "none"}, folder=folder)
+    assert not list(folder.iterdir())
+    own = write_rows(folder / "rows.jsonl", rows[:3])
+    before = own.read_bytes()
+    with pytest.raises(ds2.InputError, match=r"holds 'rows\.jsonl', which a run would replace"):
+        ds2.run(rows, scores="score", folder=folder)
+    assert own.read_bytes() == before
+    own.unlink()
+    ds2.run(rows, scores="score", size=0.1, folder=folder)
+    files = {path: path.stat() for path in folder.iterdir()}
+    for refused in ({"size": 0.2}, {"size": 0.1, "raters": ["m"]}):
+        with pytest.raises(ds2.InputError, match="says something else"):
+            ds2.run(rows[:100], scores="score", folder=folder, **refused)
+    after = {path: path.stat() for path in folder.iterdir()}
+    assert {p: (s.st_size, s.st_mtime_ns) for p, s in after.items()} == {
+        p: (s.st_size, s.st_mtime_ns) for p, s in files.items()
+    }
+    assert len(ds2.run(rows[:100], scores="score", size=0.1, folder=folder).pool) == 100
+
+
 def test_warnings_are_warned_at_the_line_that_called(rows):
     with pytest.warns(ds2.Ds2Warning) as warned:
         found = ds2.run(rows, scores="score", size=16)

@@ -97,7 +97,7 @@ class _Commands(TyperGroup):
             tell(f"error: {error}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            tell("stopped: finished stages are kept. Give the same command again to go on.")
+            tell("stopped: finished stages are kept. The same command goes on behind them.")
             raise typer.Exit(130) from None
 
 

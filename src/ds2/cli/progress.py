@@ -46,7 +46,7 @@ class Pace:
     """How fast a stage goes, from its first sign of progress on."""
 
     def __init__(self) -> None:
-        self._total, self._first = 0.0, (0.0, 0.0)
+        self._total, self._first = -1.0, (0.0, 0.0)  # of nothing yet
 
     def left_s(self, done: float, total: float) -> float | None:
         """Seconds that the rest takes at the rate so far; None until something is done."""

@@ -203,16 +203,16 @@ def read_gold(
                 if isinstance(line, Fault):
                     raise _UnusableError(f"{line.reason}.")
                 names.update(dict.fromkeys(line))
+                score = _score(line.get("score"), used)
+                if score is None:
+                    n_unscored += 1
+                    continue
                 row = _row_of(line, places, sheet=sheet)
                 if rows is not None and not rows[row]:
                     continue
-                score = _score(line.get("score"), used)
                 stratum = _stratum(line) if strata else None
             except _UnusableError as fault:
                 faults.append(f"{where}: {fault}")
-                continue
-            if score is None:
-                n_unscored += 1
                 continue
             before = gold.values[row]
             if not np.isnan(before) and before != score:

@@ -8,6 +8,7 @@ is given.
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from ds2.keys import random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.noise import Agreement, agreement
 from ds2.pool import Pool
+from ds2.pool.rows import Fault, read_file
+from ds2.pool.wording import shown_names
 from ds2.rating import GoldScores, Scale, read_gold, write_gold_sheet
 from ds2.report import GoldItem, gold_choices, render_gold_page
 from ds2.runs.folder import write_text
@@ -37,6 +40,7 @@ __all__ = [
     "PlannedPair",
     "Side",
     "add_gold",
+    "check_sheets",
     "found_between",
     "load_gold",
     "load_judging",
@@ -119,11 +123,12 @@ def write_gold_sheets(job: Job, *, size: int | None = None, again: int = 0) -> G
 
     Raises:
         InputError: the size is below 1 or above the number of rated examples; fewer have a score
-            than are to be scored again.
+            than are to be scored again; a sheet that is there holds scores that the run lacks.
     """
     with opened(job, "curate"):
         pool = job.pool
         scale = job.ratings.scale
+        check_sheets(job, pool, scale)
         known = load_gold(job, pool, scale)
         if not again:
             plan, new = _planned(job, pool, known, size)
@@ -136,6 +141,34 @@ def write_gold_sheets(job: Job, *, size: int | None = None, again: int = 0) -> G
             strata=known.stratum[rows], stratum_rows=known.stratum_rows[rows],
             probabilities=np.ones(len(rows)),
         )  # fmt: skip
+
+
+def check_sheets(job: Job, pool: Pool, scale: Scale) -> None:
+    """Look at the sheets that are there, which are about to be written over.
+
+    Raises:
+        InputError: in one of them somebody has scored what the run does not have yet.
+    """
+    every = np.ones(len(pool), dtype=bool)
+
+    def read(files: Sequence[Path]) -> GoldScores:
+        return read_gold(pool, files, scale=scale, rows=every, strata=False)
+
+    here = _taken(job)
+    known = read(here).values if here else np.full(len(pool), np.nan)
+    for path in (job.folder / name for name in SHEETS[:2]):
+        found = read([path]) if path.exists() else None
+        if found is None:
+            continue
+        new = ~np.isnan(found.values) & (found.values != known)
+        if n := int(new.sum()) + len(found.faults):
+            run, sheet = (shlex.quote(str(one)) for one in (job.folder, path))
+            why = f" {found.faults[0]}" if found.faults else ""
+            raise InputError(
+                f"'{path}' holds {n:,} scores that the run does not have, and would be written "
+                f"over.{why} Take them up with: ds2 gold {run} --add {sheet}, or move the file "
+                "away."
+            )
 
 
 def write_sheets(
@@ -218,20 +251,46 @@ def _again(job: Job, pool: Pool, known: GoldScores, count: int) -> np.ndarray:
     return np.asarray(rows[np.argsort(order, kind="stable")[:count]])
 
 
+def _taken(job: Job) -> list[Path]:
+    """The files of trusted scores that the run has: those that judge, then those that teach."""
+    both = job.folder / JUDGES, job.path(job.recipe.gold.path)
+    return [path for path in both if path.exists()]
+
+
+def _check_own(path: Path, pool: Pool, scale: Scale) -> None:
+    """Refuse to write a file of scores anew where something of the user's would not be in it."""
+    lines = [line for _, line in read_file(path).rows]
+    known = {"id", "score", "note", "stratum", "stratum_rows"}
+    more = sorted({name for line in lines if not isinstance(line, Fault) for name in line} - known)
+    every = np.ones(len(pool), dtype=bool)
+    left = len(lines) - read_gold(pool, path, scale=scale, rows=every, strata=False).n_scored
+    lost = [f"the columns {shown_names(more)}"] if more else []
+    lost += [f"{left:,} lines that are not the one score of an example of the pool"] if left else []
+    if lost:
+        raise InputError(
+            f"'{path}' would be written anew, and {' and '.join(lost)} would be lost: nothing was "
+            "changed. Name another file as gold.path in the recipe, and give this one with --add, "
+            "before the others."
+        )
+
+
 def add_gold(job: Job, files: Sequence[Path]) -> GoldAdded:
     """Read sheets that were filled in, and put their scores to those that the run has.
 
     The scores of examples that were asked for to judge selections are kept apart: they never teach.
 
     Raises:
-        InputError: a file cannot be read, or holds no score that can be used.
+        InputError: a file cannot be read, or holds no score that can be used; the run's own file
+            is the user's, and would lose what ds2 does not write.
     """
     with opened(job, "rate"):
         folder, path = job.folder, job.path(job.recipe.gold.path)
         pool, scale = job.pool, job.ratings.scale
         judges = asked_rows(folder, pool)
         given = read_gold(pool, files, scale=scale, strata=False)
-        here = [one for one in (folder / JUDGES, path) if one.exists()]
+        if path.exists():
+            _check_own(path, pool, scale)
+        here = _taken(job)
         before = read_gold(pool, here, scale=scale, strata=False).values if here else given.values
         taught = read_gold(pool, [*here[-1:], *files], scale=scale, rows=~judges)
         judging = read_gold(pool, [*here, *files], scale=scale, rows=judges, strata=False)

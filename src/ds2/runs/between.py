@@ -17,6 +17,7 @@ from ds2.runs.ask import (
     GoldSheets,
     PlannedPair,
     Side,
+    check_sheets,
     load_judging,
     save_plan,
     write_sheets,
@@ -51,13 +52,15 @@ def plan_run_between(
         size: examples in the plan; None: 200, or as many as there are.
 
     Raises:
-        InputError: a selection that there is not, two that are alike, a size that does not fit.
+        InputError: a selection that there is not, two that are alike, a size that does not fit; a
+            sheet that is there holds scores that the run lacks.
     """
     names = list(dict.fromkeys(pairs))
     methods = {name for pair in names for name in pair if name in METHODS}
     with opened(job, "select"):
         contest = open_contest(job, sorted(methods))
         pool, scale = contest.materials.pool, required(contest.ratings).scale
+        check_sheets(job, pool, scale)
         sides = {name: side_of(contest, name) for name in dict.fromkeys(sum(names, ()))}
         chosen = [(sides[a], sides[b]) for a, b in names]
         plan = plan_gold_between(

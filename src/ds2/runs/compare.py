@@ -228,7 +228,7 @@ def _results(
         order=order,
         dial=load(Curves, contest.job.folder).by_dial,
         gold_needed=max(0 if curated is None else curated.gold_needed, LEAST_GOLD),
-        run=contest.job.folder.name,
+        run=contest.job.folder.resolve().name,
     )
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -33,13 +33,16 @@ __all__ = [
     "Manifest",
     "StageRecord",
     "Verdict",
+    "hash_beside",
     "hash_file",
     "hash_input",
     "hash_inputs",
+    "held",
     "judge",
     "lock_holder",
     "locked",
     "read_manifest",
+    "retimed",
     "write_json",
     "write_text",
 ]
@@ -52,6 +55,7 @@ class FileHash:
     """What a file held when it was hashed, and how large and old it was.
 
     A file that has both still is taken for unchanged: ``mtime_ns`` is 0 where that is not known.
+    Of several files it is a number that stands for the names, sizes and times of all.
     """
 
     sha256: str
@@ -81,7 +85,8 @@ def hash_file(path: Path) -> FileHash:
 def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
     """Hash a file, a whole folder or what a pattern matches, outside the run folder.
 
-    Where size and modification time are those of ``known``, its hash is taken over unread.
+    Where size and modification time are those of ``known``, and the names of files in a folder,
+    its hash is taken over unread.
     """
     if path.is_dir():
         return _hash_files(path, [file for file in path.rglob("*") if file.is_file()], known)
@@ -95,16 +100,19 @@ def hash_input(path: Path, known: FileHash | None = None) -> FileHash:
 
 
 def _hash_files(folder: Path, files: list[Path], known: FileHash | None) -> FileHash:
-    files = sorted(files)
-    stats = [path.stat() for path in files]
-    size = sum(stat.st_size for stat in stats)
-    newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    if known and (known.size, known.mtime_ns) == (size, newest):
+    stats = {path: path.stat() for path in sorted(files)}
+    size = sum(stat.st_size for stat in stats.values())
+    seen = "".join(
+        f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+        for path, stat in stats.items()
+    )
+    mark = int(hashlib.sha256(seen.encode()).hexdigest()[:12], 16)
+    if known and (known.size, known.mtime_ns) == (size, mark):
         return known
     digest = hashlib.sha256()
-    for path in files:
+    for path in stats:
         digest.update(f"{path.relative_to(folder)}\0{hash_file(path).sha256}\n".encode())
-    return FileHash(digest.hexdigest(), size, newest)
+    return FileHash(digest.hexdigest(), size, mark)
 
 
 @contextmanager
@@ -123,6 +131,18 @@ def locked(folder: Path) -> Iterator[None]:
     with lock(folder / LOCK, busy):
         write_text(holder, str(os.getpid()))
         yield
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[InputError | None]:
+    """As `locked`; where the folder cannot be written, yield why not: what is in it can be read."""
+    with ExitStack() as stack:
+        refused = None
+        try:
+            stack.enter_context(locked(folder))
+        except InputError as error:
+            refused = error
+        yield refused
 
 
 def lock_holder(folder: Path) -> int | None:
@@ -154,6 +174,7 @@ class StageRecord:
     seconds: float  #: how long it took
     warnings: tuple[str, ...]  #: what the user should know
     summary: Mapping[str, object]  #: a few numbers, as JSON
+    given: tuple[str, ...] = ()  #: keys of settings that were given with --set, not in the recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +183,23 @@ class Manifest:
 
     stages: Mapping[str, StageRecord] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    #: what that try was made from: it writes nothing
+    tries: Mapping[str, StageRecord] = field(default_factory=dict)
 
     def with_stage(self, name: str, record: StageRecord) -> "Manifest":
         """Return a manifest in which the stage is finished."""
-        failures = {key: value for key, value in self.failures.items() if key != name}
-        return Manifest(stages={**self.stages, name: record}, failures=failures)
+        return replace(self.without_failure(name), stages={**self.stages, name: record})
 
-    def with_failure(self, name: str, sentence: str) -> "Manifest":
+    def without_failure(self, name: str) -> "Manifest":
+        """Return a manifest that knows of no failure of the stage."""
+        failures = {key: value for key, value in self.failures.items() if key != name}
+        tries = {key: value for key, value in self.tries.items() if key != name}
+        return Manifest(self.stages, failures, tries)
+
+    def with_failure(self, name: str, sentence: str, tried: StageRecord) -> "Manifest":
         """Return a manifest in which the last try of the stage failed."""
-        return replace(self, failures={**self.failures, name: sentence})
+        failures, tries = {**self.failures, name: sentence}, {**self.tries, name: tried}
+        return Manifest(self.stages, failures, tries)
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json``, whole or not at all."""
@@ -210,8 +239,8 @@ class Verdict:
 
     stage: str  #: its name
     #: ``done`` (just now), ``fresh``, ``stale``, ``missing`` (never made), ``failed``, ``skipped``
-    #: (the run has no scores), or ``partial``: fresh for what comes after it, with something left
-    #: to ask for
+    #: (the run has no scores), ``unknown`` (made, and the store of its pool cannot be reached), or
+    #: ``partial``: fresh for what comes after it, with something left to ask for
     state: str
     reasons: tuple[str, ...] = ()  #: why it is not fresh, as sentences without a full stop
     seconds: float | None = None  #: how long making it took: now, or, of a status, when it was made
@@ -225,7 +254,13 @@ def judge(
     Stages that are ``stale`` come first and may change this one.
     """
     record = manifest.stages.get(stage.name)
-    failure = manifest.failures.get(stage.name)
+    failure, tried = manifest.failures.get(stage.name), manifest.tries.get(stage.name)
+    if failure is not None and tried is not None:  # with what is there now it may go well
+        since = (
+            *_changed(stage, recipe, tried, folder),
+            *_other_reads(stage, tried, manifest, stale),
+        )
+        failure = None if any(one not in failure for one in since) else failure
     if record is None:
         if failure is not None:
             return Verdict(stage.name, "failed", (failure,))
@@ -245,22 +280,41 @@ def judge(
     return Verdict(stage.name, "stale", reasons)
 
 
+def retimed(manifest: Manifest, name: str, folder: Path) -> Manifest:
+    """Return a manifest that has the times of a fresh stage's files as they are now, in a copy.
+
+    It is written where it says something new.
+    """
+    record = manifest.stages[name]
+    writes = {
+        file: replace(of, mtime_ns=(folder / file).stat().st_mtime_ns)
+        for file, of in record.writes.items()
+        if (folder / file).is_file()
+    }
+    if writes.items() <= record.writes.items():
+        return manifest
+    record = replace(record, writes={**record.writes, **writes})
+    manifest = replace(manifest, stages={**manifest.stages, name: record})
+    manifest.write(folder)
+    return manifest
+
+
 def hash_inputs(
     stage: Stage, recipe: Recipe, folder: Path, known: Mapping[str, FileHash]
 ) -> dict[str, FileHash]:
-    """Hash the files that a stage reads beside artefacts, by key of the recipe or by their name.
+    """Hash the files that the recipe names and a stage reads, by key of the recipe.
 
     A file whose size and modification time are as ``known`` is not read again. Of objects in a
     store nothing is read: their names, sizes and times are what is hashed.
     """
-    settings = recipe.flat()
-    hashes = {}
+    settings, hashes = recipe.flat(), {}
+    optional = (*stage.optional, *stage.named)
     for key, value in _named_files(stage, settings):
         if key.startswith("pool.path") and is_remote(value):
             hashes[key] = FileHash(*fingerprint(value))
             continue
         path = resolve_path(folder, value)
-        if any(fnmatch.fnmatchcase(key, one) for one in stage.optional) and not path.exists():
+        if any(fnmatch.fnmatchcase(key, one) for one in optional) and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -269,15 +323,22 @@ def hash_inputs(
             raise InputError(
                 f"'{key}' names '{path}', which cannot be read: {error.strerror}."
             ) from None
+    return hashes
+
+
+def hash_beside(stage: Stage, folder: Path, known: Mapping[str, FileHash]) -> dict[str, FileHash]:
+    """Hash the files of the run folder that a stage reads and none writes, by their name."""
+    hashes = {}
     for path in sorted(path for pattern in stage.beside for path in folder.glob(pattern)):
         name = path.relative_to(folder).as_posix()
-        hashes[name] = hash_input(path, known.get(name))
+        with suppress(FileNotFoundError):  # whoever writes it begins anew
+            hashes[name] = hash_input(path, known.get(name))
     return hashes
 
 
 def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The files that a stage's inputs name, by key; a list's have their place behind the key."""
-    for pattern in stage.inputs:
+    for pattern in (*stage.inputs, *stage.named):
         for key in fnmatch.filter(settings, pattern):
             value = settings[key]
             many = isinstance(value, list)
@@ -293,24 +354,27 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
         pair = wanted.get(key), record.settings.get(key)
         now, was = ("not given" if setting is None else repr(setting) for setting in pair)
         if pair[0] != pair[1]:
-            yield f"{key} is now {now}, was {was}"
+            yield f"{key} is now {now}, was {was}{' by --set' if key in record.given else ''}"
     if record.versions.get("ds2") != __version__:
         yield f"made by ds2 {record.versions.get('ds2')}, this is {__version__}"
     try:
         there = hash_inputs(stage, recipe, folder, record.inputs)
+        there |= hash_beside(stage, folder, record.inputs)
     except InputError as error:
         yield str(error).rstrip(".")
         return
     before, after = ({k: one.sha256 for k, one in of.items()} for of in (record.inputs, there))
     for key in sorted({*before, *after}):
         if before.get(key) != after.get(key):
-            yield f"{key} has changed" if "/" in key else f"the file that {key} names has changed"
+            gone = "is gone" if key not in after else "is new"
+            now = "has changed" if key in before and key in after else gone
+            yield f"{key} {now}" if "/" in key else f"the file that {key} names {now}"
 
 
-def _unlike(
-    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+def _other_reads(
+    stage: Stage, record: StageRecord, manifest: Manifest, stale: frozenset[str]
 ) -> Iterator[str]:
-    """What of artefacts, of earlier stages and its own, is not as it was."""
+    """What of the artefacts of earlier stages is not as it was."""
     for artefact in stage.reads:
         owner = owner_of(artefact).name
         made = manifest.stages.get(owner)
@@ -319,6 +383,13 @@ def _unlike(
         elif made is None or made.writes[artefact].sha256 != record.reads.get(artefact):
             yield f"{artefact} has changed"
     yield from (f"made with {name}" for name in record.reads if name not in stage.reads)
+
+
+def _unlike(
+    stage: Stage, record: StageRecord, manifest: Manifest, folder: Path, stale: frozenset[str]
+) -> Iterator[str]:
+    """What of artefacts, of earlier stages and its own, is not as it was."""
+    yield from _other_reads(stage, record, manifest, stale)
     for name in files_of(stage, record.settings):
         if fault := _fault(folder / name, record.writes.get(name)):
             yield f"{name} {fault}"

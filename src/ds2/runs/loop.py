@@ -18,19 +18,23 @@ from ds2.errors import Ds2Error, InputError, RunError, warn
 from ds2.progress import told
 from ds2.runs.folder import (
     DONE,
+    FileHash,
     Manifest,
     StageRecord,
     Verdict,
+    hash_beside,
     hash_input,
     hash_inputs,
+    held,
     judge,
     lock_holder,
-    locked,
     read_manifest,
+    retimed,
     write_json,
 )
 from ds2.runs.job import Ask, Job, Listener, hearing, telling
 from ds2.runs.planted import load_planted
+from ds2.runs.recipe_file import load_recipe
 from ds2.runs.stages import STAGES, Stage, files_of, owner_of, settings_of, stages_of, stages_until
 from ds2.runs.unrated import SKIPPED, refusal
 
@@ -109,8 +113,9 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
     if until == "report":  # which comes last: a fault in its file is better said first
         load_planted(recipe, folder)
     outcomes = []
-    with locked(folder):
-        sweep(folder)
+    with held(folder) as refused:
+        if refused is None:
+            sweep(folder)
         manifest = read_manifest(folder)
         for name in every:
             stage = own.get(name)
@@ -124,6 +129,10 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
             )
             if verdict.state in DONE and not asks:
                 outcomes.append(replace(verdict, seconds=0.0))
+                if refused is None:
+                    manifest = retimed(manifest, name, folder)
+            elif refused is not None:
+                raise refused
             else:
                 listener.started(stage.name, stage.title)
                 if verdict.state == "stale" and all(one.state != "done" for one in outcomes):
@@ -143,10 +152,17 @@ def bring_up(job: Job, until: str, *, resume: bool = False) -> RunOutcome:
 
 @contextmanager
 def opened(job: Job, until: str) -> Iterator[None]:
-    """Bring the stage ``until`` up to date, and hold the folder while the block works on it."""
+    """Bring the stage ``until`` up to date, and hold the folder while the block works on it.
+
+    Raises:
+        InputError: the block writes, and the folder cannot be written.
+    """
     bring_up(job, until)
-    with locked(job.folder):
-        yield
+    with held(job.folder) as refused:
+        try:
+            yield
+        except OSError as error:
+            raise error if refused is None else refused from None
 
 
 def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> RunOutcome:
@@ -157,7 +173,8 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
     pid = lock_holder(folder)
     verdicts: list[Verdict] = []
     for stage in STAGES:
-        stale = frozenset(verdict.stage for verdict in verdicts if verdict.state not in DONE)
+        sound = (*DONE, "unknown")
+        stale = frozenset(verdict.stage for verdict in verdicts if verdict.state not in sound)
         if stage.name not in own:
             verdicts.append(Verdict(stage.name, "skipped", (SKIPPED,)))
         elif refused := refusal(recipe, stage.name):
@@ -166,11 +183,12 @@ def status(folder: Path, *, overrides: Mapping[str, object] | None = None) -> Ru
             try:
                 verdict = judge(own[stage.name], recipe, manifest, folder, stale=stale)
             except RunError as error:  # the store of the pool cannot be reached
-                verdict = Verdict(stage.name, "failed", (str(error),))
+                state = "unknown" if stage.name in manifest.stages else "missing"
+                verdict = Verdict(stage.name, state, (str(error).rstrip("."),))
             settings = settings_of(stage, recipe.flat())
             far = _how_far(folder, stage, settings, running=pid is not None)
-            if far is not None and verdict.state not in DONE:
-                more = () if verdict.state == "missing" else verdict.reasons
+            if far is not None and (pid is not None or verdict.state not in DONE):
+                more = () if pid is not None or verdict.state == "missing" else verdict.reasons
                 verdict = replace(verdict, reasons=(far, *more))
             verdicts.append(verdict)
     made = manifest.stages
@@ -227,13 +245,13 @@ def _how_far(
     """
     try:
         facts = json.loads((folder / NOTE).read_bytes())
-        at = str(facts["at"])
-        if facts["stage"] != stage.name or facts["settings"] != dict(settings):
+        at, same = str(facts["at"]), facts["settings"] == dict(settings)
+        if facts["stage"] != stage.name or not (same or running):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if running:
-        return f"at {at}"
+        return f"at {at}" if same else f"at {at}, with other settings than these"
     kept = stage.kept and (folder / stage.kept).exists()
     then = "goes on from there" if kept else "starts anew"
     return f"stopped at {at}, {then}"
@@ -248,28 +266,37 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     noted: Any = _Noted(job.listener, folder, stage, settings)
     job = replace(job, listener=noted)
     start = time.perf_counter()
-    heard, shared = hearing(job.listener), told(telling(job.listener))
-    with _noting_failure(stage, manifest, folder), heard as warned, shared:
-        known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
-        inputs = hash_inputs(stage, recipe, folder, known)
-        made = STEPS[stage.name](job)
-        for sentence in made.warnings:
-            warn(sentence)
-        after = hash_inputs(stage, recipe, folder, inputs)
-        for key in {*inputs, *after}:
-            if key not in inputs or key not in after or after[key].sha256 != inputs[key].sha256:
-                raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
     sources = {name: manifest.stages[owner_of(name).name].writes[name] for name in stage.reads}
-    found = {"ds2": __version__, "python": python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    record = StageRecord(
+    inputs: dict[str, FileHash] = {}
+    tried = StageRecord(
         settings=settings,
         inputs=inputs,
         reads={name: source.sha256 for name, source in sources.items()},
+        writes={},
+        versions=_versions(),
+        seconds=0.0,
+        warnings=(),
+        summary={},
+        given=_given(settings, stage, folder),
+    )
+    if stage.name in manifest.failures:  # no longer the last try
+        manifest = manifest.without_failure(stage.name)
+        manifest.write(folder)
+    heard, shared = hearing(job.listener), told(telling(job.listener))
+    with _noting_failure(tried, stage, manifest, folder), heard as warned, shared:
+        known = manifest.stages[stage.name].inputs if stage.name in manifest.stages else {}
+        before = hash_inputs(stage, recipe, folder, known)
+        inputs |= before | hash_beside(stage, folder, known)
+        made = STEPS[stage.name](job)
+        for sentence in made.warnings:
+            warn(sentence)
+        after = hash_inputs(stage, recipe, folder, before)  # a log beside may grow meanwhile
+        for key in {*before, *after}:
+            if key not in before or key not in after or after[key].sha256 != before[key].sha256:
+                raise RunError(f"The file that '{key}' names changed while it was read. Run again.")
+    record = replace(
+        tried,
         writes={name: hash_input(folder / name) for name in files_of(stage, settings)},
-        versions=found,
         seconds=round(time.perf_counter() - start, 3),
         warnings=tuple(warned),
         summary=made.summary,
@@ -283,8 +310,27 @@ def _perform(stage: Stage, job: Job, manifest: Manifest) -> Manifest:
     return manifest
 
 
+def _versions() -> dict[str, str]:
+    """The packages that can change an outcome, as they are here."""
+    found = {"ds2": __version__, "python": python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _given(settings: Mapping[str, object], stage: Stage, folder: Path) -> tuple[str, ...]:
+    """The keys that are not as the recipe says, but as --set does."""
+    with suppress(InputError):  # without --set it may be none
+        own = settings_of(stage, load_recipe(folder).flat())
+        return tuple(key for key, value in settings.items() if own.get(key) != value)
+    return ()
+
+
 @contextmanager
-def _noting_failure(stage: Stage, manifest: Manifest, folder: Path) -> Iterator[None]:
+def _noting_failure(
+    tried: StageRecord, stage: Stage, manifest: Manifest, folder: Path
+) -> Iterator[None]:
     """Keep the reason of a failure for `status`, and turn what the system says into a sentence."""
     try:
         yield
@@ -292,7 +338,7 @@ def _noting_failure(stage: Stage, manifest: Manifest, folder: Path) -> Iterator[
         failure = _explain(stage, error, folder)
         sentence = str(failure) if isinstance(failure, Ds2Error) else f"unexpected: {failure!r}"
         with suppress(Ds2Error):  # the disk may be what failed
-            manifest.with_failure(stage.name, sentence).write(folder)
+            manifest.with_failure(stage.name, sentence, tried).write(folder)
         if failure is error:
             raise
         raise failure from error

@@ -14,6 +14,7 @@ import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from fnmatch import fnmatchcase
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
@@ -39,6 +40,7 @@ __all__ = [
     "is_elsewhere",
     "load_recipe",
     "make_recipe",
+    "named_in",
     "parse_overrides",
     "places_of",
     "render_recipe",
@@ -52,7 +54,7 @@ PATH_KEYS = {key for stage in STAGES for key in stage.inputs} | {"evaluate.inclu
 #: Keys whose words may hold a file behind a mark: pairs:FILE, lima=FILE.
 _BEHIND = {"evaluate.tasks": ":", "proof.arms": "="}
 #: Keys that name a file where there is one, and else something else.
-_IF_THERE = {"train.model", "train.template"}
+_IF_THERE = {"train.model", "train.template"} | {key for stage in STAGES for key in stage.named}
 HUB = "hf:"
 
 _HEADER = """\
@@ -117,6 +119,12 @@ def parse_overrides(items: Sequence[str]) -> dict[str, object]:
 def resolve_path(folder: Path, path: str) -> Path:
     """Return the file that a recipe in ``folder`` means by ``path``, without ``..`` in it."""
     return Path(os.path.normpath(folder.resolve() / Path(path).expanduser()))
+
+
+def named_in(folder: Path, name: str) -> str:
+    """Return the file that a recipe in ``folder`` means by a name, or, where there is none, it."""
+    path = resolve_path(folder, name)
+    return str(path) if path.exists() else name
 
 
 def source_of(folder: Path, path: str) -> str | Path:
@@ -345,7 +353,8 @@ def _located(key: str, text: str) -> str:
     """A setting of the command line: what is a file in it, from the current folder."""
     before, mark, path = text.partition(_BEHIND[key]) if key in _BEHIND else ("", "", text)
     names = key in PATH_KEYS or (key in _BEHIND and bool(path))
-    names = names or (key in _IF_THERE and Path(path).expanduser().exists())
+    maybe = any(fnmatchcase(key, one) for one in _IF_THERE)
+    names = names or (maybe and Path(path).expanduser().exists())
     if not names or is_elsewhere(path):
         return text
     return f"{before}{mark}{Path(path).expanduser().absolute()}"

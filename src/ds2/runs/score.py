@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ds2.atomic import writing
+from ds2.atomic import check_writable, writing
 from ds2.curation import Curation, Scorer, fit_scorer
 from ds2.embedding import (
     Embedder,
@@ -25,6 +25,8 @@ from ds2.engine import Engine
 from ds2.errors import InputError
 from ds2.neighbors import Neighbors
 from ds2.pool import Pool, read_parts
+from ds2.pool.files import FileKind, file_kind
+from ds2.pool.wording import shown_path
 from ds2.runs.apart import engine_of
 from ds2.runs.embedder import choose_embedder
 from ds2.runs.folder import hash_file
@@ -74,8 +76,16 @@ def score_pool(new: str | Sequence[str], job: Job, *, out: Path) -> ScoredPool:
         out: the Parquet file to write.
 
     Raises:
-        InputError: the run's vectors are ready-made, or its ratings cannot be predicted.
+        InputError: the pool cannot be read, or the file not be written; the run's vectors are
+            ready-made, or its ratings cannot be predicted.
     """
+    if file_kind(out) != FileKind("parquet", None):
+        raise InputError(
+            f"Scores are written as Parquet, and {shown_path(out)} is named otherwise. Let its "
+            "name end in .parquet."
+        )
+    check_writable(out)
+    next(read_parts(new, rows=1), None)  # what cannot be read is better said before the stages run
     with opened(job, "curate"):
         embedder = _embedder(job)
         scorer = _scorer(job, embedder)

@@ -34,6 +34,8 @@ class Stage:
     reads: tuple[str, ...] = ()  #: artefacts of earlier stages
     inputs: tuple[str, ...] = ()  #: keys of the recipe that name a file outside the run folder
     optional: tuple[str, ...] = ()  #: those of them whose file need not be there
+    #: keys that name a file or a folder where there is one, and else something else
+    named: tuple[str, ...] = ()
     #: patterns of files in the run folder that no stage writes; they need not be there
     beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()  #: keys of those sections that cannot; ``*`` stands for any name
@@ -71,6 +73,7 @@ STAGES = (
         ),
         inputs=("scores.file", "rate.rubric", "rate.prices", "rate.also", "raters.*.only"),
         optional=("rate.also", "raters.*.only"),
+        named=("raters.*.model",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
         scored=True,
@@ -82,6 +85,7 @@ STAGES = (
         settings=("embed",),
         ignores=("embed.batch_size", "embed.api_key_env"),
         inputs=("embed.path",),
+        named=("embed.model",),
         reads=("pool.arrow",),
         writes=("embeddings.npy", "embeddings.keys.npy", "embeddings.json"),
         kept="embeddings.npy.partial",
@@ -126,6 +130,7 @@ STAGES = (
             "select.decontaminate",
             "select.targets",
         ),
+        named=("select.tokenizer", "select.likelihood_model"),
         reads=(
             "pool.arrow",
             "embeddings.npy",

@@ -6,6 +6,7 @@ run that was stopped and resumed computes exactly what an uninterrupted one does
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -327,8 +328,10 @@ def write_report(job: Job) -> Made:
     """Write report.json, report.md and report.html; the verdict is the summary."""
     pool, neighbors, selection = job.pool, load(Neighbors, job.folder), load(Selection, job.folder)
     vectors = read_report(job.folder / "embeddings.npy")
-    logs = sorted((job.folder / PLACE).glob("*/log.jsonl"))
-    losses = {path.parent.name: loss_curve(path.parent) for path in logs}
+    losses = {}
+    for path in sorted((job.folder / PLACE).glob("*/log.jsonl")):
+        with suppress(FileNotFoundError):  # a training that begins anew
+            losses[path.parent.name] = loss_curve(path.parent)
     usual = Recipe(pool=PoolSection(path=job.recipe.pool.path)).flat()
     settings = settings_of(STAGES[-1], job.recipe.flat())
     found: dict[str, Any] = {
@@ -349,7 +352,7 @@ def write_report(job: Job) -> Made:
         },
         "losses": {name: {"steps": at, "loss": loss} for name, (at, loss) in losses.items()},
         "curves": load(Curves, job.folder),
-        "run": job.folder.name,
+        "run": job.folder.resolve().name,
     }
     rated = job.recipe.rated
     with part(0.0, 0.8):

@@ -5,14 +5,16 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from ds2.atomic import spooling
 from ds2.curation import Curation
-from ds2.errors import warn
+from ds2.errors import InputError, warn
 from ds2.neighbors import Neighbors
 from ds2.noise import TransitionEstimate
 from ds2.pool import Pool, is_place, keep_rows
@@ -22,7 +24,7 @@ from ds2.runs.frozen import load
 from ds2.runs.init import init_run
 from ds2.runs.job import Job, Listener
 from ds2.runs.loop import bring_up
-from ds2.runs.recipe_file import load_recipe
+from ds2.runs.recipe_file import RECIPE, load_recipe
 from ds2.selection import Selection
 from ds2.shown import Shown, heat_map
 
@@ -144,14 +146,9 @@ def run(
     wanted = dict(settings or {})
     if size is not None:
         wanted["select.size"] = size
-    if is_place(pool):
-        paths = [os.fspath(each) for each in (pool if isinstance(pool, (list, tuple)) else [pool])]
-    else:
-        place.mkdir(parents=True, exist_ok=True)
-        paths = [os.fspath(place / "rows.jsonl")]
-        keep_rows(pool, place / "rows.jsonl")
     heard = listener or _Watched()
-    init_run(place, pool=paths, scores=scores, raters=raters, settings=wanted, listener=heard)
+    with _placed(pool, place) as paths:
+        init_run(place, pool=paths, scores=scores, raters=raters, settings=wanted, listener=heard)
     if gold is not None:
         add_gold(Job.of(place), [Path(gold)])
     found = bring_up(Job.of(place, None, heard), "report", resume=True)
@@ -161,6 +158,39 @@ def run(
     assert isinstance(verdict, (list, tuple))
     first = f"{found.state.says}: {found.state.reason}"
     return RunResult(place, (first, *verdict), found.warnings, kept)
+
+
+@contextmanager
+def _placed(pool: Any, folder: Path) -> Iterator[list[str]]:
+    """Yield where a pool is. Rows in memory go into the folder, to stay if the block succeeds.
+
+    Raises:
+        InputError: the folder is no run's, and holds a file of that name.
+    """
+    if is_place(pool):
+        yield [os.fspath(each) for each in (pool if isinstance(pool, (list, tuple)) else [pool])]
+        return
+    path, new = folder / "rows.jsonl", not folder.exists()
+    if (there := path.exists()) and not (folder / RECIPE).exists():
+        raise InputError(
+            f"'{folder}' holds '{path.name}', which a run would replace. Name another folder, or "
+            "move that file away."
+        )
+    with spooling(path) as before:
+        folder.mkdir(parents=True, exist_ok=True)
+        if there:
+            shutil.copy2(path, before)
+        try:
+            keep_rows(pool, path)
+            yield [os.fspath(path)]
+        except BaseException:
+            path.unlink(missing_ok=True)
+            if there:
+                before.replace(path)
+            with suppress(OSError):  # something else is in it
+                if new:
+                    folder.rmdir()
+            raise
 
 
 class _Kept:
