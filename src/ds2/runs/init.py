@@ -26,6 +26,7 @@ from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
     RECIPE,
+    at_home,
     check_exists,
     is_elsewhere,
     load_recipe,
@@ -299,4 +300,4 @@ def _holds(folder: Path, recipe: Recipe) -> bool:
 
 
 def _existing(option: str, value: str) -> str:
-    return str(check_exists(option, Path(value).expanduser()).absolute())
+    return str(check_exists(option, at_home(value)).absolute())

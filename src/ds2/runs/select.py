@@ -373,9 +373,7 @@ def _scores(values: np.ndarray) -> list[Any]:
 
 def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
-    tokenizer = job.recipe.select.tokenizer
-    local = tokenizer.endswith(".json")
-    return count_tokens(pool, job.path(tokenizer) if local else tokenizer)
+    return count_tokens(pool, job.named(job.recipe.select.tokenizer))
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
@@ -477,7 +475,7 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["about"]) == about:
                 return {name: arrays[name] for name in LIKELIHOODS}
-    found = measure_likelihoods(pool, model, progress=job.listener.progress)
+    found = measure_likelihoods(pool, job.named(model), progress=job.listener.progress)
     held = dict(zip(LIKELIHOODS, (found.perplexity, found.difficulty), strict=True))
     with writing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, about=np.str_(about), **held)

@@ -114,9 +114,7 @@ def training_of(job: Job, seed: int | None = None) -> Training:
             "There is no model to train: 'train.model' names none. Set it to a folder or to a name "
             "on the hub, such as --set train.model=meta-llama/Llama-3.1-8B."
         )
-    model = job.path(recipe.train.model)
-    if model.exists():
-        section["model"] = str(model)
+    section["model"] = job.named(recipe.train.model)
     section["template"] = template_of(job)
     return Training(**section, seed=recipe.seed if seed is None else seed)
 
