@@ -220,6 +220,16 @@ def test_files_as_people_write_them(tmp_path, name, text, said):
     assert all(not e.extra for e in pool)
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("lines", [2, 30, 80])
+def test_a_separator_is_told_where_cells_have_lines(tmp_path, separator, lines):
+    cell = "\n".join(f"one, of the lines {n}" for n in range(lines))
+    text = f"prompt{separator}response\n" + f'"{cell}"{separator}yes\n' * 5
+    with pytest.warns(Ds2Warning, match="cells are separated by"):
+        pool = read_pool(written(tmp_path, "p.csv", text))
+    assert [[turn.content for turn in example.messages] for example in pool] == [[cell, "yes"]] * 5
+
+
 def test_spaces_before_a_cell_are_its_own_where_the_header_has_none(tmp_path):
     text = '"prompt, raw",prompt,response\nx,q,    def f(): pass\n'
     assert answers(written(tmp_path, "p.csv", text)) == ["    def f(): pass"]

@@ -166,9 +166,14 @@ def reparse(
         missing = [name for name in raters or () if name not in latest]
         if missing or not latest:
             whom = f"of {shown_names(missing)} " if missing else ""
+            others = {setup.rater for _, setup in opened.setups()} - latest.keys()
+            to = {"to it": latest, "to other instructions, criteria or ends of a scale": others}
+            has = [f"those of {shown_names(sorted(of))} {what}" for what, of in to.items() if of]
             raise InputError(
                 f"The store {shown_path(store)} holds no replies {whom}to the rubric "
-                f"{shown(asked.name)}. It has those of: {shown_names(sorted(latest))}."
+                f"{shown(asked.name)}, {asked.scale.low:g} to {asked.scale.high:g}. It holds "
+                f"{' and '.join(has) or 'none at all'}. Name the rubric that was rated with (in a "
+                "recipe rate.rubric), or rate with this one first."
             )
         names = sorted(latest) if raters is None else raters
         return Ratings.join([assemble(pool, opened, *latest[name], rubric=asked) for name in names])
