@@ -290,7 +290,7 @@ class Forecast:
             that reasons first writes many times as much.
         cost_usd: None where the price of the model is unknown. Cached prompts cost less.
         counted: a tokenizer counted the tokens; otherwise they are estimated from characters.
-        prices_of: the date of the packaged prices.
+        prices_of: the date of the prices, where their table has one.
     """
 
     rater: str
@@ -305,7 +305,8 @@ class Forecast:
     def __str__(self) -> str:
         cost = f"unknown (no price of {shown(self.model)} is known)"
         if self.cost_usd is not None:
-            cost = f"{self.cost_usd:,.2f} USD (prices of {self.prices_of})"
+            dated = f" (prices of {shown_path(self.prices_of)})" if self.prices_of else ""
+            cost = f"{self.cost_usd:,.2f} USD{dated}"
         about = "" if self.counted else "about "
         return (
             f"{shown(self.rater)}: {self.n_requests:,} requests, {about}{self.n_input:,} tokens "
@@ -434,7 +435,7 @@ class Session:
             n_output=n * reply,
             cost_usd=None if price is None else price.cost_usd(n_input, n * reply),
             counted=plan.count_tokens is not None,
-            prices_of=plan.prices.date,
+            prices_of="" if price is None else price.date,
         )
 
     def budget(self, max_usd: float | None) -> Budget:
