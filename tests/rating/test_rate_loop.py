@@ -338,7 +338,9 @@ def test_reparse_reads_the_store_alone(tmp_path):
     with pytest.raises(InputError, match="no replies of 'nobody'"):
         reparse(pool, store, raters=["nobody"])
     lower = replace(Rubric.ds2(), scale=Scale.parse("1-5"))
-    with pytest.raises(InputError, match=r"'ds2', 1 to 5\. It holds those of 'fake' to other instr"):
+    with pytest.raises(
+        InputError, match=r"'ds2', 1 to 5\. It holds those of 'fake' to other instr"
+    ):
         reparse(pool, store, lower, raters=["fake"])
     with pytest.raises(InputError, match="Rate first"):
         reparse(pool, tmp_path / "none.sqlite")

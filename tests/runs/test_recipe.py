@@ -89,6 +89,19 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
             "[pool]\npath='p'\n[select]\nsize=0",
             ["'select.size': Input should be", "Got 0. It means: rows (10000)"],
         ),
+        ("[pool]\npath='p'\n[curate]\nmethod='none'", ["'curate.method': 'none' is now 'raw'"]),
+        (
+            "[pool]\npath='p'\n[scores]\nscale='1-5'\n[raters.a]\nmodel='m'",
+            ["'scores.scale' is about scores that the examples already have", "'rate.rubric'"],
+        ),
+        (
+            "[pool]\npath='p'\n[scores]\nbins=[3.5, 4.5]\n[raters.a]\nmodel='m'",
+            ["'scores.bins' is about scores"],
+        ),
+        (
+            "[pool]\npath='p'\n[scores]\ncolumn='s'\n[rate]\nsample=50",
+            ["'rate.sample' is about models that rate", "or name a model in [raters.NAME]"],
+        ),
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["a fraction of the pool (0.1)", "Got 1.5"]),
         (
             "[pool]\npath='p'\n[neighbors]\nk=0",
@@ -306,3 +319,14 @@ def test_a_name_that_may_be_a_file_starts_at_the_folder_of_the_recipe(tmp_path, 
     assert resolve_name(folder, "org/name") == "org/name"
     with pytest.raises(InputError, match="start at the run folder"):
         resolve_name(folder, "here")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[scores]\nscale='1-5'\n[rate]\nsample=5",  # whoever rates is named later
+        "[scores]\ncolumn='s'\nscale='1-5'\n[rate]\nsample=5\n[raters.a]\nmodel='m'",
+    ],
+)
+def test_settings_that_are_about_something_are_taken(tmp_path, more):
+    assert load_recipe(write(tmp_path, f"[pool]\npath='p'\n{more}")).scores.scale == "1-5"

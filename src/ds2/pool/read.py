@@ -93,7 +93,8 @@ def read_pool(
 
     Raises:
         InputError: a file cannot be read, holds two formats or none, is cut off, gives an id
-            twice, has too many malformed rows, or no row with an answer.
+            twice, has too many malformed rows, no row with an answer, or none with the id or the
+            source that is named.
     """
     if format != "auto":
         check_choice("format", format, FORMATS)
@@ -127,6 +128,8 @@ def read_pool(
             table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
             named, called, reading.seen, reading.n_rejected,
         )  # fmt: skip
+        for name in {id_field, source_field} - {"id", "source"}:
+            next(found.iter_column(name))  # or say that no row has it, and what there is
         if target is None:
             return found
         found.save(target)

@@ -115,9 +115,10 @@ def init_run(
         wanted |= _PAPER_EMBEDDER
     scores = (scores,) if isinstance(scores, str) else scores
     files = [
-        name for name in scores
-        if Path(name).suffix.lower() in _TABLES or Path(name).name != name or Path(name).is_file()
-    ]  # fmt: skip
+        name
+        for name in scores
+        if at_home(name).is_file() or (_is_like_a_file(name) and at_home(name).exists())
+    ]
     if files and len(scores) > 1:
         raise InputError(
             f"--scores takes one file, or one or more columns of the pool. Got {len(scores)} "
@@ -176,7 +177,10 @@ def _looked_at(
     """
     recipe = make_recipe(wanted)
     listener.started("pool", "look at the first rows")
+    columns = _columns_of(recipe)
     if any(path.startswith(HUB) for path in recipe.pool.paths):
+        for column in filter(_is_like_a_file, columns):
+            _existing("--scores", column)
         return recipe
     pool = unheard(
         read_pool,
@@ -190,7 +194,7 @@ def _looked_at(
     known = [f"{code} {n / codes.total():.0%}" for code, n in codes.most_common(NAMED)]
     first = "the first " if pool.n_read == ROWS else ""
     spoken = f"; languages: {', '.join(known)}" if known else ""
-    values, lacks = _scores_in(pool, recipe)
+    values, lacks = _scores_in(pool, recipe, columns)
     for sentence in (
         f"{first}{pool.n_read:,} rows: format {pool.format}{spoken}", *pool.warnings, *lacks
     ):  # fmt: skip
@@ -215,16 +219,28 @@ def _looked_at(
     return make_recipe({**wanted, **found}) if found else recipe
 
 
-def _scores_in(pool: Pool, recipe: Recipe) -> tuple[list[object], list[str]]:
-    """What the columns of scores hold, and what to say of those that could be or are not there."""
-    values: list[object] = []
+def _is_like_a_file(name: str) -> bool:
+    return Path(name).suffix.lower() in _TABLES or Path(name).name != name
+
+
+def _columns_of(recipe: Recipe) -> tuple[str, ...]:
+    """The columns of the pool that hold scores."""
     given = recipe.scores.column or ()
     columns = (given,) if isinstance(given, str) else given
-    if recipe.scores.file is not None:
-        return values, []
-    said = [] if columns or recipe.raters else [_likely(pool)]
+    return columns if recipe.scores.file is None else ()
+
+
+def _scores_in(
+    pool: Pool, recipe: Recipe, columns: Sequence[str]
+) -> tuple[list[object], list[str]]:
+    """What the columns of scores hold, and what to say of those that could be or are not there."""
+    values: list[object] = []
+    said = [] if recipe.rated else [_likely(pool)]
     for column in columns:
-        head = column.split(".")[0]
+        head = column
+        if column not in pool.columns:
+            _check_one_column(column, pool)
+            head = column.split(".")[0]
         if head not in pool.columns and pool.n_read == ROWS:  # it may come later
             there = shown_names(list(pool.columns))
             said.append(f"None of these rows has the column '{column}'. There are: {there}.")
@@ -234,6 +250,16 @@ def _scores_in(pool: Pool, recipe: Recipe) -> tuple[list[object], list[str]]:
                 raise InputError(f"The column '{column}' holds no scores. {words}")
             values += found if head == column else []
     return values, said
+
+
+def _check_one_column(name: str, pool: Pool) -> None:
+    """Refuse what is no column and can be none that comes later: a file, several in one."""
+    if _is_like_a_file(name):
+        _existing("--scores", name)
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1 and {*parts} <= {*pool.columns}:
+        several = " ".join(f"--scores {part}" for part in parts)
+        raise InputError(f"No row has the column '{name}'. For a rater a column: {several}")
 
 
 def _likely(pool: Pool) -> str:

@@ -511,10 +511,19 @@ class NoiseSection(Section):
     n_bootstrap: Natural = key(200, "rounds behind the intervals; 0 is none")
 
 
+def _renamed(value: object) -> object:
+    if value == "none":
+        raise ValueError("'none' is now 'raw'. Write that.")
+    return value
+
+
 class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "scorer", "raw"] = key(
+    method: Annotated[
+        Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "scorer", "raw"],
+        BeforeValidator(_renamed),
+    ] = key(
         "auto",
         "auto keeps raw unless evidence (other raters, gold) shows another to be "
         "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "

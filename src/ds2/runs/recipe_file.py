@@ -250,7 +250,29 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
         Scale.check(recipe.scores.scale, recipe.scores.bins)
     except InputError as error:
         raise InputError(f"{where}: [scores] {error}") from None
+    if recipe.rated:
+        _check_meant(recipe, where)
     return recipe
+
+
+def _check_meant(recipe: Recipe, where: str) -> None:
+    """Refuse what would be passed over in silence, by where the scores come from."""
+    scores, rate = recipe.scores, recipe.rate
+    there = scores.column or scores.file or scores.planted
+    usual = type(scores).model_fields["scale"].default
+    fixed = {"scores.scale": scores.scale != usual, "scores.bins": scores.bins is not None}
+    asked = {"rate.sample": rate.sample is not None, "rate.repeats": rate.repeats > 0}
+    if not there and (key := next((key for key, given in fixed.items() if given), None)):
+        raise InputError(
+            f"{where}: '{key}' is about scores that the examples already have, and here models "
+            "rate, on the scale of their rubric. Leave it out; another scale is a rubric with "
+            "that scale, a file that 'rate.rubric' names."
+        )
+    if not recipe.raters and (key := next((key for key, given in asked.items() if given), None)):
+        raise InputError(
+            f"{where}: '{key}' is about models that rate, and here the scores come from a column "
+            "or a file. Leave it out, or name a model in [raters.NAME]."
+        )
 
 
 def _explain_faults(error: ValidationError, where: Callable[[str], str]) -> str:
