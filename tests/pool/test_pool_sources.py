@@ -52,6 +52,29 @@ def test_a_folder_whose_files_name_splits_is_read_by_split(tmp_path):
         read_pool(tmp_path, split="test")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("b.jsonl", ""), ("b.jsonl", "\n"), ("b.json", "[]"), ("b.csv", "prompt,response\n")],
+)
+def test_a_shard_may_be_empty_and_a_pool_may_not(tmp_path, name, text):
+    empty = written(tmp_path, name, text)
+    one, other = (written(tmp_path, name, LINES) for name in ("a.jsonl", "c.jsonl"))
+    for places in ([empty, one], [one, empty, other]):
+        with pytest.warns(Ds2Warning, match=r"1 of these files hold no rows. The first: .*b\."):
+            assert len(answers(places)) == 4 * (len(places) - 1)
+    with pytest.raises(InputError, match=r"b\..* (is empty|no rows)"):
+        read_pool([empty, written(tmp_path, "c.jsonl", "")])
+
+
+def test_a_file_that_is_listed_twice_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{**QA[0], "id": "x"}]
+    write_lines(tmp_path / "a.jsonl", rows)
+    for places in (["a.jsonl", tmp_path / "a.jsonl"], ["a*.jsonl", "./*.jsonl"]):
+        with pytest.raises(InputError, match=r"a\.jsonl is listed twice\. Name it once"):
+            read_pool(places)
+
+
 def test_faults_in_shards_name_their_file(tmp_path):
     write_lines(tmp_path / "a.jsonl", [{**QA[0], "id": "x"}])
     write_lines(tmp_path / "b.jsonl", [QA[1], {**QA[2], "id": "x"}])
