@@ -122,6 +122,21 @@ def test_an_id_or_a_source_that_is_not_there_is_refused(tmp_path, part, n):
     assert not (tmp_path / "run").exists()
 
 
+def test_scores_inside_a_column_are_looked_at(tmp_path):
+    pool = write(tmp_path / "p.jsonl", scores=[{"help": 0, "why": "a"}, {"help": 4, "why": "b"}])
+    said, run = init(tmp_path / "run", pool=str(pool), scores="scores.help")
+    assert load_recipe(run).scores.scale == "levels:6"
+    for column, says in {
+        "scores.hlp": "has 'hlp' inside 'scores'",
+        "scores.why": "no scores",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            init(tmp_path / "other", pool=str(pool), scores=column)
+    late = write(tmp_path / "late.jsonl", n=1200, scores=[{"help": None}])
+    said, _ = init(tmp_path / "late", pool=str(late), scores="scores.help")
+    assert "None of these rows has the column 'scores.help'" in said[-1]
+
+
 def test_a_layout_or_a_split_that_is_not_there_is_refused(tmp_path):
     (tmp_path / "odd.jsonl").write_text('{"a": 1}\n')
     with pytest.raises(InputError, match="cannot tell the format"):

@@ -19,7 +19,7 @@ from ds2.embedding import (
 from ds2.errors import InputError, installing
 from ds2.pool import Pool, read_pool
 from ds2.pool.wording import shown_names
-from ds2.rating import Scale, guess_scale, no_number
+from ds2.rating import Scale, guess_scale, no_number, pool_values
 from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener, unheard
 from ds2.runs.recipe import Recipe
@@ -237,18 +237,19 @@ def _scores_in(
     values: list[object] = []
     said = [] if recipe.rated else [_likely(pool)]
     for column in columns:
-        head = column
         if column not in pool.columns:
             _check_one_column(column, pool)
-            head = column.split(".")[0]
-        if head not in pool.columns and pool.n_read == ROWS:  # it may come later
-            there = shown_names(list(pool.columns))
+        try:
+            found = list(pool_values(pool, column)())
+        except InputError:
+            if pool.n_read < ROWS:
+                raise
+            there = shown_names(list(pool.columns))  # it may come later
             said.append(f"None of these rows has the column '{column}'. There are: {there}.")
-        else:
-            found = pool.column(head)
-            if head == column and (words := no_number(found)):
-                raise InputError(f"The column '{column}' holds no scores. {words}")
-            values += found if head == column else []
+            continue
+        if words := no_number(found):
+            raise InputError(f"The column '{column}' holds no scores. {words}")
+        values += found
     return values, said
 
 
