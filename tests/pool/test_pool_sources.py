@@ -220,6 +220,8 @@ def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
         ("p.csv", CELLS.replace(",", "\t"), "separated by tabs"),
         ("p.tsv", CELLS, "separated by ','"),
         ("p.csv", CELLS.replace("\n", ",,\n"), ""),
+        ("p.csv", "\n,\n" + CELLS, ""),
+        ("p.tsv", "\n\t\n" + CELLS.replace(",", "\t"), ""),
         ("p.csv", "instruction, output\n" + CELLS.partition("\n")[2], ""),
         ("p.csv", CELLS.replace("\n", "\r"), ""),
         ("p.jsonl", LINES.replace("\n", "\r"), ""),

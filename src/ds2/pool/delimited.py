@@ -86,7 +86,8 @@ def read_cells(
     else:
         rows = _csv_rows(texts, name, separator, _spaced(first, separator))
     try:
-        number, header, text = next(rows, (1, [], ""))
+        filled = (row for row in rows if isinstance(row[1], str) or any(map(str.strip, row[1])))
+        number, header, text = next(filled, (1, [], ""))
     except InputError:
         raise InputError(f"{name} has no readable header: a quote in it is not closed.") from None
     if isinstance(header, str):
@@ -185,11 +186,11 @@ def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
     for raw in texts:
         number, line = texts.number, raw.rstrip("\r\n")
         cells = line.split("\t")
+        if not line.strip():
+            continue
         if not width:
             quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
             width = len(cells)
-        elif not line.strip():
-            continue
         begun = '"' in line and any(cell[:1] == '"' for cell in cells)
         unlike = begun and (len(cells) != width or line.count('"') % 2)
         whole = _joined(texts, raw, width) if unlike else None
