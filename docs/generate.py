@@ -86,7 +86,8 @@ def recipe() -> str:
         "default and a comment for each key; `ds2 init --paper` starts from [the paper's "
         "settings](choosing.md#the-papers-settings). A key that is not known is an error that "
         "names the nearest one. `--set KEY=VALUE` overrides one key for one command; an empty "
-        "value means “not given”.",
+        "value means “not given”. Paths in the file start at its folder, those in `--set` at the "
+        "current one.",
         "The last column says which stages depend on the key. When it changes they are redone, and "
         "so is every later stage whose input has changed by that.",
         _keys(plain),

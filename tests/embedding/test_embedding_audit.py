@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from embedding_fakes import HashEmbedder, TextsOnly
 
-from ds2.embedding import compute, embed, embed_with_report, identify_languages
+from ds2.embedding import compute, embed, embed_with_report, identify_languages, languages_note
 from ds2.errors import Ds2Warning
 
 ENGLISH = [
@@ -103,3 +103,16 @@ def test_the_sample_is_bounded_and_does_not_depend_on_the_order(monkeypatch):
 def test_embed_raises_the_warnings_of_its_report():
     with pytest.warns(Ds2Warning, match="languages that the embedder was not made for"):
         embed(TextsOnly(GERMAN), HashEmbedder(languages=frozenset({"en"})))
+
+
+@pytest.mark.parametrize(
+    ("top", "advises"),
+    [
+        ((("de", 0.9), ("lb", 0.002)), 'embedder = "multilingual"'),
+        ((("de", 0.5), ("sv", 0.4)), 'embedder = "sentence-transformers"'),
+        ((("sv", 0.06),), 'embedder = "sentence-transformers"'),
+    ],
+)
+def test_a_few_texts_in_other_languages_do_not_change_the_advice(top, advises):
+    (sentence,) = languages_note(sum(part for _, part in top), top)
+    assert advises in sentence

@@ -52,6 +52,29 @@ def test_a_folder_whose_files_name_splits_is_read_by_split(tmp_path):
         read_pool(tmp_path, split="test")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("b.jsonl", ""), ("b.jsonl", "\n"), ("b.json", "[]"), ("b.csv", "prompt,response\n")],
+)
+def test_a_shard_may_be_empty_and_a_pool_may_not(tmp_path, name, text):
+    empty = written(tmp_path, name, text)
+    one, other = (written(tmp_path, name, LINES) for name in ("a.jsonl", "c.jsonl"))
+    for places in ([empty, one], [one, empty, other]):
+        with pytest.warns(Ds2Warning, match=r"1 of these files hold no rows. The first: .*b\."):
+            assert len(answers(places)) == 4 * (len(places) - 1)
+    with pytest.raises(InputError, match=r"b\..* (is empty|no rows)"):
+        read_pool([empty, written(tmp_path, "c.jsonl", "")])
+
+
+def test_a_file_that_is_listed_twice_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{**QA[0], "id": "x"}]
+    write_lines(tmp_path / "a.jsonl", rows)
+    for places in (["a.jsonl", tmp_path / "a.jsonl"], ["a*.jsonl", "./*.jsonl"]):
+        with pytest.raises(InputError, match=r"a\.jsonl is listed twice\. Name it once"):
+            read_pool(places)
+
+
 def test_faults_in_shards_name_their_file(tmp_path):
     write_lines(tmp_path / "a.jsonl", [{**QA[0], "id": "x"}])
     write_lines(tmp_path / "b.jsonl", [QA[1], {**QA[2], "id": "x"}])
@@ -197,6 +220,8 @@ def test_ids_that_are_whole_numbers_as_floats_are_those_numbers(tmp_path):
         ("p.csv", CELLS.replace(",", "\t"), "separated by tabs"),
         ("p.tsv", CELLS, "separated by ','"),
         ("p.csv", CELLS.replace("\n", ",,\n"), ""),
+        ("p.csv", "\n,\n" + CELLS, ""),
+        ("p.tsv", "\n\t\n" + CELLS.replace(",", "\t"), ""),
         ("p.csv", "instruction, output\n" + CELLS.partition("\n")[2], ""),
         ("p.csv", CELLS.replace("\n", "\r"), ""),
         ("p.jsonl", LINES.replace("\n", "\r"), ""),
@@ -218,6 +243,16 @@ def test_files_as_people_write_them(tmp_path, name, text, said):
         pool = read_pool(path)
     assert [e.messages[-1].content for e in pool] == [row["output"] for row in QA]
     assert all(not e.extra for e in pool)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("lines", [2, 30, 80])
+def test_a_separator_is_told_where_cells_have_lines(tmp_path, separator, lines):
+    cell = "\n".join(f"one, of the lines {n}" for n in range(lines))
+    text = f"prompt{separator}response\n" + f'"{cell}"{separator}yes\n' * 5
+    with pytest.warns(Ds2Warning, match="cells are separated by"):
+        pool = read_pool(written(tmp_path, "p.csv", text))
+    assert [[turn.content for turn in example.messages] for example in pool] == [[cell, "yes"]] * 5
 
 
 def test_spaces_before_a_cell_are_its_own_where_the_header_has_none(tmp_path):

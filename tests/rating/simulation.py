@@ -31,7 +31,7 @@ from ds2.rating.store import Writer
 __all__ = ["Broken", "History", "simulate"]
 
 PRICE = Price(1.0, 10.0)
-PRICES = PriceTable({"sim": PRICE}, "2026-01-01")
+PRICES = PriceTable({"sim": PRICE})
 RUBRIC = Rubric.ds2()
 N, MOST_OUTPUT = 24, 50
 

@@ -194,6 +194,11 @@ def test_faults_are_survived_and_every_example_accounted_for(tmp_path):
     assert 440 < endpoint.n < 600
 
 
+def completion(message):
+    usage = {"prompt_tokens": 100, "completion_tokens": 20}
+    return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+
+
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
@@ -211,6 +216,7 @@ def test_faults_are_survived_and_every_example_accounted_for(tmp_path):
         (refusal(400, "no", "content_filter"), "refused"),
         (refusal(422, "no"), "bad request"),
         (Step(text="", finish_reason="content_filter"), "refused"),
+        (Step(body=completion({"content": None, "refusal": "Against policy 4."})), "refused"),
         (Step(text='{"rarity": 3, "comp', finish_reason="length"), "truncated"),
     ],
 )

@@ -15,9 +15,9 @@ OWN = {"fake": {"input": 1.0, "output": 10.0}}
 
 def test_the_packaged_prices_are_sound_and_dated():
     table = read_prices()
-    assert datetime.date.fromisoformat(table.date) <= datetime.date.today()
     assert len(table.models) >= 10
     for model, price in table.models.items():
+        assert datetime.date.fromisoformat(price.date) <= datetime.date.today()
         assert 0 < price.input < price.output, model
         assert price.cached is None or 0 < price.cached < price.input, model
 
@@ -112,6 +112,9 @@ def test_the_forecast_counts_tokens_and_money(tmp_path):
     unknown = forecast_of(pool, rater)
     assert unknown.cost_usd is None
     assert "cost unknown" in str(unknown)
+    assert "prices of" not in str(told)
+    (tmp_path / "my.toml").write_text("date = 2026-01-02\n[models]\nfake = {input = 1, output = 2}")
+    assert "(prices of 2026-01-02)" in str(forecast_of(pool, rater, prices=tmp_path / "my.toml"))
     assert "about" in str(unknown)
 
 

@@ -12,7 +12,7 @@ from rating_fakes import ScriptedRater, joined, make_pool, rating
 
 from ds2.errors import Ds2Warning, InputError, RunBusyError, RunError
 from ds2.pool import read_pool
-from ds2.rating import Answer, Failure, Limits, PromptBuilder, Rubric, rate, reparse
+from ds2.rating import Answer, Failure, Limits, PromptBuilder, Rubric, Scale, rate, reparse
 from ds2.rating.loop import BLANK_TRIES, plan_jobs
 
 FAST = Limits(concurrency=8, tries=3, timeout_s=1.0)
@@ -337,6 +337,11 @@ def test_reparse_reads_the_store_alone(tmp_path):
     assert reparse(pool, store, rarity).values.tolist() == first.criteria["rarity"].tolist()
     with pytest.raises(InputError, match="no replies of 'nobody'"):
         reparse(pool, store, raters=["nobody"])
+    lower = replace(Rubric.ds2(), scale=Scale.parse("1-5"))
+    with pytest.raises(
+        InputError, match=r"'ds2', 1 to 5\. It holds those of 'fake' to other instr"
+    ):
+        reparse(pool, store, lower, raters=["fake"])
     with pytest.raises(InputError, match="Rate first"):
         reparse(pool, tmp_path / "none.sqlite")
 

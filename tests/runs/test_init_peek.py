@@ -96,6 +96,47 @@ def test_a_column_that_is_not_there_is_refused_before_anything_is_written(tmp_pa
     assert "None of these rows has the column 'score'. There are: 'rating'" in said[-1]
 
 
+def test_columns_may_be_called_like_files_and_one_name_is_one_column(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pool = write(tmp_path / "p.jsonl", **{"rewards/help": [1, 7], "a": [1, 7], "b": [2, 8]})
+    _, run = init(tmp_path / "run", pool=str(pool), scores="rewards/help")
+    assert load_recipe(run).scores.column == "rewards/help"
+    for name, says in {
+        "rewards/helpful": "names '.*rewards/helpful', which does not exist",
+        "score.csv": "does not exist",
+        "a,b": r"'a,b'\. For a rater a column: --scores a --scores b",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            init(tmp_path / "other", pool=str(pool), scores=name)
+    with pytest.raises(InputError, match="does not exist"):
+        init(tmp_path / "other", pool="hf:org/name", scores="score.csv")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("n", [60, 1200])
+@pytest.mark.parametrize("part", ["id", "source"])
+def test_an_id_or_a_source_that_is_not_there_is_refused(tmp_path, part, n):
+    pool = write(tmp_path / "p.jsonl", n=n, number=list(range(n)), origin=["a", "b"])
+    with pytest.raises(InputError, match=r"'orign'.*There are: 'number', 'origin'. Did you mean"):
+        init(tmp_path / "run", pool=str(pool), settings={"pool.columns": {part: "orign"}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_scores_inside_a_column_are_looked_at(tmp_path):
+    pool = write(tmp_path / "p.jsonl", scores=[{"help": 0, "why": "a"}, {"help": 4, "why": "b"}])
+    said, run = init(tmp_path / "run", pool=str(pool), scores="scores.help")
+    assert load_recipe(run).scores.scale == "levels:6"
+    for column, says in {
+        "scores.hlp": "has 'hlp' inside 'scores'",
+        "scores.why": "no scores",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            init(tmp_path / "other", pool=str(pool), scores=column)
+    late = write(tmp_path / "late.jsonl", n=1200, scores=[{"help": None}])
+    said, _ = init(tmp_path / "late", pool=str(late), scores="scores.help")
+    assert "None of these rows has the column 'scores.help'" in said[-1]
+
+
 def test_a_layout_or_a_split_that_is_not_there_is_refused(tmp_path):
     (tmp_path / "odd.jsonl").write_text('{"a": 1}\n')
     with pytest.raises(InputError, match="cannot tell the format"):

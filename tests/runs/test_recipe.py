@@ -6,7 +6,7 @@ import pytest
 
 from ds2.errors import InputError
 from ds2.runs import Recipe, load_recipe, make_recipe, parse_overrides, render_recipe
-from ds2.runs.recipe_file import choices_of, field_of, resolve_path
+from ds2.runs.recipe_file import choices_of, field_of, resolve_name, resolve_path
 from ds2.runs.stages import STAGES, settings_of
 from ds2.selection import METHODS
 
@@ -88,6 +88,19 @@ def test_every_setting_belongs_to_a_stage_or_cannot_change_its_artefacts():
         (
             "[pool]\npath='p'\n[select]\nsize=0",
             ["'select.size': Input should be", "Got 0. It means: rows (10000)"],
+        ),
+        ("[pool]\npath='p'\n[curate]\nmethod='none'", ["'curate.method': 'none' is now 'raw'"]),
+        (
+            "[pool]\npath='p'\n[scores]\nscale='1-5'\n[raters.a]\nmodel='m'",
+            ["'scores.scale' is about scores that the examples already have", "'rate.rubric'"],
+        ),
+        (
+            "[pool]\npath='p'\n[scores]\nbins=[3.5, 4.5]\n[raters.a]\nmodel='m'",
+            ["'scores.bins' is about scores"],
+        ),
+        (
+            "[pool]\npath='p'\n[scores]\ncolumn='s'\n[rate]\nsample=50",
+            ["'rate.sample' is about models that rate", "or name a model in [raters.NAME]"],
         ),
         ("[pool]\npath='p'\n[select]\nsize=1.5", ["a fraction of the pool (0.1)", "Got 1.5"]),
         (
@@ -269,3 +282,51 @@ def test_an_address_with_a_secret_is_refused_unshown(tmp_path, section):
     assert "must hold no user, password" in sentence
     assert "s3cret" not in sentence
     assert "K3Y" not in sentence
+
+
+def test_what_is_a_file_is_said_by_its_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tok.json", "small.gguf", "folder"):
+        (tmp_path / name).write_text("")
+    here = {
+        "select.tokenizer=tok.json": "tok.json",
+        "select.likelihood_model=folder": "folder",
+        "embed.model=folder": "folder",
+        "train.model=folder": "folder",
+        "raters.b.only=ids": "ids",
+        "raters.local.model=small.gguf": "small.gguf",
+        "gold.path=~nobody-of-that-name/gold.jsonl": "~nobody-of-that-name/gold.jsonl",
+    }
+    for item, name in here.items():
+        assert list(parse_overrides([item]).values()) == [str(tmp_path / name)], item
+    for item in ("select.tokenizer=org/name", "raters.b.model=folder", "train.template=tulu"):
+        assert list(parse_overrides([item]).values()) == [item.partition("=")[2]], item
+    several = parse_overrides(["select.decontaminate=['a', 'b']", "proof.arms=['random', 'x=a']"])
+    assert list(several.values()) == [
+        [str(tmp_path / "a"), str(tmp_path / "b")],
+        ["random", f"x={tmp_path / 'a'}"],
+    ]
+    inputs = {key.replace("*", "b") for stage in STAGES for key in stage.inputs}
+    assert all(parse_overrides([f"{key}=a"])[key] != "a" for key in inputs)
+
+
+def test_a_name_that_may_be_a_file_starts_at_the_folder_of_the_recipe(tmp_path, monkeypatch):
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    assert resolve_name(folder, "model") == str(folder / "model")
+    assert resolve_name(folder, "org/name") == "org/name"
+    with pytest.raises(InputError, match="start at the run folder"):
+        resolve_name(folder, "here")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[scores]\nscale='1-5'\n[rate]\nsample=5",  # whoever rates is named later
+        "[scores]\ncolumn='s'\nscale='1-5'\n[rate]\nsample=5\n[raters.a]\nmodel='m'",
+    ],
+)
+def test_settings_that_are_about_something_are_taken(tmp_path, more):
+    assert load_recipe(write(tmp_path, f"[pool]\npath='p'\n{more}")).scores.scale == "1-5"

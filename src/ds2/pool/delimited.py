@@ -11,6 +11,7 @@ import re
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ds2.errors import InputError
@@ -32,11 +33,13 @@ class Cells:
     """A table being read.
 
     Attributes:
+        separator: what separates its cells.
         header: the names of its columns.
         rows: (number of the row's first line, its cells, or what is wrong with it, its text).
         notes: what the user should know; complete once every row was read.
     """
 
+    separator: str
     header: list[str]
     rows: Iterator[tuple[int, list[str] | str, str]]
     notes: list[str] = field(default_factory=list)
@@ -74,7 +77,7 @@ def read_cells(
     else:
         separator = _separator([text for _, text in first], usual)
     texts = _Remembered(itertools.chain(first, lines))
-    cells = Cells([], iter(()))
+    cells = Cells(separator, [], iter(()))
     if separator != usual:
         called = _CALLED.get(separator, separator)
         cells.notes.append(f"{name}: its cells are separated by {called}.")
@@ -83,7 +86,8 @@ def read_cells(
     else:
         rows = _csv_rows(texts, name, separator, _spaced(first, separator))
     try:
-        number, header, text = next(rows, (1, [], ""))
+        filled = (row for row in rows if isinstance(row[1], str) or any(map(str.strip, row[1])))
+        number, header, text = next(filled, (1, [], ""))
     except InputError:
         raise InputError(f"{name} has no readable header: a quote in it is not closed.") from None
     if isinstance(header, str):
@@ -102,21 +106,28 @@ def _separator(texts: Sequence[str], usual: str) -> str:
     """Return what separates the cells: it splits the rows alike, and into the most cells."""
     best, most = usual, 1
     for separator in (usual, *(other for other in _SEPARATORS if other != usual)):
-        if separator == "\t":
-            widths = [text.rstrip("\r\n").count("\t") + 1 for text in texts if text.strip()]
-        else:
-            try:
-                widths = [len(row) for row in csv.reader(texts, delimiter=separator) if row]
-            except csv.Error:
+        for widths in _widths(texts, separator):
+            if not widths or widths[0] <= most:
                 continue
-        if not widths or widths[0] <= most:
-            continue
-        alike = sum(width == widths[0] for width in widths)
-        if separator == usual or alike >= 0.8 * len(widths):
-            best, most = separator, widths[0]
-            if separator == usual:
-                break
+            alike = sum(width == widths[0] for width in widths)
+            if separator == usual or alike >= 0.8 * len(widths):
+                best, most = separator, widths[0]
+        if best == usual and most > 1:
+            break
     return best
+
+
+def _widths(texts: Sequence[str], separator: str) -> Iterator[list[int]]:
+    """Yield how many cells each row has; with tabs also where quotes are text.
+
+    The last row of those that are looked at may go on behind them, and does not count.
+    """
+    whole = slice(-1 if len(texts) == _SNIFFED else None)
+    if separator == "\t":
+        yield [text.count("\t") + 1 for text in texts if text.strip()]
+    with suppress(csv.Error):
+        rows = [len(row) for row in csv.reader(texts, delimiter=separator) if row]
+        yield rows[whole] or rows
 
 
 def _spaced(lines: Sequence[tuple[int, str]], separator: str) -> bool:
@@ -175,11 +186,11 @@ def _tab_rows(texts: _Remembered) -> Iterator[tuple[int, list[str] | str, str]]:
     for raw in texts:
         number, line = texts.number, raw.rstrip("\r\n")
         cells = line.split("\t")
+        if not line.strip():
+            continue
         if not width:
             quoted = all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
             width = len(cells)
-        elif not line.strip():
-            continue
         begun = '"' in line and any(cell[:1] == '"' for cell in cells)
         unlike = begun and (len(cells) != width or line.count('"') % 2)
         whole = _joined(texts, raw, width) if unlike else None
@@ -275,7 +286,11 @@ def _fitted(
             else:
                 yield number, f"wrong number of fields: {len(row)} for {width} columns", text
                 continue
-        if isinstance(row, list) and text.count("\n") > 2 and _swallows(text, row, width):
+        if (
+            isinstance(row, list)
+            and text.count("\n") > 2
+            and _swallows(text, width, cells.separator)
+        ):
             spanning = spanning or number
         yield number, row, text
     if trailing:
@@ -291,9 +306,8 @@ def _fitted(
         )
 
 
-def _swallows(text: str, row: list[str], width: int) -> bool:
+def _swallows(text: str, width: int, separator: str) -> bool:
     """Say whether lines inside a cell have as many cells as a row."""
     inner = text.split("\n")[1:-2]
-    separators = (",", ";", "|")
-    alike = [sum(line.count(s) == width - 1 for line in inner) for s in separators]
-    return width > 1 and max(alike) >= max(2, len(inner) // 2) and len(row) == width
+    alike = sum(line.count(separator) == width - 1 for line in inner)
+    return width > 1 and separator != "\t" and alike >= max(2, len(inner) // 2)

@@ -34,6 +34,7 @@ __all__ = [
     "WRITERS",
     "File",
     "FileKind",
+    "NoRowsError",
     "OutRow",
     "check_content",
     "check_readable",
@@ -76,6 +77,10 @@ _BATCH = 1024
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
+class NoRowsError(InputError):
+    """There is a file and no row in it: a shard may be so, a pool may not."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileKind:
     """What a suffix says: a container (jsonl, json, parquet, csv, tsv) and a compression."""
@@ -115,7 +120,7 @@ def check_readable(path: File) -> None:
     name = shown_path(path)
     if isinstance(path, RemoteFile):  # which is there
         if path.size == 0:
-            raise InputError(f"{name} is empty (0 bytes).")
+            raise NoRowsError(f"{name} is empty (0 bytes).")
         return
     try:
         if not path.exists():
@@ -123,7 +128,7 @@ def check_readable(path: File) -> None:
         if not path.is_file():
             raise InputError(f"{name} is not a file.")
         if path.stat().st_size == 0:
-            raise InputError(f"{name} is empty (0 bytes).")
+            raise NoRowsError(f"{name} is empty (0 bytes).")
     except OSError as error:
         raise InputError(f"Cannot read {name}: {error.strerror}.") from error
 
@@ -222,7 +227,7 @@ def check_content(path: File, kind: FileKind) -> bytes:
         if kind.container == "json" and b"\n" not in head:  # a row a line, or one line in all?
             head += stream.readline(_LONG_LINE) + stream.read(_HEAD)
     if not head:
-        raise InputError(f"{name} is empty (0 bytes once decompressed).")
+        raise NoRowsError(f"{name} is empty (0 bytes once decompressed).")
     if kind.container == "parquet":
         if not head.startswith(b"PAR1"):
             raise InputError(f"{name} is no Parquet file: it does not begin with 'PAR1'.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 
 from ds2.errors import InputError
-from ds2.pool.files import encoding_advice
+from ds2.pool.files import NoRowsError, encoding_advice
 from ds2.pool.wording import shown_names
 
 __all__ = ["json_fault", "looks_cut", "read_document", "read_values"]
@@ -122,7 +122,7 @@ def _items(text: "_Text") -> Iterator[tuple[int, object]]:
         yield number, text.decode()
     text.expect("]")
     if not number:
-        raise InputError(f"{text.name} holds an empty list, so there are no rows to read.")
+        raise NoRowsError(f"{text.name} holds an empty list, so there are no rows to read.")
 
 
 class _Text:

@@ -17,11 +17,12 @@ import numpy as np
 from ds2.atomic import spooling, writing
 from ds2.checks import check_choice, check_fraction, check_int
 from ds2.errors import InputError, warn
+from ds2.pool.files import NoRowsError
 from ds2.pool.formats import FORMATS, NAMES, PARTS, Names, Parsed, detect_format, parse_row
 from ds2.pool.ids import complete_ids
 from ds2.pool.layout import dump_layout
 from ds2.pool.pool import Pool, Reject, table_schema
-from ds2.pool.rows import Fault, RowSource
+from ds2.pool.rows import Fault, Row, RowSource
 from ds2.pool.sources import open_sources
 from ds2.pool.turns import BadRowError, Turns
 from ds2.pool.wording import kind_of, shown, shown_names, shown_path
@@ -93,7 +94,8 @@ def read_pool(
 
     Raises:
         InputError: a file cannot be read, holds two formats or none, is cut off, gives an id
-            twice, has too many malformed rows, or no row with an answer.
+            twice, has too many malformed rows, no row with an answer, or none with the id or the
+            source that is named.
     """
     if format != "auto":
         check_choice("format", format, FORMATS)
@@ -127,6 +129,8 @@ def read_pool(
             table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
             named, called, reading.seen, reading.n_rejected,
         )  # fmt: skip
+        for name in {id_field, source_field} - {"id", "source"}:
+            next(found.iter_column(name))  # or say that no row has it, and what there is
         if target is None:
             return found
         found.save(target)
@@ -173,6 +177,7 @@ class _Reading:
         self.malformed: Counter[str] = Counter()
         self.rejects: list[Reject] = []
         self._first: list[Reject] = []
+        self._empty: list[NoRowsError] = []
         self._folded = ""
         self._file = file
         self._auto = form == "auto"
@@ -196,10 +201,9 @@ class _Reading:
         made = functools.partial(_Builder, id_field, source_field, spool)
         builder = None if self._auto else made(self.form, self.names)
         for number, source in enumerate(steps(self.sources)):
-            before = self.seen
-            self.source, self._offset = source, number * _LINES
-            rest = None if limit is None else limit - before
-            for line, row in itertools.islice(self.source.rows, rest):
+            rows, self._offset = self._begun(source), number * _LINES
+            rest = None if limit is None else limit - self.seen
+            for line, row in itertools.islice(rows, rest):
                 self.seen += 1
                 if isinstance(row, Fault):
                     self._reject(line, row.reason, row.text)
@@ -219,11 +223,23 @@ class _Reading:
                     builder = made(self.form, self.names)
             if self.seen == limit:
                 break
-            if self.seen == before:
-                raise InputError(f"{self.source.name} holds no rows.")
+        if not self.seen:
+            raise self._empty[0]
         if builder is None:
             raise self._unknown()
         yield builder
+
+    def _begun(self, source: RowSource) -> Iterator[tuple[int, Row]]:
+        """Return the rows of a source, and note one that holds none."""
+        try:
+            first = next(source.rows, None)
+            if first is None:
+                raise NoRowsError(f"{source.name} holds no rows.")
+        except NoRowsError as error:
+            self._empty.append(error)
+            return iter(())
+        self.source = source
+        return itertools.chain([first], source.rows)
 
     def place(self, line: int) -> tuple[str, str]:
         """Return the file and the line that a number of the builder stands for, in words."""
@@ -321,6 +337,11 @@ class _Reading:
                 self._folded,
                 f"{self._name()}: the columns {self._folded} were taken for those that have these "
                 "names in small letters.",
+            ),
+            (
+                self._empty,
+                f"{self._name()}: {len(self._empty):,} of these files hold no rows. The first: "
+                f"{self._empty[0] if self._empty else ''}",
             ),
             (self.n_bad, self._rejected()),
             (

@@ -17,6 +17,7 @@ from ds2.pool.delimited import check_columns, read_cells
 from ds2.pool.files import (
     File,
     FileKind,
+    NoRowsError,
     check_content,
     check_readable,
     encoding_advice,
@@ -86,10 +87,12 @@ def read_file(path: File, *, headless: bool = False) -> RowSource:
 
     With ``headless``, a table whose first row looks like data has its columns numbered.
     """
-    kind = file_kind(path)
-    check_readable(path)
-    head = check_content(path, kind)
-    name = shown_path(path)
+    kind, name = file_kind(path), shown_path(path)
+    try:
+        check_readable(path)
+        head = check_content(path, kind)
+    except NoRowsError as error:
+        return RowSource(name, "line", _none(error))
     if kind.container == "parquet":
         return _parquet_source(path, kind, name)
     end = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
@@ -102,6 +105,11 @@ def read_file(path: File, *, headless: bool = False) -> RowSource:
         return RowSource(name, "line", _jsonl_rows(path, kind, name, end))
     read = read_document if form == "document" else read_values
     return RowSource(name, "row", _document_rows(path, kind, name, read))
+
+
+def _none(error: NoRowsError) -> Iterator[tuple[int, Row]]:
+    yield from ()
+    raise error
 
 
 def _json_form(head: bytes, kind: FileKind) -> str:

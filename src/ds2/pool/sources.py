@@ -5,6 +5,7 @@ import glob
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -70,6 +71,9 @@ def open_sources(pool: Any, split: str) -> tuple[str, list[RowSource], list[str]
             _, found, said = open_sources(each, split)
             sources += found
             notes += said
+        names = Counter(os.path.abspath(one.name) for one in sources)  # noqa: PTH100
+        if twice := next((name for name, count in names.items() if count > 1), None):
+            raise InputError(f"{twice} is listed twice. Name it once.")
         return ", ".join(os.fspath(each) for each in listed), sources, notes
     source = _in_memory(pool, listed, split)
     return source.name, [source], []

@@ -11,7 +11,13 @@ from ds2.rating.audit import (
 from ds2.rating.batch import Batches, BatchProgress, BatchRater
 from ds2.rating.chat import ChatRater
 from ds2.rating.gold import GoldScores, read_gold, write_gold_sheet
-from ds2.rating.imports import guess_scale, import_panel, import_ratings, no_number
+from ds2.rating.imports import (
+    guess_scale,
+    import_panel,
+    import_ratings,
+    no_number,
+    pool_values,
+)
 from ds2.rating.local import LocalRater
 from ds2.rating.loop import RateProgress
 from ds2.rating.prompt import Prompt, PromptBuilder
@@ -55,6 +61,7 @@ __all__ = [
     "import_panel",
     "import_ratings",
     "no_number",
+    "pool_values",
     "rate",
     "read_gold",
     "reparse",

@@ -88,7 +88,7 @@ def import_ratings(
         placed = _place(pool, sheet, notes, told=layout != "auto")
         given = lambda: placed  # noqa: E731
     elif column is not None:
-        given = _pool_values(pool, column)
+        given = pool_values(pool, column)
     else:
         raise InputError("Name the 'column' that holds the ratings, or the 'file', or both.")
     name = rater or column or _file_name(Path(file or ""))
@@ -183,7 +183,7 @@ def import_panel(
     return Ratings.join(found)
 
 
-def _pool_values(pool: Pool, column: str) -> Callable[[], Iterable[object]]:
+def pool_values(pool: Pool, column: str) -> Callable[[], Iterable[object]]:
     """Return what yields a field of the pool, or what lies inside one, dot by dot."""
     head, *inner = column.split(".")
     if column in pool.columns or head not in pool.columns:

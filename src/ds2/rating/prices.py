@@ -55,11 +55,13 @@ class Price:
         input: of the prompt.
         output: of the reply.
         cached: of the prompt, where the endpoint has it in its cache; None is as ``input``.
+        date: of the table that it is from, where that has one.
     """
 
     input: float
     output: float
     cached: float | None = None
+    date: str = ""
 
     def cost_usd(
         self, n_input: int | None, n_output: int | None, n_cached: int | None = None
@@ -79,15 +81,9 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Prices by model.
-
-    Attributes:
-        models: model → price.
-        date: of the packaged prices; their file says where they are from.
-    """
+    """Prices by model."""
 
     models: Mapping[str, Price]
-    date: str
 
     def price(self, model: str) -> Price | None:
         """Return the price of a model, or None where it is unknown.
@@ -114,22 +110,24 @@ def read_prices(
         InputError: the file cannot be read, or a price is no price.
     """
     raw = packaged("prices.toml")
-    table = {model: _price(model, price) for model, price in raw["models"].items()}
+    date = raw["date"]
+    table = {model: _price(model, price, date) for model, price in raw["models"].items()}
     if isinstance(prices, Mapping):
         table |= {str(model): _price(f"prices[{shown(model)}]", p) for model, p in prices.items()}
     elif prices is not None:
         where = shown_path(Path(prices))
-        models = read_toml(Path(prices), f"The prices {where}").get("models")
+        own = read_toml(Path(prices), f"The prices {where}")
+        models, date = own.get("models"), str(own.get("date", ""))
         if not isinstance(models, dict):
             raise InputError(
                 f"The prices {where} have no section [models]. Write lines such as: "
                 '"gpt-4o-mini" = { input = 0.15, output = 0.60 }'
             )
-        table |= {model: _price(f"{where}: {shown(model)}", p) for model, p in models.items()}
-    return PriceTable(table, raw["date"])
+        table |= {m: _price(f"{where}: {shown(m)}", p, date) for m, p in models.items()}
+    return PriceTable(table)
 
 
-def _price(where: str, value: object) -> Price:
+def _price(where: str, value: object, date: str = "") -> Price:
     if isinstance(value, Price):
         return value
     given = value if isinstance(value, Mapping) else {}
@@ -140,7 +138,7 @@ def _price(where: str, value: object) -> Price:
             f"{where} must be a price with 'input' and 'output' (and 'cached', where it has one), "
             "in US dollars per million tokens, each 0 or more."
         )
-    return Price(**given)
+    return Price(**given, date=date)
 
 
 def estimate_tokens(text: str) -> int:

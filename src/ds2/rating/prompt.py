@@ -125,7 +125,7 @@ def _cut_middle(
 
 
 #: Part of every hash: changes with the wording here, with `neutralise` and with `shorten`.
-_VERSION = 3
+_VERSION = 4
 _ROLES = ("system", "user", "assistant", "tool")
 #: The least room for an example that a prompt may leave, in tokens.
 _LEAST_ROOM = 128

@@ -166,9 +166,14 @@ def reparse(
         missing = [name for name in raters or () if name not in latest]
         if missing or not latest:
             whom = f"of {shown_names(missing)} " if missing else ""
+            others = {setup.rater for _, setup in opened.setups()} - latest.keys()
+            to = {"to it": latest, "to other instructions, criteria or ends of a scale": others}
+            has = [f"those of {shown_names(sorted(of))} {what}" for what, of in to.items() if of]
             raise InputError(
                 f"The store {shown_path(store)} holds no replies {whom}to the rubric "
-                f"{shown(asked.name)}. It has those of: {shown_names(sorted(latest))}."
+                f"{shown(asked.name)}, {asked.scale.low:g} to {asked.scale.high:g}. It holds "
+                f"{' and '.join(has) or 'none at all'}. Name the rubric that was rated with (in a "
+                "recipe rate.rubric), or rate with this one first."
             )
         names = sorted(latest) if raters is None else raters
         return Ratings.join([assemble(pool, opened, *latest[name], rubric=asked) for name in names])
@@ -285,7 +290,7 @@ class Forecast:
             that reasons first writes many times as much.
         cost_usd: None where the price of the model is unknown. Cached prompts cost less.
         counted: a tokenizer counted the tokens; otherwise they are estimated from characters.
-        prices_of: the date of the packaged prices.
+        prices_of: the date of the prices, where their table has one.
     """
 
     rater: str
@@ -300,7 +305,8 @@ class Forecast:
     def __str__(self) -> str:
         cost = f"unknown (no price of {shown(self.model)} is known)"
         if self.cost_usd is not None:
-            cost = f"{self.cost_usd:,.2f} USD (prices of {self.prices_of})"
+            dated = f" (prices of {shown_path(self.prices_of)})" if self.prices_of else ""
+            cost = f"{self.cost_usd:,.2f} USD{dated}"
         about = "" if self.counted else "about "
         return (
             f"{shown(self.rater)}: {self.n_requests:,} requests, {about}{self.n_input:,} tokens "
@@ -429,7 +435,7 @@ class Session:
             n_output=n * reply,
             cost_usd=None if price is None else price.cost_usd(n_input, n * reply),
             counted=plan.count_tokens is not None,
-            prices_of=plan.prices.date,
+            prices_of="" if price is None else price.date,
         )
 
     def budget(self, max_usd: float | None) -> Budget:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ds2.rating.prompt import Prompt
     from ds2.rating.rubric import Rubric
 
-__all__ = ["Answer", "Asked", "Failure", "Limits", "Meter", "Rater"]
+__all__ = ["REFUSAL", "Answer", "Asked", "Failure", "Limits", "Meter", "Rater"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Answer:
                 object.__setattr__(self, name, value.encode("utf-8", "replace").decode("utf-8"))
 
 
+#: Why a reply ended that an endpoint sends as a refusal, apart from replies.
+REFUSAL = "refusal"
 #: More tokens or seconds than any request takes: an endpoint that counts so many has not counted.
 _MOST = 10_000_000
 

@@ -20,7 +20,7 @@ from itertools import islice
 
 from ds2.errors import InputError
 from ds2.rating.fence import repeats_prompt
-from ds2.rating.rater import Answer
+from ds2.rating.rater import REFUSAL, Answer
 from ds2.rating.rubric import Rubric
 from ds2.rating.store import REPLIED, Row
 from ds2.rating.values import Reader, listed, plain, whole_value
@@ -433,6 +433,8 @@ def _rating(value: Mapping[str, object], source: str, name: str, high: float) ->
 
 def read_answer(answer: Answer, *, rubric: Rubric, form: str) -> Reading:
     """Read a reply of the given form."""
+    if answer.finish_reason == REFUSAL:
+        return Reading(problem="refused")
     if form != "expected":
         cut = answer.finish_reason == "length"
         reply = parse_reply(answer.text, rubric, form=form, cut=cut)

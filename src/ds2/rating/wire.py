@@ -32,7 +32,7 @@ from ds2.endpoints import (
 )
 from ds2.errors import MissingDependencyError
 from ds2.rating.prompt import Prompt
-from ds2.rating.rater import Answer, Failure
+from ds2.rating.rater import REFUSAL, Answer, Failure
 from ds2.rating.rubric import Rubric
 
 __all__ = [
@@ -163,9 +163,10 @@ def _answer(data: Mapping[str, Any], choice: Mapping[str, Any], latency_s: float
     message = choice["message"]
     usage = _mapping(data.get("usage"))
     details = _mapping(usage.get("prompt_tokens_details"))
+    refused = not message.get("content") and message.get("refusal")
     return Answer(
         text=_text(message),
-        finish_reason=_string(choice.get("finish_reason")),
+        finish_reason=REFUSAL if refused else _string(choice.get("finish_reason")),
         n_input=_count(usage.get("prompt_tokens")) or None,  # no prompt has none
         n_output=_count(usage.get("completion_tokens")),
         n_cached=_count(details.get("cached_tokens")),

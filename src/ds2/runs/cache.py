@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from ds2.atomic import writing
 from ds2.errors import InputError
 from ds2.runs.job import Listener
+from ds2.runs.recipe_file import at_home
 
 __all__ = ["Cache", "Entry", "find_cache", "key_of", "open_cache"]
 
@@ -173,7 +174,7 @@ def find_cache() -> Cache | None:
     wanted = os.environ.get(FOLDER, "")
     if wanted.lower() == OFF:
         return None
-    root = Path(wanted).expanduser().absolute() if wanted else _usual()
+    root = at_home(wanted).absolute() if wanted else _usual()
     return Cache(root / LAYOUT, _bytes(os.environ.get(LIMIT) or USUAL_LIMIT))
 
 

@@ -18,7 +18,7 @@ from ds2.embedding import (
 from ds2.errors import InputError
 from ds2.runs.job import Job
 from ds2.runs.recipe import EmbedSection
-from ds2.runs.recipe_file import named_in, resolve_path
+from ds2.runs.recipe_file import resolve_name, resolve_path
 
 __all__ = ["choose_embedder", "embed_like"]
 
@@ -56,10 +56,10 @@ def choose_embedder(wanted: EmbedSection, folder: Path) -> Embedder | Precompute
         )
     if name in ("model2vec", "openai") and "model" not in given:
         raise InputError(f"The embedder '{name}' needs a model. Set 'embed.model'.")
-    if "model" in given:
-        given["model"] = named_in(folder, given["model"])
     if "path" in given:
         given["path"] = resolve_path(folder, given["path"])
+    if "model" in given and name != "openai":
+        given["model"] = resolve_name(folder, given["model"])
     return make(**given)
 
 

@@ -21,7 +21,7 @@ from ds2.proof.tasks import (
 )
 from ds2.runs.folder import hash_file, hash_input, locked
 from ds2.runs.job import Job
-from ds2.runs.recipe_file import HUB, check_exists
+from ds2.runs.recipe_file import HUB, at_home, check_exists
 from ds2.runs.train_step import PLACE, template_of
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
@@ -135,8 +135,7 @@ def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
             "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
             "for example --set train.model=FOLDER."
         )
-    if (job.path(base) / "config.json").is_file():
-        base = str(job.path(base))
+    base = job.named(base)
     untrained = _fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
     if given is not None:
@@ -166,7 +165,7 @@ def _split(spec: str) -> tuple[str, Path]:
     name, equals, path = spec.partition("=")
     if not equals or "/" in name:
         name, path = "", spec
-    place = Path(path).expanduser().resolve()
+    place = at_home(path).resolve()
     adapter = place / "adapter"
     if not (place / "config.json").is_file() and adapter.is_dir():
         return name or place.name, adapter

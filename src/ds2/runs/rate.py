@@ -61,11 +61,6 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
 def rate_pool(job: Job) -> Made:
     """Write ratings.parquet: one rater per column of scores and per model that rates."""
     pool = job.pool
-    if job.recipe.rate.sample is not None and not job.recipe.raters:
-        warn(
-            "'rate.sample' is how many examples models rate, and the recipe has no [raters.NAME]: "
-            "all scores that are there are taken."
-        )
     panel = Ratings.join([*_imported(job, pool), *rate_by_models(job, pool)])
     if not panel.several:  # one of several is named in the report
         _check_tells_apart(panel)

@@ -5,6 +5,7 @@ models, so that none of them can drift apart.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +17,7 @@ __all__ = [
     "RECIPE_VERSION",
     "EmbedSection",
     "EvaluateSection",
+    "FileIn",
     "PoolSection",
     "Quota",
     "RaterSection",
@@ -33,7 +35,18 @@ def _address(value: str) -> str:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class FileIn:
+    """What of a text is a file: all of it, or less."""
+
+    behind: str = ""  #: what stands behind this mark: pairs:FILE, lima=FILE
+    if_there: str | None = None  #: all of it, where there is such a file that ends so
+
+
 Address = Annotated[Text, AfterValidator(_address)]
+File = Annotated[Text, FileIn()]
+#: A file or a folder where there is one, and else a name: of a model on the hub.
+FileOrName = Annotated[Text, FileIn(if_there="")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -63,6 +76,7 @@ def one_or_more(value: object) -> object:
 
 Auto = Literal["auto"]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(one_or_more)]
+Files = Annotated[Texts, FileIn()]
 #: One text, or a list of them.
 Several = Annotated[
     Text | Annotated[tuple[Text, ...], Field(min_length=1)], BeforeValidator(as_tuple)
@@ -72,7 +86,7 @@ Several = Annotated[
 class RateSection(Section):
     """How the models of [raters.NAME] rate."""
 
-    rubric: Text | None = key(
+    rubric: File | None = key(
         None, "a rubric of your own (.toml); without it the criteria of the paper, 1 to 10"
     )
     sample: Count | None = key(
@@ -80,14 +94,14 @@ class RateSection(Section):
         "rate so many examples, a random part of the pool, and let a scorer learned "
         "from them score the rest (5000); without it every example is rated",
     )
-    also: Text | None = key(
+    also: File | None = key(
         None, "with sample: a file of ids that are rated besides it (what ds2 rerate writes)"
     )
     repeats: Natural = key(0, "examples that are rated twice, to measure a rater's own noise")
     max_cost_usd: Positive | None = key(
         None, "stop asking at this cost and go on with what is there"
     )
-    prices: Text | None = key(None, "a table of prices (.toml) that goes before the one in ds2")
+    prices: File | None = key(None, "a table of prices (.toml) that goes before the one in ds2")
     max_prompt_tokens: int = key(
         4096,
         "an example that would make a longer prompt is shortened in its middle, with a mark",
@@ -103,7 +117,9 @@ class RaterSection(Section):
         "chat asks an OpenAI-compatible endpoint, local a GGUF model on this machine, "
         "batch hands files to a batch API",
     )
-    model: Text | None = key(None, "the model's name at the endpoint; local: a .gguf file")
+    model: Annotated[Text, FileIn(if_there=".gguf")] | None = key(
+        None, "the model's name at the endpoint; local: a .gguf file"
+    )
     base_url: Address | None = key(None, "the endpoint, when it is not api.openai.com")
     api_key_env: Text | None = key(
         None, "the environment variable that holds the endpoint's key; OpenAI's own: OPENAI_API_KEY"
@@ -128,7 +144,7 @@ class RaterSection(Section):
         "text that tells replies apart which are alike by all of this: a "
         "quantisation, a second rating by the same model",
     )
-    only: Text | None = key(
+    only: File | None = key(
         None, "a file of ids (what ds2 rerate writes, or one a line): rate these alone"
     )
     concurrency: Count = key(64, "requests in flight at most; fewer when the endpoint is busy")
@@ -141,7 +157,7 @@ class RaterSection(Section):
 class GoldSection(Section):
     """Trusted scores of a few examples."""
 
-    path: Text = key(
+    path: File = key(
         "gold.jsonl", "the file that ds2 gold --add writes; without it there is no gold"
     )
 
@@ -191,9 +207,10 @@ class SelectSection(Section):
         0.1, 'rows (10000), a fraction of the pool (0.1), or "all" that a budget in tokens allows'
     )
     max_tokens: Count | None = key(None, "a budget: the selection has at most so many tokens")
-    tokenizer: Text = key(
+    tokenizer: FileOrName = key(
         "characters",
-        "what counts tokens: characters, a tokenizer.json, org/name on the hub, or tiktoken:NAME",
+        "what counts tokens: characters, a tokenizer.json or its folder, org/name on the hub, or "
+        "tiktoken:NAME",
     )
     near_duplicate: float | None = key(
         None,
@@ -202,12 +219,12 @@ class SelectSection(Section):
         le=1.0,
     )
     min_score: float | None = key(None, "leave out what has a lower curated score, or none")
-    must_have: Text | None = key(None, "a file of ids, one a line, that are selected in any case")
-    must_not: Text | None = key(None, "a file of ids, one a line, that are never selected")
+    must_have: File | None = key(None, "a file of ids, one a line, that are selected in any case")
+    must_not: File | None = key(None, "a file of ids, one a line, that are never selected")
     quotas: Annotated[tuple[Quota, ...], BeforeValidator(as_tuple)] = key(
         (), 'limits by label: [{ by = "source", label = "flan", min = 0.1, max = 0.5 }]'
     )
-    decontaminate: Texts = key(
+    decontaminate: Files = key(
         (),
         "evaluation sets (any format of a pool): examples that share a long word "
         "sequence with one are left out",
@@ -219,12 +236,12 @@ class SelectSection(Section):
         le=1.0,
     )
     values: Text | None = key(None, "perplexity, ifd: the column of the pool that holds it")
-    likelihood_model: Text | None = key(
+    likelihood_model: FileOrName | None = key(
         None,
         "perplexity, ifd: without such a column, the causal model that measures it "
         "(a name on the hub or a folder)",
     )
-    targets: Text | None = key(None, "rds: a file of examples that the selection should be like")
+    targets: File | None = key(None, "rds: a file of examples that the selection should be like")
     diversity: Fraction = key(0.5, "mmr: 0 looks at the score alone, 1 at the distance alone")
     threshold: float | None = key(
         None, "deita: the least cosine distance; alpagasus: the lowest score"
@@ -254,10 +271,10 @@ class CompareSection(Section):
 class TrainSection(Section):
     """How a model is fine-tuned on a selection. The defaults are the paper's."""
 
-    model: Text | None = key(
+    model: FileOrName | None = key(
         None, "the base model: a name on the hub or a folder; ds2 train needs it"
     )
-    template: Text = key(
+    template: FileOrName = key(
         "auto",
         "how turns become text: auto (a chat model's own, else tulu), tulu "
         "(<|user|>, <|assistant|> as plain text), or a .jinja file",
@@ -293,11 +310,11 @@ class TrainSection(Section):
 class EvaluateSection(Section):
     """What models are measured on."""
 
-    tasks: Texts = key(
+    tasks: Annotated[Texts, FileIn(behind=":")] = key(
         ("mmlu", "truthfulqa_mc2", "gsm8k_cot", "bbh_cot_fewshot", "tydiqa_goldp"),
         "tasks of lm-eval, pairs:FILE or texts:FILE (held-out answers, by log-loss)",
     )
-    include: Texts = key((), "folders with tasks of your own, as YAML")
+    include: Files = key((), "folders with tasks of your own, as YAML")
     shots: Mapping[Text, Natural] = key(
         {},
         "examples shown before an item, by task: { gsm8k_cot = 4 }; default the "
@@ -321,7 +338,7 @@ class EvaluateSection(Section):
 class ProofSection(Section):
     """Which arms are trained, on what, and what is asked of them; fixed before the first run."""
 
-    arms: Texts = key(
+    arms: Annotated[Texts, FileIn(behind="=")] = key(
         ("selection", "random", "random-same-length", "length", "top-score"),
         "selection (the run's), random (a new draw for each seed), random-same-length, "
         "length, top-score (the first rater's raw score), mean (of the raters), no-curation, "
@@ -368,7 +385,7 @@ def _parts(value: Mapping[str, str]) -> Mapping[str, str]:
 class PoolSection(Section):
     """Where the examples come from."""
 
-    path: Several = key(
+    path: Annotated[Several, FileIn()] = key(
         ...,
         "the pool: a file (.jsonl, .json, .parquet, .csv), a folder of such files or "
         'a pattern, "data/*.jsonl", also in a store (s3://bucket/key, gs://bucket/key), a list of '
@@ -413,7 +430,7 @@ class ScoresSection(Section):
         "the column that holds the scores, in the pool or in the file; a list of "
         "columns where several raters gave scores",
     )
-    file: Text | None = key(None, "a separate table of scores (.jsonl, .csv, .parquet)")
+    file: File | None = key(None, "a separate table of scores (.jsonl, .csv, .parquet)")
     id_column: Text = key("id", "the column of that file that holds the example's id")
     scale: Text = key(
         "1-10",
@@ -434,7 +451,7 @@ class ScoresSection(Section):
         None,
         "the pool's column of true scores, where they are known (in a test): the report compares",
     )
-    planted: Text | None = key(
+    planted: File | None = key(
         None,
         "the matrix that the scores were drawn through, where it is known (in a "
         'test), for that comparison: a JSON file with the key "matrix"',
@@ -451,14 +468,14 @@ class EmbedSection(Section):
         "wordllama ships with ds2, needs no network and reads English; multilingual "
         "reads sixteen languages, needs a small package and is slower",
     )
-    model: Text | None = key(None, "the model's name, where there is a choice")
+    model: FileOrName | None = key(None, "the model's name, where there is a choice")
     base_url: Address | None = key(None, "openai: the endpoint, when it is not api.openai.com")
     api_key_env: Text | None = key(
         None,
         "openai: the environment variable that holds the endpoint's key; OpenAI's own: "
         "OPENAI_API_KEY",
     )
-    path: Text | None = key(None, "precomputed: a .npy or .npz file, one row per row of the pool")
+    path: File | None = key(None, "precomputed: a .npy or .npz file, one row per row of the pool")
     column: Text | None = key(None, "precomputed: the pool's column that holds the vectors")
     batch_size: Count = key(256, "texts per batch")
 
@@ -494,10 +511,19 @@ class NoiseSection(Section):
     n_bootstrap: Natural = key(200, "rounds behind the intervals; 0 is none")
 
 
+def _renamed(value: object) -> object:
+    if value == "none":
+        raise ValueError("'none' is now 'raw'. Write that.")
+    return value
+
+
 class CurateSection(Section):
     """Which scores to correct."""
 
-    method: Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "scorer", "raw"] = key(
+    method: Annotated[
+        Literal["auto", "ds2", "soft", "fused", "fused+neighbors", "scorer", "raw"],
+        BeforeValidator(_renamed),
+    ] = key(
         "auto",
         "auto keeps raw unless evidence (other raters, gold) shows another to be "
         "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "

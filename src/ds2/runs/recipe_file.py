@@ -14,7 +14,6 @@ import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from fnmatch import fnmatchcase
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
@@ -25,8 +24,7 @@ from pydantic.fields import FieldInfo
 from ds2.atomic import parse_toml
 from ds2.errors import InputError, upgrading
 from ds2.pool.remote import is_remote
-from ds2.runs.recipe import RECIPE_VERSION, PoolSection, RaterSection, Recipe
-from ds2.runs.stages import STAGES
+from ds2.runs.recipe import RECIPE_VERSION, FileIn, PoolSection, RaterSection, Recipe
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -34,27 +32,22 @@ if TYPE_CHECKING:
 __all__ = [
     "HUB",
     "RECIPE",
+    "at_home",
     "check_exists",
     "choices_of",
     "field_of",
     "is_elsewhere",
     "load_recipe",
     "make_recipe",
-    "named_in",
     "parse_overrides",
     "places_of",
     "render_recipe",
+    "resolve_name",
     "resolve_path",
     "source_of",
 ]
 
 RECIPE = "recipe.toml"
-#: Keys that name files outside the run folder: the inputs of its stages.
-PATH_KEYS = {key for stage in STAGES for key in stage.inputs} | {"evaluate.include"}
-#: Keys whose words may hold a file behind a mark: pairs:FILE, lima=FILE.
-_BEHIND = {"evaluate.tasks": ":", "proof.arms": "="}
-#: Keys that name a file where there is one, and else something else.
-_IF_THERE = {"train.model", "train.template"} | {key for stage in STAGES for key in stage.named}
 HUB = "hf:"
 
 _HEADER = """\
@@ -112,19 +105,33 @@ def parse_overrides(items: Sequence[str]) -> dict[str, object]:
         field = field_of(key)
         if field is None:
             raise InputError(f"--set: {_explain_unknown_key(key)}")
-        overrides[key] = _typed(key, value, field)
+        overrides[key] = _typed(value, field)
     return overrides
 
 
 def resolve_path(folder: Path, path: str) -> Path:
     """Return the file that a recipe in ``folder`` means by ``path``, without ``..`` in it."""
-    return Path(os.path.normpath(folder.resolve() / Path(path).expanduser()))
+    return Path(os.path.normpath(folder.resolve() / at_home(path)))
 
 
-def named_in(folder: Path, name: str) -> str:
-    """Return the file that a recipe in ``folder`` means by a name, or, where there is none, it."""
+def resolve_name(folder: Path, name: str) -> str:
+    """Return the file that a recipe in ``folder`` means by ``name``, which is none of a model.
+
+    Raises:
+        InputError: there is one where the command was given, and libraries would take that.
+    """
     path = resolve_path(folder, name)
+    if not path.exists() and Path(name).exists():
+        raise InputError(
+            f"'{name}' is in the current folder. Paths in a recipe start at the run folder, and "
+            f"'{path}' does not exist. Write the whole path."
+        )
     return str(path) if path.exists() else name
+
+
+def at_home(path: str) -> Path:
+    """Return a path whose ``~`` is the home folder, where somebody has one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - which raises where nobody has
 
 
 def source_of(folder: Path, path: str) -> str | Path:
@@ -243,7 +250,29 @@ def _validate(raw: object, *, where: str, overrides: Iterable[str] = ()) -> Reci
         Scale.check(recipe.scores.scale, recipe.scores.bins)
     except InputError as error:
         raise InputError(f"{where}: [scores] {error}") from None
+    if recipe.rated:
+        _check_meant(recipe, where)
     return recipe
+
+
+def _check_meant(recipe: Recipe, where: str) -> None:
+    """Refuse what would be passed over in silence, by where the scores come from."""
+    scores, rate = recipe.scores, recipe.rate
+    there = scores.column or scores.file or scores.planted
+    usual = type(scores).model_fields["scale"].default
+    fixed = {"scores.scale": scores.scale != usual, "scores.bins": scores.bins is not None}
+    asked = {"rate.sample": rate.sample is not None, "rate.repeats": rate.repeats > 0}
+    if not there and (key := next((key for key, given in fixed.items() if given), None)):
+        raise InputError(
+            f"{where}: '{key}' is about scores that the examples already have, and here models "
+            "rate, on the scale of their rubric. Leave it out; another scale is a rubric with "
+            "that scale, a file that 'rate.rubric' names."
+        )
+    if not recipe.raters and (key := next((key for key, given in asked.items() if given), None)):
+        raise InputError(
+            f"{where}: '{key}' is about models that rate, and here the scores come from a column "
+            "or a file. Leave it out, or name a model in [raters.NAME]."
+        )
 
 
 def _explain_faults(error: ValidationError, where: Callable[[str], str]) -> str:
@@ -336,28 +365,43 @@ def _members(annotation: object) -> list[object]:
     return [annotation]
 
 
-def _typed(key: str, value: str, field: FieldInfo) -> object:
+def _typed(value: str, field: FieldInfo) -> object:
     parts = [part for part in _members(field.annotation) if part is not type(None)]
     if not value and len(parts) < len(_members(field.annotation)):
         return None
     texts = all(part is str or get_origin(part) is Literal for part in parts)
     if texts or (str in parts and not value.startswith("[")):  # or a list of texts
-        return _located(key, value)
+        return _located(value, field)
     typed = _from_toml(value)
-    if key in PATH_KEYS or key in _BEHIND:  # a list of files; one needs no brackets
-        return [_located(key, str(one)) for one in (typed if isinstance(typed, list) else [typed])]
+    if _file_in(field.metadata):  # a list of files; one needs no brackets
+        return [
+            _located(str(one), field) for one in (typed if isinstance(typed, list) else [typed])
+        ]
     return typed
 
 
-def _located(key: str, text: str) -> str:
+def _file_in(parts: Iterable[object]) -> FileIn | None:
+    """Return what of a setting is a file, by what its type is made of."""
+    for part in parts:
+        if found := part if isinstance(part, FileIn) else _file_in(get_args(part)):
+            return found
+    return None
+
+
+def _located(text: str, field: FieldInfo) -> str:
     """A setting of the command line: what is a file in it, from the current folder."""
-    before, mark, path = text.partition(_BEHIND[key]) if key in _BEHIND else ("", "", text)
-    names = key in PATH_KEYS or (key in _BEHIND and bool(path))
-    maybe = any(fnmatchcase(key, one) for one in _IF_THERE)
-    names = names or (maybe and Path(path).expanduser().exists())
-    if not names or is_elsewhere(path):
+    held = _file_in([*field.metadata, field.annotation])
+    if held is None:
         return text
-    return f"{before}{mark}{Path(path).expanduser().absolute()}"
+    before, mark, name = text.partition(held.behind) if held.behind else ("", "", text)
+    path, end = at_home(name), held.if_there
+    if (
+        not name
+        or is_elsewhere(name)
+        or not (end is None or (name.endswith(end) and path.exists()))
+    ):
+        return text
+    return f"{before}{mark}{path.absolute()}"
 
 
 def _from_toml(value: str) -> object:

@@ -32,7 +32,7 @@ from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
 from ds2.runs.recipe import SelectSection
-from ds2.runs.recipe_file import named_in, source_of
+from ds2.runs.recipe_file import source_of
 from ds2.runs.stages import PARTS
 from ds2.runs.unrated import required
 from ds2.selection import (
@@ -374,7 +374,7 @@ def _scores(values: np.ndarray) -> list[Any]:
 
 def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
-    return count_tokens(pool, named_in(job.folder, job.recipe.select.tokenizer))
+    return count_tokens(pool, job.named(job.recipe.select.tokenizer))
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
@@ -471,7 +471,7 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
             "or choose another method."
         )
     path = job.folder / FILE  # of every conversation in its order, and the model with its files
-    place, model = job.path(model), named_in(job.folder, model)
+    place, model = job.path(model), job.named(model)
     files = [hash_input(place).sha256] if place.exists() else []
     about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), *(files or [model])])
     if path.exists():

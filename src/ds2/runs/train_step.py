@@ -15,7 +15,6 @@ from ds2.runs.folder import locked
 from ds2.runs.frozen import load
 from ds2.runs.job import Job, Listener
 from ds2.runs.loop import bring_up
-from ds2.runs.recipe_file import named_in
 from ds2.selection import Selection
 
 __all__ = [
@@ -115,7 +114,7 @@ def training_of(job: Job, seed: int | None = None) -> Training:
             "There is no model to train: 'train.model' names none. Set it to a folder or to a name "
             "on the hub, such as --set train.model=meta-llama/Llama-3.1-8B."
         )
-    section["model"] = named_in(job.folder, recipe.train.model)
+    section["model"] = job.named(recipe.train.model)
     section["template"] = template_of(job)
     return Training(**section, seed=recipe.seed if seed is None else seed)
 
