@@ -231,7 +231,7 @@ def test_a_run_reads_a_store_and_sees_what_changes_there_without_reading(
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
         pool, *rest = status(folder).stages
-        assert (pool.state, "cannot be reached" in pool.reasons[0]) == ("failed", True)
+        assert (pool.state, "cannot be reached" in pool.reasons[0]) == ("unknown", True)
         assert len(rest) == 7
         with pytest.raises(RunError, match="cannot be reached"):
             run(folder, until="pool")
