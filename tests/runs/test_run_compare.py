@@ -21,6 +21,7 @@ from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs import Job, compare_run, load, parse_overrides
+from ds2.runs.compare import curves_of
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -254,6 +255,13 @@ def test_the_curves_show_other_sizes_and_other_trades(tmp_path):
     ]
     everything = ["select", str(folder), "--curve", "--set", "select.size=all"]
     assert CliRunner().invoke(app, everything).exit_code == 2
+
+
+def test_the_frontier_that_is_drawn_meets_the_constraints(tmp_path):
+    quota = 'select.quotas=[{by="source", label="s1", max=0}]'
+    asked = [quota, "select.method=frontier", "select.keep=0.8"]
+    curves = curves_of(Job.of(make_run(tmp_path, list(RATERS[:1])), parse_overrides(asked)))
+    assert curves.by_dial.curve[0.8] == curves.by_dial.methods["frontier"]
 
 
 def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):

@@ -222,10 +222,12 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     """What another size, or another trade of score against breadth, would bring."""
     own, n, scores = len(selection.rows), len(material.pool), material.scores
     sizes = {min(round(share * own), n) for share in SHARES} - {0, own}
-    chosen = {own: selection.rows}
-    if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
-        chosen |= {size: selection.rows[:size] for size in sizes if size < own}
-    elif material.wanted.size != "all":
+    chosen, size_of = {own: selection.rows}, material.wanted.size
+    if rule_of(selection.method).cost == "greedy":  # a larger one costs more
+        sizes = {size for size in sizes if size < own}
+    if rule_of(selection.method).cost == "greedy" and limits is None:
+        chosen |= {size: selection.rows[:size] for size in sizes}
+    elif size_of != "all":
         for size in sorted(sizes):
             with suppress(InputError):  # there are not so many
                 more = material.select(selection.method, size, constraints=limits).rows
@@ -235,7 +237,13 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
             with part(0.02, 0.8):
-                by_dial = frontier_curve(scores, size=own, selections=named, **material.near)
+                by_dial = frontier_curve(
+                    scores,
+                    size=None if isinstance(size_of, str) else size_of,
+                    selections=named,
+                    constraints=limits,
+                    **material.near,
+                )
     se = None if material.curated is None else material.curated.se
     with part(0.8, 1.0):
         return Curves(size_curve(chosen, scores, se=se, **material.near), by_dial)

@@ -24,12 +24,12 @@ from ds2.keys import check_keys, random_order_keys
 from ds2.labels import each, encode
 from ds2.neighbors import Neighbors, find_neighbors, identical_groups
 from ds2.selection.constraints import Constraints, check_constraints, eligible_rows, given_rows
-from ds2.selection.inputs import RATING, Inputs, Method
+from ds2.selection.inputs import RATING, Inputs, Method, Order
 from ds2.selection.meet import Chosen, choose, clash
 from ds2.selection.methods import METHODS, long_tail_scores
 from ds2.shown import Shown
 
-__all__ = ["Selection", "check_prior", "check_size", "prepare", "select"]
+__all__ = ["Selection", "check_prior", "check_size", "prepare", "select", "take"]
 
 #: Levels that real-valued scores are cut into when no prior is given.
 N_LEVELS = 6
@@ -175,7 +175,7 @@ def select(
         threshold=threshold,
         keep=keep,
     )
-    chosen, reasons = _take(method, ready)
+    chosen, reasons = take(method, ready)
     dropped = {**ready.dropped, **chosen.dropped}
     return Selection(
         rows=chosen.rows.astype(np.int64),
@@ -436,8 +436,12 @@ def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
     return max(wanted - len(given_rows(constraints.must_have)), 0)
 
 
-def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
+def take(
+    name: str, ready: Ready, order: Callable[[Inputs], Order] | None = None
+) -> tuple[Chosen, tuple[str, ...]]:
     """Order the eligible rows by the method and choose from them what the constraints allow.
+
+    ``order`` takes the place of the method's own.
 
     What is wanted is ordered, or all rows, where a longer order costs no more. Under quotas or a
     budget a greedy method, where it does, orders twice that, and more where it is not enough; then
@@ -451,21 +455,21 @@ def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
     reason: Callable[[int], str] = str
     lengths = _lengths(method, inputs, constraints, ready.size)
     for length in lengths:
-        order = np.empty(0, dtype=np.int64)
+        places = np.empty(0, dtype=np.int64)
         if length:
-            order, reason = method.order(replace(inputs, count=length))
-        line = order
-        if not method.ends and len(order) < len(inputs.rows):
-            rest = np.delete(np.arange(len(inputs.rows)), order)
+            places, reason = (order or method.order)(replace(inputs, count=length))
+        line = places
+        if not method.ends and len(places) < len(inputs.rows):
+            rest = np.delete(np.arange(len(inputs.rows)), places)
             if inputs.scores is not None:
                 rest = rest[np.argsort(-inputs.scores[rest], kind="stable")]
-            line = np.concatenate([order, rest])
+            line = np.concatenate([places, rest])
         chosen = choose(inputs.rows[line], ready.size, constraints, ready.n)
         place_of = np.full(ready.n, -1)
-        place_of[inputs.rows[order]] = order
+        place_of[inputs.rows[places]] = places
         if chosen is not None and (
             length == lengths[-1]
-            or len(order) < length
+            or len(places) < length
             or all(place_of[row] >= 0 or row in chosen.notes for row in chosen.rows.tolist())
         ):
             sentences = []
@@ -475,9 +479,9 @@ def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
                 parts += [chosen.notes[row]] if row in chosen.notes else []
                 sentences.append("; ".join(parts) or COMPLETES)
             return chosen, tuple(sentences)
-    come_to = np.union1d(inputs.rows[order], given_rows(constraints.must_have))
+    come_to = np.union1d(inputs.rows[places], given_rows(constraints.must_have))
     raise InputError(
-        f"Method '{name}' stops after {len(order)} of {len(inputs.rows)} rows: the others are "
+        f"Method '{name}' stops after {len(places)} of {len(inputs.rows)} rows: the others are "
         "closer than 'threshold' to a chosen one. "
         f"{clash(come_to, ready.size, constraints, ready.n)} Or lower 'threshold'."
     )
