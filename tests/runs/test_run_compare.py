@@ -313,3 +313,11 @@ def test_the_explorer_serves_this_machine_alone(folder):
     finally:
         os.killpg(running.pid, signal.SIGINT)
         running.wait(30)
+
+
+def test_real_scores_select_from_the_best_twice_as_many(tmp_path):
+    folder = make_run(tmp_path, list(RATERS))
+    curves_of(Job.of(folder, parse_overrides(["select.size=6"])))
+    rows, scores = load(Selection, folder).rows, load(Curation, folder).scores
+    assert not (scores == np.floor(scores)).all()
+    assert scores[rows].min() >= np.sort(scores)[::-1][11]

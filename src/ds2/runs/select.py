@@ -142,7 +142,6 @@ class Materials:
             "lengths": self.pool.lengths.astype(np.float64),
             "sources": self.sources,
             "groups": self.neighbors.groups,
-            "prior": self.prior,
             "diversity": self.wanted.diversity,
             "keep": self.wanted.keep,
             "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
@@ -212,7 +211,6 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
         se=curation.se if by_curation else None,
         neighbors=material.neighbors,
         keys=material.pool.keys,
-        prior=material.prior,
         n_draws=wanted.stability_rounds,
         seed=job.recipe.seed,
     )

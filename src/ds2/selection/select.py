@@ -26,13 +26,11 @@ from ds2.neighbors import Neighbors, find_neighbors, identical_groups
 from ds2.selection.constraints import Constraints, check_constraints, eligible_rows, given_rows
 from ds2.selection.inputs import RATING, Inputs, Method, Order
 from ds2.selection.meet import Chosen, choose, clash
-from ds2.selection.methods import METHODS, long_tail_scores
+from ds2.selection.methods import METHODS, halves, long_tail_scores
 from ds2.shown import Shown
 
 __all__ = ["Selection", "check_prior", "check_size", "prepare", "select", "take"]
 
-#: Levels that real-valued scores are cut into when no prior is given.
-N_LEVELS = 6
 #: How many times the rows wanted a greedy method orders, one after the other, until all that is
 #: chosen stands in its order.
 LENGTHS = (2, 8, 32)
@@ -114,8 +112,9 @@ def select(
       broad as a random one and no more redundant; ``keep`` of the attainable score is kept first.
 
     Args:
-        scores: (n,) curated or raw scores, NaN where unrated. Real-valued scores are cut into
-            levels first, whose shares follow ``prior``, so that diversity has a say.
+        scores: (n,) curated or raw scores, NaN where unrated. For "ds2" real-valued scores are cut
+            into levels first, so that diversity has a say: the best half of the rows, of those the
+            best half, and so on. So m rows are always among the 2m with the highest scores.
         tail: (n,) long-tail scores. Default for a method that needs them: those of ``neighbors``.
         size: how many rows (a whole number from 1), or which share of the pool (a float in
             (0, 1)). Under a budget in tokens the most rows, or None for no limit.
@@ -127,8 +126,8 @@ def select(
         groups: (n,) labels; equal labels are duplicates. Default: those of ``neighbors``, or rows
             with identical ``vectors``.
         keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
-        prior: (s,) shares of the levels for real-valued scores (TransitionEstimate.prior).
-            Default: six equal shares.
+        prior: (s,) shares of other levels for real-valued scores, lowest level first. Long-tail
+            scores alone order the rows of one, so a large top level selects low scores.
         raw: (n,) the rater's own scores, NaN where unrated, when ``scores`` are curated ones.
         values: (n,) perplexities or difficulties, NaN where there is none: such rows are not
             selected.
@@ -249,7 +248,7 @@ def prepare(
     settings: dict[str, Any] = {
         "diversity": check_fraction("diversity", diversity),
         "keep": check_fraction("keep", keep),
-        "prior": check_prior(prior),
+        "prior": check_prior(prior, n),
     }
     labels = None if groups is None else check_column("groups", groups, n)
     if groups is None and neighbors is not None:
@@ -313,10 +312,10 @@ def check_size(size: object, n: int) -> int:
     return int(size)
 
 
-def check_prior(prior: np.ndarray | None) -> np.ndarray:
-    """(s,) shares of the levels: those given, or equal ones."""
+def check_prior(prior: np.ndarray | None, n: int) -> np.ndarray:
+    """(s,) shares of the levels of ``n`` rows: those given, or `halves`."""
     if prior is None:
-        return np.full(N_LEVELS, 1 / N_LEVELS)
+        return halves(n)
     array = np.asarray(prior, dtype=np.float64)
     if array.ndim != 1 or (array < 0).any() or not np.isclose(array.sum(), 1):
         raise InputError("'prior' must be shares of the levels, 0 or more, that sum to 1.")
