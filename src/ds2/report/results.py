@@ -76,7 +76,7 @@ class Results(Chosen):
 
     @cached_property
     def raw(self) -> np.ndarray:
-        """(n,) What one rater said, or several on average; NaN where unrated."""
+        """(n,) What one rater said, or the mean of several by rank; NaN where unrated."""
         if len(self.ratings.raters) == 1 or self.curation.raw is None:
             return self.ratings.parts[0].scores()
         return self.curation.raw

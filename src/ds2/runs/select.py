@@ -95,7 +95,7 @@ class Materials:
 
     @property
     def observed(self) -> np.ndarray | None:
-        """(n,) what one rater said, or several on average, where there is any."""
+        """(n,) what one rater said, or the mean of several by rank, where there is any."""
         return None if self.curated is None else observed_of(self.curated)
 
     @property
