@@ -26,6 +26,9 @@ LEAST_CELL = 0.02
 #: Examples whose language is told: enough for a correlation, and bounded.
 SAMPLE = 2000
 
+#: Up to this share of ratings outside the scale are slips, which a note counts.
+SLIPS = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
@@ -93,9 +96,11 @@ class Results(Chosen):
 
     @property
     def n_outside(self) -> int:
-        """Ratings that were given and lie outside the declared scale."""
-        given = (one for one in self.ratings.parts if not one.usage)
-        return sum(one.problems.get("out of range", 0) for one in given)
+        """Ratings that lie outside the declared scale, where they are too many for slips."""
+        given = [one for one in self.ratings.parts if not one.usage]
+        outside = sum(one.problems.get("out of range", 0) for one in given)
+        rated = sum(int((one.codes == 0).sum()) for one in given)
+        return outside if outside > SLIPS * (rated + outside) else 0
 
     @cached_property
     def first(self) -> TransitionEstimate:

@@ -35,7 +35,6 @@ WIDE = 0.6
 COLLECT = "collect {n:,} trusted scores first"
 #: Fewer trusted scores than this say little on any pool.
 LEAST_GOLD = 50
-_RESCALE = "ds2 run RUN --set scores.scale=SCALE"
 
 Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
 
@@ -78,8 +77,8 @@ def _unreadable(found: Results) -> Iterable[Finding]:
     if found.n_outside:
         yield Finding(
             "Could the ratings be read?",
-            f"Not all: {plural(found.n_outside, 'rating')} lie outside the declared scale, "
-            f"{scale.low:g} to {scale.high:g}, and count as missing.",
+            f"Not all: {plural(found.n_outside, 'rating lies', 'ratings lie')} outside the "
+            f"declared scale, {scale.low:g} to {scale.high:g}, counted as missing.",
             ("If another scale is meant, set scores.scale and run again.",),
             "open",
         )
@@ -443,8 +442,12 @@ def _cases(found: Results) -> Iterator[State]:
     held_out = [row for row in judged if row.judge == "rater"]
     collect = COLLECT.format(n=max(curation.gold_needed, LEAST_GOLD))
     if outside := found.n_outside:
-        reason = f"{outside:,} ratings lie outside the declared scale and count as missing."
-        yield State("use it with care", reason, _RESCALE, "care")
+        lie = plural(outside, "rating lies", "ratings lie")
+        reason = (
+            f"{lie} outside the declared scale, counted as missing: if another scale is meant, set "
+            "scores.scale and run again."
+        )
+        yield State("use it with care", reason, "ds2 compare RUN", "care")
     if curation.contradiction:
         yield State(collect, curation.contradiction, "ds2 gold RUN", "open")
     for row in gold[:1]:
