@@ -243,8 +243,8 @@ def table(
 ) -> Table:
     """Return a table of any numbers, its headings made `distinct`; other fields by name."""
     given = columns(heads) if isinstance(heads, str) else heads
-    heads = distinct(column.head for column in given)
-    named = tuple(Column(head, one.kind) for head, one in zip(heads, given, strict=True))
+    pairs = zip(distinct(one.head for one in given), given, strict=True)
+    named = tuple(Column(head, one.kind) for head, one in pairs)
     return Table(key, title, named, tuple(tuple(map(plain, row)) for row in rows), **options)
 
 

@@ -377,7 +377,11 @@ def _changes(found: Results) -> Iterator[Part]:
             "Evidence",
             "candidate, measure, value: fine, above raw: fine, rows, chosen",
             [
-                (row.candidate, row.measure, row, row.difference, row.n or None, _yes(row.chosen))
+                (
+                    *(row.candidate, row.measure, row),
+                    None if row.candidate == "raw" or row.measure == "lift" else row.difference,
+                    *(row.n or None, _yes(row.chosen)),
+                )
                 for row in curation.evidence
             ],
             says="How well each candidate did, how much better than the raw scores, and which was "
