@@ -198,9 +198,7 @@ def selected(scores: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         noise = ds2.estimate_transition(scores, neighbors, n_scores=6, n_bootstrap=0)
         curation = ds2.curate(scores, neighbors, noise)
         tail = ds2.long_tail_scores(neighbors)
-        return ds2.select(
-            curation.scores, tail, size=1000, method="ds2", prior=noise.prior, seed=0
-        ).rows
+        return ds2.select(curation.scores, tail, size=1000, method="ds2", seed=0).rows
 
 
 def planted(arm: str, mine: list, vectors: np.ndarray, rng: np.random.Generator) -> list:

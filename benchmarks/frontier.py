@@ -122,7 +122,7 @@ def rotation(
     }
     chosen = {
         "highest": ds2.select(curation.scores, method="ds2-no-diversity", **wanted).rows,
-        "ds2": ds2.select(curation.scores, prior=noise.prior, **wanted).rows,
+        "ds2": ds2.select(curation.scores, **wanted).rows,
     }
     for keep in KEEPS:
         start = time.perf_counter()

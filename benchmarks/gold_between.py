@@ -126,7 +126,7 @@ def on_alpaca(quick: bool, sizes: tuple[int, ...], rounds: int) -> list[dict]:
         noise = ds2.estimate_transition(given, graph, n_scores=6, n_bootstrap=0)
         curation = ds2.curate(given, graph, noise, method="auto")
         wanted = {"size": size, "neighbors": graph, "groups": np.arange(n)}
-        mine = ds2.select(curation.scores, prior=noise.prior, **wanted).rows
+        mine = ds2.select(curation.scores, **wanted).rows
         others = {
             "random": np.arange(n),
             "length": ds2.select(method="length", lengths=pool.lengths, **wanted).rows,

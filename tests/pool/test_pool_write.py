@@ -10,6 +10,7 @@ from pool_files import ALPACA, MESSAGES, PROMPT, SHAREGPT, alpaca_rows, write_li
 
 from ds2.errors import Ds2Warning, InputError
 from ds2.pool import Pool, read_pool, write_pool
+from ds2.pool.write import write_parts
 
 
 def pool_of(tmp_path, *rows):
@@ -147,6 +148,30 @@ def test_parquet_says_what_it_cannot_hold(tmp_path, monkeypatch, values, batch):
     with pytest.raises(InputError, match=r"Parquet cannot hold these rows; write \.jsonl instead"):
         write_pool(pool_of(tmp_path, *rows), tmp_path / "out.parquet", format="prompt-response")
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1, "a", None], ["1", "a", None]),
+        ([1, [1], {"b": True}], ["1", "[1]", '{"b": true}']),
+        ([2**64, 1.5, "é"], [str(2**64), "1.5", "é"]),
+        ([{}, {}, None], ["{}", "{}", None]),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 10])
+def test_parts_hold_fields_of_different_kinds_as_texts(tmp_path, monkeypatch, values, texts, batch):
+    monkeypatch.setattr("ds2.pool.files._BATCH", batch)
+    pool = pool_of(tmp_path, *({**PROMPT, "x": value, "y": 1} for value in values))
+    with pytest.warns(Ds2Warning, match="values of different kinds in 'x'"):
+        write_parts(
+            pool, np.arange(3), tmp_path / "parts", size=2, format="prompt-response", columns={}
+        )
+    paths = sorted((tmp_path / "parts").iterdir())
+    tables = [pq.read_table(path) for path in paths]
+    assert tables[0].schema == tables[1].schema
+    assert [value for one in tables for value in one["x"].to_pylist()] == texts
+    assert [value for one in tables for value in one["y"].to_pylist()] == [1, 1, 1]
 
 
 def test_csv_cannot_hold_nul(tmp_path):

@@ -120,9 +120,15 @@ def test_any_part_may_be_missing_or_null(document, part):
     assert words(without)
 
 
+def test_the_control_is_random_rows_with_answers_exchanged(document):
+    said = words(document)
+    assert "models were trained on random rows" in said
+    assert "on the same rows with 50 % of the answers exchanged among them" in said
+
+
 def test_what_was_not_done_is_said():
     said = words(compared(arms=("a", "b"), tasks=("mmlu",)))
-    assert "Not tried: no model was trained on answers that are known to be bad" in said
+    assert "Not tried: no model like these was trained on answers that are known to be bad" in said
     assert "No plan came with these evaluations" in said
     assert "On mmlu: " in said
 

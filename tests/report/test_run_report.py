@@ -458,6 +458,18 @@ def test_what_cannot_be_read_or_believed_comes_first(stages: Stages, tmp_path: P
     assert first.tone == second.tone == "open"
 
 
+@pytest.mark.parametrize(("outside", "says"), [(4, False), (5, True)])
+def test_a_few_ratings_off_the_scale_are_no_verdict(stages, tmp_path, outside, says) -> None:
+    path = tmp_path / "slips.jsonl"
+    write_rows(path, [f"q{row}" for row in range(400)], np.array([9] * outside + [3, 4] * 200))
+    with pytest.warns(match="out of range"):
+        ratings = import_ratings(read_pool(path), column="score", scale="levels:6")
+    page = replace(stages, ratings=ratings).page()
+    assert ("outside" in page.state.reason) is says
+    assert ("outside" in said(page.findings[0])) is says
+    assert "SCALE" not in page.state.next
+
+
 @pytest.mark.parametrize(("source", "words"), [("gold", "Trusted"), ("raters", "The raters")])
 def test_where_evidence_found_rho_nobody_is_sent_for_a_second_rater(stages, source, words) -> None:
     page = with_lift(stages, 0.3, rho_source=source, matrix_source=source, rho=0.54).page()

@@ -67,6 +67,13 @@ def with_curves(stages: Stages) -> Page:
     return stages.page(curves=Curves(by_size, by_dial))
 
 
+def test_raw_is_not_said_to_lack_data_above_raw(stages):
+    raw = replace(GOLD, candidate="raw", chosen=False, difference=Interval(float("nan")))
+    curation = replace(stages.curation, evidence=(raw, GOLD))
+    rows = replace(stages, curation=curation).page().tables["evidence"].rows
+    assert [row[3] for row in rows] == [None, (0.1, 0.02, 0.2)]
+
+
 def test_the_plane_and_the_sizes_are_on_the_page(stages):
     page = with_curves(stages)
     own, random, *frontier = page.tables["plane"].rows

@@ -21,6 +21,7 @@ from ds2.cli.app import app
 from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs import Job, compare_run, load, parse_overrides, run
+from ds2.runs.compare import curves_of
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -251,10 +252,10 @@ def test_the_curves_show_other_sizes_and_other_trades(tmp_path):
     assert set(by_size) == {8, 15, SIZE, 60, 120}
     assert by_size[120]["coverage"] > by_size[8]["coverage"]
     by_dial = {row["selection"]: row for row in found["by_dial"]}
-    assert {"keep 1", "keep 0.9", "ds2", "random"} < set(by_dial)
-    assert by_dial["random"]["kept"] == 0
+    assert {"keep 1", "keep 0.9", "ds2 (this run)", "random rows"} < set(by_dial)
+    assert by_dial["random rows"]["kept"] == 0
     chosen = pq.read_table(folder / "selection.parquet").num_rows
-    assert by_size[SIZE]["kept"] == pytest.approx(by_dial["ds2"]["kept"])
+    assert by_size[SIZE]["kept"] == pytest.approx(by_dial["ds2 (this run)"]["kept"])
     assert chosen == SIZE
     lines = CliRunner().invoke(app, ["select", str(folder), "--curve"]).stdout.splitlines()
     assert lines[0].split() == [
@@ -262,6 +263,13 @@ def test_the_curves_show_other_sizes_and_other_trades(tmp_path):
     ]
     everything = ["select", str(folder), "--curve", "--set", "select.size=all"]
     assert CliRunner().invoke(app, everything).exit_code == 2
+
+
+def test_the_frontier_that_is_drawn_meets_the_constraints(tmp_path):
+    quota = 'select.quotas=[{by="source", label="s1", max=0}]'
+    asked = [quota, "select.method=frontier", "select.keep=0.8"]
+    curves = curves_of(Job.of(make_run(tmp_path, list(RATERS[:1])), parse_overrides(asked)))
+    assert curves.by_dial.curve[0.8] == curves.by_dial.methods["frontier"]
 
 
 def test_the_explorer_gets_places_neighbours_and_scores(folder, monkeypatch):
@@ -313,3 +321,38 @@ def test_the_explorer_serves_this_machine_alone(folder):
     finally:
         os.killpg(running.pid, signal.SIGINT)
         running.wait(30)
+
+
+def test_real_scores_select_from_the_best_twice_as_many(tmp_path):
+    folder = make_run(tmp_path, list(RATERS))
+    curves_of(Job.of(folder, parse_overrides(["select.size=6"])))
+    rows, scores = load(Selection, folder).rows, load(Curation, folder).scores
+    assert not (scores == np.floor(scores)).all()
+    assert scores[rows].min() >= np.sort(scores)[::-1][11]
+
+
+def test_raters_may_be_called_as_anything_else_is(tmp_path):
+    rows = make_rows()
+    for row, more in zip(rows, random.Random(1).choices([-1, 0, 0, 1], k=len(rows)), strict=True):
+        row |= {"rater": row["true"], "gold": max(0, min(5, int(str(row["true"])) + more))}
+    gold = [{"id": row["id"], "score": row["true"]} for row in rows[::16]]
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold))
+    recipe = (
+        "[pool]\npath = '../pool.jsonl'\n[scores]\ncolumn = ['rater', 'gold']\nscale = '0-5'\n"
+        "[gold]\npath = '../gold.jsonl'\n[noise]\nn_bootstrap = 0\n[curate]\nmethod = 'raw'\n"
+        f"control = ['length']\n[select]\nsize = {SIZE}\n[compare]\nmap = 'pca'\n"
+    )
+    folder = put_run(tmp_path, rows, recipe)
+    run(folder)
+    report = json.loads((folder / "report.json").read_text())
+    first, second = report["tables"]["agreement of raters"]["rows"]
+    assert (first["rater"], first["rater (2)"], second["gold"]) == ("rater", 1.0, 1.0)
+    assert first["gold"] == second["rater (2)"]
+    tables = json.loads(compare_run(Job.of(folder), methods=["ds2", "random"]).document)["tables"]
+    assert {"judged on rater", "judged on gold", "judged on gold (2)"} <= set(tables)
+    answers = {one["question"]: one["answer"] for one in report["verdict"]}
+    assert answers["What did curation change?"] == (
+        "Every score is the mean of the raters' z-scores, put on the levels by rank, without what "
+        "length explains."
+    )
+    assert "put on the levels by rank" in report["tables"]["scores"]["says"]

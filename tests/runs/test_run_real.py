@@ -152,7 +152,7 @@ def test_a_scale_that_many_ratings_miss_stops_the_run_and_few_are_in_the_verdict
 
     result = go(folder, "scores.scale=1-10", "scores.max_outside=0.3")
     first = result.summary["report"]["verdict"][0]
-    assert "lie outside the declared scale, 1 to 10, and count as missing" in first
+    assert "lie outside the declared scale, 1 to 10, counted as missing" in first
 
 
 def test_the_selection_is_written_in_pick_order(folder):

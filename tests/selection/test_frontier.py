@@ -212,18 +212,37 @@ def test_the_curve_trades_score_for_breadth_and_shows_other_selections(pool):
     assert curve.size == 60
 
 
-def test_a_point_of_the_curve_is_what_the_method_selects(pool):
+LABELS = np.where(np.arange(1200) % 3 == 0, "a", "b").astype(object)
+COSTS = np.random.default_rng(5).integers(1, 40, 1200)
+
+
+@pytest.mark.parametrize(
+    ("size", "constraints"),
+    [
+        (60, None),
+        (60, ds2.Constraints(quotas=(ds2.Quota(LABELS, "a", maximum=0),), min_score=0.5)),
+        (60, ds2.Constraints(must_have=np.array([3, 4]), must_not=np.arange(90, 99))),
+        (None, ds2.Constraints(max_tokens=700, tokens=COSTS)),
+    ],
+    ids=["free", "quota", "named", "budget"],
+)
+def test_a_point_of_the_curve_is_what_the_method_selects(pool, size, constraints):
     scores, vectors, neighbors = pool
-    chosen = {f"{keep}": select(pool, 60, keep=keep).rows for keep in (1.0, 0.8)}
+    chosen = {
+        f"{keep}": select(pool, size, keep=keep, constraints=constraints).rows
+        for keep in (1.0, 0.4)
+    }
     curve = frontier_curve(
         scores,
-        size=60,
+        size=size,
         vectors=vectors,
         neighbors=neighbors,
         selections=chosen,
-        keeps=(1.0, 0.8),
+        keeps=(1.0, 0.4),
+        constraints=constraints,
     )
-    assert curve.curve[1.0] == curve.methods["1.0"] != curve.curve[0.8] == curve.methods["0.8"]
+    assert curve.curve[1.0] == curve.methods["1.0"] != curve.curve[0.4] == curve.methods["0.4"]
+    assert curve.size == len(chosen["1.0"])
 
 
 def test_the_size_curve_says_what_more_rows_bring(pool):

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 import ds2
 from ds2.errors import InputError
 from ds2.selection import METHODS
-from ds2.selection.methods import cut_levels
+from ds2.selection.methods import cut_levels, halves
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,19 @@ def test_real_valued_scores_are_cut_into_levels_so_that_diversity_has_a_say():
     assert set(chosen) == set(top[np.argsort(-tail[top])][:100])
 
 
+@pytest.mark.parametrize("size", [1, 3, 17, 100, 290])
+def test_real_valued_scores_select_from_the_best_twice_as_many(size):
+    """Whatever the scale; with the long tail the other way round, and the worst kept for last."""
+    rng = np.random.default_rng(1)
+    scores = 1e-3 * rng.standard_normal(600)
+    chosen = ds2.select(scores, -scores - scores.min() + 1, size=size)
+    assert set(chosen.rows) <= set(np.argsort(-scores)[: 2 * size])
+    top = chosen.rows[0]
+    assert chosen.reasons[0].startswith(f"score {scores[top]:.4g}, among the best 0.0977%")
+    most = ds2.select(scores, -scores - scores.min() + 1, size=590).rows
+    assert np.argmin(scores) not in most
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     scores=hnp.arrays(np.float64, st.integers(1, 40), elements=st.integers(0, 9).map(float)),
@@ -157,6 +170,14 @@ def test_levels_are_ordered_and_keep_equal_scores_together(scores, shares):
         assert len(np.unique(levels[scores == value])) == 1
     assert levels.min() >= 0
     assert levels.max() < len(prior)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_halves_are_shares_down_to_one_row(n):
+    shares = halves(n)
+    assert shares.sum() == 1
+    np.testing.assert_array_equal(shares, shares[::-1])
+    assert shares[-1] * n < 1 or n < 4
 
 
 def test_levels_have_the_shares_of_the_prior():

@@ -78,13 +78,14 @@ def select_command(
         dict(zip(names, row, strict=True))
         for row in zip(*(getattr(by_size, name).tolist() for name in names), strict=True)
     ]
-    points = {}
+    points = []
     if by_dial is not None:
-        points = {f"keep {keep:g}": point for keep, point in by_dial.curve.items()}
-        points |= {**by_dial.methods, "random": by_dial.random}
+        points += [(f"keep {keep:g}", point) for keep, point in by_dial.curve.items()]
+        points += [("random rows", by_dial.random)]
+        points += [(f"{name} (this run)", point) for name, point in by_dial.methods.items()]
     dial: list[dict[str, Any]] = [
         {"selection": name, "kept": p.kept, "coverage": p.coverage, "redundancy": p.redundancy}
-        for name, p in points.items()
+        for name, p in points
     ]
     lines = ["  rows   score    kept  coverage  (random)  redundant  precision"]
     lines += [
@@ -92,9 +93,9 @@ def select_command(
         "{redundancy:10.2f} {precision:10.2f}".format(**row)
         for row in sizes
     ]
-    lines += ["", "selection     kept  coverage  redundant"]
+    lines += ["", "selection            kept  coverage  redundant"]
     lines += [
-        "{selection:<10} {kept:7.2f} {coverage:9.2f} {redundancy:10.2f}".format(**row)
+        "{selection:<17} {kept:7.2f} {coverage:9.2f} {redundancy:10.2f}".format(**row)
         for row in dial
     ]
     for row in sizes:

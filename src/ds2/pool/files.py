@@ -14,9 +14,17 @@ import itertools
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase, BufferedReader, BufferedWriter, FileIO, RawIOBase, TextIOWrapper
+from io import (
+    BufferedIOBase,
+    BufferedReader,
+    BufferedWriter,
+    BytesIO,
+    FileIO,
+    RawIOBase,
+    TextIOWrapper,
+)
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -325,26 +333,44 @@ def _cell(value: object) -> str:
 
 
 def _write_parquet(rows: Rows, stream: BufferedIOBase) -> None:
-    write_parquet(rows(), parquet_schema(rows()), stream)
+    write_parquet(rows(), parquet_schema(rows())[0], stream)
 
 
-def parquet_schema(rows: Iterator[OutRow]) -> "pyarrow.Schema":
-    """Return the columns that hold all of these rows.
+def parquet_schema(
+    rows: Iterator[OutRow], fixed: Collection[str] | None = None
+) -> tuple["pyarrow.Schema", list[str]]:
+    """Return the columns that hold all of these rows, and which of them are texts for want of one.
+
+    A field whose values no column holds together becomes a text, in which what is no text is JSON,
+    unless it is ``fixed``; None: all are.
 
     Raises:
-        InputError: values of one field are of kinds that no column holds together.
+        InputError: values of one fixed field are of kinds that no column holds together.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    schema = pa.schema([])
+    kinds: dict[str, pa.DataType] = {}
+    mixed: dict[str, None] = {}
     for batch in _batches(rows):
-        names = dict.fromkeys(name for row in batch for name in row)
-        found = pa.schema([(name, _column(batch, name).type) for name in names])
+        for name in dict.fromkeys(name for row in batch for name in row):
+            try:
+                both = kinds.get(name, pa.null()), _column(batch, name).type
+                one, other = (pa.schema([(name, kind)]) for kind in both)
+                found = pa.unify_schemas([one, other], promote_options="permissive")
+                kinds[name] = found.field(name).type
+            except (InputError, pa.ArrowException) as error:
+                if fixed is None or name in fixed:
+                    said = shown(str(error), 120)
+                    ours = isinstance(error, InputError)
+                    raise error if ours else InputError(f"{_NO_PARQUET} {said}.") from None
+                kinds[name], mixed[name] = pa.string(), None
+    for name in [name for name in kinds if fixed is not None and name not in fixed]:
         try:
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-        except pa.ArrowException as error:
-            raise InputError(f"{_NO_PARQUET} {shown(str(error), 120)}.") from None
-    return schema
+            pq.ParquetWriter(BytesIO(), pa.schema([(name, kinds[name])])).close()
+        except pa.ArrowNotImplementedError:  # objects without any field
+            kinds[name], mixed[name] = pa.string(), None
+    return pa.schema(list(kinds.items())), list(mixed)
 
 
 def write_parquet(rows: Iterator[OutRow], schema: "pyarrow.Schema", stream: BufferedIOBase) -> None:
@@ -372,8 +398,11 @@ def _column(
     """Return one field of some rows as Arrow, of the kind given or of the kind they have."""
     import pyarrow as pa
 
+    values = [row.get(name) for row in batch]
+    if kind == pa.string():
+        values = [one if one is None or isinstance(one, str) else _as_json(one) for one in values]
     try:
-        return pa.array([row.get(name) for row in batch], type=kind)
+        return pa.array(values, type=kind)
     except (pa.ArrowException, OverflowError, TypeError):
         raise InputError(
             f"{_NO_PARQUET} The field {shown(name)} holds values of different kinds, or numbers "

@@ -115,7 +115,8 @@ def write_parts(
 ) -> None:
     """Write some rows of a pool as ``part-00000.parquet`` and so on, of at most ``size`` rows each.
 
-    Memory is that of one part. All parts have the same columns, so that they are one dataset.
+    Memory is that of one part. All parts have the same columns, so that they are one dataset; a
+    further field with values of different kinds is a column of texts, and a warning says so.
 
     Args:
         pool: all examples.
@@ -133,7 +134,13 @@ def write_parts(
         return _rows(part, format, _added(part, added, "write"), replaced)
 
     ends = [(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
-    schema = parquet_schema(row for ends_of_part in ends for row in lines(*ends_of_part))
+    every = (row for ends_of_part in ends for row in lines(*ends_of_part))
+    schema, mixed = parquet_schema(every, fixed=_MEANT - {"id", "source"})
+    if mixed:
+        warn(
+            f"The pool's rows hold values of different kinds in {shown_names(mixed)}, which no "
+            "column of Parquet holds: there they are texts, what was none as JSON."
+        )
     with explain_write_errors(folder):
         folder.mkdir(exist_ok=True)
     for number, (start, stop) in enumerate(ends):

@@ -5,7 +5,7 @@ three cannot disagree. A value says how it is written by its kind. None is "not 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any, Literal, get_args
 
@@ -41,6 +41,7 @@ __all__ = [
     "Value",
     "by_level",
     "columns",
+    "distinct",
     "facts",
     "plain",
     "sections",
@@ -195,8 +196,32 @@ class Page:
 
 def sections(*named: tuple[str, str, str, Iterable[Part]]) -> tuple[Section, ...]:
     """Return the sections that have something in them: key, title, short name and parts of each."""
-    made = (Section(key, title, nav, tuple(parts)) for key, title, nav, parts in named)
-    return tuple(section for section in made if section.parts)
+    made = [Section(key, title, nav, tuple(parts)) for key, title, nav, parts in named]
+    keys = [part.key for one in made for part in one.parts if isinstance(part, Table)]
+    key = iter(distinct(keys))  # a rater may be called what we call something else
+    return tuple(
+        replace(
+            one,
+            parts=tuple(
+                replace(part, key=next(key)) if isinstance(part, Table) else part
+                for part in one.parts
+            ),
+        )
+        for one in made
+        if one.parts
+    )
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return the names, one that is there already with a number: "gold", "gold (2)"."""
+    found: dict[str, None] = {}
+    for name in names:
+        one, number = name, 1
+        while one in found:
+            number += 1
+            one = f"{name} ({number})"
+        found[one] = None
+    return list(found)
 
 
 def columns(heads: str) -> tuple[Column, ...]:
@@ -216,8 +241,10 @@ def table(
     rows: Iterable[Sequence[object]],
     **options: Any,
 ) -> Table:
-    """Return a table of any numbers; the other fields of `Table` by name."""
-    named = columns(heads) if isinstance(heads, str) else tuple(heads)
+    """Return a table of any numbers, its headings made `distinct`; other fields by name."""
+    given = columns(heads) if isinstance(heads, str) else heads
+    pairs = zip(distinct(one.head for one in given), given, strict=True)
+    named = tuple(Column(head, one.kind) for head, one in pairs)
     return Table(key, title, named, tuple(tuple(map(plain, row)) for row in rows), **options)
 
 

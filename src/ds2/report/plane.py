@@ -78,7 +78,9 @@ def plane_table(dial: FrontierCurve, points: Mapping[str, FrontierPoint], own: s
         "Score kept against coverage",
         "selection, score kept, coverage over random's, coverage: share, redundancy: share",
         [(name, one.kept, relative(one, dial), one.coverage, one.redundancy) for name, one in rows],
-        says=f"{KEPT} Up and to the right is better; random rows have coverage 1 and keep nothing.",
+        says=f"{KEPT} Up and to the right is better; random rows have coverage 1 and keep nothing. "
+        "The frontier meets what the recipe asks of a selection; random rows need not. Its keep "
+        "counts from the most that is kept where no more rows are redundant than of random ones.",
         figure=Figure(chart, tuple(legend)),
     )
 

@@ -328,14 +328,15 @@ def _control(document: Values) -> Iterator[Part]:
     planted, struck = document["planted"], document["struck"]
     if planted:
         yield (
-            f"To find out, {share(planted['share'], 0)} of the answers of a selection were made "
-            f"bad, and models trained on it in {plural(planted['seeds'], 'run')}. A task that does "
-            "not call these models worse cannot judge the others."
+            "To find out, models were trained on random rows, and as many on the same rows with "
+            f"{share(planted['share'], 0)} of the answers exchanged among them, so that these "
+            f"answer another row's prompt: {plural(planted['seeds'], 'run')} of each. A task on "
+            "which the clean rows are not shown to be better cannot judge the others."
         )
         yield table(
             "control",
             "Figures of the control",
-            "task, good − bad: signed, sees bad answers",
+            "task, clean − exchanged: signed, sees bad answers",
             [
                 (task, (one["value"], one["low"], one["high"]), "yes" if one["passed"] else "no")
                 for task, one in planted["tasks"].items()
@@ -343,11 +344,11 @@ def _control(document: Values) -> Iterator[Part]:
         )
     else:
         yield (
-            "Not tried: no model was trained on answers that are known to be bad. So nothing here "
-            "shows that these tasks would see them."
+            "Not tried: no model like these was trained on answers that are known to be bad. So "
+            "nothing here shows that these tasks would see them."
         )
     if struck:
-        yield f"Left out, since bad answers did not make them worse: {', '.join(struck)}."
+        yield f"Left out, since clean rows are not shown to be better: {', '.join(struck)}."
 
 
 #: What a plan fixed, by its key.

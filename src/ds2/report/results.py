@@ -26,6 +26,9 @@ LEAST_CELL = 0.02
 #: Examples whose language is told: enough for a correlation, and bounded.
 SAMPLE = 2000
 
+#: Up to this share of ratings outside the scale are slips, which a note counts.
+SLIPS = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
@@ -76,7 +79,7 @@ class Results(Chosen):
 
     @cached_property
     def raw(self) -> np.ndarray:
-        """(n,) What one rater said, or several on average; NaN where unrated."""
+        """(n,) What one rater said, or the mean of several by rank; NaN where unrated."""
         if len(self.ratings.raters) == 1 or self.curation.raw is None:
             return self.ratings.parts[0].scores()
         return self.curation.raw
@@ -93,9 +96,11 @@ class Results(Chosen):
 
     @property
     def n_outside(self) -> int:
-        """Ratings that were given and lie outside the declared scale."""
-        given = (one for one in self.ratings.parts if not one.usage)
-        return sum(one.problems.get("out of range", 0) for one in given)
+        """Ratings that lie outside the declared scale, where they are too many for slips."""
+        given = [one for one in self.ratings.parts if not one.usage]
+        outside = sum(one.problems.get("out of range", 0) for one in given)
+        rated = sum(int((one.codes == 0).sum()) for one in given)
+        return outside if outside > SLIPS * (rated + outside) else 0
 
     @cached_property
     def first(self) -> TransitionEstimate:

@@ -32,7 +32,7 @@ from ds2.report.plane import plane_table, size_table
 from ds2.report.raters import rater_tables
 from ds2.report.results import Chosen, Results, mean, moves, to_levels
 from ds2.report.tables import against_pool, goes_with, rows_table, scored_parts
-from ds2.report.verdict import intervals_from, run_state, standing, verdict
+from ds2.report.verdict import RAW, intervals_from, run_state, standing, verdict
 from ds2.report.words import NOT_ENOUGH, decimal, either_share, excerpt, plural
 from ds2.selection import rule_of
 
@@ -311,6 +311,15 @@ def _scores(found: Results) -> Table:
         charts.Bar(str(level), [t[level] / (t.sum() or 1) for t in totals], _finite(*priors[level]))
         for level in range(n)
     ]
+    said = [f"The prior is an estimate of the true scores' shares at ρ = {decimal(noise.rho)}."]
+    several = len(found.ratings.raters) > 1
+    if several or found.curation.method not in ("raw", "ds2"):
+        said.append(
+            f"{'Raw and curated' if several else 'Curated'} scores are put on the levels by rank: "
+            "so a level has the share that the raters, or trusted scores, give it."
+        )
+    if several or found.real_valued:
+        said.append("Scores between two levels are counted at the nearest.")
     chart = charts.bar_chart("Shares of each score", bars, ("pool", "picked"), "score")
     return table(
         "scores",
@@ -320,7 +329,7 @@ def _scores(found: Results) -> Table:
             (str(level), words[level], int(totals[0][level]), int(totals[1][level]), priors[level])
             for level in range(n)
         ],
-        says=f"The prior is an estimate of the true scores' shares at ρ = {decimal(noise.rho)}.",
+        says=" ".join(said),
         figure=Figure(chart, (("pool", "raw"), ("picked", "curated"), ("prior", "prior"))),
     )
 
@@ -368,7 +377,11 @@ def _changes(found: Results) -> Iterator[Part]:
             "Evidence",
             "candidate, measure, value: fine, above raw: fine, rows, chosen",
             [
-                (row.candidate, row.measure, row, row.difference, row.n or None, _yes(row.chosen))
+                (
+                    *(row.candidate, row.measure, row),
+                    None if row.candidate == "raw" or row.measure == "lift" else row.difference,
+                    *(row.n or None, _yes(row.chosen)),
+                )
                 for row in curation.evidence
             ],
             says="How well each candidate did, how much better than the raw scores, and which was "
@@ -650,8 +663,8 @@ _SCORE_WORDS = {
     "(1 − chance).",
     "misrated": "Flagged, because the score disagrees with the neighbours more than the matrix "
     "lets one expect.",
-    "curated score": "The score after curation: the neighbours' where they were confident enough, "
-    "the rater's elsewhere.",
+    "raw score": f"The score before curation: what the rater said; of several raters {RAW}.",
+    "curated score": "The score after curation, by the method that is named under Changes.",
     "confidence": "How strongly the neighbours voted for the new score, from 0 to 1. Not a "
     "calibrated probability.",
 }

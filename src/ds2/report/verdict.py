@@ -25,7 +25,7 @@ from ds2.report.tables import scored_sentence
 from ds2.report.words import decimal, either_share, interval, of, plural, share
 from ds2.selection import METHODS
 
-__all__ = ["COLLECT", "LEAST_GOLD", "intervals_from", "run_state", "standing", "verdict"]
+__all__ = ["COLLECT", "LEAST_GOLD", "RAW", "intervals_from", "run_state", "standing", "verdict"]
 
 #: From this lower end on, neighbours agree far above chance.
 STRONG_LIFT = 0.5
@@ -35,7 +35,6 @@ WIDE = 0.6
 COLLECT = "collect {n:,} trusted scores first"
 #: Fewer trusted scores than this say little on any pool.
 LEAST_GOLD = 50
-_RESCALE = "ds2 run RUN --set scores.scale=SCALE"
 
 Standing = Literal["unknown", "absent", "weak", "partial", "strong"]
 
@@ -78,8 +77,8 @@ def _unreadable(found: Results) -> Iterable[Finding]:
     if found.n_outside:
         yield Finding(
             "Could the ratings be read?",
-            f"Not all: {plural(found.n_outside, 'rating')} lie outside the declared scale, "
-            f"{scale.low:g} to {scale.high:g}, and count as missing.",
+            f"Not all: {plural(found.n_outside, 'rating lies', 'ratings lie')} outside the "
+            f"declared scale, {scale.low:g} to {scale.high:g}, counted as missing.",
             ("If another scale is meant, set scores.scale and run again.",),
             "open",
         )
@@ -296,6 +295,15 @@ def _assumption(found: Results) -> Finding:
     return Finding("Does the assumption hold?", answer, (*detail, meaning), tone)
 
 
+#: What a score of several raters is before curation.
+RAW = "the mean of the raters' z-scores, put on the levels by rank"
+#: What is done to every score, whatever the method, by the setting.
+_TAKEN = {
+    "curate.control": "without what {} explains",
+    "curate.calibrate": "without what raters give a {} too much or too little",
+}
+
+
 def _changes(found: Results) -> Finding:
     """What curation did, what speaks for it, and what it may have made worse."""
     curation, n_rated, real = found.curation, found.n_rated, found.real_valued
@@ -310,8 +318,15 @@ def _changes(found: Results) -> Finding:
         if row.chosen and isfinite(row.difference.value)
     )
     if raw:
-        gave = "the mean of what the raters gave" if real else "as the rater gave it"
+        taken = [
+            words.format(" and ".join(map(str, named)))
+            for name, words in _TAKEN.items()
+            if isinstance(named := found.settings.get(name), (list, tuple)) and named
+        ]
+        gave = RAW if len(found.ratings.raters) > 1 else "as the rater gave it"
         answer = f"Nothing: every score is {gave}."
+        if taken:
+            answer = f"Every score is {gave}, {' and '.join(taken)}."
     elif real or not changed:
         did = "Every score became a real number" if real else "No score"
         answer = f"{did} (method {curation.method})."
@@ -427,8 +442,12 @@ def _cases(found: Results) -> Iterator[State]:
     held_out = [row for row in judged if row.judge == "rater"]
     collect = COLLECT.format(n=max(curation.gold_needed, LEAST_GOLD))
     if outside := found.n_outside:
-        reason = f"{outside:,} ratings lie outside the declared scale and count as missing."
-        yield State("use it with care", reason, _RESCALE, "care")
+        lie = plural(outside, "rating lies", "ratings lie")
+        reason = (
+            f"{lie} outside the declared scale, counted as missing: if another scale is meant, set "
+            "scores.scale and run again."
+        )
+        yield State("use it with care", reason, "ds2 compare RUN", "care")
     if curation.contradiction:
         yield State(collect, curation.contradiction, "ds2 gold RUN", "open")
     for row in gold[:1]:

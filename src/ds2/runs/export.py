@@ -22,7 +22,7 @@ __all__ = ["COLUMNS", "export", "publish"]
 #: Columns of selection.parquet that a row can carry, as ds2_NAME, and what each means.
 COLUMNS = {
     "score": "curated score",
-    "observed": "score as the rater gave it (several raters: on average)",
+    "observed": "score as the rater gave it (several raters: the mean of their z-scores, by rank)",
     "long_tail": "long-tail score: how far the example lies from its neighbours",
     "reason": "why it was selected",
     "confidence": "confidence that the observed score was wrong; not a probability",

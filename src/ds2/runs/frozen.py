@@ -136,7 +136,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Tab
 
 
 def observed_of(curation: Curation) -> np.ndarray:
-    """(n,) What one rater said, or what several said on average."""
+    """(n,) What one rater said, or the mean of several raters' z-scores on the levels."""
     if curation.observed.ndim == 1 or curation.raw is None:
         return curation.observed
     return curation.raw

@@ -527,7 +527,7 @@ class CurateSection(Section):
         "auto",
         "auto keeps raw unless evidence (other raters, gold) shows another to be "
         "better; ds2 is the paper's way, which one rater cannot test; raw keeps the scores "
-        "(several raters: their mean)",
+        "(several raters: the mean of their z-scores, put on the levels by rank)",
     )
     unrated: Literal["auto", "score", "leave"] = key(
         "auto",

@@ -96,7 +96,7 @@ class Materials:
 
     @property
     def observed(self) -> np.ndarray | None:
-        """(n,) what one rater said, or several on average, where there is any."""
+        """(n,) what one rater said, or the mean of several by rank, where there is any."""
         return None if self.curated is None else observed_of(self.curated)
 
     @property
@@ -143,7 +143,6 @@ class Materials:
             "lengths": self.pool.lengths.astype(np.float64),
             "sources": self.sources,
             "groups": self.neighbors.groups,
-            "prior": self.prior,
             "diversity": self.wanted.diversity,
             "keep": self.wanted.keep,
             "threshold": self.wanted.threshold if method in ("deita", "alpagasus") else None,
@@ -213,7 +212,6 @@ def _stability(job: Job, material: Materials, selection: Selection) -> Stability
         se=curation.se if by_curation else None,
         neighbors=material.neighbors,
         keys=material.pool.keys,
-        prior=material.prior,
         n_draws=wanted.stability_rounds,
         seed=job.recipe.seed,
     )
@@ -223,10 +221,12 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
     """What another size, or another trade of score against breadth, would bring."""
     own, n, scores = len(selection.rows), len(material.pool), material.scores
     sizes = {min(round(share * own), n) for share in SHARES} - {0, own}
-    chosen = {own: selection.rows}
-    if rule_of(selection.method).cost == "greedy":  # a smaller one is the start of a larger one
-        chosen |= {size: selection.rows[:size] for size in sizes if size < own}
-    elif material.wanted.size != "all":
+    chosen, size_of = {own: selection.rows}, material.wanted.size
+    if rule_of(selection.method).cost == "greedy":  # a larger one costs more
+        sizes = {size for size in sizes if size < own}
+    if rule_of(selection.method).cost == "greedy" and limits is None:
+        chosen |= {size: selection.rows[:size] for size in sizes}
+    elif size_of != "all":
         for size in sorted(sizes):
             with suppress(InputError):  # there are not so many
                 more = material.select(selection.method, size, constraints=limits).rows
@@ -236,7 +236,13 @@ def _curves(material: Materials, selection: Selection, limits: Constraints | Non
         with suppress(InputError):  # duplicates leave fewer rows than are selected
             named = {selection.method: selection.rows}
             with part(0.02, 0.8):
-                by_dial = frontier_curve(scores, size=own, selections=named, **material.near)
+                by_dial = frontier_curve(
+                    scores,
+                    size=None if isinstance(size_of, str) else size_of,
+                    selections=named,
+                    constraints=limits,
+                    **material.near,
+                )
     se = None if material.curated is None else material.curated.se
     with part(0.8, 1.0):
         return Curves(size_curve(chosen, scores, se=se, **material.near), by_dial)

@@ -6,7 +6,8 @@ and redundancy are those of `compare_selections`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from ds2.keys import check_keys, random_order_keys
 from ds2.neighbors import Neighbors
 from ds2.progress import part
 from ds2.selection.compare import ComparedSelection, compare_selections
+from ds2.selection.constraints import Constraints, given_rows
 from ds2.selection.frontier import frontier_orders
-from ds2.selection.select import prepare
+from ds2.selection.inputs import Inputs, Order
+from ds2.selection.select import prepare, take
 
 __all__ = [
     "Curves",
@@ -56,10 +59,10 @@ class FrontierCurve:
     """Score against coverage at one size.
 
     Attributes:
-        size: rows of every selection.
+        size: rows of every selection (under a budget in tokens, of the random ones).
         curve: by the dial ``keep`` of "frontier", from 1 down.
         methods: the selections that were given, by name.
-        random: the mean of random selections.
+        random: the mean of random selections, which meet no constraints.
     """
 
     size: int
@@ -110,26 +113,31 @@ class Curves:
 def frontier_curve(
     scores: Scores,
     *,
-    size: int | float,
+    size: int | float | None,
     vectors: Vectors,
     neighbors: Neighbors,
     selections: Mapping[str, Rows] | None = None,
     keeps: tuple[float, ...] = KEEPS,
     groups: Groups | None = None,
     keys: Keys | None = None,
+    constraints: Constraints | None = None,
     seed: int = 0,
 ) -> FrontierCurve:
     """Draw the frontier of a pool, with the point of each selection that is given.
 
+    Every point of it is what `select` gives with the method "frontier" and the same constraints.
+
     Args:
         scores: (n,) curated scores, NaN where unrated.
-        size: rows, or a share of the pool.
+        size: rows, or a share of the pool; under a budget in tokens the most rows, or None.
         vectors: (n, d) embeddings.
         neighbors: the graph.
-        selections: name → rows, to be shown beside the curve.
+        selections: name → rows, to be shown beside the curve. The random selections have as many
+            rows as the first.
         keeps: positions of the dial.
         groups: (n,) labels of duplicates. Default: those of ``neighbors``.
         keys: (n,) content keys. Default: the row number.
+        constraints: what every selection of the curve must meet.
         seed: seeds the random order and the random selections.
 
     Raises:
@@ -137,17 +145,30 @@ def frontier_curve(
     """
     values = check_scores("scores", scores)
     given = {"scores": values, "vectors": vectors, "neighbors": neighbors}
-    inputs = prepare(
-        "frontier", {**given, "groups": groups, "keys": keys}, size=size, seed=seed
-    ).inputs
-    count, wanted = inputs.size, tuple(check_fraction("keeps", keep) for keep in keeps)
-    with part(0.0, 0.9):
-        orders = frontier_orders(inputs, wanted)
-    drawn = _random(values, count, keys, seed)
+    ready = prepare(
+        "frontier",
+        {**given, "groups": groups, "keys": keys},
+        size=size,
+        seed=seed,
+        constraints=constraints,
+    )
+    wanted = tuple(check_fraction("keeps", keep) for keep in keeps)
+
+    @cache
+    def orders(count: int) -> dict[float, Order]:
+        with part(0.0, 0.8):
+            return frontier_orders(replace(ready.inputs, count=count), wanted)
+
+    def order(keep: float, inputs: Inputs) -> Order:
+        return orders(inputs.count)[keep]
+
     named = {
-        **{f"keep {keep}": inputs.rows[order[0]] for keep, order in orders.items()},
-        **{f"given {name}": rows for name, rows in (selections or {}).items()},
+        f"keep {keep}": take("frontier", ready, partial(order, keep))[0].rows for keep in wanted
     }
+    named |= {f"given {name}": rows for name, rows in (selections or {}).items()}
+    count = len(next(iter((selections or {}).values()), ()))
+    count = count or ready.inputs.size + len(given_rows(ready.constraints.must_have))
+    drawn = _random(values, count, keys, seed)
     with part(0.9, 1.0):
         compared = _compared({**named, **drawn}, values, vectors, neighbors, keys=keys, seed=seed)
     points = {
@@ -159,7 +180,7 @@ def frontier_curve(
     usual = [points[name] for name in drawn]
     return FrontierCurve(
         size=count,
-        curve={keep: points[f"keep {keep}"] for keep in orders},
+        curve={keep: points[f"keep {keep}"] for keep in wanted},
         methods={name: points[f"given {name}"] for name in selections or {}},
         random=FrontierPoint(
             kept=0.0,

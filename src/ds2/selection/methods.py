@@ -23,7 +23,7 @@ from ds2.selection.greedy import (
 )
 from ds2.selection.inputs import Inputs, Method, Order, given
 
-__all__ = ["METHODS", "VARIANT", "cut_levels", "long_tail_scores", "rule_of"]
+__all__ = ["METHODS", "VARIANT", "cut_levels", "halves", "long_tail_scores", "rule_of"]
 
 #: Rows of a block of vectors.
 BLOCK = 8192
@@ -42,6 +42,16 @@ def long_tail_scores(neighbors: Neighbors) -> Values:
         (n,) values in [0, tanh(1)], higher where the pool is sparser.
     """
     return np.asarray(np.tanh(neighbors.distances.mean(axis=1, dtype=np.float64) / 2))
+
+
+def halves(n: int) -> np.ndarray:
+    """(s,) shares of levels that halve towards both ends: …, ⅛, ¼, ¼, ⅛, … down to one row of n.
+
+    So m rows are among the best 2m by score, for any m, and long-tail scores choose among those.
+    """
+    half = 0.5 ** np.arange(2, max(n, 2).bit_length() + 2)
+    half[-1] *= 2
+    return np.concatenate([half[::-1], half])
 
 
 def cut_levels(scores: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -68,12 +78,16 @@ def _order_ds2(inputs: Inputs) -> Order:
     if (scores == np.floor(scores)).all():
         order = np.lexsort((inputs.tie, -tail, -scores))
         return order, lambda i: f"score {scores[i]:g}, long-tail score {tail[i]:.4f}"
-    level = cut_levels(scores, inputs.prior)
+    level, best = cut_levels(scores, inputs.prior), np.cumsum(inputs.prior[::-1])[::-1]
     order = np.lexsort((inputs.tie, -scores, -tail, -level))
-    return (
-        order,
-        lambda i: f"level {level[i]} (score {scores[i]:.4g}), long-tail score {tail[i]:.4f}",
-    )
+
+    def reason(i: int) -> str:
+        return (
+            f"score {scores[i]:.4g}, among the best {100 * best[level[i]]:.3g}%, long-tail "
+            f"score {tail[i]:.4f}"
+        )
+
+    return order, reason
 
 
 def _largest(

@@ -24,15 +24,13 @@ from ds2.keys import check_keys, random_order_keys
 from ds2.labels import each, encode
 from ds2.neighbors import Neighbors, find_neighbors, identical_groups
 from ds2.selection.constraints import Constraints, check_constraints, eligible_rows, given_rows
-from ds2.selection.inputs import RATING, Inputs, Method
+from ds2.selection.inputs import RATING, Inputs, Method, Order
 from ds2.selection.meet import Chosen, choose, clash
-from ds2.selection.methods import METHODS, long_tail_scores
+from ds2.selection.methods import METHODS, halves, long_tail_scores
 from ds2.shown import Shown
 
-__all__ = ["Selection", "check_prior", "check_size", "prepare", "select"]
+__all__ = ["Selection", "check_prior", "check_size", "prepare", "select", "take"]
 
-#: Levels that real-valued scores are cut into when no prior is given.
-N_LEVELS = 6
 #: How many times the rows wanted a greedy method orders, one after the other, until all that is
 #: chosen stands in its order.
 LENGTHS = (2, 8, 32)
@@ -114,8 +112,9 @@ def select(
       broad as a random one and no more redundant; ``keep`` of the attainable score is kept first.
 
     Args:
-        scores: (n,) curated or raw scores, NaN where unrated. Real-valued scores are cut into
-            levels first, whose shares follow ``prior``, so that diversity has a say.
+        scores: (n,) curated or raw scores, NaN where unrated. For "ds2" real-valued scores are cut
+            into levels first, so that diversity has a say: the best half of the rows, of those the
+            best half, and so on. So m rows are always among the 2m with the highest scores.
         tail: (n,) long-tail scores. Default for a method that needs them: those of ``neighbors``.
         size: how many rows (a whole number from 1), or which share of the pool (a float in
             (0, 1)). Under a budget in tokens the most rows, or None for no limit.
@@ -127,8 +126,8 @@ def select(
         groups: (n,) labels; equal labels are duplicates. Default: those of ``neighbors``, or rows
             with identical ``vectors``.
         keys: (n,) whole numbers that identify the content (Pool.keys). Default: the row number.
-        prior: (s,) shares of the levels for real-valued scores (TransitionEstimate.prior).
-            Default: six equal shares.
+        prior: (s,) shares of other levels for real-valued scores, lowest level first. Long-tail
+            scores alone order the rows of one, so a large top level selects low scores.
         raw: (n,) the rater's own scores, NaN where unrated, when ``scores`` are curated ones.
         values: (n,) perplexities or difficulties, NaN where there is none: such rows are not
             selected.
@@ -175,7 +174,7 @@ def select(
         threshold=threshold,
         keep=keep,
     )
-    chosen, reasons = _take(method, ready)
+    chosen, reasons = take(method, ready)
     dropped = {**ready.dropped, **chosen.dropped}
     return Selection(
         rows=chosen.rows.astype(np.int64),
@@ -249,7 +248,7 @@ def prepare(
     settings: dict[str, Any] = {
         "diversity": check_fraction("diversity", diversity),
         "keep": check_fraction("keep", keep),
-        "prior": check_prior(prior),
+        "prior": check_prior(prior, n),
     }
     labels = None if groups is None else check_column("groups", groups, n)
     if groups is None and neighbors is not None:
@@ -313,10 +312,10 @@ def check_size(size: object, n: int) -> int:
     return int(size)
 
 
-def check_prior(prior: np.ndarray | None) -> np.ndarray:
-    """(s,) shares of the levels: those given, or equal ones."""
+def check_prior(prior: np.ndarray | None, n: int) -> np.ndarray:
+    """(s,) shares of the levels of ``n`` rows: those given, or `halves`."""
     if prior is None:
-        return np.full(N_LEVELS, 1 / N_LEVELS)
+        return halves(n)
     array = np.asarray(prior, dtype=np.float64)
     if array.ndim != 1 or (array < 0).any() or not np.isclose(array.sum(), 1):
         raise InputError("'prior' must be shares of the levels, 0 or more, that sum to 1.")
@@ -436,8 +435,12 @@ def _aim(constraints: Constraints, count: int | None, rows: np.ndarray) -> int:
     return max(wanted - len(given_rows(constraints.must_have)), 0)
 
 
-def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
+def take(
+    name: str, ready: Ready, order: Callable[[Inputs], Order] | None = None
+) -> tuple[Chosen, tuple[str, ...]]:
     """Order the eligible rows by the method and choose from them what the constraints allow.
+
+    ``order`` takes the place of the method's own.
 
     What is wanted is ordered, or all rows, where a longer order costs no more. Under quotas or a
     budget a greedy method, where it does, orders twice that, and more where it is not enough; then
@@ -451,21 +454,21 @@ def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
     reason: Callable[[int], str] = str
     lengths = _lengths(method, inputs, constraints, ready.size)
     for length in lengths:
-        order = np.empty(0, dtype=np.int64)
+        places = np.empty(0, dtype=np.int64)
         if length:
-            order, reason = method.order(replace(inputs, count=length))
-        line = order
-        if not method.ends and len(order) < len(inputs.rows):
-            rest = np.delete(np.arange(len(inputs.rows)), order)
+            places, reason = (order or method.order)(replace(inputs, count=length))
+        line = places
+        if not method.ends and len(places) < len(inputs.rows):
+            rest = np.delete(np.arange(len(inputs.rows)), places)
             if inputs.scores is not None:
                 rest = rest[np.argsort(-inputs.scores[rest], kind="stable")]
-            line = np.concatenate([order, rest])
+            line = np.concatenate([places, rest])
         chosen = choose(inputs.rows[line], ready.size, constraints, ready.n)
         place_of = np.full(ready.n, -1)
-        place_of[inputs.rows[order]] = order
+        place_of[inputs.rows[places]] = places
         if chosen is not None and (
             length == lengths[-1]
-            or len(order) < length
+            or len(places) < length
             or all(place_of[row] >= 0 or row in chosen.notes for row in chosen.rows.tolist())
         ):
             sentences = []
@@ -475,9 +478,9 @@ def _take(name: str, ready: Ready) -> tuple[Chosen, tuple[str, ...]]:
                 parts += [chosen.notes[row]] if row in chosen.notes else []
                 sentences.append("; ".join(parts) or COMPLETES)
             return chosen, tuple(sentences)
-    come_to = np.union1d(inputs.rows[order], given_rows(constraints.must_have))
+    come_to = np.union1d(inputs.rows[places], given_rows(constraints.must_have))
     raise InputError(
-        f"Method '{name}' stops after {len(order)} of {len(inputs.rows)} rows: the others are "
+        f"Method '{name}' stops after {len(places)} of {len(inputs.rows)} rows: the others are "
         "closer than 'threshold' to a chosen one. "
         f"{clash(come_to, ready.size, constraints, ready.n)} Or lower 'threshold'."
     )

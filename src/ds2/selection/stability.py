@@ -138,7 +138,7 @@ def selection_stability(
     )
     if count > len(rows):
         raise InputError(f"'size' asks for {count} rows, and {len(rows)} can be selected.")
-    shares = check_prior(prior)
+    shares = check_prior(prior, n)
     shuffle = random_order_keys(order_keys, seed, stream=METHODS[name].stream)
 
     def inside(scores: np.ndarray, tail: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
