@@ -11,6 +11,7 @@ from page_check import check
 from report_sample import Stages, build_stages, write_rows
 
 from ds2.embedding import EmbeddingReport
+from ds2.errors import Caution
 from ds2.pool import Example, read_pool
 from ds2.rating import Scale, import_ratings
 from ds2.report import Finding, Page, page_html, page_json, page_markdown
@@ -232,7 +233,7 @@ def test_every_shape_of_result_is_a_page(stages: Stages, case: str) -> None:
         noise = replace(noise, lift=lift, lifts=(lift, lift))
         selection = replace(selection, rows=selection.rows[:0], reasons=())
     changed = replace(stages, curation=curation, noise=noise, selection=selection)
-    changed = replace(changed, noise=replace(noise, warnings=("Mind this.",)))
+    changed = replace(changed, noise=replace(noise, warnings=(Caution("misfit", "Mind this."),)))
     page = changed.page(n_examples=3, truth=stages.simulated.true_scores)
     html = page_html(page)
     check(html)
