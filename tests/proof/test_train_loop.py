@@ -1,6 +1,7 @@
 """Training itself, on a tiny model: the loss, resuming after a kill, several processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -125,6 +126,14 @@ def test_a_killed_training_ends_with_the_same_bytes(training, tmp_path, last):
     assert weights(resumed.folder) == weights(whole.folder)
     assert loss_curve(resumed.folder) == loss_curve(whole.folder)
     assert resumed.figures["tokens"] == whole.figures["tokens"]
+
+
+def test_a_training_whose_files_were_moved_is_not_done_again(model, training, tmp_path):
+    train(TALKS, training, tmp_path / "t")
+    shutil.copytree(model, tmp_path / "elsewhere")
+    (tmp_path / "t").rename(tmp_path / "there")
+    moved = replace(training, model=str(tmp_path / "elsewhere"))
+    assert train(TALKS, moved, tmp_path / "there").fresh
 
 
 def test_a_checkpoint_that_is_damaged_is_not_believed(training, tmp_path):

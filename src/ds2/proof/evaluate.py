@@ -1,10 +1,11 @@
 """Evaluate models on tasks, one after the other, each task's items kept.
 
     FOLDER/MODEL/samples_TASK_TIME.jsonl, results_TIME.json    of lm-eval's tasks, as it writes them
-    FOLDER/MODEL/items-NAME.jsonl                              of held-out answers
+    FOLDER/MODEL/items-NAME-KEY.jsonl                          of held-out answers
     FOLDER/MODEL/done.json                                     what is there, and what it is of
 
-A task counts as done when ``done.json`` says so, which is written after its files. Of trusted
+A task counts as done when ``done.json`` says so, which is written after its files. A dot before a
+file's name puts it aside: it is of other settings or another model. Of trusted
 answers that no model was trained on the log-loss is measured:
 
     loss             −1/T Σ_t log P(a_t | prompt, a_<t)     nats, over the answer's T tokens
@@ -143,7 +144,8 @@ class _Work:
             with record.adding(name, self.keys[name], more) as partial:
                 lines, more["left_out"] = measure_held_out(scorer, name, items, self.settings)
                 text = "".join(json.dumps(line) + "\n" for line in lines)
-                with writing(partial / f"items-{name}.jsonl") as temporary:
+                made = _sha([self.keys[name], model.fingerprint])[:8]
+                with writing(partial / f"items-{name}-{made}.jsonl") as temporary:
                     temporary.write_text(text, encoding="ascii")
         del scorer
         free_memory()
@@ -156,7 +158,9 @@ def _key(task: str, settings: EvaluationSettings, source: str) -> str:
 
 
 def _own_key(name: str, settings: EvaluationSettings, items: Sequence[HeldOut]) -> str:
-    return _sha([name, settings.template, settings.max_length, _fingerprint(items)])
+    file = Path(settings.template)  # counts by what it says, wherever it lies
+    template = _text_hash(file.read_text("utf-8")) if file.is_file() else settings.template
+    return _sha([name, template, settings.max_length, _fingerprint(items)])
 
 
 def _sha(value: object) -> str:

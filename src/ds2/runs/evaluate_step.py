@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ds2.errors import InputError
 from ds2.pool import read_pool
 from ds2.proof.arms import Score, overview
 from ds2.proof.evaluate import evaluate
+from ds2.proof.models import fingerprint
 from ds2.proof.samples import read_run
 from ds2.proof.tasks import (
     PAPER,
@@ -19,19 +21,17 @@ from ds2.proof.tasks import (
     HeldOut,
     split_tasks,
 )
-from ds2.runs.folder import hash_file, hash_input, locked
+from ds2.runs.folder import hash_input, locked
 from ds2.runs.job import Job
 from ds2.runs.recipe_file import HUB, check_exists
-from ds2.runs.train_step import PLACE, template_of
+from ds2.runs.train_step import PLACE, model_of, template_of
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
 #: The name of the untrained model.
 BASE = "base"
 EVALUATIONS = "proof/evaluations"
-_WEIGHTS = (".safetensors", ".bin", ".gguf")
-#: Bytes from which on reading a file to hash it takes seconds.
-_LARGE = 1 << 30
+_OTHER = "it was trained on another model than 'train.model' names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,37 +129,41 @@ def _source(task: str, include: Sequence[Path]) -> str:
 
 def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
     """The untrained model, and those given or every trained one of the run."""
-    base = job.recipe.train.model
-    if base is None:
-        raise InputError(
-            "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
-            "for example --set train.model=FOLDER."
-        )
-    if (job.path(base) / "config.json").is_file():
-        base = str(job.path(base))
-    untrained = _fingerprint(base)
+    base = model_of(job)
+    untrained = fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
     if given is not None:
         places = [_split(spec) for spec in given]
     else:
-        places = [
-            (path.parent.name, path.parent / "adapter")
-            for path in sorted((job.folder / PLACE).glob("*/done.json"))
-        ]
+        places = []
+        for path in sorted((job.folder / PLACE).resolve().glob("*/done.json")):
+            if _trained_on(path.parent / "adapter", untrained) == untrained:
+                places.append((path.parent.name, path.parent / "adapter"))
+            else:
+                job.listener.said(f"{path.parent.name} is left out: {_OTHER}.")
     for name, path in places:
         if any(name == model.name for model in models):
             raise InputError(f"Two models are named '{name}'. Give one as NAME={path}.")
         if (path / "adapter_config.json").is_file():
-            print_of = f"{untrained} {_fingerprint(str(path))}"
+            if _trained_on(path, untrained) != untrained:
+                raise InputError(f"'{name}' cannot be evaluated: {_OTHER}. Set it to that one.")
+            print_of = f"{untrained} {fingerprint(path)}"
             models.append(Evaluated(name, base, path, print_of))
         elif (path / "config.json").is_file():
-            models.append(Evaluated(name, str(path), None, _fingerprint(str(path))))
+            models.append(Evaluated(name, str(path), None, fingerprint(path)))
         else:
             raise InputError(
                 f"{path} holds no model: neither adapter_config.json nor config.json is there. "
                 "Give the folder of a model or of a LoRA adapter, as ds2 train writes it."
             )
     return models
+
+
+def _trained_on(adapter: Path, base: str) -> str:
+    """Fingerprint of the model that ds2 trained an adapter on; ``base`` where nobody says."""
+    with suppress(OSError, ValueError, AttributeError):
+        base = json.loads((adapter.parent / "done.json").read_bytes()).get("base", base)
+    return base
 
 
 def _split(spec: str) -> tuple[str, Path]:
@@ -171,18 +175,3 @@ def _split(spec: str) -> tuple[str, Path]:
     if not (place / "config.json").is_file() and adapter.is_dir():
         return name or place.name, adapter
     return name or (place.parent.name if place.name == "adapter" else place.name), place
-
-
-def _fingerprint(model: str) -> str:
-    """Change when a model does: files by content, large weights by size and time; or the name."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    files: list[list[object]] = []
-    for path in sorted(folder.iterdir()):
-        stat = path.stat()
-        if path.suffix in _WEIGHTS and stat.st_size > _LARGE:
-            files.append([path.name, stat.st_size, stat.st_mtime_ns])
-        elif path.suffix in (*_WEIGHTS, ".json", ".jinja", ".model"):
-            files.append([path.name, hash_file(path).sha256])
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()

@@ -16,7 +16,7 @@ from ds2.proof.memory import estimate_memory
 from ds2.proof.power import SEEDS, smallest_effects, worth_it
 from ds2.proof.record import DONE
 from ds2.proof.tasks import PAPER, split_tasks
-from ds2.proof.train import forecast_training
+from ds2.proof.train import HOW, forecast_training
 from ds2.proof.train_data import prepare
 from ds2.proof.train_loop import shape_without_weights
 from ds2.proof.train_plan import Training
@@ -41,8 +41,6 @@ __all__ = [
 ]
 
 PLAN = "proof/plan.json"
-#: Settings of [train] that do not change what comes out.
-_HOW = ("processes", "checkpoint_minutes", "device_tokens", "model", "template")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +116,7 @@ def make_plan(job: Job) -> Plan:
         "settings": {
             f"train.{key}": value
             for key, value in asdict(training).items()
-            if key not in (*_HOW, "seed", "max_steps")
+            if key not in (*HOW, "seed", "max_steps")
         },
         "data": {arm.name: _sha(arm.pool.keys[arm.rows].tobytes()) for arm in arms},
     }
