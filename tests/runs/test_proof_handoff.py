@@ -164,3 +164,27 @@ def test_a_folder_with_something_else_in_it_is_left_alone(run, written, tmp_path
     assert "Answer tokens of an update differ by " in " ".join(notes)  # batches of four rows
     assert not (tmp_path / "few" / "axolotl").exists()
     assert "held-out answers are evaluated where the run is" in " ".join(notes)
+
+
+@pytest.mark.parametrize("at", ["data", "end"])
+def test_a_writing_that_was_killed_is_done_by_the_same_command(run, tmp_path, monkeypatch, at):
+    without_transformers(monkeypatch)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        if at == "data":
+            patch.setattr("ds2.runs.proof_handoff._run", lambda *_: 1 / 0)
+        else:
+            patch.setattr("ds2.runs.proof_handoff._sums", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_proof(Job.of(run, ARMS), out)
+    (out / ".names.txt.0123abcd.tmp").touch()
+    assert (out / "data" / "selection-s0").is_dir()
+    with pytest.raises(InputError, match="where --write was stopped, give that command again"):
+        read_plan(out)
+    with pytest.raises(InputError, match="holds another proof"):
+        write_proof(Job.of(run), out)
+    for _ in range(2):  # and again where it is whole
+        write_proof(Job.of(run, ARMS), out)
+        answer(out)
+        assert len(read_plan(out)[1]) == 6
+    assert not list(out.glob(".*"))

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ds2.atomic import explain_write_errors, sweep
 from ds2.errors import InputError
 from ds2.proof.tasks import PAPER_SHOTS, split_tasks
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
-from ds2.runs.folder import hash_file, write_text
+from ds2.runs.folder import hash_file, write_json, write_text
 from ds2.runs.job import Job
 from ds2.runs.proof_plan import make_plan
 
@@ -36,7 +37,9 @@ _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
 def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
-    """Write everything that a cluster needs.
+    """Write everything that a cluster needs, the plan first and the hashes last.
+
+    What was killed in between is written again by the same call.
 
     Returns:
         How many models are to be evaluated, and what is to be known of it.
@@ -47,11 +50,16 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
     from datasets import Dataset, DatasetDict
 
     plan = make_plan(job)
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / "plan.json").exists():
-        raise InputError(f"'{out}' holds other files. Give a new folder.")
-    if (out / "plan.json").exists() and _read(out)["sha256"] != plan.document["sha256"]:
+    with explain_write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    if not (out / "plan.json").exists():
+        if any(out.iterdir()):
+            raise InputError(f"'{out}' holds other files. Give a new folder.")
+        write_json(out / "plan.json", plan.document)
+    elif _read(out).get("sha256") != plan.document["sha256"]:
         raise InputError(f"'{out}' holds another proof. Give a new folder.")
+    (out / SUMS).unlink(missing_ok=True)
     names, own = split_tasks(job.recipe.evaluate.tasks)
     runs = {}
     for done, arm in enumerate(plan.arms):
@@ -66,7 +74,8 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
             }
             for row in prepared.encoded
         ])  # fmt: skip
-        DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
+        with explain_write_errors(out):
+            DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
         runs[arm.name] = _run(prepared, training)
     document = {
         **plan.document,
@@ -75,7 +84,7 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
         "lm_eval": names,
         "shots": {**PAPER_SHOTS, **job.recipe.evaluate.shots},
     }
-    _text(out / "plan.json", json.dumps(document, indent=2) + "\n")
+    write_json(out / "plan.json", document)
     _text(out / "names.txt", "".join(f"{name}\n" for name in (BASE, *runs)))
     for name in _STATIC:
         _text(
@@ -124,7 +133,10 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError:
-        raise InputError(f"'{folder / SUMS}' is missing. Bring the folder back whole.") from None
+        raise InputError(
+            f"'{folder / SUMS}' is missing. Bring the folder back whole, or, where --write was "
+            "stopped, give that command again."
+        ) from None
     now = dict(_sums(folder))
     for line in lines:
         digest, _, name = line.partition("  ")
