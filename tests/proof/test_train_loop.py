@@ -254,6 +254,12 @@ def test_tokens_without_a_trained_embedding_are_refused(model, training, tmp_pat
             assert train(TALKS, chosen, tmp_path / template).figures["update"] == 1
 
 
+def test_a_training_that_diverges_says_so(training, tmp_path):
+    with pytest.raises(ds2.Ds2Error, match=r"stopped at update \d of 8: its loss"):
+        train(TALKS, replace(training, learning_rate=1e30, warmup=0.0), tmp_path / "t")
+    assert not (tmp_path / "t" / "done.json").exists()
+
+
 def test_models_and_data_that_are_not_there_are_said(training, tmp_path):
     with pytest.raises(ds2.InputError, match=r"could not be loaded.*Set 'train.model'"):
         train(TALKS, replace(training, model=str(tmp_path)), tmp_path / "t")
