@@ -175,6 +175,13 @@ def test_loss_is_per_token_with_the_stop_token_and_bits_per_byte_of_the_answer()
         measure_held_out(scorer, "held", items[1:], settings)
 
 
+def test_a_loss_that_is_no_number_is_no_result(monkeypatch):
+    scorer = Characters(None, Tokenizer(), [0])
+    monkeypatch.setattr(Characters, "losses", lambda self, texts: np.full(len(texts), np.nan))
+    with pytest.raises(InputError, match="some answers of 'held' a loss that is no number"):
+        measure_held_out(scorer, "held", [HeldOut((("user", "a"),), "b")], EvaluationSettings())
+
+
 def test_items_of_all_models_are_kept_and_what_is_done_is_not_done_again(tmp_path, scorers):
     run = make_run(tmp_path, ["pairs:../held.jsonl", "texts:../said.jsonl"], held=PAIRS, said=TEXTS)
     found = evaluate_run(Job.of(run))

@@ -79,18 +79,32 @@ def test_scripts_can_be_run(written):
     (written / "bin").mkdir()
     said = written / "bin" / "said"
     tool = written / "bin" / "lm_eval"
-    tool.write_text(f'#!/bin/sh\necho "$@" >> "{said}"\n')
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >> "{said}"\n'
+        'while [ "$1" != --output_path ]; do shift; done\nmkdir -p "$2/tiny"\n'
+        'touch "$2/tiny/samples_$$.jsonl"\n[ ! -e "$KILLED" ]\n'
+    )
     tool.chmod(0o755)
     (written / "bin" / "python").symlink_to(sys.executable)
     path = f"{written / 'bin'}:/usr/bin:/bin"
-    for name in ("base", "random-s1"):
-        subprocess.run(["bash", str(written / "evaluate.sh"), name], check=True, env={"PATH": path})
+
+    def evaluate(name, killed=""):
+        environment = {"PATH": path, "KILLED": str(killed)}
+        command = ["bash", str(written / "evaluate.sh"), name]
+        return subprocess.run(command, check=False, env=environment).returncode
+
+    assert evaluate("base", killed=tool)  # of which nothing is a result
+    assert not (written / "results").exists()
+    said.unlink()
+    for name in ("base", "random-s1", "base"):  # what is finished is not done again
+        assert evaluate(name) == 0
+    assert len(list((written / "results" / "base" / "tiny").glob("samples_*.jsonl"))) == 2
     lines = said.read_text().splitlines()
     assert len(lines) == 4
     assert "--model_args pretrained=tiny --tasks gsm8k_cot --batch_size" in lines[0]
     assert lines[3].count("--tasks quiz") == 1
     assert f"peft={written}/adapters/random-s1" in lines[3]
-    assert "--output_path results/random-s1 --limit 50" in lines[3]
+    assert "--output_path partial/random-s1 --limit 50" in lines[3]
     assert f"--include_path {written}/tasks" in lines[3]
     assert (written / "tasks" / "own" / "quiz.yaml").exists()
     assert (written / "names.txt").read_text().split()[0] == "base"

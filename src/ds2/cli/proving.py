@@ -248,7 +248,7 @@ def proof_command(
         "smallest": smallest,
         "against": against,
     }
-    choices = {name: value for name, value in given.items() if value}
+    choices = {name: value for name, value in given.items() if value or isinstance(value, float)}
     ways = [plan, planted, write is not None, read]
     if sum(ways) > 1:
         raise InputError("--plan, --planted, --write and --read are four things to do: give one.")

@@ -187,7 +187,7 @@ def measure_held_out(
     are one cluster.
 
     Raises:
-        InputError: no item can be measured.
+        InputError: no item can be measured, or a loss is no number.
     """
     template = load_template(scorer.tokenizer, settings.template)
     rows: list[tuple[HeldOut, Ids, Ids | None]] = []
@@ -206,7 +206,13 @@ def measure_held_out(
             "answer, or another 'train.template' or 'train.max_length'."
         )
     worse_ids = [worse for *_, worse in rows if worse is not None]
-    losses = iter(scorer.losses([ids for _, ids, _ in rows] + worse_ids))
+    measured = scorer.losses([ids for _, ids, _ in rows] + worse_ids)
+    if not np.isfinite(measured).all():
+        raise InputError(
+            f"The model gives some answers of '{task}' a loss that is no number: its weights are "
+            "damaged, or its training went astray. Train it again, or evaluate the others alone."
+        )
+    losses = iter(measured)
     better = [next(losses) for _ in rows]
     lines: list[dict[str, Any]] = []
     for row, ((item, ids, worse), loss) in enumerate(zip(rows, better, strict=True)):

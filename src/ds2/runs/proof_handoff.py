@@ -33,6 +33,8 @@ SUMS = "SHA256SUMS"
 _FREE = "sbatch.sh"
 #: Arms whose answer tokens differ by more are said to.
 _SPREAD = 0.02
+#: Folders that the scripts make.
+_MADE = ("results/", "partial/", "adapters/")
 _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
@@ -114,6 +116,11 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
         notes.append(
             "LLaMA-Factory cannot train some layers alone (train.lora_layers): there is a script "
             "for TRL and no other."
+        )
+    if names and job.recipe.evaluate.limit:
+        notes.append(
+            f"evaluate.sh takes the first {job.recipe.evaluate.limit:,} items of each task "
+            "(evaluate.limit), ds2 evaluate draws as many by hash: compare results of one of them."
         )
     if own:
         notes.append(
@@ -243,7 +250,7 @@ def _configurations(
 def _sums(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != SUMS and not name.startswith(("results/", "adapters/")):
+        if path.is_file() and name != SUMS and not name.startswith(_MADE):
             yield name, hash_file(path).sha256
 
 
