@@ -113,6 +113,16 @@ def test_memory_of_the_papers_setting_is_what_it_is_known_to_be():
     assert kept.activations > 10 * found.activations
 
 
+@example([30, 30, 40], 60, 1, 1, 0)  # 100 tokens are one update or two
+@given(SIZES, st.integers(40, 200), st.integers(1, 3), st.integers(1, 9), st.integers(0, 5))
+def test_trainings_of_as_many_updates_learn_as_many_tokens(sizes, wanted, epochs, steps, seed):
+    training = settings_of(batch_tokens=wanted, epochs=epochs, max_steps=steps, seed=seed)
+    updates = plan_updates(sizes, training)
+    assert len(updates) == steps
+    learned = sum(sizes[row] for update in updates for row in update)
+    assert abs(learned - steps * wanted) <= max(sizes) / 2
+
+
 @pytest.mark.parametrize("large", [1 << 30, 10_000])
 def test_a_model_is_what_it_holds_wherever_it_lies(tmp_path, monkeypatch, large):
     monkeypatch.setattr("ds2.proof.models._LARGE", large)
