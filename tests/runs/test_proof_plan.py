@@ -74,6 +74,10 @@ def test_only_what_is_drawn_differs_by_seed(plan):
         same = np.array_equal(of(plan, name, 0).rows, of(plan, name, 1).rows)
         assert same == (not name.startswith("random")), name
     assert of(plan, "random", 0).seed != of(plan, "random", 1).seed
+    for seed in (0, 1):  # two controls are two draws, not one and a part of it
+        both = (set(of(plan, f"random{more}", seed).rows) for more in ("", "-same-length"))
+        one, other = both
+        assert len(one & other) < min(len(one), len(other)) / 2
 
 
 def test_scores_go_by_the_first_rater_or_by_the_mean(plan):
