@@ -282,6 +282,13 @@ def test_what_was_evaluated_is_found_again_by_proof_when_moved_and_with_another_
     assert len(scorers) == 9
 
 
+def test_rows_without_an_answer_are_left_out_and_counted(tmp_path, scorers):
+    rows = [*TEXTS, {"prompt": "Hi", "response": ""}]
+    found = evaluate_run(Job.of(make_run(tmp_path, ["texts:../said.jsonl"], said=rows)))
+    assert found.scores[0].n == 2
+    assert found.notes == ("said: 1 left out: no answer.",)
+
+
 def test_an_adapter_is_not_put_on_another_model_than_its_own(tmp_path, scorers):
     run = make_run(tmp_path, ["texts:../said.jsonl"], said=TEXTS)
     place = run / "proof" / "runs" / "selection-s1"

@@ -22,7 +22,7 @@ from ds2.proof.tasks import (
     split_tasks,
 )
 from ds2.runs.folder import hash_input, locked
-from ds2.runs.job import Job
+from ds2.runs.job import Job, unheard
 from ds2.runs.recipe_file import HUB, check_exists
 from ds2.runs.train_step import PLACE, model_of, template_of
 
@@ -101,7 +101,8 @@ def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation
 def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
     """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
     path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", job.path(file))
-    pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
+    # rows without an answer are left out by name, where they would be measured
+    pool = unheard(read_pool, path, on_bad_row="stop", max_bad_share=0.0, no_answer="keep")
     items = []
     for example in pool:
         turns, worse = example.turns, example.extra.get("rejected")
