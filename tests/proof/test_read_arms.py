@@ -223,6 +223,15 @@ def test_a_task_without_numbers_is_left_out_and_said(tmp_path):
 # Bad input: what is said of it --------------------------------------------------------------------
 
 
+def test_items_whose_metric_is_no_number_are_counted(tmp_path):
+    rows = [row(i, i % 2, metrics=["acc", "acc_norm"], acc_norm=0.0) for i in range(8)]
+    rows[3]["acc_norm"] = None
+    rows[4] |= {"acc_norm": None, "acc": None}
+    arms = read_arms(two(tmp_path, rows, rows))
+    assert arms.values["a"]["t"].shape == (1, 6)
+    assert "t: 2 items whose acc_norm is no number are left out." in arms.notes
+
+
 def without(name):
     rows = plain()
     del rows[2][name]

@@ -240,6 +240,12 @@ def _choose(
         )
     if left:
         notes.append(f"Left out, since some run lacks them: {_few(left)}.")
+    for task, kind, metric in chosen:
+        tables = [
+            (run.lines.get((task, kind), 0), run.tables[task, kind, metric]) for _, run in runs
+        ]
+        if (lack := max(n - len(table) for n, table in tables)) > 0:
+            notes.append(f"{task}: {lack:,} items whose {metric} is no number are left out.")
     if unread := sorted({task for _, run in runs for task in run.unread}):
         notes.append(f"Left out, since no metric is a number for each item: {_few(unread)}.")
     return chosen
