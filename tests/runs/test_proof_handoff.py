@@ -139,6 +139,7 @@ def test_what_is_missing_is_named_and_the_rest_compared(written):
     assert "no results yet of length-s0, length-s1: the rest was compared" in done.stderr
     assert "selection is better than random" in done.stdout
     assert "length" not in done.stdout
+    assert "after Holm, 2 comparisons" in done.stdout  # that are planned
 
 
 def test_too_little_for_a_comparison(written):
