@@ -56,6 +56,14 @@ def test_a_file_a_chain_of_folders_and_parts_of_a_run(tmp_path):
     assert any("Left out, since some run lacks them: u." in note for note in found.notes)
 
 
+def test_what_a_killed_evaluation_left_is_not_read(tmp_path):
+    paths = two(tmp_path, plain(), plain())
+    write(paths[0] / ".partial", "other", plain())
+    arms = read_arms(paths)
+    assert list(arms.values["a"]) == ["t"]
+    assert not arms.notes
+
+
 def test_paths_given_one_name_are_runs_of_it(tmp_path):
     for name in ("one", "two", "base"):
         write(tmp_path / name, "t", plain())

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ds2.errors import InputError
+from ds2.proof.record import PARTIAL
 from ds2.proof.samples import LOWER, METRICS, Run, read_run
 
 __all__ = ["Arms", "Score", "overview", "read_arms"]
@@ -432,7 +433,8 @@ def _runs(path: Path, seed: str) -> dict[str, list[Path]]:
     """Runs of a path: itself, or one for each sub-folder that holds samples."""
     if path.is_file():
         return {seed or path.name: [path]}
-    files = sorted({file for pattern in SAMPLES for file in path.rglob(pattern)})
+    found = {file for pattern in SAMPLES for file in path.rglob(pattern)}
+    files = sorted(file for file in found if file.parent.name != PARTIAL)
     if not files:
         raise InputError(
             f"{path} holds no file {' or '.join(SAMPLES)}. Evaluate with lm-eval's --log_samples "

@@ -15,10 +15,10 @@ from typing import Any
 
 from ds2.atomic import explain_write_errors, writing
 
-__all__ = ["Record", "open_record"]
+__all__ = ["DONE", "PARTIAL", "Record", "open_record"]
 
 DONE = "done.json"
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
 _VERSION = 1
 
 
@@ -49,7 +49,7 @@ class Record:
 
         ``more`` goes into the entry as well, as it is when the block ends.
         """
-        partial, start = self.folder / _PARTIAL, time.monotonic()
+        partial, start = self.folder / PARTIAL, time.monotonic()
         shutil.rmtree(partial, ignore_errors=True)
         with explain_write_errors(partial):
             partial.mkdir()
@@ -97,7 +97,7 @@ def open_record(
     shown = [name for entry in record.tasks.values() for name in entry["files"]]
     hidden = [f".{name}" for entry in record.aside for name in entry["files"]]
     with explain_write_errors(folder):
-        shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
+        shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         for name in [*hidden, *shown]:
             other = folder / (name[1:] if name.startswith(".") else f".{name}")
             if other.is_file():
