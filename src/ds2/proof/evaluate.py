@@ -103,6 +103,10 @@ class _Work:
     listener: Callable[[str], None]
     harness: Harness | None = field(default=None)
 
+    def about(self) -> dict[str, object]:
+        """What is noted of every task."""
+        return {"limit": self.settings.limit, "versions": _versions()}
+
     def harness_tasks(self, model: Evaluated, record: Record) -> None:
         missing = [task for task in self.tasks if task not in record.tasks]
         if not missing:
@@ -117,7 +121,7 @@ class _Work:
         lm = self.harness.model(model)
         for task in missing:
             self.listener(f"{model.name}: {task}")
-            more: dict[str, object] = {"versions": _versions()}
+            more = self.about()
             if task in PAPER:
                 more["differs_from_the_paper"] = PAPER[task].differs
             with record.adding(task, self.keys[task], more) as partial:
@@ -140,7 +144,7 @@ class _Work:
         for name in missing:
             items = self.own[name]
             self.listener(f"{model.name}: {name}, {len(items):,} held-out answers")
-            more: dict[str, object] = {"versions": _versions()}
+            more = self.about()
             with record.adding(name, self.keys[name], more) as partial:
                 lines, more["left_out"] = measure_held_out(scorer, name, items, self.settings)
                 text = "".join(json.dumps(line) + "\n" for line in lines)
