@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ds2.errors import Ds2Error
+from ds2.proof.checkpoints import Progress, newest_checkpoint, save_checkpoint
 from ds2.proof.train_loop import Loop, _open_log
 from ds2.proof.train_plan import Training
 
@@ -48,6 +49,20 @@ def test_a_loss_that_is_no_number_stops_the_training_before_it_is_kept(tmp_path,
             loop_of(loss).run(tmp_path, lambda *_: None)
         assert len(losses_of(tmp_path)) == 3
         assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
+
+
+def test_a_damaged_checkpoint_is_in_nobodys_way(tmp_path):
+    loop = loop_of(lambda weight, _: (weight**2).sum())
+    loop._loss([0]).backward()
+    loop.optimizer.step()
+    for state in (b"damaged", b""):
+        save_checkpoint(tmp_path, Progress(update=4), loop.trained, loop.optimizer)
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-4"]
+        if state:
+            (tmp_path / "checkpoint-4" / "state.safetensors").write_bytes(state)
+            found = newest_checkpoint(tmp_path, loop.trained, loop.optimizer, loop.device)
+            assert found == Progress()
+    assert newest_checkpoint(tmp_path, loop.trained, loop.optimizer, loop.device).update == 4
 
 
 def test_a_log_is_cut_whole(tmp_path, monkeypatch):
