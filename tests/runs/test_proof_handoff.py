@@ -88,8 +88,8 @@ def test_scripts_can_be_run(written):
     (written / "bin" / "python").symlink_to(sys.executable)
     path = f"{written / 'bin'}:/usr/bin:/bin"
 
-    def evaluate(name, killed=""):
-        environment = {"PATH": path, "KILLED": str(killed)}
+    def evaluate(name, killed="", **more):
+        environment = {"PATH": path, "KILLED": str(killed), **more}
         command = ["bash", str(written / "evaluate.sh"), name]
         return subprocess.run(command, check=False, env=environment).returncode
 
@@ -101,6 +101,8 @@ def test_scripts_can_be_run(written):
     assert len(list((written / "results" / "base" / "tiny").glob("samples_*.jsonl"))) == 2
     lines = said.read_text().splitlines()
     assert len(lines) == 4
+    assert evaluate("length-s0", MODEL="/there/tiny") == 0
+    assert "pretrained=/there/tiny,peft=" in said.read_text().splitlines()[-1]
     assert "--model_args pretrained=tiny --tasks gsm8k_cot --batch_size" in lines[0]
     assert lines[3].count("--tasks quiz") == 1
     assert f"peft={written}/adapters/random-s1" in lines[3]
