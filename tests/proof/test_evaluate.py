@@ -325,11 +325,11 @@ def test_a_folder_without_a_model_is_said(tmp_path, scorers):
     whole = tmp_path / "whole"
     whole.mkdir()
     (whole / "config.json").write_text("{}")
-    found = evaluate_run(
-        Job.of(run), models=[f"mine={whole}", str(run / "proof/runs/selection-s0")]
-    )
+    trained = run / "proof" / "runs" / "selection-s0"
+    (trained / "config.json").write_text("{}")  # as ds2 train leaves it
+    found = evaluate_run(Job.of(run), models=[f"mine={whole}", str(trained)])
     assert found.models == ("base", "mine", "selection-s0")
-    assert scorers[1] == (str(whole), None)
+    assert scorers[1:] == [(str(whole), None), ("somebody/model", trained / "adapter")]
     with pytest.raises(InputError, match="Two models are named 'base'"):
         evaluate_run(Job.of(run), models=[f"base={whole}"])
 

@@ -173,6 +173,6 @@ def _split(spec: str) -> tuple[str, Path]:
         name, path = "", spec
     place = Path(path).expanduser().resolve()
     adapter = place / "adapter"
-    if not (place / "config.json").is_file() and adapter.is_dir():
+    if (adapter / "adapter_config.json").is_file():  # the folder of a training of ds2
         return name or place.name, adapter
     return name or (place.parent.name if place.name == "adapter" else place.name), place
