@@ -8,6 +8,8 @@ from evaluations import row, write, write_arm, write_results
 
 from ds2.errors import InputError
 from ds2.proof import read_arms
+from ds2.proof.arms import overview
+from ds2.proof.samples import read_run
 
 
 def two(folder, rows_a, rows_b, task="t"):
@@ -238,6 +240,17 @@ def test_items_whose_metric_is_no_number_are_counted(tmp_path):
     arms = read_arms(two(tmp_path, rows, rows))
     assert arms.values["a"]["t"].shape == (1, 6)
     assert "t: 2 items whose acc_norm is no number are left out." in arms.notes
+
+
+def test_the_table_of_models_says_what_it_leaves_out(tmp_path):
+    files = [
+        write(tmp_path, "t", plain()),
+        write(tmp_path, "told", [row(i, "a story") for i in range(5)]),
+    ]
+    notes = []
+    scores = overview({"base": read_run("base", files)}, notes)
+    assert [score.task for score in scores] == ["t"]
+    assert notes == ["Left out, since no metric is a number for each item: told."]
 
 
 def without(name):

@@ -122,15 +122,19 @@ def read_arms(
     return _join(arms, metrics, filters, tasks, cluster)
 
 
-def overview(runs: Mapping[str, Run]) -> list[Score]:
+def overview(runs: Mapping[str, Run], notes: list[str]) -> list[Score]:
     """Compare models with the first of them, on the tasks that all have.
+
+    Args:
+        runs: what each model got.
+        notes: gets what was decided, and what was left out and why.
 
     Raises:
         InputError: no task is in all.
     """
     pairs = list(runs.items())
     scores = []
-    for task, keys in _shared_measures(pairs, []).items():
+    for task, keys in _shared_measures(pairs, notes).items():
         base = np.concatenate([pairs[0][1].tables[key] for key in keys])
         for name, run in pairs:
             table = np.concatenate([run.tables[key] for key in keys])

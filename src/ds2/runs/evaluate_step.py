@@ -89,13 +89,14 @@ def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation
         model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    notes = []
+    notes: list[str] = []
+    scores = overview(runs, notes)
     for task in everything:
         if task in PAPER:
             notes.append(f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}.")
         left_out = records[0].tasks[task].get("left_out", {})
         notes += [f"{task}: {n:,} left out: {reason}." for reason, n in left_out.items()]
-    return Evaluation(place, tuple(runs), tuple(overview(runs)), tuple(notes))
+    return Evaluation(place, tuple(runs), tuple(scores), tuple(notes))
 
 
 def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:

@@ -113,7 +113,7 @@ def prove(job: Job) -> Proof:
             for name, (steps, loss) in curves.items()
         },
     }
-    document["notes"] = [*document["notes"], *evaluation.notes, *control]
+    document["notes"] = [*dict.fromkeys([*document["notes"], *evaluation.notes, *control])]
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
