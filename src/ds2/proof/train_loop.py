@@ -10,6 +10,7 @@ asked for the learned positions alone.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -260,6 +261,7 @@ class Loop:
                     log.flush()
                     told(line, len(self.updates))
                     if time.monotonic() - saved >= 60 * self.training.checkpoint_minutes:
+                        os.fsync(log.fileno())  # a checkpoint has its lines
                         save_checkpoint(folder, at, self.trained, self.optimizer)
                         saved = time.monotonic()
         return {
