@@ -371,13 +371,16 @@ def _planned(job: "Job", teraflops: float | None) -> Told:
 
 
 def _plan_lines(plan: "Plan", cost: "Cost", affordable: int, budget: float) -> Iterator[str]:
+    from ds2.runs.proof_arms import WHOLE  # whose tokens are counted on some rows
+
     document = plan.document
     yield f"{'model':<10} {document['model']}, template {document['template']}"
     yield f"{'arms':<10} {', '.join(document['arms'])}; {document['seeds']} runs of each"
     for arm in plan.arms:
         if arm.seed == 0:
             yield (
-                f"  {arm.arm:<20} {len(arm.rows):,} rows, {arm.answer_tokens:,} answer tokens, "
+                f"  {arm.arm:<20} {len(arm.rows):,} rows, {'about ' * (arm.arm in WHOLE)}"
+                f"{arm.answer_tokens:,} answer tokens, "
                 f"{arm.answer_tokens / len(arm.rows):,.0f} a row; "
                 f"{_hours(cost.hours_by_arm[arm.arm])}"
             )

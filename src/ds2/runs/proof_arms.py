@@ -60,7 +60,7 @@ class Arm:
     seed: int  #: of the draw and of the training
     pool: Pool  #: where the rows are
     rows: np.ndarray  #: (m,) their numbers
-    answer_tokens: int  #: that are learned in one pass
+    answer_tokens: int  #: that are learned in one pass; of the whole pool about as many
     tokens: int  #: of one pass
 
     @property
