@@ -131,6 +131,12 @@ def test_a_template_is_the_models_own_or_tulu_or_a_file(tmp_path):
         load_template(Made(), str(tmp_path / "none.jinja"))
 
 
+def test_a_prompt_is_the_same_on_another_day():
+    dated = CHATML.replace("{%", "{{ strftime_now('%d %b %Y') }}{%", 1)
+    text = load_template(Made(dated)).render((("user", "Hi"),), prompt=True)
+    assert text.startswith("26 Jul 2024")
+
+
 def test_a_tokenizer_that_begins_texts_with_a_token_keeps_it():
     with_start = Made(bos="<|im_start|>")
     assert load_template(with_start).render([("user", "q")]) == "<|im_start|><|user|>\nq\n"

@@ -1,7 +1,9 @@
 """`ds2 evaluate` without a language model: tasks, files, arguments, and what is not done again."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from ds2.proof.harness import Harness, model_arguments
 from ds2.proof.record import open_record
 from ds2.proof.scorer import Scorer
 from ds2.proof.tasks import PAPER, Evaluated, EvaluationSettings, HeldOut, split_tasks
+from ds2.proof.templates import load_template
 from ds2.runs import Job, parse_overrides
 from ds2.runs.evaluate_step import evaluate_run
 from ds2.runs.recipe import EvaluateSection
@@ -172,6 +175,13 @@ def test_loss_is_per_token_with_the_stop_token_and_bits_per_byte_of_the_answer()
         measure_held_out(scorer, "held", items[1:], settings)
 
 
+def test_a_loss_that_is_no_number_is_no_result(monkeypatch):
+    scorer = Characters(None, Tokenizer(), [0])
+    monkeypatch.setattr(Characters, "losses", lambda self, texts: np.full(len(texts), np.nan))
+    with pytest.raises(InputError, match="some answers of 'held' a loss that is no number"):
+        measure_held_out(scorer, "held", [HeldOut((("user", "a"),), "b")], EvaluationSettings())
+
+
 def test_items_of_all_models_are_kept_and_what_is_done_is_not_done_again(tmp_path, scorers):
     run = make_run(tmp_path, ["pairs:../held.jsonl", "texts:../said.jsonl"], held=PAIRS, said=TEXTS)
     found = evaluate_run(Job.of(run))
@@ -182,7 +192,8 @@ def test_items_of_all_models_are_kept_and_what_is_done_is_not_done_again(tmp_pat
     ]  # fmt: skip
     assert found.scores[0].difference is None
     assert found.scores[1].difference == 0
-    lines = lines_of(found.folder / "base" / "items-said.jsonl")
+    (said,) = (found.folder / "base").glob("items-said-*.jsonl")
+    lines = lines_of(said)
     assert len({line["cluster"] for line in lines}) == 1  # one prompt
     assert len({line["doc_hash"] for line in lines}) == 2
     evaluate_run(Job.of(run))
@@ -210,11 +221,84 @@ def test_what_lies_there_without_being_done_is_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"done.json", "items-a.jsonl"}
     assert [path.name for path in again.files(["a"])] == ["items-a.jsonl"]
     assert list(open_record(tmp_path, about).tasks) == ["a"]
-    assert not open_record(tmp_path, about, {"a": "another key"}).tasks
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_results_of_other_settings_and_models_are_put_aside_and_taken_back(tmp_path):
+    about, other = ({"model": "m", "fingerprint": fingerprint} for fingerprint in "12")
+    record = open_record(tmp_path, about)
     with record.adding("a", "key a", {}) as partial:
-        (partial / "items-a.jsonl").write_text("{}\n")
-    assert not open_record(tmp_path, {**about, "fingerprint": "2"}).tasks
-    assert {path.name for path in tmp_path.iterdir()} == {"done.json"}
+        (partial / "items-a-1.jsonl").write_text("{}\n")
+    record = open_record(tmp_path, about, {"a": "another key"})
+    assert not record.tasks
+    assert names(tmp_path) == {"done.json", ".items-a-1.jsonl"}
+    with record.adding("a", "another key", {}) as partial:
+        (partial / "items-a-2.jsonl").write_text("{}\n")
+    assert open_record(tmp_path, about).files(["a"]) == [tmp_path / "items-a-2.jsonl"]
+    assert not open_record(tmp_path, other).tasks
+    assert names(tmp_path) == {"done.json", ".items-a-1.jsonl", ".items-a-2.jsonl"}
+    (tmp_path / ".items-a-1.jsonl").rename(tmp_path / "items-a-1.jsonl")  # killed on the way
+    again = open_record(tmp_path, about, {"a": "key a"})
+    assert again.files(["a"]) == [tmp_path / "items-a-1.jsonl"]
+    assert names(tmp_path) == {"done.json", "items-a-1.jsonl", ".items-a-2.jsonl"}
+
+
+def test_what_was_evaluated_is_found_again_by_proof_when_moved_and_with_another_limit(
+    tmp_path, monkeypatch, scorers
+):
+    tmp_path = tmp_path / "project"
+    tmp_path.mkdir()
+    run = make_run(tmp_path, ["pairs:../held.jsonl"], held=PAIRS)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "own.jinja").write_text("{{ messages }}")
+    recipe = (run / "recipe.toml").read_text()
+    recipe = recipe.replace('"somebody/model"', '"../model"\ntemplate = "../own.jinja"')
+    (run / "recipe.toml").write_text(recipe)
+    monkeypatch.setattr(
+        module, "load_template", lambda tokenizer, _: load_template(tokenizer, "tulu")
+    )
+    monkeypatch.chdir(tmp_path)
+    run = Path("run")
+    evaluate_run(Job.of(run))
+    assert len(scorers) == 3
+    adapter = run / "proof" / "runs" / "selection-s0" / "adapter"
+    evaluate_run(Job.of(run), models=[f"selection-s0={adapter}"])  # as ds2 proof does
+    assert len(scorers) == 3
+    assert evaluate_run(Job.of(run, {"evaluate.limit": 2})).scores[0].n == 2
+    assert len(scorers) == 6
+    assert evaluate_run(Job.of(run)).scores[0].n == 4
+    assert len(scorers) == 6
+    shutil.copytree(tmp_path, tmp_path.with_name("moved"))
+    shutil.rmtree(tmp_path)
+    monkeypatch.chdir(tmp_path.with_name("moved"))
+    evaluate_run(Job.of(run))
+    assert len(scorers) == 6
+    Path("own.jinja").write_text("{{ messages }}!")
+    evaluate_run(Job.of(run))
+    assert len(scorers) == 9
+
+
+def test_rows_without_an_answer_are_left_out_and_counted(tmp_path, scorers):
+    rows = [*TEXTS, {"prompt": "Hi", "response": ""}]
+    found = evaluate_run(Job.of(make_run(tmp_path, ["texts:../said.jsonl"], said=rows)))
+    assert found.scores[0].n == 2
+    assert found.notes == ("said: 1 left out: no answer.",)
+
+
+def test_an_adapter_is_not_put_on_another_model_than_its_own(tmp_path, scorers):
+    run = make_run(tmp_path, ["texts:../said.jsonl"], said=TEXTS)
+    place = run / "proof" / "runs" / "selection-s1"
+    (place / "done.json").write_text('{"base": "another/model"}')
+    said = []
+    found = evaluate_run(Job.of(run, None, hearing(said)))
+    assert found.models == ("base", "selection-s0")
+    assert said[0].startswith("selection-s1 is left out: it was trained on another model")
+    with pytest.raises(InputError, match="'selection-s1' cannot be evaluated"):
+        evaluate_run(Job.of(run), models=[str(place)])
 
 
 @pytest.mark.parametrize(
@@ -241,11 +325,11 @@ def test_a_folder_without_a_model_is_said(tmp_path, scorers):
     whole = tmp_path / "whole"
     whole.mkdir()
     (whole / "config.json").write_text("{}")
-    found = evaluate_run(
-        Job.of(run), models=[f"mine={whole}", str(run / "proof/runs/selection-s0")]
-    )
+    trained = run / "proof" / "runs" / "selection-s0"
+    (trained / "config.json").write_text("{}")  # as ds2 train leaves it
+    found = evaluate_run(Job.of(run), models=[f"mine={whole}", str(trained)])
     assert found.models == ("base", "mine", "selection-s0")
-    assert scorers[1] == (str(whole), None)
+    assert scorers[1:] == [(str(whole), None), ("somebody/model", trained / "adapter")]
     with pytest.raises(InputError, match="Two models are named 'base'"):
         evaluate_run(Job.of(run), models=[f"base={whole}"])
 

@@ -137,7 +137,7 @@ def test_held_out_losses_are_those_of_the_definition(evaluated, model, adapter):
         network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         if name != "base":
             network = PeftModel.from_pretrained(network, adapter)
-        path = found.folder / name / "items-held.jsonl"
+        (path,) = (found.folder / name).glob("items-held-*.jsonl")
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         for row, (loss, bits) in zip(HELD, np.reshape(lines, (-1, 2)), strict=True):
             turns = [{"role": "user", "content": row["instruction"]}]

@@ -86,6 +86,12 @@ def test_wrong_input_is_exit_code_2(words, says):
     assert says in done.stderr
 
 
+def test_a_smallest_of_0_is_refused_and_not_forgotten(results):
+    done = invoke("--read", results / "ds2-s*", results / "random-s*", "--smallest", 0)
+    assert done.exit_code == 2
+    assert "'smallest' must be a finite number above 0. Got 0.0" in done.stderr
+
+
 def test_an_unknown_baseline_and_marks_of_a_table(results, tmp_path):
     pair = (results / "ds2-s0", results / "random-s0")
     done = invoke("--read", *pair, "--against", "randon")

@@ -8,6 +8,8 @@ from evaluations import row, write, write_arm, write_results
 
 from ds2.errors import InputError
 from ds2.proof import read_arms
+from ds2.proof.arms import overview
+from ds2.proof.samples import read_run
 
 
 def two(folder, rows_a, rows_b, task="t"):
@@ -54,6 +56,14 @@ def test_a_file_a_chain_of_folders_and_parts_of_a_run(tmp_path):
         ("mine", "deep", "parts"), 1
     )
     assert any("Left out, since some run lacks them: u." in note for note in found.notes)
+
+
+def test_what_a_killed_evaluation_left_is_not_read(tmp_path):
+    paths = two(tmp_path, plain(), plain())
+    write(paths[0] / ".partial", "other", plain())
+    arms = read_arms(paths)
+    assert list(arms.values["a"]) == ["t"]
+    assert not arms.notes
 
 
 def test_paths_given_one_name_are_runs_of_it(tmp_path):
@@ -221,6 +231,26 @@ def test_a_task_without_numbers_is_left_out_and_said(tmp_path):
 
 
 # Bad input: what is said of it --------------------------------------------------------------------
+
+
+def test_items_whose_metric_is_no_number_are_counted(tmp_path):
+    rows = [row(i, i % 2, metrics=["acc", "acc_norm"], acc_norm=0.0) for i in range(8)]
+    rows[3]["acc_norm"] = None
+    rows[4] |= {"acc_norm": None, "acc": None}
+    arms = read_arms(two(tmp_path, rows, rows))
+    assert arms.values["a"]["t"].shape == (1, 6)
+    assert "t: 2 items whose acc_norm is no number are left out." in arms.notes
+
+
+def test_the_table_of_models_says_what_it_leaves_out(tmp_path):
+    files = [
+        write(tmp_path, "t", plain()),
+        write(tmp_path, "told", [row(i, "a story") for i in range(5)]),
+    ]
+    notes = []
+    scores = overview({"base": read_run("base", files)}, notes)
+    assert [score.task for score in scores] == ["t"]
+    assert notes == ["Left out, since no metric is a number for each item: told."]
 
 
 def without(name):

@@ -1,6 +1,7 @@
 """Training itself, on a tiny model: the loss, resuming after a kill, several processes."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -127,6 +128,14 @@ def test_a_killed_training_ends_with_the_same_bytes(training, tmp_path, last):
     assert resumed.figures["tokens"] == whole.figures["tokens"]
 
 
+def test_a_training_whose_files_were_moved_is_not_done_again(model, training, tmp_path):
+    train(TALKS, training, tmp_path / "t")
+    shutil.copytree(model, tmp_path / "elsewhere")
+    (tmp_path / "t").rename(tmp_path / "there")
+    moved = replace(training, model=str(tmp_path / "elsewhere"))
+    assert train(TALKS, moved, tmp_path / "there").fresh
+
+
 def test_a_checkpoint_that_is_damaged_is_not_believed(training, tmp_path):
     whole = train(TALKS, training, tmp_path / "whole")
     settings = {name: getattr(training, name) for name in training.__dataclass_fields__}
@@ -243,6 +252,12 @@ def test_tokens_without_a_trained_embedding_are_refused(model, training, tmp_pat
                 train(TALKS, chosen, tmp_path / template)
         else:
             assert train(TALKS, chosen, tmp_path / template).figures["update"] == 1
+
+
+def test_a_training_that_diverges_says_so(training, tmp_path):
+    with pytest.raises(ds2.Ds2Error, match=r"stopped at update \d of 8: its loss"):
+        train(TALKS, replace(training, learning_rate=1e30, warmup=0.0), tmp_path / "t")
+    assert not (tmp_path / "t" / "done.json").exists()
 
 
 def test_models_and_data_that_are_not_there_are_said(training, tmp_path):

@@ -1,11 +1,16 @@
 """Which rows an update has, what a device takes at once, and the learning rate."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ds2.proof.memory import Shape, estimate_memory
+from ds2.proof.models import fingerprint
+from ds2.proof.train import _digest
 from ds2.proof.train_plan import Training, learning_rate, micro_batches, plan_updates
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=60)
@@ -106,3 +111,44 @@ def test_memory_of_the_papers_setting_is_what_it_is_known_to_be():
         llama, tokens=4096, learned=2000, width=2, base=0, dropout=True, gpu=True, recompute=False
     )
     assert kept.activations > 10 * found.activations
+
+
+@example([30, 30, 40], 60, 1, 1, 0)  # 100 tokens are one update or two
+@given(SIZES, st.integers(40, 200), st.integers(1, 3), st.integers(1, 9), st.integers(0, 5))
+def test_trainings_of_as_many_updates_learn_as_many_tokens(sizes, wanted, epochs, steps, seed):
+    training = settings_of(batch_tokens=wanted, epochs=epochs, max_steps=steps, seed=seed)
+    updates = plan_updates(sizes, training)
+    assert len(updates) == steps
+    learned = sum(sizes[row] for update in updates for row in update)
+    assert abs(learned - steps * wanted) <= max(sizes) / 2
+
+
+@pytest.mark.parametrize("large", [1 << 30, 10_000])
+def test_a_model_is_what_it_holds_wherever_it_lies(tmp_path, monkeypatch, large):
+    monkeypatch.setattr("ds2.proof.models._LARGE", large)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    weights = bytearray(np.random.default_rng(0).bytes(20_000))
+    (model / "model.safetensors").write_bytes(weights)
+    (model / "gone.json").symlink_to("nowhere")
+    shutil.copytree(model, tmp_path / "copy", symlinks=True)
+    (tmp_path / "copy" / "README.md").write_text("moved")
+    assert fingerprint(model) == fingerprint(str(tmp_path / "copy"))
+    weights[9_000] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    assert fingerprint(model) != fingerprint(tmp_path / "copy")
+    assert fingerprint("somebody/model") == "somebody/model"
+
+
+def test_a_training_is_told_by_what_it_learns_from_and_not_by_where_that_lies():
+    rows = SimpleNamespace(digest=lambda: "rows")
+    prepared = SimpleNamespace(template=SimpleNamespace(source="{{ messages }}"))
+
+    def digest(base="1", **given):
+        return _digest(rows, prepared, Training(**given), base)
+
+    here = digest(model="/here/model", template="/here/own.jinja", processes=2)
+    assert here == digest(model="/there/model", template="/there/own.jinja")
+    assert here != digest(model="/here/model", base="2")
+    assert here != digest(model="/here/model", seed=1)

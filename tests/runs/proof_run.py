@@ -121,7 +121,7 @@ def pretend(monkeypatch, losses, items=60):
                     ],
                 )  # fmt: skip
             runs[name] = read_run(name, files)
-        return Evaluation(place, tuple(names), tuple(overview(runs)), ())
+        return Evaluation(place, tuple(names), tuple(overview(runs, [])), ())
 
     monkeypatch.setattr("ds2.runs.train_step.train", train)
     monkeypatch.setattr("ds2.runs.proof_loop.evaluate_run", evaluate_run)

@@ -79,18 +79,34 @@ def test_scripts_can_be_run(written):
     (written / "bin").mkdir()
     said = written / "bin" / "said"
     tool = written / "bin" / "lm_eval"
-    tool.write_text(f'#!/bin/sh\necho "$@" >> "{said}"\n')
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >> "{said}"\n'
+        'while [ "$1" != --output_path ]; do shift; done\nmkdir -p "$2/tiny"\n'
+        'touch "$2/tiny/samples_$$.jsonl"\n[ ! -e "$KILLED" ]\n'
+    )
     tool.chmod(0o755)
     (written / "bin" / "python").symlink_to(sys.executable)
     path = f"{written / 'bin'}:/usr/bin:/bin"
-    for name in ("base", "random-s1"):
-        subprocess.run(["bash", str(written / "evaluate.sh"), name], check=True, env={"PATH": path})
+
+    def evaluate(name, killed="", **more):
+        environment = {"PATH": path, "KILLED": str(killed), **more}
+        command = ["bash", str(written / "evaluate.sh"), name]
+        return subprocess.run(command, check=False, env=environment).returncode
+
+    assert evaluate("base", killed=tool)  # of which nothing is a result
+    assert not (written / "results").exists()
+    said.unlink()
+    for name in ("base", "random-s1", "base"):  # what is finished is not done again
+        assert evaluate(name) == 0
+    assert len(list((written / "results" / "base" / "tiny").glob("samples_*.jsonl"))) == 2
     lines = said.read_text().splitlines()
     assert len(lines) == 4
+    assert evaluate("length-s0", MODEL="/there/tiny") == 0
+    assert "pretrained=/there/tiny,peft=" in said.read_text().splitlines()[-1]
     assert "--model_args pretrained=tiny --tasks gsm8k_cot --batch_size" in lines[0]
     assert lines[3].count("--tasks quiz") == 1
     assert f"peft={written}/adapters/random-s1" in lines[3]
-    assert "--output_path results/random-s1 --limit 50" in lines[3]
+    assert "--output_path partial/random-s1 --limit 50" in lines[3]
     assert f"--include_path {written}/tasks" in lines[3]
     assert (written / "tasks" / "own" / "quiz.yaml").exists()
     assert (written / "names.txt").read_text().split()[0] == "base"
@@ -125,6 +141,7 @@ def test_what_is_missing_is_named_and_the_rest_compared(written):
     assert "no results yet of length-s0, length-s1: the rest was compared" in done.stderr
     assert "selection is better than random" in done.stdout
     assert "length" not in done.stdout
+    assert "after Holm, 2 comparisons" in done.stdout  # that are planned
 
 
 def test_too_little_for_a_comparison(written):
@@ -164,3 +181,27 @@ def test_a_folder_with_something_else_in_it_is_left_alone(run, written, tmp_path
     assert "Answer tokens of an update differ by " in " ".join(notes)  # batches of four rows
     assert not (tmp_path / "few" / "axolotl").exists()
     assert "held-out answers are evaluated where the run is" in " ".join(notes)
+
+
+@pytest.mark.parametrize("at", ["data", "end"])
+def test_a_writing_that_was_killed_is_done_by_the_same_command(run, tmp_path, monkeypatch, at):
+    without_transformers(monkeypatch)
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        if at == "data":
+            patch.setattr("ds2.runs.proof_handoff._run", lambda *_: 1 / 0)
+        else:
+            patch.setattr("ds2.runs.proof_handoff._sums", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_proof(Job.of(run, ARMS), out)
+    (out / ".names.txt.0123abcd.tmp").touch()
+    assert (out / "data" / "selection-s0").is_dir()
+    with pytest.raises(InputError, match="where --write was stopped, give that command again"):
+        read_plan(out)
+    with pytest.raises(InputError, match="holds another proof"):
+        write_proof(Job.of(run), out)
+    for _ in range(2):  # and again where it is whole
+        write_proof(Job.of(run, ARMS), out)
+        answer(out)
+        assert len(read_plan(out)[1]) == 6
+    assert not list(out.glob(".*"))

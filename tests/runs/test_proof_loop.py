@@ -171,14 +171,16 @@ def test_swapped_answers_are_the_same_answers_elsewhere():
 
 def test_the_plan_is_printed_and_starts_nothing(folder, monkeypatch):
     done = pretend(monkeypatch, GOOD)
-    each = {"selection": 0.5, "random": 0.5}
+    each = {"selection": 0.5, "random": 0.5, "full": 0.5}
     cost = Cost(6, 1234, each, 3.0, None, 2**31, 2**25, "one real step here: 9 tokens a second")
     monkeypatch.setattr("ds2.runs.proof_plan.cost_of", lambda *_: cost)
-    words = ("--plan", "--set", "proof.seeds=3", "--set", "proof.budget_hours=2.5")
+    arms = 'proof.arms=["selection", "random", "full"]'
+    words = ("--plan", "--set", "proof.seeds=3", "--set", "proof.budget_hours=2.5", "--set", arms)
     told = invoke(folder, *words)
     assert told.exit_code == 0, told.output
     for says in (
-        "random; 3 runs of each",
+        "random, full; 3 runs of each",
+        " rows, about ",
         "1 rows that share words with the tasks",
         "trainings  6; selection: 1,234 tokens in ",
         "3.0 h in all (one real step here",

@@ -74,6 +74,10 @@ def test_only_what_is_drawn_differs_by_seed(plan):
         same = np.array_equal(of(plan, name, 0).rows, of(plan, name, 1).rows)
         assert same == (not name.startswith("random")), name
     assert of(plan, "random", 0).seed != of(plan, "random", 1).seed
+    for seed in (0, 1):  # two controls are two draws, not one and a part of it
+        both = (set(of(plan, f"random{more}", seed).rows) for more in ("", "-same-length"))
+        one, other = both
+        assert len(one & other) < min(len(one), len(other)) / 2
 
 
 def test_scores_go_by_the_first_rater_or_by_the_mean(plan):
@@ -137,6 +141,10 @@ def test_lm_evals_tasks_are_checked_once_the_untrained_model_was_evaluated(tmp_p
     assert plan.document["contaminated"] == 1
     assert said == ["1 of 240 rows share words with what is evaluated on: no arm takes them."]
     assert plan.effects == smallest_effects([3], "accuracy", [1, 2, 3, 5, 10])
+    tried = {"quiz": {"files": ["samples_quiz.jsonl"], "limit": 3}}  # a few, to try it out
+    (base / "done.json").write_text(json.dumps({"tasks": tried}))
+    assert not plan_of(run, listener, **arms).effects
+    assert plan_of(run, listener, **arms, evaluate__limit=3).effects == plan.effects
 
 
 def test_rows_in_place_of_tokens(folder, monkeypatch):

@@ -248,7 +248,7 @@ def proof_command(
         "smallest": smallest,
         "against": against,
     }
-    choices = {name: value for name, value in given.items() if value}
+    choices = {name: value for name, value in given.items() if value or isinstance(value, float)}
     ways = [plan, planted, write is not None, read]
     if sum(ways) > 1:
         raise InputError("--plan, --planted, --write and --read are four things to do: give one.")
@@ -371,13 +371,16 @@ def _planned(job: "Job", teraflops: float | None) -> Told:
 
 
 def _plan_lines(plan: "Plan", cost: "Cost", affordable: int, budget: float) -> Iterator[str]:
+    from ds2.runs.proof_arms import WHOLE  # whose tokens are counted on some rows
+
     document = plan.document
     yield f"{'model':<10} {document['model']}, template {document['template']}"
     yield f"{'arms':<10} {', '.join(document['arms'])}; {document['seeds']} runs of each"
     for arm in plan.arms:
         if arm.seed == 0:
             yield (
-                f"  {arm.arm:<20} {len(arm.rows):,} rows, {arm.answer_tokens:,} answer tokens, "
+                f"  {arm.arm:<20} {len(arm.rows):,} rows, {'about ' * (arm.arm in WHOLE)}"
+                f"{arm.answer_tokens:,} answer tokens, "
                 f"{arm.answer_tokens / len(arm.rows):,.0f} a row; "
                 f"{_hours(cost.hours_by_arm[arm.arm])}"
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ds2.errors import InputError
+from ds2.proof.record import PARTIAL
 from ds2.proof.samples import LOWER, METRICS, Run, read_run
 
 __all__ = ["Arms", "Score", "overview", "read_arms"]
@@ -121,15 +122,19 @@ def read_arms(
     return _join(arms, metrics, filters, tasks, cluster)
 
 
-def overview(runs: Mapping[str, Run]) -> list[Score]:
+def overview(runs: Mapping[str, Run], notes: list[str]) -> list[Score]:
     """Compare models with the first of them, on the tasks that all have.
+
+    Args:
+        runs: what each model got.
+        notes: gets what was decided, and what was left out and why.
 
     Raises:
         InputError: no task is in all.
     """
     pairs = list(runs.items())
     scores = []
-    for task, keys in _shared_measures(pairs, []).items():
+    for task, keys in _shared_measures(pairs, notes).items():
         base = np.concatenate([pairs[0][1].tables[key] for key in keys])
         for name, run in pairs:
             table = np.concatenate([run.tables[key] for key in keys])
@@ -240,6 +245,12 @@ def _choose(
         )
     if left:
         notes.append(f"Left out, since some run lacks them: {_few(left)}.")
+    for task, kind, metric in chosen:
+        tables = [
+            (run.lines.get((task, kind), 0), run.tables[task, kind, metric]) for _, run in runs
+        ]
+        if (lack := max(n - len(table) for n, table in tables)) > 0:
+            notes.append(f"{task}: {lack:,} items whose {metric} is no number are left out.")
     if unread := sorted({task for _, run in runs for task in run.unread}):
         notes.append(f"Left out, since no metric is a number for each item: {_few(unread)}.")
     return chosen
@@ -426,7 +437,8 @@ def _runs(path: Path, seed: str) -> dict[str, list[Path]]:
     """Runs of a path: itself, or one for each sub-folder that holds samples."""
     if path.is_file():
         return {seed or path.name: [path]}
-    files = sorted({file for pattern in SAMPLES for file in path.rglob(pattern)})
+    found = {file for pattern in SAMPLES for file in path.rglob(pattern)}
+    files = sorted(file for file in found if file.parent.name != PARTIAL)
     if not files:
         raise InputError(
             f"{path} holds no file {' or '.join(SAMPLES)}. Evaluate with lm-eval's --log_samples "

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ds2.atomic import explain_write_errors
+from ds2.atomic import explain_write_errors, writing
 
 __all__ = ["Progress", "drop_checkpoints", "newest_checkpoint", "save_checkpoint"]
 
@@ -62,12 +62,14 @@ def save_checkpoint(
     shutil.rmtree(temporary, ignore_errors=True)
     with explain_write_errors(temporary):
         temporary.mkdir()
-        save_file(
-            {k: v.contiguous().cpu() for k, v in values.items()}, temporary / "state.safetensors"
-        )
-        held = {"sha256": _sha256(temporary / "state.safetensors"), **asdict(at)}
-        (temporary / "state.json").write_text(json.dumps(held), encoding="ascii")
-        temporary.rename(folder / f"checkpoint-{at.update}")
+        with writing(temporary / "state.safetensors") as state:
+            save_file({k: v.contiguous().cpu() for k, v in values.items()}, state)
+            held = {"sha256": _sha256(state), **asdict(at)}
+        with writing(temporary / "state.json") as state:
+            state.write_text(json.dumps(held), encoding="ascii")
+        whole = folder / f"checkpoint-{at.update}"
+        shutil.rmtree(whole, ignore_errors=True)  # one that is damaged, or nobody would be here
+        temporary.rename(whole)
     drop_checkpoints(folder, but=at.update)
 
 

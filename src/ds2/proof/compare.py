@@ -25,6 +25,7 @@ class ArmComparison:
             verdict" where an arm has one run.
         p: the level at which the interval would reach 0; NaN where an arm has one run.
         p_holm: ``p`` after Holm's correction for the comparisons made together.
+        n_comparisons: as many as those are.
         detectable: the smallest true difference that is found in 80 % of such comparisons.
         smallest: the smallest difference that matters.
         seeds_needed: runs of each arm that would find ``smallest`` with these items in 80 % of
@@ -39,6 +40,7 @@ class ArmComparison:
     verdict: str
     p: float
     p_holm: float
+    n_comparisons: int
     detectable: float
     smallest: float
     higher_is_better: bool
@@ -55,6 +57,7 @@ def compare_arms(
     paired: bool = False,
     higher_is_better: bool = True,
     smallest: float = 0.01,
+    planned: int = 0,
 ) -> tuple[ArmComparison, ...]:
     """Compare arms in pairs, item by item, with the noise of items and of runs.
 
@@ -74,6 +77,7 @@ def compare_arms(
             say. Helps where more than half of what runs vary by is shared, and costs otherwise.
         higher_is_better: False for losses.
         smallest: the smallest difference that matters, in the unit of the values.
+        planned: comparisons that were fixed beforehand, where not all of them can be made yet.
 
     Raises:
         InputError: arrays that do not fit, values that are not finite, fewer than two items.
@@ -97,6 +101,7 @@ def compare_arms(
             )
         found.append((a, b, tasks, measure(list(tasks.values()), paired=paired)))
     levels = [p_value(overall.value, overall.noise) for *_, overall in found]
+    n_comparisons = max(planned, len(found))
     return tuple(
         ArmComparison(
             a=a,
@@ -106,6 +111,7 @@ def compare_arms(
             verdict=_judge(overall, p_holm, higher_is_better, smallest),
             p=p,
             p_holm=p_holm,
+            n_comparisons=n_comparisons,
             detectable=detectable(overall.noise),
             smallest=smallest,
             higher_is_better=higher_is_better,
@@ -113,7 +119,9 @@ def compare_arms(
             seeds_needed=seeds_needed(overall.noise, smallest),
             items_needed=items_needed(overall.noise, overall.n_items, smallest),
         )
-        for (a, b, tasks, overall), p, p_holm in zip(found, levels, _holm(levels), strict=True)
+        for (a, b, tasks, overall), p, p_holm in zip(
+            found, levels, _holm(levels, n_comparisons), strict=True
+        )
     )
 
 
@@ -146,14 +154,14 @@ def _checked(
     return ItemValues(pair[0], pair[1], groups)
 
 
-def _holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (1979); NaN stays NaN and is not counted."""
+def _holm(p: Sequence[float], n: int) -> list[float]:
+    """Holm's adjusted p values (1979) of n or fewer; NaN stays NaN and is not counted."""
     values = np.array(p)
     order = [i for i in np.argsort(values) if not np.isnan(values[i])]
-    adjusted = values.copy()
+    adjusted, nans = values.copy(), len(values) - len(order)
     largest = 0.0
     for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, values[i] * (len(order) - rank)))
+        largest = max(largest, min(1.0, values[i] * (n - nans - rank)))
         adjusted[i] = largest
     return [float(x) for x in adjusted]
 

@@ -1,10 +1,11 @@
 """Evaluate models on tasks, one after the other, each task's items kept.
 
     FOLDER/MODEL/samples_TASK_TIME.jsonl, results_TIME.json    of lm-eval's tasks, as it writes them
-    FOLDER/MODEL/items-NAME.jsonl                              of held-out answers
+    FOLDER/MODEL/items-NAME-KEY.jsonl                          of held-out answers
     FOLDER/MODEL/done.json                                     what is there, and what it is of
 
-A task counts as done when ``done.json`` says so, which is written after its files. Of trusted
+A task counts as done when ``done.json`` says so, which is written after its files. A dot before a
+file's name puts it aside: it is of other settings or another model. Of trusted
 answers that no model was trained on the log-loss is measured:
 
     loss             −1/T Σ_t log P(a_t | prompt, a_<t)     nats, over the answer's T tokens
@@ -102,6 +103,10 @@ class _Work:
     listener: Callable[[str], None]
     harness: Harness | None = field(default=None)
 
+    def about(self) -> dict[str, object]:
+        """What is noted of every task."""
+        return {"limit": self.settings.limit, "versions": _versions()}
+
     def harness_tasks(self, model: Evaluated, record: Record) -> None:
         missing = [task for task in self.tasks if task not in record.tasks]
         if not missing:
@@ -116,7 +121,7 @@ class _Work:
         lm = self.harness.model(model)
         for task in missing:
             self.listener(f"{model.name}: {task}")
-            more: dict[str, object] = {"versions": _versions()}
+            more = self.about()
             if task in PAPER:
                 more["differs_from_the_paper"] = PAPER[task].differs
             with record.adding(task, self.keys[task], more) as partial:
@@ -139,11 +144,12 @@ class _Work:
         for name in missing:
             items = self.own[name]
             self.listener(f"{model.name}: {name}, {len(items):,} held-out answers")
-            more: dict[str, object] = {"versions": _versions()}
+            more = self.about()
             with record.adding(name, self.keys[name], more) as partial:
                 lines, more["left_out"] = measure_held_out(scorer, name, items, self.settings)
                 text = "".join(json.dumps(line) + "\n" for line in lines)
-                with writing(partial / f"items-{name}.jsonl") as temporary:
+                made = _sha([self.keys[name], model.fingerprint])[:8]
+                with writing(partial / f"items-{name}-{made}.jsonl") as temporary:
                     temporary.write_text(text, encoding="ascii")
         del scorer
         free_memory()
@@ -156,7 +162,9 @@ def _key(task: str, settings: EvaluationSettings, source: str) -> str:
 
 
 def _own_key(name: str, settings: EvaluationSettings, items: Sequence[HeldOut]) -> str:
-    return _sha([name, settings.template, settings.max_length, _fingerprint(items)])
+    file = Path(settings.template)  # counts by what it says, wherever it lies
+    template = _text_hash(file.read_text("utf-8")) if file.is_file() else settings.template
+    return _sha([name, template, settings.max_length, _fingerprint(items)])
 
 
 def _sha(value: object) -> str:
@@ -183,7 +191,7 @@ def measure_held_out(
     are one cluster.
 
     Raises:
-        InputError: no item can be measured.
+        InputError: no item can be measured, or a loss is no number.
     """
     template = load_template(scorer.tokenizer, settings.template)
     rows: list[tuple[HeldOut, Ids, Ids | None]] = []
@@ -202,7 +210,13 @@ def measure_held_out(
             "answer, or another 'train.template' or 'train.max_length'."
         )
     worse_ids = [worse for *_, worse in rows if worse is not None]
-    losses = iter(scorer.losses([ids for _, ids, _ in rows] + worse_ids))
+    measured = scorer.losses([ids for _, ids, _ in rows] + worse_ids)
+    if not np.isfinite(measured).all():
+        raise InputError(
+            f"The model gives some answers of '{task}' a loss that is no number: its weights are "
+            "damaged, or its training went astray. Train it again, or evaluate the others alone."
+        )
+    losses = iter(measured)
     better = [next(losses) for _ in rows]
     lines: list[dict[str, Any]] = []
     for row, ((item, ids, worse), loss) in enumerate(zip(rows, better, strict=True)):

@@ -1,5 +1,6 @@
 """Models from transformers, with LoRA matrices from PEFT."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from ds2.proof.train_plan import Training
 __all__ = [
     "check_marks",
     "empty_model",
+    "fingerprint",
     "load_model",
     "load_tokenizer",
     "shape_of",
@@ -23,6 +25,33 @@ __all__ = [
 
 #: An embedding that is shorter than this share of the usual length was never trained.
 _TRAINED = 0.01
+#: What a model consists of, in its folder.
+_PARTS = (".safetensors", ".bin", ".gguf", ".json", ".jinja", ".model")
+#: Bytes from which on a file is read in so many pieces of so many bytes: all of it takes seconds.
+_LARGE, _PIECES, _PIECE = 1 << 30, 1024, 4096
+
+
+def fingerprint(model: str | Path) -> str:
+    """Return what changes when a model does, wherever it lies and whenever it was copied there.
+
+    Of a folder it is a hash of settings, tokenizer and weights, of a name on the hub the name.
+    """
+    folder, held = Path(model), hashlib.sha256()
+    if not folder.is_dir():
+        return str(model)
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in _PARTS or not path.is_file():
+            continue
+        size = path.stat().st_size
+        held.update(f"{path.name} {size} ".encode())
+        with path.open("rb") as file:
+            if size <= _LARGE:
+                held.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for at in np.linspace(0, size - _PIECE, _PIECES).astype(np.int64).tolist():
+                file.seek(at)
+                held.update(file.read(_PIECE))
+    return held.hexdigest()
 
 
 def load_tokenizer(model: str) -> Any:

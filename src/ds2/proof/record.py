@@ -1,4 +1,8 @@
-"""What has been evaluated of one model: `done.json`, written last, and the files it vouches for."""
+"""What has been evaluated under one name: `done.json`, written last, and what it vouches for.
+
+Results of other settings or of another model are put aside, with a dot before their names, where
+nothing reads them, and taken back when they are asked for again.
+"""
 
 import json
 import shutil
@@ -11,10 +15,10 @@ from typing import Any
 
 from ds2.atomic import explain_write_errors, writing
 
-__all__ = ["Record", "open_record"]
+__all__ = ["DONE", "PARTIAL", "Record", "open_record"]
 
 DONE = "done.json"
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
 _VERSION = 1
 
 
@@ -26,11 +30,13 @@ class Record:
         folder: where its files lie.
         about: model, adapter and fingerprint.
         tasks: name → key (what it was made from), files, seconds, and more.
+        aside: the same of other keys and fingerprints, with "task" and "fingerprint".
     """
 
     folder: Path
     about: Mapping[str, object]
     tasks: dict[str, dict[str, Any]]
+    aside: list[dict[str, Any]]
 
     def files(self, tasks: Sequence[str]) -> list[Path]:
         """The files of items of these tasks, in their order."""
@@ -43,7 +49,7 @@ class Record:
 
         ``more`` goes into the entry as well, as it is when the block ends.
         """
-        partial, start = self.folder / _PARTIAL, time.monotonic()
+        partial, start = self.folder / PARTIAL, time.monotonic()
         shutil.rmtree(partial, ignore_errors=True)
         with explain_write_errors(partial):
             partial.mkdir()
@@ -58,7 +64,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
-        document = {"version": _VERSION, **self.about, "tasks": self.tasks}
+        document = {"version": _VERSION, **self.about, "tasks": self.tasks, "aside": self.aside}
         with writing(self.folder / DONE) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="ascii")
 
@@ -68,30 +74,38 @@ def open_record(
 ) -> Record:
     """Return what is done in a folder, and remove what nothing vouches for.
 
-    Tasks of another model are removed, and those of ``wanted`` (task → key) whose key is another.
+    Results of another model are put aside, and those of ``wanted`` (task → key) with another key.
     """
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     held: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
+    with suppress(FileNotFoundError, ValueError):
         held = json.loads((folder / DONE).read_text(encoding="ascii"))
-    entries = held.get("tasks", {}) if held.get("version") == _VERSION else {}
-    if any(held.get(name) != value for name, value in about.items()):
-        entries = {}
-    kept = {
-        task: entry
-        for task, entry in entries.items()
-        if (wanted or {}).get(task, entry["key"]) == entry["key"]
-        and all((folder / name).is_file() for name in entry["files"])
-    }
-    record = Record(folder, about, kept)
-    if kept != entries:
-        record._write()
-    files = {name for entry in kept.values() for name in entry["files"]}
+    record, mine = Record(folder, about, {}, []), about["fingerprint"]
+    now = {"fingerprint": held.get("fingerprint")}
+    entries = [{"task": task, **now, **entry} for task, entry in held.get("tasks", {}).items()]
+    for entry in [*entries, *held.get("aside", ())] if held.get("version") == _VERSION else ():
+        task, key = entry["task"], entry["key"]
+        names = entry["files"]
+        if not all((folder / n).is_file() or (folder / f".{n}").is_file() for n in names):
+            continue
+        fits = entry["fingerprint"] == mine and (wanted or {}).get(task, key) == key
+        if fits and task not in record.tasks:
+            record.tasks[task] = entry
+        else:
+            record.aside.append(entry)
+    shown = [name for entry in record.tasks.values() for name in entry["files"]]
+    hidden = [f".{name}" for entry in record.aside for name in entry["files"]]
     with explain_write_errors(folder):
-        shutil.rmtree(folder / _PARTIAL, ignore_errors=True)
+        shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+        for name in [*hidden, *shown]:
+            other = folder / (name[1:] if name.startswith(".") else f".{name}")
+            if other.is_file():
+                other.replace(folder / name)
+        if held:
+            record._write()
         for path in folder.iterdir():
-            ours = path.name.startswith(("samples_", "results_", "items-"))
-            if ours and path.name not in files and path.is_file():
+            ours = path.name.lstrip(".").startswith(("samples_", "results_", "items-"))
+            if ours and path.name not in {*shown, *hidden} and path.is_file():
                 path.unlink()
     return record

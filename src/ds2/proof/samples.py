@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,7 @@ class Run:
         better: (task, metric) → whether higher is better, where that is known.
         settings: task → version, number of shots: what may explain other prompts.
         unread: tasks without a metric that is a number for each item.
+        lines: (task, filter) → lines of lm-eval's; a table may have fewer.
     """
 
     label: str
@@ -61,6 +62,7 @@ class Run:
     better: Mapping[tuple[str, str], bool]
     settings: Mapping[str, Mapping[str, object]]
     unread: tuple[str, ...]
+    lines: Mapping[tuple[str, str], int]
 
     def place(self, row: np.void) -> str:
         """Where a row of a table was read."""
@@ -78,6 +80,7 @@ class _Found:
     )
     better: dict[tuple[str, str], bool] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
+    lines: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def read_run(
@@ -107,7 +110,8 @@ def read_run(
     tables = {key: _table(rows, files) for key, rows in found.rows.items()}
     read = {task for task, *_ in tables}
     unread = tuple(task for task in found.unread if task not in read)
-    return Run(label, tuple(files), tables, groups, {**better, **found.better}, settings, unread)
+    better |= found.better
+    return Run(label, tuple(files), tables, groups, better, settings, unread, found.lines)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -148,6 +152,7 @@ def _take(found: _Found, row: dict[str, Any], task: str, place: tuple[int, int])
             found.better[task, metric] = row["higher_is_better"]
     else:
         metric, value = _primary(row, found.metrics)
+        found.lines[task, str(row.get("filter", "none"))] += 1
         cluster = _passage(row.get("doc"), found.cluster)
     if not metric:
         found.unread[task] = None

@@ -17,6 +17,9 @@ from ds2.errors import InputError
 __all__ = ["TULU", "Template", "TemplateRefusedError", "Tokenizer", "Turns", "load_template"]
 
 Turns = Sequence[tuple[str, str]]
+#: The day that a template is told which asks for it: what is trained or evaluated tomorrow must see
+#: the same prompts. Llama's own templates take it where nobody tells them.
+TODAY = datetime(2024, 7, 26)
 
 #: As in the paper: turns after <|user|> and <|assistant|>, an answer closed by the end of text.
 TULU = (
@@ -173,5 +176,5 @@ def _compiled(source: str) -> Any:
         value, **{"ensure_ascii": False} | how
     )
     environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = TODAY.strftime
     return environment.from_string(source)

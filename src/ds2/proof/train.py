@@ -20,15 +20,17 @@ from typing import Any
 from ds2.atomic import explain_write_errors, writing
 from ds2.errors import Ds2Error, InputError
 from ds2.proof.checkpoints import drop_checkpoints
+from ds2.proof.models import fingerprint
 from ds2.proof.templates import Turns
 from ds2.proof.train_data import Prepared, Rows, prepare
 from ds2.proof.train_loop import Forecast, Loop, n_devices
 from ds2.proof.train_plan import Training, plan_updates
 
-__all__ = ["Trained", "forecast_training", "launch_command", "loss_curve", "train"]
+__all__ = ["HOW", "Trained", "forecast_training", "launch_command", "loss_curve", "train"]
 
-#: Settings that change no more of what comes out than which numbers the dropout draws.
-_HOW = ("processes", "checkpoint_minutes", "device_tokens")
+#: Settings that change no more of what comes out than which numbers the dropout draws, and those
+#: that say where something lies that is hashed itself.
+HOW = ("processes", "checkpoint_minutes", "device_tokens", "model", "template")
 Told = Callable[[dict[str, float], int], None]
 
 
@@ -78,7 +80,8 @@ def train(
     """
     prepared = prepare(conversations, training)
     rows = Rows.of(prepared.encoded)
-    digest = _digest(rows, prepared, training)
+    base = fingerprint(training.model)
+    digest = _digest(rows, prepared, training, base)
     done = _read(folder / "done.json")
     if done.get("digest") == digest:
         return Trained(folder, digest, done, fresh=True)
@@ -116,6 +119,7 @@ def train(
     tenth = max(1, len(losses) // 10)
     figures = {
         "digest": digest,
+        "base": base,
         **_read(folder / "figures.json"),
         "first_loss": sum(losses[:tenth]) / tenth,
         "loss": sum(losses[-tenth:]) / tenth,
@@ -213,14 +217,11 @@ def _fit(folder: Path, told: Told) -> None:
         _write(folder / "figures.json", figures)
 
 
-def _digest(rows: Rows, prepared: Prepared, training: Training) -> str:
-    """Hash of everything that decides what comes out."""
-    settings = {key: value for key, value in asdict(training).items() if key not in _HOW}
-    model = Path(training.model)
-    held = json.dumps([rows.digest(), prepared.template.source, settings])
-    if model.is_dir():  # weights are told apart by size: to read them all takes longer than it says
-        held += json.dumps(sorted((p.name, p.stat().st_size) for p in model.iterdir()))
-    return sha256(held.encode()).hexdigest()
+def _digest(rows: Rows, prepared: Prepared, training: Training, base: str) -> str:
+    """Hash of everything that decides what comes out, wherever the files of it lie."""
+    settings = {key: value for key, value in asdict(training).items() if key not in HOW}
+    held = [rows.digest(), prepared.template.source, base, settings]
+    return sha256(json.dumps(held).encode()).hexdigest()
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -10,16 +10,19 @@ asked for the learned positions alone.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ds2.errors import InputError, MissingDependencyError
+from ds2.atomic import writing
+from ds2.errors import Ds2Error, InputError, MissingDependencyError
 from ds2.proof.checkpoints import newest_checkpoint, save_checkpoint
 from ds2.proof.memory import Memory, Shape, estimate_memory, free, held_at_most, held_now
 from ds2.proof.models import (
@@ -207,6 +210,14 @@ class Loop:
             "outcome as it is."
         )
 
+    def _diverged(self, update: int, loss: float) -> Ds2Error:
+        return Ds2Error(
+            f"The training stopped at update {update:,} of {len(self.updates):,}: its loss or its "
+            f"gradient is no finite number any more (loss {loss}). Lower 'train.learning_rate' "
+            f"(now {self.training.learning_rate:g}), raise 'train.warmup', or take 32 bits "
+            '(train.dtype = "fp32"). The training then starts anew.'
+        )
+
     def run(self, folder: Path, told: Callable[[dict[str, float], int], None]) -> dict[str, Any]:
         """Train from the last checkpoint in the folder, or from the start, to the end.
 
@@ -216,38 +227,43 @@ class Loop:
 
         Returns:
             Figures of the training, as JSON values.
+
+        Raises:
+            InputError: memory does not suffice.
+            Ds2Error: the loss is no number any more.
         """
         at = newest_checkpoint(folder, self.trained, self.optimizer, self.device)
         forecast = self.forecast() if at.update == 0 else None
         main = bool(self.place.is_main_process)
-        log = _open_log(folder / "log.jsonl", at.update) if main else None
         saved = time.monotonic()
         lengths, learned = self.rows.lengths, self.rows.n_learned
-        while at.update < len(self.updates):
-            start = time.perf_counter()
-            rows = self.updates[at.update]
-            rate = learning_rate(at.update, len(self.updates), self.training)
-            mine = self.batches[at.update][self.place.process_index :: self.place.num_processes]
-            loss = self._step(mine, rate, at.update, int(learned[rows].sum()))
-            seconds = time.perf_counter() - start
-            at = at.after(int(lengths[rows].sum()), int(learned[rows].sum()), seconds)
-            line = {
-                "step": at.update,
-                "loss": loss,
-                "learning_rate": rate,
-                "answer_tokens": int(learned[rows].sum()),
-                "tokens": int(lengths[rows].sum()),
-                "seconds": seconds,
-            }
-            if log is not None:
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                told(line, len(self.updates))
-                if time.monotonic() - saved >= 60 * self.training.checkpoint_minutes:
-                    save_checkpoint(folder, at, self.trained, self.optimizer)
-                    saved = time.monotonic()
-        if log is not None:
-            log.close()
+        with _open_log(folder / "log.jsonl", at.update) if main else nullcontext() as log:
+            while at.update < len(self.updates):
+                start = time.perf_counter()
+                rows = self.updates[at.update]
+                rate = learning_rate(at.update, len(self.updates), self.training)
+                mine = self.batches[at.update][self.place.process_index :: self.place.num_processes]
+                loss = self._step(mine, rate, at.update, int(learned[rows].sum()))
+                if not isfinite(loss):
+                    raise self._diverged(at.update + 1, loss)
+                seconds = time.perf_counter() - start
+                at = at.after(int(lengths[rows].sum()), int(learned[rows].sum()), seconds)
+                line = {
+                    "step": at.update,
+                    "loss": loss,
+                    "learning_rate": rate,
+                    "answer_tokens": int(learned[rows].sum()),
+                    "tokens": int(lengths[rows].sum()),
+                    "seconds": seconds,
+                }
+                if log is not None:
+                    log.write(json.dumps(line) + "\n")
+                    log.flush()
+                    told(line, len(self.updates))
+                    if time.monotonic() - saved >= 60 * self.training.checkpoint_minutes:
+                        os.fsync(log.fileno())  # a checkpoint has its lines
+                        save_checkpoint(folder, at, self.trained, self.optimizer)
+                        saved = time.monotonic()
         return {
             **asdict(at),
             "peak_bytes": _peak(self.device),
@@ -281,12 +297,12 @@ class Loop:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
                 torch.distributed.all_reduce(p.grad)
             torch.distributed.all_reduce(total)
-        torch.nn.utils.clip_grad_norm_(parameters, _LONGEST_GRADIENT)
+        length = torch.nn.utils.clip_grad_norm_(parameters, _LONGEST_GRADIENT)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(total)
+        return float(total) if isfinite(length) else float("nan")
 
     def _loss(self, batch: np.ndarray) -> Any:
         """Sum over a micro-batch's learned tokens, in nats."""
@@ -317,8 +333,9 @@ def _head_of(model: Any, where: Any) -> Iterator[None]:
 
 def _open_log(path: Path, updates: int) -> Any:
     """Open the log for further lines, after those of so many updates."""
-    held = path.read_bytes().splitlines(keepends=True)[:updates] if path.exists() else []
-    path.write_bytes(b"".join(held))
+    held = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    with writing(path) as temporary:
+        temporary.write_bytes(b"".join(held[:updates]))
     return path.open("a", encoding="ascii")
 
 

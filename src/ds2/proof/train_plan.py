@@ -72,8 +72,9 @@ def plan_updates(learned: Sequence[int] | np.ndarray, training: Training) -> lis
     Each epoch is a new order of all rows, drawn by the seed. By rows, an epoch is cut into batches
     and its rest is one too. By tokens, all epochs are one series of T answer tokens, and a row is
     in update ⌊m · U / T⌋, where m is the middle of its tokens and U = T / batch_tokens, rounded:
-    equal tokens are equal updates, however long the answers are. None is without a row, so there
-    are at most as many as rows.
+    equal tokens are equal updates, however long the answers are. With max_steps the series ends
+    where it has batch_tokens for each, to within half a row, so that trainings of as many updates
+    learn as many tokens. None is without a row, so there are at most as many as rows.
 
     Args:
         learned: (n,) how many tokens of each row are learned; n ≥ 1.
@@ -93,16 +94,18 @@ def plan_updates(learned: Sequence[int] | np.ndarray, training: Training) -> lis
             break
     if training.batch_tokens:
         rows = np.concatenate(series)
-        updates = _by_tokens(rows, sizes[rows], training.batch_tokens)
-    else:
-        size = training.batch
-        updates = [order[at : at + size] for order in series for at in range(0, len(order), size)]
+        if training.max_steps:
+            middle = np.cumsum(sizes[rows]) - sizes[rows] / 2
+            rows = rows[: max(int((middle < wanted).sum()), training.max_steps)]
+        n = training.max_steps or round(int(sizes[rows].sum()) / training.batch_tokens)
+        return _by_tokens(rows, sizes[rows], min(max(1, n), len(rows)))
+    size = training.batch
+    updates = [order[at : at + size] for order in series for at in range(0, len(order), size)]
     return updates[: training.max_steps] if training.max_steps else updates
 
 
-def _by_tokens(rows: np.ndarray, sizes: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+def _by_tokens(rows: np.ndarray, sizes: np.ndarray, n: int) -> list[np.ndarray]:
     total = int(sizes.sum())
-    n = min(max(1, round(total / batch_tokens)), len(rows))
     middle = np.cumsum(sizes) - sizes / 2
     update = np.minimum((middle * n / total).astype(np.int64), n - 1)
     numbers = np.arange(n)

@@ -24,7 +24,7 @@ def comparison_lines(arms: Arms, found: Sequence[ArmComparison]) -> list[str]:
         for row in rows:
             cells = zip(row[1:], widths[1:], strict=True)
             lines.append("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in cells)]))
-        lines += [f"{label:<10} {text}" for label, text in _findings(one, len(found))]
+        lines += [f"{label:<10} {text}" for label, text in _findings(one)]
         lines.append("")
     return [*lines, *(f"{'note':<10} {note}" for note in notes(arms))]
 
@@ -35,9 +35,7 @@ def comparison_document(arms: Arms, found: Sequence[ArmComparison]) -> dict[str,
         "seeds": {name: list(seeds) for name, seeds in arms.seeds.items()},
         "measures": dict(arms.measures),
         "n_missing": dict(arms.n_missing),
-        "comparisons": [
-            {**_plain(asdict(one)), "says": dict(_findings(one, len(found)))} for one in found
-        ],
+        "comparisons": [{**_plain(asdict(one)), "says": dict(_findings(one))} for one in found],
         "notes": notes(arms),
     }
 
@@ -81,7 +79,7 @@ def _row(name: str, found: Difference) -> tuple[str, ...]:
     )
 
 
-def _findings(one: ArmComparison, n_comparisons: int) -> list[tuple[str, str]]:
+def _findings(one: ArmComparison) -> list[tuple[str, str]]:
     """(label, sentence) pairs: what the noise is made of, what could be seen, the verdict."""
     found, noise = one.overall, one.overall.noise
     items = f"items {noise.items**0.5:.4f}"
@@ -94,9 +92,9 @@ def _findings(one: ArmComparison, n_comparisons: int) -> list[tuple[str, str]]:
     lines = [("noise", f"standard errors: {said}")]
     if not math.isnan(noise.runs):
         lines.append(("detectable", f"{one.detectable:.4f} or more, in 80 % of such comparisons"))
-    if n_comparisons > 1 and not math.isnan(one.p_holm):
+    if one.n_comparisons > 1 and not math.isnan(one.p_holm):
         lines.append(
-            ("p", f"{one.p:.2g}; {one.p_holm:.2g} after Holm, {n_comparisons} comparisons")
+            ("p", f"{one.p:.2g}; {one.p_holm:.2g} after Holm, {one.n_comparisons} comparisons")
         )
     return [*lines, ("verdict", _verdict(one))]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ds2.errors import InputError
 from ds2.pool import read_pool
 from ds2.proof.arms import Score, overview
 from ds2.proof.evaluate import evaluate
+from ds2.proof.models import fingerprint
 from ds2.proof.samples import read_run
 from ds2.proof.tasks import (
     PAPER,
@@ -19,19 +21,17 @@ from ds2.proof.tasks import (
     HeldOut,
     split_tasks,
 )
-from ds2.runs.folder import hash_file, hash_input, locked
-from ds2.runs.job import Job
+from ds2.runs.folder import hash_input, locked
+from ds2.runs.job import Job, unheard
 from ds2.runs.recipe_file import HUB, at_home, check_exists
-from ds2.runs.train_step import PLACE, template_of
+from ds2.runs.train_step import PLACE, model_of, template_of
 
 __all__ = ["BASE", "EVALUATIONS", "Evaluation", "evaluate_run"]
 
 #: The name of the untrained model.
 BASE = "base"
 EVALUATIONS = "proof/evaluations"
-_WEIGHTS = (".safetensors", ".bin", ".gguf")
-#: Bytes from which on reading a file to hash it takes seconds.
-_LARGE = 1 << 30
+_OTHER = "it was trained on another model than 'train.model' names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +89,21 @@ def evaluate_run(job: Job, *, models: Sequence[str] | None = None) -> Evaluation
         model.name: read_run(model.name, record.files(everything))
         for model, record in zip(chosen, records, strict=True)
     }
-    notes = []
+    notes: list[str] = []
+    scores = overview(runs, notes)
     for task in everything:
         if task in PAPER:
             notes.append(f"{task} ({PAPER[task].benchmark} in the paper): {PAPER[task].differs}.")
         left_out = records[0].tasks[task].get("left_out", {})
         notes += [f"{task}: {n:,} left out: {reason}." for reason, n in left_out.items()]
-    return Evaluation(place, tuple(runs), tuple(overview(runs)), tuple(notes))
+    return Evaluation(place, tuple(runs), tuple(scores), tuple(notes))
 
 
 def _held_out(job: Job, kind: str, file: str) -> list[HeldOut]:
     """The last answer of every row, and for ``pairs`` the field ``rejected`` beside it."""
     path = file if file.startswith(HUB) else check_exists(f"'{kind}:'", job.path(file))
-    pool = read_pool(path, on_bad_row="stop", max_bad_share=0.0)
+    # rows without an answer are left out by name, where they would be measured
+    pool = unheard(read_pool, path, on_bad_row="stop", max_bad_share=0.0, no_answer="keep")
     items = []
     for example in pool:
         turns, worse = example.turns, example.extra.get("rejected")
@@ -129,30 +131,28 @@ def _source(task: str, include: Sequence[Path]) -> str:
 
 def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
     """The untrained model, and those given or every trained one of the run."""
-    base = job.recipe.train.model
-    if base is None:
-        raise InputError(
-            "There is no model to evaluate: 'train.model' names none. Give the untrained model, "
-            "for example --set train.model=FOLDER."
-        )
-    base = job.named(base)
-    untrained = _fingerprint(base)
+    base = model_of(job)
+    untrained = fingerprint(base)
     models = [Evaluated(BASE, base, None, untrained)]
     if given is not None:
         places = [_split(spec) for spec in given]
     else:
-        places = [
-            (path.parent.name, path.parent / "adapter")
-            for path in sorted((job.folder / PLACE).glob("*/done.json"))
-        ]
+        places = []
+        for path in sorted((job.folder / PLACE).resolve().glob("*/done.json")):
+            if _trained_on(path.parent / "adapter", untrained) == untrained:
+                places.append((path.parent.name, path.parent / "adapter"))
+            else:
+                job.listener.said(f"{path.parent.name} is left out: {_OTHER}.")
     for name, path in places:
         if any(name == model.name for model in models):
             raise InputError(f"Two models are named '{name}'. Give one as NAME={path}.")
         if (path / "adapter_config.json").is_file():
-            print_of = f"{untrained} {_fingerprint(str(path))}"
+            if _trained_on(path, untrained) != untrained:
+                raise InputError(f"'{name}' cannot be evaluated: {_OTHER}. Set it to that one.")
+            print_of = f"{untrained} {fingerprint(path)}"
             models.append(Evaluated(name, base, path, print_of))
         elif (path / "config.json").is_file():
-            models.append(Evaluated(name, str(path), None, _fingerprint(str(path))))
+            models.append(Evaluated(name, str(path), None, fingerprint(path)))
         else:
             raise InputError(
                 f"{path} holds no model: neither adapter_config.json nor config.json is there. "
@@ -161,27 +161,19 @@ def _models(job: Job, given: Sequence[str] | None) -> list[Evaluated]:
     return models
 
 
+def _trained_on(adapter: Path, base: str) -> str:
+    """Fingerprint of the model that ds2 trained an adapter on; ``base`` where nobody says."""
+    with suppress(OSError, ValueError, AttributeError):
+        base = json.loads((adapter.parent / "done.json").read_bytes()).get("base", base)
+    return base
+
+
 def _split(spec: str) -> tuple[str, Path]:
     name, equals, path = spec.partition("=")
     if not equals or "/" in name:
         name, path = "", spec
     place = at_home(path).resolve()
     adapter = place / "adapter"
-    if not (place / "config.json").is_file() and adapter.is_dir():
+    if (adapter / "adapter_config.json").is_file():  # the folder of a training of ds2
         return name or place.name, adapter
     return name or (place.parent.name if place.name == "adapter" else place.name), place
-
-
-def _fingerprint(model: str) -> str:
-    """Change when a model does: files by content, large weights by size and time; or the name."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    files: list[list[object]] = []
-    for path in sorted(folder.iterdir()):
-        stat = path.stat()
-        if path.suffix in _WEIGHTS and stat.st_size > _LARGE:
-            files.append([path.name, stat.st_size, stat.st_mtime_ns])
-        elif path.suffix in (*_WEIGHTS, ".json", ".jinja", ".model"):
-            files.append([path.name, hash_file(path).sha256])
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()

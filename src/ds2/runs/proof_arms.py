@@ -60,7 +60,7 @@ class Arm:
     seed: int  #: of the draw and of the training
     pool: Pool  #: where the rows are
     rows: np.ndarray  #: (m,) their numbers
-    answer_tokens: int  #: that are learned in one pass
+    answer_tokens: int  #: that are learned in one pass; of the whole pool about as many
     tokens: int  #: of one pass
 
     @property
@@ -243,7 +243,8 @@ def _order(
     raw, groups = material.observed, material.neighbors.groups
     other: dict[str, Any] = {}
     if name in _DRAWN:
-        other["seed"] = int(np.random.SeedSequence([material.seed, seed]).generate_state(1)[0])
+        drawn = np.random.SeedSequence([material.seed, seed, _DRAWN.index(name)])
+        other["seed"] = int(drawn.generate_state(1)[0])
     if name == "top-score" and required(material.curated).observed.ndim == 2:
         raw = other["raw"] = required(material.curated).observed[:, 0]
     has_score = raw

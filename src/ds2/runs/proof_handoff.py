@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ds2.atomic import explain_write_errors, sweep
 from ds2.errors import InputError
 from ds2.proof.tasks import PAPER_SHOTS, split_tasks
 from ds2.proof.train_data import Prepared, prepare
 from ds2.proof.train_plan import Training
 from ds2.runs.evaluate_step import BASE
-from ds2.runs.folder import hash_file, write_text
+from ds2.runs.folder import hash_file, write_json, write_text
 from ds2.runs.job import Job
 from ds2.runs.proof_plan import make_plan
 
@@ -32,11 +33,15 @@ SUMS = "SHA256SUMS"
 _FREE = "sbatch.sh"
 #: Arms whose answer tokens differ by more are said to.
 _SPREAD = 0.02
+#: Folders that the scripts make.
+_MADE = ("results/", "partial/", "adapters/")
 _STATIC = ("train.py", "evaluate.sh", _FREE)
 
 
 def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
-    """Write everything that a cluster needs.
+    """Write everything that a cluster needs, the plan first and the hashes last.
+
+    What was killed in between is written again by the same call.
 
     Returns:
         How many models are to be evaluated, and what is to be known of it.
@@ -47,11 +52,16 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
     from datasets import Dataset, DatasetDict
 
     plan = make_plan(job)
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()) and not (out / "plan.json").exists():
-        raise InputError(f"'{out}' holds other files. Give a new folder.")
-    if (out / "plan.json").exists() and _read(out)["sha256"] != plan.document["sha256"]:
+    with explain_write_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    if not (out / "plan.json").exists():
+        if any(out.iterdir()):
+            raise InputError(f"'{out}' holds other files. Give a new folder.")
+        write_json(out / "plan.json", plan.document)
+    elif _read(out).get("sha256") != plan.document["sha256"]:
         raise InputError(f"'{out}' holds another proof. Give a new folder.")
+    (out / SUMS).unlink(missing_ok=True)
     names, own = split_tasks(job.recipe.evaluate.tasks)
     runs = {}
     for done, arm in enumerate(plan.arms):
@@ -66,7 +76,8 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
             }
             for row in prepared.encoded
         ])  # fmt: skip
-        DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
+        with explain_write_errors(out):
+            DatasetDict({"train": data}).save_to_disk(str(out / "data" / arm.name))
         runs[arm.name] = _run(prepared, training)
     document = {
         **plan.document,
@@ -75,7 +86,7 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
         "lm_eval": names,
         "shots": {**PAPER_SHOTS, **job.recipe.evaluate.shots},
     }
-    _text(out / "plan.json", json.dumps(document, indent=2) + "\n")
+    write_json(out / "plan.json", document)
     _text(out / "names.txt", "".join(f"{name}\n" for name in (BASE, *runs)))
     for name in _STATIC:
         _text(
@@ -106,6 +117,11 @@ def write_proof(job: Job, out: Path) -> tuple[int, tuple[str, ...]]:
             "LLaMA-Factory cannot train some layers alone (train.lora_layers): there is a script "
             "for TRL and no other."
         )
+    if names and job.recipe.evaluate.limit:
+        notes.append(
+            f"evaluate.sh takes the first {job.recipe.evaluate.limit:,} items of each task "
+            "(evaluate.limit), ds2 evaluate draws as many by hash: compare results of one of them."
+        )
     if own:
         notes.append(
             f"{', '.join(own)}: held-out answers are evaluated where the run is. Bring adapters/ "
@@ -124,7 +140,10 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError:
-        raise InputError(f"'{folder / SUMS}' is missing. Bring the folder back whole.") from None
+        raise InputError(
+            f"'{folder / SUMS}' is missing. Bring the folder back whole, or, where --write was "
+            "stopped, give that command again."
+        ) from None
     now = dict(_sums(folder))
     for line in lines:
         digest, _, name = line.partition("  ")
@@ -231,7 +250,7 @@ def _configurations(
 def _sums(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != SUMS and not name.startswith(("results/", "adapters/")):
+        if path.is_file() and name != SUMS and not name.startswith(_MADE):
             yield name, hash_file(path).sha256
 
 

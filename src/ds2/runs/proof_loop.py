@@ -113,7 +113,7 @@ def prove(job: Job) -> Proof:
             for name, (steps, loss) in curves.items()
         },
     }
-    document["notes"] = [*document["notes"], *evaluation.notes, *control]
+    document["notes"] = [*dict.fromkeys([*document["notes"], *evaluation.notes, *control])]
     write_json(folder / RESULT, document)
     with locked(folder):
         write_proof_pages(folder)
@@ -133,7 +133,7 @@ def compare_plan(
     Raises:
         InputError: no pair of arms is there.
     """
-    pairs = [(str(a), str(b)) for a, b in plan["compare"]]
+    pairs = [(str(a), str(b)) for a, b in plan["compare"]]  # all of which count in Holm's
     there = {name.rpartition("-s")[0] for name in places}
     pairs = [pair for pair in pairs if there.issuperset(pair)]
     if not pairs:
@@ -149,6 +149,7 @@ def compare_plan(
         clusters=arms.clusters,
         higher_is_better=arms.higher_is_better,
         smallest=plan["smallest"],
+        planned=len(plan["compare"]),
     )
     return arms, found
 

@@ -16,7 +16,7 @@ from ds2.proof.memory import estimate_memory
 from ds2.proof.power import SEEDS, smallest_effects, worth_it
 from ds2.proof.record import DONE
 from ds2.proof.tasks import PAPER, split_tasks
-from ds2.proof.train import forecast_training
+from ds2.proof.train import HOW, forecast_training
 from ds2.proof.train_data import prepare
 from ds2.proof.train_loop import shape_without_weights
 from ds2.proof.train_plan import Training
@@ -41,8 +41,6 @@ __all__ = [
 ]
 
 PLAN = "proof/plan.json"
-#: Settings of [train] that do not change what comes out.
-_HOW = ("processes", "checkpoint_minutes", "device_tokens", "model", "template")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +116,7 @@ def make_plan(job: Job) -> Plan:
         "settings": {
             f"train.{key}": value
             for key, value in asdict(training).items()
-            if key not in (*_HOW, "seed", "max_steps")
+            if key not in (*HOW, "seed", "max_steps")
         },
         "data": {arm.name: _sha(arm.pool.keys[arm.rows].tobytes()) for arm in arms},
     }
@@ -207,7 +205,7 @@ def _updates(
 def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
     """Return what finds a pool's rows that share a long run of words with an item."""
     names, own = split_tasks(job.recipe.evaluate.tasks)
-    items = _samples(job.folder, names)
+    items = _samples(job, names)
     for name in [name for name in names if name not in items]:
         job.listener.said(
             f"Not checked for contamination: {name}, whose items are not here before the untrained "
@@ -243,12 +241,16 @@ def _checker(job: Job) -> Callable[[Pool], np.ndarray]:
     return check
 
 
-def _samples(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+def _finished(folder: Path, limit: int | None) -> dict[str, Any]:
+    """What has been evaluated of the untrained model with this limit, by task."""
+    path = folder / EVALUATIONS / BASE / DONE
+    tasks = json.loads(path.read_text(encoding="ascii"))["tasks"] if path.exists() else {}
+    return {name: task for name, task in tasks.items() if task.get("limit", limit) == limit}
+
+
+def _samples(job: Job, names: Sequence[str]) -> dict[str, list[Path]]:
     """Task of lm-eval → files of the untrained model's items, where it was evaluated."""
-    place = folder / EVALUATIONS / BASE
-    if not names or not (place / DONE).exists():
-        return {}
-    done = json.loads((place / DONE).read_text(encoding="ascii"))["tasks"]
+    done, place = _finished(job.folder, job.recipe.evaluate.limit), job.folder / EVALUATIONS / BASE
     return {
         name: [place / file for file in done[name]["files"] if file.endswith(".jsonl")]
         for name in names
@@ -270,7 +272,7 @@ def _items(job: Job) -> tuple[list[int], str]:
     """Items of each task, where known, and what kind of figure it gives."""
     names, own = split_tasks(job.recipe.evaluate.tasks)
     limit = job.recipe.evaluate.limit
-    files = _samples(job.folder, names)
+    files = _samples(job, names)
     known = {name: PAPER[name].items if name in PAPER else 0 for name in names}
     for name, (_, file) in own.items():
         path, known[name] = job.path(file), 0
@@ -354,9 +356,11 @@ def cost_of(folder: Path, plan: Plan, teraflops: float | None = None) -> Cost:
             f"parameter, {teraflops:g} TFLOP/s; activations made again"
         )
     n, evaluation = len(plan.arms), None
-    if (done := folder / EVALUATIONS / BASE / DONE).exists():
-        tasks = json.loads(done.read_text(encoding="ascii"))["tasks"].values()
-        evaluation = float(sum(task["seconds"] for task in tasks)) * n / 3600
+    done = _finished(folder, plan.document["evaluate"]["limit"])
+    names, own = split_tasks(plan.document["tasks"])
+    if done.keys() >= {*names, *own}:
+        seconds_each = sum(float(done[name]["seconds"]) for name in (*names, *own))
+        evaluation = seconds_each * n / 3600
     hours = [seconds * _tokens(plan, one) / tokens / 3600 for one in plan.arms]
     return Cost(
         trainings=n,

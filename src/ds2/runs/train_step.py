@@ -21,6 +21,7 @@ __all__ = [
     "Outlook",
     "Shown",
     "forecast_run",
+    "model_of",
     "show_loss",
     "template_of",
     "train_into",
@@ -108,15 +109,24 @@ def training_of(job: Job, seed: int | None = None) -> Training:
     Raises:
         InputError: the recipe names no model.
     """
-    section, recipe = job.recipe.train.model_dump(), job.recipe
-    if recipe.train.model is None:
+    section = job.recipe.train.model_dump()
+    section |= {"model": model_of(job), "template": template_of(job)}
+    return Training(**section, seed=job.recipe.seed if seed is None else seed)
+
+
+def model_of(job: Job) -> str:
+    """Return the base model of the recipe; one that is a folder, from the run folder.
+
+    Raises:
+        InputError: the recipe names no model.
+    """
+    name = job.recipe.train.model
+    if name is None:
         raise InputError(
-            "There is no model to train: 'train.model' names none. Set it to a folder or to a name "
-            "on the hub, such as --set train.model=meta-llama/Llama-3.1-8B."
+            "There is no base model: 'train.model' names none. Set it to a folder or to a name on "
+            "the hub, such as --set train.model=meta-llama/Llama-3.1-8B."
         )
-    section["model"] = job.named(recipe.train.model)
-    section["template"] = template_of(job)
-    return Training(**section, seed=recipe.seed if seed is None else seed)
+    return job.named(name)
 
 
 def template_of(job: Job) -> str:
