@@ -37,7 +37,7 @@ class Calls:
     """What of ds2 is called: how often, in which order first, and how deep below a stage's own."""
 
     def __init__(self):
-        self.times, self.below, self.order = Counter(), {}, []
+        self.times, self.below, self.order, self.start = Counter(), {}, [], {}
         self.stages = {STEPS[stage.name].__code__ for stage in STAGES}
 
     def __call__(self, frame, event, argument):
@@ -45,6 +45,8 @@ class Calls:
         if event != "call" or not code.co_filename.startswith(f"{SOURCE}/"):
             return
         if code.co_name.startswith("<"):  # part of the function around it
+            return
+        if self.start.setdefault(code, frame.f_lasti) != frame.f_lasti:  # a coroutine goes on
             return
         key = (Path(code.co_filename).relative_to(SOURCE).as_posix(), code.co_qualname)
         self.times[key] += 1
