@@ -59,6 +59,20 @@ def test_repeats_find_rho_where_a_rater_only_scatters():
         assert any("Repeats show only how a rater scatters" in said for said in found.warnings)
 
 
+def test_a_prior_lies_in_its_own_interval_whatever_the_evidence():
+    held = []
+    for seed in range(3):
+        pool, neighbors = prepared((0.4, 0.7, 1.0)[seed], seed, n=1000)
+        again = scored(pool.true_scores, [pool.transition], seed=seed, missing=0.0)[:, 0]
+        gold = {"gold": some(pool.true_scores, 100, seed)}
+        for more in (gold, {"repeats": some(again, 200)}, gold | {"rho": 0.8}):
+            found = estimate(pool.scores, neighbors, n_bootstrap=20, **more)
+            low, high = found.prior_intervals
+            assert ((low <= found.prior) & (found.prior <= high)).all()
+            held.append((low <= pool.prior) & (pool.prior <= high))
+    assert np.mean(held) >= 0.85
+
+
 def test_repeats_between_levels_count_as_the_nearest():
     pool, neighbors = prepared(0.5, 1, n=800)
     again = some(scored(pool.true_scores, [pool.transition], missing=0.0)[:, 0], 300)

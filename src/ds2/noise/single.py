@@ -60,6 +60,8 @@ LEAN = 0.5
 #: of a guess's own error: a hundred gold rows do not show that a guess is exact.
 DOUBT = -0.5
 DRAWS = 2000
+#: Examples that a prior without gold counts as, by level.
+GUESS_WORTH = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,22 +335,24 @@ def estimate_one(
         support[g] = _neighbors_say(single, fit, float(grid[g]), near, shares)
         if twice:
             support[g] += _repeats_say(fit, values[both].astype(int), repeats[both].astype(int))
+    stretch = 1 / np.array([counted.shares(float(value))[1] for value in grid])
     guesses = Guesses(
         matrices=np.array([fit.matrix[0] for fit in fits]),
         support=support,
         errors=None if rounds is None else rounds.matrices - rounds.matrices.mean(axis=0),
-        stretch=1 / np.array([counted.shares(float(value))[1] for value in grid]),
+        stretch=stretch,
     )
     families = [guesses, ordinal_guesses(wanted.n_scores)] if len(rows) else [guesses]
     D = gold_counts(shares, values[rows], weights[rows])
-    found = explain(D, families, np.random.default_rng(wanted.seed))
+    rng = np.random.default_rng(wanted.seed)
+    found = explain(D, families, rng)
     chances = found.weights[0] / max(float(found.weights[0].sum()), TINY)
-    prior = np.einsum("g,gi->i", chances, [fit.prior[0] for fit in fits])
-    if len(rows):  # the gold rows' levels count as many examples as they are worth
-        seen = (shares * weights[rows][:, None]).sum(axis=0)
-        scaled = seen * weights[rows].sum() / (weights[rows] ** 2).sum()
-        worth = 10.0 * len(prior)
-        prior = (worth * prior + scaled) / (worth + scaled.sum())
+    worth = weights[rows] * weights[rows].sum() / max(float((weights[rows] ** 2).sum()), TINY)
+    levels = worth @ shares
+    priors = np.array([fit.prior[0] for fit in fits])
+    prior, prior_intervals = _prior(
+        priors, chances, stretch=stretch, levels=levels, rounds=rounds, rng=rng
+    )
     order = np.cumsum(chances)
     low, high = (
         float(grid[min(int(np.searchsorted(order, q)), len(grid) - 1)]) for q in (0.025, 0.975)
@@ -358,6 +362,7 @@ def estimate_one(
         single.estimate,
         matrix=found.matrix,
         prior=prior,
+        prior_intervals=prior_intervals,
         rho=float((chances * grid).sum()),
         range=found.intervals,
         rho_range=(low, high),
@@ -370,6 +375,46 @@ def estimate_one(
         fit_expected=float("nan"),
         n_gold=len(rows),
     )
+
+
+def _prior(
+    guesses: np.ndarray,
+    chances: np.ndarray,
+    *,
+    stretch: np.ndarray,
+    levels: np.ndarray,
+    rounds: Bootstrap | None,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weigh the priors of a grid of rho, and add gold's levels to them.
+
+    The guess counts as many examples as its `GUESS_WORTH`: p ~ Dirichlet(worth · guess), and gold
+    is a draw from p. The guess itself is a draw from the grid, with the error of the bootstrap.
+
+    Args:
+        guesses: (g, s) p at each rho.
+        chances: (g,) of each rho; they sum to 1.
+        stretch: (g,) by which an error at rho = 1 counts at each.
+        levels: (s,) how many examples each level of the gold rows is worth; 0 without gold.
+        rounds: None: without intervals.
+        rng: draws.
+
+    Returns:
+        (s,) p, and its 95 % interval (2, s).
+    """
+    worth = GUESS_WORTH * guesses.shape[1]
+    prior = (worth * chances @ guesses + levels) / (worth + levels.sum())
+    if rounds is None:
+        return prior, None
+    errors = rounds.priors - rounds.priors.mean(axis=0)
+    at, of = rng.choice(len(guesses), DRAWS, p=chances), rng.integers(len(errors), size=DRAWS)
+    drawn = np.maximum(guesses[at] + errors[of] * stretch[at, None], TINY)
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    if levels.any():
+        drawn = rng.standard_gamma(worth * drawn + levels)
+        drawn /= drawn.sum(axis=1, keepdims=True)
+    ends = np.quantile(drawn, (0.025, 0.975), axis=0)
+    return prior, np.array([np.minimum(ends[0], prior), np.maximum(ends[1], prior)])
 
 
 def _repeats_say(fit: Fit, first: np.ndarray, second: np.ndarray) -> float:
