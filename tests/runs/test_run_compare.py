@@ -210,6 +210,15 @@ def test_gold_judges_before_raters(tmp_path):
     assert judged["difference"][1] > 0.5
 
 
+def test_what_a_rater_judges_is_said_to_be_curated_otherwise(tmp_path):
+    folder = make_run(tmp_path, ["good", "fair"])
+    auto = parse_overrides(["curate.method=auto"])
+    found = compare_run(Job.of(folder, auto), methods=["ds2", "random"])
+    own = load(Curation, folder).method
+    assert own != "raw"
+    assert f"curate.method = auto takes raw, where the run has {own}" in found.document
+
+
 def test_the_command_prints_the_verdict(folder):
     command = [DS2, "compare", str(folder), "--methods", "ds2,random"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

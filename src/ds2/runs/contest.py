@@ -150,6 +150,12 @@ class Contest:
                 f"Without it, curate.method = {method} is not possible "
                 f"({str(error).rstrip('.')}), so {curation.method} was taken."
             )
+        own = required(materials.curated).method
+        if not note and curation.method != own:
+            note = (
+                f"Without it, curate.method = {method} takes {curation.method}, where the run has "
+                f"{own}: what it judges is selected by that."
+            )
         new = replace(materials, curated=curation, prior=noise.prior)
         return replace(self, materials=new, note=note)
 

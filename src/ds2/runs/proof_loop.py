@@ -298,5 +298,5 @@ def _struck(
         return set(), None, [f"{said}--planted does."]
     struck = {name for name, task in held["tasks"].items() if not task["passed"]}
     names = ", ".join(sorted(struck))
-    said = f"Struck out, since planted bad answers did not make it worse: {names}."
+    said = f"Struck out, since clean answers are not shown to be better by it: {names}."
     return struck, held, [said] * bool(struck)
