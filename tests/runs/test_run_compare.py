@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from small_pool import make_rows, put_run
+from small_pool import make_rows, put_run, write_rows
 from typer.testing import CliRunner
 
 from ds2.cli.app import app
@@ -23,7 +23,7 @@ from ds2.curation import Curation
 from ds2.errors import InputError, MissingDependencyError
 from ds2.runs import Job, compare_run, load, parse_overrides, run
 from ds2.runs.compare import curves_of
-from ds2.runs.contest import open_contest
+from ds2.runs.contest import Contest, made_without, open_contest
 from ds2.runs.explore import FILE, prepare_explorer
 from ds2.selection import Selection
 
@@ -223,6 +223,27 @@ def test_what_a_rater_judges_is_said_to_be_curated_otherwise(folder):
     taken = other.materials.curated.method
     assert f"takes {taken}, where the run has as no other" in other.note
     assert judged(taken).note == ""
+
+
+def test_gold_of_a_row_never_says_whether_it_is_selected(tmp_path, monkeypatch):
+    folder = make_run(tmp_path, ["good", "fair"], "[gold]\npath = '../gold.jsonl'\n")
+    gold = [{"id": row["id"], "score": row["true"]} for row in make_rows()[::2]]
+    write_rows(tmp_path / "gold.jsonl", gold)
+    auto = parse_overrides(["curate.method=auto"])
+    run(folder, overrides=auto)
+    contest = open_contest(Job.of(folder, auto), ["ds2"])
+    asked = []
+    monkeypatch.setattr(Contest, "without", lambda self, rater, held: asked.append(held) or contest)
+    chosen = {"ds2": np.arange(SIZE)}
+    made, failed, notes = made_without(contest, chosen, None)
+    known = ~np.isnan(contest.gold.values)
+    assert (np.sum(asked, axis=0) == known).all()  # every row with gold is held out once
+    assert all(np.sum(held) >= known.sum() / 6 for held in asked)
+    own = np.isin(np.arange(160), contest.select("ds2").rows)
+    now = np.isin(np.arange(160), made["ds2"])
+    assert (now[known] == own[known]).all()  # selected anew
+    assert (np.flatnonzero(now & ~known) == np.flatnonzero(~known[:SIZE])).all()  # as it was
+    assert (failed, notes) == ((), ())
 
 
 def test_the_command_prints_the_verdict(folder):

@@ -169,7 +169,8 @@ _SHARED = (
 )
 _KEPT = (
     "The scores of a judge were kept from noise, curation and selection, which were made anew "
-    "without them. The interval is paired: rows that both selections hold cancel out."
+    "without them: of a rater all, of gold a third at a time. The interval is paired: rows that "
+    "both selections hold cancel out."
 )
 _NO_JUDGE = (
     "A rater cannot judge what was chosen by its own scores. Trusted scores settle it (ds2 gold "

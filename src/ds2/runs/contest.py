@@ -1,8 +1,8 @@
 """A contest of selection methods: one pool, one budget, and judges that nobody maximised.
 
 A judge is gold, or a rater. What it judges is made without it: noise, curation and selections are
-computed anew from the other raters alone, and never from gold. So no method is ever judged on what
-it maximised, nor on what its scores were curated with.
+computed anew from the other raters alone, or, part by part, from the rest of the gold. So no method
+is ever judged on what it maximised, nor on what its scores were curated with.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ import numpy as np
 
 from ds2.curation import Curation
 from ds2.errors import InputError
+from ds2.keys import random_order_keys
 from ds2.progress import steps
 from ds2.rating import GoldScores, Ratings
 from ds2.report import Judge, Judged
@@ -37,11 +38,21 @@ from ds2.selection import (
     rule_of,
 )
 
-__all__ = ["Contest", "costs_of", "judge_all", "judges_of", "open_contest", "share_of"]
+__all__ = [
+    "Contest",
+    "costs_of",
+    "judge_all",
+    "judges_of",
+    "made_without",
+    "open_contest",
+    "share_of",
+]
 
 #: How long methods take, one against the other, by their kind (benchmarks/progress.py).
 _COSTS = {"sort": 1.0, "greedy": 10.0, "whole": 15.0}
 _FRONTIER = 110.0
+#: Gold is held out in so many parts, dealt by key in a stream of their own.
+_PARTS, _STREAM = 3, 109
 #: Rows of like length are those of one of so many equally large parts of the pool.
 _LENGTHS = 20
 
@@ -121,21 +132,27 @@ class Contest:
             eligible[left_out] = False
         return eligible
 
-    def without(self, rater: int | None) -> "Contest":
-        """The same with noise and curation made anew, without gold and without one rater.
+    def without(self, rater: int | None, held: np.ndarray | None = None) -> "Contest":
+        """The same with noise and curation made anew, without one rater and without gold.
 
         A method of the recipe that cannot do without what was left out gives way to "auto".
+
+        Args:
+            rater: who is left out; None: nobody.
+            held: (n,) rows whose gold alone is left out; None: all of it is.
         """
         parts = required(self.ratings).parts
         kept = Ratings.join([one for number, one in enumerate(parts) if number != rater])
-        recipe, materials = self.job.recipe, self.materials
+        recipe, materials, gold = self.job.recipe, self.materials, None
+        if held is not None and self.gold is not None:
+            gold = replace(self.gold, values=np.where(held, np.nan, self.gold.values))
         noise = noise_of(
-            recipe, kept, materials.neighbors, gold=None, vectors=materials.vectors, n_bootstrap=0
+            recipe, kept, materials.neighbors, gold=gold, vectors=materials.vectors, n_bootstrap=0
         )
 
         def curated(method: str) -> Curation:
             return curation_of(
-                recipe, materials.pool, kept, materials.neighbors, noise, gold=None,
+                recipe, materials.pool, kept, materials.neighbors, noise, gold=gold,
                 vectors=materials.vectors, method=method,
             )  # fmt: skip
 
@@ -152,9 +169,10 @@ class Contest:
             )
         own = required(materials.curated).method
         if not note and curation.method != own:
+            missing = "it" if held is None else "a third of it"
             note = (
-                f"Without it, curate.method = {method} takes {curation.method}, where the run has "
-                f"{own}: what it judges is selected by that."
+                f"Without {missing} curate.method = {method} takes {curation.method}, where the "
+                f"run has {own}: what it judges then is selected by that."
             )
         new = replace(materials, curated=curation, prior=noise.prior)
         return replace(self, materials=new, note=note)
@@ -231,15 +249,7 @@ def _judge(
     else:
         gold = required(contest.gold)
         values, weights = gold.levels(), gold.weights()
-    anew = contest.without(rater)
-    selections, failed = {}, []
-    for method, rows in steps(chosen.items(), costs=costs_of(chosen)):
-        if rule_of(method).at_random:
-            continue
-        try:
-            selections[method] = anew.select(method).rows if anew.looks(method) else rows
-        except InputError:
-            failed.append(method)
+    selections, failed, notes = made_without(contest, chosen, rater)
     made_of = contest.materials
     sources = made_of.sources if len(made_of.pool.coded_sources()[0]) > 1 else None
     lengths = made_of.pool.lengths
@@ -281,7 +291,44 @@ def _judge(
         methods=methods,
         pairs=pairs,
         redundancy={part.name: part.redundancy for part in near.selections},
-        note=anew.note,
-        left_out=tuple(failed),
+        note=" ".join(notes),
+        left_out=failed,
     )
     return judge, selections
+
+
+def made_without(
+    contest: Contest, chosen: Mapping[str, np.ndarray], rater: int | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...], tuple[str, ...]]:
+    """Select without a judge.
+
+    A rater is left out whole. Gold is held out part by part: whether a row is selected is decided
+    without the gold of its part, and with the rest, so that what is judged is nearly the run's own
+    selection. Rows without gold, which judge nothing, are the run's.
+
+    Returns:
+        Rows by method, random left out; methods that cannot select; and what was done otherwise
+        than the recipe says.
+    """
+    parts = [np.ones(contest.n, dtype=bool)]
+    if rater is None:
+        known = ~np.isnan(required(contest.gold).values)
+        keys = random_order_keys(contest.materials.pool.keys, contest.job.recipe.seed, _STREAM)
+        parts = [known & (keys % np.uint64(_PARTS) == part) for part in range(_PARTS)]
+    taking = {name: rows for name, rows in chosen.items() if not rule_of(name).at_random}
+    marks = {name: np.isin(np.arange(contest.n), rows) for name, rows in taking.items()}
+    looking = [name for name in taking if contest.looks(name)]
+    failed, notes = dict[str, None](), dict[str, None]()
+    for held in steps([part for part in parts if part.any()]):
+        anew = contest.without(rater, held if rater is None else None)
+        notes[anew.note] = None
+        for name in steps(looking, costs=costs_of(looking)):
+            try:
+                rows = anew.select(name).rows
+            except InputError:
+                failed[name] = None
+                continue
+            marks[name][held] = False
+            marks[name][rows[held[rows]]] = True
+    made = {name: np.flatnonzero(mark) for name, mark in marks.items() if name not in failed}
+    return made, tuple(failed), tuple(filter(None, notes))
