@@ -78,10 +78,9 @@ class Ds2Warning(UserWarning):
 class Caution(str):
     """Such a thing as a value: the sentence, and what a program can go by in its place.
 
-    Args:
+    Attributes:
         code: what is the matter; it stays when the wording changes.
-        says: the sentence.
-        figures: the numbers and names in it, JSON values.
+        figures: the numbers and names in the sentence, JSON values.
     """
 
     code: str
