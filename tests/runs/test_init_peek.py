@@ -113,13 +113,14 @@ def test_columns_may_be_called_like_files_and_one_name_is_one_column(tmp_path, m
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("n", [60, 1200])
 @pytest.mark.parametrize("part", ["id", "source"])
-def test_an_id_or_a_source_that_is_not_there_is_refused(tmp_path, part, n):
-    pool = write(tmp_path / "p.jsonl", n=n, number=list(range(n)), origin=["a", "b"])
+def test_an_id_or_a_source_that_is_not_there_is_refused(tmp_path, part):
+    pool = write(tmp_path / "p.jsonl", n=60, number=list(range(60)), origin=["a", "b"])
     with pytest.raises(InputError, match=r"'orign'.*There are: 'number', 'origin'. Did you mean"):
         init(tmp_path / "run", pool=str(pool), settings={"pool.columns": {part: "orign"}})
     assert not (tmp_path / "run").exists()
+    late = write(tmp_path / "late.jsonl", n=1200, number=list(range(1200)))
+    init(tmp_path / "late", pool=str(late), settings={"pool.columns": {part: "later"}})
 
 
 def test_scores_inside_a_column_are_looked_at(tmp_path):

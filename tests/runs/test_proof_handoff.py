@@ -98,7 +98,7 @@ def test_scripts_can_be_run(written):
     said.unlink()
     for name in ("base", "random-s1", "base"):  # what is finished is not done again
         assert evaluate(name) == 0
-    assert len(list((written / "results" / "base" / "tiny").glob("samples_*.jsonl"))) == 2
+    assert len(list((written / "results" / "base").glob("*/tiny/samples_*.jsonl"))) == 2
     lines = said.read_text().splitlines()
     assert len(lines) == 4
     assert evaluate("length-s0", MODEL="/there/tiny") == 0

@@ -274,12 +274,12 @@ def test_likelihoods_are_those_of_the_model_that_is_there_now(folder, monkeypatc
 
     monkeypatch.setattr("ds2.runs.select.measure_likelihoods", measure)
     (folder / "model").mkdir()
-    (folder / "model" / "weights").write_text("1")
+    (folder / "model" / "weights.bin").write_text("1")
     asked = ("select.method=perplexity", "select.likelihood_model=model")
     selected(folder, *asked)
     selected(folder, *asked, "select.size=5")
     assert measured == [str(folder / "model")]  # which is in the recipe's folder
-    (folder / "model" / "weights").write_text("2")
+    (folder / "model" / "weights.bin").write_text("2")
     selected(folder, *asked, "select.size=5")
     assert len(measured) == 2
 

@@ -14,6 +14,7 @@ from ds2.errors import Ds2Warning, InputError, RunError
 from ds2.runs import Job, Listener, Made, init_run, parse_overrides, read_manifest, run, status
 from ds2.runs import folder as run_folder
 from ds2.runs.folder import FileHash
+from ds2.runs.recipe_file import file_in
 from ds2.runs.stages import STAGES, settings_of, stages_until
 
 ALL = [stage.name for stage in STAGES]
@@ -34,9 +35,9 @@ class Script:
             self.calls.append(name)
             sources = [(job.folder / file).read_text() for file in stage.reads]
             settings = {} if name == "report" else settings_of(stage, job.recipe.flat())
-            files = [settings.pop(key) for key in stage.inputs if settings.get(key) is not None]
-            paths = [job.folder / str(file) for file in files]
-            sources += [path.read_text() for path in paths if path.exists()]
+            files = [settings.pop(key) for key in list(settings) if file_in(key)]
+            paths = [job.folder / str(file) for file in files if isinstance(file, str)]
+            sources += [path.read_text() for path in paths if path.is_file()]
             for file in stage.writes:
                 (job.folder / file).write_text(json.dumps([file, settings, sources]))
             if name in self.hooks:
@@ -135,7 +136,7 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows(script, folder, set
 )
 def test_what_may_be_a_file_is_an_input_where_it_is_one(script, folder, tmp_path, key, stage):
     run(folder, overrides={key: "org/name"})
-    place = tmp_path / "model"
+    place = tmp_path / "model.gguf"
     place.mkdir()
     (place / "weights").write_text("1")
     setting = f"{key}={place}"

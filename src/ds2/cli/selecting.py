@@ -93,9 +93,12 @@ def select_command(
         "{redundancy:10.2f} {precision:10.2f}".format(**row)
         for row in sizes
     ]
-    lines += ["", "selection            kept  coverage  redundant"]
+    wide = max(17, *(len(row["selection"]) for row in dial))
+    lines += ["", f"{'selection':<{wide}}    kept  coverage  redundant"]
     lines += [
-        "{selection:<17} {kept:7.2f} {coverage:9.2f} {redundancy:10.2f}".format(**row)
+        "{selection:<{wide}} {kept:7.2f} {coverage:9.2f} {redundancy:10.2f}".format(
+            wide=wide, **row
+        )
         for row in dial
     ]
     for row in sizes:

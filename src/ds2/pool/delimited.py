@@ -71,6 +71,7 @@ def read_cells(
     """
     # The limit belongs to the csv module, not to a reader; 131,072 characters are too few.
     csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 2**31 - 1)))
+    lines = itertools.dropwhile(lambda line: not line[1].strip(), lines)
     first = list(itertools.islice(lines, _SNIFFED))
     if first and (told := _TOLD.fullmatch(first[0][1].strip())):
         first, separator = first[1:], told[1]

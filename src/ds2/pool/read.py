@@ -129,7 +129,8 @@ def read_pool(
             table, reading.form, origin, tuple(reading.rejects), notes, id_field, source_field,
             named, called, reading.seen, reading.n_rejected,
         )  # fmt: skip
-        for name in {id_field, source_field} - {"id", "source"}:
+        whole = limit is None or reading.seen < limit  # else it may come later
+        for name in {id_field, source_field} - {"id", "source"} if whole else ():
             next(found.iter_column(name))  # or say that no row has it, and what there is
         if target is None:
             return found

@@ -26,7 +26,7 @@ __all__ = [
 #: An embedding that is shorter than this share of the usual length was never trained.
 _TRAINED = 0.01
 #: What a model consists of, in its folder.
-_PARTS = (".safetensors", ".bin", ".gguf", ".json", ".jinja", ".model")
+_PARTS = (".safetensors", ".bin", ".gguf", ".json", ".jinja", ".model", ".txt")
 #: Bytes from which on a file is read in so many pieces of so many bytes: all of it takes seconds.
 _LARGE, _PIECES, _PIECE = 1 << 30, 1024, 4096
 

@@ -76,11 +76,11 @@ def open_record(
 
     Results of another model are put aside, and those of ``wanted`` (task → key) with another key.
     """
+    held: dict[str, Any] = {}
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    held: dict[str, Any] = {}
-    with suppress(FileNotFoundError, ValueError):
-        held = json.loads((folder / DONE).read_text(encoding="ascii"))
+        with suppress(FileNotFoundError, ValueError):
+            held = dict(json.loads((folder / DONE).read_text(encoding="ascii")))
     record, mine = Record(folder, about, {}, []), about["fingerprint"]
     now = {"fingerprint": held.get("fingerprint")}
     entries = [{"task": task, **now, **entry} for task, entry in held.get("tasks", {}).items()]

@@ -4,7 +4,6 @@
 not vouch for is not believed.
 """
 
-import fnmatch
 import glob
 import hashlib
 import json
@@ -23,7 +22,7 @@ from ds2.atomic import writing
 from ds2.errors import InputError, RunBusyError, upgrading
 from ds2.pool.remote import fingerprint, is_remote
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import HUB, check_exists, resolve_path
+from ds2.runs.recipe_file import HUB, check_exists, file_in, resolve_path
 from ds2.runs.stages import Stage, files_of, owner_of, settings_of
 
 __all__ = [
@@ -257,10 +256,10 @@ def judge(
     failure, tried = manifest.failures.get(stage.name), manifest.tries.get(stage.name)
     if failure is not None and tried is not None:  # with what is there now it may go well
         since = (
-            *_changed(stage, recipe, tried, folder),
+            *_changed(stage, recipe, tried, folder, read=bool(tried.inputs)),
             *_other_reads(stage, tried, manifest, stale),
         )
-        failure = None if any(one not in failure for one in since) else failure
+        failure = None if since else failure
     if record is None:
         if failure is not None:
             return Verdict(stage.name, "failed", (failure,))
@@ -286,14 +285,10 @@ def retimed(manifest: Manifest, name: str, folder: Path) -> Manifest:
     It is written where it says something new.
     """
     record = manifest.stages[name]
-    writes = {
-        file: replace(of, mtime_ns=(folder / file).stat().st_mtime_ns)
-        for file, of in record.writes.items()
-        if (folder / file).is_file()
-    }
-    if writes.items() <= record.writes.items():
+    writes = {file: hash_input(folder / file, of) for file, of in record.writes.items()}
+    if writes == record.writes:
         return manifest
-    record = replace(record, writes={**record.writes, **writes})
+    record = replace(record, writes=writes)
     manifest = replace(manifest, stages={**manifest.stages, name: record})
     manifest.write(folder)
     return manifest
@@ -308,13 +303,12 @@ def hash_inputs(
     store nothing is read: their names, sizes and times are what is hashed.
     """
     settings, hashes = recipe.flat(), {}
-    optional = (*stage.optional, *stage.named)
-    for key, value in _named_files(stage, settings):
+    for key, value, needed in _named_files(stage, settings):
         if key.startswith("pool.path") and is_remote(value):
             hashes[key] = FileHash(*fingerprint(value))
             continue
         path = resolve_path(folder, value)
-        if any(fnmatch.fnmatchcase(key, one) for one in optional) and not path.exists():
+        if not needed and not path.exists():
             continue
         check_exists(f"'{key}'", path)
         try:
@@ -336,19 +330,32 @@ def hash_beside(stage: Stage, folder: Path, known: Mapping[str, FileHash]) -> di
     return hashes
 
 
-def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The files that a stage's inputs name, by key; a list's have their place behind the key."""
-    for pattern in (*stage.inputs, *stage.named):
-        for key in fnmatch.filter(settings, pattern):
-            value = settings[key]
-            many = isinstance(value, list)
-            for place, each in enumerate(value if isinstance(value, list) else [value]):
-                if each is not None and not str(each).startswith(HUB):
-                    yield f"{key}[{place}]" if many else key, str(each)
+def _named_files(stage: Stage, settings: Mapping[str, object]) -> Iterator[tuple[str, str, bool]]:
+    """The files that a stage's settings name, by key, and whether they must be there.
+
+    Those of a list have their place behind the key.
+    """
+    for key in stage.inputs or settings_of(stage, settings):
+        held, value = file_in(key), settings.get(key)
+        if held is None or held.behind:
+            continue
+        needed = not held.optional and held.if_there is None
+        many = isinstance(value, list)
+        for place, each in enumerate(value if isinstance(value, list) else [value]):
+            name = str(each)
+            if each is None or name.startswith(HUB) or name in held.words:
+                continue
+            if name.endswith(held.if_there or ""):
+                yield f"{key}[{place}]" if many else key, name, needed
 
 
-def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) -> Iterator[str]:
-    """What of settings, version and files outside the folder is not as it was."""
+def _changed(
+    stage: Stage, recipe: Recipe, record: StageRecord, folder: Path, *, read: bool = True
+) -> Iterator[str]:
+    """What of settings, version and files outside the folder is not as it was.
+
+    Where the files could not be ``read`` then, that they cannot be now is nothing new.
+    """
     wanted = settings_of(stage, recipe.flat())
     for key in sorted({*wanted, *record.settings}):
         pair = wanted.get(key), record.settings.get(key)
@@ -361,7 +368,8 @@ def _changed(stage: Stage, recipe: Recipe, record: StageRecord, folder: Path) ->
         there = hash_inputs(stage, recipe, folder, record.inputs)
         there |= hash_beside(stage, folder, record.inputs)
     except InputError as error:
-        yield str(error).rstrip(".")
+        if read:
+            yield str(error).rstrip(".")
         return
     before, after = ({k: one.sha256 for k, one in of.items()} for of in (record.inputs, there))
     for key in sorted({*before, *after}):

@@ -41,10 +41,13 @@ class FileIn:
 
     behind: str = ""  #: what stands behind this mark: pairs:FILE, lima=FILE
     if_there: str | None = None  #: all of it, where there is such a file that ends so
+    optional: bool = False  #: the file need not be there
+    words: tuple[str, ...] = ()  #: never a file, whatever is there
 
 
 Address = Annotated[Text, AfterValidator(_address)]
 File = Annotated[Text, FileIn()]
+OptionalFile = Annotated[Text, FileIn(optional=True)]
 #: A file or a folder where there is one, and else a name: of a model on the hub.
 FileOrName = Annotated[Text, FileIn(if_there="")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -94,7 +97,7 @@ class RateSection(Section):
         "rate so many examples, a random part of the pool, and let a scorer learned "
         "from them score the rest (5000); without it every example is rated",
     )
-    also: File | None = key(
+    also: OptionalFile | None = key(
         None, "with sample: a file of ids that are rated besides it (what ds2 rerate writes)"
     )
     repeats: Natural = key(0, "examples that are rated twice, to measure a rater's own noise")
@@ -144,7 +147,7 @@ class RaterSection(Section):
         "text that tells replies apart which are alike by all of this: a "
         "quantisation, a second rating by the same model",
     )
-    only: File | None = key(
+    only: OptionalFile | None = key(
         None, "a file of ids (what ds2 rerate writes, or one a line): rate these alone"
     )
     concurrency: Count = key(64, "requests in flight at most; fewer when the endpoint is busy")
@@ -157,7 +160,7 @@ class RaterSection(Section):
 class GoldSection(Section):
     """Trusted scores of a few examples."""
 
-    path: File = key(
+    path: OptionalFile = key(
         "gold.jsonl", "the file that ds2 gold --add writes; without it there is no gold"
     )
 
@@ -207,7 +210,7 @@ class SelectSection(Section):
         0.1, 'rows (10000), a fraction of the pool (0.1), or "all" that a budget in tokens allows'
     )
     max_tokens: Count | None = key(None, "a budget: the selection has at most so many tokens")
-    tokenizer: FileOrName = key(
+    tokenizer: Annotated[Text, FileIn(if_there="", words=("characters",))] = key(
         "characters",
         "what counts tokens: characters, a tokenizer.json or its folder, org/name on the hub, or "
         "tiktoken:NAME",
@@ -274,7 +277,7 @@ class TrainSection(Section):
     model: FileOrName | None = key(
         None, "the base model: a name on the hub or a folder; ds2 train needs it"
     )
-    template: FileOrName = key(
+    template: Annotated[Text, FileIn(if_there="", words=("auto", "tulu"))] = key(
         "auto",
         "how turns become text: auto (a chat model's own, else tulu), tulu "
         "(<|user|>, <|assistant|> as plain text), or a .jinja file",

@@ -36,6 +36,7 @@ __all__ = [
     "check_exists",
     "choices_of",
     "field_of",
+    "file_in",
     "is_elsewhere",
     "load_recipe",
     "make_recipe",
@@ -380,8 +381,13 @@ def _typed(value: str, field: FieldInfo) -> object:
     return typed
 
 
+def file_in(key: str) -> FileIn | None:
+    """Return what of a setting is a file, by its type; None: nothing is."""
+    field = field_of(key)
+    return None if field is None else _file_in([*field.metadata, field.annotation])
+
+
 def _file_in(parts: Iterable[object]) -> FileIn | None:
-    """Return what of a setting is a file, by what its type is made of."""
     for part in parts:
         if found := part if isinstance(part, FileIn) else _file_in(get_args(part)):
             return found
@@ -391,7 +397,7 @@ def _file_in(parts: Iterable[object]) -> FileIn | None:
 def _located(text: str, field: FieldInfo) -> str:
     """A setting of the command line: what is a file in it, from the current folder."""
     held = _file_in([*field.metadata, field.annotation])
-    if held is None:
+    if held is None or text in held.words:
         return text
     before, mark, name = text.partition(held.behind) if held.behind else ("", "", text)
     path, end = at_home(name), held.if_there

@@ -25,9 +25,9 @@ from ds2.pool.wording import shown, shown_path
 from ds2.pool.write import remove_parts, write_parts
 from ds2.progress import part
 from ds2.proof import measure_likelihoods
+from ds2.proof.models import fingerprint
 from ds2.report import in_words, of_selection
 from ds2.runs.embedder import embed_like
-from ds2.runs.folder import hash_input
 from ds2.runs.frozen import load, load_vectors, observed_of, save, write_table
 from ds2.runs.job import Job, Made
 from ds2.runs.recipe import Quota as QuotaSetting
@@ -380,7 +380,8 @@ def _scores(values: np.ndarray) -> list[Any]:
 
 def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
-    return count_tokens(pool, job.named(job.recipe.select.tokenizer))
+    name = job.recipe.select.tokenizer
+    return count_tokens(pool, name if name == "characters" else job.named(name))
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
@@ -477,9 +478,8 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
             "or choose another method."
         )
     path = job.folder / FILE  # of every conversation in its order, and the model with its files
-    place, model = job.path(model), job.named(model)
-    files = [hash_input(place).sha256] if place.exists() else []
-    about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), *(files or [model])])
+    model = job.named(model)
+    about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), fingerprint(model)])
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:
             if str(arrays["about"]) == about:

@@ -32,10 +32,8 @@ class Stage:
     settings: tuple[str, ...]
     writes: tuple[str, ...]  #: its own artefacts
     reads: tuple[str, ...] = ()  #: artefacts of earlier stages
-    inputs: tuple[str, ...] = ()  #: keys of the recipe that name a file outside the run folder
-    optional: tuple[str, ...] = ()  #: those of them whose file need not be there
-    #: keys that name a file or a folder where there is one, and else something else
-    named: tuple[str, ...] = ()
+    #: those of its settings that name a file which it reads, where not all that do are read
+    inputs: tuple[str, ...] = ()
     #: patterns of files in the run folder that no stage writes; they need not be there
     beside: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()  #: keys of those sections that cannot; ``*`` stands for any name
@@ -54,7 +52,6 @@ STAGES = (
         "pool",
         "read the pool",
         settings=("pool",),
-        inputs=("pool.path",),
         writes=("pool.arrow", "rejects.jsonl"),
     ),
     Stage(
@@ -71,9 +68,6 @@ STAGES = (
             "raters.*.timeout_s",
             "raters.*.threads",
         ),
-        inputs=("scores.file", "rate.rubric", "rate.prices", "rate.also", "raters.*.only"),
-        optional=("rate.also", "raters.*.only"),
-        named=("raters.*.model",),
         reads=("pool.arrow",),
         writes=("ratings.parquet",),
         scored=True,
@@ -84,8 +78,6 @@ STAGES = (
         "embed the conversations",
         settings=("embed",),
         ignores=("embed.batch_size", "embed.api_key_env"),
-        inputs=("embed.path",),
-        named=("embed.model",),
         reads=("pool.arrow",),
         writes=("embeddings.npy", "embeddings.keys.npy", "embeddings.json"),
         kept="embeddings.npy.partial",
@@ -103,8 +95,6 @@ STAGES = (
         "noise",
         "estimate the transition matrix",
         settings=("noise", "gold", "seed"),
-        inputs=("gold.path",),
-        optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "embeddings.npy", "neighbors.npz"),
         writes=("noise.json",),
         scored=True,
@@ -114,8 +104,6 @@ STAGES = (
         "correct the scores",
         settings=("curate", "gold", "seed"),
         ignores=("curate.doubtful",),
-        inputs=("gold.path",),
-        optional=("gold.path",),
         reads=("pool.arrow", "ratings.parquet", "embeddings.npy", "neighbors.npz", "noise.json"),
         writes=("curation.parquet",),
         scored=True,
@@ -124,13 +112,6 @@ STAGES = (
         "select",
         "select the subset",
         settings=("select", "output", "seed", "curate.doubtful"),
-        inputs=(
-            "select.must_have",
-            "select.must_not",
-            "select.decontaminate",
-            "select.targets",
-        ),
-        named=("select.tokenizer", "select.likelihood_model"),
         reads=(
             "pool.arrow",
             "embeddings.npy",
@@ -146,7 +127,6 @@ STAGES = (
         settings=("*",),  # the report shows the recipe, up to here
         ignores=("schema_version", "train.*", "evaluate.*", "proof.*", "engine.*"),
         inputs=("scores.planted", "gold.path"),
-        optional=("gold.path",),
         beside=("proof/runs/*/log.jsonl",),
         reads=(
             "pool.arrow",

@@ -170,7 +170,8 @@ def _placed(pool: Any, folder: Path) -> Iterator[list[str]]:
     if is_place(pool):
         yield [os.fspath(each) for each in (pool if isinstance(pool, (list, tuple)) else [pool])]
         return
-    path, new = folder / "rows.jsonl", not folder.exists()
+    path = folder / "rows.jsonl"
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     if (there := path.exists()) and not (folder / RECIPE).exists():
         raise InputError(
             f"'{folder}' holds '{path.name}', which a run would replace. Name another folder, or "
@@ -188,8 +189,8 @@ def _placed(pool: Any, folder: Path) -> Iterator[list[str]]:
             if there:
                 before.replace(path)
             with suppress(OSError):  # something else is in it
-                if new:
-                    folder.rmdir()
+                for one in made:
+                    one.rmdir()
             raise
 
 
