@@ -324,10 +324,11 @@ def _solve(decreasing: Callable[[float], float], low: float, high: float) -> flo
 
 def _noise(noise_se: object) -> np.ndarray:
     """Standard deviations of a rating, of any shape."""
-    noise = check_table("noise_se", np.atleast_1d(noise_se), whole=False)
+    given = np.asarray(noise_se)
+    noise = check_table("noise_se", np.atleast_1d(given), whole=False)
     if not (noise > 0).all():
         raise InputError("'noise_se' must be above 0: a rating without noise is the true score.")
-    return noise.reshape(np.shape(noise_se))
+    return noise.reshape(given.shape)
 
 
 def _errors(se: np.ndarray, scores: np.ndarray) -> np.ndarray:

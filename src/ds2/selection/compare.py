@@ -31,7 +31,7 @@ random selections have the selection's number of rows of every source, and every
 what sources differ by cancels out: u is then taken of the values less the mean of their source.
 
 `against_selection` holds one selection against another in the same way, with the other's s in the
-place of π; σ₀² and γ₀ are then those of the rows of both.
+place of π; σ₀² and γ₀ are then those of the rows of both, around the mean of their own selection.
 """
 
 from collections.abc import Mapping
@@ -439,7 +439,8 @@ def _reach(
 ) -> tuple[float, float]:
     """How far the 95 % interval of one mean of v less another, weights ws and wp, reaches down, up.
 
-    ``like`` are the weights of the rows whose variance is right if nothing differs.
+    ``like`` are the weights of the rows whose variance, around the mean of their side, is right if
+    nothing differs.
     """
     b, c, shares = ws / ws.sum(), wp / wp.sum(), like / like.sum()
     a = b - c
@@ -450,11 +451,11 @@ def _reach(
     usual = lean + (b @ b) ** 2 + (c @ c) ** 2 + 2 * (a @ (c * c - b * b) - (b @ c) ** 2)
     freedom = max(lean**2 / float((a**4).sum()) - 1, 0.0)
     own = float(u @ u) / max(float(usual), TINY * lean)
-    off, rows = v - shares @ v, effective_rows(like)
-    spread = float(shares @ off**2)
+    off = v - (ws * (b @ v) + wp * (c @ v)) / np.maximum(ws + wp, TINY)
+    spread, rows = float(shares @ off**2), effective_rows(like)
     trust = LIKE_ROWS / (LIKE_ROWS + freedom)
-    variance = trust * spread * rows / max(rows - 1, 1.0) + (1 - trust) * own
-    z = student(min(LIKE_ROWS + freedom, rows - 1) + 2, n_compared)
+    variance = trust * spread * rows / max(rows - 2, 1.0) + (1 - trust) * own
+    z = student(min(LIKE_ROWS + freedom + 2, rows), n_compared)
     skew = float(shares @ off**3) / max(spread, TINY) ** 1.5 * float((a**3).sum()) / lean**1.5
     moved = float(np.clip(skew / 6 * (z**2 - 1 - 3 * (1 - trust) * z**2), -MOST_MOVED, MOST_MOVED))
     error = float(np.sqrt(lean * variance))
