@@ -66,7 +66,7 @@ def verdicts(shape: str, judged: int, kind: str, step: float = 0.0) -> dict:
 
 def pairs(shape: str, judged: int) -> dict:
     """How often one of 13 random selections is wrongly told from one, and how often each is."""
-    wrong = np.zeros((REPEATS // 10, METHODS))
+    wrong = np.zeros((REPEATS // 5, METHODS))
     for seed, row in enumerate(wrong):
         rng = np.random.default_rng([seed, judged])
         values = SHAPES[shape](rng, N)

@@ -29,6 +29,7 @@ _MADE_BY = {
     "fit_raters.scores": "scores=panel.scores(), (n, r) with a column for each rater",
     "against_random.values": "values=ratings.scores()",
     "agreement.values": "values=curation.scores",
+    "agreement_difference.values": "values=curation.scores",
     "remove_covariate.values": "values=curation.scores",
     "select.values": "values=ds2.measure_likelihoods(pool, model).perplexity, or your own numbers",
     "compare_arms.values": "values=arms.values, arms = ds2.read_arms(paths)",
