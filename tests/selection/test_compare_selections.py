@@ -186,6 +186,7 @@ def test_judged_rows_that_happen_to_be_equal_say_no_more_than_others():
     pair = against_selection(value, equal, rng.choice(1000, 10, replace=False))
     assert pair.high - pair.low > value.std()
     assert against_selection(value, equal, equal).low == 0
+    assert against_random(np.full(40, 0.1), np.arange(9)).better is None
 
 
 def test_too_few_gold_rows_carry_no_interval():

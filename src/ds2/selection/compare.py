@@ -458,5 +458,5 @@ def _reach(
     z = student(min(LIKE_ROWS + freedom + 2, rows), n_compared)
     skew = float(shares @ off**3) / max(spread, TINY) ** 1.5 * float((a**3).sum()) / lean**1.5
     moved = float(np.clip(skew / 6 * (z**2 - 1 - 3 * (1 - trust) * z**2), -MOST_MOVED, MOST_MOVED))
-    error = float(np.sqrt(lean * variance))
+    error = float(np.sqrt(lean * variance)) + TINY * float(np.abs(v).max())  # what rounding leaves
     return (z + moved) * error, (z - moved) * error
