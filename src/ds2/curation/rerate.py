@@ -325,7 +325,9 @@ def _solve(decreasing: Callable[[float], float], low: float, high: float) -> flo
 def _noise(noise_se: object) -> np.ndarray:
     """Standard deviations of a rating, of any shape."""
     given = np.asarray(noise_se)
-    noise = check_table("noise_se", np.atleast_1d(given), whole=False)
+    if given.ndim == 0:
+        return np.asarray(check_positive("noise_se", given.item()))
+    noise = check_table("noise_se", given, whole=False)
     if not (noise > 0).all():
         raise InputError("'noise_se' must be above 0: a rating without noise is the true score.")
     return noise.reshape(given.shape)
