@@ -220,7 +220,7 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
             combine_ratings(
                 **{"scores": scores, "se": se, "ratings": scores, "noise_se": 0.5, **change}
             )
-    with pytest.raises(InputError, match="'noise_se' must be a number. Got 'a'"):
+    with pytest.raises(InputError, match=r"'noise_se' must be a number\. Got 'a'"):
         combine_ratings(scores, se, scores, noise_se="a")
     with pytest.raises(InputError, match="one for each row"):
         combine_ratings(scores, se, scores, noise_se=np.ones(10))
