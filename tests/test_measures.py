@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from ds2.measures import MEASURES, correlation_ratio, effective_rows, measure
+from ds2.measures import MEASURES, Measured, correlation_ratio, effective_rows, measure
 
 NAMES = tuple(MEASURES)
 
@@ -131,6 +131,15 @@ def test_rows_of_one_block_tell_no_more_than_one():
     assert np.mean(held["alone"]) < 0.75
     assert 0.91 <= np.mean(held["blocks"]) <= 0.985
     assert np.mean(held["many"]) > 0.97
+
+
+def test_what_rounding_leaves_of_a_block_is_nothing():
+    parts = np.array([0.4, -0.4, 0.3, 0.0, 0.0])
+    blocks = np.arange(5)
+    exact = Measured(1.0, parts, 5.0).by_block(blocks)
+    off = Measured(1.0, parts + np.array([0, 0, 0, 1e-17, -2e-17]), 5.0).by_block(blocks)
+    assert exact.n_effective == off.n_effective == 3
+    assert exact.interval() == off.interval()
 
 
 def test_tied_rows_share_the_last_places_of_the_top():

@@ -29,6 +29,9 @@ _MADE_BY = {
     "fit_raters.scores": "scores=panel.scores(), (n, r) with a column for each rater",
     "against_random.values": "values=ratings.scores()",
     "agreement.values": "values=curation.scores",
+    "agreement_difference.values": "values=curation.scores",
+    "remove_covariate.values": "values=curation.scores",
+    "select.values": "values=ds2.measure_likelihoods(pool, model).perplexity, or your own numbers",
     "compare_arms.values": "values=arms.values, arms = ds2.read_arms(paths)",
     "compare_selections.n": "n=len(pool)",
     "compare_selections.values": 'values={"curated": curation.scores}',
@@ -53,7 +56,6 @@ _MADE_BY = {
     "scores": "scores=ratings.scores()",
     "raw": "raw=ratings.scores()",
     "curated": "curated=curation.scores",
-    "values": "values=ds2.measure_likelihoods(pool, model).perplexity, or numbers of your own",
     "gold": "gold=ds2.read_gold(pool, files, scale=ratings.scale).scores",
     "repeats": "repeats=ratings.repeat_scores()",
     "neighbors": "neighbors=ds2.find_neighbors(ds2.embed(pool))",
@@ -148,8 +150,11 @@ def made_by(function: str, name: str, kinds: Iterable[object] = (), value: objec
 
 
 def remedy(*names: str) -> str:
-    """Return " Pass …." for arguments, to end a sentence with; "" where nothing is known."""
-    made = [made_by("", name.partition("[")[0]) for name in names]
+    """Return " Pass …." for arguments, to end a sentence with; "" where nothing is known.
+
+    An argument may be told apart as "function.name".
+    """
+    made = [made_by(*name.partition("[")[0].rpartition(".")[::2]) for name in names]
     return f" Pass {', and '.join(filter(None, made))}." if any(made) else ""
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_choice",
     "check_column",
     "check_finite",
+    "check_finite_column",
     "check_fraction",
     "check_gold",
     "check_index",
@@ -103,6 +104,19 @@ def check_column(
             f"'{name}' must have one value per example, shape (n,). Got {array.shape}."
         )
     check_rows(name, array, n_rows)
+    return array
+
+
+def check_finite_column(
+    name: str, values: object, n_rows: int | None = None, *, missing: bool = False
+) -> np.ndarray:
+    """Return one finite number per example as (n,) floats; NaN too where ``missing`` is allowed."""
+    array = check_column(name, values, n_rows, numbers=True)
+    wrong = np.isinf(array) if missing else ~np.isfinite(array)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        none = ", or NaN where there is none" if missing else ""
+        raise InputError(f"'{name}' row {row} is {array[row]}. It must be a finite number{none}.")
     return array
 
 

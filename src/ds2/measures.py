@@ -51,6 +51,8 @@ NEAR_ONE = 0.9999
 #: The parts of n rows spread like n / (n − this) times their squares (a jackknife's correction).
 FEW = 4.0
 TINY = 1e-14
+#: A block whose parts are so much smaller than the largest has none: sums end on such rests.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class Measured:
     def by_block(self, blocks: np.ndarray, n_blocks: int = 0) -> "Measured":
         """Return the same with the parts of each block (n,) summed: it tells no more than one."""
         parts = np.bincount(blocks, weights=self.parts, minlength=n_blocks)
-        present = float(np.count_nonzero(np.bincount(blocks, weights=np.abs(self.parts))))
+        weight = np.bincount(blocks, weights=np.abs(self.parts))
+        present = float(np.count_nonzero(weight > ROUNDING * weight.max(initial=0.0)))
         rows = min(self.n_effective, present)
         return Measured(self.value, parts, rows, self.curved, self.least)
 

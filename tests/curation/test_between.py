@@ -186,7 +186,9 @@ def test_bad_input_is_one_sentence(untyped):
         ([], {}, "'pairs' is empty"),
         ([(a, a[::-1])], {}, "the same rows"),
         ([(a, a[:0])], {}, "Got none"),
-        ([(a, a + 2000)], {}, "rows in \\[0, 1999\\]"),
+        ([(a, a + 2000)], {}, "row numbers in \\[0, 1999\\]"),
+        ([(np.zeros(2000, bool), a)], {}, "np.flatnonzero of the marks"),
+        ([(a.astype(float), b)], {}, "'pairs' must be row numbers. Got float64"),
         ([(a, b)], {"size": 3}, "two examples of each stratum"),
         ([(a, b)], {"size": 900}, "at most those in which"),
         ([(a, b)], {"gold": np.zeros(2000)}, "has a score already"),
@@ -195,8 +197,9 @@ def test_bad_input_is_one_sentence(untyped):
         with pytest.raises(InputError, match=words):
             plan_gold_between(curated, pairs, **{"size": 50, **more})
     plan = plan_gold_between(curated, [(a, b)], size=50)
-    with pytest.raises(InputError, match="gold"):
-        gold_between(plan, np.zeros(3))
+    for gold in (np.zeros(3), np.zeros((2000, 2)), np.full(2000, np.inf), np.full(2000, -999.0)):
+        with pytest.raises(InputError, match="gold"):
+            gold_between(plan, gold)
 
 
 def test_a_pair_of_which_all_is_known_asks_for_nothing():

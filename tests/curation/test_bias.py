@@ -144,6 +144,11 @@ def test_removal_equals_the_naive_one_and_leaves_missing_rows_alone():
 
 def test_bad_input_to_bias_is_one_sentence(untyped):
     scores = np.arange(50.0)
+    neighbors = ds2.find_neighbors(np.eye(8, dtype=np.float32), k=3)
+    with pytest.raises(
+        InputError, match=r"'values' must be an array.* Pass values=curation\.scores"
+    ):
+        ds2.remove_covariate("a", scores, neighbors)
     with pytest.raises(InputError, match="'length' must have 50 rows"):
         measure_bias(scores, scores, {"length": np.ones(3)})
     with pytest.raises(InputError, match="must have shape"):

@@ -210,8 +210,18 @@ def test_bad_input_to_rerating_is_one_sentence(untyped):
         plan_rerating(scores, -se, **good)
     with pytest.raises(InputError, match="'se' must have 10 rows"):
         plan_rerating(scores, se[:3], **good)
-    with pytest.raises(InputError, match="without noise"):
+    with pytest.raises(InputError, match="'noise_se' must be a finite number above 0"):
         combine_ratings(scores, se, scores, noise_se=0.0)
+    with pytest.raises(InputError, match="without noise"):
+        combine_ratings(scores, se, scores, noise_se=np.zeros((10, 1)))
+    for change in ({"scores": ["a"] * 10}, {"se": ["a"] * 10}, {"ratings": ["a"] * 10}):
+        (name,) = change
+        with pytest.raises(InputError, match=f"'{name}' must hold numbers"):
+            combine_ratings(
+                **{"scores": scores, "se": se, "ratings": scores, "noise_se": 0.5, **change}
+            )
+    with pytest.raises(InputError, match=r"'noise_se' must be a number\. Got 'a'"):
+        combine_ratings(scores, se, scores, noise_se="a")
     with pytest.raises(InputError, match="one for each row"):
         combine_ratings(scores, se, scores, noise_se=np.ones(10))
     with pytest.raises(InputError, match="All 'scores' are equal"):

@@ -279,7 +279,9 @@ def test_the_sentence_says_what_clashes_and_what_is_possible(constraints, senten
         (Constraints(quotas=(Quota(LABELS, "a", 2, of="share"),)), "must be a fraction"),
         (Constraints(quotas=(Quota(LABELS, "a", 2, of="tokens"),)), "'of' must be one of"),
         (Constraints(quotas=(Quota(LABELS, "A", 2),)), "No row of the pool has the label 'A'"),
-        (Constraints(quotas=(Quota(LABELS[:3], "a", 2),)), "'labels' must have 15 rows"),
+        (Constraints(quotas=(Quota(LABELS[:3], "a", 2),)), "label 'a'' must have 15 rows"),
+        (Constraints(quotas=(Quota([["a", "b"]] * 15, "a", 2),)), "label 'a'' must have one value"),
+        (Constraints(quotas=(Quota([["a"], ["a", "b"], "c"] * 5, "a", 2),)), "must hold one value"),
         (
             Constraints(
                 max_tokens=9,

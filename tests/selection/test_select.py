@@ -215,7 +215,12 @@ def test_a_share_of_the_pool_is_a_size():
         ({"size": 51}, "asks for 51 rows, and the pool has 50"),
         ({"size": "many"}, "must be a number of rows or a share"),
         ({"size": True}, "must be a number of rows or a share"),
-        ({"size": 50}, r"asks for 50 rows, and 49 can be selected.* 1 unrated"),
+        (
+            {"size": 50},
+            r"asks for 50 rows, and 49 can be selected.* 49: ask for that\. .*1 unrated",
+        ),
+        ({"method": "length", "lengths": ["long"] * 50}, "'lengths' must hold numbers"),
+        ({"method": "perplexity"}, r"needs 'values'\. Pass values=.*\.perplexity"),
         ({"method": "ds-2"}, "Did you mean 'ds2'"),
         ({"method": "length"}, "method 'length' needs 'lengths'"),
         ({"method": "knn-10"}, "method 'knn-10' needs 'neighbors'"),

@@ -159,9 +159,10 @@ def rerate_command(
     name = quote(str(run))
     lines = [
         f"Wrote {found.path}: {found.n:,} examples whose next rating helps most.",
-        f"Of the {found.size:,} selected now, {found.precision:.1%} are expected to be in the "
-        f"true top; after these ratings {found.precision_after:.1%}, {more:.0f} more (95 %: "
-        f"{low:.0f} to {high:.0f}; one rating taken to be off by {found.noise_se:.2f} levels).",
+        f"Of the {found.size:,} examples that are likeliest to be in the true top, "
+        f"{found.precision:.1%} are expected to be in it; after these ratings "
+        f"{found.precision_after:.1%}, {more:.0f} more (95 %: {low:.0f} to {high:.0f}; "
+        f"one rating taken to be off by {found.noise_se:.2f} levels).",
     ]
     if found.n_first:
         lines += [

@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ds2.arrays import Groups, Keys, Rows, Scores, Values
-from ds2.checks import check_int, check_like, check_positive, check_rows, check_scores
+from ds2.checks import check_gold, check_index, check_int, check_positive, check_scores
 from ds2.curation.gold import deal_seats, draw_rows, first_of, known_labels
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
@@ -170,7 +170,7 @@ def plan_gold_between(
     n = len(values)
     order_keys = check_keys(keys, n)
     seed = check_int("seed", seed, low=0)
-    known = check_like("gold", gold, values[:, None])[:, 0]
+    known, _ = check_gold(gold, n, None)
     predictions = np.where(np.isnan(values), np.nanmean(values), values)
     labels, first = known_labels(groups, keys, n), np.arange(n)
     if labels is not None:  # one with a score already stands for the others
@@ -220,10 +220,9 @@ def gold_between(plan: PlanBetween, gold: Values) -> tuple[GoldDifference, ...]:
             not used.
 
     Raises:
-        InputError: lengths that differ.
+        InputError: lengths that differ, scores that are infinite or below 0.
     """
-    given = np.asarray(gold, dtype=np.float64)
-    check_rows("gold", given, len(plan.stratum))
+    given, _ = check_gold(gold, len(plan.stratum), None)
     scored = ~np.isnan(given[plan.rows])
     rows, strata = plan.rows[scored], plan.strata[scored]
     sure = np.flatnonzero(~np.isnan(plan.known))
@@ -352,11 +351,9 @@ def _checked(
     if not len(pairs):
         raise InputError("'pairs' is empty. Give the rows of two selections.")
     for pair in pairs:
-        a, b = (np.unique(np.asarray(rows)) for rows in pair)
-        for rows in (a, b):
-            if not len(rows) or rows[0] < 0 or rows[-1] >= n:
-                found = "none" if not len(rows) else f"{rows[0]} to {rows[-1]}"
-                raise InputError(f"'pairs' must hold rows in [0, {n - 1}]. Got {found}.")
+        a, b = (np.unique(check_index("pairs", rows, n)) for rows in pair)
+        if not (len(a) and len(b)):
+            raise InputError("'pairs' must hold the rows of two selections. Got none for one.")
         if np.array_equal(a, b):
             raise InputError("The two selections hold the same rows: there is nothing to decide.")
         yield a, b

@@ -23,7 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ds2.arrays import Keys, Rows, Scores, Values
-from ds2.checks import check_int, check_positive, check_rows, check_scores
+from ds2.checks import (
+    check_column,
+    check_finite_column,
+    check_int,
+    check_positive,
+    check_scores,
+    check_table,
+)
 from ds2.errors import InputError
 from ds2.keys import check_keys, random_order_keys
 from ds2.measures import Interval
@@ -50,7 +57,8 @@ class ReratePlan:
         gain: (m,) rows of the true top M that each rating is expected to add to the selection.
         probability: (n,) of being in the true top M, as known now; NaN where there is no score.
         cut: the true score at which the top M begins.
-        precision: expected share of the true top M among the M rows selected now.
+        precision: expected share of the true top M among the M rows that are likeliest to be in
+            it, as known now: those with the highest scores where all standard errors are equal.
         precision_after: the same once the plan's ratings are in.
         gained: how many more rows of the true top M are then selected, with the interval in which
             that falls 95 times of 100: what ratings and true scores turn out to be is chance.
@@ -115,15 +123,12 @@ def plan_rerating(
     rows = np.flatnonzero(~np.isnan(values))
     size = check_int("size", size, low=1, high=max(1, len(rows) - 1))
     seed = check_int("seed", seed, low=0)
-    noise = np.asarray(noise_se, dtype=np.float64)
+    noise = _noise(noise_se)
     if noise.shape not in ((), (n,)):
         raise InputError(f"'noise_se' must be one number, or {n}: one a row. Got {noise.shape}.")
-    if not (np.isfinite(noise).all() and (noise > 0).all()):
-        raise InputError("'noise_se' must be finite and above 0.")
-    prices = np.ones(n) if cost is None else np.asarray(cost, dtype=np.float64)
-    check_rows("cost", prices, n)
-    if not (np.isfinite(prices).all() and (prices > 0).all()):
-        raise InputError("'cost' must be finite and above 0 for every row.")
+    prices = np.ones(n) if cost is None else check_finite_column("cost", cost, n)
+    if not (prices > 0).all():
+        raise InputError("'cost' must be above 0 for every row.")
     noise, prices = np.broadcast_to(noise, (n,))[rows], prices[rows]
     known = _Known(values[rows], _errors(se, values)[rows], noise, size)
     gain, top_of_all = known.gain()
@@ -165,12 +170,9 @@ def combine_ratings(
     Returns:
         (n,) posterior means and (n,) standard errors; both NaN where nothing is known still.
     """
-    before = np.asarray(scores, dtype=np.float64)
-    check_rows("ratings", ratings, len(before))
-    table = np.asarray(ratings, dtype=np.float64).reshape(len(before), -1)
-    noise = np.asarray(noise_se, dtype=np.float64)
-    if not (noise > 0).all():
-        raise InputError("'noise_se' must be above 0: a rating without noise is the true score.")
+    before = check_finite_column("scores", scores, missing=True)
+    table = check_table("ratings", ratings, n_rows=len(before), whole=False)
+    noise = _noise(noise_se)
     n, r = table.shape
     if noise.shape not in ((), (1,), (r,), (n, 1), (1, r), (n, r)):
         raise InputError(
@@ -320,10 +322,21 @@ def _solve(decreasing: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
+def _noise(noise_se: object) -> np.ndarray:
+    """Standard deviations of a rating, of any shape."""
+    given = np.asarray(noise_se)
+    if given.ndim == 0:
+        return np.asarray(check_positive("noise_se", given.item()))
+    noise = check_table("noise_se", given, whole=False)
+    if not (noise > 0).all():
+        raise InputError("'noise_se' must be above 0: a rating without noise is the true score.")
+    return noise.reshape(given.shape)
+
+
 def _errors(se: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(n,) standard errors, 0 where there is no score."""
-    check_rows("se", se, len(scores))
-    errors: np.ndarray = np.where(np.isnan(scores), 0.0, np.asarray(se, dtype=np.float64))
+    given = check_column("se", se, len(scores), numbers=True)
+    errors: np.ndarray = np.where(np.isnan(scores), 0.0, given)
     wrong = ~(errors >= 0) | np.isinf(errors)
     if wrong.any():
         row = int(np.argmax(wrong))

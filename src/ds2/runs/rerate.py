@@ -37,7 +37,7 @@ class Rerated:
     #: the pool
     n_random: int
     size: int  #: M, the size of the selection that it is for
-    precision: float  #: expected share of the true top M among what is selected now
+    precision: float  #: expected share of the true top M among the M rows likeliest to be in it
     precision_after: float  #: the same once the ratings are in
     noise_se: float  #: standard deviation that one more rating is taken to have
     #: how many more of the true top are then selected, and the ends of its 95 % interval

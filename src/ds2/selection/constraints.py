@@ -12,6 +12,7 @@ import numpy as np
 
 from ds2.checks import (
     check_choice,
+    check_column,
     check_finite,
     check_fraction,
     check_index,
@@ -25,6 +26,7 @@ from ds2.selection.near import find_near_duplicates
 __all__ = [
     "Constraints",
     "Quota",
+    "asked_words",
     "check_constraints",
     "constraint_words",
     "eligible_rows",
@@ -134,8 +136,7 @@ def check_constraints(constraints: Constraints, n: int) -> Constraints:
 
 def _check_quota(quota: Quota, n: int, budget: bool) -> None:
     check_choice("of", quota.of, ("rows", "share"))
-    labels = np.asarray(quota.labels)
-    check_rows("labels", labels, n)
+    labels = check_column(f"labels of {quota.words}", quota.labels, n)
     low, high = quota.minimum, quota.maximum
     if low is None and high is None:
         raise InputError(f"The quota for {quota.words} has no minimum and no maximum. Give one.")
@@ -280,7 +281,7 @@ def constraint_words(constraints: Constraints, size: int | None, rows: np.ndarra
         least = (quota.minimum or 0) * (1 if quota.of == "rows" else size or 0)
         if there < least:
             short.append(f"{_ends(quota)[0]} (of which {there:,} can be chosen)")
-    words = short or list(_all_words(constraints, size))
+    words = short or list(asked_words(constraints, size))
     more = len(words) - LISTED
     if more > 0:
         words = [*words[:LISTED], f"{more} more"]
@@ -289,7 +290,8 @@ def constraint_words(constraints: Constraints, size: int | None, rows: np.ndarra
     return f"The constraints {', '.join(words[:-1])} and {words[-1]} cannot be met together."
 
 
-def _all_words(constraints: Constraints, size: int | None) -> Iterator[str]:
+def asked_words(constraints: Constraints, size: int | None) -> Iterator[str]:
+    """Each constraint in words, and the size."""
     for quota in constraints.quotas:
         yield from _ends(quota)
     for name in ("must_have", "must_not"):

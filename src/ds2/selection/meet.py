@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ds2.selection.constraints import Constraints, constraint_words, given_rows
+from ds2.selection.constraints import Constraints, asked_words, constraint_words, given_rows
 
 __all__ = ["Chosen", "choose", "clash"]
 
@@ -249,10 +249,9 @@ def clash(rows: np.ndarray, size: int | None, constraints: Constraints, n: int) 
         fewer = program.complete(held, room, (1, most - 1))
         advice = "No smaller size helps: relax a constraint."
         if fewer is not None:
-            advice = (
-                f"The largest feasible size is {int((held + fewer).sum()):,}: ask for that, or "
-                "relax a constraint."
-            )
+            relax = ", or relax a constraint" if any(asked_words(constraints, None)) else ""
+            largest = int((held + fewer).sum())
+            advice = f"The largest feasible size is {largest:,}: ask for that{relax}."
     if size is not None and size > len(rows) and not budgeted:
         return f"'size' asks for {size:,} rows, and {len(rows):,} can be selected. {advice}"
     return f"{constraint_words(constraints, size, rows)} {advice}"

@@ -14,6 +14,7 @@ from ds2.arrays import Groups, Keys, Lengths, Prior, Rows, Scores, Values, Vecto
 from ds2.checks import (
     check_choice,
     check_column,
+    check_finite_column,
     check_fraction,
     check_int,
     check_scores,
@@ -89,7 +90,7 @@ def select(
     duplicates is selected: the one with the highest score. A row without a score is not selected
     by a method that looks at scores.
 
-    Methods, with what they need (``METHODS`` has the source and the cost of each):
+    Methods, with what they need (their source and cost: ``from ds2.selection import METHODS``):
 
     - "ds2" (scores, tail): highest score first, then highest long-tail score. "ds2-no-curation"
       (raw, tail) does so with the rater's own scores, "ds2-no-diversity" (scores) without the
@@ -328,7 +329,7 @@ def _check_needs(name: str, given: Mapping[str, Any]) -> None:
     lacking = [one_of for one_of in needs if all(given.get(one) is None for one in one_of)]
     if lacking:
         wanted = " and ".join(" or ".join(f"'{one}'" for one in one_of) for one_of in lacking)
-        calls = remedy(*(one_of[-1] for one_of in lacking))
+        calls = remedy(*(f"select.{one_of[-1]}" for one_of in lacking))
         raise InputError(f"method '{name}' needs {wanted}.{calls}")
 
 
@@ -389,11 +390,10 @@ def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("tail", "lengths", "sources"):
         if given.get(name) is None or (name == "sources" and name not in rule.needs):
             continue
-        array = check_column(name, given[name])
         if name == "sources":  # numbers in the order of their first row; None is a source too
-            found[name] = encode(each(array))[0]
+            found[name] = encode(each(check_column(name, given[name])))[0]
         else:
-            found[name] = _finite(name, array)
+            found[name] = check_finite_column(name, given[name])
     if "vectors" in rule.needs:
         found["vectors"] = check_vectors("vectors", given["vectors"])
     if "targets" in rule.needs:
@@ -405,14 +405,6 @@ def _columns(rule: Method, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"dimensions, as 'vectors' has. Got shape {targets.shape}. Embed both alike."
             )
     return found
-
-
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    array = values.astype(np.float64)
-    if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array)))
-        raise InputError(f"'{name}' row {row} is {array[row]}. It must be a finite number.")
-    return array
 
 
 def _standing(rows: np.ndarray, groups: np.ndarray | None, n: int) -> np.ndarray:
