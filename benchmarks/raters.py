@@ -1,7 +1,7 @@
 """Several raters: do the intervals hold, and is a rater with levels out of order named?
 
-1. Simulated raters, 10 % of the ratings missing: coverage of the 95 % intervals of T per rater
-   (from the raters alone, and jointly with neighbours), of rho, and of the reliabilities.
+1. Simulated raters of two kinds, 10 % of the ratings missing: coverage of the 95 % intervals of T
+   per rater (from the raters alone, and jointly with neighbours), of rho, and of the reliabilities.
 2. Agreement with gold (Spearman, Pearson, accuracy, quadratic kappa) from 50, 100 and 200 gold
    rows, drawn at random and stratified with weights; and of the paired difference of two raters.
 3. The published scores: which raters are named for levels out of order.
@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 from _common import alpaca_rows, data_file, json_line, table, total_variation
+from scipy.special import ndtr
 
 import ds2
 from ds2.noise import (
@@ -33,12 +34,19 @@ NAMES = ("GPT-4o-mini", "Llama-3.1-8B", "Mistral-7B")
 
 
 def raters(
-    n: int, r: int, rho: float, seed: int
+    n: int, r: int, rho: float, seed: int, *, rounding: bool = False
 ) -> tuple[ds2.SimulatedPool, np.ndarray, np.ndarray]:
-    """A pool, its (n, r) scores with a tenth missing, and the raters' matrices."""
+    """A pool, its (n, r) scores with a tenth missing, and the raters' matrices.
+
+    Raters are right at one rate at every level, or round the truth plus a normal error.
+    """
     rng = np.random.default_rng(seed)
     pool = ds2.simulate(n, clusterability=rho, seed=seed)
     T = np.array([right * np.eye(6) + (1 - right) * NEAR for right in np.linspace(0.45, 0.7, r)])
+    if rounding:
+        edges = np.array([-np.inf, *(np.arange(5) + 0.5), np.inf])
+        away = (edges - np.arange(6)[:, None]) / np.linspace(0.8, 1.5, r)[:, None, None]
+        T = np.diff(ndtr(away), axis=2)
     true = pool.true_scores.astype(int)
     scores = np.stack([draw_scores(m, true, rng) for m in T], axis=1).astype(float)
     scores[rng.random(scores.shape) < 0.1] = np.nan
@@ -47,10 +55,14 @@ def raters(
 
 def matrices(n: int, seeds: range) -> list[dict]:
     rows = []
-    for r, rho, joint in ((3, 0.0, False), (5, 0.0, False), (2, 0.5, True), (3, 0.5, True)):
+    for r, rho, rounding in (
+        *((3, 0.0, False), (5, 0.0, False), (2, 0.5, False), (3, 0.5, False)),
+        *((3, 0.0, True), (2, 0.5, True), (3, 0.5, True)),
+    ):
+        joint = rho > 0
         held, errors, rho_held, rho_errors, widths, estimates = [], [], [], [], [], []
         for seed in seeds:
-            pool, scores, T = raters(n, r, rho, seed)
+            pool, scores, T = raters(n, r, rho, seed, rounding=rounding)
             if joint:
                 neighbors = ds2.find_neighbors(pool.vectors)
                 fit = ds2.estimate_transition(scores, neighbors, n_scores=6, seed=seed)
@@ -69,7 +81,7 @@ def matrices(n: int, seeds: range) -> list[dict]:
         rows.append(
             {
                 "from": "raters + neighbours" if joint else "raters",
-                "raters": r,
+                "raters": f"{r}, rounding" if rounding else r,
                 "rows": n,
                 "coverage of T": float(np.mean(held)),
                 "worst cell": float(np.mean(held, axis=0).min()),

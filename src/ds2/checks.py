@@ -35,6 +35,8 @@ __all__ = [
 
 #: Elements of vectors beyond these could not be squared and summed in float32.
 SMALLEST, LARGEST = 1e-12, 1e12
+#: Weights below this, or above its inverse, could not be squared and summed.
+LEAST_WEIGHT = 1e-100
 
 
 def check_int(name: str, value: object, *, low: int, high: int | None = None) -> int:
@@ -337,12 +339,12 @@ def check_gold(
 def check_weights(name: str, weights: object, n_rows: int) -> np.ndarray:
     """Return inverse inclusion probabilities as (n,) floats, 0 where there is none."""
     array = check_column(name, weights, n_rows, numbers=True)
-    wrong = (array < 0) | np.isinf(array)
+    wrong = (array < 0) | (array > 1 / LEAST_WEIGHT) | ((array > 0) & (array < LEAST_WEIGHT))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
             f"'{name}' must be finite and 0 or more. Got {array[row]:g} in row {row}. A weight is "
-            "the inverse of a row's probability of being asked for."
+            "the inverse of a row's probability of being asked for; none is so large or so small."
         )
     return np.where(np.isnan(array), 0.0, array)
 

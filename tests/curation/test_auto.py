@@ -305,6 +305,6 @@ def test_the_posterior_computes_no_intervals_that_nobody_reads(monkeypatch):
 
     scores = seen(np.arange(400) % 6, (1.0,) * 3)
     fit, noise = ds2.fit_raters(scores, 6), estimates(scores)
-    monkeypatch.setattr("ds2.noise.several.cell_intervals", asked)
+    monkeypatch.setattr("ds2.noise.model.cell_intervals", asked)
     found = quiet(scores, unlike(400), noise, method="fused")
     np.testing.assert_allclose(found.posterior, fit.posterior, atol=1e-3)

@@ -1,5 +1,6 @@
 """Raters with known matrices, for the tests of several raters."""
 
+import math
 import warnings
 
 import numpy as np
@@ -22,6 +23,13 @@ def scored(true, matrices, seed=0, missing=0.1):
     scores = np.stack([draw_scores(T, true, rng) for T in matrices], axis=1).astype(float)
     scores[rng.random(scores.shape) < missing] = np.nan
     return scores
+
+
+def rounding(sd, n_scores=6):
+    """The matrix of a rater who says the level nearest to truth + N(0, sd)."""
+    edges = np.array([-np.inf, *(np.arange(n_scores - 1) + 0.5), np.inf])
+    share = np.vectorize(math.erf)((edges - np.arange(n_scores)[:, None]) / sd / math.sqrt(2))
+    return np.diff(share, axis=1) / 2
 
 
 def distance(a, b):

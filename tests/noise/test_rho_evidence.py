@@ -31,6 +31,26 @@ def test_a_hundred_gold_rows_do_nearly_what_knowing_rho_does(rho):
     assert np.mean(ours) <= 1.5 * np.mean(known)
 
 
+def test_the_interval_of_rho_reaches_as_far_as_each_piece_of_evidence():
+    for seed in (1, 3, 4):  # gold's own scores and its neighbours' contradict each other here
+        pool, neighbors = prepared(0.3, seed, n=2000)
+        gold = np.full(2000, np.nan)
+        rows = np.random.default_rng(seed + 5).choice(2000, 100, replace=False)
+        gold[rows] = pool.true_scores[rows]
+        found = estimate(pool.scores, neighbors, gold=gold, n_bootstrap=0, seed=seed)
+        low, high = found.rho_interval
+        assert low <= 0.3 <= high
+        assert low <= found.rho <= high
+
+
+@pytest.mark.parametrize("weight", [1e300, 1e-300])
+def test_weights_that_cannot_be_squared_are_named(weight):
+    pool, neighbors = prepared(0.6, 0, n=300)
+    gold = some(pool.true_scores, 60)
+    with pytest.raises(InputError, match="'gold_weights' must be finite and 0 or more"):
+        estimate(pool.scores, neighbors, gold=gold, gold_weights=np.full(300, weight))
+
+
 def test_gold_overrules_neighbours_that_mislead():
     rng = np.random.default_rng(0)
     place = rng.standard_normal((3000, 3))

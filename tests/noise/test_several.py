@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from raters_sample import distance, estimate, rater, scored, some
+from raters_sample import distance, estimate, rater, rounding, scored, some
 
 import ds2
 from ds2.errors import InputError
@@ -34,6 +34,26 @@ def test_two_raters_and_neighbours_determine_everything(joint):
     inside = ((low <= T) & (high >= T))[seen]
     assert np.nanmean(inside) > 0.85
     assert joint.range_informative
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_intervals_hold_where_near_levels_are_hard_to_tell_apart(seed):
+    simulated = ds2.simulate(1000, clusterability=0.6, seed=seed)
+    two = np.array([rounding(0.8), rounding(1.1)])
+    scores = scored(simulated.true_scores, two, seed, missing=0)
+    found = estimate(scores, ds2.find_neighbors(simulated.vectors), n_bootstrap=0)
+    low, high = found.intervals
+    assert ((low <= two) & (two <= high))[two >= 0.02].mean() > 0.85
+    low, high = found.prior_intervals
+    assert ((low <= simulated.prior) & (simulated.prior <= high)).mean() > 0.8
+
+
+def test_rho_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    vectors = np.random.default_rng(1).normal(size=(50, 16)).astype(np.float32)
+    scores = rng.integers(0, 6, (50, 3)).astype(float)
+    found = estimate(scores, ds2.find_neighbors(vectors, k=2))
+    assert found.rho_interval[0] <= found.rho <= found.rho_interval[1]
 
 
 def test_one_rater_of_several_reads_like_an_estimate_of_one(joint, pool):

@@ -136,7 +136,7 @@ def diagonal_starts(
     return np.array(matrices), np.tile(observed, (n_starts, 1))
 
 
-def ordinal_shares(s: int) -> np.ndarray:
+def ordinal_shares(s: int, decay: float = ORDINAL_DECAY) -> np.ndarray:
     """(s, s) A row for each level, its mass falling with the distance from the diagonal."""
-    mass = ORDINAL_DECAY ** np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
+    mass = decay ** np.abs(np.subtract.outer(np.arange(s), np.arange(s)))
     return np.asarray(mass / mass.sum(axis=1, keepdims=True))

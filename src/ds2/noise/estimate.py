@@ -61,10 +61,12 @@ class TransitionEstimate(Shown):
         effective_counts: (s,) distinct rated examples times p: what each row of T rests on.
         diagonal_dominant: whether every score that has enough examples is most often observed
             as itself.
-        fit: total variation between counted and fitted triples; 0 is a perfect fit.
+        fit: total variation between counted and fitted triples; 0 is a perfect fit. Where evidence
+            chose rho it is that of the neighbours' matrix at rho = 1, as are ``log_likelihood``,
+            ``iterations`` and ``converged``; NaN for several raters.
         fit_expected: what ``fit`` is exceeded by in 1 of 20 pools that follow the model; NaN
-            without bootstrap.
-        log_likelihood: mean log-probability of a triple.
+            without bootstrap, with gold, repeats, or several raters.
+        log_likelihood: mean log-probability of a triple; of a pair for several raters.
         iterations: EM steps of the fit.
         converged: whether EM stood still.
         n_examples: distinct examples with a score.
@@ -73,7 +75,12 @@ class TransitionEstimate(Shown):
         warnings: sentences, each with a code that a program can go by.
         rho_source: what rho rests on: "gold", "repeats" or "raters"; "assumed" where it was given,
             or nothing tells.
-        rho_interval: 95 % interval of rho; 0 to 1 where it is assumed.
+        rho_interval: interval of rho, meant to hold it in 95 % of pools; 0 to 1 where it is
+            assumed. On simulated pools of 2,000 rows with 100 gold rows it does so in 92 to
+            100 %, of several raters in all where they err alike at all levels but in 50 to 100 %
+            where they round the truth plus a normal error, with repeats alone in 4 of 6 at
+            rho = 0.3. The rho of several raters also goes with the order of the rows and the seed:
+            five orders of 1,500 rows differed by up to 0.13.
         matrix_source: what the matrix rests on beside a rater's own scores: "neighbors" alone, or
             "gold", "repeats" or "raters" as well, whether or not rho was given.
         n_gold: gold rows that were used.

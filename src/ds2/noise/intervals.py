@@ -10,6 +10,12 @@ The sum of their squares is the information H. Where observations are not indepe
 share rows), J sums the squares of whole blocks of the graph, and the variance is H⁻¹ J H⁻¹
 (Godambe). Intervals of a cell are taken on its log-odds, so that they stay within (0, 1).
 
+That is what sampling does. Where near levels are hard to tell apart the likelihood is so flat that
+the ordinal prior decides, and the curvature does not show it. So the fit goes on under a sharper
+and under a blunter prior, and the larger move of a cell, of p and of rho counts as one more
+standard error: two or three raters who see round(truth + a normal error) on 2,000 rows were held
+in 70 to 93 % of the cells without that, and are in 92 to 99 % with it (decision 23).
+
 **One rater** (`ds2.noise.triples`): a parametric bootstrap on the fixed graph. The graph stays and
 the scores are drawn anew: every entry gets its most probable true score given its own and its
 neighbours' scores, observed scores are drawn from the fitted T, counted on the graph and fitted
@@ -53,6 +59,7 @@ __all__ = [
     "log_odds_interval",
     "matrix_range",
     "prior_information",
+    "widened",
 ]
 
 #: Eigenvalues below this share of the largest are directions that nothing is known of.
@@ -109,6 +116,13 @@ def log_odds_interval(shares: np.ndarray, errors: np.ndarray) -> np.ndarray:
     half = Z * errors / (inner * (1 - inner))
     bounds = np.array([centre - half, centre + half])
     return np.asarray(1 / (1 + np.exp(-np.clip(bounds, -700, 700))))
+
+
+def widened(shares: np.ndarray, bounds: np.ndarray, others: list[np.ndarray]) -> np.ndarray:
+    """(2, …) Intervals that allow for how far ``shares`` go with what was guessed beforehand."""
+    pull = Z * np.max([np.abs(other - shares) for other in others], axis=0)
+    low, high = shares - np.hypot(shares - bounds[0], pull), np.hypot(bounds[1] - shares, pull)
+    return np.asarray(np.clip(np.array([low, shares + high]), 0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

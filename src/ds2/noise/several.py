@@ -17,7 +17,7 @@ from ds2.errors import InputError
 from ds2.levels import split_levels
 from ds2.neighbors import Neighbors
 from ds2.noise.estimate import MIN_COUNT, TransitionEstimate, dominant
-from ds2.noise.intervals import RHO_FLOOR, cell_intervals
+from ds2.noise.intervals import RHO_FLOOR
 from ds2.noise.model import Links, Model, Patterns, Solved
 from ds2.noise.order import class_values, ordered_raters, swapped_levels, used_levels
 from ds2.noise.panel import Panel, look_at
@@ -52,8 +52,10 @@ def estimate_several(
     panel = look_at(values)
     with part(0.0, 0.6):
         joint = _fit(values, neighbors, wanted, panel)
-    found, ends = joint.rho()
+    others = joint.elsewhere()
+    found, ends = joint.rho(others)
     used = float(np.clip(found, RHO_FLOOR, 1.0)) if rho is None else rho
+    ends = (min(ends[0], used), max(ends[1], used))
     source = "raters" if rho is None else "assumed"
     plain = replace(wanted, n_bootstrap=0)
     raters: list[TransitionEstimate | None] = []
@@ -68,7 +70,7 @@ def estimate_several(
     n_examples = int((rated & neighbors.entries()).sum())
     effective = n_examples * joint.prior
     cov = joint.model.covariance(joint.state)
-    intervals = cell_intervals(joint.state.matrix[0], cov).reshape(2, *joint.matrix.shape)
+    intervals = joint.intervals(cov, others)
     intervals[:, :, effective < MIN_COUNT] = np.nan
     known = [one for one in raters if one is not None]
     lifts: tuple[Lift, ...] = (Lift(float("nan")),)
@@ -83,7 +85,7 @@ def estimate_several(
         range=np.where(np.isnan(intervals), np.array([0.0, 1.0])[:, None, None, None], intervals),
         rho_range=ends,
         intervals=intervals,
-        prior_intervals=joint.prior_intervals(cov),
+        prior_intervals=joint.prior_intervals(cov, others),
         lift=lifts[0],
         lifts=lifts,
         n_neighbors=max((one.n_neighbors for one in known), default=1),
@@ -247,7 +249,7 @@ class RaterFit:
         matrix: (r, s, s) one transition matrix per rater.
         prior: (s,) p[i] = P(true = i).
         posterior: (n, s) P(true = i given the row's ratings); NaN in rows without any.
-        intervals: (2, r, s, s) 95 % intervals from the observed information.
+        intervals: (2, r, s, s) 95 % intervals: what sampling does, and what the ordinal prior does.
         log_likelihood: of all rows, in nats.
         converged: whether EM stood still.
         iterations: EM steps.
@@ -317,7 +319,6 @@ def fit_raters(
         seed=check_int("seed", seed, low=0),
     )
     model, patterns = solved.model, solved.model.patterns
-    bounds = cell_intervals(solved.state.matrix[0], model.covariance(solved.state))
     posterior = model.posterior(solved.state)[patterns.of_row]
     posterior[~patterns.rated[patterns.of_row]] = np.nan
     r, note = values.shape[1], ""
@@ -332,7 +333,7 @@ def fit_raters(
         matrix=solved.matrix,
         prior=solved.prior,
         posterior=posterior,
-        intervals=bounds.reshape(2, *solved.matrix.shape),
+        intervals=solved.intervals(model.covariance(solved.state), solved.elsewhere()),
         log_likelihood=model.data_likelihood(solved.state),
         converged=solved.converged,
         iterations=solved.iterations,

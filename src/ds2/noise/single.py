@@ -220,8 +220,7 @@ def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) ->
     """Weigh families of guesses, each family equally beforehand, by how they explain ``D``."""
     strengths = np.array(STRENGTHS if D.any() else EXACT)
     logs = [
-        np.array([[_log_probability(D, v * _held(M)) for v in strengths] for M in family.matrices])
-        + (family.support - _log_mean(family.support))[:, None]
+        _told(D, family.matrices, strengths) + (family.support - _log_mean(family.support))[:, None]
         for family in families
     ]
     weights = _weights(logs, strengths**LEAN)
@@ -234,6 +233,11 @@ def explain(D: np.ndarray, families: list[Guesses], rng: np.random.Generator) ->
     mean /= mean.sum(axis=1, keepdims=True)  # what was too unlikely to be looked at is left out
     bounds = _intervals(D, families, _weights(logs, strengths**DOUBT), strengths, rng)
     return Trusted(mean, bounds, tuple(weight.sum(axis=1) for weight in weights))
+
+
+def _told(D: np.ndarray, matrices: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """(g, v) Log-probability of ``D`` for each guess and strength."""
+    return np.array([[_log_probability(D, v * _held(M)) for v in strengths] for M in matrices])
 
 
 def _weights(logs: list[np.ndarray], beforehand: np.ndarray) -> list[np.ndarray]:
@@ -330,15 +334,17 @@ def estimate_one(
     fits = counted.along(grid, single.fit, prior_rho=1.0)
     shares = split_levels(gold[rows], wanted.n_scores)
     near = neighbors.indices[rows, : counted.used]
-    support = np.zeros(len(grid))
-    for g, fit in enumerate(fits):
-        support[g] = _neighbors_say(single, fit, float(grid[g]), near, shares)
-        if twice:
-            support[g] += _repeats_say(fit, values[both].astype(int), repeats[both].astype(int))
+    said = []
+    if len(rows):
+        at_grid = zip(fits, grid, strict=True)
+        said.append([_neighbors_say(single, fit, float(at), near, shares) for fit, at in at_grid])
+    if twice:
+        again = values[both].astype(int), repeats[both].astype(int)
+        said.append([_repeats_say(fit, *again) for fit in fits])
     stretch = 1 / np.array([counted.shares(float(value))[1] for value in grid])
     guesses = Guesses(
         matrices=np.array([fit.matrix[0] for fit in fits]),
-        support=support,
+        support=np.sum(said, axis=0),
         errors=None if rounds is None else rounds.matrices - rounds.matrices.mean(axis=0),
         stretch=stretch,
     )
@@ -353,10 +359,12 @@ def estimate_one(
     prior, prior_intervals = _prior(
         priors, chances, stretch=stretch, levels=levels, rounds=rounds, rng=rng
     )
-    order = np.cumsum(chances)
-    low, high = (
-        float(grid[min(int(np.searchsorted(order, q)), len(grid) - 1)]) for q in (0.025, 0.975)
-    )
+    witnesses = [_softmax(np.array(logs)) for logs in said]
+    if D.any():
+        strong = np.array(STRENGTHS)
+        (own,) = _weights([_told(D, guesses.matrices, strong)], strong**LEAN)
+        witnesses.append(own.sum(axis=1))
+    low, high = _rho_interval(grid, chances, witnesses)
     effective, source = counted.n * prior, "gold" if len(rows) else "repeats"
     return replace(
         single.estimate,
@@ -375,6 +383,29 @@ def estimate_one(
         fit_expected=float("nan"),
         n_gold=len(rows),
     )
+
+
+def _rho_interval(
+    grid: np.ndarray, chances: np.ndarray, witnesses: list[np.ndarray]
+) -> tuple[float, float]:
+    """Interval of rho by all evidence, as far as each piece alone puts it, give or take its SD.
+
+    What T is off by at each rho draws the pieces apart: the gold rows' own scores towards 1, their
+    neighbours' scores towards 0.
+
+    Args:
+        grid: (g,) rho.
+        chances: (g,) of each, by all evidence.
+        witnesses: (g,) the same by each piece.
+    """
+    order = np.cumsum(chances)
+    ends = [grid[min(int(np.searchsorted(order, q)), len(grid) - 1)] for q in (0.025, 0.975)]
+    for chance in witnesses:
+        mean = chance @ grid
+        off = np.sqrt(chance @ (grid - mean) ** 2)
+        ends += [mean - off, mean + off]
+    ends = np.clip([*ends, chances @ grid], grid[0], grid[-1])
+    return float(ends.min()), float(ends.max())
 
 
 def _prior(

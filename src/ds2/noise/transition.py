@@ -73,7 +73,8 @@ def estimate_transition(
             likelier error than a far one; 0 is none. A few tens steady small pools. "auto" is 0
             for one rater and 4 for several.
         n_bootstrap: rounds behind the 95 % intervals of one rater; 0 for none. Intervals of
-            several raters come from the information of the likelihood.
+            several raters come from the information of the likelihood and from what the ordinal
+            prior decides.
         n_starts: EM starts, all with most mass on the diagonal; the best likelihood is kept.
         gold: (n,) trusted scores on the level scale (fractions allowed), NaN where unknown; used
             from 10 rows on.
