@@ -76,7 +76,7 @@ docs: $(VENV)/.docs
 bench: $(VENV)/.dev
 	for script in house imports reading parts recovery intervals rho raters real neighbors scale rating_throughput \
 		rating_faults rating_cap rating_simulation layouts rater_forms injections curation do_no_harm harm_search repeats gold gold_between rerate when_it_hurts methods levels frontier \
-		constraints compare breadth cache proof_statistics train_speed; do \
+		constraints compare better_than_random breadth cache proof_statistics train_speed; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
