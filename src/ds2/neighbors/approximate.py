@@ -28,7 +28,7 @@ LARGE = 100_000
 #: Search widths that are tried in turn until the recall is reached.
 SEARCH_WIDTHS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 SHARDS = 2
-#: Rows searched for at once (a fourth of them takes a tenth longer), and taken into a graph at once.
+#: Rows searched for at once (a fourth of them takes a tenth longer), and added to a graph at once.
 BLOCK, ADDED = 8192, 1024
 #: Share of the squared length that the codes keep.
 ENERGY = 0.9
