@@ -13,7 +13,7 @@ higher level's, the two are out of order: swapped in a file, or filled with rows
 rated (`find_swapped_levels`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -42,8 +42,6 @@ UNUSED = 0.005
 FALSE_ALARM = 0.001
 #: Each judge counts as saying so from this many standard errors.
 SAYS_SO = 1.64
-#: Until all pairs of a rater are known.
-_UNSAID = Caution("swapped-levels", "")
 #: A level with fewer common rows is not judged.
 MIN_ROWS = 10
 
@@ -157,6 +155,10 @@ class SwappedLevels:
     sentence: Caution
 
 
+#: The fields of `SwappedLevels` but for the sentence, which is of all cases of a rater.
+_Case = tuple[int, int, int, float, float, tuple[int, ...], bool]
+
+
 def find_swapped_levels(
     scores: Float[np.ndarray, "n r"],
     n_scores: int,
@@ -206,7 +208,7 @@ def swapped_levels(
     r = values.shape[1]
     aside = {*panel.constant, *panel.contrary, *(m for m in range(r) if panel.speaks[m] != m)}
     bar = -float(ndtri(false_alarm / (n_scores * (n_scores - 1) / 2)))
-    found = []
+    found: list[_Case] = []
     for m in range(r):
         judges = [j for j in range(table.shape[1]) if j not in {*panel.group_of(m), *aside}]
         if m in aside or panel.opposed or not judges:
@@ -220,14 +222,10 @@ def swapped_levels(
             if not zs[0] >= bar or (len(judges) >= 2 and not certain):
                 continue
             who = tuple(j if j < r else -1 for j in said)
-            found.append(
-                SwappedLevels(m, low, high, float(gaps[0]), float(zs[0]), who, certain, _UNSAID)
-            )
-    found.sort(key=lambda case: -case.z)
-    own = {m: [case for case in found if case.rater == m] for m in range(r)}
-    return tuple(
-        replace(case, sentence=_words(names[case.rater], own[case.rater])) for case in found
-    )
+            found.append((m, low, high, float(gaps[0]), float(zs[0]), who, certain))
+    found.sort(key=lambda case: -case[4])
+    said_of = {m: _words(names[m], [case for case in found if case[0] == m]) for m, *_ in found}
+    return tuple(SwappedLevels(*case, sentence=said_of[case[0]]) for case in found)
 
 
 def ordered_raters(values: np.ndarray, n_scores: int, panel: Panel) -> np.ndarray:
@@ -258,18 +256,18 @@ def _by_level(own: np.ndarray, judges: np.ndarray, n_scores: int) -> tuple[np.nd
     return means, errors
 
 
-def _words(name: str, cases: list[SwappedLevels]) -> Caution:
+def _words(name: str, cases: list[_Case]) -> Caution:
     """One sentence for all pairs of levels of one rater, the clearest first."""
-    first = cases[0]
-    pairs = [f"{case.lower} and {case.higher}" for case in cases]
+    _, lower, higher, gap, *_, certain = cases[0]
+    pairs_of_levels = [list(case[1:3]) for case in cases]
+    pairs = [f"{low} and {high}" for low, high in pairs_of_levels]
     more = f", and so are {', '.join(pairs[1:])}" if len(pairs) > 1 else ""
     text = (
         f"Levels {pairs[0]} of {name} are out of order: the others score the rows of level "
-        f"{first.lower} higher than those of level {first.higher} (by {first.gap:.2f} standard "
+        f"{lower} higher than those of level {higher} (by {gap:.2f} standard "
         f"deviations){more}."
     )
     then = "It may as well be the other rater's levels; a third rater or gold would tell."
-    if first.certain:
-        then = f"Look whether the levels were swapped, or unrated rows stand as {first.lower}."
-    pairs_of_levels = [[case.lower, case.higher] for case in cases]
+    if certain:
+        then = f"Look whether the levels were swapped, or unrated rows stand as {lower}."
     return Caution("swapped-levels", f"{text} {then}", rater=name, levels=pairs_of_levels)

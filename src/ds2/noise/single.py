@@ -199,10 +199,14 @@ def gold_counts(shares: np.ndarray, observed: np.ndarray, weights: np.ndarray) -
     D = np.zeros((s, s))
     if not rated.any():
         return D
-    w = weights[rated]
-    scaled = w * w.sum() / (w**2).sum()
+    scaled = _in_examples(weights[rated])
     np.add.at(D.T, observed[rated].astype(int), shares[rated] * scaled[:, None])
     return D
+
+
+def _in_examples(weights: np.ndarray) -> np.ndarray:
+    """(g,) How many examples each row is worth; together as many as rows are effective (Kish)."""
+    return np.asarray(weights * weights.sum() / max(float((weights**2).sum()), TINY))
 
 
 def ordinal_guesses(s: int) -> Guesses:
@@ -353,8 +357,7 @@ def estimate_one(
     rng = np.random.default_rng(wanted.seed)
     found = explain(D, families, rng)
     chances = found.weights[0] / max(float(found.weights[0].sum()), TINY)
-    worth = weights[rows] * weights[rows].sum() / max(float((weights[rows] ** 2).sum()), TINY)
-    levels = worth @ shares
+    levels = _in_examples(weights[rows]) @ shares
     priors = np.array([fit.prior[0] for fit in fits])
     prior, prior_intervals = _prior(
         priors, chances, stretch=stretch, levels=levels, rounds=rounds, rng=rng

@@ -149,17 +149,12 @@ def check_sheets(job: Job, pool: Pool, scale: Scale) -> None:
     Raises:
         InputError: in one of them somebody has scored what the run does not have yet.
     """
-    every = np.ones(len(pool), dtype=bool)
-
-    def read(files: Sequence[Path]) -> GoldScores:
-        return read_gold(pool, files, scale=scale, rows=every, strata=False)
-
     here = _taken(job)
-    known = read(here).values if here else np.full(len(pool), np.nan)
+    known = _scores_in(pool, here, scale).values if here else np.full(len(pool), np.nan)
     for path in (job.folder / name for name in SHEETS[:2]):
-        found = read([path]) if path.exists() else None
-        if found is None:
+        if not path.exists():
             continue
+        found = _scores_in(pool, [path], scale)
         new = ~np.isnan(found.values) & (found.values != known)
         if n := int(new.sum()) + len(found.faults):
             run, sheet = (shlex.quote(str(one)) for one in (job.folder, path))
@@ -251,6 +246,12 @@ def _again(job: Job, pool: Pool, known: GoldScores, count: int) -> np.ndarray:
     return np.asarray(rows[np.argsort(order, kind="stable")[:count]])
 
 
+def _scores_in(pool: Pool, files: Sequence[Path], scale: Scale) -> GoldScores:
+    """The trusted scores in files, which may hold none: no row is left out by ``rows``."""
+    every = np.ones(len(pool), dtype=bool)
+    return read_gold(pool, files, scale=scale, rows=every, strata=False)
+
+
 def _taken(job: Job) -> list[Path]:
     """The files of trusted scores that the run has: those that judge, then those that teach."""
     both = job.folder / JUDGES, job.path(job.recipe.gold.path)
@@ -262,8 +263,7 @@ def _check_own(path: Path, pool: Pool, scale: Scale) -> None:
     lines = [line for _, line in read_file(path).rows]
     known = {"id", "score", "note", "stratum", "stratum_rows"}
     more = sorted({name for line in lines if not isinstance(line, Fault) for name in line} - known)
-    every = np.ones(len(pool), dtype=bool)
-    left = len(lines) - read_gold(pool, path, scale=scale, rows=every, strata=False).n_scored
+    left = len(lines) - _scores_in(pool, [path], scale).n_scored
     lost = [f"the columns {shown_names(more)}"] if more else []
     lost += [f"{left:,} lines that are not the one score of an example of the pool"] if left else []
     if lost:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ds2.errors import Ds2Warning
 from ds2.runs.recipe import Recipe
-from ds2.runs.recipe_file import load_recipe, make_recipe, resolve_name, resolve_path
+from ds2.runs.recipe_file import file_in, load_recipe, make_recipe, resolve_name, resolve_path
 
 if TYPE_CHECKING:
     from ds2.pool import Pool
@@ -101,9 +101,11 @@ class Job:
         """The file that the recipe means by ``name``."""
         return resolve_path(self.folder, name)
 
-    def named(self, name: str) -> str:
-        """That file where it is there, and else the name: of a model on the hub."""
-        return resolve_name(self.folder, name)
+    def named(self, key: str) -> str:
+        """What a setting names: that file where it is there, and else the name, as it is."""
+        name, held = str(self.recipe.flat()[key]), file_in(key)
+        known = held is not None and name in held.words
+        return name if known else resolve_name(self.folder, name)
 
     @property
     def pool(self) -> "Pool":

@@ -380,8 +380,7 @@ def _scores(values: np.ndarray) -> list[Any]:
 
 def token_counts(job: Job, pool: Pool) -> np.ndarray:
     """(n,) What every example costs, by the recipe's tokenizer."""
-    name = job.recipe.select.tokenizer
-    return count_tokens(pool, name if name == "characters" else job.named(name))
+    return count_tokens(pool, job.named("select.tokenizer"))
 
 
 def _contaminated(job: Job, material: Materials) -> dict[str, np.ndarray]:
@@ -470,15 +469,14 @@ def _values(job: Job, pool: Pool) -> dict[str, np.ndarray]:
     """What each method of `LIKELIHOODS` goes by: a column, or measured once and then kept."""
     if job.recipe.select.values is not None:
         return dict.fromkeys(LIKELIHOODS, _numbers(pool, job.recipe.select.values))
-    model = job.recipe.select.likelihood_model
-    if model is None:
+    if job.recipe.select.likelihood_model is None:
         raise InputError(
             "The methods perplexity and ifd need 'select.values', the column of the pool that "
             "holds the figure, or 'select.likelihood_model', a model that measures it. Name one, "
             "or choose another method."
         )
     path = job.folder / FILE  # of every conversation in its order, and the model with its files
-    model = job.named(model)
+    model = job.named("select.likelihood_model")
     about = json.dumps([hashlib.sha256(pool.keys.tobytes()).hexdigest(), fingerprint(model)])
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:

@@ -120,13 +120,12 @@ def model_of(job: Job) -> str:
     Raises:
         InputError: the recipe names no model.
     """
-    name = job.recipe.train.model
-    if name is None:
+    if job.recipe.train.model is None:
         raise InputError(
             "There is no base model: 'train.model' names none. Set it to a folder or to a name on "
             "the hub, such as --set train.model=meta-llama/Llama-3.1-8B."
         )
-    return job.named(name)
+    return job.named("train.model")
 
 
 def template_of(job: Job) -> str:

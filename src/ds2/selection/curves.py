@@ -7,7 +7,7 @@ and redundancy are those of `compare_selections`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ds2.progress import part
 from ds2.selection.compare import ComparedSelection, compare_selections
 from ds2.selection.constraints import Constraints, given_rows
 from ds2.selection.frontier import frontier_orders
-from ds2.selection.inputs import Inputs, Order
+from ds2.selection.inputs import Order
 from ds2.selection.select import prepare, take
 
 __all__ = [
@@ -159,12 +159,10 @@ def frontier_curve(
         with part(0.0, 0.8):
             return frontier_orders(replace(ready.inputs, count=count), wanted)
 
-    def order(keep: float, inputs: Inputs) -> Order:
-        return orders(inputs.count)[keep]
+    def rows_at(keep: float) -> np.ndarray:
+        return take("frontier", ready, lambda inputs: orders(inputs.count)[keep])[0].rows
 
-    named = {
-        f"keep {keep}": take("frontier", ready, partial(order, keep))[0].rows for keep in wanted
-    }
+    named = {f"keep {keep}": rows_at(keep) for keep in wanted}
     named |= {f"given {name}": rows for name, rows in (selections or {}).items()}
     count = len(next(iter((selections or {}).values()), ()))
     count = count or ready.inputs.size + len(given_rows(ready.constraints.must_have))
